@@ -1,0 +1,62 @@
+-- code_lineages: one row an edge from a parent to its child, from a `lineage` span or from the child's own span.
+
+CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/
+(
+    run_id String,
+    child_id String CODEC(ZSTD(1)),
+    parent_id String CODEC(ZSTD(1)),
+    generation Int32,
+    mutation_type LowCardinality(String),
+    timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
+    fitness_delta Float64,
+    edit_summary String CODEC(ZSTD(3)),
+    trace_id String DEFAULT '' CODEC(ZSTD(1)),
+    span_id String DEFAULT '' CODEC(ZSTD(1)),
+    position UInt32 DEFAULT 0,
+    ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
+)
+ENGINE = /*Replicated*/ReplacingMergeTree
+ORDER BY (run_id, generation, child_id, span_id, position)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS code_lineages_mv /*ON CLUSTER*/ TO code_lineages AS
+SELECT
+    run_id,
+    child_id,
+    edge.1 AS parent_id,
+    generation,
+    mutation_type,
+    timestamp,
+    toFloat64OrZero(edge.2) AS fitness_delta,
+    edit_summary,
+    trace_id,
+    span_id,
+    toUInt32(position - 1) AS position
+FROM
+(
+    SELECT
+        SpanAttributes['genesis.run.id'] AS run_id,
+        if(SpanAttributes['genesis.lineage.child_id'] = '', SpanAttributes['genesis.individual.id'], SpanAttributes['genesis.lineage.child_id']) AS child_id,
+        toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
+        if(SpanAttributes['genesis.lineage.mutation_type'] = '', SpanAttributes['genesis.individual.mutation_type'], SpanAttributes['genesis.lineage.mutation_type']) AS mutation_type,
+        toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp,
+        SpanAttributes['genesis.lineage.edit_summary'] AS edit_summary,
+        TraceId AS trace_id,
+        SpanId AS span_id,
+        arrayMap(
+            raw -> (JSONExtractString(raw, 'parent_id'), trim(BOTH '"' FROM JSONExtractRaw(raw, 'fitness_delta'))),
+            JSONExtractArrayRaw(SpanAttributes['genesis.lineage.edges'])
+        ) AS listed,
+        if(
+            empty(listed),
+            [(SpanAttributes['genesis.lineage.parent_id'], replaceOne(SpanAttributes['genesis.lineage.fitness_delta'], 'json: unsupported value: ', ''))],
+            listed
+        ) AS edges
+    FROM otel_traces
+    WHERE SpanAttributes['genesis.record'] = 'lineage'
+        OR (
+            SpanAttributes['genesis.record'] = 'individual'
+            AND (mapContains(SpanAttributes, 'genesis.lineage.parent_id') OR mapContains(SpanAttributes, 'genesis.lineage.edges'))
+        )
+)
+ARRAY JOIN edges AS edge, arrayEnumerate(edges) AS position;

@@ -1,0 +1,65 @@
+-- evolution_runs: one row a run, with its current status, to a plain SELECT.
+-- A run is told in two or more spans (its start, its end, later resumptions), possibly by different processes that do not
+-- know each other's values. The log keeps each span's row; the view folds them: status, end and generations of the
+-- latest word, and of everything else the latest value that was told at all.
+
+CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
+(
+    run_id String,
+    start_time DateTime64(3),
+    end_time DateTime64(3),
+    task_name String,
+    config String CODEC(ZSTD(3)),
+    status LowCardinality(String),
+    total_generations Int32,
+    population_size Int32,
+    cluster_type LowCardinality(String),
+    database_path String,
+    trace_id String DEFAULT '',
+    span_id String DEFAULT '',
+    ingested_at DateTime64(3) DEFAULT now64(3),
+    told_at DateTime64(9) DEFAULT greatest(start_time, end_time)
+)
+ENGINE = /*Replicated*/ReplacingMergeTree
+ORDER BY (run_id, told_at, span_id)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS evolution_runs_mv /*ON CLUSTER*/ TO evolution_runs_log AS
+SELECT
+    SpanAttributes['genesis.run.id'] AS run_id,
+    toDateTime64(Timestamp, 3) AS start_time,
+    if(status = 'running', toDateTime64(0, 3), toDateTime64(told_at, 3)) AS end_time,
+    SpanAttributes['genesis.run.task_name'] AS task_name,
+    SpanAttributes['genesis.run.config'] AS config,
+    multiIf(
+        SpanAttributes['genesis.run.status'] != '', SpanAttributes['genesis.run.status'],
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'failed',
+        'completed'
+    ) AS status,
+    toInt32OrZero(SpanAttributes['genesis.run.total_generations']) AS total_generations,
+    toInt32OrZero(SpanAttributes['genesis.run.population_size']) AS population_size,
+    SpanAttributes['genesis.run.cluster_type'] AS cluster_type,
+    SpanAttributes['genesis.run.database_path'] AS database_path,
+    TraceId AS trace_id,
+    SpanId AS span_id,
+    Timestamp + toIntervalNanosecond(Duration) AS told_at
+FROM otel_traces
+WHERE SpanAttributes['genesis.record'] = 'run';
+
+CREATE VIEW IF NOT EXISTS evolution_runs /*ON CLUSTER*/ AS
+SELECT
+    log.run_id AS run_id,
+    min(log.start_time) AS start_time,
+    argMax(log.end_time, (log.told_at, log.end_time)) AS end_time,
+    argMaxIf(log.task_name, log.told_at, log.task_name != '') AS task_name,
+    argMaxIf(log.config, log.told_at, log.config != '') AS config,
+    argMax(log.status, (log.told_at, log.end_time)) AS status,
+    argMax(log.total_generations, (log.told_at, log.end_time)) AS total_generations,
+    argMaxIf(log.population_size, log.told_at, log.population_size != 0) AS population_size,
+    argMaxIf(log.cluster_type, log.told_at, log.cluster_type != '') AS cluster_type,
+    argMaxIf(log.database_path, log.told_at, log.database_path != '') AS database_path,
+    argMax(log.trace_id, (log.told_at, log.end_time)) AS trace_id,
+    argMax(log.span_id, (log.told_at, log.end_time)) AS span_id,
+    max(log.ingested_at) AS ingested_at
+FROM evolution_runs_log AS log
+GROUP BY log.run_id;

@@ -1,0 +1,213 @@
+-- llm_logs: one row a call of a model, from any instrumentation. The names that are out there, in the order in which they
+-- are read: OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is known by its
+-- attributes, not by its kind (OpenInference's spans are INTERNAL). What cannot be read as messages stays as it came.
+
+CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
+(
+    id UUID,
+    timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
+    model LowCardinality(String),
+    messages String CODEC(ZSTD(3)),
+    response String CODEC(ZSTD(3)),
+    cost Float64,
+    execution_time Float64,
+    metadata String CODEC(ZSTD(3)),
+    thought String DEFAULT '' CODEC(ZSTD(3)),
+    run_id String DEFAULT '',
+    generation Int32 DEFAULT 0,
+    individual_id String DEFAULT '' CODEC(ZSTD(1)),
+    role LowCardinality(String) DEFAULT '',
+    provider LowCardinality(String) DEFAULT '',
+    operation LowCardinality(String) DEFAULT '',
+    response_model LowCardinality(String) DEFAULT '',
+    finish_reason LowCardinality(String) DEFAULT '',
+    status LowCardinality(String) DEFAULT 'ok',
+    error String DEFAULT '' CODEC(ZSTD(3)),
+    input_tokens UInt64 DEFAULT 0,
+    output_tokens UInt64 DEFAULT 0,
+    cached_tokens UInt64 DEFAULT 0,
+    cache_write_tokens UInt64 DEFAULT 0,
+    reasoning_tokens UInt64 DEFAULT 0,
+    time_to_first_token Float64 DEFAULT 0,
+    cost_source LowCardinality(String) DEFAULT '',
+    trace_id String DEFAULT '' CODEC(ZSTD(1)),
+    span_id String DEFAULT '' CODEC(ZSTD(1)),
+    ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
+    INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1
+)
+ENGINE = /*Replicated*/ReplacingMergeTree
+ORDER BY (run_id, timestamp, span_id)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
+WITH
+    SpanAttributes AS a,
+    -- One message of {"role", "parts"} as {"role", "content"}. Text parts make the content; other parts, and a text that
+    -- the engine cannot decode (a lone surrogate in the JSON), stay in the object as they came.
+    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') = 'text', JSONExtractArrayRaw(raw, 'parts'))) AS text_parts,
+    (raw -> arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), text_parts(raw)), '\n')) AS text_of,
+    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') NOT IN ('text', 'reasoning'), JSONExtractArrayRaw(raw, 'parts'))) AS other_parts,
+    (raw -> arrayExists(
+        part -> JSONExtractString(part, 'content') = '' AND JSONExtractRaw(part, 'content') NOT IN ('', '""', 'null'),
+        text_parts(raw)
+    )) AS undecodable,
+    (raw -> if(
+        NOT JSONHas(raw, 'parts') OR undecodable(raw),
+        raw,
+        concat(
+            '{"role":', toJSONString(JSONExtractString(raw, 'role')), ',"content":', toJSONString(text_of(raw)),
+            if(empty(other_parts(raw)), '', concat(',"parts":[', arrayStringConcat(other_parts(raw), ','), ']')), '}'
+        )
+    )) AS plain_message,
+    -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there.
+    (prefix -> arraySort(arrayDistinct(arrayMap(
+        key -> toUInt32OrZero(extract(substring(key, length(prefix) + 1), '^[0-9]+')),
+        arrayFilter(key -> startsWith(key, prefix), mapKeys(a))
+    )))) AS numbers_of,
+    ((prefix, middle, n) -> concat(prefix, toString(n), middle)) AS numbered,
+    ((prefix, middle, n) -> if(
+        a[concat(numbered(prefix, middle, n), 'content')] != '',
+        a[concat(numbered(prefix, middle, n), 'content')],
+        arrayStringConcat(arrayMap(
+            key -> a[key],
+            arraySort(arrayFilter(
+                key -> startsWith(key, concat(numbered(prefix, middle, n), 'contents.')) AND endsWith(key, '.message_content.text'),
+                mapKeys(a)
+            ))
+        ), '\n')
+    )) AS numbered_content,
+    ((prefix, middle, n) -> mapApply(
+        (key, value) -> (substring(key, length(numbered(prefix, middle, n)) + 1), value),
+        mapFilter(
+            (key, value) -> startsWith(key, numbered(prefix, middle, n))
+                AND key NOT IN (concat(numbered(prefix, middle, n), 'role'), concat(numbered(prefix, middle, n), 'content'))
+                AND NOT endsWith(key, '.message_content.text') AND NOT endsWith(key, '.message_content.type'),
+            a
+        )
+    )) AS numbered_rest,
+    ((prefix, middle) -> if(
+        empty(numbers_of(prefix)),
+        '',
+        concat('[', arrayStringConcat(arrayMap(
+            n -> concat(
+                '{"role":', toJSONString(a[concat(numbered(prefix, middle, n), 'role')]),
+                ',"content":', toJSONString(numbered_content(prefix, middle, n)),
+                if(empty(numbered_rest(prefix, middle, n)), '', concat(',', substring(toJSONString(numbered_rest(prefix, middle, n)), 2, length(toJSONString(numbered_rest(prefix, middle, n))) - 2))),
+                '}'
+            ),
+            numbers_of(prefix)
+        ), ','), ']')
+    )) AS numbered_messages,
+    ((prefix, middle) -> arrayStringConcat(arrayFilter(
+        text -> text != '',
+        arrayMap(n -> numbered_content(prefix, middle, n), numbers_of(prefix))
+    ), '\n')) AS numbered_text,
+    ((event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key]) AS of_event,
+    (keys -> arrayFirst(value -> value != '', arrayMap(key -> a[key], keys))) AS first_of,
+    JSONExtractArrayRaw(a['gen_ai.input.messages']) AS input_messages,
+    JSONExtractArrayRaw(a['gen_ai.output.messages']) AS output_messages,
+    arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(a['gen_ai.system_instructions'])), '\n') AS system_text,
+    arrayStringConcat(arrayFilter(text -> text != '', arrayMap(raw -> text_of(raw), output_messages)), '\n') AS output_text,
+    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') OR a['error.type'] != '' AS is_error,
+    arrayFirst(text -> text != '', [a['error.type'], exception['exception.type']]) AS error_type,
+    arrayFirst(text -> text != '', [exception['exception.message'], StatusMessage]) AS error_message
+SELECT
+    reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
+    toDateTime64(Timestamp, 3) AS timestamp,
+    arrayFirst(text -> text != '', [
+        first_of(['gen_ai.request.model', 'gen_ai.response.model', 'llm.request.model', 'llm.model_name', 'embedding.model_name']),
+        JSONExtractString(a['llm.invocation_parameters'], 'model')
+    ]) AS model,
+    arrayFirst(text -> text NOT IN ('', '[]'), [
+        if(
+            empty(input_messages) AND (system_text = '' OR a['gen_ai.input.messages'] NOT IN ('', '[]')),
+            a['gen_ai.input.messages'],
+            concat('[', arrayStringConcat(arrayConcat(
+                if(a['gen_ai.system_instructions'] IN ('', '[]'), [], [concat(
+                    '{"role":"system","content":', toJSONString(if(system_text = '', a['gen_ai.system_instructions'], system_text)), '}'
+                )]),
+                arrayMap(raw -> plain_message(raw), input_messages)
+            ), ','), ']')
+        ),
+        numbered_messages('gen_ai.prompt.', '.'),
+        a['gen_ai.prompt'],
+        of_event('gen_ai.content.prompt', 'gen_ai.prompt'),
+        numbered_messages('llm.input_messages.', '.message.'),
+        a['input.value'],
+        a['gen_ai.system_instructions']
+    ]) AS messages,
+    arrayFirst(text -> text NOT IN ('', '[]'), [
+        output_text,
+        a['gen_ai.output.messages'],
+        numbered_text('gen_ai.completion.', '.'),
+        numbered_messages('gen_ai.completion.', '.'),
+        a['gen_ai.completion'],
+        of_event('gen_ai.content.completion', 'gen_ai.completion'),
+        numbered_text('llm.output_messages.', '.message.'),
+        numbered_messages('llm.output_messages.', '.message.'),
+        a['output.value']
+    ]) AS response,
+    toFloat64OrZero(replaceOne(first_of(['gen_ai.usage.cost', 'llm.cost.total']), 'json: unsupported value: ', '')) AS cost,
+    Duration / 1e9 AS execution_time,
+    -- Without a metadata attribute: everything on the span that is not content.
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapFilter(
+        (key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'),
+        a
+    ))) AS metadata,
+    arrayStringConcat(arrayFilter(text -> text != '', arrayMap(
+        part -> JSONExtractString(part, 'content'),
+        arrayFilter(
+            part -> JSONExtractString(part, 'type') = 'reasoning',
+            arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
+        )
+    )), '\n') AS thought,
+    a['genesis.run.id'] AS run_id,
+    toInt32OrZero(a['genesis.generation.number']) AS generation,
+    a['genesis.individual.id'] AS individual_id,
+    a['genesis.llm.role'] AS role,
+    first_of(['gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system']) AS provider,
+    multiIf(
+        a['gen_ai.operation.name'] != '', a['gen_ai.operation.name'],
+        a['openinference.span.kind'] = 'EMBEDDING' OR a['llm.request.type'] = 'embedding', 'embeddings',
+        a['llm.request.type'] = 'completion', 'text_completion',
+        'chat'
+    ) AS operation,
+    first_of(['gen_ai.response.model', 'llm.response.model', 'llm.model_name', 'embedding.model_name']) AS response_model,
+    arrayFirst(text -> text != '', [
+        arrayStringConcat(JSONExtract(a['gen_ai.response.finish_reasons'], 'Array(String)'), ','),
+        a['gen_ai.response.finish_reasons'],
+        first_of(['gen_ai.completion.0.finish_reason', 'llm.finish_reason'])
+    ]) AS finish_reason,
+    if(is_error, 'error', 'ok') AS status,
+    if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
+    toUInt64OrZero(first_of(['gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'llm.usage.prompt_tokens', 'llm.token_count.prompt'])) AS input_tokens,
+    toUInt64OrZero(first_of(['gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'llm.usage.completion_tokens', 'llm.token_count.completion'])) AS output_tokens,
+    toUInt64OrZero(first_of(['gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read'])) AS cached_tokens,
+    toUInt64OrZero(first_of([
+        'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens',
+        'llm.token_count.prompt_details.cache_write'
+    ])) AS cache_write_tokens,
+    toUInt64OrZero(first_of([
+        'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'llm.usage.reasoning_tokens',
+        'llm.token_count.completion_details.reasoning'
+    ])) AS reasoning_tokens,
+    toFloat64OrZero(replaceOne(
+        first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']), 'json: unsupported value: ', ''
+    )) AS time_to_first_token,
+    multiIf(
+        a['genesis.llm.cost_source'] != '', a['genesis.llm.cost_source'],
+        first_of(['gen_ai.usage.cost', 'llm.cost.total']) != '', 'told',
+        ''
+    ) AS cost_source,
+    TraceId AS trace_id,
+    SpanId AS span_id
+FROM otel_traces
+WHERE SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+    OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+    OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+    OR (
+        SpanAttributes['gen_ai.operation.name'] = ''
+        AND SpanAttributes['gen_ai.system'] != ''
+        AND SpanAttributes['gen_ai.request.model'] != ''
+    );

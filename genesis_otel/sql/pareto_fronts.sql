@@ -1,0 +1,55 @@
+-- pareto_fronts: one row a member of a front. The front is one event whose members are one JSON attribute.
+
+CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
+(
+    run_id String,
+    generation Int32,
+    timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
+    individual_id String CODEC(ZSTD(1)),
+    fitness_score Float64,
+    combined_score Float64,
+    metrics String CODEC(ZSTD(3)),
+    trace_id String DEFAULT '' CODEC(ZSTD(1)),
+    span_id String DEFAULT '' CODEC(ZSTD(1)),
+    position UInt32 DEFAULT 0,
+    ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
+)
+ENGINE = /*Replicated*/ReplacingMergeTree
+ORDER BY (run_id, generation, individual_id, span_id, position)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS pareto_fronts_mv /*ON CLUSTER*/ TO pareto_fronts AS
+SELECT
+    run_id,
+    generation,
+    toDateTime64(member.1, 3) AS timestamp,
+    JSONExtractString(member.2, 'individual_id') AS individual_id,
+    toFloat64OrZero(trim(BOTH '"' FROM JSONExtractRaw(member.2, 'fitness_score'))) AS fitness_score,
+    toFloat64OrZero(trim(BOTH '"' FROM JSONExtractRaw(member.2, 'combined_score'))) AS combined_score,
+    multiIf(
+        JSONExtractString(member.2, 'metrics') != '', JSONExtractString(member.2, 'metrics'),
+        JSONExtractRaw(member.2, 'metrics') NOT IN ('', 'null', '""'), JSONExtractRaw(member.2, 'metrics'),
+        '{}'
+    ) AS metrics,
+    trace_id,
+    span_id,
+    toUInt32(position - 1) AS position
+FROM
+(
+    SELECT
+        SpanAttributes['genesis.run.id'] AS run_id,
+        toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
+        TraceId AS trace_id,
+        SpanId AS span_id,
+        arrayFlatten(arrayMap(
+            (name, time, attributes) -> if(
+                name = 'genesis.pareto_front',
+                arrayMap(raw -> (time, raw), JSONExtractArrayRaw(attributes['genesis.pareto_front.members'])),
+                []
+            ),
+            Events.Name, Events.Timestamp, Events.Attributes
+        )) AS members
+    FROM otel_traces
+    WHERE has(Events.Name, 'genesis.pareto_front')
+)
+ARRAY JOIN members AS member, arrayEnumerate(members) AS position;

@@ -1,0 +1,56 @@
+"""Fixtures of all tests. chDB is the real engine and takes one folder a process: every test that wants it in its own
+process gets a database of its own in one engine for the session."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import _clickhouse
+
+NUMBERS = itertools.count()
+
+Connect = Callable[[], Client]
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the session's embedded engine, held open until the end."""
+    folder = tmp_path_factory.mktemp("engine")
+    held = _clickhouse.open_embedded(folder)
+    yield folder
+    held.close()
+
+
+@pytest.fixture
+def connect(engine: Path) -> Iterator[Connect]:
+    """Opens clients on a database of this test's own, without tables."""
+    name = f"test_{next(NUMBERS)}"
+    clients: list[Client] = []
+
+    def open_client() -> Client:
+        client = _clickhouse.open_embedded(engine)
+        client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
+        client.database = name
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        client.close()
+    client = _clickhouse.open_embedded(engine)
+    client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+    client.close()
+
+
+@pytest.fixture
+def store(connect: Connect) -> Client:
+    """A client on a database of this test's own, with the tables made."""
+    client = connect()
+    # Golden spans are of 2023: under the default retention the raw ones would go at once.
+    _clickhouse.init_schema(client, traces_ttl_days=0)
+    return client

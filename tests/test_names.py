@@ -1,0 +1,61 @@
+"""Names stand once: what the code emits and what the SQL reads are the same sets."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+from genesis_otel import attributes
+
+EMITTED_FOR_OTHERS = {
+    # For any OpenTelemetry backend; the JSON attribute with all metrics is the truth that the tables hold.
+    attributes.EVENT_EVALUATION_RESULT,
+    attributes.GEN_AI_EVALUATION_NAME,
+    attributes.GEN_AI_EVALUATION_SCORE_VALUE,
+    # The job's id is in the details too, where the reference has it.
+    attributes.EVALUATION_JOB_ID,
+    # The provider's id serves whoever has its logs; it stays in the span's metadata.
+    attributes.GEN_AI_RESPONSE_ID,
+}
+
+
+def constants() -> dict[str, str]:
+    return {name: value for name, value in vars(attributes).items() if name.isupper() and isinstance(value, str)}
+
+
+def sql() -> str:
+    folder = resources.files("genesis_otel") / "sql"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return "\n".join(re.sub(r"--[^\n]*", "", file.read_text(encoding="utf-8")) for file in files)
+
+
+def test_the_sql_reads_every_name_and_no_other() -> None:
+    """Every attribute and event of ours stands in the SQL, and the SQL names none of ours that ``attributes`` lacks."""
+    read = {
+        literal for literal in re.findall(r"'([^'\n]*)'", sql()) if re.fullmatch(r"genesis\.[a-z_.]+[a-z_]", literal)
+    }
+    emitted = {value for value in constants().values() if value.startswith("genesis.")}
+    assert read - emitted == set()
+    assert emitted - read == EMITTED_FOR_OTHERS & emitted
+
+
+def test_the_sql_reads_the_current_names_of_llm_calls() -> None:
+    """Every ``gen_ai`` name that we emit is one that the view of ``llm_logs`` reads."""
+    named = {value for value in constants().values() if value.startswith("gen_ai.")}
+    assert {value for value in named if f"'{value}'" not in sql()} == EMITTED_FOR_OTHERS & named
+
+
+def test_every_record_is_read() -> None:
+    """Every value of ``genesis.record`` is one that a view asks for."""
+    records = {value for name, value in constants().items() if name.startswith("RECORD_")}
+    asked = set(re.findall(r"\['genesis\.record'\] (?:=|IN) (.*)", sql()))
+    found = {literal for clause in asked for literal in re.findall(r"'(\w+)'", clause)}
+    # A front that is logged apart is known by its event.
+    assert records - found == {attributes.RECORD_PARETO_FRONT}
+    assert found <= records
+
+
+def test_no_name_stands_twice() -> None:
+    """No two constants share a value, but a record and the words that belong to other sets."""
+    values = [value for name, value in constants().items() if not name.startswith(("RECORD_", "COST_"))]
+    assert len(values) == len(set(values))
