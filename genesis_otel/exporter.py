@@ -158,6 +158,6 @@ def _open_configured() -> Client:
     from genesis_otel import _config
 
     try:
-        return _config.open_client(_config.Settings())
+        return _config.open_client(_config.load_settings(), start=True)
     except ValueError as error:
         raise StoreError(str(error)) from error

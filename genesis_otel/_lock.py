@@ -1,0 +1,98 @@
+"""One process at a time: a lock on a file that tells who holds it.
+
+In: a path. Out: the lock, or the id of the process that holds it. On failure: OSError of the file system; a process that
+dies, however, lets go.
+"""
+
+import errno
+import fcntl
+import os
+import threading
+import time
+from pathlib import Path
+
+
+class ProcessLock:
+    """A POSIX lock on a file: gone when its process is, and not inherited by a fork.
+
+    It is gone, too, when its process closes *any* descriptor of the file; so this class remembers the locks that the
+    process holds and never looks at those.
+    """
+
+    _mine: dict[Path, int] = {}
+    _guard = threading.Lock()
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; `take` makes it."""
+        self._path = path.resolve()
+        self._file: int | None = None
+
+    def take(self, wait: float) -> bool:
+        """Take it within ``wait`` seconds, or say no."""
+        deadline = time.monotonic() + wait
+        while not self._try():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def _try(self) -> bool:
+        with self._guard:
+            if self._mine.get(self._path) == os.getpid():
+                return False
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(file)
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    return False
+                raise
+            os.ftruncate(file, 0)
+            os.write(file, str(os.getpid()).encode())
+            self._file = file
+            self._mine[self._path] = os.getpid()
+            return True
+
+    def valid(self) -> bool:
+        """Whether the file that is locked is still the one that its path names: somebody may have removed the folder."""
+        try:
+            named = self._path.stat()
+            return self._file is not None and os.path.samestat(os.fstat(self._file), named)
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        with self._guard:
+            if self._file is not None:
+                self._mine.pop(self._path, None)
+                os.close(self._file)
+                self._file = None
+
+    @classmethod
+    def holder(cls, path: Path) -> int | None:
+        """The process that holds the lock, -1 if it has not said yet, or None. Looks with a shared lock for an instant."""
+        path = path.resolve()
+        with cls._guard:
+            if cls._mine.get(path) == os.getpid():
+                return os.getpid()
+            try:
+                file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return None
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return int(os.read(file, 20) or b"-1")
+            else:
+                return None
+            finally:
+                os.close(file)
+
+
+def _renew_guard() -> None:
+    ProcessLock._guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_guard)

@@ -1,0 +1,191 @@
+"""What a client of the store process may run: one statement, understood by the engine, that stays inside the store.
+
+In: the bytes of a request. Out: a `Statement`, or `RefusedError` with ClickHouse's own code and name. Promise: nothing that
+this module lets through reads or writes files, opens connections, runs programs or stops the engine.
+
+How, and why so. chDB has one user with all rights, its ``default`` database shows the files of the working directory as
+tables, and it runs several statements in one call; grants cannot be had without giving up that database. So the engine
+itself parses the text: ``formatQuery`` takes it as a *value* and refuses all but a single statement, then ``EXPLAIN
+AST`` of it, parameters filled in, lists every node of the tree, where comments, quoting, views, subqueries and
+expressions cannot hide a name. Nodes are held against allow-lists made from the engine's own tables of functions and
+engines, so that what a newer engine adds is refused until it is listed here. Read-only is left to the engine.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+Ask = Callable[[str, Mapping[str, str]], str]
+"""Runs a statement of our own with parameters and returns its raw text."""
+
+
+class RefusedError(Exception):
+    """A request that is not run, with the code and name that ClickHouse gives such an error."""
+
+    def __init__(self, code: int, name: str, reason: str) -> None:
+        """Keep the code and the name beside a message in ClickHouse's form."""
+        super().__init__(f"Code: {code}. DB::Exception: {reason} ({name})")
+        self.code = code
+        self.name = name
+
+
+def denied(reason: str) -> RefusedError:
+    """ACCESS_DENIED: what would leave the store."""
+    return RefusedError(497, "ACCESS_DENIED", f"{reason} The store of genesis-otel does not let its clients do that.")
+
+
+def unsupported(reason: str) -> RefusedError:
+    """NOT_IMPLEMENTED: what this server lacks, and will still lack when the client tries again."""
+    return RefusedError(48, "NOT_IMPLEMENTED", reason)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that may run."""
+
+    text: str
+    """What the engine is given. Of an insert with data: the part before ``FORMAT``."""
+    streams: bool = False
+    """A SELECT: the only statements that the engine can answer block by block."""
+    returns_rows: bool = False
+    format: str = ""
+    """The format named in the statement; of an insert, that of its data."""
+    takes_data: bool = False
+    """An insert whose rows follow as data."""
+
+
+# These two hold the names that are harmless; every other name that the engine knows is refused.
+TABLE_FUNCTIONS = re.compile(
+    "format|generate_?series|generaterandom|merge|mergetreeindex|null|numbers(_mt)?|primes|(sqlstandard)?values"
+    "|view|viewexplain|viewifpermitted|zeros(_mt)?"
+)
+ENGINES = re.compile(
+    r"\w*mergetree|atomic|buffer|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
+)
+# Scalar functions that reach outside the engine: `file` reads any file of the user's, `ai...` call a model's provider.
+FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod", re.IGNORECASE)
+STATEMENTS = re.compile(
+    r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
+    r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
+)
+ROWS = re.compile(r"Select\w*Query|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery")
+# Settings that name files or servers, hold expressions or table names as text, or change how a statement is parsed.
+SETTINGS_OUTSIDE = re.compile(
+    r"additional_\w+|dialect|format_(?:schema|template|avro_schema)\w*|output_format_schema|implicit_\w+|ast_fuzzer\w*|promql\w*"
+    r"|allow_(?:introspection|fuzz_query)_functions|allow_settings_after_format_in_insert|profile|role|s3\w*"
+    r"|input_format_values_(?:interpret_expressions|deduce_templates_of_expressions)",
+    re.IGNORECASE,
+)
+FORMATS_OUTSIDE = re.compile(r"template\w*|protobuf\w*|capnproto|avroconfluent|dwarf", re.IGNORECASE)
+# The embedded database takes a table's name for a path: these lead out of the (empty) working directory.
+PATHS = re.compile(r"(?:^|\.)/|\.\./|://")
+
+_NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
+_FORMAT = re.compile(r"\s+FORMAT (\w+)(?=\s*(?:\nSETTINGS [^\n]*)?\s*\Z)")
+_ASSIGNED = re.compile(r"\b(\w+)\s*=")
+# One token of an insert's head: comment, quoted text or name, word, any other character.
+_TOKEN = re.compile(
+    r"--[^\n]*|#!?[ !][^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\"|\w+|\s+|.",
+    re.DOTALL,
+)
+_END_OF_HEAD = re.compile(r"[ \t]*;?[ \t]*(?:\r?\n)?")
+HEAD_BYTES = 1 << 20
+"""Longest head of an insert: where its data begin is looked for in so many bytes."""
+
+
+class Guard:
+    """Tells which statements may run, by the names that this engine knows."""
+
+    def __init__(self, ask: Ask) -> None:
+        """Learn the engine's names of table functions and of engines."""
+        self._refused = {name for name in _names(ask, "table_functions") if not TABLE_FUNCTIONS.fullmatch(name)}
+        for table in ("table_engines", "database_engines"):
+            self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
+
+    def check(self, text: str, parameters: Mapping[str, str], ask: Ask) -> Statement:
+        """The statement, if it may run; raises `RefusedError`, or the engine's own error where it cannot be parsed."""
+        # The engine reads parameters as it reads a TSV field: escaped.
+        canonical = ask("SELECT formatQuery({query:String})", {"query": _escaped(text)}).removesuffix("\n")
+        bare = _TEXT.sub("''", canonical)
+        if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
+            raise denied("INTO OUTFILE and FROM INFILE reach files.")
+        settings = re.search(r"(?:\bSETTINGS|\ASET)\b.*", bare, re.DOTALL)
+        check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
+        tree = [
+            (len(spaces), kind, detail)
+            for spaces, kind, detail in _NODE.findall(ask(f"EXPLAIN AST {canonical}", parameters))
+        ]
+        root = tree[0][1]
+        if not STATEMENTS.fullmatch(root):
+            raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not for clients.")
+        for _, kind, detail in tree:
+            self._check_node(kind, detail)
+        found = _FORMAT.search(bare)
+        name = found[1] if found else ""
+        check_format(name)
+        if root == "InsertQuery":
+            takes_data = bool(found) and not any(kind.startswith("Select") for _, kind, _ in tree)
+            return Statement(_FORMAT.sub("", canonical) if takes_data else text, format=name, takes_data=takes_data)
+        return Statement(text, streams=root.startswith("Select"), returns_rows=bool(ROWS.fullmatch(root)), format=name)
+
+    def _check_node(self, kind: str, detail: str) -> None:
+        name = detail.split(" (alias ")[0].split(" (children ")[0].strip()
+        if kind in ("Function", "FunctionWithKeyValueArguments") and (
+            kind != "Function" or name.lower() in self._refused or FUNCTIONS_OUTSIDE.fullmatch(name)
+        ):
+            raise denied(f"'{name}' reaches outside the store.")
+        if kind in ("TableIdentifier", "Identifier") and PATHS.search(name):
+            raise denied("A table named by a path is a file.")
+
+
+def check_settings(names: Iterable[str]) -> None:
+    """Refuse settings that reach outside the store or change how statements are parsed."""
+    for name in names:
+        if SETTINGS_OUTSIDE.fullmatch(name):
+            raise denied(f"The setting '{name}' reaches outside the store or changes how statements are read.")
+
+
+def check_format(name: str) -> None:
+    """Refuse formats that read files or ask servers."""
+    if FORMATS_OUTSIDE.fullmatch(name):
+        raise denied(f"The format '{name}' takes its description from outside the store.")
+
+
+def split_data(request: bytes) -> tuple[bytes, bytes]:
+    """The statement and, where it is an insert, the data behind its ``FORMAT name`` or ``VALUES``."""
+    head = request[:HEAD_BYTES].decode(errors="surrogateescape")
+    depth = 0
+    words: list[str] = []
+    for token in _TOKEN.finditer(head):
+        first = token[0][0]
+        if first in "()":
+            depth += 1 if first == "(" else -1
+        if depth or not (first.isalnum() or first in '_`"'):
+            continue
+        words.append(token[0].upper())
+        if words[0] != "INSERT" or words[-1] in ("SELECT", "WITH"):
+            break
+        if len(words) < 4:  # INSERT INTO name: a table may have any name
+            continue
+        if words[-1] == "VALUES":
+            return _cut(request, head, token.end(), token.end())
+        if words[-2] == "FORMAT":
+            rest = _END_OF_HEAD.match(head, token.end())
+            return _cut(request, head, token.end(), rest.end() if rest else token.end())
+    return request, b""
+
+
+def _cut(request: bytes, head: str, end: int, start: int) -> tuple[bytes, bytes]:
+    skipped = len(head[:start].encode(errors="surrogateescape"))
+    return head[:end].encode(errors="surrogateescape"), request[skipped:]
+
+
+def _names(ask: Ask, table: str) -> set[str]:
+    return set(ask(f"SELECT lower(name) FROM system.{table}", {}).split())  # noqa: S608 (three tables of our own)
+
+
+def _escaped(text: str) -> str:
+    return (
+        text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    )
