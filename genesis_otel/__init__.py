@@ -1,1 +1,62 @@
+"""Observability for LLM-driven evolutionary code search: OpenTelemetry in, seven ClickHouse tables out.
+
+In: the names below, loaded when they are first used, so that importing the package costs nothing. Out: see
+:mod:`genesis_otel.spans` for what a search records, and :func:`configure` for where it goes. On failure: a name that needs
+a package which is not installed raises ImportError at its first use.
+
+>>> import genesis_otel
+>>> genesis_otel.configure()  # doctest: +SKIP
+>>> with genesis_otel.run("circle_packing") as run:
+...     ...
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "action",
+    "attached",
+    "configure",
+    "environ",
+    "evaluation",
+    "from_environment",
+    "generation",
+    "individual",
+    "lineage",
+    "llm_call",
+    "pareto_front",
+    "run",
+]
+
+if TYPE_CHECKING:
+    from genesis_otel._config import configure
+    from genesis_otel.spans import (
+        action,
+        attached,
+        environ,
+        evaluation,
+        from_environment,
+        generation,
+        individual,
+        lineage,
+        llm_call,
+        pareto_front,
+        run,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module("genesis_otel._config" if name == "configure" else "genesis_otel.spans")
+    found = globals()[name] = getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
