@@ -1,0 +1,1 @@
+"""Searches of frameworks, recorded without a change in them: a module each."""

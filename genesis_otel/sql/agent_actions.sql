@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
     INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
-ORDER BY (run_id, timestamp, span_id)
+ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS agent_actions_mv /*ON CLUSTER*/ TO agent_actions AS

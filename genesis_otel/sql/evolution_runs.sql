@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
     told_at DateTime64(9) DEFAULT greatest(start_time, end_time)
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
-ORDER BY (run_id, told_at, span_id)
+ORDER BY (run_id, told_at, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS evolution_runs_mv /*ON CLUSTER*/ TO evolution_runs_log AS

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS generations /*ON CLUSTER*/
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
-ORDER BY (run_id, generation, span_id)
+ORDER BY (run_id, generation, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS generations_mv /*ON CLUSTER*/ TO generations AS

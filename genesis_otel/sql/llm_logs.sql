@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
     INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
-ORDER BY (run_id, timestamp, span_id)
+ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
-ORDER BY (run_id, generation, individual_id, span_id, position)
+ORDER BY (run_id, generation, individual_id, trace_id, span_id, position)
 SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS pareto_fronts_mv /*ON CLUSTER*/ TO pareto_fronts AS

@@ -1,0 +1,59 @@
+# Every target sets itself up in .venv of this checkout; only a Python 3.10 to 3.13 has to be there.
+# Another one than python3:  make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check lint wheel bench format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo    run a real OpenEvolve search offline and show what it recorded'
+	@echo 'make test    run every test'
+	@echo 'make check   lint, format, types, and the built wheel in a fresh environment'
+	@echo 'make bench   measure what recording costs'
+	@echo 'make format  put the code into shape'
+	@echo 'make clean   remove what the other targets made, .venv included'
+
+demo: $(VENV)/.demo
+	$(BIN)/genesis-otel demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/pytest $(ARGS)
+
+check: lint wheel
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+wheel: $(VENV)/.dev
+	rm -rf build/wheel
+	$(BIN)/python -m build --outdir build/wheel/dist
+	$(BIN)/python -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet build/wheel/dist/*.whl
+	build/wheel/venv/bin/genesis-otel --help > build/wheel/help.txt
+	test -s build/wheel/help.txt
+
+bench: $(VENV)/.dev
+	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.demo: EXTRAS := embedded,openevolve
+$(VENV)/.dev: EXTRAS := dev
+$(VENV)/.demo $(VENV)/.dev: pyproject.toml
+	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 to 3.13: make PYTHON=/path/to/python' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 to 3.13. Name one: make PYTHON=python3.12" % v)'
+	'$(PYTHON)' -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The demo's problem: a program to start from, and its evaluator."""

@@ -1,0 +1,236 @@
+"""The demo: a real OpenEvolve search against a model on loopback, recorded, watched while it runs, and summed up.
+
+In: a number of iterations; settings, which say where the record goes. Out: a run in the store, what one sees of it
+while it runs, and a summary. On failure: `DemoError` says what is missing or what went wrong and what to do about it.
+"""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from genesis_otel._clickhouse import TABLES, StoreError
+from genesis_otel._config import Off, Settings, load_settings, open_client
+from genesis_otel.demo import model as loopback
+from genesis_otel.demo.evolve import Order
+from genesis_otel.demo.summary import summarise
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
+
+OPENAI = "https://api.openai.com/v1"
+SECOND_MODEL = "gpt-4.1"
+"""Asked at every fourth question of the model on loopback, so that there are costs to compare."""
+
+POLL_INTERVAL = 0.5
+PATIENCE = 20.0
+"""Seconds that an interrupted search has to end by itself."""
+
+
+class DemoError(StoreError):
+    """What stops the demo, with the remedy."""
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """A demo that has run."""
+
+    run_id: str
+    iterations: int
+    seconds: float
+    results: Path
+    """Folder with OpenEvolve's own files: checkpoints, the best program, its log."""
+
+
+def run_demo(
+    *,
+    iterations: int = 40,
+    real: bool = False,
+    model: str = "gpt-4.1-mini",
+    seed: int = 7,
+    progress: Console | None = None,
+    settings: Settings | None = None,
+    pace: float = 1.0,
+) -> DemoResult:
+    """Run a search and record it.
+
+    :param real: ask the endpoint that ``OPENAI_BASE_URL`` names, OpenAI's by default, with ``OPENAI_API_KEY``.
+    :param progress: where to show how it goes on.
+    :param pace: how slow the model on loopback is; 0 answers at once.
+    :raises DemoError: something is missing, or the search failed.
+    :raises StoreError: the settings name no store.
+    :raises ValueError: a setting is wrong.
+    """
+    settings = settings or load_settings()
+    _check(settings, real)
+    run_id = f"demo_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
+    results = settings.data_dir.expanduser().absolute() / "demo" / run_id
+    results.mkdir(parents=True)
+    began = time.monotonic()
+    with contextlib.ExitStack() as opened:
+        log = opened.enter_context((results / "demo.log").open("wb"))
+        url = os.environ.get("OPENAI_BASE_URL", OPENAI) if real else opened.enter_context(loopback.serving(pace))
+        order = Order(
+            run_id=run_id,
+            results=str(results),
+            api_base=url,
+            models={model: 1.0} if real else {model: 0.75, SECOND_MODEL: 0.25},
+            iterations=iterations,
+            seed=seed,
+            retries=3 if real else 1,
+            retry_delay=5 if real else 0,
+            settings=_plain(settings),
+        )
+        process = opened.enter_context(_started(order, log, real=real))
+        _watch(process, run_id, iterations, settings, progress)
+    if process.returncode != 0:
+        raise DemoError(f"the search failed: {_last_line(results / 'demo.log')} (its log is {results / 'demo.log'})")
+    return DemoResult(run_id, iterations, time.monotonic() - began, results)
+
+
+def _check(settings: Settings, real: bool) -> None:
+    if importlib.util.find_spec("openevolve") is None:
+        raise DemoError(
+            "the demo runs OpenEvolve, which is not installed: pip install 'genesis-otel[embedded,openevolve]'"
+        )
+    if real and not os.environ.get("OPENAI_API_KEY"):
+        raise DemoError("--real asks a real model and needs OPENAI_API_KEY; without --real the demo needs no key")
+    destination = settings.destination
+    if isinstance(destination, Off):
+        raise DemoError(f"nothing would be recorded: {destination.reason}")
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The settings as they can be given to `configure` in another process."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, SecretStr):
+            return value.get_secret_value()
+        return str(value) if isinstance(value, Path) else value
+
+    return {name: plain(value) for name, value in settings.model_dump(exclude_unset=True).items()}
+
+
+@contextlib.contextmanager
+def _started(order: Order, log: IO[bytes], *, real: bool) -> Iterator["subprocess.Popen[str]"]:
+    """The search in a process of its own: OpenEvolve takes over signals and logging, and forks."""
+    environment = dict(os.environ)
+    if not real:
+        environment |= {"OPENAI_API_KEY": "none-needed", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genesis_otel.demo.evolve"],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+    )
+    assert process.stdin is not None  # noqa: S101 (it was asked for)
+    try:
+        # Over a pipe: the settings may hold a password.
+        process.stdin.write(order.to_json())
+        process.stdin.close()
+        yield process
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+# --- what one sees while it runs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A run as the store has it now."""
+
+    iterations: int = 0
+    best: float = 0.0
+    cost: float = 0.0
+    rows: tuple[int, ...] = (0,) * len(TABLES)
+
+
+def glance(client: "Client", run_id: str) -> Glance:
+    """How far a run is."""
+    counts = ", ".join(
+        f"(SELECT count() FROM {table} WHERE run_id = {{run_id:String}})"  # noqa: S608 (the tables' names are ours)
+        for table in TABLES
+    )
+    row = client.query(
+        f"""
+        SELECT
+            (SELECT countIf(generation > 0) FROM generations WHERE run_id = {{run_id:String}}),
+            (SELECT max(fitness_score) FROM individuals WHERE run_id = {{run_id:String}}),
+            (SELECT sum(cost) FROM llm_logs WHERE run_id = {{run_id:String}}),
+            {counts}
+        """,  # noqa: S608
+        parameters={"run_id": run_id},
+    ).result_rows[0]
+    return Glance(int(row[0]), float(row[1] or 0), float(row[2] or 0), tuple(int(each) for each in row[3:]))
+
+
+def _watch(
+    process: "subprocess.Popen[str]", run_id: str, iterations: int, settings: Settings, console: Console | None
+) -> None:
+    """Show how the search goes on until it has ended."""
+    bar = Progress(
+        TextColumn("[bold]iteration"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), transient=True
+    )
+    task = bar.add_task("search", total=iterations)
+    if console is None or not console.is_terminal:
+        if console is not None:
+            console.print(f"Run {run_id}: {iterations} iterations of OpenEvolve", soft_wrap=True)
+        process.wait()
+        return
+    with contextlib.ExitStack() as opened:
+        client: Client | None = None
+        live = opened.enter_context(Live(console=console, refresh_per_second=8, transient=True))
+        seen = Glance()
+        while process.poll() is None:
+            try:
+                if client is None:
+                    client = opened.enter_context(contextlib.closing(open_client(settings, start=True)))
+                seen = glance(client, run_id)
+            except Exception as error:  # the store is perhaps only starting, and the search does not need it
+                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                live.update(Group(bar, Text(said, style="dim")))
+            else:
+                bar.update(task, completed=seen.iterations)
+                live.update(Group(bar, _as_table(run_id, seen)))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(POLL_INTERVAL)
+
+
+def _as_table(run_id: str, seen: Glance) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row("run", run_id)
+    grid.add_row("best fitness", f"{seen.best:.4f}")
+    grid.add_row("cost", f"${seen.cost:.4f}")
+    grid.add_row("rows", ", ".join(f"{table} {count}" for table, count in zip(TABLES, seen.rows, strict=True)))
+    return grid

@@ -1,0 +1,53 @@
+"""What a run says of itself: OpenEvolve's configuration without its secrets, and a name for the task.
+
+In: OpenEvolve's ``Config`` and the path of the evaluator. Out: plain dicts and text. On failure: what cannot be
+copied is text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+SECRET = re.compile(r"(?i)(^|_)(api_?key|key|secret|password|passwd|token|credentials?|authorization)$")
+"""Names of settings whose values are not recorded; ``max_tokens`` is none of them."""
+
+USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+"""User and password in a URL."""
+
+HIDDEN = "[REDACTED]"
+
+
+def as_json(config: Any) -> Any:
+    """The configuration as dicts, lists and scalars, without keys, passwords and objects of this process."""
+    if is_dataclass(config) and not isinstance(config, type):
+        return {each.name: _setting(each.name, getattr(config, each.name, None)) for each in fields(config)}
+    if isinstance(config, Mapping):
+        return {str(name): _setting(str(name), value) for name, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [as_json(each) for each in config]
+    if isinstance(config, str):
+        return USER_INFO.sub(f"{HIDDEN}@", config)
+    if config is None or isinstance(config, (bool, int, float)):
+        return config
+    if callable(config):
+        return f"{getattr(config, '__module__', '')}.{getattr(config, '__qualname__', type(config).__qualname__)}"
+    return f"<{type(config).__qualname__}>"
+
+
+def _setting(name: str, value: Any) -> Any:
+    return HIDDEN if value and SECRET.search(name) else as_json(value)
+
+
+def task_name(evaluation_file: str) -> str:
+    """The folder of the evaluator, as OpenEvolve's examples are named; its own name where that folder is temporary."""
+    path = Path(evaluation_file).absolute()
+    temporary = Path(tempfile.gettempdir()).absolute()
+    if path.parent == temporary or (path.parent.name.startswith("openevolve_") and temporary in path.parents):
+        return "openevolve"
+    return path.parent.name or os.fspath(path.stem)

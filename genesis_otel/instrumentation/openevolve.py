@@ -1,0 +1,314 @@
+"""Records OpenEvolve's searches: `instrument()` before the search, and nothing else changes.
+
+In: OpenEvolve 0.4, used as ``run_evolution()``, as ``OpenEvolve(...)`` by hand, or as its command line: the call can
+stand in the evaluator's file, or ``python -m genesis_otel.instrumentation.openevolve_run`` in the place of
+``openevolve-run``. Out: a run a search; an iteration is a generation with one individual (OpenEvolve has no
+generations), and the seed is generation 0. Its LLM calls and its evaluation are recorded in the worker process where
+they happen, forked or spawned. On failure: each hook says its own errors once and lets the search go on; a method
+that this version of OpenEvolve lacks is left out with a warning.
+
+- **is_pareto**: with ``objectives``, the front is that of all programs of the run so far, and each generation has it
+  as it was when its child came. The individual's span is ended in the main process after that, with ``is_pareto`` as
+  in that front.
+- **fitness** is the first objective to be maximised, or else what OpenEvolve goes by; ``combined_score`` is always
+  the latter.
+- **mutation types** are ``init``, ``diff`` or ``full``, and ``migration``: a copy on another island, which has an id
+  of its own and may become a parent.
+- **a failure** (no edit in the answer, an LLM that does not answer, a worker that died) is an individual with an
+  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``. Iterations that were under way when
+  the search stopped are named in ``search_stopped``.
+- **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry import context as otel
+from opentelemetry.context import Context
+
+from genesis_otel import _pareto, spans
+from genesis_otel._values import warn_once
+from genesis_otel.instrumentation import _openevolve_llm as llm_calls
+from genesis_otel.instrumentation import _openevolve_worker as worker
+from genesis_otel.instrumentation._openevolve_llm import Recorder
+from genesis_otel.instrumentation._openevolve_search import Options, Search
+
+__all__ = ["instrument", "is_instrumented", "uninstrument"]
+
+Original = Callable[..., Any]
+
+_patched: list[tuple[object, str, Original]] = []
+_searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary()
+"""The running searches, by their database."""
+_options = Options()
+_recorder: Recorder = "none"
+_here: Context | None = None
+"""Where calls belong that come from threads which do not know it, while the main thread waits for them."""
+
+
+def instrument(
+    *,
+    task: str | None = None,
+    run_id: str | None = None,
+    objectives: Mapping[str, str] | None = None,
+    llm: Recorder = "auto",
+    worker_setup: Callable[[], object] | None = None,
+) -> None:
+    """Record every search of this process from now on. Called again, it only takes over what it is told.
+
+    :param task: what is evolved; by default the name of the evaluator's folder.
+    :param run_id: the next run's id; by default a new one each.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
+    :param llm: who records the LLM calls: ``openai`` is OpenTelemetry's instrumentation of OpenAI's client,
+        ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or the
+        first that is installed.
+    :param worker_setup: called in a worker that was spawned, to set up OpenTelemetry there; it has to be found by its
+        name. By default what ``genesis_otel.configure()`` did here; a forked worker needs nothing.
+    :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
+    :raises ImportError: OpenEvolve is not installed.
+    """
+    global _options, _recorder
+    _pareto.directions(objectives or {})
+    told = Options(task, run_id, dict(objectives or {}), llm, worker_setup)
+    if is_instrumented():
+        if told != Options():
+            _options = told
+        return
+    from openevolve import controller, database, embedding, evaluator, process_parallel  # type: ignore[import-untyped]
+    from openevolve.llm import ensemble, openai  # type: ignore[import-untyped]
+
+    _options, _recorder = told, llm_calls.choose(llm)
+    worker.original_iteration = getattr(process_parallel, "_run_iteration_worker", None)
+    _put(process_parallel, "_run_iteration_worker", lambda _: worker.run_iteration)
+    for owner, name, around in (
+        (controller.OpenEvolve, "run", _run),
+        (controller.OpenEvolve, "_save_checkpoint", _save_checkpoint),
+        (process_parallel.ProcessParallelController, "run_evolution", _run_evolution),
+        (process_parallel.ProcessParallelController, "_submit_iteration", _submit_iteration),
+        (process_parallel.ProcessParallelController, "_create_database_snapshot", _create_database_snapshot),
+        (database.ProgramDatabase, "sample_from_island", _sample_from_island),
+        (database.ProgramDatabase, "add", _add),
+        (database.ProgramDatabase, "_update_archive", _update_archive),
+        (database.ProgramDatabase, "_update_best_program", _update_best_program),
+        (database.ProgramDatabase, "migrate_programs", _migrate_programs),
+        (database.ProgramDatabase, "_llm_judge_novelty", _llm_judge_novelty),
+        (evaluator.Evaluator, "evaluate_program", _evaluate_program),
+        (openai.OpenAILLM, "_call_api", _call_api),
+        (embedding.EmbeddingClient, "__init__", _init_embeddings),
+        (ensemble, "_create_model", _create_model),
+    ):
+        _put(owner, name, functools.partial(_wrapped, around))
+
+
+def uninstrument() -> None:
+    """Undo `instrument`; a search that runs goes on unrecorded where it can."""
+    global _options, _recorder
+    while _patched:
+        owner, name, original = _patched.pop()
+        setattr(owner, name, original)
+    worker.original_iteration = None
+    llm_calls.stop(_recorder)
+    _options, _recorder = Options(), "none"
+    _searches.clear()
+
+
+def is_instrumented() -> bool:
+    """Whether this process records its searches."""
+    return bool(_patched)
+
+
+def _put(owner: Any, name: str, make: Callable[[Original], Original]) -> None:
+    original = getattr(owner, name, None)
+    if original is None:
+        warn_once(f"patch {name}", "This version of OpenEvolve has no %s: what happens there is not recorded", name)
+        return
+    _patched.append((owner, name, original))
+    setattr(owner, name, make(original))
+
+
+def _wrapped(around: Callable[..., Any], original: Original) -> Original:
+    # A plain function: proxies cannot be pickled, and OpenEvolve sends what it has to other processes.
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    return call
+
+
+def _search_of(owner: Any) -> Search | None:
+    """The search that a database, or what works on one, belongs to."""
+    database = getattr(owner, "database", owner)
+    return None if database is None else _searches.get(database)
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    global _options
+    try:
+        search = _searches[self.database] = Search(self, _options)
+        _options = replace(_options, run_id=None)
+    except Exception:
+        warn_once("run", "A search is not recorded", exc_info=True)
+        return await original(self, *args, **kwargs)
+    error: BaseException | None = None
+    try:
+        return await original(self, *args, **kwargs)
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        search.end(error)
+        _searches.pop(self.database, None)
+
+
+async def _run_evolution(
+    original: Original,
+    self: Any,
+    start_iteration: int,
+    max_iterations: int,
+    target_score: float | None = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    try:
+        return await original(self, start_iteration, max_iterations, target_score, *args, **kwargs)
+    finally:
+        if search := _search_of(self):
+            search.loop_ended(self, target_score)
+
+
+def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
+    result = original(self, iteration)
+    if search := _search_of(self):
+        search.act("checkpoint_saved", {"iteration": iteration})
+    return result
+
+
+# --- iterations -------------------------------------------------------------------------------------------------------
+
+
+def _submit_iteration(original: Original, self: Any, iteration: int, island_id: int | None = None) -> Any:
+    search = _search_of(self)
+    if search is None:
+        return original(self, iteration, island_id)
+    search.submitting = (iteration, island_id)
+    try:
+        future = original(self, iteration, island_id)
+    finally:
+        search.submitting = None
+    search.submitted(iteration, future)
+    return future
+
+
+def _sample_from_island(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    parent, inspirations = original(self, *args, **kwargs)
+    if search := _search_of(self):
+        search.sampled(parent)
+    return parent, inspirations
+
+
+def _create_database_snapshot(original: Original, self: Any) -> Any:
+    snapshot = original(self)
+    search = _search_of(self)
+    ticket = search.ticket() if search is not None else None
+    if ticket is not None:
+        snapshot[worker.TICKET] = ticket
+    return snapshot
+
+
+async def _evaluate_program(original: Original, self: Any, program_code: str, program_id: str = "") -> Any:
+    search = _search_of(self)
+    seed = search.begin(0, None, "", "init", program_id) if search is not None and search.is_new() else None
+    if seed is None:
+        return await worker.evaluate(original, self, program_code, program_id)
+    with spans.attached(seed.individual.context):
+        return await worker.evaluate(original, self, program_code, program_id)
+
+
+# --- the database -----------------------------------------------------------------------------------------------------
+
+
+def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
+    search = _search_of(self)
+    if search is None:
+        return original(self, program, *args, **kwargs)
+    with search.adding(program) as done:
+        with _calls_belong_here():
+            admitted = original(self, program, *args, **kwargs)
+        done(admitted)
+    return admitted
+
+
+def _update_archive(original: Original, self: Any, program: Any) -> Any:
+    search = _search_of(self)
+    before = set(self.archive)
+    result = original(self, program)
+    if search is not None:
+        search.archive_changed(program, before, set(self.archive))
+    return result
+
+
+def _update_best_program(original: Original, self: Any, program: Any) -> Any:
+    before = self.best_program_id
+    result = original(self, program)
+    if search := _search_of(self):
+        search.best_changed(program, before, self.best_program_id)
+    return result
+
+
+def _migrate_programs(original: Original, self: Any) -> Any:
+    before = set(self.programs)
+    result = original(self)
+    if search := _search_of(self):
+        search.islands_migrated([each for name, each in self.programs.items() if name not in before])
+    return result
+
+
+def _llm_judge_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    with llm_calls.as_role("novelty"), _calls_belong_here():
+        return original(self, *args, **kwargs)
+
+
+# --- LLM calls --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _calls_belong_here() -> Iterator[None]:
+    """A block whose calls belong to what is current, in threads that OpenEvolve starts without telling them so, too."""
+    global _here
+    before, _here = _here, otel.get_current()
+    try:
+        yield
+    finally:
+        _here = before
+
+
+async def _call_api(original: Original, self: Any, params: dict[str, Any]) -> Any:
+    context = otel.get_current() if _here is None else _here
+    return await original(self, llm_calls.carrying(self, params, context, _recorder))
+
+
+def _init_embeddings(original: Original, self: Any, *args: Any, **kwargs: Any) -> None:
+    original(self, *args, **kwargs)
+    try:
+        llm_calls.observe_embeddings(self, _recorder)
+    except Exception:
+        warn_once("embeddings", "Embeddings are not recorded", exc_info=True)
+
+
+def _create_model(original: Original, model_cfg: Any) -> Any:
+    model = original(model_cfg)
+    try:
+        if _options.llm != "none":
+            llm_calls.observe_other(model)
+    except Exception:
+        warn_once("model", "A model's calls are not recorded", exc_info=True)
+    return model
