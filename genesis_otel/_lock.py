@@ -4,6 +4,7 @@ In: a path. Out: the lock, or the id of the process that holds it. On failure: O
 dies, however, lets go.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -48,8 +49,10 @@ class ProcessLock:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
                     return False
                 raise
-            os.ftruncate(file, 0)
-            os.write(file, str(os.getpid()).encode())
+            # On a full disk nobody can be told who holds it; held it is.
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, 0)
+                os.write(file, str(os.getpid()).encode())
             self._file = file
             self._mine[self._path] = os.getpid()
             return True

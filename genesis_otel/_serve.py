@@ -10,7 +10,6 @@ and the next one goes on with the same batches. Searches import this module and 
 """
 
 import contextlib
-import functools
 import json
 import logging
 import os
@@ -33,7 +32,6 @@ from genesis_otel._lock import ProcessLock
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from genesis_otel._drain import Drain
     from genesis_otel._http import Front
     from genesis_otel.exporter import ClickHouseSpanExporter
 
@@ -48,8 +46,6 @@ HANDOVER = 3.0
 """Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
 PAUSE = 0.5
 """Seconds between two looks at the spool: what a reader of a running search sees is about so old."""
-LARGE = 1000
-"""Spans in a batch from which on the next one of the same queue follows at once."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
 LOG_BYTES = 1 << 20
@@ -269,7 +265,7 @@ def _drain(
             if not lock.valid():
                 return "its folder was removed"
             try:
-                delivered = _round(draining, folder / SPOOL, stop)
+                delivered = draining.round(stop=stop.is_set)
                 pause, said = PAUSE, ""
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
@@ -287,20 +283,6 @@ def _drain(
         return "told to end"
     finally:
         draining.close()
-
-
-def _round(draining: "Drain", spool: Path, stop: threading.Event) -> int:
-    """One batch of each queue, more only where batches are large: a search that never stops writing leaves the others
-    their turn, and what it wrote meanwhile becomes one insert and not many small ones."""
-    from genesis_otel._spool import queues
-
-    delivered = 0
-    for name in queues(spool):
-        taken = LARGE
-        while taken >= LARGE and not stop.is_set():
-            taken = draining.round([name], stop=functools.partial(next, iter([False]), True))
-            delivered += taken
-    return delivered
 
 
 @contextlib.contextmanager

@@ -173,6 +173,28 @@ class Queue:
             if not closed or not self._forward():
                 return None
 
+    def following(self, batch: Batch, max_rows: int, max_bytes: int) -> Batch | None:
+        """The records behind ``batch`` in its segment, to prepare while it is under way; None where :meth:`next` has to look.
+
+        Only reads, so another thread may call it; :meth:`claim` makes what it gives the batch that is out.
+        """
+        try:
+            with (self._path / f"{batch.segment:08d}{SEGMENT}").open("rb") as file:
+                file.seek(batch.end)
+                data = file.read(max_bytes)
+        except FileNotFoundError:
+            return None
+        spans, damaged = find(data, closed=False, limit=max_rows)
+        if not spans or damaged:
+            return None
+        records = [data[begin + HEADER.size : end] for begin, end in spans]
+        return Batch(records, batch.segment, batch.end, batch.end + spans[-1][1])
+
+    def claim(self, batch: Batch) -> None:
+        """Put on disk that ``batch``, from :meth:`following`, is out; the one before it is done."""
+        self.end = batch.end
+        self._write_cut()
+
     def ahead(self) -> tuple[int, int]:
         """Behind what is in the queue now: a segment and a place in it."""
         last = (_segments(self._path) or [self._path / f"0{SEGMENT}"])[-1]

@@ -13,6 +13,7 @@ import logging
 import struct
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.driver.client import Client
@@ -22,7 +23,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel import _rows, _schema
 from genesis_otel._clickhouse import INSERT_SETTINGS, LANDING, StoreError, first_line
-from genesis_otel.processor import Refused
+from genesis_otel._codec import Flat, flatten
+from genesis_otel._drain import Refused
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,13 @@ UNKNOWN_TABLE = 60
 NO_SUCH_COLUMN = frozenset({10, 16, 47})
 
 
+class Prepared(NamedTuple):
+    """A block on its way: the columns of ``otel_traces``, and the token by which it is known when it comes again."""
+
+    columns: dict[str, list[Any]]
+    token: str
+
+
 class ClickHouseSpanExporter(SpanExporter):
     """Writes spans to ClickHouse. Also the ``opentelemetry_traces_exporter`` entry point ``genesis_clickhouse``.
 
@@ -74,25 +83,29 @@ class ClickHouseSpanExporter(SpanExporter):
         self._types: dict[str, ClickHouseType] = {}
         self._said: str | None = None
 
-    def send(self, spans: Sequence[ReadableSpan]) -> None:
-        """Insert ``spans`` as one block, and return when they are stored.
+    def prepare(self, spans: Sequence[Flat]) -> Prepared:
+        """Flat ``spans`` (``_codec.flatten``) as one block for :meth:`send`; from any thread."""
+        return Prepared(_rows.columns(spans) if spans else {}, token(spans))
 
-        :raises Refused: ClickHouse, or the client while encoding, refuses them for their content.
+    def send(self, prepared: Prepared) -> None:
+        """Insert a block, and return when it is stored.
+
+        :raises Refused: ClickHouse, or the client while encoding, refuses it for its content.
         :raises Exception: anything else: the store cannot be reached, is not ready, or is overloaded.
         """
-        if not spans:
+        if not prepared.columns:
             return
         with self._lock:
             try:
                 client = self._connected()
-                columns = {name: values for name, values in _rows.columns(spans).items() if name in self._types}
+                columns = {name: values for name, values in prepared.columns.items() if name in self._types}
                 client.insert(
                     LANDING,
                     list(columns.values()),
                     column_names=list(columns),
                     column_types=[self._types[name] for name in columns],
                     column_oriented=True,
-                    settings={**INSERT_SETTINGS, "insert_deduplication_token": token(spans)},
+                    settings={**INSERT_SETTINGS, "insert_deduplication_token": prepared.token},
                 )
             except Error as error:
                 if isinstance(error, DataError) or error.code in REFUSALS:
@@ -106,7 +119,7 @@ class ClickHouseSpanExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """:meth:`send` as the SDK's processors want it. They ignore a failure: prefer ``DurableSpanProcessor``."""
         try:
-            self.send(spans)
+            self.send(self.prepare([flatten(span) for span in spans]))
         except Exception as error:
             text = first_line(error)
             if text != self._said:
@@ -144,13 +157,15 @@ class ClickHouseSpanExporter(SpanExporter):
             client.close()
 
 
-def token(spans: Sequence[ReadableSpan]) -> str:
-    """The deduplication token of a batch: the same for the same spans in the same order, in any process."""
+def token(spans: Sequence[Flat]) -> str:
+    """The deduplication token of a batch: the same for the same spans in the same order, in any process.
+
+    The end counts too: a run that is resumed and a generation that is evaluated again have the ids that they had before.
+    """
     digest = hashlib.sha256()
-    for span in spans:
-        if span.context is not None:
-            digest.update(span.context.trace_id.to_bytes(16, "big"))
-            digest.update(span.context.span_id.to_bytes(8, "big"))
+    for flat in spans:
+        context, end = flat[0] or (0, 0), flat[5] or 0
+        digest.update(b"%x %x %d\n" % (context[0], context[1], end))
     return digest.hexdigest()
 
 

@@ -8,6 +8,9 @@ a full disk keeps 16 MiB in memory, and what goes beyond that, or beyond the spo
 
 from __future__ import annotations
 
+# Loaded before any TracerProvider is made: the SDK's provider starts a thread pool in each forked child, and hangs there when
+# its own fork handler is older than the pool's, as it is where the module is loaded for the first time after it.
+import concurrent.futures.thread  # noqa: F401
 import errno
 import logging
 import os
@@ -240,7 +243,7 @@ class DurableSpanProcessor(SpanProcessor):
                     if self._leads():
                         draining.round(self._mine(), stop=self._stop.is_set)
                     if said:
-                        logger.warning("spans go out of %s again", self._folder)
+                        logger.info("spans go out of %s again", self._folder)
                     self._failures, said = 0, 0.0
                 except Exception as error:
                     self._failures += 1

@@ -80,6 +80,16 @@ def run_of_three(tracer: Tracer) -> None:
     )
 
 
+def each_of(*emits: Callable[[Tracer], None]) -> Callable[[Tracer], None]:
+    """Several spans, one after the other."""
+
+    def emit(tracer: Tracer) -> None:
+        for one in emits:
+            one(tracer)
+
+    return emit
+
+
 def front_of(size: int) -> Callable[[Tracer], None]:
     members = [
         {"individual_id": f"i{n}", "fitness_score": n / 10, "combined_score": -n, "metrics": {"size": n}}
@@ -129,12 +139,12 @@ CASES = [
     ),
     Case(
         "a run that was resumed runs again",
-        lambda tracer: (
-            run_of_three(tracer),
-            span(
+        each_of(
+            run_of_three,
+            lambda tracer: span(
                 tracer, "run.start", place(RECORD="run", RUN_STATUS="running"), start=START + 3600 * SECOND, seconds=0
             ),
-        )[0],
+        ),
         {
             "evolution_runs": [
                 {
@@ -308,9 +318,9 @@ CASES = [
     ),
     Case(
         "an individual without lineage has no edge, and a lineage span is one",
-        lambda tracer: (
-            span(tracer, "individual", place(RECORD="individual", INDIVIDUAL_ID="a")),
-            span(
+        each_of(
+            lambda tracer: span(tracer, "individual", place(RECORD="individual", INDIVIDUAL_ID="a")),
+            lambda tracer: span(
                 tracer,
                 "lineage",
                 place(
@@ -322,7 +332,7 @@ CASES = [
                     LINEAGE_EDIT_SUMMARY="x" * 10_000,
                 ),
             ),
-        )[0],
+        ),
         {
             "individuals": [{"individual_id": "a"}],
             "code_lineages": [
@@ -567,11 +577,13 @@ CASES = [
     ),
     Case(
         "somebody else's spans, agents and tools among them, are no rows",
-        lambda tracer: (
-            span(tracer, "GET /", {"http.request.method": "GET"}),
-            span(tracer, "invoke_agent", {"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "m"}),
-            span(tracer, "tool", {"openinference.span.kind": "TOOL"}),
-        )[0],
+        each_of(
+            lambda tracer: span(tracer, "GET /", {"http.request.method": "GET"}),
+            lambda tracer: span(
+                tracer, "invoke_agent", {"gen_ai.operation.name": "invoke_agent", "gen_ai.request.model": "m"}
+            ),
+            lambda tracer: span(tracer, "tool", {"openinference.span.kind": "TOOL"}),
+        ),
         {},
     ),
 ]

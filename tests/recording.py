@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -15,6 +15,8 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from genesis_otel import _context, _tally, _values
 from genesis_otel import attributes as names
+from genesis_otel._codec import Flat, flatten
+from genesis_otel._drain import Sender
 from genesis_otel._ids import DerivedIdGenerator
 
 Through = Callable[[SpanProcessor], SpanProcessor]
@@ -111,3 +113,13 @@ def hostile_values() -> list[Any]:
         Broken,
         lambda: None,
     ]
+
+
+def flat(spans: Iterable[ReadableSpan]) -> list[Flat]:
+    """Spans as an exporter's ``send`` takes them."""
+    return [flatten(span) for span in spans]
+
+
+def store_spans(exporter: Sender, spans: Iterable[ReadableSpan]) -> None:
+    """Send spans by an exporter's two steps; what it raises comes through."""
+    exporter.send(exporter.prepare(flat(spans)))

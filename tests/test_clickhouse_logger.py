@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from conftest import Connect
-from recording import Recorded, attributes_of, hostile_values, ids_of, record
+from recording import Recorded, attributes_of, hostile_values, ids_of, record, store_spans
 
 from genesis_otel import _config, _context, clickhouse_logger, spans
 from genesis_otel import attributes as names
@@ -103,7 +103,7 @@ def test_the_first_loggers_calls_fill_the_seven_tables(
 ) -> None:
     """Each call is its row in its table, with every value where the first logger put it."""
     search(ch_logger)
-    ClickHouseSpanExporter(connect).send(recorded.spans)
+    store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
     (run,) = rows(store, "SELECT * FROM evolution_runs")
     assert (run["run_id"], run["task_name"], run["status"]) == ("run_1", "circle_packing", "completed")
     assert json.loads(run["config"]) == {"evolution": {"num_generations": 10}}
@@ -187,10 +187,10 @@ def test_a_run_that_another_process_ends_is_ended(
     """A process that knows only the run's id ends it: one row, with what the first process told."""
     ch_logger.log_evolution_run("r", "t", "{}", 5, "slurm", "path")
     begun = recorded.spans
-    ClickHouseSpanExporter(connect).send(begun)
+    store_spans(ClickHouseSpanExporter(connect), (begun))
     assert rows(store, "SELECT status, total_generations FROM evolution_runs")[0]["status"] == "running"
     ClickHouseLogger().update_evolution_run("r", "failed", 3)
-    ClickHouseSpanExporter(connect).send(recorded.spans[len(begun) :])
+    store_spans(ClickHouseSpanExporter(connect), (recorded.spans[len(begun) :]))
     (run,) = rows(store, "SELECT * FROM evolution_runs")
     assert (run["status"], run["total_generations"], run["task_name"], run["cluster_type"]) == (
         "failed",
@@ -346,7 +346,7 @@ def test_ten_megabytes_arrive_whole(
     """A prompt and an answer of ten megabytes, quotes and SQL in them, read back as they were."""
     prompt = "'; DROP TABLE llm_logs; -- ☃\n\"" * 350_000
     ch_logger.log_llm_interaction("m", [{"role": "user", "content": prompt}], prompt + "!")
-    ClickHouseSpanExporter(connect).send(recorded.spans)
+    store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
     (call,) = rows(store, "SELECT messages, response FROM llm_logs")
     assert len(prompt.encode()) > 10**7
     assert json.loads(call["messages"]) == [{"role": "user", "content": prompt}]
@@ -372,7 +372,7 @@ def test_no_value_is_too_hostile(
         log.log_action("a", {"generation": value, "individual_id": value, "run_id": value})
         log.update_evolution_run(value, value, value)
         log.get_run_id_by_path(value)
-    ClickHouseSpanExporter(connect).send(recorded.spans)
+    store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
     counts = {
         table: rows(store, f"SELECT uniqExact(span_id) AS n FROM {table}")[0]["n"]
         for table in ("evolution_runs_log", "generations", "individuals", "code_lineages", "llm_logs", "agent_actions")

@@ -13,6 +13,7 @@ from golden import CASES, START, Case, front_of
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from recording import flat, store_spans
 
 from genesis_otel import _clickhouse, _schema
 from genesis_otel.exporter import ClickHouseSpanExporter
@@ -52,7 +53,7 @@ def columns_of(client: Client, table: str) -> list[str]:
 def test_golden(case: Case, store: Client, connect: Connect) -> None:
     """The spans of a case become just its rows, in all seven tables, and every row leads to its span."""
     spans = spans_of(case)
-    ClickHouseSpanExporter(connect).send(spans)
+    store_spans(ClickHouseSpanExporter(connect), (spans))
     ids = {format(span.context.span_id, "016x") for span in spans if span.context}
     for table in _clickhouse.TABLES:
         expected = case.rows.get(table, [])
@@ -68,15 +69,15 @@ def test_a_batch_sent_again_adds_nothing(with_token: bool, store: Client, connec
     """The same block twice is stored once, in the landing table and through the views, with a token and without one."""
     spans = [span for case in CASES for span in spans_of(case)]
     exporter = ClickHouseSpanExporter(connect)
-    exporter.send(spans)
+    store_spans(exporter, (spans))
     first = {table: rows_of(store, table) for table in _clickhouse.TABLES}
     if with_token:
-        exporter.send(spans)
+        store_spans(exporter, (spans))
     else:
         from genesis_otel import _rows
 
         for _ in range(2):
-            columns = _rows.columns(spans)
+            columns = _rows.columns(flat(spans))
             store.insert("otel_traces", list(columns.values()), column_names=list(columns), column_oriented=True)
         store.command("OPTIMIZE TABLE individuals FINAL")
     again = {table: rows_of(store, table) for table in _clickhouse.TABLES}
@@ -94,9 +95,9 @@ def test_rows_that_slip_through_collapse(store: Client, connect: Connect) -> Non
     """The same spans in batches put together anew are one row each as soon as ClickHouse has merged, and with FINAL at once."""
     spans = [span for case in CASES for span in spans_of(case)]
     exporter = ClickHouseSpanExporter(connect)
-    exporter.send(spans)
+    store_spans(exporter, (spans))
     first = {table: rows_of(store, table) for table in _clickhouse.TABLES}
-    exporter.send(spans[1:])
+    store_spans(exporter, (spans[1:]))
     for table, stored in _clickhouse.STORED_IN.items():
         if table != "evolution_runs":
             count = int(str(store.command(f"SELECT count() FROM {stored} FINAL")))
@@ -157,12 +158,12 @@ def test_init_twice_changes_nothing(connect: Connect) -> None:
 
 def test_init_upgrades_a_view_in_place(store: Client, connect: Connect) -> None:
     """A view of another version is brought to this one's, and a missing column is added, with the rows kept."""
-    ClickHouseSpanExporter(connect).send(spans_of(CASES[6]))
+    store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[6])))
     store.command("ALTER TABLE individuals_mv MODIFY QUERY SELECT '' AS run_id FROM otel_traces WHERE 0")
     store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'an older version'")
     store.command("ALTER TABLE individuals DROP COLUMN error")
     assert _clickhouse.init_schema(store) == ["added individuals.error", "upgraded view individuals_mv"]
-    ClickHouseSpanExporter(connect).send(spans_of(CASES[7]))
+    store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[7])))
     assert [(row["individual_id"], row["error"]) for row in rows_of(store, "individuals")].count(
         ("a", "ValueError: no diff")
     ) == 1
@@ -188,7 +189,12 @@ FIRST_LOGGER = {
 """The first logger's tables, as it made them."""
 
 
-def first_logger_rows(client: Client) -> dict[str, list[tuple[Any, ...]]]:
+def texts_of(client: Client, columns: str, table: str) -> list[str]:
+    """The rows of a table as text, in order."""
+    return sorted(str(row[0]) for row in client.query(f"SELECT toString(({columns})) FROM {table}").result_rows)
+
+
+def first_logger_rows(client: Client) -> dict[str, list[str]]:
     """Makes the first logger's tables, each with 50 random rows and two equal ones, and gives their rows."""
     found = {}
     for table, definition in FIRST_LOGGER.items():
@@ -198,7 +204,7 @@ def first_logger_rows(client: Client) -> dict[str, list[tuple[Any, ...]]]:
         )
         client.command(f"INSERT INTO {table} SELECT * FROM {table} ORDER BY 1 LIMIT 1")
         columns = ", ".join(columns_of(client, table))
-        found[table] = sorted(client.query(f"SELECT toString(({columns})) FROM {table}").result_rows)
+        found[table] = texts_of(client, columns, table)
     return found
 
 
@@ -207,19 +213,19 @@ def test_a_database_of_the_first_logger_is_taken_over(connect: Connect) -> None:
     client = connect()
     before = first_logger_rows(client)
     with pytest.raises(_clickhouse.StoreError, match="genesis-otel init"):
-        ClickHouseSpanExporter(connect).send(spans_of(CASES[0]))
+        store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[0])))
     done = _clickhouse.init_schema(client)
     assert sum(line.startswith("took over 51 rows") for line in done) == 7
     assert _clickhouse.init_schema(client) == []
     for table, stored in _clickhouse.STORED_IN.items():
         client.command(f"OPTIMIZE TABLE {stored} FINAL")
         columns = ", ".join(columns_of(client, f"{table}_first_logger"))
-        assert sorted(client.query(f"SELECT toString(({columns})) FROM {stored}").result_rows) == before[table]
+        assert texts_of(client, columns, stored) == before[table]
     runs = client.query(
         "SELECT (SELECT count() FROM evolution_runs), uniqExact(run_id) FROM evolution_runs_log"
     ).result_rows
     assert runs[0][0] == runs[0][1]
-    ClickHouseSpanExporter(connect).send(spans_of(CASES[0]))
+    store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[0])))
     assert client.query("SELECT status FROM evolution_runs WHERE run_id = 'r'").result_rows == [("completed",)]
 
 
@@ -245,5 +251,5 @@ def test_what_a_view_cannot_read_is_still_landed(store: Client, connect: Connect
         provider.get_tracer("t").start_span("late", start_time=START + day * 86_400 * 10**9).end(
             START + day * 86_400 * 10**9
         )
-    ClickHouseSpanExporter(connect).send(kept.get_finished_spans())
+    store_spans(ClickHouseSpanExporter(connect), (kept.get_finished_spans()))
     assert int(str(store.command("SELECT count() FROM otel_traces"))) == 1000

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
+from recording import store_spans
 
 from genesis_otel import _rows, attributes
 from genesis_otel._ids import DerivedIdGenerator
@@ -148,7 +149,7 @@ def make(recipe: list[Any]) -> list[ReadableSpan]:
 def test_any_span_is_stored(recipe: list[Any], store: Client, connect: Connect) -> None:
     """Any span that the SDK can make is in the landing table after one send, and the seven tables can be read."""
     spans = make(recipe)
-    ClickHouseSpanExporter(connect).send(spans)
+    store_spans(ClickHouseSpanExporter(connect), (spans))
     ids = [format(span.context.span_id, "016x") for span in spans if span.context]
     stored = store.query(
         "SELECT SpanId FROM otel_traces WHERE SpanId IN {ids:Array(String)}", parameters={"ids": ids}
@@ -179,7 +180,7 @@ def test_megabytes_pass(store: Client, connect: Connect) -> None:
     provider.get_tracer("t").start_span(
         "individual", attributes={attributes.RECORD: "individual", attributes.INDIVIDUAL_CODE: prompt}
     ).end()
-    ClickHouseSpanExporter(connect).send(kept.get_finished_spans())
+    store_spans(ClickHouseSpanExporter(connect), (kept.get_finished_spans()))
     assert store.query("SELECT length(JSONExtractString(messages, 1, 'content')) FROM llm_logs").result_rows == [
         (10_000_000,)
     ]

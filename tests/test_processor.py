@@ -24,9 +24,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState, Tracer
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer, TraceState
 
-from genesis_otel._codec import decode, encode
+from genesis_otel._codec import Flat, decode, encode, inflate
 from genesis_otel.processor import (
     DurableSpanProcessor,
     Limits,
@@ -50,13 +50,16 @@ class Store(SpanExporter):
         self.away = False
         self.refuses = ""
 
-    def send(self, spans: Sequence[ReadableSpan]) -> None:
+    def prepare(self, spans: Sequence[Flat]) -> list[str]:
+        return [inflate(flat).name for flat in spans]
+
+    def send(self, names: list[str]) -> None:
         self.calls += 1
         if self.away:
             raise ConnectionError("away")
-        if self.refuses and any(span.name == self.refuses for span in spans):
+        if self.refuses and self.refuses in names:
             raise Refused("Code: 6, CANNOT_PARSE_TEXT")
-        self.names += [span.name for span in spans]
+        self.names += names
 
 
 @pytest.fixture
@@ -211,7 +214,7 @@ def test_an_exporter_that_hangs_is_not_waited_for(durable: Any) -> None:
     """Neither end(), nor force_flush, nor shutdown waits for an exporter that never returns beyond its bound."""
 
     class Hanging(Store):
-        def send(self, spans: Sequence[ReadableSpan]) -> None:
+        def send(self, names: list[str]) -> None:
             time.sleep(30)
 
     tracer, processor = durable(Hanging())
@@ -228,7 +231,7 @@ def test_what_is_refused_stands_alone(durable: Any, tmp_path: Path, caplog: pyte
     """A batch that is refused for one span is halved until that span is a dead letter; the rest is in, and it can be requeued."""
     store = Store()
     store.refuses = "poison"
-    tracer, processor = durable(None)
+    tracer, _ = durable(None)
     names = [f"{number:02d}" for number in range(40)]
     end(tracer, *names[:17], "poison", *names[17:])
     assert drain(tmp_path, store) == 41
@@ -290,14 +293,15 @@ def test_an_exporter_that_only_says_no_loses_nothing_in_an_outage(durable: Any, 
 
 @pytest.mark.parametrize("at", [0, 3, 7])
 def test_an_exporter_that_only_says_no_gets_rid_of_a_poisoned_span(at: int, durable: Any, tmp_path: Path) -> None:
-    """Wherever the bad span is: after some patience the others go in, and it alone is a dead letter."""
+    """Wherever the bad span is: after some patience the others go in, one of them twice, and it alone is a dead letter."""
     exporter = Ambiguous()
     tracer, processor = durable(exporter)
     names = list("abcdefg")
     names.insert(at, "poison")
     end(tracer, *names)
     assert processor.force_flush(10_000)
-    assert sorted(exporter.names) == list("abcdefg")
+    assert set(exporter.names) == set("abcdefg")
+    assert len(exporter.names) <= 7 + 2, "what has proved that the destination is there went once more"
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
 
@@ -334,7 +338,7 @@ def test_through_opentelemetrys_own_exporter(
 ) -> None:
     """The real OTLP exporter behind the processor: every span arrives whatever is answered; only a lost ack sends twice."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
-    handler = type("Handler", (Collector,), {"answers": list(answers), "received": []})
+    handler: Any = type("Handler", (Collector,), {"answers": list(answers), "received": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -346,7 +350,7 @@ def test_through_opentelemetrys_own_exporter(
         assert sorted(set(handler.received)) == list("abcde")
         assert len(handler.received) == (10 if 0 in answers else 5)
     finally:
-        exporter.shutdown()
+        exporter.shutdown()  # type: ignore[no-untyped-call]
         server.shutdown()
         server.server_close()
         thread.join()
@@ -355,7 +359,7 @@ def test_through_opentelemetrys_own_exporter(
 def test_a_forked_child_spools_for_itself(durable: Any, tmp_path: Path) -> None:
     """A child that is gone without exit handlers leaves its spans in the folder; the parent delivers them, and its own, once."""
     store = Store()
-    tracer, processor = durable(store)
+    tracer, _ = durable(store)
     end(tracer, "parent-1")
     for number in range(3):
         child = os.fork()
