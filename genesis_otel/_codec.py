@@ -139,7 +139,11 @@ def _context_of(values: Context) -> SpanContext:
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = dict(attributes) if attributes else {}
+    # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
+    copy = getattr(attributes, "copy", None)
+    found = copy() if copy is not None else attributes
+    if type(found) is not dict:
+        found = dict(found or {})
     for name, value in found.items():
         if type(value) not in PLAIN or type(name) is not str:
             return {_plain(name): _plain(value) for name, value in found.items()}

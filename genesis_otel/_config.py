@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import platformdirs
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
@@ -32,6 +33,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel import _serve
 from genesis_otel._clickhouse import URL_FORM, StoreError, first_line, masked, split_url
+from genesis_otel._context import SCOPE
 from genesis_otel.attributes import CORRELATION
 from genesis_otel.processor import DurableSpanProcessor, Limits
 
@@ -429,7 +431,7 @@ def _wired(
         exporter or _exporter(destination), settings.spool_folder(destination), limits=_limits(settings, destination)
     )
     processors: tuple[SpanProcessor, ...] = (
-        BaggageSpanProcessor(CORRELATION.__contains__),
+        _PlaceOfOthers(CORRELATION.__contains__),
         LLMSpanProcessor(
             durable, capture_content=settings.capture_content, capture_code=settings.capture_code, redact=redact
         ),
@@ -456,6 +458,15 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
     if not (settings.redact or settings.redact_patterns):
         return None
     return redactor(settings.redact_patterns, defaults=settings.redact)
+
+
+class _PlaceOfOthers(BaggageSpanProcessor):
+    """Puts run, generation and individual on the spans of other instrumentations; ours say for themselves where they belong."""
+
+    def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
+        scope = getattr(span, "instrumentation_scope", None)
+        if scope is None or scope.name != SCOPE:
+            super().on_start(span, parent_context)
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:

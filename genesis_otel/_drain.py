@@ -7,6 +7,7 @@ is taken off the queue, and the same batch comes again.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import re
@@ -83,7 +84,7 @@ class Loaded(NamedTuple):
     unreadable: list[tuple[bytes, str]]
     """Records that are no spans, and why."""
     prepared: Any
-    """What a :class:`Sender` made of ``spans``."""
+    """What a :class:`Sender` made of ``spans``; None where it has not."""
 
 
 class Drain:
@@ -175,7 +176,11 @@ class Drain:
                 readable.append(record)
             except ValueError as error:
                 unreadable.append((record, str(error)))
-        prepared = self._exporter.prepare(spans) if spans and isinstance(self._exporter, Sender) else None
+        prepared = None
+        if spans and isinstance(self._exporter, Sender):
+            # What cannot be prepared is asked about in halves, when its turn has come.
+            with contextlib.suppress(Exception):
+                prepared = self._exporter.prepare(spans)
         return Loaded(batch, spans, readable, unreadable, prepared)
 
     def _hand_over(self, queue: _spool.Queue, loaded: Loaded) -> None:
@@ -233,7 +238,7 @@ class Drain:
 def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> list[tuple[int, str]]:
     """Send ``spans``; of what is refused send the halves, down to single ones. Returns the refused, with the reason.
 
-    :param prepared: what ``exporter.prepare(spans)`` gave.
+    :param prepared: what ``exporter.prepare(spans)`` gave, or None. What it raises is a refusal: it sees the content alone.
     :raises Outage: anything but a refusal was raised.
     """
     refused: list[tuple[int, str]] = []
@@ -241,7 +246,8 @@ def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> list[tup
     while parts:
         begin, end = parts.pop()
         try:
-            exporter.send(prepared if end - begin == len(spans) else exporter.prepare(spans[begin:end]))
+            whole = end - begin == len(spans) and prepared is not None
+            exporter.send(prepared if whole else _prepare(exporter, spans[begin:end]))
         except Refused as error:
             middle = (begin + end) // 2
             if end - begin == 1:
@@ -251,6 +257,15 @@ def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> list[tup
         except Exception as error:
             raise Outage(brief(error)) from error
     return refused
+
+
+def _prepare(exporter: Sender, spans: list[Flat]) -> Any:
+    try:
+        return exporter.prepare(spans)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:
+        raise Refused(brief(error)) from error
 
 
 def diagnose(

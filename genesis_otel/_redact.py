@@ -56,6 +56,9 @@ PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
 )
 """Texts of which one must occur, the pattern, and what takes its place."""
 
+HINTS = tuple(hint for hints, _, _ in PATTERNS for hint in hints)
+"""Where none of these is in a text, no pattern matches."""
+
 SECRET_NAMES = re.compile(
     r"(?:api_?key|passwd|password|secret|secret_?key|access_?key|private_?key|auth_?token|access_?token|credentials?)$",
     re.IGNORECASE,
@@ -77,11 +80,12 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
 
     def redact(text: str) -> str:
         if defaults:
-            for hints, compiled, instead in PATTERNS:
-                for hint in hints:
-                    if hint in text:
-                        text = compiled.sub(instead, text)
-                        break
+            for hint in HINTS:
+                if hint in text:
+                    for needed, compiled, instead in PATTERNS:
+                        if any(each in text for each in needed):
+                            text = compiled.sub(instead, text)
+                    break
         for compiled in own:
             text = compiled.sub(REDACTED, text)
         return text
