@@ -1,0 +1,93 @@
+"""Where an individual comes from: its chain of ancestors, with what each step gained and cost.
+
+In: a client and ids. Out: the steps, the seed first. Of several parents the chain follows the first one; the others are
+named. A lineage that bites its own tail ends before it would come to an individual again. On failure: what ClickHouse raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from genesis_otel import queries
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = ["Step", "ancestors", "chain"]
+
+PIECE = 1_000
+"""Ids in one question: a parameter has to fit into a URL or a form."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """An individual in the chain, and how it came from the step before."""
+
+    generation: int | None
+    """None where only its children tell of it."""
+    individual_id: str
+    mutation_type: str = ""
+    fitness_score: float | None = None
+    gain: float | None = None
+    """Fitness less that of the parent; None for a seed."""
+    edit_summary: str = ""
+    models: tuple[str, ...] = ()
+    """The models that were asked for it."""
+    cost: float = 0.0
+    """In USD: its LLM calls, embeddings and novelty."""
+    is_pareto: bool = False
+    status: str = ""
+    other_parents: tuple[str, ...] = ()
+    timestamp: datetime | None = None
+    trace_id: str = ""
+
+
+def ancestors(client: Client, run_id: str, individual_id: str) -> list[Step]:
+    """The steps from the seed to ``individual_id``, which is the last one."""
+    rows = queries.ask(client, "parents", run_id=run_id)
+    parents = {str(row["child_id"]): [str(each) for each in row["parent_ids"]] for row in rows}
+    ids = chain(parents, individual_id)
+    detail = {
+        str(row["individual_id"]): row
+        for begin in range(0, len(ids), PIECE)
+        for row in queries.ask(
+            client, "individuals_in_detail", run_id=run_id, individual_ids=ids[begin : begin + PIECE]
+        )
+    }
+    steps = []
+    for each in ids:
+        row, others = detail.get(each), tuple(parents.get(each, ())[1:])
+        if row is None:
+            steps.append(Step(None, each, other_parents=others))
+            continue
+        steps.append(
+            Step(
+                generation=row["generation"],
+                individual_id=each,
+                mutation_type=row["mutation_type"],
+                fitness_score=row["fitness_score"] if row["status"] == "ok" else None,
+                gain=row["gain"] if parents.get(each) else None,
+                edit_summary=row["edit_summary"],
+                models=tuple(row["models"]),
+                cost=row["cost"],
+                is_pareto=bool(row["is_pareto"]),
+                status=row["status"],
+                other_parents=others,
+                timestamp=row["timestamp"],
+                trace_id=row["trace_id"],
+            )
+        )
+    return steps
+
+
+def chain(parents: Mapping[str, Sequence[str]], individual_id: str) -> list[str]:
+    """The ids from the first ancestor to ``individual_id``, by first parents, each id once."""
+    ids = {individual_id: None}
+    current = individual_id
+    while parents.get(current) and parents[current][0] not in ids:
+        current = parents[current][0]
+        ids[current] = None
+    return list(reversed(ids))

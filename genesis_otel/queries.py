@@ -1,0 +1,150 @@
+"""The named queries: SQL that answers a question about searches, each in a file of its own under ``sql/queries``.
+
+In: a name, and parameters by name. Out: the query's text, title, description and parameters; or its rows. Values go to
+ClickHouse as server-side parameters (``{run_id:String}``), never into the text. On failure: :class:`UnknownQueryError` and
+:class:`ParameterError` say what there is; what ClickHouse raises is passed on.
+
+A file begins with comments: its title, its description, and a line a parameter, ``-- limit = 10: how many``, where what
+stands behind ``=`` is the default. A default of ``latest`` for ``run_id`` is the newest run.
+
+>>> from genesis_otel import queries
+>>> query = queries.load("top_individuals")
+>>> [parameter.name for parameter in query.parameters]
+['run_id', 'limit']
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+__all__ = [
+    "LATEST",
+    "Parameter",
+    "ParameterError",
+    "Query",
+    "UnknownQueryError",
+    "ask",
+    "load",
+    "names",
+    "placeholders",
+    "values",
+]
+
+LATEST = "latest"
+"""As ``run_id``: the newest run."""
+
+_PLACEHOLDER = re.compile(r"\{(\w+):([^}]+)\}")
+_TOLD = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
+
+
+class UnknownQueryError(LookupError):
+    """There is no query of that name; the text names those that resemble it."""
+
+
+class ParameterError(ValueError):
+    """A parameter is missing or unknown; the text says which there are."""
+
+
+class Parameter(NamedTuple):
+    """What a query can be told."""
+
+    name: str
+    type: str
+    """As in ClickHouse."""
+    default: str | None
+    """None: it has to be given."""
+    meaning: str
+
+
+class Query(NamedTuple):
+    """A named query."""
+
+    name: str
+    title: str
+    description: str
+    parameters: tuple[Parameter, ...]
+    sql: str
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """The names of all queries, sorted."""
+    files = resources.files("genesis_otel").joinpath("sql", "queries").iterdir()
+    return tuple(sorted(file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")))
+
+
+@functools.cache
+def load(name: str) -> Query:
+    """The query of that name; hyphens stand for underscores.
+
+    :raises UnknownQueryError: there is none.
+    """
+    name = name.replace("-", "_")
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=3)
+        known = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names())}"
+        raise UnknownQueryError(f"no query is named {name!r}: {known}")
+    text = resources.files("genesis_otel").joinpath("sql", "queries", f"{name}.sql").read_text(encoding="utf-8")
+    return parse(name, text)
+
+
+def parse(name: str, text: str) -> Query:
+    """A query from the text of its file."""
+    lines = text.splitlines()
+    head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
+    title, *comments = (line[2:].strip() for line in lines[:head])
+    sql = "\n".join(lines[head:]).strip()
+    types = placeholders(sql)
+    told = {match[1]: match for line in comments if (match := _TOLD.fullmatch(line)) and match[1] in types}
+    described = " ".join(line for line in comments if line and line not in {match[0] for match in told.values()})
+    # One that the head forgets is asked for; a test sees that none is.
+    order = [*told, *(each for each in types if each not in told)]
+    parameters = (
+        Parameter(each, types[each], told[each][2] if each in told else None, told[each][3] if each in told else "")
+        for each in order
+    )
+    return Query(name, title, described, tuple(parameters), sql)
+
+
+def placeholders(sql: str) -> dict[str, str]:
+    """The parameters that stand in ``sql``, each with its type."""
+    return dict(_PLACEHOLDER.findall(sql))
+
+
+def values(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of each of a query's parameters: the given ones, and defaults for the others.
+
+    :raises ParameterError: one is missing, or one that is given is not the query's.
+    """
+    known = [parameter.name for parameter in query.parameters]
+    takes = f"it takes {', '.join(known)}" if known else "it takes none"
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise ParameterError(f"{query.name} has no parameter {', '.join(unknown)}: {takes}")
+    missing = [each.name for each in query.parameters if each.name not in given and each.default is None]
+    if missing:
+        raise ParameterError(f"{query.name} needs {', '.join(missing)}: {takes}")
+    return {each.name: given.get(each.name, each.default) for each in query.parameters}
+
+
+def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
+    """The rows of a named query, each as a dict.
+
+    :param given: the query's parameters; ``run_id`` is a run's whole id here, or ``latest``.
+    :raises UnknownQueryError: there is no query of that name.
+    :raises ParameterError: a parameter is missing or unknown.
+    """
+    query = load(name)
+    told = values(query, given)
+    if told.get("run_id") == LATEST:
+        newest = ask(client, "matching_runs", run="", limit=1)
+        told["run_id"] = newest[0]["run_id"] if newest else ""
+    return list(client.query(query.sql, parameters=told, tz_mode="aware").named_results())

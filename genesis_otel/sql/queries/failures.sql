@@ -1,0 +1,28 @@
+-- Failures
+--
+-- What went wrong, newest first: LLM calls, evaluations and other actions, and the individuals of which no action tells.
+--
+-- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- limit = 20: how many
+SELECT timestamp, what, error, run_id, generation, individual_id, trace_id
+FROM (
+    SELECT timestamp, concat('LLM call ', model) AS what, error, run_id, generation, individual_id, trace_id
+    FROM llm_logs
+    WHERE status != 'ok'
+
+    UNION ALL
+
+    SELECT timestamp, action_type AS what, JSONExtractString(details, 'error') AS error, run_id, generation, individual_id, trace_id
+    FROM agent_actions
+    WHERE endsWith(action_type, '_failed')
+
+    UNION ALL
+
+    SELECT timestamp, 'individual' AS what, error, run_id, generation, individual_id, trace_id
+    FROM individuals
+    WHERE status != 'ok'
+        AND (run_id, individual_id) NOT IN (SELECT run_id, individual_id FROM agent_actions WHERE endsWith(action_type, '_failed'))
+)
+WHERE {run_id:String} = '' OR run_id = {run_id:String}
+ORDER BY timestamp DESC
+LIMIT {limit:UInt32}

@@ -1,0 +1,19 @@
+-- LLM latency by model
+--
+-- Percentiles in seconds of how long calls took, and of how long their first token did where that is known.
+--
+-- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+SELECT
+    model,
+    count() AS calls,
+    countIf(status != 'ok') AS failed,
+    quantile(0.5)(execution_time) AS p50,
+    quantile(0.9)(execution_time) AS p90,
+    quantile(0.99)(execution_time) AS p99,
+    max(execution_time) AS longest,
+    quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token_p50,
+    quantileOrNullIf(0.99)(time_to_first_token, time_to_first_token > 0) AS first_token_p99
+FROM llm_logs
+WHERE {run_id:String} = '' OR run_id = {run_id:String}
+GROUP BY model
+ORDER BY p90 DESC, model

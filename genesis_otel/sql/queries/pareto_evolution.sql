@@ -1,0 +1,14 @@
+-- Pareto front over time
+--
+-- Size and range of the front, a row a generation.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+SELECT
+    generation,
+    count(DISTINCT individual_id) AS pareto_size,
+    max(fitness_score) AS max_fitness,
+    min(combined_score) AS min_combined
+FROM pareto_fronts
+WHERE run_id = {run_id:String}
+GROUP BY generation
+ORDER BY generation

@@ -1,0 +1,10 @@
+-- Latest Pareto front
+--
+-- The front as it is now.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+SELECT individual_id, fitness_score, combined_score, metrics
+FROM pareto_fronts
+WHERE run_id = {run_id:String}
+    AND generation = (SELECT max(generation) FROM pareto_fronts WHERE run_id = {run_id:String})
+ORDER BY fitness_score DESC
