@@ -5,7 +5,8 @@ Run: python benchmarks/emit.py [--spans N]. Prints µs a span and ratios of one 
 A span is started with an individual's 14 attributes and ended; each way does that in a process of its own, and its
 receiver is another process on loopback. *Calling thread* is the wall time from before the start to after the end, while the way's
 own threads work; *CPU in all* is the process's, until everything has arrived where the way sends it.
-- *plain*: the SDK's span without a processor: what nobody can save.
+- *plain*: the SDK's span without a processor: what nobody can save; *with its scores*, the four events that an individual
+  has for its metrics, too.
 - *durable*: with ``DurableSpanProcessor``: on disk when end() returns. ``spooled`` is how a search with the embedded store runs,
   ``to ClickHouse`` hands over to a ClickHouse over HTTP, too (chDB, the engine itself, behind the store process).
 - *individual()*: the same through ``spans.individual()``, which counts, computes and names what a caller of the bare SDK
@@ -39,7 +40,6 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from ingest import individual
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from rich.console import Console
@@ -47,9 +47,15 @@ from rich.table import Table
 from urllib3 import BaseHTTPResponse, PoolManager
 
 from genesis_otel import _serve, spans
+from genesis_otel._config import PlaceOfOthers
 from genesis_otel._ids import DerivedIdGenerator
 from genesis_otel._llm import LLMSpanProcessor
-from genesis_otel.attributes import CORRELATION
+from genesis_otel.attributes import (
+    CORRELATION,
+    EVENT_EVALUATION_RESULT,
+    GEN_AI_EVALUATION_NAME,
+    GEN_AI_EVALUATION_SCORE_VALUE,
+)
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor, spool_status
 
@@ -72,15 +78,20 @@ def measured(count: int, end_one: Callable[[int], object], arrive: Callable[[], 
     return wall / count, (time.process_time() - cpu) / count
 
 
-def bare(processor: SpanProcessor | None, count: int, *, deliver: bool = False) -> Measured:
-    """The SDK's span; with ``deliver`` its processor is waited for."""
+def bare(processor: SpanProcessor | None, count: int, *, deliver: bool = False, scores: bool = False) -> Measured:
+    """The SDK's span; with ``deliver`` its processor is waited for, with ``scores`` it has the events of an individual."""
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     if processor is not None:
         provider.add_span_processor(processor)
     tracer = provider.get_tracer("benchmark")
 
     def end_one(number: int) -> None:
-        tracer.start_span("individual", attributes=individual(number)).end()
+        span = tracer.start_span("individual", attributes=individual(number))
+        if scores:
+            for name in ("fitness", "combined", "accuracy", "size"):
+                score = {GEN_AI_EVALUATION_NAME: name, GEN_AI_EVALUATION_SCORE_VALUE: number / 7}
+                span.add_event(EVENT_EVALUATION_RESULT, score)
+        span.end()
 
     def arrive() -> None:
         if processor is not None and deliver and not processor.force_flush(60_000):
@@ -93,7 +104,7 @@ def emitted(durable: SpanProcessor | None, count: int) -> Measured:
     """``spans.individual()``, with the processors of ``configure()`` before ``durable``."""
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     if durable is not None:
-        provider.add_span_processor(BaggageSpanProcessor(CORRELATION.__contains__))
+        provider.add_span_processor(PlaceOfOthers(CORRELATION.__contains__))
         provider.add_span_processor(LLMSpanProcessor(durable))
     trace.set_tracer_provider(provider)
     generation = spans.run("benchmark").generation(0)
@@ -148,6 +159,7 @@ class Elsewhere(PoolManager):
 
 WAYS: dict[str, Callable[[Path, str, int], Measured]] = {
     "plain": lambda folder, sink, count: bare(None, count),
+    "plain, with its scores": lambda folder, sink, count: bare(None, count, scores=True),
     "durable, spooled": lambda folder, sink, count: bare(DurableSpanProcessor(None, folder / "spool-a"), count),
     "durable, to ClickHouse": lambda folder, sink, count: bare(
         DurableSpanProcessor(ClickHouseSpanExporter(lambda: _serve.open_store(folder / "store")), folder / "spool-b"),
@@ -239,10 +251,10 @@ def report(found: dict[str, list[Measured]], count: int) -> None:
     console.print(table)
     durable, first, least = wall["durable, spooled"], wall["first logger"], wall["first logger, no database"]
     times, whole = durable / wall["plain"], cpu["durable, to ClickHouse"] / cpu["batch + OTLP"]
-    emitted = wall["individual(), spooled"] / wall["plain"]
+    emitted = wall["individual(), spooled"] / wall["plain, with its scores"]
     for line in (
         verdict("durable beside plain, calling thread, at most 3", times, times <= 3),
-        verdict("individual(), as configured, beside plain, at most 3", emitted, emitted <= 3),
+        verdict("individual(), as configured, beside plain with its scores, at most 3", emitted, emitted <= 3),
         verdict("durable to ClickHouse beside batch + OTLP, CPU in all, less than 1", whole, whole < 1),
         verdict("the first logger beside durable, at least 100", first / durable, first / durable >= 100),
         verdict(

@@ -422,7 +422,7 @@ def lineage(
     from dataclasses import asdict
 
     from genesis_otel._reader import individual_id_of, reader, run_id_of
-    from genesis_otel.lineage import ancestors
+    from genesis_otel.ancestry import ancestors
 
     with reader(settings_of(context)) as client:
         run_id = run_id_of(client, run)

@@ -431,7 +431,7 @@ def _wired(
         exporter or _exporter(destination), settings.spool_folder(destination), limits=_limits(settings, destination)
     )
     processors: tuple[SpanProcessor, ...] = (
-        _PlaceOfOthers(CORRELATION.__contains__),
+        PlaceOfOthers(CORRELATION.__contains__),
         LLMSpanProcessor(
             durable, capture_content=settings.capture_content, capture_code=settings.capture_code, redact=redact
         ),
@@ -460,7 +460,7 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
     return redactor(settings.redact_patterns, defaults=settings.redact)
 
 
-class _PlaceOfOthers(BaggageSpanProcessor):
+class PlaceOfOthers(BaggageSpanProcessor):
     """Puts run, generation and individual on the spans of other instrumentations; ours say for themselves where they belong."""
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel import _letters, _losses, _spool
-from genesis_otel._codec import Flat, decode, inflate, load
+from genesis_otel._codec import Flat, decode, load
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class Loaded(NamedTuple):
     """A batch on its way."""
 
     batch: _spool.Batch
-    spans: list[Flat]
+    spans: list[Any]
+    """Flat ones for a :class:`Sender`, the SDK's own for any other exporter."""
     readable: list[bytes]
     """The record of each of ``spans``."""
     unreadable: list[tuple[bytes, str]]
@@ -167,12 +168,13 @@ class Drain:
                 gc.enable()
 
     def _loaded(self, batch: _spool.Batch) -> Loaded:
-        spans: list[Flat] = []
+        spans: list[Any] = []
         readable: list[bytes] = []
         unreadable: list[tuple[bytes, str]] = []
+        read = load if isinstance(self._exporter, Sender) else decode
         for record in batch.records:
             try:
-                spans.append(load(record))
+                spans.append(read(record))
                 readable.append(record)
             except ValueError as error:
                 unreadable.append((record, str(error)))
@@ -190,7 +192,7 @@ class Drain:
                 if isinstance(self._exporter, Sender):
                     sent = send_halving(self._exporter, spans, prepared)
                 else:
-                    sent = self._export(self._exporter, [inflate(flat) for flat in spans], queue, batch)
+                    sent = self._export(self._exporter, spans, queue, batch)
             except Outage:
                 self._failures += 1
                 raise

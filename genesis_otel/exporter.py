@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import struct
 import threading
 from collections.abc import Callable, Sequence
@@ -58,9 +59,6 @@ REFUSALS = {
 https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
 
-UNKNOWN_TABLE = 60
-NO_SUCH_COLUMN = frozenset({10, 16, 47})
-
 
 class Prepared(NamedTuple):
     """A block on its way: the columns of ``otel_traces``, and the token by which it is known when it comes again."""
@@ -79,6 +77,7 @@ class ClickHouseSpanExporter(SpanExporter):
     def __init__(self, connect: Callable[[], Client] | None = None) -> None:
         self._connect = connect or _open_configured
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._client: Client | None = None
         self._types: dict[str, ClickHouseType] = {}
         self._said: str | None = None
@@ -95,6 +94,9 @@ class ClickHouseSpanExporter(SpanExporter):
         """
         if not prepared.columns:
             return
+        if self._pid != os.getpid():
+            # In a forked child: the parent's connection is the parent's, and its lock may have been held.
+            self._pid, self._lock, self._client = os.getpid(), threading.Lock(), None
         with self._lock:
             try:
                 client = self._connected()

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from recording import record
 
-from genesis_otel import spans
+from genesis_otel import _serve, spans
 from genesis_otel._llm import LLMSpanProcessor
+from genesis_otel.exporter import ClickHouseSpanExporter
 
 TASK, RUN, GOING_ON = "circle_packing", "run_20240115_142345", "run_20240116_090000"
 CONFIG = {"evolution": {"num_generations": 5}}
@@ -152,3 +156,20 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
 def code(fact: Fact) -> str:
     """A program of the fact's size; two facts of the same fitness and size are the same program."""
     return json.dumps([fact.fitness, fact.size]).ljust(fact.size)
+
+
+def end_store(folder: Path) -> None:
+    """End the store process of a folder, if one runs."""
+    address = _serve.running(folder)
+    if address:
+        process = psutil.Process(address.pid)
+        process.terminate()
+        process.wait(20)
+
+
+def fill(folder: Path, *batches: Sequence[ReadableSpan]) -> None:
+    """Spans into the store of a folder, through its store process."""
+    exporter = ClickHouseSpanExporter(lambda: _serve.open_store(folder, start=True))
+    for batch in batches:
+        assert exporter.export(batch) is SpanExportResult.SUCCESS
+    exporter.shutdown()

@@ -22,11 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from searched import BEST, FACTS, GOING_ON, LATER, LINEAGE_OF_BEST, RUN, TASK, search_spans
+from searched import BEST, FACTS, GOING_ON, LATER, LINEAGE_OF_BEST, RUN, TASK, end_store, fill, search_spans
 
 from genesis_otel import __version__, _letters, _serve, queries
 from genesis_otel._cli import main
@@ -34,29 +32,12 @@ from genesis_otel._clickhouse import TABLES
 from genesis_otel._codec import encode
 from genesis_otel._config import Server, load_settings
 from genesis_otel._render import ROWS_OF_A_TABLE, Format, ago, visible, write
-from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor, spool_status
 
 COMMANDS = ("init", "check", "serve", "demo", "runs", "lineage", "query", "spool")
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\rover\n\tnext\x00\u2028"
 """Clears the screen, names the window, colours, turns the direction, goes back to the line's beginning."""
 CLEAR = "\x1b[2J"
-
-
-def end_store(folder: Path) -> None:
-    address = _serve.running(folder)
-    if address:
-        process = psutil.Process(address.pid)
-        process.terminate()
-        process.wait(20)
-
-
-def fill(folder: Path, *batches: Sequence[ReadableSpan]) -> None:
-    """Spans into the store of a folder, through its store process."""
-    exporter = ClickHouseSpanExporter(lambda: _serve.open_store(folder, start=True))
-    for spans in batches:
-        assert exporter.export(spans) is SpanExportResult.SUCCESS
-    exporter.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import psutil
 import pytest
 from clickhouse_connect.driver.client import Client
-from searched import search_spans
-from test_cli import end_store, fill
+from searched import end_store, fill, search_spans
 
 from genesis_otel import _clickhouse, _serve, queries
 from genesis_otel._cli import app, main
@@ -35,7 +34,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
-def named(language: str) -> object:
+def named(language: str) -> list[Any]:
     return [pytest.param(block, id=name) for name, block in blocks(language)]
 
 
@@ -79,9 +78,7 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     data = tmp_path_factory.mktemp("documented")
     fill(data / "store", search_spans())
     yield data
-    address = _serve.running(data / "store")
-    if address:
-        psutil.Process(address.pid).terminate()
+    end_store(data / "store")
 
 
 @pytest.mark.parametrize("snippet", named("sh"))

@@ -39,8 +39,8 @@ from searched import (
 )
 
 from genesis_otel import _clickhouse, queries
+from genesis_otel.ancestry import ancestors, chain
 from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.lineage import ancestors, chain
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference.md"
 NAMES_IN_REFERENCE = {"run_20240115_142345": RUN, "your_run_id": RUN, "YOUR_RUN_ID": RUN, "run_12345": RUN}
