@@ -30,7 +30,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from rich.console import Console
 from rich.table import Table
 
-from genesis_otel import _clickhouse, _rows, _serve, attributes
+from genesis_otel import _clickhouse, _rows, _schema, _serve, attributes
 from genesis_otel._codec import Flat
 from genesis_otel._ids import DerivedIdGenerator
 from genesis_otel.exporter import ClickHouseSpanExporter, Prepared
@@ -88,7 +88,7 @@ def database(engine: Path, name: str) -> Client:
     client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
     client.command(f"CREATE DATABASE {name}")
     client.database = name
-    _clickhouse.init_schema(client)
+    _schema.init_schema(client)
     return client
 
 

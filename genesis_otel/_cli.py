@@ -216,8 +216,8 @@ def init(
     """
     import contextlib
 
-    from genesis_otel._clickhouse import init_schema
     from genesis_otel._config import open_client
+    from genesis_otel._schema import init_schema
 
     settings = settings_of(context)
     with contextlib.closing(open_client(settings, start=True)) as client:

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, Error, OperationalError
+from clickhouse_connect.driver.exceptions import DatabaseError, Error
 
 TABLES = (
     "evolution_runs",
@@ -189,40 +189,6 @@ def first_line(error: Exception) -> str:
     """The first line of an error's text, at most 300 characters, with passwords of URLs masked."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return masked(lines[0])[:300]
-
-
-def init_schema(
-    client: Client,
-    *,
-    llm_logs_ttl_days: int | None = None,
-    agent_actions_ttl_days: int | None = None,
-    traces_ttl_days: int | None = None,
-    cluster: str | None = None,
-) -> list[str]:
-    """Make or upgrade the tables and views in the client's database, and say what was done, a line each.
-
-    Tables of the first logger are taken over with every row kept; run twice, it changes nothing.
-
-    :param llm_logs_ttl_days: days that ``llm_logs`` keeps a row; 0 keeps all, None leaves it as it is.
-    :param agent_actions_ttl_days: the same for ``agent_actions``.
-    :param traces_ttl_days: the same for the raw traces; where they are made anew, None is :data:`TRACES_TTL_DAYS`.
-    :param cluster: name of a cluster: the same statements go ``ON CLUSTER``, with replicated engines.
-    :raises StoreError: the server refuses a statement, for instance for want of a grant.
-    """
-    from genesis_otel import _schema
-
-    try:
-        return _schema.init(
-            client,
-            ttl_days={
-                "llm_logs": llm_logs_ttl_days,
-                "agent_actions": agent_actions_ttl_days,
-                LANDING: traces_ttl_days,
-            },
-            cluster=cluster,
-        )
-    except (DatabaseError, OperationalError) as error:
-        raise StoreError(f"the tables could not be made: {first_line(error)}") from error
 
 
 def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:

@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from genesis_otel._values import text
+
 Context: TypeAlias = tuple[int, int, int, bool, str]
 """Trace id, span id, flags, whether it is remote, trace state as in its header."""
 
@@ -169,7 +171,7 @@ def _plain(value: Any) -> Any:
 
 def _utf8(value: Any) -> Any:
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+        return text(value)
     if isinstance(value, dict):
         return {_utf8(name): _utf8(of) for name, of in value.items()}
     if isinstance(value, (list, tuple)):

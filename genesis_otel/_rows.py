@@ -18,6 +18,7 @@ from typing import Any
 from opentelemetry.trace import SpanKind, StatusCode
 
 from genesis_otel._codec import Flat, resource_of, scope_of
+from genesis_otel._values import text
 
 LAST_NS = 2**63 - 1
 """The last nanosecond that a DateTime64(9) holds, in the year 2262."""
@@ -84,17 +85,6 @@ def attributes(values: Mapping[str, Any] | None) -> dict[str, str]:
         else value_text(value)
         for name, value in (values or {}).items()
     }
-
-
-def text(value: str) -> str:
-    """``value`` as UTF-8 can say it: a lone surrogate becomes its escape, ``\\udc80``."""
-    if value.isascii():
-        return value
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
 
 
 def value_text(value: object) -> str:

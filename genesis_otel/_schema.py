@@ -12,8 +12,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
-from genesis_otel._clickhouse import FILES, LANDING, STORED_IN, TABLES, TRACES_TTL_DAYS, StoreError, statements
+from genesis_otel._clickhouse import (
+    FILES,
+    LANDING,
+    STORED_IN,
+    TABLES,
+    TRACES_TTL_DAYS,
+    StoreError,
+    first_line,
+    statements,
+)
 
 SET_ASIDE = "{table}_first_logger"
 """Name under which a table of the first logger stays, once its rows are in the new one."""
@@ -36,8 +46,32 @@ class Existing(NamedTuple):
     columns: frozenset[str]
 
 
-def init(client: Client, *, ttl_days: Mapping[str, int | None], cluster: str | None = None) -> list[str]:
-    """Make what is missing, take over what the first logger left, upgrade the rest; see ``_clickhouse.init_schema``."""
+def init_schema(
+    client: Client,
+    *,
+    llm_logs_ttl_days: int | None = None,
+    agent_actions_ttl_days: int | None = None,
+    traces_ttl_days: int | None = None,
+    cluster: str | None = None,
+) -> list[str]:
+    """Make or upgrade the tables and views in the client's database, and say what was done, a line each.
+
+    Tables of the first logger are taken over with every row kept; run twice, it changes nothing.
+
+    :param llm_logs_ttl_days: days that ``llm_logs`` keeps a row; 0 keeps all, None leaves it as it is.
+    :param agent_actions_ttl_days: the same for ``agent_actions``.
+    :param traces_ttl_days: the same for the raw traces; where they are made anew, None is :data:`TRACES_TTL_DAYS`.
+    :param cluster: name of a cluster: the same statements go ``ON CLUSTER``, with replicated engines.
+    :raises StoreError: the server refuses a statement, for instance for want of a grant.
+    """
+    ttl_days = {"llm_logs": llm_logs_ttl_days, "agent_actions": agent_actions_ttl_days, LANDING: traces_ttl_days}
+    try:
+        return _init(client, ttl_days, cluster)
+    except DatabaseError as error:
+        raise StoreError(f"the tables could not be made: {first_line(error)}") from error
+
+
+def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
     done: list[str] = []
     for table in TABLES:
         before = existing(client)
@@ -187,4 +221,4 @@ def ensure(client: Client) -> None:
             f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them, "
             "and run `genesis-otel init`, which takes them over with every row kept"
         )
-    init(client, ttl_days={})
+    init_schema(client)

@@ -145,7 +145,8 @@ def open_store(
 
 
 def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
-    from genesis_otel._clickhouse import init_schema, open_embedded
+    from genesis_otel._clickhouse import open_embedded
+    from genesis_otel._schema import init_schema
 
     try:
         client = open_embedded(folder / ENGINE, settings=settings)
@@ -199,7 +200,8 @@ def serve(
 
 @contextlib.contextmanager
 def _exporter(folder: Path) -> "Iterator[ClickHouseSpanExporter]":
-    from genesis_otel._clickhouse import init_schema, open_embedded
+    from genesis_otel._clickhouse import open_embedded
+    from genesis_otel._schema import init_schema
     from genesis_otel.exporter import ClickHouseSpanExporter
 
     client = open_embedded(folder / ENGINE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel import _clickhouse
+from genesis_otel import _clickhouse, _schema
 
 NUMBERS = itertools.count()
 
@@ -52,5 +52,5 @@ def store(connect: Connect) -> Client:
     """A client on a database of this test's own, with the tables made."""
     client = connect()
     # Golden spans are of 2023: under the default retention the raw ones would go at once.
-    _clickhouse.init_schema(client, traces_ttl_days=0)
+    _schema.init_schema(client, traces_ttl_days=0)
     return client

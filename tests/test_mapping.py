@@ -138,22 +138,22 @@ def reference_columns() -> dict[str, list[tuple[str, str]]]:
 def test_init_twice_changes_nothing(connect: Connect) -> None:
     """The second init has nothing to do, and retention can be set, changed and taken back."""
     client = connect()
-    assert len(_clickhouse.init_schema(client)) > 10
-    assert _clickhouse.init_schema(client) == []
-    assert _clickhouse.init_schema(client, llm_logs_ttl_days=30, agent_actions_ttl_days=90, traces_ttl_days=7) == [
+    assert len(_schema.init_schema(client)) > 10
+    assert _schema.init_schema(client) == []
+    assert _schema.init_schema(client, llm_logs_ttl_days=30, agent_actions_ttl_days=90, traces_ttl_days=7) == [
         "llm_logs keeps rows for 30 days",
         "agent_actions keeps rows for 90 days",
         "otel_traces keeps rows for 7 days",
         "otel_traces_trace_id_ts keeps rows for 7 days",
     ]
-    assert _clickhouse.init_schema(client, llm_logs_ttl_days=30) == []
-    assert _clickhouse.init_schema(client, llm_logs_ttl_days=0) == ["llm_logs keeps all rows"]
+    assert _schema.init_schema(client, llm_logs_ttl_days=30) == []
+    assert _schema.init_schema(client, llm_logs_ttl_days=0) == ["llm_logs keeps all rows"]
     for statement in (
         "llm_logs MODIFY TTL timestamp + INTERVAL 30 DAY",
         "agent_actions MODIFY TTL timestamp + INTERVAL 90 DAY",
     ):
         client.command(f"ALTER TABLE {statement}")
-    assert _clickhouse.init_schema(client, llm_logs_ttl_days=30, agent_actions_ttl_days=90) == []
+    assert _schema.init_schema(client, llm_logs_ttl_days=30, agent_actions_ttl_days=90) == []
 
 
 def test_init_upgrades_a_view_in_place(store: Client, connect: Connect) -> None:
@@ -162,7 +162,7 @@ def test_init_upgrades_a_view_in_place(store: Client, connect: Connect) -> None:
     store.command("ALTER TABLE individuals_mv MODIFY QUERY SELECT '' AS run_id FROM otel_traces WHERE 0")
     store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'an older version'")
     store.command("ALTER TABLE individuals DROP COLUMN error")
-    assert _clickhouse.init_schema(store) == ["added individuals.error", "upgraded view individuals_mv"]
+    assert _schema.init_schema(store) == ["added individuals.error", "upgraded view individuals_mv"]
     store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[7])))
     assert [(row["individual_id"], row["error"]) for row in rows_of(store, "individuals")].count(
         ("a", "ValueError: no diff")
@@ -214,9 +214,9 @@ def test_a_database_of_the_first_logger_is_taken_over(connect: Connect) -> None:
     before = first_logger_rows(client)
     with pytest.raises(_clickhouse.StoreError, match="genesis-otel init"):
         store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[0])))
-    done = _clickhouse.init_schema(client)
+    done = _schema.init_schema(client)
     assert sum(line.startswith("took over 51 rows") for line in done) == 7
-    assert _clickhouse.init_schema(client) == []
+    assert _schema.init_schema(client) == []
     for table, stored in _clickhouse.STORED_IN.items():
         client.command(f"OPTIMIZE TABLE {stored} FINAL")
         columns = ", ".join(columns_of(client, f"{table}_first_logger"))
@@ -235,7 +235,7 @@ def test_a_takeover_that_was_interrupted_begins_anew(connect: Connect) -> None:
     before = first_logger_rows(client)
     client.command("CREATE TABLE individuals_takeover (x Int8) ENGINE = Memory")
     _schema.take_over(client, "generations", taken=frozenset())
-    _clickhouse.init_schema(client)
+    _schema.init_schema(client)
     for table, stored in _clickhouse.STORED_IN.items():
         assert int(str(client.command(f"SELECT count() FROM {stored}"))) == len(before[table])
 

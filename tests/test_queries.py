@@ -38,7 +38,7 @@ from searched import (
     summary,
 )
 
-from genesis_otel import _clickhouse, queries
+from genesis_otel import _clickhouse, _schema, queries
 from genesis_otel.ancestry import ancestors, chain
 from genesis_otel.exporter import ClickHouseSpanExporter
 
@@ -79,7 +79,7 @@ def searched(engine: Path) -> Iterator[Client]:
         return client
 
     client = connect()
-    _clickhouse.init_schema(client)
+    _schema.init_schema(client)
     exporter = ClickHouseSpanExporter(connect)
     for spans in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER)):
         assert exporter.export(spans) is SpanExportResult.SUCCESS
@@ -367,9 +367,9 @@ def test_the_reference_sets_a_retention(title: str, store: Client) -> None:
         return str(store.query(sql, parameters={"table": table}).result_rows[0][0])
 
     assert f"toIntervalDay({days})" in kept()
-    _clickhouse.init_schema(store)
+    _schema.init_schema(store)
     assert f"toIntervalDay({days})" in kept()
-    _clickhouse.init_schema(store, llm_logs_ttl_days=7, agent_actions_ttl_days=7)
+    _schema.init_schema(store, llm_logs_ttl_days=7, agent_actions_ttl_days=7)
     assert "toIntervalDay(7)" in kept()
 
 
