@@ -181,7 +181,10 @@ def explain(error: Exception, url: str) -> str:
     if re.search("CERTIFICATE|SSL|TLS|wrong version", text, re.IGNORECASE):
         return f"TLS with {where} failed: use https:// with the TLS port (8443) and http:// with the plain one (8123); {first_line(error)}"
     if re.search("timed? ?out", text, re.IGNORECASE):
-        return f"{where} did not answer in time: check host, port and firewall; ClickHouse Cloud may be waking from idle: try again"
+        return (
+            f"{where} did not answer in time: check host, port and firewall, and that https:// meets the TLS port (8443) and "
+            "http:// the plain one (8123); ClickHouse Cloud may be waking from idle: try again"
+        )
     return f"ClickHouse at {where}: {first_line(error)}"
 
 

@@ -11,104 +11,72 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from genesis_otel._clickhouse import TABLES
+from genesis_otel import queries
+from genesis_otel.ancestry import ancestors
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-INDIVIDUALS = """
-SELECT i.individual_id, i.generation, i.parent_id, i.mutation_type, i.fitness_score, l.fitness_delta, l.edit_summary,
-    i.api_cost + i.embed_cost + i.novelty_cost AS cost, i.trace_id
-FROM individuals AS i
-LEFT JOIN code_lineages AS l ON l.run_id = i.run_id AND l.child_id = i.individual_id
-WHERE i.run_id = {run_id:String}
-ORDER BY i.fitness_score DESC, i.generation, i.mutation_type = 'migration'
-"""
-
-COSTS = """
-SELECT model, count(), countIf(status != 'ok'), sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(cost),
-    quantile(0.5)(execution_time), quantile(0.9)(execution_time), quantile(0.99)(execution_time)
-FROM llm_logs
-WHERE run_id = {run_id:String}
-GROUP BY model
-ORDER BY sum(cost) DESC
-"""
-
-SLOWEST = """
-SELECT execution_time, model, generation, trace_id
-FROM llm_logs
-WHERE run_id = {run_id:String}
-ORDER BY execution_time DESC
-LIMIT 1
-"""
-
-OUTCOMES = """
-SELECT action_type, count()
-FROM agent_actions
-WHERE run_id = {run_id:String}
-GROUP BY action_type
-ORDER BY count() DESC, action_type
-"""
+Row = dict[str, Any]
 
 
 def summarise(client: "Client", run_id: str, console: Console) -> None:
     """Print it."""
 
-    def ask(sql: str) -> Sequence[Sequence[Any]]:
-        return client.query(sql, parameters={"run_id": run_id}).result_rows
+    def ask(name: str, **parameters: Any) -> list[Row]:
+        return queries.ask(client, name, run_id=run_id, **parameters)
 
-    _rows(ask, console)
-    _lineage(ask(INDIVIDUALS), console)
-    _calls(ask(COSTS), ask(SLOWEST), console)
-    outcomes = ask(OUTCOMES)
-    console.print("Actions: " + ", ".join(f"{count} {action}" for action, count in outcomes), highlight=False)
-    console.print()
+    table = _table("What landed", ("table", "rows of this run"), right=(1,))
+    for row in ask("table_rows"):
+        table.add_row(row["table"], f"{row['rows']:,}")
+    _show(table, console)
+    for best in ask("top_individuals", limit=1):
+        _lineage(client, run_id, best["individual_id"], console)
+    _calls(
+        ask("llm_costs"), {row["model"]: row for row in ask("llm_latency")}, ask("slowest_llm_calls", limit=1), console
+    )
+    outcomes = ", ".join(f"{row['count']} {row['action_type']}" for row in ask("actions"))
+    console.print(f"Actions: {outcomes}\n", highlight=False)
     _next(run_id, console)
 
 
-def _rows(ask: Any, console: Console) -> None:
-    table = _table("What landed", ("table", "rows of this run"), right=(1,))
-    for name in TABLES:
-        count = ask(f"SELECT count() FROM {name} WHERE run_id = {{run_id:String}}")[0][0]  # noqa: S608 (our names)
-        table.add_row(name, f"{count:,}")
-    _show(table, console)
-
-
-def _lineage(individuals: Sequence[Sequence[Any]], console: Console) -> None:
+def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None:
     """The best individual's ancestors, first the seed."""
-    if not individuals:
-        return
-    known = {row[0]: row for row in individuals}
-    chain = [individuals[0]]
-    while (parent := known.get(chain[-1][2])) is not None and parent not in chain:
-        chain.append(parent)
-    best = individuals[0]
+    steps = ancestors(client, run_id, best)
     table = _table(
-        f"Best individual {best[0]}: fitness {best[4]:.4f}, in {len(chain) - 1} steps",
+        f"Best individual {best}: fitness {steps[-1].fitness_score or 0:.4f}, in {len(steps) - 1} steps",
         ("generation", "how", "fitness", "gain", "cost", "what changed", "trace"),
         right=(0, 2, 3, 4),
     )
-    for _, generation, _, how, fitness, gain, summary, cost, trace_id in reversed(chain):
-        gained = f"{gain:+.4f}" if how != "init" else ""
+    for step in steps:
         table.add_row(
-            str(generation), how, f"{fitness:.4f}", gained, f"${cost:.4f}", Text(_brief(summary)), trace_id[:8]
+            "" if step.generation is None else str(step.generation),
+            step.mutation_type,
+            "" if step.fitness_score is None else f"{step.fitness_score:.4f}",
+            "" if step.gain is None else f"{step.gain:+.4f}",
+            f"${step.cost:.4f}",
+            Text(_brief(step.edit_summary)),
+            step.trace_id[:8],
         )
     _show(table, console)
 
 
-def _calls(costs: Sequence[Sequence[Any]], slowest: Sequence[Sequence[Any]], console: Console) -> None:
+def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], console: Console) -> None:
     table = _table(
-        f"LLM calls: ${sum(row[6] for row in costs):.4f} in all",
+        f"LLM calls: ${sum(row['total_cost'] for row in costs):.4f} in all",
         ("model", "calls", "failed", "tokens in", "cached", "out", "cost", "p50", "p90", "p99"),
         right=range(1, 10),
     )
-    for model, calls, failed, asked, cached, answered, cost, *quantiles in costs:
-        counts = (f"{each:,}" for each in (calls, failed, asked, cached, answered))
-        table.add_row(model, *counts, f"${cost:.4f}", *(f"{each:.2f} s" for each in quantiles))
+    for row in costs:
+        took = latency[row["model"]]
+        counts = (row["calls"], took["failed"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
+        seconds = (f"{took[quantile]:.2f} s" for quantile in ("p50", "p90", "p99"))
+        table.add_row(row["model"], *(f"{each:,}" for each in counts), f"${row['total_cost']:.4f}", *seconds)
     _show(table, console, gap=False)
-    for seconds, model, generation, trace_id in slowest:
+    for row in slowest:
         console.print(
-            f"The slowest call took {seconds:.2f} s: {model} in generation {generation}, trace {trace_id}",
+            f"The slowest call took {row['execution_time']:.2f} s: {row['model']} in generation {row['generation']}, "
+            f"trace {row['trace_id']}",
             highlight=False,
             soft_wrap=True,
         )
@@ -120,8 +88,8 @@ def _next(run_id: str, console: Console) -> None:
     for command in (
         "genesis-otel runs",
         f"genesis-otel lineage {run_id}",
-        'genesis-otel query "SELECT * FROM llm_logs ORDER BY execution_time DESC LIMIT 5"',
-        "genesis-otel query --help",
+        "genesis-otel query slowest_llm_calls",
+        "genesis-otel query --list",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
