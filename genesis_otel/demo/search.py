@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from genesis_otel import queries
 from genesis_otel._clickhouse import TABLES, StoreError
 from genesis_otel._config import Off, Settings, load_settings, open_client
 from genesis_otel.demo import model as loopback
@@ -177,22 +178,13 @@ class Glance:
 
 
 def glance(client: "Client", run_id: str) -> Glance:
-    """How far a run is."""
-    counts = ", ".join(
-        f"(SELECT count() FROM {table} WHERE run_id = {{run_id:String}})"  # noqa: S608 (the tables' names are ours)
-        for table in TABLES
-    )
-    row = client.query(
-        f"""
-        SELECT
-            (SELECT countIf(generation > 0) FROM generations WHERE run_id = {{run_id:String}}),
-            (SELECT max(fitness_score) FROM individuals WHERE run_id = {{run_id:String}}),
-            (SELECT sum(cost) FROM llm_logs WHERE run_id = {{run_id:String}}),
-            {counts}
-        """,  # noqa: S608
-        parameters={"run_id": run_id},
-    ).result_rows[0]
-    return Glance(int(row[0]), float(row[1] or 0), float(row[2] or 0), tuple(int(each) for each in row[3:]))
+    """How far a run is; nothing yet, before the store knows of it."""
+    rows = tuple(int(row["rows"]) for row in queries.ask(client, "table_rows", run_id=run_id))
+    for summary in queries.ask(client, "run_summary", run_id=run_id):
+        # Generation 0 is the initial program's.
+        iterations = max(0, summary["generations"] - 1)
+        return Glance(iterations, summary["best_score"] or 0.0, summary["llm_cost"] or 0.0, rows)
+    return Glance(rows=rows)
 
 
 def _watch(
