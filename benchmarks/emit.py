@@ -50,6 +50,7 @@ from genesis_otel import _serve, spans
 from genesis_otel._config import PlaceOfOthers
 from genesis_otel._ids import DerivedIdGenerator
 from genesis_otel._llm import LLMSpanProcessor
+from genesis_otel._redact import redactor
 from genesis_otel.attributes import (
     CORRELATION,
     EVENT_EVALUATION_RESULT,
@@ -105,7 +106,7 @@ def emitted(durable: SpanProcessor | None, count: int) -> Measured:
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     if durable is not None:
         provider.add_span_processor(PlaceOfOthers(CORRELATION.__contains__))
-        provider.add_span_processor(LLMSpanProcessor(durable))
+        provider.add_span_processor(LLMSpanProcessor(durable, redact=redactor()))
     trace.set_tracer_provider(provider)
     generation = spans.run("benchmark").generation(0)
 
