@@ -124,16 +124,6 @@ class Drain:
 
     def _empty(self, queue: _spool.Queue, stop: Callable[[], bool]) -> int:
         """Hand over what is in a queue now. A queue that is written to all the time leaves the others their turn."""
-        # Ten thousands of new objects a batch, none of them garbage: the collector would look through them again and again,
-        # and take a quarter of the time. It is off for as long as large batches follow each other.
-        collects = gc.isenabled()
-        try:
-            return self._empty_uncollected(queue, stop)
-        finally:
-            if collects:
-                gc.enable()
-
-    def _empty_uncollected(self, queue: _spool.Queue, stop: Callable[[], bool]) -> int:
         delivered, ahead, following = 0, queue.ahead(), None
         while not stop() and ((queue.segment, queue.start) < ahead or not queue.written_to()):
             if following is not None:
@@ -143,8 +133,6 @@ class Drain:
                 batch = queue.next(self._limits.max_rows, self._limits.max_bytes)
                 if batch is None:
                     break
-                if len(batch.records) >= LARGE:
-                    gc.disable()
                 loaded = self._load(batch)
             coming = self._soon(queue, loaded.batch)
             self._hand_over(queue, loaded)
@@ -169,6 +157,17 @@ class Drain:
         return self._load(following) if following is not None else None
 
     def _load(self, batch: _spool.Batch) -> Loaded:
+        # Ten thousands of new objects, none of them garbage: the collector would look through them again and again, and take
+        # half of the time. Off for these milliseconds alone, never while a destination is waited for: it is the search's, too.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self._loaded(batch)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _loaded(self, batch: _spool.Batch) -> Loaded:
         spans: list[Any] = []
         readable: list[bytes] = []
         unreadable: list[tuple[bytes, str]] = []
