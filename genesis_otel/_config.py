@@ -428,7 +428,9 @@ def _wired(
     from genesis_otel._llm import LLMSpanProcessor
 
     durable = DurableSpanProcessor(
-        exporter or _exporter(destination), settings.spool_folder(destination), limits=_limits(settings, destination)
+        exporter or exporter_of(destination),
+        settings.spool_folder(destination),
+        limits=limits_of(settings, destination),
     )
     processors: tuple[SpanProcessor, ...] = (
         PlaceOfOthers(CORRELATION.__contains__),
@@ -494,13 +496,13 @@ def _warn_of_losses(provider: TracerProvider) -> None:
         )
 
 
-def _limits(settings: Settings, destination: Destination) -> Limits:
+def limits_of(settings: Settings, destination: Destination) -> Limits:
     """An exporter that is not ours may speak to anything: it gets what every receiver of OTLP takes."""
     limits = OTLP_LIMITS if isinstance(destination, (Collector, Custom)) else Limits()
     return replace(limits, spool_bytes=settings.spool_bytes)
 
 
-def _exporter(destination: Destination) -> SpanExporter | None:
+def exporter_of(destination: Destination) -> SpanExporter | None:
     """What the processor hands batches to; None where a store process drains the spool."""
     if isinstance(destination, Server):
         from genesis_otel._clickhouse import connect

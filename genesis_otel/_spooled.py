@@ -92,10 +92,10 @@ def deliver(settings: Settings, timeout: float) -> Drained:
         return Drained(0, 0)
     if isinstance(destination, Embedded):
         return _by_store_process(destination.folder, before.waiting, timeout)
-    exporter = _config._exporter(destination)
+    exporter = _config.exporter_of(destination)
     assert exporter is not None  # noqa: S101 - only the embedded store has none
     try:
-        delivered = drain(folder, exporter, _config._limits(settings, destination))
+        delivered = drain(folder, exporter, _config.limits_of(settings, destination))
     except Outage as error:
         why = first_line(error.__cause__ if isinstance(error.__cause__, StoreError) else error)
         raise StoreError(f"{spool_status(folder).waiting:,} spans still wait in {folder}: {why}") from error
