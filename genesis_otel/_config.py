@@ -33,8 +33,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel import _serve
 from genesis_otel._clickhouse import URL_FORM, StoreError, first_line, masked, split_url
-from genesis_otel._context import SCOPE
-from genesis_otel.attributes import CORRELATION
+from genesis_otel.attributes import CORRELATION, SCOPE
 from genesis_otel.processor import DurableSpanProcessor, Limits
 
 if TYPE_CHECKING:

@@ -29,8 +29,6 @@ IDS = "genesis-otel-ids"
 """Key in the OpenTelemetry context: ``(trace_id, span_id)`` for the root span that is being started. The provider's id
 generator (``_ids.DerivedIdGenerator``) reads it."""
 
-SCOPE = "genesis_otel"
-
 ENVIRONMENT_NAMES = ("traceparent", "tracestate", "baggage")
 
 
@@ -114,7 +112,7 @@ def tracer() -> Tracer:
     provider = trace.get_tracer_provider()
     known = _TRACER
     if known is None or known[0] is not provider:
-        known = _TRACER = (provider, provider.get_tracer(SCOPE))
+        known = _TRACER = (provider, provider.get_tracer(names.SCOPE))
     return known[1]
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from genesis_otel import _layout
 from genesis_otel._clickhouse import (
     FILES,
     LANDING,
@@ -33,17 +34,23 @@ TRACE_TIMES = "otel_traces_trace_id_ts"
 TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Timestamp", TRACE_TIMES: "Start"}
 """The column that a table's retention counts from."""
 
+MARK = "genesis-otel "
+"""How the comment of a view of ours begins; what follows tells its form."""
+
 STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
 COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
+SETTINGS = re.compile(r"^SETTINGS (?P<all>.+)\Z", re.MULTILINE)
+SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
+FROM_LANDING = re.compile(rf"\bFROM {LANDING}\b")
 
 
 class Existing(NamedTuple):
-    """What the database has under a name."""
+    """What the database has under a name; ``columns`` are their types."""
 
     engine: str
     comment: str
     definition: str
-    columns: frozenset[str]
+    columns: Mapping[str, str]
 
 
 def init_schema(
@@ -82,7 +89,10 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
     landing_is_new = LANDING not in existing(client)
     for file in FILES:
         for statement in statements(file, cluster=cluster):
-            done.extend(apply(client, statement, existing(client), cluster=cluster))
+            before = existing(client)
+            if LANDING in before:
+                statement = on_landing(statement, before[LANDING])
+            done.extend(apply(client, statement, before, cluster=cluster))
     wanted = dict(ttl_days)
     if landing_is_new and wanted.get(LANDING) is None:
         wanted[LANDING] = TRACES_TTL_DAYS
@@ -95,13 +105,13 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
 
 def existing(client: Client) -> dict[str, Existing]:
     """Every table and view of the client's database."""
-    columns: dict[str, set[str]] = {}
-    for table, column in client.query(
-        "SELECT table, name FROM system.columns WHERE database = currentDatabase()"
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
     ).result_rows:
-        columns.setdefault(table, set()).add(column)
+        columns.setdefault(table, {})[column] = kind
     return {
-        name: Existing(engine, comment, definition, frozenset(columns.get(name, ())))
+        name: Existing(engine, comment, definition, columns.get(name, {}))
         for name, engine, comment, definition in client.query(
             "SELECT name, engine, comment, create_table_query FROM system.tables WHERE database = currentDatabase()"
         ).result_rows
@@ -111,6 +121,19 @@ def existing(client: Client) -> dict[str, Existing]:
 def is_first_loggers(table: Existing) -> bool:
     """Whether a table of one of the seven names is the first logger's: a table, and without our ``span_id``."""
     return table.engine.endswith("MergeTree") and "span_id" not in table.columns
+
+
+def on_landing(statement: str, landing: Existing) -> str:
+    """A statement of ``sql/`` whose view reads the landing table as that is laid out.
+
+    :raises StoreError: it is no landing table.
+    """
+    _layout.check(landing.columns)
+    head, *select = SELECT.split(statement, maxsplit=1)
+    # The lookup of a trace's time reads three columns that every layout has; unfolding JSON for it would cost every insert.
+    if not select or f" {TRACE_TIMES}_mv " in head:
+        return statement
+    return f"{head}AS\n{FROM_LANDING.sub(lambda _: f'FROM {_layout.source(landing.columns)}', select[0])}"
 
 
 def apply(client: Client, statement: str, before: Mapping[str, Existing], *, cluster: str | None) -> list[str]:
@@ -134,18 +157,26 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         ]
         for column, definition in missing:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
-        return [f"added {name}.{column}" for column, _ in missing]
-    mark = "genesis-otel " + hashlib.sha256(statement.encode()).hexdigest()[:16]
+        told = SETTINGS.search(statement)
+        # One that is there with another value was set by somebody.
+        unset = (
+            [each for each in told["all"].split(", ") if each.split()[0] not in before[name].definition] if told else []
+        )
+        if unset:
+            client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
+        return [f"added {name}.{column}" for column, _ in missing] + [f"set {name}: {each}" for each in unset]
+    mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
     if name not in before:
         client.command(f"{statement}\nCOMMENT '{mark}'")
         return [f"made view {name}"]
-    if before[name].comment == mark:
+    # A collector's own view of the traces' times is left as it is.
+    if before[name].comment == mark or (name == f"{TRACE_TIMES}_mv" and not before[name].comment.startswith(MARK)):
         return []
     if kind == "VIEW":
         client.command(statement.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW") + f"\nCOMMENT '{mark}'")
     else:
         # In place, so that no insert goes by without the view.
-        select = re.split(r"\bAS\n(?=WITH|SELECT)", statement, maxsplit=1)[1]
+        select = SELECT.split(statement, maxsplit=1)[1]
         client.command(f"ALTER TABLE {name} {on_cluster} MODIFY QUERY {select}")
         client.command(f"ALTER TABLE {name} {on_cluster} MODIFY COMMENT '{mark}'")
     return [f"upgraded view {name}"]
@@ -188,7 +219,7 @@ def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
     create = next(s for s in statements(table) if re.search(rf"CREATE TABLE IF NOT EXISTS {target}\b", s))
     client.command(create.replace(f"IF NOT EXISTS {target}", fresh, 1))
     now = existing(client)
-    columns = ", ".join(f"`{name}`" for name in sorted(now[table].columns & now[fresh].columns))
+    columns = ", ".join(f"`{name}`" for name in sorted(now[table].columns.keys() & now[fresh].columns.keys()))
     # One thread: the row number is what makes two equal rows two.
     settings: dict[str, Any] = {"max_threads": 1, "max_insert_threads": 1, "insert_deduplicate": 0}
     client.command(

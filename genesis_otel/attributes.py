@@ -7,6 +7,9 @@ Names of our own are ``genesis.<record>.<column>``, the column as it is called i
 OpenTelemetry's ``gen_ai.*`` names (https://github.com/open-telemetry/semantic-conventions-genai), never renamed.
 """
 
+SCOPE = "genesis_otel"
+"""The instrumentation scope of every span that this package makes."""
+
 # --- which record a span is ------------------------------------------------------------------------------------------
 
 RECORD = "genesis.record"

@@ -90,19 +90,21 @@ def each_of(*emits: Callable[[Tracer], None]) -> Callable[[Tracer], None]:
     return emit
 
 
-def front_of(size: int) -> Callable[[Tracer], None]:
+def front_of(size: int, *, start: int = START) -> Callable[[Tracer], None]:
     members = [
         {"individual_id": f"i{n}", "fitness_score": n / 10, "combined_score": -n, "metrics": {"size": n}}
         for n in range(size)
     ]
     event = (names.EVENT_PARETO_FRONT, {names.PARETO_FRONT_MEMBERS: json.dumps(members)})
     return lambda tracer: span(
-        tracer, "generation", place(RECORD="generation", GENERATION_PARETO_SIZE=size), events=(event,)
+        tracer, "generation", place(RECORD="generation", GENERATION_PARETO_SIZE=size), events=(event,), start=start
     )
 
 
 def llm(rows: dict[str, Any], attributes: dict[str, Any], name: str, **options: Any) -> Case:
-    return Case(name, lambda tracer: span(tracer, "call", attributes, **options), {"llm_logs": [rows]})
+    """A call in run ``r``: the landing table may hold everybody's, and only a search's become rows."""
+    told = {names.RUN_ID: "r"} | attributes
+    return Case(name, lambda tracer: span(tracer, "call", told, **options), {"llm_logs": [rows]})
 
 
 CASES = [

@@ -175,7 +175,12 @@ def test_megabytes_pass(store: Client, connect: Connect) -> None:
     provider.add_span_processor(SimpleSpanProcessor(kept))
     messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": prompt}]}])
     provider.get_tracer("t").start_span(
-        "chat m", attributes={attributes.GEN_AI_OPERATION_NAME: "chat", attributes.GEN_AI_INPUT_MESSAGES: messages}
+        "chat m",
+        attributes={
+            attributes.RUN_ID: "r",
+            attributes.GEN_AI_OPERATION_NAME: "chat",
+            attributes.GEN_AI_INPUT_MESSAGES: messages,
+        },
     ).end()
     provider.get_tracer("t").start_span(
         "individual", attributes={attributes.RECORD: "individual", attributes.INDIVIDUAL_CODE: prompt}

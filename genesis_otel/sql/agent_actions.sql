@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS agent_actions_mv /*ON CLUSTER*/ TO agent_actions AS
 WITH

@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, child_id, trace_id, span_id, position)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS code_lineages_mv /*ON CLUSTER*/ TO code_lineages AS
 SELECT

@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, told_at, trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS evolution_runs_mv /*ON CLUSTER*/ TO evolution_runs_log AS
 SELECT

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS generations /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS generations_mv /*ON CLUSTER*/ TO generations AS
 SELECT

@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, individual_id, trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS individuals_mv /*ON CLUSTER*/ TO individuals AS
 WITH arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception

@@ -1,6 +1,8 @@
 -- llm_logs: one row a call of a model, from any instrumentation. The names that are out there, in the order in which they
 -- are read: OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is known by its
 -- attributes, not by its kind (OpenInference's spans are INTERNAL). What cannot be read as messages stays as it came.
+-- A landing table may hold the LLM calls of a whole company: those of a search have its run's id, on the span or on the
+-- resource, or met a process that records searches, which notes where the cost comes from.
 
 CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
 (
@@ -37,7 +39,7 @@ CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
 WITH
@@ -104,6 +106,7 @@ WITH
     ), '\n')) AS numbered_text,
     ((event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key]) AS of_event,
     (keys -> arrayFirst(value -> value != '', arrayMap(key -> a[key], keys))) AS first_of,
+    (key -> if(a[key] != '', a[key], ResourceAttributes[key])) AS of_search,
     JSONExtractArrayRaw(a['gen_ai.input.messages']) AS input_messages,
     JSONExtractArrayRaw(a['gen_ai.output.messages']) AS output_messages,
     arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(a['gen_ai.system_instructions'])), '\n') AS system_text,
@@ -162,9 +165,9 @@ SELECT
             arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
         )
     )), '\n') AS thought,
-    a['genesis.run.id'] AS run_id,
-    toInt32OrZero(a['genesis.generation.number']) AS generation,
-    a['genesis.individual.id'] AS individual_id,
+    of_search('genesis.run.id') AS run_id,
+    toInt32OrZero(of_search('genesis.generation.number')) AS generation,
+    of_search('genesis.individual.id') AS individual_id,
     a['genesis.llm.role'] AS role,
     first_of(['gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system']) AS provider,
     multiIf(
@@ -203,11 +206,19 @@ SELECT
     TraceId AS trace_id,
     SpanId AS span_id
 FROM otel_traces
-WHERE SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-    OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-    OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
-    OR (
-        SpanAttributes['gen_ai.operation.name'] = ''
-        AND SpanAttributes['gen_ai.system'] != ''
-        AND SpanAttributes['gen_ai.request.model'] != ''
+WHERE (
+        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+        OR (
+            SpanAttributes['gen_ai.operation.name'] = ''
+            AND SpanAttributes['gen_ai.system'] != ''
+            AND SpanAttributes['gen_ai.request.model'] != ''
+        )
+    )
+    AND (
+        SpanAttributes['genesis.run.id'] != ''
+        OR ResourceAttributes['genesis.run.id'] != ''
+        OR SpanAttributes['genesis.llm.cost_source'] != ''
+        OR ScopeName = 'genesis_otel'
     );

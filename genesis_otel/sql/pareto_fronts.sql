@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, individual_id, trace_id, span_id, position)
-SETTINGS non_replicated_deduplication_window = 1000;
+SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS pareto_fronts_mv /*ON CLUSTER*/ TO pareto_fronts AS
 SELECT
