@@ -6,22 +6,27 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint wheel bench format clean
+.PHONY: help demo test check lint wheel collector bench format clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo    run a real OpenEvolve search offline and show what it recorded'
-	@echo 'make test    run every test'
-	@echo 'make check   lint, format, types, and the built wheel in a fresh environment'
-	@echo 'make bench   measure what recording costs'
-	@echo 'make format  put the code into shape'
-	@echo 'make clean   remove what the other targets made, .venv included'
+	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
+	@echo 'make test       run every test'
+	@echo 'make check      lint, format, types, and the built wheel in a fresh environment'
+	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
+	@echo 'make bench      measure what recording costs'
+	@echo 'make format     put the code into shape'
+	@echo 'make clean      remove what the other targets made, .venv included'
 
 demo: $(VENV)/.demo
 	$(BIN)/genesis-otel demo $(ARGS)
 
-test: $(VENV)/.dev
+# Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
+test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest $(ARGS)
+
+collector:
+	@'$(PYTHON)' scripts/collector.py
 
 check: lint wheel
 
