@@ -26,7 +26,7 @@ test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest $(ARGS)
 
 collector:
-	@'$(PYTHON)' scripts/collector.py
+	@'$(PYTHON)' scripts/build_collector.py
 
 check: lint wheel
 

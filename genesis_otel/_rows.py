@@ -121,9 +121,9 @@ def value_text(value: object) -> str:
         return ""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    # Go's encoder escapes what is special in HTML, and the two line separators that JavaScript trips over.
+    # Go's encoder escapes the two line separators that JavaScript trips over.
     encoded = json_text(value)
-    for character in "<>&\u2028\u2029":
+    for character in "\u2028\u2029":
         encoded = encoded.replace(character, f"\\u{ord(character):04x}")
     return encoded
 
@@ -143,8 +143,8 @@ def float_text(value: float) -> str:
         # By far the most: from 1e-4 to 1e16.
         return shortest.removesuffix(".0")
     if not math.isfinite(value):
-        name = "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
-        return f"json: unsupported value: {name}"
+        # Older collectors have "json: unsupported value: +Inf"; the views read both.
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if value and not 1e-6 <= abs(value) < 1e21:
         # repr has an exponent from 1e16 and below 1e-4, so always here.
         mantissa, _, exponent = shortest.partition("e")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.span import TraceState
 
 from genesis_otel import attributes as names
 
@@ -99,6 +100,55 @@ def front_of(size: int, *, start: int = START) -> Callable[[Tracer], None]:
     return lambda tracer: span(
         tracer, "generation", place(RECORD="generation", GENERATION_PARETO_SIZE=size), events=(event,), start=start
     )
+
+
+HOSTILE = 'it\'s "quoted"\\ \t\n\x00\x1f \u2028 <&> ☃ 𝔘 \u0301' + "é" * 100_000
+"""A text with everything in it that some encoding or other trips over, and two hundred kilobytes long."""
+
+KINDS: dict[str, Any] = {
+    "empty": "",
+    "hostile": HOSTILE,
+    "integers": [0, -1, 2**63 - 1, -(2**63)],
+    "integer": -(2**63),
+    "floats": [0.0, -0.0, 1e21, 1e-7, 5e-324, 1.7976931348623157e308, 0.1, 123456789012345680.0],
+    "float": 1e21,
+    "small": 1e-7,
+    "negative zero": -0.0,
+    "whole": 3.0,
+    "nan": float("nan"),
+    "infinite": float("-inf"),
+    "booleans": [True, False],
+    "boolean": False,
+    "strings": ["", HOSTILE[:40], "b"],
+    "nothing": [],
+    "ключ ☃": "a name that is no ASCII",
+}
+"""Attributes of every kind that the SDK lets through."""
+
+
+def of_every_kind(tracer: Tracer) -> None:
+    other = SpanContext(trace_id=7, span_id=9, is_remote=True, trace_state=TraceState([("vendor", "x")]))
+    made = tracer.start_span(
+        HOSTILE[:60],
+        kind=SpanKind.PRODUCER,
+        attributes=place(RECORD="action", ACTION_TYPE="☃", ACTION_DETAILS=json.dumps({"text": HOSTILE})) | KINDS,
+        links=[Link(other, KINDS), Link(other)],
+        start_time=START,
+    )
+    made.add_event("", KINDS, timestamp=START)
+    made.add_event("no attributes", timestamp=START + SECOND)
+    made.set_status(StatusCode.OK)
+    # Before it began, as clocks that are set back have it: the collector's unsigned duration is then 584 years.
+    made.end(START - SECOND)
+
+
+def events_out_of_order(tracer: Tracer) -> None:
+    """The later front comes first; between them is one that cannot be read."""
+    made = tracer.start_span("generation", attributes=place(RECORD="generation"), start_time=START)
+    for seconds, members in ((3, [{"individual_id": "late"}]), (2, "no list"), (1, [{"individual_id": "early"}])):
+        told = {names.PARETO_FRONT_MEMBERS: members if isinstance(members, str) else json.dumps(members)}
+        made.add_event(names.EVENT_PARETO_FRONT, told, timestamp=START + seconds * SECOND)
+    made.end(START + 4 * SECOND)
 
 
 def llm(rows: dict[str, Any], attributes: dict[str, Any], name: str, **options: Any) -> Case:
@@ -587,5 +637,30 @@ CASES = [
             lambda tracer: span(tracer, "tool", {"openinference.span.kind": "TOOL"}),
         ),
         {},
+    ),
+    Case(
+        "attributes of every kind, on span, events and links",
+        of_every_kind,
+        {
+            "agent_actions": [
+                {
+                    "action_type": "☃",
+                    "details": json.dumps({"text": HOSTILE}),
+                    "run_id": "r",
+                    "timestamp": "2023-11-14 22:13:20.000",
+                }
+            ]
+        },
+    ),
+    Case(
+        "events out of order",
+        events_out_of_order,
+        {
+            "generations": [{"generation": 3}],
+            "pareto_fronts": [
+                {"individual_id": "late", "timestamp": "2023-11-14 22:13:23.000", "position": 0},
+                {"individual_id": "early", "timestamp": "2023-11-14 22:13:21.000", "position": 1},
+            ],
+        },
     ),
 ]

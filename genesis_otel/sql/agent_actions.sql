@@ -29,7 +29,7 @@ WITH
     arrayFirst(text -> text != '', [SpanAttributes['genesis.action.details'], SpanAttributes['genesis.evaluation.details'], '{}']) AS told
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
-    toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp,
+    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
     multiIf(
         NOT is_evaluation, SpanAttributes['genesis.action.action_type'],
         is_error OR SpanAttributes['genesis.evaluation.correct'] = 'false', 'job_failed',

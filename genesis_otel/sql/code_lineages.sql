@@ -39,7 +39,7 @@ FROM
         if(SpanAttributes['genesis.lineage.child_id'] = '', SpanAttributes['genesis.individual.id'], SpanAttributes['genesis.lineage.child_id']) AS child_id,
         toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
         if(SpanAttributes['genesis.lineage.mutation_type'] = '', SpanAttributes['genesis.individual.mutation_type'], SpanAttributes['genesis.lineage.mutation_type']) AS mutation_type,
-        toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp,
+        toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
         SpanAttributes['genesis.lineage.edit_summary'] AS edit_summary,
         TraceId AS trace_id,
         SpanId AS span_id,

@@ -42,7 +42,7 @@ SELECT
     SpanAttributes['genesis.run.database_path'] AS database_path,
     TraceId AS trace_id,
     SpanId AS span_id,
-    Timestamp + toIntervalNanosecond(Duration) AS told_at
+    Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)) AS told_at
 FROM otel_traces
 WHERE SpanAttributes['genesis.record'] = 'run';
 

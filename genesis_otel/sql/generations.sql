@@ -24,7 +24,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS generations_mv /*ON CLUSTER*/ TO generati
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
-    toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp,
+    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
     toInt32OrZero(SpanAttributes['genesis.generation.num_individuals']) AS num_individuals,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.generation.best_score'], 'json: unsupported value: ', '')) AS best_score,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.generation.avg_score'], 'json: unsupported value: ', '')) AS avg_score,

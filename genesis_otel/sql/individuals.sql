@@ -34,7 +34,7 @@ SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     SpanAttributes['genesis.individual.id'] AS individual_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
-    toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp,
+    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
     SpanAttributes['genesis.individual.parent_id'] AS parent_id,
     SpanAttributes['genesis.individual.mutation_type'] AS mutation_type,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.fitness_score'], 'json: unsupported value: ', '')) AS fitness_score,

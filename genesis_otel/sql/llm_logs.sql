@@ -78,7 +78,7 @@ WITH
             ))
         ), '\n')
     )) AS numbered_content,
-    ((prefix, middle, n) -> mapApply(
+    ((prefix, middle, n) -> mapSort(mapApply(
         (key, value) -> (substring(key, length(numbered(prefix, middle, n)) + 1), value),
         mapFilter(
             (key, value) -> startsWith(key, numbered(prefix, middle, n))
@@ -86,7 +86,7 @@ WITH
                 AND NOT endsWith(key, '.message_content.text') AND NOT endsWith(key, '.message_content.type'),
             a
         )
-    )) AS numbered_rest,
+    ))) AS numbered_rest,
     ((prefix, middle) -> if(
         empty(numbers_of(prefix)),
         '',
@@ -152,12 +152,12 @@ SELECT
         a['output.value']
     ]) AS response,
     toFloat64OrZero(replaceOne(first_of(['gen_ai.usage.cost', 'llm.cost.total']), 'json: unsupported value: ', '')) AS cost,
-    Duration / 1e9 AS execution_time,
-    -- Without a metadata attribute: everything on the span that is not content.
-    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapFilter(
+    greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
+    -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapFilter(
         (key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'),
         a
-    ))) AS metadata,
+    )))) AS metadata,
     arrayStringConcat(arrayFilter(text -> text != '', arrayMap(
         part -> JSONExtractString(part, 'content'),
         arrayFilter(

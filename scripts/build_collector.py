@@ -4,8 +4,8 @@ In: the manifest; Go 1.25 or newer on the PATH, which fetches the builder and th
 user's cache folder (``XDG_CACHE_HOME``), under the version and the hash of the manifest. On failure: exit code 1 and
 what to do; a build that was interrupted leaves nothing behind.
 
-    python scripts/collector.py          build it unless it is there, and print its path
-    python scripts/collector.py --path   print the path alone
+    python scripts/build_collector.py          build it unless it is there, and print its path
+    python scripts/build_collector.py --path   print the path alone
 """
 
 from __future__ import annotations
