@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import yaml
 from clickhouse_connect.driver.client import Client
-from collector import CONFIGS, PASSWORD, Collector, Store, binary, environment_of, running, until
 from conftest import Connect
 from golden import CASES, HOSTILE, SECOND, START, place, span
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as OverGRPC
@@ -25,10 +24,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pipeline import CONFIGS, PASSWORD, Collector, Store, binary, environment_of, running, until
 from recording import flat, store_spans
 from test_mapping import rows_of, spans_of
 
-from genesis_otel import _backfill, _rows, _schema
+from genesis_otel import _backfill, _rows, _schema, queries
 from genesis_otel._clickhouse import INSERT_SETTINGS, STORED_IN, TABLES
 from genesis_otel._config import OTLP_LIMITS
 from genesis_otel.exporter import ClickHouseSpanExporter
@@ -332,6 +332,9 @@ def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, coll
     until(lambda: served.count("SELECT count() FROM otel_traces") == 200, "the arrival by both ways")
     assert served.count("SELECT count() FROM agent_actions FINAL") == 100
     with contextlib.closing(served.client()) as client:
+        waiting = {row["table"]: (row["rows"], row["again"]) for row in queries.ask(client, "unmerged")}
+        assert waiting.pop("agent_actions") == (200, 100)
+        assert set(waiting.values()) == {(0, 0)}
         # Ten minutes are too long for a test.
         client.command("ALTER TABLE agent_actions MODIFY SETTING min_age_to_force_merge_seconds = 1")
     until(lambda: served.count("SELECT count() FROM agent_actions") == 100, "the engine's own merge")

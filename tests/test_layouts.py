@@ -50,6 +50,10 @@ LAYOUTS = {
         f"Tags Array(String) ALIAS mapKeys(SpanAttributes), {NESTED}",
         map_type="Map(String, String)",
     ),
+    "0.161 with JSON columns": layout(
+        f"{HEAD}{SCOPE}ResourceAttributesKeys Array(String), SpanAttributesKeys Array(String), Duration UInt64, {NESTED}",
+        map_type="JSON",
+    ),
     "a table that keeps nothing": layout(f"{HEAD}{SCOPE}Duration UInt64, {NESTED}", engine="ENGINE = Null"),
 }
 KEEPING = [name for name, statement in LAYOUTS.items() if "Null" not in statement]
