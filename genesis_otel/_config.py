@@ -161,6 +161,11 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(10.0, ge=0)
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
+    serve_password: SecretStr | None = None
+    """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
+    serve_reader_password: SecretStr | None = None
+    """Password of its user ``reader``, who can only read."""
+
     @property
     def store(self) -> Embedded | Server | None:
         """What is read: the server or the folder that ``CLICKHOUSE_URL`` names, else the embedded store.

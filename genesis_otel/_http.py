@@ -1,12 +1,12 @@
-"""The HTTP front of the store process: what clickhouse-connect speaks, answered by the embedded engine.
+"""The HTTP front of the store process: ClickHouse's HTTP interface, answered by the embedded engine.
 
-In: requests of ClickHouse's HTTP interface from loopback, with the store's secret as password. Out: a WSGI application;
-the engine's answers, block by block where it can. On failure: ClickHouse's code in ``X-ClickHouse-Exception-Code`` and
-its message as the body (or, when the answer has begun, in the block that ClickHouse ends such an answer with). What is
-not built answers with code 48 and status 400, which no client tries again.
+In: requests of ClickHouse's HTTP interface, as clickhouse-connect, clickhouse-go and curl send them, with the password of
+one of two users: `USER` owns the store, `READER` only reads. Out: a WSGI application; the engine's answers, block by block
+where it can. On failure: ClickHouse's code in ``X-ClickHouse-Exception-Code`` and its message as the body (or, when the
+answer has begun, in the block that ClickHouse ends such an answer with). What is not built answers with code 48 and status 400.
 
-Every request has a handle of its own, thrown away behind it: what it sets is gone with it, and requests run side by side.
-Neither statements nor the secret are ever logged.
+A request without a session has a handle of its own, thrown away behind it: what it sets is gone with it, and requests run
+side by side. Neither statements nor passwords are ever logged.
 """
 
 import base64
@@ -14,28 +14,27 @@ import hmac
 import json
 import logging
 import re
-import sys
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from email.parser import BytesParser
-from email.policy import HTTP
-from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
+from genesis_otel import _answers, _native, _packing, _request
+from genesis_otel._answers import Answer
+from genesis_otel._request import BODY_BYTES as BODY_BYTES
+from genesis_otel._request import Request
+from genesis_otel._sessions import Sessions
 from genesis_otel._statements import (
+    ENDS_QUERIES,
     Guard,
     RefusedError,
     Statement,
     check_format,
     check_settings,
     denied,
-    split_data,
     unsupported,
 )
 
@@ -45,19 +44,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 USER = "genesis"
-BODY_BYTES = 256 << 20
-"""Largest body of a request, and largest that it may become unpacked: a batch of spans is 16 MiB."""
+READER = "reader"
 QUERY_BYTES = 16 << 20
 """Largest statement; the engine's own limit (256 KiB) counts bound values too."""
 PIECE = 1 << 20
 THREADS = 8
 
-# Parameters of the URL that are the protocol's, not settings of the engine.
-PROTOCOL = re.compile(
-    r"query|query_id|quota_key|database|default_format|session_\w+|user|password|role|readonly|buffer_size|wait_end_of_query"
-    r"|client_protocol_version|compress|decompress|enable_http_compression|send_progress_in_http_headers"
-    r"|http_headers_progress_interval_ms|cancel_http_readonly_queries_on_client_close|param_.*"
-)
 # Formats whose blocks may simply follow each other; any other has a beginning or an end and is made in one piece.
 BLOCKWISE = re.compile(
     "Native|RowBinary|CSV|(?:TabSeparated|TSV)(?:Raw)?|JSON(?:Compact)?EachRow|JSONLines|NDJSON|LineAsString"
@@ -68,22 +60,21 @@ STATUS = {
     "516": "403 Forbidden",
     "60": "404 Not Found",
     "81": "404 Not Found",
-    "62": "400 Bad Request",
-    "48": "400 Bad Request",
-    "36": "400 Bad Request",
-    "115": "400 Bad Request",
-    "456": "400 Bad Request",
-    "457": "400 Bad Request",
+    "372": "404 Not Found",
+    **dict.fromkeys(("36", "40", "48", "62", "115", "271", "354", "373", "374", "456", "457"), "400 Bad Request"),
 }
 _CODE = re.compile(r"Code: (\d+)\. ?")
 _NESTED = re.compile(r"^(?:Streaming (?:query|insert \w+) failed: )?(?:Code: \d+\. DB::Exception: (?=Code: \d+))?")
 _SETTING = re.compile(r"[A-Za-z_]\w*")
 
+Headers = list[tuple[str, str]]
+Response = tuple[str, Headers, Iterator[bytes]]
+
 
 class Front:
-    """The WSGI application on the engine's folder ``engine``, for those who know ``secret``."""
+    """The WSGI application on the engine's folder ``engine``, for those who know a password: ``passwords`` by user."""
 
-    def __init__(self, engine: Path, secret: str) -> None:
+    def __init__(self, engine: Path, passwords: Mapping[str, str]) -> None:
         """Open a first handle, which keeps the engine alive, and learn what it knows."""
         from chdb.state.sqlitelike import Connection
 
@@ -91,36 +82,40 @@ class Front:
         self._keep = self._connect()
         self._guard = Guard(_asker(self._keep))
         self._facts = _asker(self._keep)("SELECT version(), timezone()", {}).rstrip("\n").split("\t")
-        self._secret = secret.encode()
+        self._passwords = {user.encode(): password.encode() for user, password in passwords.items()}
+        self._sessions = Sessions(self._handle)
         self._lock = Lock()
         self._open = 0
         self._last = time.monotonic()
 
     def idle_for(self) -> float:
         """Seconds since the last request ended; 0 while one runs."""
+        self._sessions.sweep()
         with self._lock:
             return 0.0 if self._open else time.monotonic() - self._last
 
     def close(self) -> None:
         """Let go of the engine."""
+        self._sessions.close()
         self._keep.close()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request; never raises."""
         with self._lock:
             self._open += 1
-        answer = _Answer(self._done)
+        answer = Answer(self._done)
         try:
-            status, headers, body = self._answer(environ, answer)
+            status, headers, answer.body = self._answer(environ, answer)
         except Exception as error:
             answer.close()
             status, headers, content = self._failure(error)
-            answer, body = _Answer(lambda: None), iter((content,))
+            if _request.frames(environ):  # where clickhouse-go looks for it
+                content = _packing.framed(content)
+            answer = Answer()
+            answer.body = iter((content,))
             headers.append(("Content-Length", str(len(content))))
-        if environ["REQUEST_METHOD"] == "HEAD":
-            body = iter(())
+        answer.sent = environ["REQUEST_METHOD"] != "HEAD"
         start_response(status, headers)
-        answer.body = body
         return answer
 
     def _done(self) -> None:
@@ -128,82 +123,154 @@ class Front:
             self._open -= 1
             self._last = time.monotonic()
 
-    def _answer(
-        self, environ: "WSGIEnvironment", answer: "_Answer"
-    ) -> tuple[str, list[tuple[str, str]], Iterator[bytes]]:
+    def _answer(self, environ: "WSGIEnvironment", answer: Answer) -> Response:
         if environ["REQUEST_METHOD"] not in ("GET", "POST", "HEAD"):
             raise unsupported(f"The method {environ['REQUEST_METHOD']} is not answered here; use GET or POST.")
         path = environ.get("PATH_INFO", "/")
         if path in ("/ping", "/replicas_status") or (
-            path == "/" and not environ.get("QUERY_STRING") and _length(environ) == 0
+            path == "/" and not environ.get("QUERY_STRING") and _request.length(environ) == 0
         ):
             return "200 OK", [*self._headers(), ("Content-Length", "4")], iter((b"Ok.\n",))
         if path not in ("/", "/query"):
             raise unsupported(f"There is no {path} here; statements go to /.")
-        self._authenticate(environ)
-        request = _Request(environ)
-        handle = self._connect()
-        answer.closing.append(handle.close)
-        return self._run(handle, request, answer)
+        user = self._authenticate(environ)
+        request = Request(environ)
+        if user == READER:
+            request.readonly = request.readonly or 2
+        if request.session:
+            session = self._sessions.take(user, request.session, request.session_timeout, request.session_check)
+            answer.closing.append(lambda: self._sessions.give(session))
+            handle = session.handle
+            judge = self._connect()  # a session's settings must not reach the guard
+            answer.closing.append(judge.close)
+        else:
+            handle = judge = self._handle()
+            answer.closing.append(handle.close)
+        statement = self._guard.check(request.text, request.parameters, _asker(judge))
+        headers = [*self._headers(), ("X-ClickHouse-Query-Id", request.query_id)]
+        self._prepare(handle, request, statement, user, answer)
+        if statement.takes_data:
+            return self._insert(handle, statement, request, headers)
+        if request.data.strip():
+            raise RefusedError(62, "SYNTAX_ERROR", "Data came with a statement that takes none.")
+        status, headers, body = self._query(handle, statement, request, headers, answer)
+        encoding = _request.encoding(environ)
+        if encoding:
+            headers = [*_sizeless(headers), ("Content-Encoding", encoding)]
+            body = _packing.packed(body, encoding)
+        return status, headers, body
 
-    def _authenticate(self, environ: "WSGIEnvironment") -> None:
+    def _authenticate(self, environ: "WSGIEnvironment") -> str:
         user, key = environ.get("HTTP_X_CLICKHOUSE_USER", ""), environ.get("HTTP_X_CLICKHOUSE_KEY", "")
         scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() == "basic":
             with suppress(ValueError):
                 user, _, key = base64.b64decode(value, validate=True).decode().partition(":")
-        # Both are compared in any case, in constant time.
-        known = hmac.compare_digest(user.encode(errors="replace"), USER.encode())
-        if not (hmac.compare_digest(key.encode(errors="replace"), self._secret) & known):
+        # All are compared in any case, in constant time.
+        found = ""
+        for known, password in self._passwords.items():
+            right = hmac.compare_digest(user.encode(errors="replace"), known)
+            if hmac.compare_digest(key.encode(errors="replace"), password) & right:
+                found = known.decode()
+        if not found:
             raise RefusedError(
                 516,
                 "AUTHENTICATION_FAILED",
-                f"The store takes the user '{USER}' with the secret that stands in serve.json in its folder.",
+                f"The store takes the user '{USER}' with the secret that stands in serve.json in its folder, or with the "
+                f"password that it was started with, and '{READER}', who can only read, with another.",
             )
+        return found
 
-    def _run(
-        self, handle: Any, request: "_Request", answer: "_Answer"
-    ) -> tuple[str, list[tuple[str, str]], Iterator[bytes]]:
-        ask = _asker(handle)
+    def _handle(self) -> Any:
+        handle = self._connect()
         # Values of an insert are values: an expression among them could call what the guard refuses.
-        ask(
+        _asker(handle)(
             f"SET max_query_size = {QUERY_BYTES}, input_format_values_interpret_expressions = 0, "
             "input_format_values_deduce_templates_of_expressions = 0",
             {},
         )
-        statement = self._guard.check(request.text, request.parameters, ask)
-        shape = statement.format or request.format
-        check_format(shape)
-        check_settings(request.settings)
-        if request.database:
-            ask("USE " + _name(request.database), {})
-        for name, value in request.settings.items():
-            if not _SETTING.fullmatch(name):
-                raise RefusedError(115, "UNKNOWN_SETTING", "The name of a setting is letters, digits and underscores.")
-            ask(f"SET {name} = {_quoted(value)}", {})
-        if request.readonly:
-            ask(f"SET readonly = {request.readonly}", {})
-        headers = [*self._headers(), ("X-ClickHouse-Query-Id", request.query_id)]
-        if statement.takes_data:
-            return self._insert(handle, statement, request, headers)
-        if request.data.strip():
-            raise RefusedError(62, "SYNTAX_ERROR", "Data came with a statement that takes none.")
-        if statement.streams and BLOCKWISE.fullmatch(shape):
-            blocks = _blocks(handle.send_query(request.text, shape, params=request.parameters))
-            first = next(blocks, b"")
-            tag = uuid.uuid4().hex[:16]
-            headers += [("X-ClickHouse-Format", shape), ("X-ClickHouse-Exception-Tag", tag)]
-            return "200 OK", headers, self._stream(first, blocks, tag)
-        result = handle.query(request.text, shape, params=request.parameters)
-        content = result.bytes() or b""
-        if statement.returns_rows:
-            headers.append(("X-ClickHouse-Format", shape))
-        headers += [("X-ClickHouse-Summary", _summary(result)), ("Content-Length", str(len(content)))]
-        return "200 OK", headers, iter((content,))
+        return handle
 
-    def _insert(
-        self, handle: Any, statement: Statement, request: "_Request", headers: list[tuple[str, str]]
-    ) -> tuple[str, list[tuple[str, str]], Iterator[bytes]]:
+    def _prepare(self, handle: Any, request: Request, statement: Statement, user: str, answer: Answer) -> None:
+        """Set what the request asks for, and in a session put it back behind it."""
+        ask = _asker(handle)
+        check_format(statement.format or request.format)
+        check_settings(request.settings)
+        # A session cannot leave the engine's read-only mode again: one that also writes is held by kinds of statements. The
+        # engine would let a reader end queries, which are everybody's here.
+        mixed = bool(request.session) and user != READER
+        if request.readonly and (statement.kind == ENDS_QUERIES or (mixed and not statement.reads_only)):
+            raise RefusedError(164, "READONLY", "Cannot execute query in readonly mode.")
+        if request.revision >= _native.CUSTOM_SERIALIZATION:
+            # In its own form a JSON column does not tell where it ends.
+            request.settings.setdefault("output_format_native_write_json_as_string", "1")
+        if request.session:
+            answer.closing.append(_restorer(ask, request, statement))
+        _apply(ask, request)
+        if request.readonly and not mixed:
+            ask(f"SET readonly = {request.readonly}", {})
+
+    def _query(self, handle: Any, statement: Statement, request: Request, headers: Headers, answer: Answer) -> Response:
+        shape = statement.format or request.format
+        native = shape.lower() == "native" and request.revision > 0
+        framed = _packing.framed if request.framed else None
+        if not (statement.streams and BLOCKWISE.fullmatch(shape)):
+            result = handle.query(request.text, shape, params=request.parameters)
+            content = result.bytes() or b""
+            content = _native.at_revision(content, request.revision) if native else content
+            content = framed(content) if framed else content
+            if statement.returns_rows:
+                headers.append(("X-ClickHouse-Format", shape))
+            return (
+                "200 OK",
+                [*headers, _answers.summary(result), ("Content-Length", str(len(content)))],
+                iter((content,)),
+            )
+        database = _asker(handle)("SELECT currentDatabase()", {}).strip() if native else ""
+        parts = _answers.results(handle.send_query(request.text, shape, params=request.parameters))
+        answer.closing.append(parts.close)
+        first = next(parts, None)
+        begin: bytes = first.bytes() if first is not None else b""
+        pieces: Iterator[bytes] = (part.bytes() for part in parts)
+        if native:
+            columns = self._columns(statement, request, database, begin)
+
+            def at_revision(block: bytes) -> bytes:
+                return _native.at_revision(block, request.revision, columns, one=True)
+
+            begin = at_revision(begin) if begin else _native.header(columns, request.revision)
+            pieces = _answers.each(pieces, at_revision)
+        if framed:
+            begin, pieces = framed(begin), _answers.each(pieces, framed)
+        headers.append(("X-ClickHouse-Format", shape))
+        if first is not None:
+            headers.append(_answers.summary(first))
+        if request.whole:
+            body, size = _answers.collected(begin, pieces, answer)
+            return "200 OK", [*headers, ("Content-Length", str(size))], body
+        tag = uuid.uuid4().hex[:16]
+        headers.append(("X-ClickHouse-Exception-Tag", tag))
+        return "200 OK", headers, _answers.streamed(begin, pieces, tag, self._text)
+
+    def _columns(self, statement: Statement, request: Request, database: str, block: bytes) -> list[_native.Column]:
+        """The result's names and types where its first block does not tell them: there is none, or it hides a time zone."""
+        heads = _native.heads(block) if block else []
+        if heads and all(column.type != b"DateTime" for column in heads):
+            return []
+        handle = self._handle()  # the request's own is busy with its result
+        try:
+            ask = _asker(handle)
+            request.database = database
+            _apply(ask, request)
+            told = handle.query(statement.columns, "JSONCompact", params=request.parameters).bytes() or b"{}"
+            columns = [_native.Column(row[0].encode(), row[1].encode()) for row in json.loads(told)["data"]]
+        except Exception:  # a temporary table of the session, for one: what is missing is only the zone, or the names
+            return []
+        finally:
+            handle.close()
+        return columns if not heads or [each.name for each in columns] == [each.name for each in heads] else []
+
+    def _insert(self, handle: Any, statement: Statement, request: Request, headers: Headers) -> Response:
         inserter = handle.send_insert(statement.text, statement.format)
         try:
             for start in range(0, len(request.data), PIECE):
@@ -216,16 +283,7 @@ class Front:
         summary = json.dumps({"written_rows": str(result.rows_written), "written_bytes": str(result.bytes_written)})
         return "200 OK", [*headers, ("X-ClickHouse-Summary", summary), ("Content-Length", "0")], iter(())
 
-    def _stream(self, first: bytes, blocks: Iterator[bytes], tag: str) -> Iterator[bytes]:
-        yield first
-        try:
-            yield from blocks
-        except Exception as error:
-            text = self._text(error).encode()
-            mark = tag.encode()
-            yield b"\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n" % (mark, text, len(text) + 1, mark)
-
-    def _failure(self, error: Exception) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _failure(self, error: Exception) -> tuple[str, Headers, bytes]:
         text = self._text(error)
         found = _CODE.search(text)
         code = found[1] if found else "1001"
@@ -240,7 +298,7 @@ class Front:
             text = f"Code: 1001. DB::Exception: {type(error).__name__} in the store process. (STD_EXCEPTION)"
         return text if "(version " in text else f"{text} (version {self._facts[0]})"
 
-    def _headers(self) -> list[tuple[str, str]]:
+    def _headers(self) -> Headers:
         return [
             ("Content-Type", "text/plain; charset=UTF-8"),
             ("X-ClickHouse-Server-Display-Name", "genesis-otel"),
@@ -248,104 +306,40 @@ class Front:
         ]
 
 
-class _Answer:
-    """The body of an answer; closing it, which the server does in any case, lets go of the handle."""
-
-    def __init__(self, done: Callable[[], None]) -> None:
-        self.body: Iterator[bytes] = iter(())
-        self.closing: list[Callable[[], None]] = [done]
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self.body
-
-    def close(self) -> None:
-        close = getattr(self.body, "close", None)
-        if close is not None:
-            close()
-        while self.closing:
-            self.closing.pop()()
+def _apply(ask: Callable[[str, Mapping[str, str]], str], request: Request) -> None:
+    if request.database:
+        ask("USE " + _name(request.database), {})
+    for name, value in request.settings.items():
+        if not _SETTING.fullmatch(name):
+            raise RefusedError(115, "UNKNOWN_SETTING", "The name of a setting is letters, digits and underscores.")
+        ask(f"SET {name} = {_quoted(value)}", {})
 
 
-class _Request:
-    """What a request asks for, taken apart."""
+def _restorer(
+    ask: Callable[[str, Mapping[str, str]], str], request: Request, statement: Statement
+) -> Callable[[], None]:
+    """What puts a session's settings and its database back, which a request changes for itself alone."""
+    before = {}
+    for name in request.settings:
+        told = ask("SELECT changed, value FROM system.settings WHERE name = {name:String}", {"name": name})
+        changed, _, value = told.removesuffix("\n").partition("\t")
+        before[name] = _quoted(value) if changed == "1" else "DEFAULT"
+    used = statement.kind != "UseQuery" and bool(request.database)
+    database = ask("SELECT currentDatabase()", {}).removesuffix("\n") if used else ""
 
-    def __init__(self, environ: "WSGIEnvironment") -> None:
-        url = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-        body = _body(environ)
-        kind = environ.get("CONTENT_TYPE", "")
-        if kind.lower().startswith("multipart/form-data"):
-            fields, body = _form(kind, body), b""
-            url = {**url, **fields}
-        if url.get("compress") == "1" or url.get("decompress") == "1":
-            raise unsupported("ClickHouse's own compression of blocks is not spoken here; use Content-Encoding.")
-        request = url["query"].encode() + (b"\n" + body if body else b"") if "query" in url else body
-        statement, self.data = split_data(request)
-        try:
-            self.text = statement.decode()
-        except UnicodeDecodeError:
-            raise unsupported("Statements are UTF-8 here; bind binary values as parameters.") from None
-        if not self.text.strip():
-            raise RefusedError(62, "SYNTAX_ERROR", "The request holds no statement.")
-        self.parameters = {name[6:]: value for name, value in url.items() if name.startswith("param_")}
-        self.settings = {name: value for name, value in url.items() if not PROTOCOL.fullmatch(name)}
-        self.database = url.get("database") or environ.get("HTTP_X_CLICKHOUSE_DATABASE", "")
-        self.format = url.get("default_format") or environ.get("HTTP_X_CLICKHOUSE_FORMAT", "") or "TabSeparated"
-        self.query_id = re.sub(r"[^\w.:-]", "", url.get("query_id", ""))[:64] or str(uuid.uuid4())
-        # As in ClickHouse, a GET only reads. `2` lets settings change, which are set before; the engine enforces both.
-        asked = url.get("readonly", "0")
-        if asked not in ("0", "1", "2"):
-            raise RefusedError(36, "BAD_ARGUMENTS", "readonly is 0, 1 or 2.")
-        self.readonly = int(asked) or (2 if environ["REQUEST_METHOD"] == "GET" else 0)
+    def restore() -> None:
+        for name, value in before.items():
+            with suppress(Exception):
+                ask(f"SET {name} = {value}", {})
+        if database:
+            with suppress(Exception):
+                ask("USE " + _name(database), {})
+
+    return restore
 
 
-def _length(environ: "WSGIEnvironment") -> int:
-    return int(environ.get("CONTENT_LENGTH") or 0)
-
-
-def _body(environ: "WSGIEnvironment") -> bytes:
-    """The body, unpacked; bounded in both forms."""
-    if _length(environ) > BODY_BYTES:
-        raise RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {BODY_BYTES} bytes here.")
-    packed: bytes = environ["wsgi.input"].read(BODY_BYTES + 1)
-    encoding = environ.get("HTTP_CONTENT_ENCODING", "").lower()
-    if encoding in ("", "identity"):
-        body = packed
-    else:
-        try:
-            body = _unpacked(packed, encoding)
-        except RefusedError:
-            raise
-        except Exception as error:
-            raise RefusedError(354, "ZLIB_INFLATE_FAILED", f"The {encoding} body cannot be unpacked.") from error
-    if len(body) > BODY_BYTES:
-        raise RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {BODY_BYTES} bytes here, unpacked.")
-    return body
-
-
-def _unpacked(packed: bytes, encoding: str) -> bytes:
-    if encoding in ("gzip", "deflate"):
-        return zlib.decompressobj(47 if encoding == "gzip" else 15).decompress(packed, BODY_BYTES + 1)
-    if encoding == "lz4":
-        import lz4.frame  # type: ignore[import-untyped]
-
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(packed, BODY_BYTES + 1))
-    if encoding == "zstd":
-        zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-        return bytes(zstd.ZstdDecompressor().decompress(packed, BODY_BYTES + 1))
-    raise unsupported(f"The encoding '{encoding}' is not spoken here; use lz4, zstd, gzip or deflate.")
-
-
-def _form(kind: str, body: bytes) -> dict[str, str]:
-    """The fields of a form: clickhouse-connect sends long parameters so."""
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
-    fields: dict[str, str] = {}
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        if part.get_filename() or not isinstance(name, str):
-            raise unsupported("External data is not taken here; insert it into a table.")
-        payload = part.get_payload(decode=True)
-        fields[name] = payload.decode() if isinstance(payload, bytes) else ""
-    return fields
+def _sizeless(headers: Headers) -> Headers:
+    return [header for header in headers if header[0] != "Content-Length"]
 
 
 def _asker(handle: Any) -> Callable[[str, Mapping[str, str]], str]:
@@ -354,27 +348,6 @@ def _asker(handle: Any) -> Callable[[str, Mapping[str, str]], str]:
         return content.decode(errors="surrogateescape")
 
     return ask
-
-
-def _blocks(stream: Any) -> Iterator[bytes]:
-    with stream:
-        for block in stream:
-            content = block.bytes()
-            if content:
-                yield content
-
-
-def _summary(result: Any) -> str:
-    return json.dumps(
-        {
-            "read_rows": str(result.storage_rows_read()),
-            "read_bytes": str(result.storage_bytes_read()),
-            "written_rows": str(result.rows_written()),
-            "written_bytes": str(result.bytes_written()),
-            "result_rows": str(result.rows_read()),
-            "elapsed_ns": str(int(result.elapsed() * 1e9)),
-        }
-    )
 
 
 def _quoted(text: str) -> str:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, not what is taken
+SHORTEST = 12
+"""Characters of a password that is told."""
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
 IDLE_TIMEOUT = 60.0
 START_TIMEOUT = 60.0
@@ -60,6 +64,8 @@ class Address:
     port: int
     secret: str = field(repr=False)
     pid: int
+    reader: str = field(default="", repr=False)
+    """The password of the user who can only read."""
 
 
 def running(folder: Path) -> Address | None:
@@ -168,7 +174,10 @@ def serve(
     folder: Path,
     *,
     idle_timeout: float | None = IDLE_TIMEOUT,
+    host: str = HOST,
     port: int = 0,
+    password: str | None = None,
+    reader_password: str | None = None,
     ready: Callable[[Address], None] | None = None,
 ) -> None:
     """Be the store process of ``folder``, in the foreground, until idle for ``idle_timeout`` s (None: never) or told to end.
@@ -176,9 +185,13 @@ def serve(
     Changes the process's working directory and its folder for temporary files: the engine sees the working directory's
     files as tables (and a ``config.xml`` there as its own), and takes batches as files.
 
+    :param host: the address to listen on; beyond loopback only with both passwords told.
+    :param password: of the user who owns the store; None makes a new one.
+    :param reader_password: of the user who can only read; None makes a new one.
     :param ready: called with the address as soon as readers are answered.
-    :raises StoreError: the folder cannot be used, or another process holds it.
+    :raises StoreError: the folder cannot be used, another process holds it, or host or passwords will not do.
     """
+    check_listening(host, password, reader_password)
     prepare(folder)
     folder = folder.resolve()
     lock = ProcessLock(folder / LOCK)
@@ -192,7 +205,10 @@ def serve(
         stop = threading.Event()
         stack.enter_context(_stopping_on_signals(stop))
         exporter = stack.enter_context(_exporter(folder))
-        front = stack.enter_context(_front(folder, port, ready))
+        secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
+        # Where it listens on every address, clients of this machine find it on loopback.
+        near = HOST if host in EVERYWHERE else host
+        front = stack.enter_context(_front(folder, host, Address(near, port, secret, os.getpid(), reader), ready))
         log.info("the store in %s is open", folder)
         why = _drain(folder, lock, exporter, front, stop, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
@@ -214,26 +230,39 @@ def _exporter(folder: Path) -> "Iterator[ClickHouseSpanExporter]":
         client.close()
 
 
+def check_listening(host: str, *passwords: str | None) -> None:
+    """See that nobody is let in who should not be.
+
+    :raises StoreError: a password is too short, or one is missing where others than this machine can ask.
+    """
+    if any(told is not None and len(told) < SHORTEST for told in passwords):
+        raise _error(f"A password of the store has at least {SHORTEST} characters: openssl rand -base64 24")
+    if host not in LOOPBACK and None in passwords:
+        raise _error(
+            f"To answer on {host}, where other machines can ask, both passwords have to be told: "
+            "GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD"
+        )
+
+
 @contextlib.contextmanager
-def _front(folder: Path, port: int, ready: Callable[[Address], None] | None) -> "Iterator[Front]":
+def _front(folder: Path, host: str, address: Address, ready: Callable[[Address], None] | None) -> "Iterator[Front]":
     """Answer readers in threads; ``serve.json`` says where for as long as that is so."""
     import waitress  # type: ignore[import-untyped]
 
-    from genesis_otel._http import BODY_BYTES, THREADS, Front
+    from genesis_otel._http import BODY_BYTES, READER, THREADS, USER, Front
 
-    secret = secrets.token_urlsafe(32)
-    front = Front(folder / ENGINE, secret)
+    front = Front(folder / ENGINE, {USER: address.secret, READER: address.reader})
     try:
         server = waitress.create_server(
-            front, host=HOST, port=port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None
+            front, host=host, port=address.port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         front.close()
-        raise _error(
-            f"port {port} cannot be had: {error.strerror}; choose another, or none for any free one"
-        ) from error
+        what = f"{host} port {address.port}"
+        said = error.strerror if isinstance(error, OSError) else error
+        raise _error(f"{what} cannot be had: {said}; choose another port, or none for any free one") from error
     threading.Thread(target=server.run, name="genesis-otel-http", daemon=True).start()
-    address = Address(HOST, int(server.effective_port), secret, os.getpid())
+    address = replace(address, port=int(server.effective_port))
     try:
         _write_private(folder / ADDRESS, json.dumps(asdict(address)))
         if ready:

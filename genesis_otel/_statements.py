@@ -43,6 +43,8 @@ def unsupported(reason: str) -> RefusedError:
 class Statement:
     """A statement that may run."""
 
+    kind: str
+    """The root of its tree, in the engine's words."""
     text: str
     """What the engine is given. Of an insert with data: the part before ``FORMAT``."""
     streams: bool = False
@@ -52,6 +54,13 @@ class Statement:
     """The format named in the statement; of an insert, that of its data."""
     takes_data: bool = False
     """An insert whose rows follow as data."""
+    columns: str = ""
+    """Of a SELECT: the statement that names its result's columns."""
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether its kind changes nothing that outlives the session."""
+        return bool(READS_ONLY.fullmatch(self.kind))
 
 
 # These two hold the names that are harmless; every other name that the engine knows is refused.
@@ -69,10 +78,13 @@ STATEMENTS = re.compile(
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
 )
 ROWS = re.compile(r"Select\w*Query|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery")
+# The engine lets a read-only client end queries, which here are everybody's.
+ENDS_QUERIES = "KillQueryQuery"
+READS_ONLY = re.compile(rf"{ROWS.pattern}|Set|UseQuery")
 # Settings that name files or servers, hold expressions or table names as text, or change how a statement is parsed.
 SETTINGS_OUTSIDE = re.compile(
     r"additional_\w+|dialect|format_(?:schema|template|avro_schema)\w*|output_format_schema|implicit_\w+|ast_fuzzer\w*|promql\w*"
-    r"|allow_(?:introspection|fuzz_query)_functions|allow_settings_after_format_in_insert|profile|role|s3\w*"
+    r"|disk|table_disk|allow_(?:introspection|fuzz_query)_functions|allow_settings_after_format_in_insert|profile|role|s3\w*"
     r"|input_format_values_(?:interpret_expressions|deduce_templates_of_expressions)",
     re.IGNORECASE,
 )
@@ -110,7 +122,7 @@ class Guard:
         bare = _TEXT.sub("''", canonical)
         if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
             raise denied("INTO OUTFILE and FROM INFILE reach files.")
-        settings = re.search(r"(?:\bSETTINGS|\ASET)\b.*", bare, re.DOTALL)
+        settings = re.search(r"(?:\bSETTINGS?|\ASET)\b.*", bare, re.DOTALL)
         check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
         tree = [
             (len(spaces), kind, detail)
@@ -124,10 +136,13 @@ class Guard:
         found = _FORMAT.search(bare)
         name = found[1] if found else ""
         check_format(name)
+        bare_text = _FORMAT.sub("", canonical) if found else canonical
         if root == "InsertQuery":
             takes_data = bool(found) and not any(kind.startswith("Select") for _, kind, _ in tree)
-            return Statement(_FORMAT.sub("", canonical) if takes_data else text, format=name, takes_data=takes_data)
-        return Statement(text, streams=root.startswith("Select"), returns_rows=bool(ROWS.fullmatch(root)), format=name)
+            return Statement(root, bare_text if takes_data else text, format=name, takes_data=takes_data)
+        selects = root.startswith("Select")
+        columns = f"DESCRIBE ({bare_text})" if selects else ""
+        return Statement(root, text, selects, bool(ROWS.fullmatch(root)), name, columns=columns)
 
     def _check_node(self, kind: str, detail: str) -> None:
         name = detail.split(" (alias ")[0].split(" (children ")[0].strip()
