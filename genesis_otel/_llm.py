@@ -18,8 +18,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status
 
+from genesis_otel import _prices, spans
 from genesis_otel import attributes as names
-from genesis_otel import spans
 from genesis_otel._redact import REDACTED, Redact, redactor, without_secrets
 from genesis_otel._values import to_json, warn_once
 
@@ -68,9 +68,6 @@ CACHE_WRITE_TOKENS = (
     "llm.token_count.prompt_details.cache_write",
 )
 COSTS = (names.GEN_AI_USAGE_COST, "llm.cost.total")
-
-PRICED_AS = {"x_ai": "x-ai", "xai": "x-ai", "mistralai": "mistral", "azure.ai.inference": "azure", "gemini": "google"}
-"""Providers that the price list calls otherwise; it knows most of OpenTelemetry's names by itself."""
 
 # --- what is content --------------------------------------------------------------------------------------------------
 
@@ -185,8 +182,7 @@ class LLMSpanProcessor(SpanProcessor):
         self._redact = None if redact is None else _surely(redact)
         self._price = price if prices else None
         if prices:
-            # The price list takes a quarter of a second to load: now, not at the end of the first call.
-            _load_prices()
+            _prices.load()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Nothing but the next processor's."""
@@ -354,46 +350,13 @@ def is_llm_call(attributes: Attributes) -> bool:
 
 def price(attributes: Attributes, start_time: int | None = None) -> tuple[float, str]:
     """What an LLM call cost in USD by its tokens, at the prices of its day, and where that comes from."""
-    counts = [_tokens(attributes, keys) for keys in (INPUT_TOKENS, OUTPUT_TOKENS)]
-    if counts == [None, None]:
-        return 0.0, names.COST_NO_TOKENS
-    whole, output = (count or 0 for count in counts)
-    cache_read, cache_write = (_tokens(attributes, keys) or 0 for keys in (CACHE_READ_TOKENS, CACHE_WRITE_TOKENS))
-    if cache_read + cache_write > whole:
-        # Anthropic's raw counts: the cached tokens came apart from the others.
-        whole += cache_read + cache_write
-    provider = str(_first(attributes, PROVIDERS) or "").lower()
-    moment = datetime.fromtimestamp((start_time or 0) / 1e9, timezone.utc) if start_time else None
-    for model in _models(attributes):
-        for named in dict.fromkeys((PRICED_AS.get(provider, provider) or None, None)):
-            try:
-                return _calculate(model, named, moment, whole, output, cache_read, cache_write), names.COST_PRICES
-            except LookupError:
-                continue
-            except Exception:
-                warn_once("price", "The cost of a call could not be computed", exc_info=True)
-    return 0.0, names.COST_UNKNOWN_MODEL
-
-
-def _calculate(
-    model: str,
-    provider: str | None,
-    moment: datetime | None,
-    whole: int,
-    output: int,
-    cache_read: int,
-    cache_write: int,
-) -> float:
-    from genai_prices import Usage, calc_price
-
-    usage = Usage(
-        input_tokens=whole, output_tokens=output, cache_read_tokens=cache_read, cache_write_tokens=cache_write
+    counts = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS)
+    return _prices.price_of(
+        _models(attributes),
+        str(_first(attributes, PROVIDERS) or ""),
+        _prices.Tokens(*(_tokens(attributes, keys) for keys in counts)),
+        datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None,
     )
-    return float(calc_price(usage, model, provider_id=provider, genai_request_timestamp=moment).total_price)
-
-
-def _load_prices() -> None:
-    price({names.GEN_AI_REQUEST_MODEL: "gpt-4o", names.GEN_AI_USAGE_INPUT_TOKENS: 1})
 
 
 def _models(attributes: Attributes) -> Iterable[str]:

@@ -596,6 +596,27 @@ def server_url(data: Path, database: str) -> str:
     return f"http://genesis:{address.secret}@127.0.0.1:{address.port}/{database}"
 
 
+def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: Path) -> None:
+    """Spans that a collector stored before: --backfill says what the tables gained, and a second time that there is nothing."""
+    url = server_url(filled, "theirs")
+    with contextlib.closing(_serve.open_store(filled / "store")) as client:
+        client.command("CREATE DATABASE theirs")
+        client.command("CREATE TABLE theirs.otel_traces AS default.otel_traces ENGINE = MergeTree ORDER BY Timestamp")
+        client.command("INSERT INTO theirs.otel_traces SELECT * FROM default.otel_traces")
+    code, out, err = run("--url", url, "init", "--backfill")
+    assert code == 0
+    assert "made table individuals" in out and "otel_traces\n" not in out
+    assert re.search(r"^20\d\d-\d\d-\d\d \d\d:00: [\d,]+ spans, [\d,]+ rows gained$", err, re.MULTILINE)
+    gained = int(re.search(r"The tables gained .*individuals (\d+)", out)[1])  # type: ignore[index]
+    assert run("--url", url, "query", "SELECT count() AS n FROM individuals")[1] == f"n\n{gained}\n"
+    assert run("query", "SELECT count() AS n FROM individuals")[1] == f"n\n{gained}\n"
+    code, out, _ = run("--url", url, "init", "--backfill")
+    assert (code, out) == (
+        0,
+        "Nothing to do: the tables are as they should be.\nNothing to fill in: every span of a search has its rows.\n",
+    )
+
+
 def test_init_takes_over_the_first_loggers_tables(run: Run, filled: Path) -> None:
     """A database of the first logger, reached by its URL: check says what to do, init keeps every row, check is content."""
     url = server_url(filled, "first_logger")
