@@ -33,16 +33,24 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     """A body as it was before ``Content-Encoding``; a little more than ``limit`` bytes of it at most."""
     if encoding in ("", "identity"):
         return packed
-    try:
-        unpacker = _unpacker(encoding)
-        plain = bytes(unpacker.decompress(packed, limit + 1))
-    except RefusedError:
-        raise
-    except Exception as error:
-        raise _not_unpacked(encoding) from error
-    if not unpacker.eof and len(plain) <= limit:  # cut off; what is there could pass for all of it
-        raise _not_unpacked(encoding)
-    return plain
+    pieces: list[bytes] = []
+    size = 0
+    # One after the other: clickhouse-connect packs each block of an insert by itself, and what follows the first one's end
+    # would be lost without a word.
+    while packed and size <= limit:
+        try:
+            unpacker = _unpacker(encoding)
+            plain = bytes(unpacker.decompress(packed, limit + 1 - size))
+        except RefusedError:
+            raise
+        except Exception as error:
+            raise _not_unpacked(encoding) from error
+        size += len(plain)
+        if not unpacker.eof and size <= limit:  # cut off; what is there could pass for all of it
+            raise _not_unpacked(encoding)
+        pieces.append(plain)
+        packed = unpacker.unused_data or b""
+    return b"".join(pieces)
 
 
 def unframed(framed: bytes, limit: int) -> bytes:

@@ -179,6 +179,17 @@ def test_large_results_come_in_blocks(client: Client) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", False])
+def test_every_block_of_a_large_insert_arrives(compression: str | bool, served: _serve.Address) -> None:
+    """A client packs each block by itself: all of them are unpacked, not the first alone."""
+    writer = client_of(served, compress=compression)
+    writer.command("CREATE TABLE IF NOT EXISTS large (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
+    writer.command("TRUNCATE TABLE large")
+    writer.insert("large", [[n, "x" * 50] for n in range(100_000)], column_names=["n", "s"])
+    assert writer.query("SELECT count(), uniqExact(n) FROM large").result_rows == [(100_000, 100_000)]
+    writer.close()
+
+
 def test_a_late_error_reaches_the_reader(client: Client) -> None:
     """An error after the first rows is not mistaken for the end of the result."""
     with pytest.raises(StreamFailureError) as caught:
