@@ -24,6 +24,7 @@ from genesis_otel import _serve
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "otel-collector"
 PASSWORD = "only-for-tests-0123456789"
+READER = "reads-only-0123456789"
 STARTING = 60.0
 """Seconds for a process to answer on a busy machine."""
 
@@ -80,6 +81,7 @@ class Store:
             **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))},
             "CLICKHOUSE_URL": f"chdb://{self.folder}",
             "GENESIS_OTEL_SERVE_PASSWORD": PASSWORD,
+            "GENESIS_OTEL_SERVE_READER_PASSWORD": READER,
         }
         with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
