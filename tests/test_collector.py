@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,15 +26,16 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from pipeline import CONFIGS, PASSWORD, Collector, Store, binary, environment_of, running, until
+from pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
 from recording import flat, store_spans
 from test_mapping import rows_of, spans_of
 
 from genesis_otel import _backfill, _rows, _schema, queries
+from genesis_otel._cli import main
 from genesis_otel._clickhouse import INSERT_SETTINGS, STORED_IN, TABLES
-from genesis_otel._config import OTLP_LIMITS
+from genesis_otel._config import OTLP_LIMITS, load_settings
 from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor
+from genesis_otel.processor import DurableSpanProcessor, spool_status
 
 STOCK = Path(__file__).parent / "stock-collector.yaml"
 MERGING = "--feature-gates=confmap.enableMergeAppendOption"
@@ -384,6 +387,30 @@ def test_nothing_is_lost_or_doubled_when_collector_and_store_are_killed(
     with contextlib.closing(served.client()) as client:
         client.command("ALTER TABLE agent_actions MODIFY SETTING min_age_to_force_merge_seconds = 1")
     until(lambda: served.count("SELECT count() FROM agent_actions") == ended, "the engine's own merge")
+
+
+def test_what_waited_for_the_collector_is_drained_by_hand(
+    served: Store, otelcol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans of a search that ended while the collector was away: `genesis-otel spool drain` hands them over when it is back."""
+    collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.grpc}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "0")
+    search = "import genesis_otel; genesis_otel.configure(); genesis_otel.run('t', run_id='waits').end()"
+    subprocess.run([sys.executable, "-c", search], check=True, timeout=120, capture_output=True, cwd=ROOT)
+    settings = load_settings()
+    spool = settings.spool_folder(settings.destination)
+    assert spool_status(spool).waiting == 2
+    with running(collector):
+        assert main(["spool", "drain"]) == 0
+        until(lambda: served.count("SELECT count() FROM evolution_runs WHERE status = 'completed'") == 1, "its arrival")
+    assert spool_status(spool).waiting == 0
 
 
 def actions(count: int) -> list[ReadableSpan]:
