@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
@@ -27,8 +27,9 @@ IDENTITY = dict.fromkeys(TABLES, ("trace_id", "span_id")) | dict.fromkeys(
 )
 """The columns that tell rows apart: several rows of one span have a position."""
 
+# In numbers and not in times: hours of a zone come twice in autumn, and toStartOfHour ends in the year 2106.
 HOURS = """
-    SELECT toStartOfHour(Timestamp) AS hour, count() AS spans, groupUniqArray({run_of}) AS runs
+    SELECT intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000) AS hour, count() AS spans, groupUniqArray({run_of}) AS runs
     FROM {source}
     WHERE {of_a_search}
     GROUP BY hour
@@ -36,7 +37,7 @@ HOURS = """
 """
 RUN_OF = f"if(SpanAttributes['{names.RUN_ID}'] != '', SpanAttributes['{names.RUN_ID}'], ResourceAttributes['{names.RUN_ID}'])"
 
-IN_STRETCH = "Timestamp >= {begin:DateTime} AND Timestamp < {end:DateTime}"
+IN_STRETCH = "Timestamp >= toDateTime64({begin:Int64}, 9) AND Timestamp < toDateTime64({end:Int64}, 9)"
 
 SPANS = 200_000
 """Spans of searches in a stretch at most, unless one hour has more: seconds for a statement, not minutes."""
@@ -49,7 +50,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class Stretch(NamedTuple):
-    """Hours of one day that have spans of searches: how many, and the ids of their runs."""
+    """Hours of one day, in UTC, that have spans of searches: how many, and the ids of their runs."""
 
     begin: datetime
     end: datetime
@@ -87,8 +88,9 @@ def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
     """What there is to read, in pieces of at most a day."""
     sql = HOURS.format(run_of=RUN_OF, source=_layout.source(columns), of_a_search=_layout.OF_A_SEARCH)
     found: list[Stretch] = []
-    for hour, count, runs in client.query(sql, tz_mode="aware").result_rows:
-        spans, end = int(count), hour + timedelta(hours=1)
+    for number, count, runs in client.query(sql).result_rows:
+        hour, spans = datetime.fromtimestamp(number * 3600, timezone.utc), int(count)
+        end = hour + timedelta(hours=1)
         if found and found[-1].begin.date() == hour.date() and found[-1].spans + spans <= SPANS:
             last = found.pop()
             found.append(Stretch(last.begin, end, last.spans + spans, sorted({*last.runs, *runs})))
@@ -102,7 +104,11 @@ def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretc
     target = STORED_IN[table]
     select = _select_of(table, f"{table}_mv")
     read = _schema.FROM_LANDING.sub(lambda _: f"FROM {_layout.source(columns, where=IN_STRETCH)}", select)
-    parameters = {"begin": stretch.begin, "end": stretch.end, "runs": stretch.runs}
+    parameters = {
+        "begin": int(stretch.begin.timestamp()),
+        "end": int(stretch.end.timestamp()),
+        "runs": stretch.runs,
+    }
     written = ", ".join(row[0] for row in client.query(f"DESCRIBE ({read})", parameters=parameters).result_rows)
     key = ", ".join(IDENTITY[table])
     before = _count(client, target)

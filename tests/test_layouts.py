@@ -185,6 +185,18 @@ def test_backfill_leaves_no_row_twice_that_came_in_meanwhile(connect: Connect) -
     assert int(str(client.command("SELECT count() FROM generations"))) == 1
 
 
+def test_backfill_reads_spans_of_clocks_that_are_wrong(connect: Connect) -> None:
+    """Spans of 1970, of 2100 and of the hour that comes twice in autumn are filled in like all others."""
+    client = connect()
+    client.command(LAYOUTS["0.161"])
+    autumn = 1_761_436_800  # 2025-10-26T00:00:00Z, when it is two o'clock in Berlin for the first time
+    starts = [0, autumn, autumn + 3600, 4_102_444_800]
+    collect(client, [span for start in starts for span in spans_of(Case("", front_of(1, start=start * SECOND), {}))])
+    _schema.init_schema(client)
+    assert sum(each.rows["generations"] for each in _backfill.backfill(client)) == len(starts)
+    assert not any(any(each.rows.values()) for each in _backfill.backfill(client))
+
+
 def test_a_collectors_own_lookup_is_left_as_it_is(connect: Connect) -> None:
     """The exporter's table and view of the traces' times are neither altered nor filled by us."""
     client = connect()
