@@ -69,10 +69,11 @@ TABLE_FUNCTIONS = re.compile(
     "|view|viewexplain|viewifpermitted|zeros(_mt)?"
 )
 ENGINES = re.compile(
-    r"\w*mergetree|atomic|buffer|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
+    r"\w*mergetree|atomic|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
 )
-# Scalar functions that reach outside the engine: `file` reads any file of the user's, `ai...` call a model's provider.
-FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod", re.IGNORECASE)
+# Scalar functions that reach outside the engine: `file` reads any file of the user's, `ai...` call a model's provider, and
+# `hasColumnInTable` takes a table's name, which may be a path, as text.
+FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable", re.IGNORECASE)
 STATEMENTS = re.compile(
     r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
@@ -95,6 +96,7 @@ PATHS = re.compile(r"(?:^|\.)/|\.\./|://")
 _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL)
 _FORMAT = re.compile(r"\s+FORMAT (\w+)(?=\s*(?:\nSETTINGS [^\n]*)?\s*\Z)")
+_IDENTIFIER = re.compile(r"\{(\w+):\s*Identifier\}")
 _ASSIGNED = re.compile(r"\b(\w+)\s*=")
 # One token of an insert's head: comment, quoted text or name, word, any other character.
 _TOKEN = re.compile(
@@ -133,6 +135,7 @@ class Guard:
             raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not for clients.")
         for _, kind, detail in tree:
             self._check_node(kind, detail)
+        _check_names(canonical, bare, parameters, root)
         found = _FORMAT.search(bare)
         name = found[1] if found else ""
         check_format(name)
@@ -152,6 +155,18 @@ class Guard:
             raise denied(f"'{name}' reaches outside the store.")
         if kind in ("TableIdentifier", "Identifier") and PATHS.search(name):
             raise denied("A table named by a path is a file.")
+
+
+def _check_names(canonical: str, bare: str, parameters: Mapping[str, str], root: str) -> None:
+    """Refuse paths among the names that the tree leaves out: the table that a materialized view writes to, for one."""
+    if ROWS.fullmatch(root) and not root.startswith(
+        "Show"
+    ):  # their trees leave none out, and a column may have any name
+        return
+    names = [text[0][1:-1] for text in _TEXT.finditer(canonical) if text[0][0] == "`"]
+    names += [parameters.get(name, "") for name in _IDENTIFIER.findall(bare)]
+    if any(PATHS.search(name) for name in names):
+        raise denied("A table named by a path is a file.")
 
 
 def check_settings(names: Iterable[str]) -> None:

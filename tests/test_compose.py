@@ -476,7 +476,8 @@ def test_the_reader_s_quota_holds(server: Path) -> None:
     users.write_text(users.read_text().replace("<queries>3000</queries>", "<queries>20</queries>"))
     as_user(server, "genesis", ["init"])
     quota_exceeded = 201
-    assert as_user(server, "grafana", ["SELECT count() FROM genesis.individuals"] * 42)[-1] == quota_exceeded
+    # More than two minutes' worth: the quota's minute may end meanwhile.
+    assert quota_exceeded in as_user(server, "grafana", ["SELECT count() FROM genesis.individuals"] * 42)
 
 
 def test_a_span_that_is_inserted_by_anybody_s_client_is_acknowledged_when_stored(server: Path) -> None:

@@ -19,9 +19,10 @@ from urllib.parse import urlencode
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
-from pipeline import PASSWORD, READER, ROOT, Store, running
+from conftest import Connect
+from pipeline import PASSWORD, READER, ROOT, Store, running, until
 
-from genesis_otel import _packing, _serve
+from genesis_otel import _native, _packing, _serve
 from genesis_otel._clickhouse import StoreError
 
 PROBE = Path(__file__).parent / "clickhouse_go"
@@ -171,6 +172,110 @@ def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> 
     assert ask(served, "POST", {"query": "SELECT n FROM mine"})[:2] == (404, "60")
     assert ask(served, "POST", {"session_id": "yours", "session_check": 1, "query": "SELECT 1"})[:2] == (404, "372")
     assert ask(served, "POST", {"session_id": "mine", "session_timeout": 99999, "query": "SELECT 1"})[1] == "374"
+
+
+def test_a_session_answers_one_request_at_a_time(served: Store) -> None:
+    """While a session's answer is under way it is locked for others; with that answer ended, or left, it is free again."""
+    session = {"session_id": "busy", "query": "SELECT number, toString(number) FROM numbers(100000000)"}
+    key = base64.b64encode(f"genesis:{PASSWORD}".encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request("POST", f"/?{urlencode(session)}", headers={"Authorization": f"Basic {key}"})
+    # Kept: an answer that nobody holds is closed, and its session free.
+    under_way = connection.getresponse()
+    assert under_way.status == 200
+    assert ask(served, "POST", {"session_id": "busy", "query": "SELECT 1"})[:2] == (400, "373")
+    assert ask(served, "POST", {"session_id": "busy", "query": "SELECT 1"}, user="reader")[2] == b"1\n"
+    under_way.close()
+    connection.close()
+    until(
+        lambda: ask(served, "POST", {"session_id": "busy", "query": "SELECT 1"})[2] == b"1\n", "the session's release"
+    )
+
+
+def test_a_session_keeps_nothing_of_one_requests_settings(served: Store) -> None:
+    """Settings, database and formats in a URL hold for that request alone, in a session too, and after a refused one."""
+    asked = "SELECT getSetting('max_block_size'), currentDatabase()"
+    session = {"session_id": "clean", "query": asked}
+    before = ask(served, "POST", session)[2]
+    assert ask(served, "POST", {**session, "max_block_size": 77, "database": "system"})[2] == b"77\tsystem\n"
+    assert ask(served, "POST", session)[2] == before
+    refused = {**session, "query": "SELECT 1::Dynamic", "default_format": "Native", "client_protocol_version": 54460}
+    assert ask(served, "POST", {**refused, "max_block_size": 77})[:2] == (400, "48")
+    assert ask(served, "POST", session)[2] == before
+
+
+def test_a_get_only_reads_in_a_session_too(served: Store) -> None:
+    """A GET changes no table, and does not leave its session unable to write."""
+    session = {"session_id": "got"}
+    assert ask(served, "GET", {**session, "query": "CREATE TABLE got (n UInt8) ENGINE = Memory"})[:2] == (403, "164")
+    assert ask(served, "GET", {**session, "query": "SELECT 1"})[2] == b"1\n"
+    assert ask(served, "POST", {**session, "query": "CREATE TEMPORARY TABLE got (n UInt8)"})[0] == 200
+
+
+OUTSIDE = (
+    "CREATE TABLE outside (line String) ENGINE = Buffer('default', '/etc/hostname', 1, 1, 1, 1, 1, 1, 1)",
+    "CREATE TEMPORARY TABLE outside (line String) ENGINE = Buffer('default', '/etc/hostname', 1, 1, 1, 1, 1, 1, 1)",
+    "CREATE MATERIALIZED VIEW outside TO `/etc/genesis-otel.csv` AS SELECT n FROM numbered",
+    "CREATE MATERIALIZED VIEW outside TO default.{path:Identifier} AS SELECT n FROM numbered",
+    "CREATE TABLE outside AS `/etc/hostname`",
+    "CREATE TABLE outside (n UInt8) ENGINE = MergeTree ORDER BY n SETTINGS disk = disk(type = 'local', path = '/etc/')",
+    "ALTER TABLE numbered MODIFY SETTING disk = disk(type = 'web', endpoint = 'http://127.0.0.1:1/')",
+    "ALTER TABLE numbered ATTACH PARTITION ALL FROM `/etc/hostname`",
+    "SELECT hasColumnInTable('default', '/etc/hostname', 'root')",
+    "SHOW COLUMNS FROM `/etc/hostname`",
+)
+
+
+@pytest.mark.parametrize("statement", OUTSIDE)
+def test_no_table_stands_for_a_file(statement: str, served: Store) -> None:
+    """What an engine, a view's target, a disk or a function names is never a file; neither user gets there."""
+    for user in ("genesis", "reader"):
+        asked = {"query": statement, "param_path": "/etc/genesis-otel.csv"}
+        assert ask(served, "POST", asked, user=user)[:2] == (403, "497")
+        assert ask(served, "POST", {**asked, "session_id": "outside"}, user=user)[:2] == (403, "497")
+
+
+TYPES = """
+UInt8|Int128|UInt256|Float64|BFloat16|Bool|Decimal(9, 2)|Decimal(18, 2)|Decimal(38, 2)|Decimal(76, 2)|String|FixedString(7)|UUID
+IPv4|IPv6|Date|Date32|DateTime|DateTime('UTC')|DateTime64(9, 'Asia/Tokyo')|Enum8('a,b' = 1, 'c\\'(d' = 2)|Enum16('x' = 1000)
+LowCardinality(String)|LowCardinality(Nullable(String))|LowCardinality(FixedString(3))|LowCardinality(UInt32)|Nullable(String)
+Nullable(Decimal(9, 2))|Array(String)|Array(Array(Nullable(UInt8)))|Array(Array(LowCardinality(Nullable(String))))|Map(String, String)
+Map(LowCardinality(String), Array(LowCardinality(String)))|Tuple(a UInt8, `b c, (` LowCardinality(String), d Tuple(e Nullable(UInt8)))
+Tuple()|Nested(a UInt8, b String)|Array(Nothing)|Nullable(Nothing)|Point|Ring|MultiLineString|MultiPolygon|IntervalDay
+SimpleAggregateFunction(sum, UInt64)|SimpleAggregateFunction(groupArrayArray, Array(String))|QBit(Float32, 10)|JSON|Map(String, JSON)
+Tuple(a Array(Tuple(b LowCardinality(String), c JSON)))
+""".strip().replace("\n", "|")
+
+
+@pytest.mark.parametrize("type_", TYPES.split("|"))
+def test_a_column_ends_where_its_type_says(type_: str, connect: Connect) -> None:
+    """Of every type that has a length the walk ends exactly at the next column, with no row, one and many, and values stay."""
+    client = connect()
+    settings = {
+        "output_format_native_write_json_as_string": 1,
+        "allow_suspicious_low_cardinality_types": 1,
+        "allow_experimental_qbit_type": 1,
+    }
+    for rows in (0, 1, 1000):
+        for source in (
+            "(SELECT * FROM generateRandom({structure:String}, 1, 200, 3) LIMIT {rows:UInt64})",
+            "(SELECT defaultValueOfTypeName({type:String}) AS x FROM numbers({rows:UInt64}))",
+        ):
+            try:
+                block = client.raw_query(
+                    f"SELECT x, 7::UInt16 AS tail FROM {source}",
+                    parameters={"structure": f"x {type_}", "type": type_, "rows": rows},
+                    settings=settings,
+                    fmt="Native",
+                )
+            except DatabaseError:  # no random values of this type
+                assert "generateRandom" in source
+                continue
+            sent = _native.at_revision(block, 54460)
+            tails = b"\x07\x00" * rows
+            assert sent.startswith(_native.BLOCK_INFO) if rows else sent == b""
+            assert len(sent) == len(block) + (len(_native.BLOCK_INFO) + 2) * sent.count(_native.BLOCK_INFO)
+            assert sent.endswith(b"\x04tail\x06UInt16\x00" + tails) if rows else block == b""
 
 
 def test_settings_of_a_query_end_with_it(served: Store) -> None:
