@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check lint wheel collector bench format clean
+.PHONY: help demo test check lint wheel collector dashboards bench format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
+	@echo 'make dashboards write the dashboards and alert rules of grafana/ anew'
 	@echo 'make bench      measure what recording costs'
 	@echo 'make format     put the code into shape'
 	@echo 'make clean      remove what the other targets made, .venv included'
@@ -34,6 +35,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m grafana --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -42,6 +44,9 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/pip install --quiet build/wheel/dist/*.whl
 	build/wheel/venv/bin/genesis-otel --help > build/wheel/help.txt
 	test -s build/wheel/help.txt
+
+dashboards: $(VENV)/.dev
+	$(BIN)/python -m grafana
 
 bench: $(VENV)/.dev
 	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done

@@ -153,7 +153,7 @@ def test_the_image_gets_what_its_build_copies() -> None:
 
 
 def datasources() -> list[dict[str, Any]]:
-    path = DEPLOY / "grafana" / "provisioning" / "datasources" / "clickhouse.yaml"
+    path = DEPLOY.parent / "grafana" / "provisioning" / "datasources" / "clickhouse.yaml"
     found: list[dict[str, Any]] = yaml.safe_load(path.read_text())["datasources"]
     return found
 

@@ -2,10 +2,12 @@
 --
 -- How many rows each table has, and how many of them are there once more until ClickHouse has merged: spans that were
 -- delivered again in another batch. FINAL leaves them out at once.
-SELECT 'evolution_runs_log' AS table, count() AS rows, count() - uniqExact(trace_id, span_id) AS again FROM evolution_runs_log
-UNION ALL SELECT 'generations', count(), count() - uniqExact(trace_id, span_id) FROM generations
-UNION ALL SELECT 'individuals', count(), count() - uniqExact(trace_id, span_id) FROM individuals
-UNION ALL SELECT 'pareto_fronts', count(), count() - uniqExact(trace_id, span_id, position) FROM pareto_fronts
-UNION ALL SELECT 'code_lineages', count(), count() - uniqExact(trace_id, span_id, position) FROM code_lineages
-UNION ALL SELECT 'llm_logs', count(), count() - uniqExact(trace_id, span_id) FROM llm_logs
-UNION ALL SELECT 'agent_actions', count(), count() - uniqExact(trace_id, span_id) FROM agent_actions
+--
+-- since = 0: only rows that came since then, in seconds since 1970
+SELECT 'evolution_runs_log' AS table, count() AS rows, count() - uniqExact(trace_id, span_id) AS again FROM evolution_runs_log WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'generations', count(), count() - uniqExact(trace_id, span_id) FROM generations WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'individuals', count(), count() - uniqExact(trace_id, span_id) FROM individuals WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'pareto_fronts', count(), count() - uniqExact(trace_id, span_id, position) FROM pareto_fronts WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'code_lineages', count(), count() - uniqExact(trace_id, span_id, position) FROM code_lineages WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'llm_logs', count(), count() - uniqExact(trace_id, span_id) FROM llm_logs WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'agent_actions', count(), count() - uniqExact(trace_id, span_id) FROM agent_actions WHERE ingested_at >= toDateTime({since:UInt32})

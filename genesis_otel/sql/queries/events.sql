@@ -1,0 +1,70 @@
+-- Events
+--
+-- What happened last in a run, newest first: actions, individuals, generations that ended, and LLM calls that failed.
+-- `failed` says which of them went wrong, and `told` why; of the others it says what they brought.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+-- failed = 0: 1 gives those alone that went wrong
+-- limit = 10: how many
+SELECT timestamp, what, told, failed, generation, individual_id, trace_id
+FROM (
+    SELECT * FROM (
+        SELECT
+            timestamp,
+            action_type AS what,
+            substring(JSONExtractString(details, 'error'), 1, 1000) AS told,
+            endsWith(action_type, '_failed') AS failed,
+            generation, individual_id, trace_id
+        FROM agent_actions
+        WHERE run_id = {run_id:String} AND failed >= {failed:UInt8}
+        ORDER BY timestamp DESC
+        LIMIT {limit:UInt32}
+    )
+
+    UNION ALL
+
+    SELECT * FROM (
+        SELECT
+            timestamp,
+            concat('LLM call ', model) AS what,
+            substring(error, 1, 1000) AS told,
+            true AS failed,
+            generation, individual_id, trace_id
+        FROM llm_logs
+        WHERE run_id = {run_id:String} AND status != 'ok'
+        ORDER BY timestamp DESC
+        LIMIT {limit:UInt32}
+    )
+
+    UNION ALL
+
+    SELECT * FROM (
+        SELECT
+            timestamp,
+            'individual' AS what,
+            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), toString(round(fitness_score, 6))), substring(error, 1, 1000)) AS told,
+            status != 'ok' AS failed,
+            generation, individual_id, trace_id
+        FROM individuals
+        WHERE run_id = {run_id:String} AND failed >= {failed:UInt8}
+        ORDER BY timestamp DESC
+        LIMIT {limit:UInt32}
+    )
+
+    UNION ALL
+
+    SELECT * FROM (
+        SELECT
+            timestamp,
+            'generation' AS what,
+            concat(toString(num_individuals), ' individuals, best ', toString(round(best_score, 6))) AS told,
+            false AS failed,
+            generation, '' AS individual_id, trace_id
+        FROM generations
+        WHERE run_id = {run_id:String} AND {failed:UInt8} = 0
+        ORDER BY timestamp DESC
+        LIMIT {limit:UInt32}
+    )
+)
+ORDER BY timestamp DESC, what, individual_id
+LIMIT {limit:UInt32}

@@ -1,0 +1,104 @@
+"""What Grafana and its ClickHouse data source make of a panel's SQL before ClickHouse sees it: for tests and benchmarks.
+
+In: SQL of a target, values of variables, a time range. Out: the SQL that is sent. On failure: `ValueError` for a variable or a
+macro that nobody fills in.
+
+In the browser, variables (https://grafana.com/docs/grafana/latest/visualizations/dashboards/variables/variable-syntax, formats
+`sqlstring` and none) and ``$__conditionalAll`` (clickhouse-datasource src/data/CHDatasource.ts) are expanded; then, in the
+backend, the macros (clickhouse-datasource pkg/macros/macros.go).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+ALL = ("$__all",)
+"""The value of a variable of which everything is chosen."""
+
+Value = str | tuple[str, ...]
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(?!__)(\w+)")
+
+
+class TimeRange(NamedTuple):
+    """What the time picker says, and the step that fits a panel's width."""
+
+    start: datetime
+    end: datetime
+    step: int
+    """Seconds."""
+
+
+def sent(sql: str, values: Mapping[str, Value], times: TimeRange, everything: Mapping[str, tuple[str, ...]]) -> str:
+    """The SQL that reaches ClickHouse.
+
+    :param values: of each variable; several values as a tuple, `ALL` for all of them.
+    :param everything: what `ALL` stands for, by variable.
+    """
+    asked = _conditional(sql, values)
+    chosen = {name: everything.get(name, ()) if value == ALL else value for name, value in values.items()}
+    asked = _VARIABLE.sub(lambda found: _formatted(found, chosen), asked)
+    asked = _macros(asked, times)
+    if left := re.search(r"\$__\w+|\$\{", asked):
+        raise ValueError(f"nobody fills in {left[0]}")
+    return asked
+
+
+def sql_string(value: Value) -> str:
+    """As the format ``sqlstring`` has it (grafana-scenes, formatRegistry): quotes are doubled, several values joined."""
+    if isinstance(value, tuple):
+        return ",".join(map(sql_string, value)) if value else "''"
+    escaped = value.replace("'", "''").replace('"', '\\"')
+    return f"'{escaped}'"
+
+
+def _formatted(found: re.Match[str], values: Mapping[str, Value]) -> str:
+    name, form = found[1] or found[3], found[2]
+    if name not in values:
+        raise ValueError(f"there is no variable {name}")
+    if form == "sqlstring":
+        return sql_string(values[name])
+    raise ValueError(f"${name} with the format {form}: only sqlstring is safe in SQL")
+
+
+def _conditional(sql: str, values: Mapping[str, Value]) -> str:
+    """``$__conditionalAll(condition, $variable)``: the condition, or ``1=1`` while everything is chosen."""
+    macro = "$__conditionalAll"
+    while (at := sql.rfind(macro + "(")) >= 0:
+        arguments, end = _arguments(sql, at + len(macro))
+        condition, variable = arguments
+        chosen = values[variable.strip().lstrip("$")]
+        sql = sql[:at] + ("1=1" if chosen in (ALL, "", ()) else condition) + sql[end:]
+    return sql
+
+
+def _macros(sql: str, times: TimeRange) -> str:
+    start, end = (f"toDateTime({int(each.timestamp())})" for each in (times.start, times.end))
+    made = {
+        "timeFilter": f"{{0}} >= {start} AND {{0}} <= {end}",
+        "timeInterval": f"toStartOfInterval(toDateTime({{0}}), INTERVAL {times.step} second)",
+    }
+    for name, text in made.items():
+        while (at := sql.rfind(f"$__{name}(")) >= 0:
+            (argument,), after = _arguments(sql, at + len(name) + 3)
+            sql = sql[:at] + text.format(argument.strip()) + sql[after:]
+    for name, text in (("fromTime", start), ("toTime", end), ("interval_s", str(times.step))):
+        sql = re.sub(rf"\$__{name}\b", text, sql)
+    return sql
+
+
+def _arguments(sql: str, at: int) -> tuple[list[str], int]:
+    """The arguments within the parenthesis at ``at``, and where it ends."""
+    depth, begun, found = 0, at + 1, []
+    for position in range(at, len(sql)):
+        sign = sql[position]
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if sign == "," and depth == 1:
+            found.append(sql[begun:position])
+            begun = position + 1
+        if depth == 0:
+            return [*found, sql[begun:position]], position + 1
+    raise ValueError("a macro's parenthesis does not end")
