@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
+from genesis_otel import _cli_grafana, _cli_report, _cli_watch
 from genesis_otel._render import (
     Column,
     Format,
@@ -748,6 +749,9 @@ def spool_requeue(context: typer.Context) -> None:
 
 
 app.add_typer(spool_app, name="spool")
+app.command()(answering(_cli_report.report))
+app.command()(answering(_cli_watch.watch))
+app.add_typer(_cli_grafana.app(answering), name="grafana")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -62,7 +62,7 @@ def searches(engine: Path) -> Iterator[Client]:
 def trace(searches: Client) -> str:
     """The trace in which the best individual of `RUN` was made."""
     sql = "SELECT trace_id FROM individuals WHERE run_id = {run:String} AND individual_id = {id:String}"
-    return str(searches.query(sql, parameters={"run": RUN, "id": BEST}).first_item["trace_id"])
+    return str(searches.query(sql, parameters={"run": RUN, "id": BEST}).result_rows[0][0])
 
 
 # --- the files -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,23 @@
+-- LLM calls as points
+--
+-- When each LLM call of a run began, in seconds since the run did, how long it took and what it cost in USD.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+-- limit = 20000: how many, the newest of them
+WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String}) AS began
+SELECT
+    greatest(0, dateDiff('millisecond', began, timestamp)) / 1000 AS seconds,
+    model,
+    role,
+    execution_time,
+    cost,
+    status,
+    generation
+FROM (
+    SELECT timestamp, model, role, execution_time, cost, status, generation
+    FROM llm_logs
+    WHERE run_id = {run_id:String}
+    ORDER BY timestamp DESC
+    LIMIT {limit:UInt32}
+)
+ORDER BY timestamp

@@ -1,0 +1,21 @@
+-- Programs of individuals
+--
+-- The code and the metrics of individuals, and what changed in them.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+-- individual_ids: their ids, e.g. ['a', 'b']
+SELECT i.individual_id AS individual_id, i.code AS code, i.metrics AS metrics, i.error AS error, e.edit AS edit_summary
+FROM (
+    SELECT individual_id, code, metrics, error
+    FROM individuals
+    WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id)
+    ORDER BY timestamp DESC
+    LIMIT 1 BY individual_id
+) AS i
+LEFT JOIN (
+    SELECT child_id, argMin(edit_summary, (position, timestamp)) AS edit
+    FROM code_lineages
+    WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
+    GROUP BY child_id
+) AS e ON e.child_id = i.individual_id
+ORDER BY individual_id

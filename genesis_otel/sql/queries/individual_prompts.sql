@@ -1,0 +1,25 @@
+-- Prompts of individuals
+--
+-- What models were asked and answered to make individuals, in order; long texts are cut after so many characters.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+-- individual_ids: their ids, e.g. ['a', 'b']
+-- characters = 20000: how much of each prompt, answer and thought
+SELECT
+    individual_id,
+    timestamp,
+    model,
+    role,
+    status,
+    error,
+    execution_time,
+    cost,
+    input_tokens,
+    output_tokens,
+    substringUTF8(messages, 1, {characters:UInt32}) AS messages,
+    substringUTF8(response, 1, {characters:UInt32}) AS response,
+    substringUTF8(thought, 1, {characters:UInt32}) AS thought
+FROM llm_logs
+WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
+ORDER BY individual_id, timestamp
+LIMIT 5 BY individual_id

@@ -1,0 +1,19 @@
+-- Slowest generation
+--
+-- The trace of the generation whose individuals and LLM calls lie farthest apart in time, with its seconds.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+SELECT trace_id, max(generation) AS generation, dateDiff('millisecond', min(began), max(ended)) / 1000 AS seconds
+FROM (
+    SELECT trace_id, generation, timestamp AS began, timestamp AS ended
+    FROM individuals
+    WHERE run_id = {run_id:String}
+    UNION ALL
+    SELECT trace_id, generation, timestamp, timestamp + toIntervalMillisecond(toInt64(execution_time * 1000))
+    FROM llm_logs
+    WHERE run_id = {run_id:String} AND individual_id != ''
+)
+WHERE trace_id != ''
+GROUP BY trace_id
+ORDER BY seconds DESC
+LIMIT 1

@@ -1,0 +1,27 @@
+-- Spans of a trace
+--
+-- The spans of a trace as they lie in time: seconds since the first one began, how long each took, and what it was about.
+--
+-- run_id = latest: the run, where no trace is told: its id, the beginning of it, or latest
+-- trace_id = : the trace; that of the run's newest individual by default
+-- limit = 500: how many, the longest of them
+WITH
+    if({trace_id:String} != '', {trace_id:String}, (
+        SELECT argMax(trace_id, timestamp) FROM individuals WHERE run_id = {run_id:String}
+    )) AS the_trace
+SELECT
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    SpanName AS name,
+    dateDiff('microsecond', min(Timestamp) OVER (), Timestamp) / 1e6 AS began,
+    greatest(toInt64(Duration), 0) / 1e9 AS seconds,
+    SpanAttributes['genesis.record'] AS record,
+    SpanAttributes['gen_ai.request.model'] AS model,
+    SpanAttributes['genesis.individual.id'] AS individual_id,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') AS failed
+FROM otel_traces
+WHERE TraceId = the_trace
+    AND Timestamp >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = the_trace)
+    AND Timestamp <= (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = the_trace)
+ORDER BY seconds DESC, span_id
+LIMIT {limit:UInt32}
