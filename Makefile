@@ -59,7 +59,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.demo: EXTRAS := embedded,openevolve
+$(VENV)/.demo: EXTRAS := embedded,openevolve,report
 $(VENV)/.dev: EXTRAS := dev
 $(VENV)/.demo $(VENV)/.dev: pyproject.toml
 	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 to 3.13: make PYTHON=/path/to/python' >&2; exit 1; }

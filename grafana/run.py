@@ -139,26 +139,10 @@ FROM (
 ORDER BY time
 """
 
-JOBS = f"""
-SELECT
-    if(JSONExtractString(details, 'job_id') != '', JSONExtractString(details, 'job_id'), actions.individual_id) AS job,
-    any(actions.individual_id) AS individual_id,
-    max(actions.generation) AS generation,
-    minIf(timestamp, action_type = 'job_submitted') AS submitted,
-    countIf(action_type = 'job_submitted') AS begun,
-    countIf(action_type IN ('job_completed', 'job_failed')) AS ended,
-    any(actions.trace_id) AS trace_id
-FROM agent_actions AS actions
-WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
-GROUP BY job
-"""
-
 QUEUE = f"""
-SELECT job, individual_id, generation, submitted, dateDiff('second', submitted, now64(3)) AS waits, trace_id
-FROM ({JOBS})
-WHERE begun > ended AND (SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) = 'running'
+SELECT job, individual_id, generation, submitted, seconds AS waits
+FROM ({named("running_jobs", run_id="${run:sqlstring}", limit="200")})
 ORDER BY submitted
-LIMIT 200
 """
 
 JOBS_OVER_TIME = f"""
@@ -246,22 +230,8 @@ ORDER BY i.fitness_score DESC, i.generation, i.timestamp
 
 FAILURES = f"""
 SELECT timestamp AS time, what, error, generation, individual_id, trace_id
-FROM (
-    SELECT timestamp, concat('LLM call ', model) AS what, error, generation, individual_id, trace_id
-    FROM llm_logs
-    WHERE {THIS_RUN} AND status != 'ok'
-    UNION ALL
-    SELECT timestamp, action_type, JSONExtractString(details, 'error'), generation, individual_id, trace_id
-    FROM agent_actions
-    WHERE {THIS_RUN} AND endsWith(action_type, '_failed')
-    UNION ALL
-    SELECT timestamp, 'individual', error, generation, individual_id, trace_id
-    FROM individuals
-    WHERE {THIS_RUN} AND status != 'ok'
-        AND individual_id NOT IN (SELECT individual_id FROM agent_actions WHERE {THIS_RUN} AND endsWith(action_type, '_failed'))
-)
-ORDER BY timestamp DESC
-LIMIT 100
+FROM ({named("failures", run_id="${run:sqlstring}", limit="100")})
+ORDER BY time DESC
 """
 
 FRONT_OVER_TIME = f"""
@@ -539,7 +509,7 @@ def board() -> dict[str, Any]:
                 QUEUE,
                 {
                     "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
-                    "trace_id": TO_TRACE,
+                    "individual_id": OF_INDIVIDUAL,
                 },
                 size=(12, 8),
                 empty="No job is running.",

@@ -20,7 +20,10 @@ from genesis_otel._cli import app, main
 from genesis_otel._config import Settings
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", *(f"docs/{name}.md" for name in ("tables", "settings", "delivery")))
+DOCUMENTS = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("tables", "settings", "delivery", "grafana", "report", "watch")),
+)
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -111,7 +114,7 @@ def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("## The command")[1].split("##")[0]
     commands = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
-    assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == commands | {"spool"}
+    assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == commands | {"grafana", "spool"}
 
 
 def test_every_setting_is_documented() -> None:

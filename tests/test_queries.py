@@ -413,6 +413,8 @@ OTHERWISE = {
     # Its named form leaves out the parents of the initial population.
     "Most prolific parents (many children)": "prolific_parents",
 }
+EMPTY_HERE = {"running_jobs"}
+"""Of a run that ended there are none; `test_watch` asks about one that goes on."""
 GIVEN: dict[str, Any] = {"run_id": RUN, "task": TASK, "individual_ids": [BEST], "run": RUN, "individual": BEST}
 
 
@@ -509,7 +511,7 @@ def test_a_named_query_is_documented_and_answers(name: str, searched: Client) ->
     assert all(parameter.meaning for parameter in query.parameters)
     assert {parameter.name for parameter in query.parameters} == set(queries.placeholders(query.sql))
     assert ";" not in query.sql and "--" not in query.sql
-    assert queries.ask(searched, name, **given(name))
+    assert bool(queries.ask(searched, name, **given(name))) is (name not in EMPTY_HERE)
 
 
 @pytest.mark.parametrize("name", queries.names())

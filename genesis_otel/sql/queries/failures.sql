@@ -8,21 +8,25 @@ SELECT timestamp, what, error, run_id, generation, individual_id, trace_id
 FROM (
     SELECT timestamp, concat('LLM call ', model) AS what, error, run_id, generation, individual_id, trace_id
     FROM llm_logs
-    WHERE status != 'ok'
+    WHERE status != 'ok' AND ({run_id:String} = '' OR run_id = {run_id:String})
 
     UNION ALL
 
     SELECT timestamp, action_type AS what, JSONExtractString(details, 'error') AS error, run_id, generation, individual_id, trace_id
     FROM agent_actions
-    WHERE endsWith(action_type, '_failed')
+    WHERE endsWith(action_type, '_failed') AND ({run_id:String} = '' OR run_id = {run_id:String})
 
     UNION ALL
 
     SELECT timestamp, 'individual' AS what, error, run_id, generation, individual_id, trace_id
     FROM individuals
     WHERE status != 'ok'
-        AND (run_id, individual_id) NOT IN (SELECT run_id, individual_id FROM agent_actions WHERE endsWith(action_type, '_failed'))
+        AND ({run_id:String} = '' OR run_id = {run_id:String})
+        AND (run_id, individual_id) NOT IN (
+            SELECT run_id, individual_id
+            FROM agent_actions
+            WHERE endsWith(action_type, '_failed') AND ({run_id:String} = '' OR run_id = {run_id:String})
+        )
 )
-WHERE {run_id:String} = '' OR run_id = {run_id:String}
 ORDER BY timestamp DESC
 LIMIT {limit:UInt32}
