@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# grafana-client's HTTP library installs itself in the place of urllib3, on which clickhouse-connect stands, unless it is built
+# with this: https://github.com/jawah/urllib3.future
+export URLLIB3_NO_OVERRIDE := 1
+export PIP_NO_BINARY := urllib3-future
 
 .PHONY: help demo test check lint wheel collector dashboards bench format clean
 .DELETE_ON_ERROR:
