@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from grafana.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
-from grafana.sources import SCORED, spent
+from grafana.sources import SINCE_IMPROVEMENT, climb, spent
 
 DATASOURCE = "genesis-clickhouse"
 """Uid of the provisioned data source."""
@@ -81,19 +81,8 @@ GROUP BY run_id
 """
 
 STAGNANT = f"""
-SELECT run_id, toFloat64(max(generation) - greatest(maxIf(generation, improved), min(generation))) AS generations
-FROM (
-    SELECT run_id, generation, so_far > lagInFrame(so_far, 1, so_far) OVER (PARTITION BY run_id ORDER BY generation) AS improved
-    FROM (
-        SELECT run_id, generation, max(best) OVER (PARTITION BY run_id ORDER BY generation) AS so_far
-        FROM (
-            SELECT run_id, generation, maxOrNullIf(fitness_score, {SCORED}) AS best
-            FROM individuals
-            WHERE {THEIRS}
-            GROUP BY run_id, generation
-        )
-    )
-)
+SELECT run_id, toFloat64({SINCE_IMPROVEMENT}) AS generations
+FROM ({climb(THEIRS)})
 GROUP BY run_id
 """
 

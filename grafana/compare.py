@@ -20,7 +20,7 @@ from grafana.panels import (
     unit,
     width,
 )
-from grafana.sources import SCORED, spent
+from grafana.sources import SCORED, climb, spent
 
 OF_RUNS = "run_id IN (${runs:sqlstring})"
 
@@ -28,19 +28,6 @@ OF_RUNS = "run_id IN (${runs:sqlstring})"
 POINTS = 200
 
 SIDE_BY_SIDE = f"""
-WITH
-    climbed AS (
-        SELECT run_id, generation, so_far, so_far > lagInFrame(so_far, 1, so_far) OVER (PARTITION BY run_id ORDER BY generation) AS improved
-        FROM (
-            SELECT run_id, generation, max(best) OVER (PARTITION BY run_id ORDER BY generation) AS so_far
-            FROM (
-                SELECT run_id, generation, maxOrNullIf(fitness_score, {SCORED}) AS best
-                FROM individuals
-                WHERE {OF_RUNS}
-                GROUP BY run_id, generation
-            )
-        )
-    )
 SELECT
     r.run_id AS run_id,
     r.task_name AS task,
@@ -75,7 +62,7 @@ LEFT JOIN (
     WHERE {OF_RUNS}
     GROUP BY run_id
 ) AS i ON i.run_id = r.run_id
-LEFT JOIN (SELECT run_id, countIf(improved) AS improvements FROM climbed GROUP BY run_id) AS c ON c.run_id = r.run_id
+LEFT JOIN (SELECT run_id, countIf(improved) AS improvements FROM ({climb(OF_RUNS)}) GROUP BY run_id) AS c ON c.run_id = r.run_id
 LEFT JOIN (SELECT run_id, sum(cost) AS cost FROM ({spent(OF_RUNS)}) GROUP BY run_id) AS s ON s.run_id = r.run_id
 LEFT JOIN (
     SELECT
@@ -187,7 +174,6 @@ NO_RUNS = "Choose two runs or more above."
 
 def board() -> dict[str, Any]:
     """The dashboard's JSON."""
-    score = "best score so far"
     return a_dashboard(
         COMPARE,
         "Compare",
@@ -218,41 +204,24 @@ def board() -> dict[str, Any]:
                 size=(24, 7),
                 empty=NO_RUNS,
             ),
-            scatter(
-                "Score by generation",
-                "The best score so far: who gets further with the same number of generations.",
-                [score_by("generation")],
-                x_title="generation",
-                x_unit="none",
-                y_title=score,
-                series="run_id",
-                lines=True,
-                size=(8, 10),
-                empty=NO_RUNS,
-            ),
-            scatter(
-                "Score by cost",
-                "The best score so far: who gets further with the same money.",
-                [score_by("spent")],
-                x_title="spent",
-                x_unit="currencyUSD",
-                y_title=score,
-                series="run_id",
-                lines=True,
-                size=(8, 10),
-                empty=NO_RUNS,
-            ),
-            scatter(
-                "Score by wall time",
-                "The best score so far: who gets further in the same time.",
-                [score_by("seconds")],
-                x_title="since its start",
-                x_unit="s",
-                y_title=score,
-                series="run_id",
-                lines=True,
-                size=(8, 10),
-                empty=NO_RUNS,
+            *(
+                scatter(
+                    f"Score by {by}",
+                    f"The best score so far: who gets further {meaning}.",
+                    [score_by(column)],
+                    x_title=axis,
+                    x_unit=x_unit,
+                    y_title="best score so far",
+                    series="run_id",
+                    lines=True,
+                    size=(8, 10),
+                    empty=NO_RUNS,
+                )
+                for by, column, axis, x_unit, meaning in (
+                    ("generation", "generation", "generation", "none", "with the same number of generations"),
+                    ("cost", "spent", "spent", "currencyUSD", "with the same money"),
+                    ("wall time", "seconds", "since its start", "s", "in the same time"),
+                )
             ),
             scatter(
                 "Pareto fronts",

@@ -316,41 +316,28 @@ def a_table(
     return built
 
 
+Style = Literal["line", "bars", "points", "steps"]
+
+
 def over_time(
     title: str,
     description: str,
-    sql: str | Sequence[str],
+    sql: str,
     *,
     size: tuple[int, int] = (12, 8),
     unit: str = "short",
     name: str | None = None,
     columns: Columns | None = None,
-    style: Literal["line", "bars", "points", "steps"] = "line",
+    style: Style = "line",
     stacked: bool = False,
     minimum: float | None = None,
     empty: str = NOTHING,
 ) -> Panel:
     """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` makes the legend."""
-    panel = (
-        _told(timeseries.Panel(), title, description, size)
-        .unit(unit)
-        .no_value(empty)
-        .fill_opacity(30 if stacked or style == "bars" else 5)
-        .line_width(1)
-        .show_points(common.VisibilityMode.ALWAYS if style == "points" else common.VisibilityMode.AUTO)
-        .span_nulls(True)
-        .legend(_legend())
-        .tooltip(_tooltip())
-    )
-    for at, each in enumerate([sql] if isinstance(sql, str) else sql):
-        panel = panel.with_target(Target(each, TIME_SERIES, chr(ord("A") + at)))
-    drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
-    panel = panel.draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
-    if style == "steps":
-        panel = panel.line_interpolation(common.LineInterpolation.STEP_AFTER)
+    panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
     if name is not None:
         panel = panel.display_name(name)
-    return _finished(panel, stacked, minimum, columns)
+    return _series(panel, style, stacked, minimum, empty, columns or {})
 
 
 def by_number(
@@ -362,39 +349,36 @@ def by_number(
     size: tuple[int, int] = (12, 8),
     unit: str = "short",
     columns: Columns | None = None,
-    style: Literal["line", "bars", "points", "steps"] = "line",
+    style: Style = "line",
     stacked: bool = False,
     minimum: float | None = None,
     empty: str = NOTHING,
 ) -> Panel:
     """Series by a number that rises from row to row: the column ``x``, a generation mostly."""
+    panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
+    whole = [Setting("unit", "none"), Setting("decimals", 0)]
+    return _series(panel, style, stacked, minimum, empty, {x: whole, **(columns or {})})
+
+
+def _series(panel: Any, style: Style, stacked: bool, minimum: float | None, empty: str, columns: Columns) -> Panel:
+    """How lines and bars look, by time and by number alike."""
+    drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
-        _told(trend.Panel(), title, description, size)
-        .with_target(Target(sql))
-        .x_field(x)
-        .unit(unit)
-        .no_value(empty)
+        panel.no_value(empty)
+        .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
         .fill_opacity(30 if stacked or style == "bars" else 5)
         .line_width(1)
         .span_nulls(True)
         .legend(_legend())
         .tooltip(_tooltip())
     )
-    if style == "bars":
-        panel = panel.draw_style(common.GraphDrawStyle.BARS)
-    if style == "points":
-        panel = panel.draw_style(common.GraphDrawStyle.POINTS)
     if style == "steps":
         panel = panel.line_interpolation(common.LineInterpolation.STEP_AFTER)
-    return _finished(panel, stacked, minimum, {x: [Setting("unit", "none"), Setting("decimals", 0)], **(columns or {})})
-
-
-def _finished(panel: Any, stacked: bool, minimum: float | None, columns: Columns | None) -> Panel:
     if stacked:
         panel = panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if minimum is not None:
         panel = panel.axis_soft_min(minimum)
-    built: Panel = _columns(panel, columns or {})
+    built: Panel = _columns(panel, columns)
     return built
 
 

@@ -35,7 +35,7 @@ from grafana.panels import (
     unit,
     width,
 )
-from grafana.sources import PLANNED, SCORED, THIS_RUN, spent
+from grafana.sources import PLANNED, SCORED, SINCE_IMPROVEMENT, THIS_RUN, climb, spent
 
 STATE = f"""
 SELECT
@@ -56,19 +56,7 @@ FROM (
 )
 """
 
-# The generation in which each individual came, and the best up to it.
-CLIMB = f"""
-SELECT generation, best, so_far, so_far > lagInFrame(so_far, 1, so_far) OVER (ORDER BY generation) AS improved
-FROM (
-    SELECT generation, best, max(best) OVER (ORDER BY generation) AS so_far
-    FROM (
-        SELECT generation, maxOrNullIf(fitness_score, {SCORED}) AS best
-        FROM individuals
-        WHERE {THIS_RUN}
-        GROUP BY generation
-    )
-)
-"""
+CLIMB = climb(THIS_RUN)
 
 COST = f"SELECT sum(cost) AS cost FROM ({spent(THIS_RUN)})"
 
@@ -77,8 +65,8 @@ SELECT if(improvements > 0, ({COST}) / improvements, NULL) AS cost
 FROM (SELECT countIf(improved) AS improvements FROM ({CLIMB}))
 """
 
-SINCE_IMPROVEMENT = f"""
-SELECT if(count() = 0, NULL, max(generation) - greatest(maxIf(generation, improved), min(generation))) AS generations
+SINCE = f"""
+SELECT if(count() = 0, NULL, {SINCE_IMPROVEMENT}) AS generations
 FROM ({CLIMB})
 """
 
@@ -346,7 +334,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Since the last improvement",
                 "Generations without a program better than all before.",
-                SINCE_IMPROVEMENT,
+                SINCE,
                 unit="none",
                 steps=((None, "green"), (10, "yellow"), (20, "red")),
             ),

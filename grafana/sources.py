@@ -42,3 +42,25 @@ def spent(where: str) -> str:
     FROM individuals
     WHERE {where} AND run_id NOT IN (SELECT run_id FROM llm_logs WHERE {where} AND cost > 0)
 """
+
+
+def climb(where: str) -> str:
+    """The best score so far of each run in each generation, and whether that generation improved it."""
+    return f"""
+    SELECT
+        run_id, generation, so_far,
+        so_far > lagInFrame(so_far, 1, so_far) OVER (PARTITION BY run_id ORDER BY generation) AS improved
+    FROM (
+        SELECT run_id, generation, max(best) OVER (PARTITION BY run_id ORDER BY generation) AS so_far
+        FROM (
+            SELECT run_id, generation, maxOrNullIf(fitness_score, {SCORED}) AS best
+            FROM individuals
+            WHERE {where}
+            GROUP BY run_id, generation
+        )
+    )
+"""
+
+
+SINCE_IMPROVEMENT = "max(generation) - greatest(maxIf(generation, improved), min(generation))"
+"""Of a climb: generations without a better program."""
