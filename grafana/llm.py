@@ -151,18 +151,33 @@ ORDER BY calls DESC
 LIMIT 50
 """
 
-SLOWEST = f"""
+
+def calls_by(order: str) -> str:
+    """Twenty calls with what was asked and answered. Which ones is known from a few columns; prompts are read of them alone."""
+    return f"""
 SELECT
     timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
     input_tokens AS input, output_tokens AS output, cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
-    substring(response, 1, 20000) AS response, trace_id
+    substring(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs
--- Which calls they are is known from four columns; prompts are read of twenty alone.
 WHERE (run_id, timestamp, trace_id, span_id) IN (
-    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY execution_time DESC LIMIT 20
+    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC LIMIT 20
 )
-ORDER BY took DESC
+ORDER BY {order} DESC
 """
+
+
+CALL_COLUMNS = {
+    "time": width(180),
+    "took": unit("s"),
+    "run_id": TO_RUN,
+    "cost": unit("currencyUSD", 4),
+    "status": colored(),
+    "prompt": long_text(),
+    "response": long_text(),
+    "error": long_text(),
+    "trace_id": TO_TRACE,
+}
 
 COST = f"""
 SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(cost) AS cost
@@ -419,17 +434,15 @@ def board() -> dict[str, Any]:
             a_table(
                 "Slowest calls",
                 "The twenty calls that took longest, with what was asked and answered; their trace shows what waited for them.",
-                SLOWEST,
-                {
-                    "time": width(180),
-                    "took": unit("s"),
-                    "run_id": TO_RUN,
-                    "cost": unit("currencyUSD", 4),
-                    "status": colored(),
-                    "prompt": long_text(),
-                    "response": long_text(),
-                    "trace_id": TO_TRACE,
-                },
+                calls_by("execution_time"),
+                CALL_COLUMNS,
+                size=(24, 10),
+            ),
+            a_table(
+                "Latest calls",
+                "What the models are asked right now, and what they answer.",
+                calls_by("timestamp"),
+                CALL_COLUMNS,
                 size=(24, 10),
             ),
             row("Errors"),

@@ -222,6 +222,16 @@ FROM ({named("failures", run_id="${run:sqlstring}", limit="100")})
 ORDER BY time DESC
 """
 
+COMPONENTS = f"""
+SELECT part.1 AS component, part.2 AS cost
+FROM (
+    SELECT arrayJoin([
+        ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost)
+    ]) AS part
+    FROM ({named("cost_breakdown", run_id="${run:sqlstring}")})
+)
+"""
+
 FRONT_OVER_TIME = f"""
 SELECT
     generation,
@@ -480,6 +490,21 @@ def board() -> dict[str, Any]:
                     "trace_id": TO_TRACE,
                 },
                 size=(24, 10),
+            ),
+            a_table(
+                "Programs proposed more than once",
+                "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
+                f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id='${run:sqlstring}')}) LIMIT 50",
+                {"individual_id": [*OF_INDIVIDUAL, *width(280)]},
+                size=(12, 7),
+                empty="Every program is another one.",
+            ),
+            panels.bars(
+                "Cost by component",
+                "What the individuals cost in USD: mutations, embeddings, judging their novelty.",
+                COMPONENTS,
+                size=(12, 7),
+                unit="currencyUSD",
             ),
             row("What it is doing"),
             over_time(
