@@ -16,7 +16,7 @@ export PIP_NO_BINARY := urllib3-future
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
-	@echo 'make check      lint, format, types, and the built wheel in a fresh environment'
+	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/ anew'
 	@echo 'make bench      measure what recording costs'

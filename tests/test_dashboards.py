@@ -82,6 +82,7 @@ def trace(searches: Client) -> str:
 
 def test_the_files_are_what_the_code_makes() -> None:
     """`python -m grafana --check` finds nothing to write anew."""
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk needs Python 3.11")
     done = subprocess.run(
         [sys.executable, "-m", "grafana", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
