@@ -61,7 +61,7 @@ LEFT JOIN {_seen("generations")} AS g ON g.run_id = r.run_id
 ERRORS = f"""
 SELECT run_id, countIf(status != 'ok') / count() AS share
 FROM llm_logs
-WHERE {LATELY}
+WHERE {LATELY} AND {THEIRS}
 GROUP BY run_id
 HAVING count() >= {CALLS_AT_LEAST}
 """
@@ -69,7 +69,7 @@ HAVING count() >= {CALLS_AT_LEAST}
 SLOW = f"""
 SELECT toString(model) AS model, quantile(0.95)(execution_time) AS seconds
 FROM llm_logs
-WHERE {LATELY} AND operation != 'embeddings'
+WHERE {LATELY} AND {THEIRS} AND operation != 'embeddings'
 GROUP BY model
 HAVING count() >= {CALLS_AT_LEAST}
 """

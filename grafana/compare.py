@@ -16,13 +16,14 @@ from grafana.panels import (
     color,
     colored,
     gauge,
+    runs_among,
     scatter,
     unit,
     width,
 )
 from grafana.sources import SCORED, climb, spent
 
-OF_RUNS = "run_id IN (${runs:sqlstring})"
+OF_RUNS = runs_among("runs")
 
 # Some 200 points a run: what a picture of this width can show.
 POINTS = 200

@@ -25,6 +25,7 @@ from grafana.panels import (
     scatter,
     to_dashboard,
     unit,
+    value,
     width,
 )
 from grafana.sources import SCORED, THIS_RUN
@@ -91,10 +92,10 @@ SHOWN_IDS = f"""
                     ORDER BY fitness_score DESC, generation
                     LIMIT {SHOWN}
                     UNION DISTINCT
-                    SELECT ${{individual:sqlstring}}
+                    SELECT {value("individual")}
                 )
             ) AS best,
-            arraySlice(arrayFilter((child, parent) -> parent = ${{individual:sqlstring}}, known.1, known.2), 1, 50) AS children,
+            arraySlice(arrayFilter((child, parent) -> parent = {value("individual")}, known.1, known.2), 1, 50) AS children,
             arrayMap(parent -> transform(parent, known.1, arrayEnumerate(known.1), 0), known.2) AS up
         SELECT
             known,
@@ -116,7 +117,7 @@ SELECT
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
     if(i.status = 'ok', toString(round(i.fitness_score, 5)), 'failed') AS mainstat,
     concat('$', toString(round(i.api_cost + i.embed_cost + i.novelty_cost, 4))) AS secondarystat,
-    toFloat64(i.individual_id = ${{individual:sqlstring}}) AS arc__chosen,
+    toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.status != 'ok' AND NOT arc__chosen) AS arc__failed,
     toFloat64(i.is_pareto AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
     toFloat64(1 - arc__chosen - arc__failed - arc__front) AS arc__other,
@@ -150,7 +151,7 @@ WHERE has(there, child_id) AND has(there, parent_id)
 ORDER BY id
 """
 
-PATH_IDS = named("lineage", run_id="${run:sqlstring}", individual_id="${individual:sqlstring}")
+PATH_IDS = named("lineage", run_id=value("run"), individual_id=value("individual"))
 
 # The recursion costs most, so it is asked twice and not for each column.
 PATH = f"""
@@ -208,7 +209,7 @@ SELECT
     i.fitness_score AS score, c.gain AS gain, c.edit AS edit, i.trace_id AS trace_id
 FROM ({EDGES}) AS c
 LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = c.child_id
-WHERE c.parent_id = ${{individual:sqlstring}}
+WHERE c.parent_id = {value("individual")}
 ORDER BY gain DESC
 LIMIT 200
 """
@@ -231,9 +232,7 @@ FROM (
 WHERE generation < newest
 """
 
-CHOSEN = (
-    f"FROM individuals WHERE {THIS_RUN} AND individual_id = ${{individual:sqlstring}} ORDER BY timestamp DESC LIMIT 1"
-)
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY timestamp DESC LIMIT 1"
 
 HERE = link("Show this one", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
@@ -284,7 +283,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Children",
                 "Programs made from it.",
-                f"SELECT uniqExact(child_id) AS children FROM code_lineages WHERE {THIS_RUN} AND parent_id = ${{individual:sqlstring}}",
+                f"SELECT uniqExact(child_id) AS children FROM code_lineages WHERE {THIS_RUN} AND parent_id = {value('individual')}",
                 size=(4, 4),
             ),
             a_stat(
@@ -373,7 +372,7 @@ def board() -> dict[str, Any]:
                 "Programs that were taken up most often, and what came of it.",
                 f"""
 SELECT parent_id AS individual_id, num_children AS children, successful_children AS better, avg_improvement AS mean_gain
-FROM ({named("prolific_parents", run_id="${run:sqlstring}")})
+FROM ({named("prolific_parents", run_id=value("run"))})
 """,
                 {"individual_id": HERE, "mean_gain": signed},
                 size=(12, 9),

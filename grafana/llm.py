@@ -12,6 +12,7 @@ from grafana import panels
 from grafana.panels import (
     GOOD_WHEN_LOW,
     LLM,
+    OF_RUNS,
     OF_TASK,
     TASK,
     TO_RUN,
@@ -19,6 +20,7 @@ from grafana.panels import (
     a_dashboard,
     a_stat,
     a_table,
+    among,
     by_number,
     choice,
     color,
@@ -32,12 +34,7 @@ from grafana.panels import (
 )
 from grafana.sources import RATE_LIMITED
 
-# Runs of the chosen tasks, or those that are chosen. A call without a run belongs to no task: it shows with everything.
-OF_RUNS = (
-    "$__conditionalAll(run_id IN (${run:sqlstring}), $run)"
-    " AND $__conditionalAll(run_id IN (SELECT run_id FROM evolution_runs WHERE task_name IN (${task:sqlstring})), $task)"
-)
-WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll(model IN (${{model:sqlstring}}), $model)"
+WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs WHERE {WHERE}"
 CHATS = f"{CALLS} AND operation != 'embeddings'"
 
@@ -216,7 +213,7 @@ THE_RUN = f"""
 (
     SELECT run_id
     FROM evolution_runs
-    WHERE $__conditionalAll(run_id IN (${{run:sqlstring}}), $run) AND {OF_TASK}
+    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
         AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
     ORDER BY start_time DESC, run_id
     LIMIT 1

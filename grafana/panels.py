@@ -95,10 +95,31 @@ class Target(Dataquery):
         }
 
 
+def value(variable: str) -> str:
+    """A variable's value as an expression of SQL.
+
+    Percent-encoded, because Grafana's ``sqlstring`` leaves backslashes as they are, with which a run's id could end the text and
+    go on as SQL; encoded, nothing but letters, digits, ``%`` and ``-_.~`` reaches the statement.
+    """
+    return f"decodeURLComponent('${{{variable}:percentencode}}')"
+
+
+def among(column: str, variable: str) -> str:
+    """A condition: the column's value is among those chosen, which Grafana sends as ``{one,two}``. They are not taken apart: a
+    name may have a comma in it."""
+    chosen = f"replaceRegexpOne({value(variable)}, '^[{{](.*)[}}]$', '\\\\1')"
+    return f"position(concat(',', {chosen}, ','), concat(',', {column}, ',')) > 0"
+
+
+def runs_among(variable: str) -> str:
+    """The runs that are chosen, by a condition on the sort key."""
+    return f"run_id IN (SELECT run_id FROM evolution_runs WHERE {among('run_id', variable)})"
+
+
 def named(name: str, **values: str) -> str:
     """The SQL of a named query with its parameters as Grafana fills them: by a variable, quoted by Grafana.
 
-    :param values: an expression for each parameter, e.g. ``run_id="${run:sqlstring}"``; defaults for the others.
+    :param values: an expression for each parameter, e.g. ``run_id=value("run")``; defaults for the others.
     """
     query = queries.load(name)
     told = queries.values(query, values)
@@ -541,7 +562,12 @@ TASK = choice(
     multi=True,
     everything=True,
 )
-OF_TASK = "$__conditionalAll(task_name IN (${task:sqlstring}), $task)"
+OF_TASK = f"$__conditionalAll({among('task_name', 'task')}, $task)"
+OF_RUNS = (
+    f"$__conditionalAll({runs_among('run')}, $run)"
+    f" AND $__conditionalAll(run_id IN (SELECT run_id FROM evolution_runs WHERE {among('task_name', 'task')}), $task)"
+)
+"""Rows of the chosen runs of the chosen tasks. One without a run belongs to no task: it shows where everything is chosen."""
 NEWEST_RUNS = f"SELECT run_id FROM evolution_runs WHERE {OF_TASK} ORDER BY start_time DESC, run_id LIMIT 1000"
 ONE_RUN = choice(
     "run", "Run", NEWEST_RUNS, description="The newest 1,000 of the tasks. One that is older: by its link."

@@ -4,7 +4,7 @@ In: SQL of a target, values of variables, a time range. Out: the SQL that is sen
 macro that nobody fills in.
 
 In the browser, variables (https://grafana.com/docs/grafana/latest/visualizations/dashboards/variables/variable-syntax, formats
-`sqlstring` and none) and ``$__conditionalAll`` (clickhouse-datasource src/data/CHDatasource.ts) are expanded; then, in the
+`percentencode`) and ``$__conditionalAll`` (clickhouse-datasource src/data/CHDatasource.ts) are expanded; then, in the
 backend, the macros (clickhouse-datasource pkg/macros/macros.go).
 """
 
@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
+from urllib.parse import quote
 
 ALL = ("$__all",)
 """The value of a variable of which everything is chosen."""
@@ -47,21 +48,19 @@ def sent(sql: str, values: Mapping[str, Value], times: TimeRange, everything: Ma
     return asked
 
 
-def sql_string(value: Value) -> str:
-    """As the format ``sqlstring`` has it (grafana-scenes, formatRegistry): quotes are doubled, several values joined."""
-    if isinstance(value, tuple):
-        return ",".join(map(sql_string, value)) if value else "''"
-    escaped = value.replace("'", "''").replace('"', '\\"')
-    return f"'{escaped}'"
+def percent_encoded(value: Value) -> str:
+    """As the format ``percentencode`` has it (grafana-scenes, formatRegistry): several values as ``{one,two}``, then encoded."""
+    return quote("{" + ",".join(value) + "}" if isinstance(value, tuple) else value, safe="-_.~")
 
 
 def _formatted(found: re.Match[str], values: Mapping[str, Value]) -> str:
     name, form = found[1] or found[3], found[2]
     if name not in values:
         raise ValueError(f"there is no variable {name}")
-    if form == "sqlstring":
-        return sql_string(values[name])
-    raise ValueError(f"${name} with the format {form}: only sqlstring is safe in SQL")
+    if form == "percentencode":
+        return percent_encoded(values[name])
+    # Without a format nothing is quoted, and sqlstring leaves backslashes, which ClickHouse reads.
+    raise ValueError(f"${name} with the format {form}: only percentencode is safe in SQL")
 
 
 def _conditional(sql: str, values: Mapping[str, Value]) -> str:

@@ -33,6 +33,7 @@ from grafana.panels import (
     scatter,
     to_dashboard,
     unit,
+    value,
     width,
 )
 from grafana.sources import PLANNED, SCORED, SINCE_IMPROVEMENT, THIS_RUN, climb, spent
@@ -129,7 +130,7 @@ ORDER BY time
 
 QUEUE = f"""
 SELECT job, individual_id, generation, submitted, seconds AS waits
-FROM ({named("running_jobs", run_id="${run:sqlstring}", limit="200")})
+FROM ({named("running_jobs", run_id=value("run"), limit="200")})
 ORDER BY submitted
 """
 
@@ -180,10 +181,10 @@ SELECT
     e.avg_fitness AS mean_score,
     e.max_fitness AS best_score
 FROM (
-    SELECT *, count AS total FROM ({named("mutation_effectiveness", run_id="${run:sqlstring}")})
+    SELECT *, count AS total FROM ({named("mutation_effectiveness", run_id=value("run"))})
 ) AS e
-LEFT JOIN ({named("mutation_success_rate", run_id="${run:sqlstring}")}) AS s ON s.mutation_type = e.mutation_type
-LEFT JOIN ({named("mutation_gains", run_id="${run:sqlstring}")}) AS g ON g.mutation_type = e.mutation_type
+LEFT JOIN ({named("mutation_success_rate", run_id=value("run"))}) AS s ON s.mutation_type = e.mutation_type
+LEFT JOIN ({named("mutation_gains", run_id=value("run"))}) AS g ON g.mutation_type = e.mutation_type
 ORDER BY success DESC
 """
 
@@ -218,7 +219,7 @@ ORDER BY i.fitness_score DESC, i.generation, i.timestamp
 
 FAILURES = f"""
 SELECT timestamp AS time, what, error, generation, individual_id, trace_id
-FROM ({named("failures", run_id="${run:sqlstring}", limit="100")})
+FROM ({named("failures", run_id=value("run"), limit="100")})
 ORDER BY time DESC
 """
 
@@ -228,7 +229,7 @@ FROM (
     SELECT arrayJoin([
         ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost)
     ]) AS part
-    FROM ({named("cost_breakdown", run_id="${run:sqlstring}")})
+    FROM ({named("cost_breakdown", run_id=value("run"))})
 )
 """
 
@@ -265,7 +266,7 @@ ORDER BY min(place), name
 
 def value_of(axis: str) -> str:
     """A front member's value on an axis."""
-    name = f"${{{axis}:sqlstring}}"
+    name = value(axis)
     return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, JSONExtractFloat(metrics, {name}))"
 
 
@@ -319,7 +320,7 @@ def board() -> dict[str, Any]:
             choice(
                 "x", "Front: x", objectives(but="''"), by_time=True, description="What the Pareto scatter has on x."
             ),
-            choice("y", "Front: y", objectives(but="${x:sqlstring}"), by_time=True, description="And on y."),
+            choice("y", "Front: y", objectives(but=value("x")), by_time=True, description="And on y."),
         ],
         [
             a_stat(
@@ -383,7 +384,7 @@ def board() -> dict[str, Any]:
             by_number(
                 "Fitness by generation",
                 "Best and mean score of each generation, as it was recorded at its end.",
-                named("fitness_trajectory", run_id="${run:sqlstring}"),
+                named("fitness_trajectory", run_id=value("run")),
                 "generation",
                 columns={"total_cost": panels.not_drawn(), "pareto_size": panels.not_drawn()},
                 empty="No generation has ended yet.",
@@ -400,7 +401,7 @@ def board() -> dict[str, Any]:
             by_number(
                 "Cost by generation",
                 "USD of each generation, and of an individual in it.",
-                named("generation_costs", run_id="${run:sqlstring}"),
+                named("generation_costs", run_id=value("run")),
                 "generation",
                 unit="currencyUSD",
                 style="bars",
@@ -494,7 +495,7 @@ def board() -> dict[str, Any]:
             a_table(
                 "Programs proposed more than once",
                 "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
-                f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id='${run:sqlstring}')}) LIMIT 50",
+                f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
                 {"individual_id": [*OF_INDIVIDUAL, *width(280)]},
                 size=(12, 7),
                 empty="Every program is another one.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from grafana.panels import OF_TASK
+from grafana.panels import OF_TASK, value
 
-THIS_RUN = "run_id = ${run:sqlstring}"
+THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
 SCORED = "status = 'ok' AND isFinite(fitness_score)"

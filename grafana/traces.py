@@ -10,6 +10,7 @@ from grafana import panels
 from grafana.llm import RUNS_IN_RANGE
 from grafana.panels import (
     LINEAGE,
+    OF_RUNS,
     RUN,
     TASK,
     TO_RUN,
@@ -27,11 +28,12 @@ from grafana.panels import (
     trace_view,
     typed,
     unit,
+    value,
     width,
 )
 
 FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
-THIS_TRACE = "${trace:sqlstring}"
+THIS_TRACE = value("trace")
 
 # When a trace was, from the table made for it: by it the raw spans of other days are not touched.
 OF_TRACE = f"""
@@ -99,10 +101,6 @@ LIMIT 200
 """
 
 # The traces are chosen by the seven tables, which are sorted by run, and not by a walk through all raw spans.
-OF_RUNS = (
-    "$__conditionalAll(run_id IN (${run:sqlstring}), $run)"
-    " AND $__conditionalAll(run_id IN (SELECT run_id FROM evolution_runs WHERE task_name IN (${task:sqlstring})), $task)"
-)
 TRACES = f"""
 SELECT
     trace_id,
@@ -127,7 +125,7 @@ FROM (
 )
 WHERE trace_id != ''
 GROUP BY trace_id
-HAVING (${{only:sqlstring}} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero(${{slower:sqlstring}})
+HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
 ORDER BY last DESC
 LIMIT 200
 """

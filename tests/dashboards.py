@@ -20,7 +20,7 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from grafana.query import ALL, TimeRange, Value, sent
 
 FOLDER = Path(__file__).resolve().parents[1] / "grafana" / "dashboards"
-ODD = 'it\'s "odd", {x}; --'
+ODD = "it's \"odd\", {x}; \\' OR 1 = 1 --\\"
 RUNS = (RUN, GOING_ON, ODD)
 EVERYTHING = {"task": (TASK,), "run": RUNS, "model": MODELS, "runs": RUNS}
 

@@ -72,10 +72,11 @@ def test_nothing_fires_where_nothing_is(store: Client, name: str) -> None:
     assert fires(store, name) == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("LLM")])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_search_that_ended_never_fires(store: Client, name: str) -> None:
-    """However long ago it was, whatever it cost, and however little it found."""
+    """However long ago it was, whatever it cost, however little it found, and if its last calls failed."""
     begun(store, "ended", 300, "completed")
+    called(store, "ended", 100, failed=100, took=1000)
     evaluated(store, "ended", [1.0] * 60, minutes=200, cost=10)
     assert fires(store, name) == []
 
@@ -108,6 +109,8 @@ def test_a_silent_search_is_stalled(store: Client) -> None:
 
 def test_failing_calls_fire_by_run(store: Client) -> None:
     """More than the share of the calls of the last 15 minutes; not for a handful, and not for what failed before."""
+    for run in ("failing", "few", "before"):
+        begun(store, run, 60)
     called(store, "failing", 2 * CALLS_AT_LEAST, failed=CALLS_AT_LEAST)
     called(store, "few", CALLS_AT_LEAST - 1, failed=CALLS_AT_LEAST - 1)
     called(store, "before", 100, failed=100, minutes=20)
@@ -115,7 +118,8 @@ def test_failing_calls_fire_by_run(store: Client) -> None:
 
 
 def test_slow_models_fire(store: Client) -> None:
-    """By model, over all runs."""
+    """By model, over all runs that go on."""
+    begun(store, "a", 60)
     called(store, "a", CALLS_AT_LEAST, took=threshold("LLM p95") + 1)
     assert fires(store, "LLM p95") == [("m",)]
 

@@ -156,9 +156,10 @@ def _columns(asked: Asked) -> set[str]:
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_query_quotes_what_people_choose_and_names_no_database(asked: Asked) -> None:
-    """A variable stands in SQL only as `:sqlstring`, or as the name that `$__conditionalAll` looks up."""
+    """A variable stands in SQL only percent-encoded within quotes, or as the name that `$__conditionalAll` looks up."""
     bare = re.sub(r", \$\w+\)", ")", asked.sql)
-    assert set(re.findall(r"\$\{(?!\w+:sqlstring\})[^}]*\}|\$(?!__)\w+", bare)) == set()
+    assert "${" not in re.sub(r"decodeURLComponent\('\$\{\w+:percentencode\}'\)", "", bare)
+    assert re.findall(r"\$(?!__)\w+", bare) == []
     assert not re.search(
         r"\b(genesis|default)\.\w+",
         asked.sql.replace("genesis.run", "")
@@ -179,7 +180,7 @@ def test_panels_of_a_run_read_by_its_id(asked: Asked) -> None:
             asked.sql,
         )
     )
-    assert asked.sql.count("run_id = ${run:sqlstring}") >= tables
+    assert asked.sql.count("run_id = decodeURLComponent('${run:percentencode}')") >= tables
 
 
 # --- their answers -------------------------------------------------------------------------------------------------------
