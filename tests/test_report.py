@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -111,9 +111,12 @@ def errors(driver: WebDriver) -> list[str]:
 
 
 def asked(driver: WebDriver) -> set[str]:
-    """Addresses that the page had asked for, but for itself and what lies in it."""
-    urls = re.findall(r'"url":"([^"]+)"', " ".join(entry["message"] for entry in driver.get_log("performance")))
-    return {url for url in urls if not url.startswith(("file://", "data:", "blob:", "about:", "chrome"))}
+    """Addresses that the page had asked for, but for itself and what lies in it; a browser's own start page is none of ours."""
+    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    ours = [each["request"]["url"] for each in sent if each["documentURL"].startswith("file://")]
+    assert any(url.startswith("file://") for url in ours), "the log has the page itself"
+    return {url for url in ours if not url.startswith(("file://", "data:", "blob:"))}
 
 
 @pytest.fixture(scope="module")
