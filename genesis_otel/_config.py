@@ -33,6 +33,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel import _serve
 from genesis_otel._clickhouse import URL_FORM, StoreError, first_line, masked, split_url
+from genesis_otel._drain import STATE_INTERVAL
 from genesis_otel.attributes import CORRELATION, SCOPE
 from genesis_otel.processor import DurableSpanProcessor, Limits
 
@@ -501,9 +502,10 @@ def _warn_of_losses(provider: TracerProvider) -> None:
 
 
 def limits_of(settings: Settings, destination: Destination) -> Limits:
-    """An exporter that is not ours may speak to anything: it gets what every receiver of OTLP takes."""
+    """An exporter that is not ours may speak to anything: it gets what every receiver of OTLP takes, and the search's spans alone."""
     limits = OTLP_LIMITS if isinstance(destination, (Collector, Custom)) else Limits()
-    return replace(limits, spool_bytes=settings.spool_bytes)
+    interval = None if isinstance(destination, Custom) else STATE_INTERVAL
+    return replace(limits, spool_bytes=settings.spool_bytes, state_interval=interval)
 
 
 def exporter_of(destination: Destination) -> SpanExporter | None:

@@ -21,12 +21,16 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel import _letters, _losses, _spool
-from genesis_otel._codec import Flat, decode, load
+from genesis_otel._codec import Flat, decode, flatten, load
+from genesis_otel._spool_state import SpoolState
 
 logger = logging.getLogger(__name__)
 
 LARGE = 4096
 """Spans in a batch from which on it pays to prepare the next one meanwhile."""
+
+STATE_INTERVAL = 60.0
+"""Seconds between two looks at a spool by those who look at the store."""
 
 PATIENCE = 5
 """Failures in a row of a batch after which an exporter that only says FAILURE is asked about its parts."""
@@ -72,6 +76,8 @@ class Limits:
     """Longest wait in seconds."""
     shutdown_timeout: float = 5.0
     """Seconds that the processor's shutdown spends on handing over what waits."""
+    state_interval: float | None = None
+    """Seconds between two spans that tell the state of the spool (``_spool_state``); None sends none."""
 
 
 class Loaded(NamedTuple):
@@ -97,6 +103,7 @@ class Drain:
         self._failures = 0
         self._went: bytes | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._state = SpoolState(folder, limits.state_interval) if limits.state_interval is not None else None
 
     def round(self, names: Iterable[str] | None = None, *, stop: Callable[[], bool] = lambda: False) -> int:
         """Hand over what waits in the named queues (all by default, but those that others drain), and count it.
@@ -113,7 +120,21 @@ class Drain:
             if not queue.written_to():
                 del self._held[name]
                 queue.release()
+        self.tell()
         return delivered
+
+    def tell(self, delivered: int = 0, *, last: bool = False) -> None:
+        """Send the state of the spool, if it is time; see :meth:`SpoolState.due`."""
+        try:
+            span = self._state.due(delivered, last=last) if self._state is not None else None
+            if span is None:
+                return
+            if isinstance(self._exporter, Sender):
+                self._exporter.send(self._exporter.prepare([flatten(span)]))
+            else:
+                self._exporter.export([span])
+        except Exception as error:
+            logger.debug("the state of the spool was not told: %s", brief(error))
 
     def close(self) -> None:
         """Let go of all queues."""
@@ -138,6 +159,7 @@ class Drain:
             self._hand_over(queue, loaded)
             queue.done(loaded.batch)
             delivered += len(loaded.batch.records)
+            self.tell(len(loaded.batch.records))
             following = coming.result() if coming is not None else None
         return delivered
 

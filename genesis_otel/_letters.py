@@ -37,3 +37,11 @@ def buried(folder: Path) -> Iterator[tuple[Path, str, bytes]]:
 def files(folder: Path) -> Iterator[Path]:
     """The files of a folder's dead letters."""
     return (folder / DEAD).glob("[0-9]*")
+
+
+def changed(folder: Path) -> int:
+    """A number that is another one when letters have come or gone; 0 where there never were any."""
+    try:
+        return (folder / DEAD).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

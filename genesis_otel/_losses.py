@@ -53,6 +53,14 @@ def total(folder: Path) -> int:
     return _unwritten[folder] + sum(map(_spans_of, lines))
 
 
+def changed(folder: Path) -> int:
+    """A number that is another one when something was lost; 0 where nothing ever was."""
+    try:
+        return (folder / DROPPED).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _write(folder: Path, why: str) -> None:
     if not _unwritten[folder]:
         return

@@ -285,10 +285,10 @@ def _drain(
     idle_timeout: float | None,
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
-    from genesis_otel._drain import Drain, Limits
+    from genesis_otel._drain import STATE_INTERVAL, Drain, Limits
     from genesis_otel.processor import spool_status
 
-    draining = Drain(folder / SPOOL, exporter, Limits())
+    draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     busy, pause, said = time.monotonic(), PAUSE, ""
     try:
         while not stop.wait(pause):

@@ -162,6 +162,9 @@ EVALUATION_METADATA = "genesis.evaluation.metadata"
 ACTION_TYPE = "genesis.action.action_type"
 """str: ``job_submitted``, ``archive_updated``, ..."""
 
+ACTION_SPOOL_STATE = "spool_state"
+"""The action, of no run, by which a spool tells what waits in it, what was refused and what was lost."""
+
 ACTION_DETAILS = "genesis.action.details"
 """str: JSON object with what the action is about."""
 

@@ -256,6 +256,8 @@ class DurableSpanProcessor(SpanProcessor):
                 self._wake.clear()
             if self._leads() and self._writer is not None and not self._late():
                 draining.round([self._writer.id], stop=self._late)
+                if not self._late():
+                    draining.tell(last=True)
         except Exception as error:
             logger.debug("spans are left to the next process: %s", brief(error))
         finally:

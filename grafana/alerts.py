@@ -1,4 +1,4 @@
-"""Alert rules: a search is stalled, fails, is slow, too dear or stagnant, or nothing arrives any more.
+"""Alert rules: a search is stalled, fails, is slow, too dear or stagnant, or what it tells does not arrive.
 
 In: nothing; alert rules know no variables, so what people change stands in `THRESHOLDS`. Out: a file for Grafana's provisioning
 (https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning). A query returns texts and
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
 from grafana.sources import SINCE_IMPROVEMENT, climb, spent
 
@@ -24,6 +25,7 @@ THRESHOLDS = {
     "cost over budget": 50.0,  # USD a run
     "no improvement": 20.0,  # generations
     "stale data": 600.0,  # seconds since the latest row of all
+    "spans lost": 0.0,  # refused or dropped in the last hour, a spool
 }
 """The value above which each rule fires."""
 
@@ -99,6 +101,20 @@ SELECT toFloat64(if(
 )) AS seconds
 """
 
+# Counts of all time, so what is new is the difference to what was told before; dead letters that went in again count against it.
+LOST = f"""
+SELECT host, folder, toFloat64(argMaxIf(lost, timestamp, lately) - argMaxIf(lost, timestamp, NOT lately)) AS spans
+FROM (
+    SELECT JSONExtractString(details, 'host') AS host, JSONExtractString(details, 'folder') AS folder, timestamp,
+        timestamp > now64(3) - INTERVAL 1 HOUR AS lately,
+        JSONExtractInt(details, 'dead_letters') + JSONExtractInt(details, 'dropped') AS lost
+    FROM agent_actions
+    WHERE run_id = '' AND action_type = '{ACTION_SPOOL_STATE}' AND timestamp > now64(3) - INTERVAL 30 DAY
+)
+GROUP BY host, folder
+HAVING countIf(lately) > 0
+"""
+
 _OPEN_RUN = f"/d/{RUN}?var-run={{{{ urlquery $labels.run_id }}}}"
 
 
@@ -168,6 +184,15 @@ RULES = (
         "2m",
         "critical",
         "Searches are running, and nothing has reached ClickHouse for {{ humanizeDuration $values.A.Value }}.",
+        f"/d/{PIPELINE}",
+    ),
+    Rule(
+        "genesis-lost",
+        "spans lost",
+        LOST,
+        "0s",
+        "critical",
+        "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: genesis-otel spool says why.",
         f"/d/{PIPELINE}",
     ),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel._clickhouse import STORED_IN, TABLES
+from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana import panels
 from grafana.panels import (
     PIPELINE,
@@ -14,6 +15,7 @@ from grafana.panels import (
     a_dashboard,
     a_stat,
     a_table,
+    called,
     limits,
     named,
     over_time,
@@ -115,6 +117,18 @@ GROUP BY time, service
 ORDER BY time
 """
 
+# A spool tells when something is lost, and a minute apart while it delivers: a month back is every machine that still searches.
+SPOOLS = named("spools", since="toUnixTimestamp(now() - INTERVAL 30 DAY)")
+
+WAITING = f"""
+SELECT $__timeInterval(timestamp) AS time, concat(JSONExtractString(details, 'host'), ' ', JSONExtractString(details, 'folder')) AS spool,
+    max(JSONExtractUInt(details, 'waiting')) AS waiting
+FROM agent_actions
+WHERE run_id = '' AND action_type = '{ACTION_SPOOL_STATE}' AND $__timeFilter(timestamp)
+GROUP BY time, spool
+ORDER BY time
+"""
+
 STORAGE = """
 SELECT
     table,
@@ -129,13 +143,13 @@ GROUP BY table
 ORDER BY on_disk DESC
 """
 
-ON_THE_SEARCH_S_MACHINE = """What has not arrived yet is on the machine of the search, and only that machine can tell:
+ON_THE_SEARCH_S_MACHINE = """A spool tells of itself through the way that its spans take. While that way is closed, only the machine of the search knows:
 
 - `genesis-otel spool` lists what waits there, what was refused (dead letters) and what was dropped;
-- `genesis-otel spool requeue` sends dead letters again;
+- `genesis-otel spool dead` gives the reasons, and `genesis-otel spool requeue` sends dead letters again;
 - a collector's queue is in its own metrics: `otelcol_exporter_queue_size`, `otelcol_exporter_send_failed_spans`.
 
-*Delay* above says the same from this side: rows that come late have waited in a spool or a queue.
+*Delay* above says afterwards how long rows have waited in a spool or a queue.
 """
 
 
@@ -154,7 +168,7 @@ def board() -> dict[str, Any]:
                 LATEST,
                 unit="s",
                 steps=((None, "green"), (120, "yellow"), (600, "red")),
-                size=(6, 4),
+                size=(4, 4),
             ),
             a_stat(
                 "Delay p99",
@@ -162,21 +176,35 @@ def board() -> dict[str, Any]:
                 f"SELECT max(delay_p99) FROM ({FRESHNESS})",
                 unit="s",
                 steps=((None, "green"), (60, "yellow"), (600, "red")),
-                size=(6, 4),
+                size=(4, 4),
             ),
             a_stat(
                 "Rows twice",
                 "Of the rows of the time range: delivered again, and not merged away yet. FINAL leaves them out, and ten quiet minutes do.",
                 f"SELECT sum(again) FROM ({TWICE})",
                 steps=((None, "green"), (1, "yellow")),
-                size=(6, 4),
+                size=(4, 4),
             ),
             a_stat(
                 "Silent searches",
                 "Running, and nothing of them has come for ten minutes.",
                 f"SELECT countIf(silent > 600) FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
-                size=(6, 4),
+                size=(4, 4),
+            ),
+            a_stat(
+                "Waiting",
+                "Spans in the spools of the searches' machines, by their last word.",
+                f"SELECT sum(waiting) FROM ({SPOOLS})",
+                steps=((None, "green"), (10_000, "yellow"), (1_000_000, "red")),
+                size=(4, 4),
+            ),
+            a_stat(
+                "Refused or lost",
+                "Spans among the dead letters, and spans that were dropped, of the spools below.",
+                f"SELECT sum(dead_letters + dropped) FROM ({SPOOLS})",
+                steps=((None, "green"), (1, "red")),
+                size=(4, 4),
             ),
             a_table(
                 "Freshness",
@@ -211,6 +239,29 @@ def board() -> dict[str, Any]:
                 size=(12, 8),
                 empty="Every span has its parent.",
             ),
+            row("Spool and dead letters"),
+            a_table(
+                "Spools",
+                "Of each machine that searches: how many spans waited there when it last told, were refused (dead letters) or were lost.",
+                SPOOLS,
+                {
+                    "bytes": unit("bytes"),
+                    "oldest_seconds": [*unit("s"), *called("oldest")],
+                    "dead_letters": limits(((None, "green"), (1, "red"))),
+                    "dropped": limits(((None, "green"), (1, "red"))),
+                },
+                size=(24, 7),
+                empty="No spool has told of itself: it does after a minute of recording, and at once when something is lost.",
+            ),
+            over_time(
+                "Waiting in spools",
+                "Spans that waited for ClickHouse or the collector. A line that rises and falls was an outage; one that only rises is too slow a way.",
+                WAITING,
+                name="${__field.labels.spool}",
+                minimum=0,
+                empty="No spool has told of itself in this time range.",
+            ),
+            words("What only its machine knows", ON_THE_SEARCH_S_MACHINE, (12, 8)),
             row("Stored"),
             a_table(
                 "Rows that wait for a merge",
@@ -226,7 +277,6 @@ def board() -> dict[str, Any]:
                 {"on_disk": unit("bytes"), "uncompressed": unit("bytes"), "ratio": unit("short", 1)},
                 size=(16, 9),
             ),
-            words("Spool, queue and dead letters", ON_THE_SEARCH_S_MACHINE, (24, 6)),
         ],
         since="now-3h",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,31 @@ def test_stale_data_fires_for_all_searches_together(store: Client) -> None:
     assert fires(store, "stale data") == []
 
 
+def told_by_spool(store: Client, folder: str, lost: int, minutes: float) -> None:
+    """A spool said, so many minutes ago, how many spans were refused in it in all its time; one was dropped."""
+    details = json.dumps({"host": "here", "folder": folder, "waiting": 7, "dead_letters": lost, "dropped": 1})
+    store.command(
+        "INSERT INTO agent_actions (action_type, details, timestamp, span_id)"
+        " SELECT 'spool_state', {details:String}, now64(3) - {ago:Float64} * 60, toString(rand64())",
+        parameters={"details": details, "ago": minutes},
+    )
+
+
+def test_lost_spans_fire_for_an_hour(store: Client) -> None:
+    """By what is more than before: not what was lost long ago, and not a letter that went in again."""
+    for folder, minutes, lost in (
+        *(("first", 5, 2), ("more", 200, 2), ("more", 5, 3), ("less", 200, 2), ("less", 5, 0)),
+        *(("long ago", 200, 2), ("long ago", 5, 2), ("over", 90, 2)),
+    ):
+        told_by_spool(store, folder, lost, minutes)
+    assert fires(store, "spans lost") == [("here", "first"), ("here", "more")]
+
+
 def test_the_file_is_what_grafana_provisions() -> None:
     """Uids are unique, each rule has a query of the provisioned data source and a threshold on it, and leads to a dashboard."""
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "clickhouse.yaml").read_text())["datasources"]
     boards = {path.stem for path in (PROVISIONING.parent / "dashboards").glob("*.json")}
-    assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 6
+    assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 7
     for rule in RULES.values():
         asked, expression = rule["data"]
         assert asked["datasourceUid"] == asked["model"]["datasource"]["uid"] == source["uid"]

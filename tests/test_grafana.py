@@ -52,7 +52,7 @@ def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None
     assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
     source = grafana.datasources["genesis-clickhouse"]
     assert source["jsonData"]["defaultDatabase"] == "genesis" and grafana.passwords["genesis-clickhouse"] == PASSWORD
-    assert len(grafana.groups["genesis", "Genesis"]["rules"]) == 6
+    assert len(grafana.groups["genesis", "Genesis"]["rules"]) == 7
     grafana.asked.clear()
     again = command("push")
     assert again.exit_code == 0 and "nothing was written" in again.stderr and grafana.written == []

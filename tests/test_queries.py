@@ -413,8 +413,8 @@ OTHERWISE = {
     # Its named form leaves out the parents of the initial population.
     "Most prolific parents (many children)": "prolific_parents",
 }
-EMPTY_HERE = {"running_jobs"}
-"""Of a run that ended there are none; `test_watch` asks about one that goes on."""
+EMPTY_HERE = {"running_jobs", "spools"}
+"""Of a run that ended there are none; `test_watch` asks about one that goes on. Of spools `test_spool_state` tells."""
 GIVEN: dict[str, Any] = {"run_id": RUN, "task": TASK, "individual_ids": [BEST], "run": RUN, "individual": BEST}
 
 

@@ -1,0 +1,79 @@
+"""What a spool tells of itself, so that whoever looks at the store sees what has not reached it.
+
+In: a spool's folder, looked at whenever something was handed over. Out: from time to time an action `spool_state` as a span:
+what waits, what was refused, what was lost. It belongs to no run, and goes beside the queues, since behind a backlog it would tell
+of the past. On failure: nothing is raised; the next one tells the same and more.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from genesis_otel import _letters, _losses, _spool
+from genesis_otel import attributes as names
+from genesis_otel._ids import DerivedIdGenerator
+
+
+class SpoolState:
+    """Decides when a folder has something to tell, and what.
+
+    Losses and refusals are told at once, what waits every ``interval`` seconds while spans go out, and on until nothing waits.
+    """
+
+    def __init__(self, folder: Path, interval: float) -> None:
+        self._folder, self._interval = folder, interval
+        self._told_at = time.monotonic()
+        self._lost = (0, 0)
+        # What a dead process left, and may have told: somebody has to say when it is gone.
+        self._waited = _spool.status(folder).waiting > 0
+        self._delivered = 0
+
+    def due(self, delivered: int = 0, *, last: bool = False) -> ReadableSpan | None:
+        """The state as a span, if it is time; ``delivered`` spans went out since the last call.
+
+        :param last: nobody will ask again: what was told to wait, and does not, is told now.
+        """
+        self._delivered += delivered
+        lost = (_letters.changed(self._folder), _losses.changed(self._folder))
+        moving = self._waited or (self._delivered > 0 and not last)
+        late = last or time.monotonic() - self._told_at >= self._interval
+        if lost == self._lost and not (moving and late):
+            return None
+        state = _spool.status(self._folder)
+        self._told_at, self._lost, self._waited, self._delivered = time.monotonic(), lost, state.waiting > 0, 0
+        return _span(self._folder, state)
+
+
+def _span(folder: Path, state: _spool.Status) -> ReadableSpan:
+    now, ids = time.time_ns(), DerivedIdGenerator()
+    details = {
+        "host": socket.gethostname(),
+        "folder": str(folder),
+        "waiting": state.waiting,
+        "bytes": state.bytes,
+        "oldest_seconds": round(state.oldest, 3),
+        "writers": state.writers,
+        "dead_letters": state.dead,
+        "dropped": state.dropped,
+    }
+    return ReadableSpan(
+        name=names.ACTION_SPOOL_STATE,
+        context=SpanContext(ids.generate_trace_id(), ids.generate_span_id(), False, TraceFlags(TraceFlags.SAMPLED)),
+        resource=Resource({SERVICE_NAME: "genesis-otel"}),
+        attributes={
+            names.RECORD: names.RECORD_ACTION,
+            names.ACTION_TYPE: names.ACTION_SPOOL_STATE,
+            names.ACTION_DETAILS: json.dumps(details),
+        },
+        start_time=now,
+        end_time=now,
+        instrumentation_scope=InstrumentationScope(names.SCOPE),
+    )
