@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from genesis_otel import queries
 from genesis_otel._clickhouse import StoreError
 from genesis_otel._reader import NotFoundError, brief, reader, run_id_of
+from genesis_otel._spooled import spool
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -28,6 +29,8 @@ WINDOW = 300
 """Seconds that rates and percentiles look back: long enough for slow evaluations, short enough to see a search slow down."""
 EVENTS, FAILURES, JOBS = 30, 10, 10
 """Rows of each that a look asks for: more than a screen shows."""
+APPEARS = 10.0
+"""Seconds that a run which has just begun is waited for."""
 LOST = (StoreError, Error, HTTPError, OSError)
 """What a store that went away raises."""
 
@@ -82,7 +85,7 @@ def looks(settings: Settings, run: str, interval: float) -> Generator[Look | Awa
     while True:
         try:
             with reader(settings) as client:
-                run_id = run_id or run_id_of(client, run)
+                run_id = run_id or _appearing(client, settings, run)
                 while True:
                     found = look(client, run_id)
                     seen = True
@@ -95,6 +98,26 @@ def looks(settings: Settings, run: str, interval: float) -> Generator[Look | Awa
                 raise
             yield Away(_why(error))
         time.sleep(interval)
+
+
+def _appearing(client: Client, settings: Settings, run: str) -> str:
+    """The run's id; while something records on this machine, it may be on its way to the store."""
+    deadline = time.monotonic() + APPEARS
+    while True:
+        try:
+            return run_id_of(client, run)
+        except NotFoundError:
+            if time.monotonic() > deadline or not _recording(settings):
+                raise
+        time.sleep(0.2)
+
+
+def _recording(settings: Settings) -> bool:
+    try:
+        status = spool(settings)
+    except StoreError:  # nothing is recorded
+        return False
+    return bool(status.writers or status.waiting)
 
 
 def look(client: Client, run_id: str) -> Look:

@@ -45,6 +45,10 @@ import genesis_otel
 
 genesis_otel.configure()
 number = 0
+for before in sys.argv[2:]:
+    genesis_otel.run(before, run_id=before).end()
+    print("ended", flush=True)
+    sys.stdin.readline()
 with genesis_otel.run("packing", run_id=sys.argv[1], config={"num_generations": 4}) as run:
     print("begun", flush=True)
     for order in map(str.strip, sys.stdin):
@@ -67,17 +71,24 @@ with genesis_otel.run("packing", run_id=sys.argv[1], config={"num_generations": 
 
 
 class Search:
-    """A search that goes on in a process of its own."""
+    """A search that goes on in a process of its own; one ``after`` others has not begun when this returns."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, *after: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SEARCH, run_id],
+            [sys.executable, "-c", SEARCH, run_id, *after],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        assert self.process.stdout and self.process.stdout.readline() == "begun\n"
+        assert self.process.stdout and self.process.stdout.readline() == ("ended\n" if after else "begun\n")
+
+    def begin(self) -> None:
+        """The run itself, behind those that ended before it."""
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write("begin\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "begun\n"
 
     def tell(self, *orders: str) -> None:
         assert self.process.stdin and self.process.stdout
@@ -211,8 +222,8 @@ def search(data: Path) -> Iterator[Callable[[str], Search]]:
     """Begins searches, and ends them."""
     begun: list[Search] = []
 
-    def begin(run_id: str) -> Search:
-        begun.append(Search(run_id))
+    def begin(run_id: str, *after: str) -> Search:
+        begun.append(Search(run_id, *after))
         return begun[-1]
 
     yield begin
@@ -221,7 +232,7 @@ def search(data: Path) -> Iterator[Callable[[str], Search]]:
 
 
 Terminals = Callable[..., Terminal]
-Searches = Callable[[str], Search]
+Searches = Callable[..., Search]
 
 # --- in a terminal ----------------------------------------------------------------------------------------------------
 
@@ -244,6 +255,16 @@ def test_a_search_that_goes_on_and_ends(search: Searches, terminal: Terminals) -
     assert seen.end() == 0
     assert "● completed" in seen.text and "took" in seen.text
     assert not seen.screen.cursor.hidden
+
+
+def test_a_run_that_has_not_begun(search: Searches, terminal: Terminals) -> None:
+    """It is waited for while something records here: whoever starts a search and watches it at once gets no error."""
+    later = search("run_second", "run_first")
+    seen = terminal("watch", "run_second", "--interval", "0.5")
+    time.sleep(2)
+    assert seen.process.poll() is None
+    later.begin()
+    seen.until(lambda text: "● running" in text and "run_second" in text)
 
 
 def test_a_run_that_fails(search: Searches, terminal: Terminals) -> None:
