@@ -85,6 +85,13 @@ FILL = (
     FROM (SELECT *, arrayJoin([0, 1]) AS after {EACH})""",
 )
 
+SPOOLS = """INSERT INTO agent_actions (id, timestamp, action_type, details, metadata, trace_id, span_id)
+    SELECT generateUUIDv4(), now64(3) - toIntervalSecond(intDiv(number, 4) * 60), 'spool_state', concat('{"host":"machine_', toString(number % 4),
+    '","folder":"/home/somebody/.local/share/genesis-otel/spool/0123456789abcdef","waiting":', toString(number % 300),
+    ',"bytes":65536,"oldest_seconds":0.7,"writers":1,"dead_letters":0,"dropped":0}'), '{}', hex(MD5(toString(number))), hex(cityHash64(number, 'spool'))
+    FROM numbers(4 * 30 * 1440)"""
+"""Four machines that have searched for a month without a pause."""
+
 _SPAN = (
     "Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanKind, ServiceName, SpanAttributes, Duration, StatusCode"
 )
@@ -133,6 +140,7 @@ def opened(folder: Path, runs: int) -> Client:
                 client.command(statement, parameters={"run": run, "runs": runs})
             if run % 100 == 0:
                 merge(client)
+        client.command(SPOOLS)
         client.command(
             "INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces GROUP BY TraceId"
         )

@@ -5,15 +5,22 @@
 --
 -- since = 0: only what was told since then, in seconds since 1970
 SELECT
-    JSONExtractString(details, 'host') AS host,
-    JSONExtractString(details, 'folder') AS folder,
-    max(timestamp) AS told_at,
-    argMax(JSONExtractUInt(details, 'waiting'), timestamp) AS waiting,
-    argMax(JSONExtractUInt(details, 'bytes'), timestamp) AS bytes,
-    argMax(JSONExtractFloat(details, 'oldest_seconds'), timestamp) AS oldest_seconds,
-    argMax(JSONExtractUInt(details, 'dead_letters'), timestamp) AS dead_letters,
-    argMax(JSONExtractUInt(details, 'dropped'), timestamp) AS dropped
-FROM agent_actions
-WHERE run_id = '' AND action_type = 'spool_state' AND timestamp >= toDateTime({since:UInt32})
-GROUP BY host, folder
+    host,
+    folder,
+    told_at,
+    JSONExtractUInt(word, 'waiting') AS waiting,
+    JSONExtractUInt(word, 'bytes') AS bytes,
+    JSONExtractFloat(word, 'oldest_seconds') AS oldest_seconds,
+    JSONExtractUInt(word, 'dead_letters') AS dead_letters,
+    JSONExtractUInt(word, 'dropped') AS dropped
+FROM (
+    SELECT
+        JSONExtractString(details, 'host') AS host,
+        JSONExtractString(details, 'folder') AS folder,
+        max(timestamp) AS told_at,
+        argMax(details, timestamp) AS word
+    FROM agent_actions
+    WHERE run_id = '' AND action_type = 'spool_state' AND timestamp >= toDateTime({since:UInt32})
+    GROUP BY host, folder
+)
 ORDER BY dead_letters + dropped DESC, waiting DESC, told_at DESC
