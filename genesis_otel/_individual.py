@@ -100,6 +100,7 @@ class Individual(Handle):
         code_hash: str | None = None,
         code_size: int | None = None,
         fitness_delta: float | None = None,
+        island: object = None,
     ) -> None:
         """Tell what is known by now; a later value replaces an earlier one.
 
@@ -107,6 +108,7 @@ class Individual(Handle):
         :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
         :param fitness_delta: by default less the parent's fitness, where this process knows that.
+        :param island: number or name of the subpopulation that it lives on, where the search has several.
         """
         told = self._told
         for name, value in (
@@ -122,6 +124,7 @@ class Individual(Handle):
             ("code_hash", code_hash),
             ("code_size", code_size),
             ("fitness_delta", fitness_delta),
+            ("island", island),
         ):
             if value is not None:
                 told[name] = value
@@ -185,6 +188,8 @@ class Individual(Handle):
         if fitness is not None:
             attributes[names.INDIVIDUAL_FITNESS_SCORE] = fitness
             attributes[names.INDIVIDUAL_COMBINED_SCORE] = fitness if combined is None else combined
+        if "island" in told:
+            attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
         if "metrics" in told:
             attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
         if "is_pareto" in told:

@@ -51,6 +51,8 @@ class Gathered:
     front: list[dict[str, Any]]
     front_sizes: list[dict[str, Any]]
     mutations: list[dict[str, Any]]
+    islands: list[dict[str, Any]]
+    """A row an island; empty where there are not at least two."""
     models: list[dict[str, Any]]
     top: list[dict[str, Any]]
     path: list[str]
@@ -92,10 +94,11 @@ def gather(
 
     say(f"programs and prompts of the best {top}")
     mutations = {row["mutation_type"]: row for row in ask("mutation_success_rate")}
+    islands = ask("islands")
     return Gathered(
         run_id=run_id,
         summary=summary,
-        points=_thinned(individuals, {*path, *(each["individual_id"] for each in ranked[:top])}),
+        points=_thinned(individuals, {*path, *(each["individual_id"] for each in ranked[:top]), *_rising(individuals)}),
         calls=calls[:: max(1, math.ceil(len(calls) / POINTS))],
         individuals=len(individuals),
         throughput=_throughput(individuals),
@@ -104,6 +107,7 @@ def gather(
         front=ask("pareto_latest"),
         front_sizes=ask("pareto_evolution"),
         mutations=[{**mutations.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
+        islands=islands if len(islands) > 1 else [],
         models=models,
         top=_in_detail(ask, ranked[:top], parents),
         path=path,
@@ -142,6 +146,17 @@ def _mark(individuals: Sequence[dict[str, Any]]) -> int:
         if score is not None and (best is None or score > best):
             best = score
         found += each["better"]
+    return found
+
+
+def _rising(individuals: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those that beat all before them on their island."""
+    best: dict[str, float] = {}
+    found = []
+    for each in individuals:
+        if each["score"] is not None and each["score"] > best.get(each["island"], -math.inf):
+            best[each["island"]] = each["score"]
+            found.append(each["individual_id"])
     return found
 
 

@@ -119,6 +119,9 @@ INDIVIDUAL_CODE_HASH = "genesis.individual.code_hash"
 INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 """int: size of its code in bytes."""
 
+INDIVIDUAL_ISLAND = "genesis.individual.island"
+"""str: the island (deme, subpopulation) that it lives on, where a search has several."""
+
 INDIVIDUAL_CODE = "genesis.individual.code"
 """str: the code itself, when captured."""
 

@@ -79,6 +79,7 @@ def _data(run: Gathered) -> str:
         "fronts": run.front_sizes,
         "tree": run.tree["nodes"],
         "path": run.path,
+        "islands": [each["island"] for each in run.islands],
         "others": run.others,
     }
     text = json.dumps(drawn, allow_nan=False, default=str, separators=(",", ":"))

@@ -196,6 +196,17 @@ GROUP BY time, mutation_type
 ORDER BY time
 """
 
+ISLANDS = f"""
+SELECT time, concat('island ', island) AS island, max(best) OVER (PARTITION BY island ORDER BY time) AS best
+FROM (
+    SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(island) AS island, max(fitness_score) AS best
+    FROM individuals
+    WHERE {THIS_RUN} AND island != '' AND {SCORED}
+    GROUP BY time, island
+)
+ORDER BY time
+"""
+
 TOP = f"""
 SELECT
     i.individual_id AS individual_id, i.generation AS generation, i.mutation_type AS mutation_type,
@@ -474,6 +485,29 @@ def board() -> dict[str, Any]:
                 style="bars",
                 stacked=True,
                 empty="No individual was better than its parent.",
+            ),
+            over_time(
+                "Best score by island",
+                "The best program of each island up to each moment. Islands that rise together exchange too much; one that stays flat only costs.",
+                ISLANDS,
+                name="${__field.labels.island}",
+                style="steps",
+                empty="This search has told of no islands.",
+            ),
+            a_table(
+                "Islands",
+                "What each island has found, and how many of its individuals have a parent on another one.",
+                named("islands", run_id=value("run")),
+                {
+                    "best_score": unit("short", 5),
+                    "avg_score": unit("short", 4),
+                    "best_individual": [
+                        *link("Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")),
+                        *width(260),
+                    ],
+                },
+                size=(12, 8),
+                empty="This search has told of no islands.",
             ),
             a_table(
                 "Top individuals",

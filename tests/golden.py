@@ -305,6 +305,7 @@ CASES = [
                 INDIVIDUAL_CODE_HASH="ab",
                 INDIVIDUAL_CODE_SIZE=1024,
                 INDIVIDUAL_CODE="print('☃')",
+                INDIVIDUAL_ISLAND="north ☃",
                 LINEAGE_EDGES='[{"parent_id": "p", "fitness_delta": 0.5}, {"parent_id": "q", "fitness_delta": -1e-9}]',
                 LINEAGE_EDIT_SUMMARY="merged",
             ),
@@ -328,6 +329,7 @@ CASES = [
                     "code_hash": "ab",
                     "code_size": 1024,
                     "code": "print('☃')",
+                    "island": "north ☃",
                     "status": "ok",
                     "error": "",
                 }

@@ -91,6 +91,14 @@ def delta(fact: Fact, parent: str) -> float:
     return score(fact) - score(told)
 
 
+def island(fact: Fact) -> str:
+    """That of its first seed, but for one that has moved: "1" for the second seed's, else "0"."""
+    if fact.id == "three_b":
+        return "0"
+    mother = next((each for each in FACTS if each.id in fact.parents[:1]), None)
+    return island(mother) if mother else str(int(fact.id.endswith("seed_b")))
+
+
 def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] = FACTS) -> Sequence[ReadableSpan]:
     """The ended spans of the search, an hour ago at the earliest; one that does not end is a run that goes on."""
     began = time.time_ns() - 3600 * SECOND
@@ -126,7 +134,7 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                 if fact.fitness is None:
                     job.fail(ZeroDivisionError("division by zero"))
                     individual.fail("its evaluation failed")
-                    individual.record(code=code(fact))
+                    individual.record(code=code(fact), island=island(fact))
                 else:
                     job.result(correct=True, combined_score=fact.fitness)
                     individual.record(
@@ -135,6 +143,7 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                         metrics=metrics(fact),
                         code=code(fact),
                         edit_summary=summary(fact),
+                        island=island(fact),
                         embed_cost=EMBED_COST,
                         novelty_cost=NOVELTY_COST,
                     )

@@ -241,6 +241,17 @@ def test_lineages_lead_back_to_the_seed(forked: tuple[str, Rows]) -> None:
     assert ask("SELECT count() > 0 FROM code_lineages WHERE {run} AND edit_summary LIKE 'Change 1: %'") == [(True,)]
 
 
+def test_individuals_know_their_island(forked: tuple[str, Rows]) -> None:
+    """Each lives on one of the two, a copy on another one than the program that was copied, a failed one where it was tried."""
+    ask = forked[1]
+    assert ask("SELECT DISTINCT island FROM individuals WHERE {run} ORDER BY island") == [("0",), ("1",)]
+    copies = ask(
+        "SELECT copy.island, first.island FROM individuals AS copy JOIN individuals AS first"
+        " ON first.run_id = copy.run_id AND first.individual_id = copy.parent_id WHERE copy.{run} AND copy.mutation_type = 'migration'"
+    )
+    assert copies and all(here != there for here, there in copies)
+
+
 def test_code_and_its_duplicates_are_known(forked: tuple[str, Rows]) -> None:
     """An individual's code is what was evaluated, and programs that are the same share their hash."""
     ask = forked[1]

@@ -31,6 +31,7 @@ from searched import (
     code,
     cost,
     delta,
+    island,
     metrics,
     score,
     search_spans,
@@ -595,6 +596,21 @@ def test_a_lineage_that_bites_its_tail_ends() -> None:
     assert chain({"a": ["a"]}, "a") == ["a"]
     long = {str(n): [str(n - 1)] for n in range(1, 20_000)}
     assert chain(long, "19999") == [str(n) for n in range(20_000)]
+
+
+def test_islands_are_told_apart(searched: Client) -> None:
+    """What each has found, and who has come from another one; a run that has none has no row."""
+    of = [fact for fact in FACTS if island(fact) == "1"]
+    found = queries.ask(searched, "islands", run_id=RUN)
+    assert [(row["island"], row["individuals"], row["failed"], row["arrived"]) for row in found] == [
+        ("1", len(of), 0, 0),
+        ("0", len(FACTS) - len(of), 1, 1),
+    ]
+    best = max(of, key=score)
+    assert (found[0]["best_individual"], found[0]["best_generation"]) == (best.id, best.generation)
+    assert found[0]["best_score"] == score(best)
+    assert found[0]["avg_score"] == pytest.approx(sum(map(score, of)) / len(of))
+    assert queries.ask(searched, "islands", run_id="nobody") == []
 
 
 def test_a_cycle_in_the_store_ends_too(store: Client) -> None:

@@ -28,7 +28,7 @@ from genesis_otel import _clickhouse
 from genesis_otel._cli import app
 from genesis_otel.report import page
 
-HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}${7*7}\u202e\x00<b>"
+HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">{{ 7777*7777 }}${7777*7777}\u202e\x00<b>"
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1280,900"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -141,7 +141,9 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     }
     assert (tiles["best score"], tiles["generations"], tiles["individuals"]) == ("0.97", "5", str(len(FACTS)))
     assert (tiles["improvements"], tiles["LLM calls"], tiles["individuals failed"]) == ("6", "11", "8 %")
-    assert drawn(driver) == 7
+    assert drawn(driver) == 8
+    islands = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#islands tbody tr")]
+    assert [(row[0], row[1], row[2], row[-1]) for row in islands] == [("1", "7", "0", BEST), ("0", "6", "1", "three_b")]
     path = driver.execute_script("return JSON.parse(document.getElementById('data').textContent).path")
     assert path == LINEAGE_OF_BEST
     best = driver.find_element(By.CSS_SELECTOR, "details.individual")
@@ -212,8 +214,8 @@ def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse) ->
     for number, name in enumerate(("one", "two")):
         store.command(
             "INSERT INTO individuals (run_id, individual_id, generation, timestamp, parent_id, mutation_type, fitness_score, metrics,"
-            " code, is_pareto, span_id, trace_id) SELECT 'r', concat({name:String}, {hostile:String}), {n:Int32}, now64(3) + {n:Int32},"
-            " '', {hostile:String}, {n:Int32} + 1, toJSONString(map({hostile:String}, 1)), {hostile:String}, 1, {name:String}, 't'",
+            " code, is_pareto, span_id, trace_id, island) SELECT 'r', concat({name:String}, {hostile:String}), {n:Int32}, now64(3) + {n:Int32},"
+            " '', {hostile:String}, {n:Int32} + 1, toJSONString(map({hostile:String}, 1)), {hostile:String}, 1, {name:String}, 't', concat({name:String}, {hostile:String})",
             parameters={**told, "name": name, "n": number},
         )
     store.command(
@@ -236,7 +238,7 @@ def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse) ->
     for details in driver.find_elements(By.TAG_NAME, "summary"):
         driver.execute_script("arguments[0].parentElement.open = true", details)
     shown = driver.find_element(By.TAG_NAME, "main").text
-    assert "{{ 7*7 }}${7*7}\\u202e\\x00<b>" in shown and "49" not in shown
+    assert "{{ 7777*7777 }}${7777*7777}\\u202e\\x00<b>" in shown and "60481729" not in shown
     for button in driver.find_elements(By.CSS_SELECTOR, ".choice button"):
         press(driver, button)
     assert driver.title == title and errors(driver) == []

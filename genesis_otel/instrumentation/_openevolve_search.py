@@ -107,6 +107,7 @@ class Search:
         """An iteration begins: its generation and its individual, whose id is chosen here."""
         generation = self.run.generation(number)
         individual = generation.individual(name or None, parent_id=parent_id, mutation_type=mutation_type)
+        individual.record(island=island)
         begun = Iteration(number, generation, individual, island)
         self.iterations[number] = begun
         return begun
@@ -209,6 +210,7 @@ class Search:
                 edit_summary=program.metadata.get("changes"),
                 is_pareto=on_front if self.options.objectives else None,
                 fitness_delta=delta,
+                island=program.metadata.get("island"),
             )
             if error:
                 individual.fail(f"evaluation failed: {error}")
@@ -290,6 +292,7 @@ class Search:
             code=program.code,
             fitness_delta=0.0,
             edit_summary=f"Copied to island {program.metadata.get('island')}",
+            island=program.metadata.get("island"),
         )
         moved.end()
 

@@ -32,12 +32,12 @@
   const labels = { generation: "generation", seconds: since, spent: "USD spent" };
   const at = (each) => (axis === "seconds" ? time(each) : each[axis]);
 
-  function bestSoFar(all) {
+  function bestSoFar(all, where = at) {
     const x = [], y = [];
     let best = -Infinity;
-    for (const each of all.filter((one) => one.score !== null).sort((a, b) => at(a) - at(b))) {
+    for (const each of all.filter((one) => one.score !== null).sort((a, b) => where(a) - where(b))) {
       if (each.score > best) best = each.score;
-      x.push(at(each)); y.push(best);
+      x.push(where(each)); y.push(best);
     }
     return { x, y };
   }
@@ -105,6 +105,12 @@
         line: { color: color("violet"), shape: "hv" }, hovertemplate: "%{y}<extra></extra>" }],
       layout("generation", "individuals on the front", { showlegend: false })];
     },
+    islands(node) {
+      const colors = wheel();
+      return [data.islands.map((island, n) => Object.assign({ type: "scatter", mode: "lines", name: plain("island " + island),
+        line: { color: colors[n % colors.length], width: 2, shape: "hv" }, hovertemplate: "%{y}<extra></extra>" },
+      bestSoFar(points.filter((each) => each.island === island), time))), layout(since, "best score so far")];
+    },
     tree(node) {
       const known = new Map(data.tree.map((each) => [each.id, each]));
       const edges = (best) => {
@@ -162,7 +168,7 @@
     if (!each) return;
     list.replaceChildren();
     const told = { id: each.individual_id, generation: each.generation, score: each.score, status: each.status, made: each.mutation_type,
-      parent: each.parent_id || "none", cost: "$" + (each.cost || 0).toFixed(4), trace: each.trace_id };
+      parent: each.parent_id || "none", island: each.island || "none", cost: "$" + (each.cost || 0).toFixed(4), trace: each.trace_id };
     for (const [name, value] of Object.entries(told)) {
       const cell = document.createElement("div"), term = document.createElement("dt"), text = document.createElement("dd");
       term.textContent = name; text.textContent = String(value);

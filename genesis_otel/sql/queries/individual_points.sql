@@ -16,13 +16,14 @@ SELECT
     is_pareto,
     api_cost + embed_cost + novelty_cost AS cost,
     parent_id,
+    island,
     trace_id
 FROM (
     SELECT *
     FROM (
         SELECT
             individual_id, generation, timestamp, fitness_score, status, mutation_type, is_pareto, api_cost, embed_cost,
-            novelty_cost, parent_id, trace_id
+            novelty_cost, parent_id, island, trace_id
         FROM individuals
         WHERE run_id = {run_id:String}
         ORDER BY timestamp DESC, individual_id
