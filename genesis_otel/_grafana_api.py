@@ -196,9 +196,12 @@ class Grafana:
     def _said(self, error: Any, doing: str, permission: str) -> str:
         status, body = error.status_code, error.response
         told = body if isinstance(body, dict) else {}
-        message = first_line(ValueError(str(told.get("message") or "")))
+        message = first_line(ValueError(str(told["message"]))) if told.get("message") else ""
         if not status:
             return self._unreached(error)
+        if status == 400 and not told and self.where.startswith("http://"):
+            # What Go answers on a port that wants TLS, as text.
+            return f"{self.where} does not speak http: set GRAFANA_URL to its https:// address"
         if status == 401:
             return (
                 f"{self.where} does not take the token of GRAFANA_TOKEN ({message}): it may be expired or of another "
@@ -238,6 +241,8 @@ class Grafana:
             return (
                 f"Connection refused at {self.where}: check host and port of GRAFANA_URL, and that Grafana is running"
             )
+        if re.search("reset|closed connection|aborted", text, re.IGNORECASE):
+            return f"{self.where} closes the connection: check https:// against http://, and the port in GRAFANA_URL"
         if re.search("timed? ?out", f"{name} {text}", re.IGNORECASE):
             return f"{self.where} did not answer within {TIMEOUT:.0f} seconds: check host, port and firewall"
         if isinstance(error, ValueError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -198,6 +201,35 @@ def test_settings_that_are_wrong(
     monkeypatch.setenv(variable, value)
     done = command("push")
     assert done.exit_code != 0 and said in done.stderr and grafana.written == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        # As Go's server answers on a port that wants TLS, and as others do.
+        (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "does not speak http:"),
+        (b"", "closes the connection: check https://"),
+    ],
+)
+def test_http_to_a_port_of_https(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, answer: bytes, said: str
+) -> None:
+    """The likeliest mistake in an address is named."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def close_each() -> None:
+            with contextlib.suppress(OSError):  # the end of the test
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        threading.Thread(target=close_each, daemon=True).start()
+        monkeypatch.setenv("GRAFANA_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        done = command("push")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_grafana_that_is_none_or_lacks_the_plugin(
