@@ -64,9 +64,8 @@ LIMIT 1 BY individual_id
 
 # What the tree shows: the best individuals, the chosen one and its children, and everybody's first-parent ancestors. Individuals
 # are numbers in it, places in the array of those that have a parent, because a recursion costs ten milliseconds a step.
-SHOWN_IDS = f"""
-(
-    SELECT arrayDistinct(arrayConcat(
+SHOWN_IDS = f"""(
+    SELECT arrayJoin(arrayConcat(
         started,
         arrayMap(place -> known.1[place], reached),
         arrayMap(place -> known.2[place], reached)
@@ -106,11 +105,9 @@ SHOWN_IDS = f"""
                 arrayFilter(place -> place > 0, arrayMap(id -> transform(id, known.1, arrayEnumerate(known.1), 0), started))
             ) AS reached
     )
-)
-"""
+)"""
 
 NODES = f"""
-WITH {SHOWN_IDS.strip()} AS shown
 SELECT
     i.individual_id AS id,
     substring(i.individual_id, 1, 12) AS title,
@@ -127,7 +124,7 @@ SELECT
 FROM (
     SELECT *
     FROM individuals
-    WHERE {THIS_RUN} AND has(shown, individual_id)
+    WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS}
     ORDER BY timestamp DESC
     LIMIT 1 BY individual_id
 ) AS i
@@ -136,9 +133,7 @@ ORDER BY i.generation, i.individual_id
 """
 
 GRAPH_EDGES = f"""
-WITH
-    {SHOWN_IDS.strip()} AS shown,
-    (SELECT groupUniqArray(individual_id) FROM individuals WHERE {THIS_RUN} AND has(shown, individual_id)) AS there
+WITH there AS (SELECT individual_id FROM individuals WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS})
 SELECT
     concat(parent_id, ' > ', child_id) AS id,
     parent_id AS source,
@@ -147,7 +142,7 @@ SELECT
     toString(mutation_type) AS secondarystat,
     if(gain > 0, 2, 1) AS thickness
 FROM ({EDGES})
-WHERE has(there, child_id) AND has(there, parent_id)
+WHERE child_id IN there AND parent_id IN there
 ORDER BY id
 """
 

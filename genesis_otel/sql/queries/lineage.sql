@@ -6,36 +6,38 @@
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- individual_id = : the individual; the best one by default
 WITH
-    (
-        SELECT (mapFromArrays(groupArray(child_id), groupArray(parent_id)), uniqExact(generation))
-        FROM (
-            SELECT child_id, parent_id, generation
-            FROM code_lineages
-            WHERE run_id = {run_id:String} AND parent_id != ''
-            ORDER BY position, timestamp
-            LIMIT 1 BY child_id
-        )
-    ) AS known,
-    known.1 AS parent_of,
-    (
-        SELECT arrayDistinct(arrayFold(
-            (path, step) -> if(parent_of[path[-1]] = '', path, arrayPushBack(path, parent_of[path[-1]])),
-            range(least(1000, 20 + 2 * known.2)),
-            [if({individual_id:String} != '', {individual_id:String}, (
-                SELECT individual_id
-                FROM individuals
-                WHERE run_id = {run_id:String}
-                ORDER BY status = 'ok' AND isFinite(fitness_score) DESC, fitness_score DESC, generation, timestamp, individual_id
-                LIMIT 1
-            ))]
-        ))
-    ) AS path
-SELECT id, parent_id, generation, mutation_type, edit_summary
+    begun AS (
+        SELECT if({individual_id:String} != '', {individual_id:String}, (
+            SELECT individual_id
+            FROM individuals
+            WHERE run_id = {run_id:String}
+            ORDER BY status = 'ok' AND isFinite(fitness_score) DESC, fitness_score DESC, generation, timestamp, individual_id
+            LIMIT 1
+        )) AS id
+    ),
+    edges AS (
+        SELECT child_id, parent_id, generation, mutation_type, edit_summary
+        FROM code_lineages
+        WHERE run_id = {run_id:String}
+        ORDER BY position, timestamp
+        LIMIT 1 BY child_id
+    )
+SELECT e.child_id AS id, e.parent_id AS parent_id, e.generation AS generation, e.mutation_type AS mutation_type, e.edit_summary AS edit_summary
 FROM (
-    SELECT child_id AS id, parent_id, generation, mutation_type, edit_summary
-    FROM code_lineages
-    WHERE run_id = {run_id:String} AND has(path, child_id)
-    ORDER BY position, timestamp
-    LIMIT 1 BY child_id
-)
-ORDER BY indexOf(path, id) DESC
+    SELECT id, place
+    FROM (
+        SELECT arrayDistinct(arrayFold(
+            (path, step) -> if(mother[path[-1]] = '', path, arrayPushBack(path, mother[path[-1]])),
+            range(least(1000, 20 + 2 * generations)),
+            [(SELECT id FROM begun)]
+        )) AS path
+        FROM (
+            SELECT mapFromArrays(groupArray(child_id), groupArray(parent_id)) AS mother, uniqExact(generation) AS generations
+            FROM edges
+            WHERE parent_id != ''
+        )
+    )
+    ARRAY JOIN path AS id, arrayEnumerate(path) AS place
+) AS p
+INNER JOIN edges AS e ON e.child_id = p.id
+ORDER BY p.place DESC
