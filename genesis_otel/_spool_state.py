@@ -8,6 +8,7 @@ of the past. On failure: nothing is raised; the next one tells the same and more
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from pathlib import Path
@@ -21,16 +22,23 @@ from genesis_otel import _letters, _losses, _spool
 from genesis_otel import attributes as names
 from genesis_otel._ids import DerivedIdGenerator
 
+GAP = 5.0
+"""Seconds between two words of losses: a full disk may drop spans all the time."""
+SHARE = 50
+"""Counting a backlog takes a microsecond a span: at most one part in so many of the time."""
+
 
 class SpoolState:
     """Decides when a folder has something to tell, and what.
 
-    Losses and refusals are told at once, what waits every ``interval`` seconds while spans go out, and on until nothing waits.
+    Losses and refusals are told at once, what waits every ``interval`` seconds while spans go out, and on until nothing waits;
+    less often where counting a long backlog would take too much of the time.
     """
 
     def __init__(self, folder: Path, interval: float) -> None:
         self._folder, self._interval = folder, interval
-        self._told_at = time.monotonic()
+        self._next = time.monotonic() + interval
+        self._again = -math.inf
         self._lost = (0, 0)
         # What a dead process left, and may have told: somebody has to say when it is gone.
         self._waited = _spool.status(folder).waiting > 0
@@ -44,11 +52,15 @@ class SpoolState:
         self._delivered += delivered
         lost = (_letters.changed(self._folder), _losses.changed(self._folder))
         moving = self._waited or (self._delivered > 0 and not last)
-        late = last or time.monotonic() - self._told_at >= self._interval
-        if lost == self._lost and not (moving and late):
+        began = time.monotonic()
+        late = last or began >= self._next
+        more = lost != self._lost and (last or began >= self._again)
+        if not more and not (moving and late):
             return None
         state = _spool.status(self._folder)
-        self._told_at, self._lost, self._waited, self._delivered = time.monotonic(), lost, state.waiting > 0, 0
+        took = time.monotonic() - began
+        self._next, self._again = began + max(self._interval, SHARE * took), began + max(GAP, SHARE * took)
+        self._lost, self._waited, self._delivered = lost, state.waiting > 0, 0
         return _span(self._folder, state)
 
 

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import TracerProvider
 from test_processor import FAST, Store, end
 
-from genesis_otel import _losses, queries
+from genesis_otel import _losses, _spool_state, queries
 from genesis_otel._config import Collector, Custom, Server, limits_of, load_settings
 from genesis_otel._drain import Drain, Limits, Outage, drain
 from genesis_otel._letters import bury
@@ -23,6 +23,13 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor, requeue
 
 AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has to pass between two words."""
+    monkeypatch.setattr(_spool_state, "GAP", 0.0)
+    monkeypatch.setattr(_spool_state, "SHARE", 0)
 
 
 def spooled(folder: Path, *names: str) -> None:
@@ -46,6 +53,7 @@ def details(state: SpoolState, **how: Any) -> dict[str, Any]:
     return dict(json.loads(str((span.attributes or {})["genesis.action.details"])))
 
 
+@pytest.mark.usefixtures("at_once")
 def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client], store: Client, tmp_path: Path) -> None:
     """Dead letters and drops show at once, by machine and folder; letters that were sent again are no more."""
     bury(tmp_path, b"no span", "Code: 6")
@@ -68,6 +76,7 @@ def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client],
     assert store.query("SELECT DISTINCT run_id, action_type FROM agent_actions").result_rows == [("", "spool_state")]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
     """After each batch whose time has come; of an outage's backlog, too; a spool that has nothing to do is silent."""
     store = Store()
@@ -142,6 +151,7 @@ def test_a_word_that_is_not_taken_hinders_nobody(tmp_path: Path, caplog: pytest.
     assert caplog.messages == []
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
     """So is one that comes, and a span that is dropped; nothing else is, before its time."""
     state = SpoolState(tmp_path, 3600.0)
@@ -154,3 +164,13 @@ def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
     assert (again["dead_letters"], again["waiting"]) == (0, 1)
     _losses.note(tmp_path, 2, "why")
     assert details(state)["dropped"] == 2
+
+
+def test_many_losses_are_a_word_now_and_then(tmp_path: Path) -> None:
+    """The second one is told when some seconds have passed, or when there is nobody left to tell it."""
+    state = SpoolState(tmp_path, 3600.0)
+    for number in range(1, 4):
+        _losses.note(tmp_path, 1, "the disk is full")
+        told = state.due()
+        assert (told is not None) == (number == 1)
+    assert details(state, last=True)["dropped"] == 3
