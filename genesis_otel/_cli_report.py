@@ -31,7 +31,10 @@ def report(
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            "--compare", metavar="RUN", show_default=False, help="Draw this run's best scores beside; may be repeated."
+            "--compare",
+            metavar="RUN",
+            show_default=False,
+            help="Draw this run's best scores and put its figures beside; may be repeated.",
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,

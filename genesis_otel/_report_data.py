@@ -60,7 +60,9 @@ class Gathered:
     failures: list[dict[str, Any]]
     slowest: dict[str, Any] | None
     others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Best scores by generation of the runs that it is compared with."""
+    """Of the runs that it is compared with the individuals that beat all before them, and the last one."""
+    beside: list[Mapping[str, Any]] = field(default_factory=list)
+    """The run's summary and those of the others; empty without others."""
 
 
 def gather(
@@ -76,6 +78,7 @@ def gather(
     def ask(name: str, **given: Any) -> list[dict[str, Any]]:
         return [_plain(row) for row in queries.ask(client, name, **{"run_id": run_id, **given})]
 
+    compare = [each for each in dict.fromkeys(compare) if each != run_id]
     say("individuals and generations")
     summary = next(iter(ask("run_summary")), None)
     if summary is None:
@@ -114,9 +117,8 @@ def gather(
         tree=_tree(individuals, ranked, parents, path),
         failures=ask("failures", limit=FAILURES),
         slowest=_slowest(client, ask),
-        others={
-            other: [_plain(row) for row in queries.ask(client, "fitness_trajectory", run_id=other)] for other in compare
-        },
+        others={other: _climb(ask("individual_points", run_id=other)) for other in compare},
+        beside=[summary, *(row for other in compare for row in ask("run_summary", run_id=other))] if compare else [],
     )
 
 
@@ -147,6 +149,13 @@ def _mark(individuals: Sequence[dict[str, Any]]) -> int:
             best = score
         found += each["better"]
     return found
+
+
+def _climb(individuals: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    _mark(individuals)
+    scored = [each for each in individuals if each["score"] is not None]
+    kept = [each for each in scored if each["better"] or each is scored[0] or each is scored[-1]]
+    return [{name: each[name] for name in ("generation", "seconds", "spent", "score")} for each in kept]
 
 
 def _rising(individuals: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -37,7 +37,7 @@ def page(client: Client, run_id: str, *, top: int = TOP, compare: Sequence[str] 
 
     :param run_id: the whole id; a run that is not there gives `LookupError`.
     :param top: individuals that are shown with their code and prompts.
-    :param compare: ids of other runs, whose best scores are drawn beside.
+    :param compare: ids of other runs, whose best scores are drawn and whose figures stand beside.
     :param say: told what is being done, a line each.
     """
     return rendered(gather(client, run_id, top=top, compare=compare, say=say))

@@ -142,6 +142,12 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     assert (tiles["best score"], tiles["generations"], tiles["individuals"]) == ("0.97", "5", str(len(FACTS)))
     assert (tiles["improvements"], tiles["LLM calls"], tiles["individuals failed"]) == ("6", "11", "8 %")
     assert drawn(driver) == 8
+    beside = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#beside tbody tr")]
+    assert [(row[0], row[1], row[2]) for row in beside] == [(RUN, "completed", "0.97"), (GOING_ON, "running", "0.5")]
+    names = "return document.querySelector('[data-plot=trajectory]').data.map((each) => each.name)"
+    for button in driver.find_elements(By.CSS_SELECTOR, ".choice button"):
+        press(driver, button)
+        assert GOING_ON in driver.execute_script(names)
     islands = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#islands tbody tr")]
     assert [(row[0], row[1], row[2], row[-1]) for row in islands] == [("1", "7", "0", BEST), ("0", "6", "1", "three_b")]
     path = driver.execute_script("return JSON.parse(document.getElementById('data').textContent).path")

@@ -57,12 +57,10 @@
       if (axis === "generation") {
         if (meant) traces.push({ type: "scatter", mode: "lines", name: "mean", x: data.generations.map((each) => each.generation),
           y: data.generations.map((each) => each.avg_score), hoverinfo: "skip", line: { color: color("mute"), width: 1, dash: "dot" } });
-        for (const [run, rows] of Object.entries(data.others)) {
-          let best = -Infinity;
-          traces.push({ type: "scatter", mode: "lines", name: plain(run), x: rows.map((each) => each.generation),
-            y: rows.map((each) => (best = Math.max(best, each.best_score === null ? -Infinity : each.best_score))),
-            line: { width: 1.5, shape: "hv", dash: "dash" } });
-        }
+      }
+      for (const [run, climb] of Object.entries(data.others)) {
+        traces.push(Object.assign({ type: "scatter", mode: "lines", name: plain(run), hovertemplate: "%{y}<extra></extra>",
+          line: { width: 1.5, shape: "hv", dash: "dash" } }, bestSoFar(climb)));
       }
       const stars = points.filter((each) => each.better);
       traces.push({ type: "scatter", mode: "markers", name: "breakthrough", x: stars.map(at), y: stars.map((each) => each.score),
