@@ -10,6 +10,7 @@ import resource
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -347,8 +348,10 @@ def test_through_opentelemetrys_own_exporter(
         tracer, processor = durable(exporter)
         end(tracer, *"abcde")
         assert processor.force_flush(30_000)
-        assert sorted(set(handler.received)) == list("abcde")
-        assert len(handler.received) == (10 if 0 in answers else 5)
+        # As many of them as were in the batch whose acknowledgement was lost come twice.
+        times = Counter(handler.received)
+        assert sorted(times) == list("abcde")
+        assert max(times.values()) == (2 if 0 in answers else 1)
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]
         server.shutdown()
