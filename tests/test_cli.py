@@ -438,8 +438,18 @@ def test_files_get_what_is_stored(run: Run, hostile: Path, monkeypatch: pytest.M
     (row,) = json.loads(run("runs", "--format", "json")[1])
     assert row["run_id"] == f"run{HOSTILE}"
     sql = "SELECT DISTINCT edit_summary FROM code_lineages"
-    (record,) = csv.DictReader(io.StringIO(run("query", sql, "-f", "csv")[1], newline=""))
-    assert record["edit_summary"] == f"{HOSTILE} summary"
+    assert run("query", sql, "-f", "csv")[1] == f'edit_summary\n"{HOSTILE} summary"\n'
+
+
+def test_csv_is_what_others_read() -> None:
+    """Quotes, commas, line ends and empty fields come back as they were through Python's own reader."""
+    values = ['a "b"', "c,d", "e\nf", "g\r\nh", "", " i ", "'j'"]
+    for rows in ([tuple(values)], [(value,) for value in values]):
+        names = [f"n{at}" for at in range(len(rows[0]))]
+        out = io.StringIO()
+        assert write(names, [rows], Format.csv, out=out) == len(rows)
+        told = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
+        assert told == [names, *map(list, rows)]
 
 
 def test_half_characters_can_be_written() -> None:
