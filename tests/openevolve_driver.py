@@ -40,7 +40,9 @@ def config(url: str) -> Any:
             retry_delay=0,
         ),
     )
-    told.database.num_islands, told.database.migration_interval, told.database.archive_size = 2, 5, 6
+    told.database.num_islands, told.database.migration_interval, told.database.archive_size = 2, 2, 6
+    # OpenEvolve copies no program that the other island has already, and the best ones often stand on both.
+    told.database.migration_rate = 0.6
     told.evaluator.cascade_evaluation, told.evaluator.parallel_evaluations, told.evaluator.max_retries = False, 2, 0
     return told
 

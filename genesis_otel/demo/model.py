@@ -66,28 +66,30 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.pace = pace
         self.questions = 0
-        self.turns: dict[str, int] = {}
-        self.refusals: dict[str, int] = {}
+        self.turns: dict[tuple[str, object], int] = {}
+        self.refusals: dict[tuple[str, object], int] = {}
         self.programs: list[str] = []
         self.last_prompt: dict[str, str] = {}
         self.lock = threading.Lock()
 
-    def answer(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and body for one question."""
+    def answer(self, request: dict[str, Any], asker: object) -> tuple[int, dict[str, Any]]:
+        """Status and body for one question of ``asker``, who asks it again when it is refused."""
         prompt = "\n".join(f"{each['role']}: {each['content']}" for each in request["messages"])
         digest = hashlib.sha256(f"{request['model']} {prompt}".encode()).hexdigest()
         choice = int(digest[:8], 16)
         with self.lock:
-            turn = self.turns.get(digest)
+            # Two workers may have the same question at once.
+            asked = (digest, asker)
+            turn = self.turns.get(asked)
             if turn is None:
-                turn = self.turns[digest] = self.questions % CYCLE
+                turn = self.turns[asked] = self.questions % CYCLE
                 self.questions += 1
-                self.refusals[digest] = FAILURES.get(turn, (0, 0))[1]
-            refused = self.refusals[digest] > 0
+                self.refusals[asked] = FAILURES.get(turn, (0, 0))[1]
+            refused = self.refusals[asked] > 0
             if refused:
-                self.refusals[digest] -= 1
+                self.refusals[asked] -= 1
             else:
-                del self.turns[digest]  # the same question again is a new one
+                del self.turns[asked]  # the same question again is a new one
             cached = _tokens(_common_start(prompt, self.last_prompt.get(request["model"], ""))) // 128 * 128
             text = "" if refused else self._text(prompt, turn, choice)
             self.last_prompt[request["model"]] = prompt
@@ -124,10 +126,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        answers = {"/v1/chat/completions": self.server.answer, "/v1/embeddings": _embeddings}
         try:
-            if self.path in answers:
-                self._send(*answers[self.path](json.loads(body)))
+            if self.path == "/v1/chat/completions":
+                # A client asks again through the connection that it has.
+                self._send(*self.server.answer(json.loads(body), self.client_address))
+            elif self.path == "/v1/embeddings":
+                self._send(*_embeddings(json.loads(body)))
             else:
                 self._send(404, _refusal(f"no such path: {self.path}"))
         except (ValueError, KeyError, TypeError) as error:
