@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from genesis_otel._grafana import Item, Wanted
     from genesis_otel._grafana_api import GrafanaSettings
 
+FOLDER = "genesis"
+"""The uid of the folder where none is told."""
+
 FolderOption = Annotated[
     str, typer.Option("--folder", metavar="UID", help="Uid of the folder in Grafana; made where it is not there.")
 ]
@@ -67,7 +70,7 @@ def grafana() -> None:
 
 def push(
     context: typer.Context,
-    folder: FolderOption = "genesis",
+    folder: FolderOption = FOLDER,
     datasource_uid: SourceOption = None,
     source: FromOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
@@ -118,7 +121,7 @@ def push(
 
 def diff(
     context: typer.Context,
-    folder: FolderOption = "genesis",
+    folder: FolderOption = FOLDER,
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
@@ -148,7 +151,7 @@ def pull(
             "--to", metavar="FOLDER", help="Where the files go: dashboards/ and provisioning/alerting/ in it."
         ),
     ],
-    folder: FolderOption = "genesis",
+    folder: FolderOption = FOLDER,
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
@@ -222,6 +225,7 @@ def _warn(wanted: Wanted, items: list[Item]) -> None:
     """Say what is not wrong, but likely not meant."""
     from genesis_otel._clickhouse import split_url
     from genesis_otel._grafana import State
+    from genesis_otel._serve import LOOPBACK
 
     for each in items:
         if each.state is State.PROVISIONED:
@@ -230,7 +234,7 @@ def _warn(wanted: Wanted, items: list[Item]) -> None:
             )
     if wanted.clickhouse and any(each.kind == "data source" and each.write for each in items):
         parts = split_url(wanted.clickhouse)
-        if parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        if parts.hostname in LOOPBACK:
             say(f"Grafana will look for ClickHouse on its own machine: {parts.hostname} is what the URL names.")
         say(
             f"Whoever may use the data source asks as the user {visible(parts.username or 'default')}, who should be able to read only."

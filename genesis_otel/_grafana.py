@@ -39,8 +39,6 @@ from genesis_otel._grafana_files import (
     to_file,
 )
 
-FOLDER = "genesis"
-"""The uid of the folder where none is told, and its title begins with a capital."""
 DATA_SOURCE = "data source"
 _PUSHED = re.compile(r"genesis-otel \S+, content ([0-9a-f]{16})")
 

@@ -17,9 +17,9 @@ from genesis_otel._render import ago, dollars, number, one_line, plain, visible
 from genesis_otel._watch import Look, Row
 
 QUIET, SILENT = 120, 600
-"""Seconds without a sign of life after which that is said, and after which it is alarming; the dashboards' too."""
+"""Seconds without a sign of life after which that is said, and after which it is alarming; in the dashboards, too."""
 STAGNANT = 10
-"""Generations without a gain after which that is said; the dashboards' too."""
+"""Generations without a gain after which that is said; in the dashboards, too. (The alert waits longer.)"""
 STALE = 10
 """Seconds after which a look is old, whatever the interval."""
 LABEL = 13

@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from genesis_otel._grafana_files import DATASOURCE
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
 from grafana.sources import SINCE_IMPROVEMENT, climb, spent
-
-DATASOURCE = "genesis-clickhouse"
-"""Uid of the provisioned data source."""
 
 THRESHOLDS = {
     "run stalled": 600.0,  # seconds without a sign of life

@@ -27,8 +27,8 @@ from grafana_foundation_sdk.models import xychart as xychart_models
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
 from genesis_otel import queries
+from genesis_otel._grafana_files import PLUGIN
 
-PLUGIN = "grafana-clickhouse-datasource"
 PLUGIN_VERSION = "4.21.3"
 """The release whose macros and formats the tests expand; the plugin itself reads older and newer ones."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel import _watch_screen
 from genesis_otel._clickhouse import STORED_IN, TABLES
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana import panels
@@ -188,7 +189,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Silent searches",
                 "Running, and nothing of them has come for ten minutes.",
-                f"SELECT countIf(silent > 600) FROM ({SILENT})",
+                f"SELECT countIf(silent > {_watch_screen.SILENT}) FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
             ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel._watch_screen import QUIET, SILENT, STAGNANT
 from grafana import panels
 from grafana.panels import (
     GOOD_WHEN_LOW,
@@ -358,7 +359,7 @@ def board() -> dict[str, Any]:
                 "Generations without a program better than all before.",
                 SINCE,
                 unit="none",
-                steps=((None, "green"), (10, "yellow"), (20, "red")),
+                steps=((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red")),
             ),
             a_stat("Cost", "USD for LLM calls, embeddings and novelty so far.", COST, unit="currencyUSD", decimals=2),
             a_stat(
@@ -382,7 +383,7 @@ def board() -> dict[str, Any]:
                 "Seconds since anything of the run was recorded, while it runs.",
                 f"SELECT silent FROM ({STATE})",
                 unit="s",
-                steps=((None, "green"), (120, "yellow"), (600, "red")),
+                steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
                 empty="Ended",
             ),
             over_time(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel._watch_screen import QUIET, SILENT, STAGNANT
 from grafana import panels
 from grafana.panels import (
     GOOD_WHEN_LOW,
@@ -32,12 +33,6 @@ from grafana.panels import (
     width,
 )
 from grafana.sources import ALIVE, ALIVE_RUNS, PLANNED, SCORED, spent
-
-STAGNANT_AFTER = 10
-"""Generations without a better program after which a run is called stagnant; the alert says 20."""
-
-SILENT_AFTER = 600
-"""Seconds without a sign of life after which a running search is called silent; the alert's, too."""
 
 OVERVIEW = f"""
 WITH
@@ -90,10 +85,10 @@ SELECT
     p.status AS status,
     multiIf(
         p.status != 'running', p.status,
-        silent > {SILENT_AFTER}, 'silent',
+        silent > {SILENT}, 'silent',
         l.recent_errors > 0.3, 'LLM errors',
         f.failing > 0.5, 'failing',
-        f.since_improvement >= {STAGNANT_AFTER}, 'stagnant',
+        f.since_improvement >= {STAGNANT}, 'stagnant',
         'improving'
     ) AS health,
     if(planned > 0, least(1, (f.generation + if(p.status = 'running', 0, 1)) / planned), NULL) AS progress,
@@ -258,9 +253,9 @@ def board() -> dict[str, Any]:
             a_table(
                 "Runs",
                 "The newest 200 that were alive in the time range. *Health* says why a run needs you: `silent` (no sign of life "
-                f"for {SILENT_AFTER // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
+                f"for {SILENT // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
                 "(more than half of the individuals of the last ten generations), `stagnant` (no better program for "
-                f"{STAGNANT_AFTER} generations). *Progress* is known where the configuration says how many generations there will be.",
+                f"{STAGNANT} generations). *Progress* is known where the configuration says how many generations there will be.",
                 OVERVIEW,
                 {
                     "run_id": [*OPEN, *width(260)],
@@ -274,12 +269,12 @@ def board() -> dict[str, Any]:
                     "trend": [*sparkline(), *width(160)],
                     "since_improvement": [
                         *unit("none"),
-                        *limits(((None, "green"), (STAGNANT_AFTER, "yellow"), (2 * STAGNANT_AFTER, "red"))),
+                        *limits(((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red"))),
                     ],
                     "cost": unit("currencyUSD", 2),
                     "cost_per_improvement": unit("currencyUSD", 2),
                     "llm_errors": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
-                    "silent": [*unit("s"), *limits(((None, "green"), (120, "yellow"), (SILENT_AFTER, "red")))],
+                    "silent": [*unit("s"), *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red")))],
                     "started": width(170),
                     "took": unit("s"),
                     "seen": hidden(),
