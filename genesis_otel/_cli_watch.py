@@ -7,6 +7,7 @@ code, as `_cli` has them; a terminal is left as it was, at Ctrl-C and SIGTERM to
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import sys
 import time
@@ -60,7 +61,7 @@ def watch(
     with contextlib.closing(looks(settings_of(context), run, interval)) as seen, _ended_by_sigterm():
         # What is wrong from the beginning is said by an error, on the screen that is there.
         first = next(seen)
-        every = _with(first, seen)
+        every = itertools.chain([first], seen)
         if drawn:
             _draw(every, console)
         else:
@@ -131,11 +132,6 @@ def _print(seen: Iterable[Look | Away]) -> None:
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         before = each
-
-
-def _with(first: Look | Away, rest: Iterator[Look | Away]) -> Iterator[Look | Away]:
-    yield first
-    yield from rest
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel import queries
@@ -59,9 +59,9 @@ class Gathered:
     tree: dict[str, Any]
     failures: list[dict[str, Any]]
     slowest: dict[str, Any] | None
-    others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    others: dict[str, list[dict[str, Any]]]
     """Of the runs that it is compared with the individuals that beat all before them, and the last one."""
-    beside: list[Mapping[str, Any]] = field(default_factory=list)
+    beside: list[Mapping[str, Any]]
     """The run's summary and those of the others; empty without others."""
 
 
@@ -116,7 +116,7 @@ def gather(
         path=path,
         tree=_tree(individuals, ranked, parents, path),
         failures=ask("failures", limit=FAILURES),
-        slowest=_slowest(client, ask),
+        slowest=_slowest(ask),
         others={other: _climb(ask("individual_points", run_id=other)) for other in compare},
         beside=[summary, *(row for other in compare for row in ask("run_summary", run_id=other))] if compare else [],
     )
@@ -299,18 +299,16 @@ def _tree(
     return {"nodes": nodes, "left_out": len(individuals) - len(nodes)}
 
 
-def _slowest(client: Client, ask: Callable[..., list[dict[str, Any]]]) -> dict[str, Any] | None:
+def _slowest(ask: Callable[..., list[dict[str, Any]]]) -> dict[str, Any] | None:
     """The slowest generation's spans, children under their parents."""
-    for found in ask("slowest_generation"):
-        spans = [
-            _plain(row)
-            for row in queries.ask(client, "spans_of_trace", run_id="", trace_id=found["trace_id"], limit=SPANS)
-        ]
-        if not spans:
-            return None  # the raw spans are kept for a time only
-        whole = max(each["began"] + each["seconds"] for each in spans) or 1.0
-        return {**found, "spans": _nested(spans, whole), "whole": whole}
-    return None
+    found = next(iter(ask("slowest_generation")), None)
+    if found is None:
+        return None
+    spans = ask("spans_of_trace", run_id="", trace_id=found["trace_id"], limit=SPANS)
+    if not spans:
+        return None  # the raw spans are kept for a time only
+    whole = max(each["began"] + each["seconds"] for each in spans) or 1.0
+    return {**found, "spans": _nested(spans, whole), "whole": whole}
 
 
 def _nested(spans: Sequence[dict[str, Any]], whole: float) -> list[dict[str, Any]]:

@@ -70,7 +70,6 @@ def rendered(run: Gathered) -> str:
 def _data(run: Gathered) -> str:
     """What is drawn, as JSON that cannot end the script element it lies in."""
     drawn = {
-        "run": run.run_id,
         "points": run.points,
         "throughput": run.throughput,
         "calls": run.calls,

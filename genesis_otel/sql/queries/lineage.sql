@@ -5,23 +5,13 @@
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- individual_id = : the individual; the best one by default
-WITH
-    begun AS (
-        SELECT if({individual_id:String} != '', {individual_id:String}, (
-            SELECT individual_id
-            FROM individuals
-            WHERE run_id = {run_id:String}
-            ORDER BY status = 'ok' AND isFinite(fitness_score) DESC, fitness_score DESC, generation, timestamp, individual_id
-            LIMIT 1
-        )) AS id
-    ),
-    edges AS (
-        SELECT child_id, parent_id, generation, mutation_type, edit_summary
-        FROM code_lineages
-        WHERE run_id = {run_id:String}
-        ORDER BY position, timestamp
-        LIMIT 1 BY child_id
-    )
+WITH edges AS (
+    SELECT child_id, parent_id, generation, mutation_type, edit_summary
+    FROM code_lineages
+    WHERE run_id = {run_id:String}
+    ORDER BY position, timestamp
+    LIMIT 1 BY child_id
+)
 SELECT e.child_id AS id, e.parent_id AS parent_id, e.generation AS generation, e.mutation_type AS mutation_type, e.edit_summary AS edit_summary
 FROM (
     SELECT id, place
@@ -29,7 +19,13 @@ FROM (
         SELECT arrayDistinct(arrayFold(
             (path, step) -> if(mother[path[-1]] = '', path, arrayPushBack(path, mother[path[-1]])),
             range(least(1000, 20 + 2 * generations)),
-            [(SELECT id FROM begun)]
+            [if({individual_id:String} != '', {individual_id:String}, (
+                SELECT individual_id
+                FROM individuals
+                WHERE run_id = {run_id:String}
+                ORDER BY status = 'ok' AND isFinite(fitness_score) DESC, fitness_score DESC, generation, timestamp, individual_id
+                LIMIT 1
+            ))]
         )) AS path
         FROM (
             SELECT mapFromArrays(groupArray(child_id), groupArray(parent_id)) AS mother, uniqExact(generation) AS generations
