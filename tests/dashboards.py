@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,8 +85,9 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
     return values
 
 
-def fill(folder: Path, database: str) -> None:
-    """A database with three searches in it."""
+@contextmanager
+def searches_in(folder: Path, database: str) -> Iterator[Client]:
+    """A client on a database of this name with three searches in it, for as long as it is needed."""
 
     def opened() -> Client:
         client = _clickhouse.open_embedded(folder)
@@ -102,6 +104,10 @@ def fill(folder: Path, database: str) -> None:
     for spans in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER), search_spans(ODD), [told]):
         exporter.export(spans)
     exporter.shutdown()
+    client = opened()
+    yield client
+    client.command(f"DROP DATABASE {database} SYNC")
+    client.close()
 
 
 def answer(client: Client, asked: Asked, values: Mapping[str, Value], times: TimeRange) -> Any:

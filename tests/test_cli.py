@@ -12,7 +12,6 @@ import pty
 import re
 import select
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from pipeline import free_ports
 from searched import BEST, FACTS, GOING_ON, LATER, LINEAGE_OF_BEST, RUN, TASK, end_store, fill, search_spans
 
 from genesis_otel import __version__, _letters, _serve, queries
@@ -507,12 +507,6 @@ def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
     assert code == 0 and "No data in tables yet." in out and "genesis-otel demo" in out
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @pytest.mark.parametrize(
     ("url", "remedy"),
     [
@@ -532,7 +526,7 @@ def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -
     """Every trouble with the connection is one line with what to do, without the password, and exit code 1."""
     address = _serve.running(filled / "store")
     assert address
-    places = {"closed": free_port(), "store": address.port}
+    places = {"closed": free_ports(1)[0], "store": address.port}
     code, out, err = run("--url", url.format(**places), "check")
     assert (code, out) == (1, "")
     assert remedy.format(**places) in err and err.count("\n") == 1
@@ -541,7 +535,7 @@ def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -
 
 def test_a_failure_is_one_line_and_no_more(filled: Path) -> None:
     """In a process of its own, too, nothing but the error is written: no log line of the client's."""
-    process = started("--url", f"http://u:secret@127.0.0.1:{free_port()}/d", "runs")
+    process = started("--url", f"http://u:secret@127.0.0.1:{free_ports(1)[0]}/d", "runs")
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (1, b"")
     assert err.startswith(b"Error: Connection refused at http://127.0.0.1:") and err.count(b"\n") == 1
@@ -681,7 +675,7 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     spool = load_settings().spool_folder(Server(url))
     spans = search_spans()
     spooled(spool, spans)
-    away = f"http://genesis:x@127.0.0.1:{free_port()}/by_drain"
+    away = f"http://genesis:x@127.0.0.1:{free_ports(1)[0]}/by_drain"
     spooled(load_settings().spool_folder(Server(away)), spans[:3])
     code, out, err = run("--url", away, "spool", "drain")
     assert (code, out) == (1, "") and "3 spans still wait" in err and "Connection refused" in err
@@ -720,7 +714,7 @@ def test_no_spool_where_nothing_is_recorded(run: Run, monkeypatch: pytest.Monkey
 
 def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
     """It says where it answers, answers there, stands in the way of a second one, and ends at Ctrl-C."""
-    port = free_port()
+    port = free_ports(1)[0]
     process = started("serve", "--port", str(port), start_new_session=True)
     assert process.stdout
     said = process.stdout.readline().decode()

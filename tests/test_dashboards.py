@@ -22,9 +22,9 @@ from dashboards import (
     around_now,
     chosen,
     dashboards,
-    fill,
     finite,
     queries_of,
+    searches_in,
 )
 from searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN
 
@@ -50,12 +50,8 @@ EMPTY = {
 @pytest.fixture(scope="module")
 def searches(engine: Path) -> Iterator[Client]:
     """A client on a database with three searches in it."""
-    fill(engine, "dashboards")
-    client = _clickhouse.open_embedded(engine)
-    client.database = "dashboards"
-    yield client
-    client.command("DROP DATABASE dashboards SYNC")
-    client.close()
+    with searches_in(engine, "dashboards") as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from dashboards import fill
-from searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, search_spans
-from searched import fill as fill_served
+from dashboards import searches_in
+from searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, fill, search_spans
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -24,7 +23,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from typer.testing import CliRunner
 
-from genesis_otel import _clickhouse
 from genesis_otel._cli import app
 from genesis_otel.report import page
 
@@ -122,12 +120,8 @@ def asked(driver: WebDriver) -> set[str]:
 @pytest.fixture(scope="module")
 def searches(engine: Path) -> Iterator[Client]:
     """A client on a database with three searches in it."""
-    fill(engine, "reported")
-    client = _clickhouse.open_embedded(engine)
-    client.database = "reported"
-    yield client
-    client.command("DROP DATABASE reported SYNC")
-    client.close()
+    with searches_in(engine, "reported") as client:
+        yield client
 
 
 def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
@@ -309,7 +303,7 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the store process, by the beginning of an id; the path goes to standard output, progress to standard error."""
     folder = tmp_path / "store"
-    fill_served(folder, search_spans())
+    fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["report", RUN[:12], "--top", "1"])
@@ -322,7 +316,7 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No such run, and a folder that is not there: a line, an exit code, no file and no traceback."""
     folder = tmp_path / "store"
-    fill_served(folder, search_spans())
+    fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
     monkeypatch.chdir(tmp_path)
     none = CliRunner().invoke(app, ["report", "nosuch"])

@@ -25,6 +25,7 @@ import psutil
 import pyte
 import pytest
 from clickhouse_connect.driver.client import Client
+from pipeline import free_ports
 from rich.cells import cell_len
 from searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, end_store, fill, search_spans
 
@@ -305,7 +306,7 @@ def test_sigterm(search: Searches, terminal: Terminals) -> None:
 
 def test_a_store_that_goes_away_and_comes_back(data: Path, terminal: Terminals) -> None:
     """Said in the header while it is so, with what was last seen below it; when it answers again all goes on as before."""
-    port = free_port()
+    port = free_ports(1)[0]
     secrets = {
         "GENESIS_OTEL_SERVE_PASSWORD": "of-the-owner-of-it",
         "GENESIS_OTEL_SERVE_READER_PASSWORD": "of-those-who-read",
@@ -492,7 +493,7 @@ def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_store_that_was_never_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is no store that went away: the mistake is said at once, with 1."""
-    assert main(["--url", f"http://127.0.0.1:{free_port()}/x", "watch", "latest"]) == 1
+    assert main(["--url", f"http://127.0.0.1:{free_ports(1)[0]}/x", "watch", "latest"]) == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "Connection refused" in said.err
 
@@ -662,14 +663,6 @@ def listed() -> list[Any]:
         [sys.executable, "-m", "genesis_otel", "runs", "-f", "json"], capture_output=True, check=False, timeout=PATIENCE
     )
     return list(json.loads(done.stdout or b"[]"))
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @contextlib.contextmanager
