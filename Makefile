@@ -20,7 +20,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
-	@echo 'make dashboards write the dashboards and alert rules of grafana/ anew'
+	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make bench      measure what recording costs'
 	@echo 'make format     put the code into shape'
 	@echo 'make clean      remove what the other targets made, .venv included'
@@ -41,7 +41,8 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m grafana --check
+	$(BIN)/lint-imports
+	$(BIN)/python -m grafana.source --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -52,7 +53,7 @@ wheel: $(VENV)/.dev
 	test -s build/wheel/help.txt
 
 dashboards: $(VENV)/.dev
-	$(BIN)/python -m grafana
+	$(BIN)/python -m grafana.source
 
 bench: $(VENV)/.dev
 	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done

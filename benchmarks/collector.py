@@ -34,14 +34,24 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from pipeline import CONFIGS, PASSWORD, Collector, Store, binary, environment_of, free_ports, running, until
-
-from genesis_otel import _schema
-from genesis_otel._config import OTLP_LIMITS
-from genesis_otel._ids import DerivedIdGenerator
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from genesis_otel._destinations import OTLP_LIMITS
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel._store import schema
 from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor, Limits
+from genesis_otel.processor import DurableSpanProcessor
+from tests.support.pipeline import (
+    CONFIGS,
+    PASSWORD,
+    Collector,
+    Store,
+    binary,
+    environment_of,
+    free_ports,
+    running,
+    until,
+)
 
 ROUNDS = 3
 
@@ -126,7 +136,7 @@ def measure(name: str, count: int, folder: Path) -> Measured:
     (folder / "middle").mkdir()
     with running(store), way(name, folder / "middle", store) as (exporter, limits, middle):
         with contextlib.closing(store.client()) as client:
-            _schema.init_schema(client)
+            schema.init_schema(client)
             assert store.process
             processor = DurableSpanProcessor(exporter, folder / "spool", limits=limits)
             provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)

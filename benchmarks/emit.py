@@ -46,19 +46,21 @@ from rich.console import Console
 from rich.table import Table
 from urllib3 import BaseHTTPResponse, PoolManager
 
-from genesis_otel import _serve, spans
-from genesis_otel._config import PlaceOfOthers
-from genesis_otel._ids import DerivedIdGenerator
-from genesis_otel._llm import LLMSpanProcessor
-from genesis_otel._redact import redactor
+from genesis_otel import spans
+from genesis_otel._serve import client as store_process
+from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel._ship.redact import redactor
+from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel.attributes import (
     CORRELATION,
     EVENT_EVALUATION_RESULT,
     GEN_AI_EVALUATION_NAME,
     GEN_AI_EVALUATION_SCORE_VALUE,
 )
+from genesis_otel.configuration import CorrelationProcessor as PlaceOfOthers
 from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor, spool_status
+from genesis_otel.processor import DurableSpanProcessor
 
 ROUNDS = 3
 WARM_UP = 200
@@ -120,7 +122,7 @@ def emitted(durable: SpanProcessor | None, count: int) -> Measured:
 
 def first_logger(folder: Path, count: int, sink: str = "") -> Measured:
     """An insert for each individual, into a table of the same columns; with ``sink`` the inserts go there."""
-    client = _serve.open_store(folder)
+    client = store_process.open_store(folder)
     client.command(
         "CREATE TABLE IF NOT EXISTS first_logger (run_id String, individual_id String, generation Int32, parent_id String, "
         "mutation_type String, fitness_score Float64, combined_score Float64, metrics String, is_pareto Bool, "
@@ -163,7 +165,9 @@ WAYS: dict[str, Callable[[Path, str, int], Measured]] = {
     "plain, with its scores": lambda folder, sink, count: bare(None, count, scores=True),
     "durable, spooled": lambda folder, sink, count: bare(DurableSpanProcessor(None, folder / "spool-a"), count),
     "durable, to ClickHouse": lambda folder, sink, count: bare(
-        DurableSpanProcessor(ClickHouseSpanExporter(lambda: _serve.open_store(folder / "store")), folder / "spool-b"),
+        DurableSpanProcessor(
+            ClickHouseSpanExporter(lambda: store_process.open_store(folder / "store")), folder / "spool-b"
+        ),
         count,
         deliver=True,
     ),
@@ -228,7 +232,7 @@ def measure(way: str, folder: Path, sink: str, count: int) -> Measured:
         shutil.rmtree(spool)
     if way == "durable, to ClickHouse":
         assert waiting == 0
-        client = _serve.open_store(folder / "store")
+        client = store_process.open_store(folder / "store")
         assert int(str(client.command("SELECT count() FROM otel_traces"))) == count + WARM_UP
         client.command("TRUNCATE TABLE otel_traces")
         client.close()
@@ -283,7 +287,7 @@ def main() -> None:
     try:
         assert sink.stdout is not None
         address = f"http://127.0.0.1:{int(sink.stdout.readline())}"
-        _serve.ensure_store_process(folder / "store")
+        store_process.ensure_store_process(folder / "store")
         found: dict[str, list[Measured]] = {way: [] for way in WAYS}
         for _ in range(ROUNDS):
             for way, rounds in found.items():
@@ -292,10 +296,10 @@ def main() -> None:
     finally:
         sink.kill()
         sink.wait()
-        store = _serve.running(folder / "store")
+        store = store_process.running(folder / "store")
         if store is not None:
             os.kill(store.pid, signal.SIGTERM)
-            while _serve.running(folder / "store"):
+            while store_process.running(folder / "store"):
                 time.sleep(0.05)
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -30,11 +30,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from rich.console import Console
 from rich.table import Table
 
-from genesis_otel import _clickhouse, _rows, _schema, _serve, attributes
-from genesis_otel._codec import Flat
-from genesis_otel._ids import DerivedIdGenerator
-from genesis_otel.exporter import ClickHouseSpanExporter, Prepared
-from genesis_otel.processor import DurableSpanProcessor, Limits, drain
+from genesis_otel import attributes
+from genesis_otel._serve import client as store_process
+from genesis_otel._ship import rows
+from genesis_otel._ship.codec import Flat
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel._ship.insert import Prepared
+from genesis_otel._store import connection, schema, tables
+from genesis_otel.exporter import ClickHouseSpanExporter
+from genesis_otel.processor import DurableSpanProcessor
 
 ROUNDS = 3
 
@@ -84,11 +90,11 @@ def end_spans(folder: Path, count: int) -> None:
 
 
 def database(engine: Path, name: str) -> Client:
-    client = _clickhouse.open_embedded(engine)
+    client = connection.open_embedded(engine)
     client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
     client.command(f"CREATE DATABASE {name}")
     client.database = name
-    _schema.init_schema(client)
+    schema.init_schema(client)
     return client
 
 
@@ -98,17 +104,17 @@ def stored(client: Client) -> int:
 
 def prepared(engine: Path, columns: dict[str, list[object]], count: int, block: int) -> float:
     client = database(engine, "prepared")
-    types = client.create_insert_context(_clickhouse.LANDING).column_types
+    types = client.create_insert_context(tables.LANDING).column_types
     blocks = [[values[at : at + block] for values in columns.values()] for at in range(0, count, block)]
     begun = time.perf_counter()
     for each in blocks:
         client.insert(
-            _clickhouse.LANDING,
+            tables.LANDING,
             each,
             column_names=list(columns),
             column_types=types,
             column_oriented=True,
-            settings=_clickhouse.INSERT_SETTINGS,
+            settings=tables.INSERT_SETTINGS,
         )
     assert stored(client) == count
     seconds = time.perf_counter() - begun
@@ -120,7 +126,7 @@ def from_spool(engine: Path, folder: Path, count: int) -> float:
     client = database(engine, "ours")
 
     def connect() -> Client:
-        opened = _clickhouse.open_embedded(engine)
+        opened = connection.open_embedded(engine)
         opened.database = "ours"
         return opened
 
@@ -139,11 +145,12 @@ def from_spool(engine: Path, folder: Path, count: int) -> float:
 SEARCH = """
 import sys, time
 from ingest import individual, stored
-from genesis_otel import _config, configure
+from genesis_otel import configure
+from genesis_otel import _destinations
 
 count = int(sys.argv[2])
 telemetry = configure(clickhouse_url=f"chdb://{sys.argv[1]}")
-client = _config.open_client(telemetry.settings, start=True)
+client = _destinations.open_client(telemetry.settings, start=True)
 stored(client)
 tracer = telemetry.provider.get_tracer("benchmark")
 spans = [tracer.start_span("individual", attributes=individual(number)) for number in range(count)]
@@ -167,10 +174,10 @@ def end_to_rows(folder: Path, count: int) -> float:
         stdout=subprocess.PIPE,
         text=True,
     )
-    address = _serve.running(folder)
+    address = store_process.running(folder)
     if address is not None:
         os.kill(address.pid, signal.SIGTERM)
-        while _serve.running(folder):
+        while store_process.running(folder):
             time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
     return float(done.stdout.split()[0])
@@ -183,11 +190,11 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     try:
         engine = folder / "engine"
-        keeper = _clickhouse.open_embedded(engine)
+        keeper = connection.open_embedded(engine)
         kept = Kept()
         end_spans(folder / "kept", count)
         drain(folder / "kept", kept)
-        columns = _rows.columns(kept.spans)
+        columns = rows.columns(kept.spans)
         del kept
         ways: dict[str, list[float]] = {
             "prepared columns": [],

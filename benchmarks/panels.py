@@ -29,11 +29,9 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
-from dashboards import Asked, dashboards, queries_of  # noqa: E402
-
-from genesis_otel import _clickhouse, _schema  # noqa: E402
-from grafana.query import ALL, TimeRange, Value, sent  # noqa: E402
+from genesis_otel._store import connection, schema, tables  # noqa: E402
+from tests.support.dashboards import Asked, dashboards, queries_of  # noqa: E402
+from tests.support.grafana_query import ALL, TimeRange, Value, sent  # noqa: E402
 
 GENERATIONS, POPULATION, CALLS = 50, 20, 2
 OF_ONE_RUN = ("genesis-run", "genesis-lineage", "genesis-traces")
@@ -125,13 +123,13 @@ class Measured(NamedTuple):
 
 def opened(folder: Path, runs: int) -> Client:
     """A store with so many runs in it, made unless it is there."""
-    client = _clickhouse.open_embedded(folder)
-    _schema.init_schema(client, traces_ttl_days=0)
+    client = connection.open_embedded(folder)
+    schema.init_schema(client, traces_ttl_days=0)
     if client.command("SELECT count() FROM evolution_runs_log") == runs:
         return client
-    for table in (*_clickhouse.TABLES, "otel_traces_trace_id_ts"):
+    for table in (*tables.TABLES, "otel_traces_trace_id_ts"):
         client.command(f"DROP VIEW IF EXISTS {table}_mv SYNC")
-    for table in (*_clickhouse.STORED_IN.values(), "otel_traces", "otel_traces_trace_id_ts"):
+    for table in (*tables.STORED_IN.values(), "otel_traces", "otel_traces_trace_id_ts"):
         client.command(f"TRUNCATE TABLE {table} SYNC")
     with console.status("making searches ...") as status:
         for run in range(1, runs + 1):
@@ -145,7 +143,7 @@ def opened(folder: Path, runs: int) -> Client:
             "INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces GROUP BY TraceId"
         )
         status.update("telling when rows came ...")
-        for table, stored in _clickhouse.STORED_IN.items():
+        for table, stored in tables.STORED_IN.items():
             happened = "told_at" if table == "evolution_runs" else "timestamp"
             client.command(
                 f"ALTER TABLE {stored} UPDATE ingested_at = {happened} + 2 WHERE 1 SETTINGS mutations_sync = 1"
@@ -157,7 +155,7 @@ def opened(folder: Path, runs: int) -> Client:
 
 def merge(client: Client) -> None:
     """Few parts, as a server has them after some minutes."""
-    for table in (*_clickhouse.STORED_IN.values(), "otel_traces"):
+    for table in (*tables.STORED_IN.values(), "otel_traces"):
         client.command(f"OPTIMIZE TABLE {table}")
 
 

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from genesis_otel._config import configure
+    from genesis_otel.configuration import configure
     from genesis_otel.spans import (
         action,
         attached,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module("genesis_otel._config" if name == "configure" else "genesis_otel.spans")
+    module = importlib.import_module("genesis_otel.configuration" if name == "configure" else "genesis_otel.spans")
     found = globals()[name] = getattr(module, name)
     return found
 

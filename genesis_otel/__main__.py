@@ -5,6 +5,6 @@ In: its arguments. Out: its answers and its exit code. On failure: the same.
 
 import sys
 
-from genesis_otel._cli import main
+from genesis_otel._cli.app import main
 
 sys.exit(main())

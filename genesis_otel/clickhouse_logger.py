@@ -21,13 +21,13 @@ from opentelemetry.context import Context
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel._context import Place, from_environment, place_of, start_root
-from genesis_otel._values import integer, keep, number, text, warn_once
+from genesis_otel._emit.context import Place, from_environment, place_of, start_root
+from genesis_otel._emit.values import integer, keep, number, text, warn_once
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-    from genesis_otel._config import Telemetry
+    from genesis_otel.configuration import Telemetry
 
 __all__ = ["ClickHouseLogger", "ch_logger"]
 
@@ -315,23 +315,24 @@ class ClickHouseLogger:
         return Place(run_id, counted, individual_id), context
 
     def _connected(self, telemetry: Telemetry) -> Client | None:
-        from genesis_otel import _config, _serve
+        from genesis_otel import _destinations, _settings
+        from genesis_otel._serve import client as store_process
 
         store = telemetry.settings.store
         key: object = os.getpid()
-        if isinstance(store, _config.Embedded):
+        if isinstance(store, _settings.Embedded):
             # Its store process may have been replaced by another one, at another address.
-            key = (key, _serve.running(store.folder))
+            key = (key, store_process.running(store.folder))
         if self._client is not None and self._client[0] == key:
             return self._client[1]
         if time.monotonic() - self._failed_at < RETRY_AFTER:
             return None
-        if isinstance(store, _config.Embedded):
+        if isinstance(store, _settings.Embedded):
             # Never the engine itself: a search must not load it.
-            client: Client = _serve.open_store(store.folder, start=True)
-            key = (os.getpid(), _serve.running(store.folder))
+            client: Client = store_process.open_store(store.folder, start=True)
+            key = (os.getpid(), store_process.running(store.folder))
         else:
-            client = _config.open_client(telemetry.settings)
+            client = _destinations.open_client(telemetry.settings)
         self._client = (key, client)
         return client
 
@@ -349,7 +350,7 @@ class ClickHouseLogger:
 
 def _ready() -> Telemetry | None:
     try:
-        from genesis_otel._config import ensure_configured
+        from genesis_otel.configuration import ensure_configured
 
         return ensure_configured()
     except Exception as error:
@@ -360,7 +361,7 @@ def _ready() -> Telemetry | None:
 def _destination_of(telemetry: Telemetry | None) -> object | None:
     if telemetry is None:
         return None
-    from genesis_otel._config import Off
+    from genesis_otel._settings import Disabled as Off
 
     return None if isinstance(telemetry.destination, Off) else telemetry.destination
 
@@ -375,7 +376,7 @@ def _whole(value: object) -> int | None:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{error.name} is not installed"
-    from genesis_otel._clickhouse import first_line
+    from genesis_otel._store.errors import first_line
 
     return first_line(error)
 

@@ -27,22 +27,13 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from genesis_otel import _letters, _losses, _spool
-from genesis_otel._codec import decode, encode
-from genesis_otel._drain import Drain, Limits, Outage, Refused, Sender, brief, drain
-from genesis_otel._lock import ProcessLock
+from genesis_otel._ship.codec import encode
+from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
+from genesis_otel._ship.delivery import Drain, brief
+from genesis_otel._ship.spool import losses, queue
+from genesis_otel._ship.spool.lock import ProcessLock
 
-__all__ = [
-    "DurableSpanProcessor",
-    "Limits",
-    "Outage",
-    "Refused",
-    "Sender",
-    "dead_letters",
-    "drain",
-    "requeue",
-    "spool_status",
-]
+__all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +69,7 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._writer: _spool.Writer | None = None
+        self._writer: queue.Writer | None = None
         self._queues: list[str] = []
         self._thread: threading.Thread | None = None
         self._leader: ProcessLock | None = None
@@ -107,7 +98,7 @@ class DurableSpanProcessor(SpanProcessor):
         try:
             record = encode(span)
         except Exception as error:
-            _losses.note(self._folder, 1, f"a span could not be encoded: {type(error).__name__}")
+            losses.note(self._folder, 1, f"a span could not be encoded: {type(error).__name__}")
             return
         with self._lock:
             try:
@@ -121,7 +112,7 @@ class DurableSpanProcessor(SpanProcessor):
 
     def waiting(self) -> int:
         """Spans of this process that were not handed over yet."""
-        return len(self._held) + sum(_spool.waiting_in(self._folder, name) for name in self._queues)
+        return len(self._held) + sum(queue.waiting_in(self._folder, name) for name in self._queues)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until what has ended so far was handed over, here or by whoever drains; False when the time is over."""
@@ -135,7 +126,7 @@ class DurableSpanProcessor(SpanProcessor):
             return True
         pause = 0.005
         self._wake.set()
-        while _spool.taken(self._folder, writer.id) < target:
+        while queue.taken(self._folder, writer.id) < target:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._in_vain = True
@@ -163,7 +154,7 @@ class DurableSpanProcessor(SpanProcessor):
         settled = self._settle()
         with self._lock:
             if not settled:
-                _losses.note(self._folder, len(self._held), "cannot be written")
+                losses.note(self._folder, len(self._held), "cannot be written")
                 self._held.clear()
             if self._writer is not None:
                 self._writer.close()
@@ -176,11 +167,11 @@ class DurableSpanProcessor(SpanProcessor):
 
     # --- the calling thread, under the lock ---------------------------------------------------------------------------
 
-    def _open(self) -> _spool.Writer:
+    def _open(self) -> queue.Writer:
         if time.monotonic() < self._reopen:
             raise OSError(errno.EAGAIN, "the spool cannot be opened")
         self._reopen = time.monotonic() + REOPEN_EVERY
-        self._writer = _spool.Writer(
+        self._writer = queue.Writer(
             self._folder,
             segment_bytes=self._limits.segment_bytes,
             spool_bytes=self._limits.spool_bytes,
@@ -195,7 +186,7 @@ class DurableSpanProcessor(SpanProcessor):
         if not self._held:
             logger.warning("spans cannot be written to %s (%s) and are kept in memory for now", self._folder, why)
         if self._held_bytes + len(record) > HELD_BYTES:
-            _losses.note(self._folder, 1, "cannot be written, and there are too many to keep in memory")
+            losses.note(self._folder, 1, "cannot be written, and there are too many to keep in memory")
             return
         self._held.append(record)
         self._held_bytes += len(record)
@@ -204,7 +195,7 @@ class DurableSpanProcessor(SpanProcessor):
         while self._held:
             (self._writer or self._open()).append(self._held[0])
             self._held_bytes -= len(self._held.popleft())
-        _losses.settle(self._folder)
+        losses.settle(self._folder)
 
     def _settle(self) -> bool:
         """Write what is held; False when the disk still takes nothing."""
@@ -293,8 +284,8 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _mine(self) -> Iterator[str]:
         """The queues of this process and of those forked from it, and those whose writers are dead."""
-        for name in _spool.queues(self._folder):
-            if f"-{self._family}-" in name or not _spool.writer_lives(self._folder, name):
+        for name in queue.queues(self._folder):
+            if f"-{self._family}-" in name or not queue.writer_lives(self._folder, name):
                 yield name
 
 
@@ -307,31 +298,3 @@ def _forked() -> None:
 
 
 os.register_at_fork(after_in_child=_forked)
-
-
-def spool_status(folder: Path) -> _spool.Status:
-    """What waits in a folder, what is dead, and what was dropped."""
-    return _spool.status(folder)
-
-
-def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]]:
-    """The spans that were refused: file, reason, span (None where the bytes cannot be read); oldest first."""
-    for path, reason, record in _letters.buried(folder):
-        try:
-            yield path, reason, decode(record)
-        except ValueError:
-            yield path, reason, None
-
-
-def requeue(folder: Path) -> int:
-    """Put the dead letters into the spool once more, and count them."""
-    letters = list(_letters.buried(folder))
-    if letters:
-        writer = _spool.Writer(folder, segment_bytes=Limits.segment_bytes, spool_bytes=Limits.spool_bytes)
-        try:
-            for path, _, record in letters:
-                writer.append(record)
-                path.unlink(missing_ok=True)
-        finally:
-            writer.close()
-    return len(letters)

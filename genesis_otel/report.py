@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from genesis_otel._report_data import Gathered, Say, gather
+from genesis_otel._read.report_data import Gathered, Say, gather
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -1,1 +1,1 @@
-"""Grafana: dashboards and alert rules as code. `python -m grafana` writes the files that are provisioned and pushed."""
+"""Dashboards and alert rules: ``source/`` writes what ``dashboards/`` and ``provisioning/`` hold."""

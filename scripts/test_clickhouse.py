@@ -8,7 +8,7 @@ exit code 1.
 import sys
 
 try:
-    from genesis_otel._cli import main
+    from genesis_otel._cli.app import main
 except ImportError as error:
     sys.exit(f"{(error.name or 'genesis_otel').replace('_', '-')} not installed: pip install 'genesis-otel[embedded]'")
 

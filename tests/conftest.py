@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel import _clickhouse, _schema
+from genesis_otel._store import connection, schema
 
 NUMBERS = itertools.count()
 
@@ -21,7 +21,7 @@ Connect = Callable[[], Client]
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of the session's embedded engine, held open until the end."""
     folder = tmp_path_factory.mktemp("engine")
-    held = _clickhouse.open_embedded(folder)
+    held = connection.open_embedded(folder)
     yield folder
     held.close()
 
@@ -33,7 +33,7 @@ def connect(engine: Path) -> Iterator[Connect]:
     clients: list[Client] = []
 
     def open_client() -> Client:
-        client = _clickhouse.open_embedded(engine)
+        client = connection.open_embedded(engine)
         client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
         client.database = name
         clients.append(client)
@@ -42,7 +42,7 @@ def connect(engine: Path) -> Iterator[Connect]:
     yield open_client
     for client in clients:
         client.close()
-    client = _clickhouse.open_embedded(engine)
+    client = connection.open_embedded(engine)
     client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
     client.close()
 
@@ -52,5 +52,5 @@ def store(connect: Connect) -> Client:
     """A client on a database of this test's own, with the tables made."""
     client = connect()
     # Golden spans are of 2023: under the default retention the raw ones would go at once.
-    _schema.init_schema(client, traces_ttl_days=0)
+    schema.init_schema(client, traces_ttl_days=0)
     return client

@@ -59,7 +59,7 @@ class Order:
 def main() -> int:
     """Run the search that standard input orders."""
     order = Order(**json.load(sys.stdin))
-    from genesis_otel._config import configure
+    from genesis_otel.configuration import configure
     from genesis_otel.instrumentation.openevolve import instrument
 
     telemetry = configure(**order.settings)

@@ -24,8 +24,11 @@ from rich.table import Table
 from rich.text import Text
 
 from genesis_otel import queries
-from genesis_otel._clickhouse import TABLES, StoreError
-from genesis_otel._config import Off, Settings, load_settings, open_client
+from genesis_otel._destinations import open_client
+from genesis_otel._settings import Disabled as Off
+from genesis_otel._settings import Settings, load_settings
+from genesis_otel._store.errors import StoreError
+from genesis_otel._store.tables import TABLES
 from genesis_otel.demo import model as loopback
 from genesis_otel.demo.evolve import Order
 from genesis_otel.demo.summary import summarise

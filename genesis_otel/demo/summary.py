@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genesis_otel import queries
-from genesis_otel.ancestry import ancestors
+from genesis_otel._read.ancestry import ancestors
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -32,12 +32,13 @@ from typing import Any
 from opentelemetry import context as otel
 from opentelemetry.context import Context
 
-from genesis_otel import _pareto, spans
-from genesis_otel._values import warn_once
-from genesis_otel.instrumentation import _openevolve_llm as llm_calls
-from genesis_otel.instrumentation import _openevolve_worker as worker
-from genesis_otel.instrumentation._openevolve_llm import Recorder
-from genesis_otel.instrumentation._openevolve_search import Options, Search
+from genesis_otel import spans
+from genesis_otel._emit import pareto
+from genesis_otel._emit.values import warn_once
+from genesis_otel.instrumentation._openevolve import llm as llm_calls
+from genesis_otel.instrumentation._openevolve import worker
+from genesis_otel.instrumentation._openevolve.llm import Recorder
+from genesis_otel.instrumentation._openevolve.search import Options, Search
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -74,7 +75,7 @@ def instrument(
     :raises ImportError: OpenEvolve is not installed.
     """
     global _options, _recorder
-    _pareto.directions(objectives or {})
+    pareto.directions(objectives or {})
     told = Options(task, run_id, dict(objectives or {}), llm, worker_setup)
     if is_instrumented():
         if told != Options():
@@ -121,6 +122,15 @@ def uninstrument() -> None:
 def is_instrumented() -> bool:
     """Whether this process records its searches."""
     return bool(_patched)
+
+
+def instrument_worker(ticket: worker.Ticket) -> None:
+    """Set up a worker as the main process is; a forked one is so already."""
+    if is_instrumented():
+        return
+    if ticket.setup is not None:
+        ticket.setup()
+    instrument(llm=ticket.recorder)
 
 
 def _put(owner: Any, name: str, make: Callable[[Original], Original]) -> None:
@@ -218,7 +228,7 @@ def _sample_from_island(original: Original, self: Any, *args: Any, **kwargs: Any
 def _create_database_snapshot(original: Original, self: Any) -> Any:
     snapshot = original(self)
     search = _search_of(self)
-    ticket = search.ticket() if search is not None else None
+    ticket = search.ticket(instrument_worker) if search is not None else None
     if ticket is not None:
         snapshot[worker.TICKET] = ticket
     return snapshot

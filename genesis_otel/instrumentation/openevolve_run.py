@@ -8,7 +8,7 @@ import sys
 
 from openevolve.cli import main as run  # type: ignore[import-untyped]
 
-from genesis_otel._config import ensure_configured
+from genesis_otel.configuration import ensure_configured
 from genesis_otel.instrumentation.openevolve import instrument
 
 

@@ -1,0 +1,106 @@
+"""What every command shares: settings, exit codes, and what is said of an error.
+
+In: the options before the command, and whatever a command raises. Out: settings; a line on standard error and an exit code:
+1 failed, 2 wrong use, 3 nothing found, 130 interrupted. A reader that has had enough (``| head``) is no failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
+
+import typer
+
+from genesis_otel._cli.tables import Format, say
+
+if TYPE_CHECKING:
+    from genesis_otel._settings import Settings
+
+
+log = logging.getLogger(__name__)
+
+FAILED, WRONG_USE, NOTHING_FOUND, INTERRUPTED = 1, 2, 3, 130
+
+P = ParamSpec("P")
+
+
+class Told(NamedTuple):
+    """The options that stand before the command."""
+
+    url: str | None
+
+
+class WrongUseError(Exception):
+    """Arguments that make no sense together."""
+
+
+# --- around every command ---------------------------------------------------------------------------------------------
+
+
+def answering(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn what goes wrong in a command into a line and an exit code."""
+
+    @functools.wraps(command)
+    def answered(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except typer.Exit:
+            raise
+        except BrokenPipeError:
+            # What is buffered has no reader; else Python complains at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            code, text = judged(error)
+            log.debug("the command failed", exc_info=True)
+            say(f"Error: {text}")
+            raise typer.Exit(code) from None
+
+    return answered
+
+
+def judged(error: Exception) -> tuple[int, str]:
+    """The exit code of an error and what is said of it."""
+    if isinstance(error, ModuleNotFoundError):
+        missing = (error.name or "a package").partition(".")[0].replace("_", "-")
+        return FAILED, f"{missing} not installed: pip install {missing}"
+    from clickhouse_connect.driver.exceptions import Error
+
+    from genesis_otel._read.client import AmbiguousError, NotFoundError, brief
+    from genesis_otel._store.errors import StoreError
+    from genesis_otel.queries import ParameterError, UnknownQueryError
+
+    if isinstance(error, (NotFoundError, AmbiguousError)):
+        return NOTHING_FOUND if isinstance(error, NotFoundError) else WRONG_USE, str(error)
+    if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError)):
+        return WRONG_USE, str(error.args[0])
+    if isinstance(error, Error):
+        return FAILED, brief(error)
+    if isinstance(error, (StoreError, ValueError, OSError)):
+        return FAILED, str(error)
+    return (
+        FAILED,
+        f"{type(error).__name__}: {error} (this is a fault of genesis-otel; -v before the command shows where)",
+    )
+
+
+def settings_of(context: typer.Context, **overrides: Any) -> Settings:
+    """The settings, with ``--url`` before ``CLICKHOUSE_URL``."""
+    from genesis_otel._settings import load_settings
+
+    told: Told = context.obj
+    return load_settings(**({"clickhouse_url": told.url} if told.url else {}), **overrides)
+
+
+FormatOption = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", "-f", help="By default a table in a terminal, and tab-separated values in a pipe or file."
+    ),
+]

@@ -1,0 +1,57 @@
+"""The command ``demo``.
+
+In: arguments. Out: a search that is recorded, and what landed. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.tables import say
+
+WIDTH_OF_A_FILE = 140
+"""Characters that a line of the demo's summary may have where there is no terminal."""
+
+
+@answering
+def demo(
+    context: typer.Context,
+    iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="Programs to try.")] = 40,
+    real: Annotated[
+        bool,
+        typer.Option("--real", help="Ask a real model: needs OPENAI_API_KEY, and costs cents (OPENAI_BASE_URL too)."),
+    ] = False,
+    model: Annotated[str, typer.Option(help="The model that is asked.")] = "gpt-4.1-mini",
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the record there, instead of your data folder.")
+    ] = None,
+) -> None:
+    """Run a real OpenEvolve search, record it, and show what landed.
+
+    It packs circles into a square. The model is simulated on loopback and answers the same every time, so this needs
+    neither a network nor a key. What it records stays: look at it with runs, lineage and query.
+
+    ```
+    genesis-otel demo
+    OPENAI_API_KEY=... genesis-otel demo --real --model gpt-4.1-mini -n 20
+    ```
+    """
+    import contextlib
+
+    from rich.console import Console
+
+    from genesis_otel._destinations import open_client
+    from genesis_otel.demo.search import run_demo, summarise
+
+    settings = settings_of(context, **({"data_dir": data_dir} if data_dir else {}))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
+    result = run_demo(iterations=iterations, real=real, model=model, progress=console, settings=settings)
+    with contextlib.closing(open_client(settings, start=True)) as client:
+        summarise(client, result.run_id, console)
+    if data_dir:
+        say(f"\nThe commands find this record with: export GENESIS_OTEL_DATA_DIR={data_dir.absolute()}")

@@ -1,0 +1,251 @@
+"""The command ``genesis-otel grafana``: arguments only; what they ask for is done in `_grafana`.
+
+In: a command line; ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: a line for each thing that was looked at, or a diff, on standard
+output; everything said about them on standard error. On failure: a line and an exit code, as `_cli` has them.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genesis_otel._cli.common import answering
+from genesis_otel._cli.tables import say
+from genesis_otel._read.format import visible
+
+if TYPE_CHECKING:
+    from genesis_otel._grafana.api import GrafanaSettings
+    from genesis_otel._grafana.push import Item, Wanted
+
+FOLDER = "genesis"
+"""The uid of the folder where none is told."""
+
+FolderOption = Annotated[
+    str, typer.Option("--folder", metavar="UID", help="Uid of the folder in Grafana; made where it is not there.")
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--datasource-uid",
+        metavar="UID",
+        help="Use this ClickHouse data source, which is there, as it is. Without it one is made from "
+        "GRAFANA_CLICKHOUSE_URL, or CLICKHOUSE_URL.",
+    ),
+]
+FromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FOLDER",
+        help="Files to take instead of those that come with genesis-otel: `dashboards/*.json`, `provisioning/alerting/*.yaml`.",
+    ),
+]
+
+
+grafana_app = typer.Typer(no_args_is_help=True)
+
+
+@grafana_app.callback()
+def grafana() -> None:
+    """Brings the dashboards and alert rules into a Grafana that you already have.
+
+    `GRAFANA_URL` says where it is, `GRAFANA_TOKEN` holds a service account's token: the role Editor will do, Admin where the
+    data source is to be made. Both may stand in `.env`; neither is an argument, which other users of this machine would see.
+
+        export GRAFANA_URL=https://grafana.example.org GRAFANA_TOKEN=glsa_...
+        export GRAFANA_CLICKHOUSE_URL=http://reader:password@clickhouse:8123/genesis
+        genesis-otel grafana diff
+        genesis-otel grafana push
+    """
+
+
+@grafana_app.command()
+@answering
+def push(
+    context: typer.Context,
+    folder: FolderOption = FOLDER,
+    datasource_uid: SourceOption = None,
+    source: FromOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write over what was edited in the browser, too, and send the data source's password again.",
+        ),
+    ] = False,
+) -> None:
+    """Brings folder, data source, dashboards and alert rules into Grafana; a second time it changes nothing and says so.
+
+    What somebody edited in the browser since the last push is not written over: then nothing is written at all, and `diff`
+    shows the edits, `pull` keeps them, `--overwrite` drops them.
+    """
+    from genesis_otel._grafana import push as _grafana
+    from genesis_otel._grafana.api import opened
+
+    settings = _settings()
+    with closing(opened(settings)) as api:
+        api.check()
+        wanted = _wanted(context, settings, folder, datasource_uid, source)
+        items = _grafana.plan(api, wanted, overwrite=overwrite)
+        _warn(wanted, items)
+        if dry_run:
+            for each in items:
+                typer.echo(_line(each, each.state.value))
+            if not overwrite:
+                _grafana.refuse_edited(items)
+            say(f"Nothing was written; a push would write {_count(items)}.")
+            return
+        for each in _grafana.push(items, overwrite=overwrite):
+            typer.echo(_line(each, "made" if each.state is _grafana.State.NEW else "saved"))
+        written = sum(1 for each in items if each.write)
+        say(
+            f"{api.where}: {written} written, {len(items) - written} left as they were."
+            if written
+            else f"{api.where} has all of it already; nothing was written."
+        )
+        fault = api.datasource_fault(wanted.datasource)
+        if fault:
+            say(
+                f"Grafana's data source {wanted.datasource} does not reach ClickHouse: {visible(fault)}. Its host and password are "
+                "those of GRAFANA_CLICKHOUSE_URL or CLICKHOUSE_URL, as Grafana's own machine sees them; --overwrite sends them again."
+            )
+
+
+@grafana_app.command()
+@answering
+def diff(
+    context: typer.Context,
+    folder: FolderOption = FOLDER,
+    datasource_uid: SourceOption = None,
+    source: FromOption = None,
+) -> None:
+    """Shows what a push would change, as a unified diff from Grafana to the files. Exit code 1: there are differences."""
+    from genesis_otel._grafana import push as _grafana
+    from genesis_otel._grafana.api import opened
+
+    settings = _settings()
+    with closing(opened(settings)) as api:
+        api.check()
+        wanted = _wanted(context, settings, folder, datasource_uid, source)
+        items = _grafana.plan(api, wanted)
+    _warn(wanted, items)
+    lines = list(_grafana.differences(items))
+    for line in lines:
+        # A browser's user may have typed what a terminal would obey.
+        typer.echo(visible(line, keep="\n\t") if sys.stdout.isatty() else line, nl=False)
+    if lines:
+        raise typer.Exit(1)
+    say("A push would change nothing.")
+
+
+@grafana_app.command()
+@answering
+def pull(
+    to: Annotated[
+        Path,
+        typer.Option(
+            "--to", metavar="FOLDER", help="Where the files go: dashboards/ and provisioning/alerting/ in it."
+        ),
+    ],
+    folder: FolderOption = FOLDER,
+    datasource_uid: SourceOption = None,
+    source: FromOption = None,
+) -> None:
+    """Writes the dashboards and alert rules as they are in Grafana into files, so that edits made in the browser can be kept.
+
+    Keys stay in their order and what Grafana adds by itself is left out, so that `git diff` shows the edits alone. What was
+    not edited is copied as it is. `push --from FOLDER` takes the files.
+    """
+    from genesis_otel._grafana import push as _grafana
+    from genesis_otel._grafana.api import opened
+    from genesis_otel._grafana.files import DATASOURCE
+
+    settings = _settings()
+    with closing(opened(settings)) as api:
+        api.check()
+        wanted = _read(folder, datasource_uid or DATASOURCE, None, source)
+        found = False
+        for path, changed in _grafana.pull(api, wanted, to):
+            found = True
+            typer.echo(f"{path}: {'written' if changed else 'unchanged'}")
+    if not found:
+        say("None of the dashboards and alert rules is in this Grafana; genesis-otel grafana push brings them there.")
+        raise typer.Exit(3)
+
+
+def _settings() -> GrafanaSettings:
+    from genesis_otel._grafana.api import GrafanaSettings
+
+    return GrafanaSettings()
+
+
+def _wanted(
+    context: typer.Context, settings: GrafanaSettings, folder: str, datasource_uid: str | None, source: Path | None
+) -> Wanted:
+    from genesis_otel._grafana.files import DATASOURCE, GrafanaError
+    from genesis_otel._settings import load_settings
+
+    if datasource_uid:
+        return _read(folder, datasource_uid, None, source)
+    told = {"clickhouse_url": context.obj.url} if context.obj.url else {}
+    secret = settings.grafana_clickhouse_url or load_settings(**told).clickhouse_url
+    url = secret.get_secret_value() if secret else ""
+    if not url.startswith(("http://", "https://")):
+        raise GrafanaError(
+            "there is no ClickHouse for Grafana's data source: set GRAFANA_CLICKHOUSE_URL to "
+            "http(s)://user:password@host:port/database as Grafana reaches it (genesis-otel serve answers for an embedded "
+            "store), or name a data source that is there with --datasource-uid"
+        )
+    return _read(folder, DATASOURCE, url, source)
+
+
+def _read(folder: str, datasource: str, clickhouse: str | None, source: Path | None) -> Wanted:
+    from genesis_otel._grafana import files
+    from genesis_otel._grafana.push import Wanted
+
+    root = source or files.folder()
+    wanted = Wanted(
+        folder,
+        datasource,
+        clickhouse,
+        files.datasource_settings(root),
+        files.dashboards(root),
+        files.rule_groups(root),
+    )
+    if not wanted.dashboards and not wanted.rules:
+        raise files.GrafanaError(f"there are no dashboards/*.json and provisioning/alerting/*.yaml in {root}")
+    return wanted
+
+
+def _warn(wanted: Wanted, items: list[Item]) -> None:
+    """Say what is not wrong, but likely not meant."""
+    from genesis_otel._grafana.push import State
+    from genesis_otel._serve.client import LOOPBACK
+    from genesis_otel._store.errors import split_url
+
+    for each in items:
+        if each.state is State.PROVISIONED:
+            say(
+                f"{each.kind} {each.name} is provisioned from a file of that Grafana, and left as it is: change the file."
+            )
+    if wanted.clickhouse and any(each.kind == "data source" and each.write for each in items):
+        parts = split_url(wanted.clickhouse)
+        if parts.hostname in LOOPBACK:
+            say(f"Grafana will look for ClickHouse on its own machine: {parts.hostname} is what the URL names.")
+        say(
+            f"Whoever may use the data source asks as the user {visible(parts.username or 'default')}, who should be able to read only."
+        )
+
+
+def _count(items: list[Item]) -> str:
+    count = sum(1 for each in items if each.write)
+    return f"{count} of {len(items)}" if count else "nothing"
+
+
+def _line(item: Item, told: str) -> str:
+    return f"{item.kind} {item.name}: {told}"

@@ -1,0 +1,244 @@
+"""The commands that ask the store: ``runs``, ``lineage``, ``query``.
+
+In: arguments. Out: a table in a terminal, tab-separated values in a pipe, or the format that is asked for. On failure: what
+:mod:`genesis_otel._cli.common` makes of it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genesis_otel._cli.common import FormatOption, WrongUseError, answering, judged, settings_of
+from genesis_otel._cli.tables import STATUS, Column, Format, say, write
+from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from genesis_otel.queries import Query
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+RUNS = {
+    "run_id": Column("run"),
+    "task_name": Column("task", brief=-1),
+    "status": Column("status", style=lambda status: STATUS.get(status, "")),
+    "generations": Column("gens"),
+    "individuals": Column("indivs"),
+    "best_score": Column("best", number),
+    "cost": Column("cost", dollars),
+    "start_time": Column("started", moment, brief=-1),
+    "silent_seconds": Column("seen", ago),
+}
+
+LINEAGE = {
+    "generation": Column("gen", number),
+    "individual_id": Column("individual", brief=8),
+    "mutation_type": Column("how"),
+    "fitness_score": Column("score", number),
+    "gain": Column("gain", signed, lambda gain: "" if not gain else "green" if gain > 0 else "red"),
+    "edit_summary": Column("what changed", one_line),
+    "models": Column("model", lambda models: ", ".join(models), brief=12),
+    "cost": Column("cost", dollars),
+    "other_parents": Column("other parents", lambda parents: ", ".join(parents), brief=8),
+    "trace_id": Column("trace", brief=8),
+}
+
+
+@answering
+def runs(
+    context: typer.Context,
+    task: Annotated[str, typer.Option(metavar="TASK", show_default=False, help="Runs of this task alone.")] = "",
+    status: Annotated[
+        str, typer.Option(metavar="STATUS", show_default=False, help="running, completed or failed alone.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    format: FormatOption = None,
+) -> None:
+    """List runs: how far each is, its best score, its cost, and when it last gave a sign of life.
+
+    A run that was killed stays "running": its last sign of life tells.
+
+    ```
+    genesis-otel runs
+    genesis-otel runs --task circle_packing --status running
+    genesis-otel runs --format json | jq -r '.[].run_id'
+    ```
+    """
+    from genesis_otel import queries
+    from genesis_otel._read.client import NotFoundError, reader
+
+    with reader(settings_of(context)) as client:
+        rows = queries.ask(client, "runs", task=task, status=status, limit=limit)
+    if not rows:
+        which = " ".join(filter(None, (f"of the task {task!r}" if task else "", f"that is {status}" if status else "")))
+        raise NotFoundError(
+            f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
+        )
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=RUNS)
+
+
+@answering
+def lineage(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or latest.")],
+    individual: Annotated[
+        str,
+        typer.Argument(
+            metavar="[INDIVIDUAL]", show_default=False, help="Its id or the beginning of it; else the best."
+        ),
+    ] = "",
+    format: FormatOption = None,
+) -> None:
+    """Show where an individual comes from, from the seed on: what each step changed, gained and cost.
+
+    Of several parents the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
+
+    ```
+    genesis-otel lineage latest
+    genesis-otel lineage run_20240115 ind_gen5_123
+    genesis-otel lineage latest --format json | jq '.[] | {gain, edit_summary}'
+    ```
+    """
+    from dataclasses import asdict
+
+    from genesis_otel._read.ancestry import ancestors
+    from genesis_otel._read.client import individual_id_of, reader, run_id_of
+
+    with reader(settings_of(context)) as client:
+        run_id = run_id_of(client, run)
+        individual_id = individual_id_of(client, run_id, individual)
+        rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
+    shown = dict(LINEAGE)
+    if not any(row["other_parents"] for row in rows):
+        del shown["other_parents"]
+    title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=shown)
+
+
+@answering
+def query(
+    context: typer.Context,
+    statement: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SQL|NAME|-", show_default=False, help="SQL, a query's name, or - for SQL on standard input."
+        ),
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may stand often."),
+    ] = None,
+    format: FormatOption = None,
+    list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the queries that have a name.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL, and do not run it.")
+    ] = False,
+) -> None:
+    """Ask the store in SQL, or by a query's name. It only reads.
+
+    Parameters stand in SQL as {name:Type}. A run_id may be given by its beginning, or as latest, which is also what named
+    queries ask about when nothing is said. Times are yours in tables, and UTC everywhere else.
+
+    ```
+    genesis-otel query --list
+    genesis-otel query top_individuals --param limit=3
+    genesis-otel query breakthroughs -p run_id=run_2024 -p threshold=0.2 --format csv
+    genesis-otel query "SELECT model, sum(cost) FROM llm_logs WHERE generation > {g:Int32} GROUP BY model" -p g=5
+    genesis-otel query - < question.sql
+    genesis-otel query --show llm_latency
+    ```
+    """
+    from genesis_otel import queries
+
+    if list_queries:
+        every = [queries.load(name) for name in queries.names()]
+        told = [[each.name, each.title, " ".join(map(_told, each.parameters))] for each in every]
+        write(["name", "title", "parameters"], [told], format)
+        return
+    if statement is None:
+        raise WrongUseError("give SQL or a query's name; --list lists them, --help has examples")
+    text = (sys.stdin.read() if statement == "-" else statement).strip()
+    if not text:
+        raise WrongUseError("there is no SQL on standard input" if statement == "-" else "the SQL is empty")
+    named = queries.load(text) if re.fullmatch(r"[A-Za-z][\w-]*", text) else None
+    if show:
+        if named is None:
+            raise WrongUseError("--show needs the name of a query; --list lists them")
+        _describe(named)
+        return
+    _ask(context, named, text, _pairs(param or []), format)
+
+
+def _ask(
+    context: typer.Context, named: Query | None, sql: str, given: Mapping[str, str], format: Format | None
+) -> None:
+    from clickhouse_connect.driver.exceptions import Error
+
+    from genesis_otel import queries
+    from genesis_otel._read.client import hint, reader, stream
+
+    types = queries.placeholders(named.sql if named else sql)
+    values: dict[str, Any] = queries.values(named, given) if named else dict(given)
+    unknown = [name for name in values if name not in types]
+    if unknown:
+        raise WrongUseError(f"{{{unknown[0]}:...}} does not stand in the SQL")
+    with reader(settings_of(context)) as client:
+        values = {name: _value(client, name, types[name], value) for name, value in values.items()}
+        title = named.title if named else ""
+        if named and values.get("run_id"):
+            title += f" ({values['run_id']})"
+        try:
+            with stream(client, named.sql if named else sql, values) as (names, blocks):
+                write(names, blocks, format, title=title)
+        except Error as error:
+            said = hint(error, sql)
+            code, text = judged(error)
+            say(f"Error: {text}")
+            if said:
+                say(said)
+            raise typer.Exit(code) from None
+
+
+def _value(client: Client, name: str, kind: str, value: str) -> Any:
+    """What ClickHouse is given for a parameter that was typed."""
+    from genesis_otel._read.client import run_id_of
+
+    if name == "run_id" and value:
+        return run_id_of(client, value)
+    if kind.startswith(("Array", "Tuple", "Map")):
+        try:
+            return ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise WrongUseError(f"{name} is {value!r}, which is no {kind}; an array is written ['a', 'b']") from None
+    return value
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name.isidentifier():
+            raise WrongUseError(f"a parameter is NAME=VALUE, and {each!r} is not")
+        pairs[name] = value
+    return pairs
+
+
+def _told(parameter: Any) -> str:
+    return parameter.name if parameter.default is None else f"{parameter.name}={parameter.default}"
+
+
+def _describe(named: Query) -> None:
+    typer.echo(f"-- {named.title}\n-- {named.description}")
+    for each in named.parameters:
+        default = "required" if each.default is None else f"default: {each.default!r}"
+        typer.echo(f"--   {each.name} {each.type} ({default}): {each.meaning}")
+    typer.echo(named.sql)

@@ -1,0 +1,80 @@
+"""The command ``genesis-otel report``: arguments only; the page is made in `report`.
+
+In: a command line. Out: a file, and its path on standard output. On failure: a line and an exit code, as `_cli` has them; a file
+that was there stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.tables import say
+
+
+@answering
+def report(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or latest.")] = "latest",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", show_default=False, help="The file; genesis-RUN.html here if not told."
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=0, max=200, help="Individuals shown with code and prompts.")] = 10,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="RUN",
+            show_default=False,
+            help="Draw this run's best scores and put its figures beside; may be repeated.",
+        ),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Write a run as one HTML file that needs no Grafana, no store and no network.
+
+    Trajectory, cost, latency, Pareto front, lineage, mutations, the best programs with what changed and what models were asked,
+    the slowest generation and all errors. Prompts and code are in the file: think before you send it to somebody.
+
+    ```
+    genesis-otel report latest --open
+    genesis-otel report run_20240115 -o report.html --compare run_20240114
+    ```
+    """
+    from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel.report import page
+
+    with reader(settings_of(context)) as client:
+        run_id = run_id_of(client, run)
+        others = [run_id_of(client, each) for each in compare or ()]
+        text = page(client, run_id, top=top, compare=others, say=lambda what: say(f"Reading {what} ..."))
+    path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.html")
+    _replace(path, text)
+    typer.echo(str(path))
+    if show:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _replace(path: Path, text: str) -> None:
+    """The whole file or none of it, readable by whom the umask lets."""
+    handle, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(written).chmod(0o666 & ~mask)
+        Path(written).replace(path)
+    except BaseException:
+        Path(written).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,228 @@
+"""The commands about the store: ``init``, ``reprice``, ``check``, ``serve``.
+
+In: arguments. Out: what was done, line by line. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from genesis_otel._cli.common import FormatOption, answering, settings_of
+from genesis_otel._cli.tables import Column, say, write
+from genesis_otel._read.format import dollars
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+Days = Annotated[int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps all; not given, nothing changes.")]
+
+
+@answering
+def init(
+    context: typer.Context,
+    llm_logs_ttl_days: Days = None,
+    agent_actions_ttl_days: Days = None,
+    traces_ttl_days: Days = None,
+    backfill: Annotated[
+        bool,
+        typer.Option("--backfill", help="Fill the tables from what otel_traces holds already; run again, it goes on."),
+    ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Make everything ON CLUSTER NAME, with replicated engines."),
+    ] = None,
+) -> None:
+    """Make or upgrade the tables, and say how long to keep what.
+
+    Run again, it changes nothing. Tables of the first logger are taken over with every row kept; stop the searches that
+    write to them first. Tables are also made when a search first connects, so this is for retention and upgrades.
+
+    An otel_traces that a collector made is left as it is: the views are attached to it and take what comes in from then on,
+    and --backfill takes what is there already, oldest first. Rows are told apart by their spans, so none comes twice.
+
+    ```
+    genesis-otel init
+    genesis-otel init --llm-logs-ttl-days 30 --agent-actions-ttl-days 90
+    genesis-otel init --backfill
+    ```
+
+    The evolution tables are kept for good. The raw traces stay 90 days unless --traces-ttl-days says otherwise.
+    """
+    import contextlib
+
+    from genesis_otel._destinations import open_client
+    from genesis_otel._store.backfill import backfill as filling
+    from genesis_otel._store.schema import init_schema
+
+    settings = settings_of(context)
+    with contextlib.closing(open_client(settings, start=True)) as client:
+        done = init_schema(
+            client,
+            llm_logs_ttl_days=llm_logs_ttl_days,
+            agent_actions_ttl_days=agent_actions_ttl_days,
+            traces_ttl_days=traces_ttl_days,
+            cluster=cluster,
+        )
+        for line in done or ["Nothing to do: the tables are as they should be."]:
+            typer.echo(line)
+        if backfill:
+            rows: Counter[str] = Counter()
+            for stretch, gained in filling(client):
+                rows.update(gained)
+                say(f"{stretch.begin:%Y-%m-%d %H:%M}: {stretch.spans:,} spans, {sum(gained.values()):,} rows gained")
+            told = ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)
+            typer.echo(
+                f"The tables gained {told}." if told else "Nothing to fill in: every span of a search has its rows."
+            )
+
+
+REPRICED = {
+    "model": Column("model"),
+    "provider": Column("provider", brief=-1),
+    "cost_source": Column("cost source"),
+    "calls": Column("calls", lambda calls: f"{calls:,}"),
+    "cost": Column("cost", dollars),
+}
+
+
+@answering
+def reprice(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN", show_default=False, help="Calls of this run alone: its id, the beginning of it, or latest."
+        ),
+    ] = "",
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Look again at calls whose model was unknown: a newer price list may have it."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    format: FormatOption = None,
+) -> None:
+    """Compute the cost of LLM calls that came in without one, from their tokens.
+
+    What never met this package has no cost: calls that other instrumentations recorded, in other processes. They get the
+    one that genai-prices computes, at the prices of the call's day. Calls without tokens, and of models that the price list
+    does not know, stay at 0 and say so in cost_source. Run again, it changes nothing.
+
+    ```
+    genesis-otel reprice --dry-run
+    genesis-otel reprice
+    genesis-otel reprice --run latest
+    pip install -U genai-prices && genesis-otel reprice --again
+    ```
+    """
+    import contextlib
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from genesis_otel._destinations import open_client
+    from genesis_otel._read.client import run_id_of
+    from genesis_otel._store import reprice as _reprice
+
+    console = Console(file=sys.stderr)
+    with contextlib.closing(open_client(settings_of(context), start=True)) as client:
+        run_id = run_id_of(client, run) if run else ""
+        total = _reprice.open_calls(client, run_id=run_id, again=again)
+        columns = (TextColumn("Calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("", total=total)
+            changed = _reprice.reprice(
+                client, run_id=run_id, again=again, dry_run=dry_run, progress=lambda rows: bar.advance(task, rows)
+            )
+    if not changed:
+        say("Nothing to do: every call has a cost, or is known to have none.")
+        return
+    write(list(changed[0]._fields), [changed], format, columns=REPRICED)
+    if dry_run:
+        say("Nothing was changed: the same without --dry-run does it.")
+
+
+@answering
+def check(context: typer.Context) -> None:
+    """Test the connection, and say where spans go.
+
+    Every failure says what to do about it. The tables are made when they are not there yet.
+
+    ```
+    genesis-otel check
+    CLICKHOUSE_URL=https://user:password@host:8443/database genesis-otel check
+    ```
+    """
+    from genesis_otel._read.check import check as run
+
+    run(settings_of(context), typer.echo)
+
+
+@answering
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen. Beyond this machine it is HTTP without TLS.")
+    ] = "127.0.0.1",
+    idle_timeout: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="End after so long without work; by default at Ctrl-C alone."),
+    ] = None,
+) -> None:
+    """Be the store process of the embedded store, in the foreground, for collectors, Grafana and ClickHouse's clients.
+
+    Searches and commands start one in the background when they need it; this is for looking at it, for a fixed port, and
+    for tools that stay connected. It answers ClickHouse's HTTP interface to two users, each with a password of its own:
+    genesis owns the store, reader can only read.
+
+    The passwords are new at each start, and stand in serve.json beside the data, unless the environment tells them:
+    GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD.
+
+    It is for one machine and is not a ClickHouse server: no replicas, no users but these, no native protocol, no access
+    to files, URLs and other servers. docs/serve.md says what it covers.
+
+    ```
+    genesis-otel serve --port 8123
+    GENESIS_OTEL_SERVE_PASSWORD=... GENESIS_OTEL_SERVE_READER_PASSWORD=... genesis-otel serve --port 8123
+    ```
+    """
+    from genesis_otel._serve import client as store_process
+    from genesis_otel._serve import process
+    from genesis_otel._settings import Embedded
+    from genesis_otel._store.errors import StoreError
+
+    settings = settings_of(context)
+    store = settings.store
+    if not isinstance(store, Embedded):
+        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    address = store_process.running(store.folder)
+    if address:
+        raise StoreError(
+            f"process {address.pid} serves {store} already, on http://{address.host}:{address.port}; "
+            f"it ends by itself when it is idle, or at once with: kill {address.pid}"
+        )
+
+    def ready(address: store_process.Address) -> None:
+        secret = store.folder / store_process.ADDRESS
+        typer.echo(
+            f"{store} answers on http://{address.host}:{address.port} as user genesis, and to read as user reader; "
+            f"the passwords are in {secret}"
+        )
+        say("It is for one machine, and not a ClickHouse server. Ctrl-C ends it.")
+        if host not in store_process.LOOPBACK:
+            say(f"Warning: on {host} it is HTTP without TLS: passwords, prompts and code can be read on the way.")
+
+    passwords = (settings.serve_password, settings.serve_reader_password)
+    password, reader_password = (told.get_secret_value() if told else None for told in passwords)
+    process.serve(
+        store.folder,
+        idle_timeout=idle_timeout,
+        host=host,
+        port=port,
+        password=password,
+        reader_password=reader_password,
+        ready=ready,
+    )

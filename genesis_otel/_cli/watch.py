@@ -1,0 +1,149 @@
+"""The command ``genesis-otel watch``: arguments, and where what it sees goes.
+
+In: a command line. Out: a screen that is drawn anew in a terminal, and a line a change elsewhere. On failure: a line and an exit
+code, as `_cli` has them; a terminal is left as it was, at Ctrl-C and SIGTERM too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.tables import say
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.console import Console, Group
+
+    from genesis_otel._cli.watch_screen import State
+    from genesis_otel._read.watch import Away, Look
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+@answering
+def watch(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or latest.")] = "latest",
+    interval: Annotated[
+        float, typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="How often to look.")
+    ] = 2.0,
+) -> None:
+    """Watch a run while it goes on: progress, best score, cost, models, jobs, events and failures.
+
+    In a terminal it is a screen that is drawn anew; in a pipe or file a line for every change, with times in UTC. It ends when
+    the run has ended, well or not, and at Ctrl-C. A store that goes away is tried again.
+
+    Rates and percentiles are of the last 5 minutes, and of a run that ended, of all of it. A run that was killed stays
+    "running": it is silent.
+
+    ```
+    genesis-otel watch latest
+    genesis-otel watch run_20240115 --interval 10
+    genesis-otel watch latest | tee watched.log
+    ```
+    """
+    from rich.console import Console
+
+    from genesis_otel._read.watch import looks
+
+    console = Console(highlight=False)
+    drawn = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    with contextlib.closing(looks(settings_of(context), run, interval)) as seen, _ended_by_sigterm():
+        # What is wrong from the beginning is said by an error, on the screen that is there.
+        first = next(seen)
+        every = itertools.chain([first], seen)
+        if drawn:
+            _draw(every, console)
+        else:
+            _print(every)
+
+
+def _draw(seen: Iterable[Look | Away], console: Console) -> None:
+    from rich.live import Live
+
+    state: State | None = None
+
+    def shown() -> Group | str:
+        return _frame(state, console) if state else ""
+
+    try:
+        with Live(get_renderable=shown, console=console, screen=True, refresh_per_second=1) as live:
+            for each in seen:
+                state = _after(state, each)
+                live.refresh()
+    finally:
+        # The screen is gone with all that was on it: what was last seen stays.
+        if state:
+            console.print(_frame(state, console), crop=False)
+
+
+def _frame(state: State, console: Console) -> Group:
+    from rich.console import Group
+
+    from genesis_otel._cli.watch_screen import screen
+
+    size = console.size
+    # Without the last line a terminal that scrolls when it is full keeps the first.
+    return Group(
+        *screen(state, size.width, max(1, size.height - 1), time.monotonic(), ascii_only=console.options.ascii_only)
+    )
+
+
+def _after(state: State | None, each: Look | Away) -> State | None:
+    from genesis_otel._cli.watch_screen import State
+    from genesis_otel._read.watch import Look
+
+    if isinstance(each, Look):
+        return State(each)
+    if state is None:
+        return None
+    return state._replace(away=each.why, away_since=state.away_since or datetime.now().astimezone())
+
+
+def _print(seen: Iterable[Look | Away]) -> None:
+    from genesis_otel._cli.watch_screen import lines
+    from genesis_otel._read.watch import Look
+
+    before: Look | None = None
+    away = False
+    for each in seen:
+        if not isinstance(each, Look):
+            if not away:
+                say(f"The store is away, trying again: {each.why}")
+            away = True
+            continue
+        if away:
+            say("The store answers again.")
+        away = False
+        if before is None:
+            task = each.pulse["task_name"]
+            say(f"Watching {each.run_id}{f' ({task})' if task else ''}; Ctrl-C ends it.")
+        for line in lines(before, each):
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        before = each
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does, so that the terminal gets its cursor back."""
+
+    def told(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, told)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

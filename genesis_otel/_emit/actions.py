@@ -1,0 +1,130 @@
+"""What is told at once: actions, edges of the family tree, fronts apart from their generation.
+
+In: what happened, and where it belongs. Out: a span that ends as it begins, so that it shows at once. On failure: as in
+:mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from time import time_ns
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit import tally
+from genesis_otel._emit.belonging import where
+from genesis_otel._emit.context import Place, start
+from genesis_otel._emit.handle import Handle, Value
+from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
+
+
+def as_dict(details: object, name: str = "details") -> dict[str, Any]:
+    """What joins a JSON object: a mapping's items; what is none stands under ``name``."""
+    if details is None:
+        return {}
+    try:
+        details = plain(details) if not isinstance(details, Mapping) else details
+        if isinstance(details, Mapping):
+            return {text(name): value for name, value in details.items()}
+    except Exception:
+        warn_once("details", "Details could not be read and are kept as text", exc_info=True)
+    return {name: details}
+
+
+# --- what is told at once ---------------------------------------------------------------------------------------------
+
+
+def action(
+    action_type: str,
+    details: object = None,
+    metadata: object = None,
+    *,
+    run: Handle | None = None,
+    generation: Handle | int | None = None,
+    individual: Handle | None = None,
+    run_id: str = "",
+    individual_id: str = "",
+    time: object = None,
+) -> None:
+    """Record an action (``archive_updated``, ``checkpoint``, ...) of a search; it shows at once."""
+    base, place = where(individual, generation, run, run_id, individual_id)
+    kind = text(action_type)
+    emit(f"action {kind}", base, lambda: action_attributes(kind, details, metadata, place), nanoseconds(time, "time"))
+
+
+def action_attributes(action_type: object, details: object, metadata: object, place: Place) -> dict[str, Value]:
+    return {
+        names.RECORD: names.RECORD_ACTION,
+        **place.attributes(),
+        names.ACTION_TYPE: text(action_type),
+        names.ACTION_DETAILS: json_object(details),
+        names.ACTION_METADATA: json_object(metadata),
+    }
+
+
+def lineage(
+    child_id: str,
+    parent_id: str,
+    generation: Handle | int | None = None,
+    mutation_type: str = "mutate",
+    fitness_delta: float = 0.0,
+    edit_summary: str = "",
+    *,
+    run_id: str = "",
+    time: object = None,
+) -> None:
+    """Record an edge from a parent to its child, apart from the child's own span (which has its edges already)."""
+    base, place = where(generation=generation, run_id=run_id, individual_id=child_id)
+
+    def edge() -> dict[str, Value]:
+        return {
+            names.RECORD: names.RECORD_LINEAGE,
+            **place.attributes(),
+            names.LINEAGE_CHILD_ID: text(child_id),
+            names.LINEAGE_PARENT_ID: text(parent_id),
+            names.LINEAGE_MUTATION_TYPE: text(mutation_type),
+            names.LINEAGE_FITNESS_DELTA: number(fitness_delta, "fitness_delta") or 0.0,
+            names.LINEAGE_EDIT_SUMMARY: text(edit_summary),
+        }
+
+    emit("lineage", base, edge, nanoseconds(time, "time"))
+
+
+def pareto_front(
+    members: Iterable[object],
+    *,
+    run_id: str = "",
+    generation: Handle | int | None = None,
+    time: object = None,
+) -> None:
+    """Record a front apart from its generation's span; for ``members`` see :meth:`Generation.pareto_front`."""
+    base, place = where(generation=generation, run_id=run_id)
+    moment = nanoseconds(time, "time") or time_ns()
+    span = start("pareto_front", base, start_time=moment)
+    if span.is_recording():
+        try:
+            told = tally.front_members(members, tally.generation_at(place))
+            span.set_attributes({names.RECORD: names.RECORD_PARETO_FRONT, **place.attributes()})
+            add_front(span, told, moment)
+            span.end(moment)
+        except Exception:
+            warn_once("pareto_front", "A front could not be recorded", exc_info=True)
+
+
+def emit(name: str, context: Context, attributes: Callable[[], Mapping[str, Value]], at_time: int | None) -> None:
+    """A span that ends as it begins; ``attributes`` is asked where somebody records it."""
+    moment = at_time or time_ns()
+    span = start(name, context, start_time=moment)
+    if span.is_recording():
+        try:
+            span.set_attributes(attributes())
+            span.end(moment)
+        except Exception:
+            warn_once("emit", "A span could not be recorded and is left out", exc_info=True)
+
+
+def add_front(span: Span, members: list[dict[str, Any]], at_time: int | None) -> None:
+    span.add_event(names.EVENT_PARETO_FRONT, {names.PARETO_FRONT_MEMBERS: to_parsed_json(members)}, at_time)

@@ -1,0 +1,57 @@
+"""Where a record belongs: the context and the place of a handle, of names, or of what is current.
+
+In: handles on what is open, names, or nothing. Out: the context to start a span in, and the run, generation and individual
+that it belongs to. On failure: what cannot be told is left empty; nothing here raises into a search.
+"""
+
+from __future__ import annotations
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from genesis_otel import attributes as names
+from genesis_otel._emit import tally
+from genesis_otel._emit.context import Place, derived_context, place_of, placed
+from genesis_otel._emit.handle import Handle
+from genesis_otel._emit.values import integer, text
+
+
+def at(run_id: str, generation: int | None = None, individual_id: str | None = None) -> Context:
+    """The context of a run, a generation or an individual, for callers that have names and no handles.
+
+    In the process that opened it, that is the open span's; elsewhere spans join the trace of the generation all the same.
+    """
+    return context_of(Place(text(run_id), integer(generation, names.GENERATION), text(individual_id)))
+
+
+def context_of(place: Place) -> Context:
+    """The context of a place: of its span where that is open in this process."""
+    opened = tally.individual_at(place) or tally.generation_at(place)
+    if opened is None:
+        return derived_context(place)
+    return placed(trace.set_span_in_context(opened.span, otel.get_current()), place)
+
+
+def where(
+    individual: Handle | None = None,
+    generation: Handle | int | None = None,
+    run: Handle | None = None,
+    run_id: str = "",
+    individual_id: str = "",
+) -> tuple[Context, Place]:
+    """The context to start a span in and the place it belongs to: of a handle, of names, or the current one."""
+    name = text(individual_id)
+    for handle in (individual, generation, run):
+        if isinstance(handle, Handle):
+            if handle is run and generation is not None:
+                break
+            return handle.context, handle._place._replace(individual_id=name) if name else handle._place
+    current = place_of()
+    known = run.run_id if isinstance(run, Handle) else text(run_id) or current.run_id
+    number = integer(generation, names.GENERATION)
+    if known == current.run_id and number in (None, current.generation):
+        # What the caller names is what is current.
+        return otel.get_current(), current._replace(individual_id=name or current.individual_id)
+    place = Place(known, number, name)
+    return context_of(place), place

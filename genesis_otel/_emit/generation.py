@@ -1,0 +1,156 @@
+"""A generation: the root of a trace of its own, linked to its run.
+
+In: its number, and what ends within it. Out: the span ``generation`` with statistics, cost and front. On failure: as in
+:mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Link, Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit import pareto, tally
+from genesis_otel._emit.actions import action, add_front, as_dict
+from genesis_otel._emit.context import Place, derived_span_context, place_of, start_root
+from genesis_otel._emit.handle import Handle, Value, quietly
+from genesis_otel._emit.individual import Individual, individual
+from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
+
+# --- generation -------------------------------------------------------------------------------------------------------
+
+
+class Generation(Handle):
+    """A generation: the root of a trace of its own."""
+
+    __slots__ = ("_open", "_tally")
+
+    def __init__(self, span: Span, base: Context, place: Place, *, hold: bool) -> None:
+        super().__init__(span, base, place)
+        self._open = tally.open_generation(place, span, hold=hold and span.is_recording())
+        self._tally = tally.run_tally(place.run_id)
+        if place.generation is not None:
+            self._tally.generations[place.generation] = None
+
+    @property
+    def number(self) -> int | str | None:
+        """The generation's number; 0 is the initial population."""
+        return self._place.generation
+
+    def individual(self, individual_id: str | None = None, **told: Any) -> Individual:
+        """Begin an individual of this generation; see :func:`individual`."""
+        return individual(individual_id, generation=self, **told)
+
+    def llm_call(self, model: str, **told: Any) -> LLMCall:
+        """Begin a call that belongs to no individual; see :func:`llm_call`."""
+        return llm_call(model, generation=self, **told)
+
+    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+        """Record an action; see :func:`action`."""
+        action(action_type, details, metadata, generation=self, **told)
+
+    @quietly
+    def pareto_front(self, members: Iterable[object], *, time: object = None) -> None:
+        """Tell the front as it is now.
+
+        :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
+            ``combined_score`` and ``metrics``.
+        """
+        if self._span.is_recording():
+            self._open.front = tally.front_members(members, self._open)
+            add_front(self._span, self._open.front, nanoseconds(time, "time"))
+
+    @quietly
+    def end(
+        self,
+        num_individuals: int | None = None,
+        best_score: float | None = None,
+        avg_score: float | None = None,
+        pareto_size: int | None = None,
+        total_cost: float | None = None,
+        metadata: Mapping[str, object] | str | None = None,
+        end_time: object = None,
+    ) -> None:
+        """End the generation. What is not told is computed from the individuals that ended within it in this process.
+
+        Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
+        the calls outside of them.
+        """
+        if not self._first():
+            return
+        tally.close_generation(self._place, self._open)
+        if not self._span.is_recording():
+            return
+        ended = nanoseconds(end_time, "end_time") or time.time_ns()
+        attributes: dict[str, Value] = {names.RECORD: names.RECORD_GENERATION, **self._place.attributes()}
+        try:
+            self._compute_front(ended)
+            members = self._open.members
+            extra: dict[str, Any] = {}
+            if members:
+                computed, extra = tally.statistics_of(members, self._open.scores())
+                attributes |= {names.GENERATION_NUM_INDIVIDUALS: len(members), **computed}
+            if self._tally.task:
+                attributes[names.GENERATION_TASK_NAME] = self._tally.task
+            attributes[names.GENERATION_TOTAL_COST] = self._open.cost()
+            if self._open.front is not None:
+                attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
+            for name, value in (
+                (names.GENERATION_NUM_INDIVIDUALS, integer(num_individuals, "num_individuals")),
+                (names.GENERATION_BEST_SCORE, number(best_score, "best_score")),
+                (names.GENERATION_AVG_SCORE, number(avg_score, "avg_score")),
+                (names.GENERATION_PARETO_SIZE, integer(pareto_size, "pareto_size")),
+                (names.GENERATION_TOTAL_COST, number(total_cost, "total_cost")),
+            ):
+                if value is not None:
+                    attributes[name] = value
+            # Text is JSON that was made before, and stays as it is.
+            attributes[names.GENERATION_METADATA] = (
+                text(metadata) if isinstance(metadata, str) else to_json({**extra, **as_dict(metadata, "metadata")})
+            )
+        finally:
+            self._open.release()
+            self._finish(attributes, ended)
+
+    def _compute_front(self, ended: int) -> None:
+        objectives = self._tally.objectives
+        if self._open.front is not None or not objectives:
+            return
+        try:
+            members = self._open.members
+            values = [[member.objective(name) for name in objectives] for member in members]
+            front = [members[position].as_front_member() for position in pareto.front(objectives, values)]
+            self._open.front = front
+            add_front(self._span, front, ended)
+        except Exception:
+            warn_once("front", "The Pareto front could not be computed", exc_info=True)
+
+
+def generation(
+    number: int,
+    *,
+    run: Handle | None = None,
+    run_id: str | None = None,
+    hold_individuals: bool = False,
+    start_time: object = None,
+) -> Generation:
+    """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
+
+    :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
+        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+    """
+    known = run.run_id if isinstance(run, Handle) else text(run_id) or place_of().run_id
+    counted = integer(number, names.GENERATION)
+    place = Place(known, 0 if counted is None else counted)
+    of_run = run.span.get_span_context() if isinstance(run, Handle) else derived_span_context(known)
+    links = [Link(of_run)] if known and of_run.is_valid else []
+    base = trace.set_span_in_context(INVALID_SPAN, otel.get_current())
+    span = start_root("generation", place, links=links, start_time=nanoseconds(start_time, "start_time"))
+    return Generation(span, base, place, hold=hold_individuals)

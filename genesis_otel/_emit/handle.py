@@ -1,0 +1,150 @@
+"""What all handles on open spans have in common.
+
+In: a span that was started, and its place. Out: the context for what happens within it; a ``with`` block, sync or async,
+that makes it current and ends it; and an end by hand, from any thread. On failure: an exception of the block is recorded
+and goes on; nothing that telemetry itself gets wrong comes out, it is logged once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import Token
+from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, StatusCode
+
+from genesis_otel._emit import context as _context
+from genesis_otel._emit.context import Place
+from genesis_otel._emit.values import nanoseconds, text, warn_once
+
+Value = str | int | float | bool
+
+Self = TypeVar("Self", bound="Handle")
+P = ParamSpec("P")
+
+
+def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenate[Self, P], None]:
+    """Log what a method raises, once, instead of raising it into the search."""
+
+    @functools.wraps(method)
+    def call(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception:
+            name = f"{type(self).__name__}.{method.__name__}"
+            warn_once(name, "%s went wrong; what it should have recorded is lost", name, exc_info=True)
+
+    return call
+
+
+class Handle:
+    """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
+
+    __slots__ = ("__weakref__", "_base", "_context", "_once", "_place", "_span", "_token")
+
+    def __init__(self, span: Span, base: Context, place: Place) -> None:
+        self._span = span
+        self._base = base
+        self._place = place
+        self._context: Context | None = None
+        self._token: Token[Context] | None = None
+        # Taken by whoever ends the span first, and never given back.
+        self._once = threading.Lock()
+
+    @property
+    def span(self) -> Span:
+        """The OpenTelemetry span, for attributes and events of your own."""
+        return self._span
+
+    @property
+    def run_id(self) -> str:
+        """The run that this belongs to, or ''."""
+        return self._place.run_id
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of an individual's parents; nothing else has any."""
+        return ()
+
+    @property
+    def context(self) -> Context:
+        """The OpenTelemetry context for what happens within: pass it on, or attach it in another thread."""
+        if self._context is None:
+            self._context = _context.placed(trace.set_span_in_context(self._span, self._base), self._place)
+        return self._context
+
+    def environ(self) -> dict[str, str]:
+        """Environment variables that take :attr:`context` into a subprocess."""
+        return _context.environ(self.context)
+
+    def fail(self, error: BaseException | object) -> None:
+        """Record that this failed: with an exception, or with a text that says why."""
+        failed(self._span, error)
+
+    def end(self) -> None:
+        """End the span. A second call does nothing."""
+        self._finish({}, None)
+
+    def _finish(self, attributes: Mapping[str, Value], end_time: object) -> None:
+        try:
+            if attributes:
+                self._span.set_attributes(attributes)
+        finally:
+            self._span.end(nanoseconds(end_time, "end_time"))
+
+    def _first(self) -> bool:
+        return self._once.acquire(blocking=False)
+
+    def __enter__(self: Self) -> Self:
+        self._token = otel.attach(self.context)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _context.detach(self._token)
+            self._token = None
+        if error is not None:
+            self.fail(error)
+        self.end()
+
+    async def __aenter__(self: Self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace_back)
+
+
+def failed(span: Span, error: object) -> None:
+    """Set a span's status to error, with the exception as its event."""
+    if not span.is_recording():
+        return
+    try:
+        if not isinstance(error, BaseException):
+            span.set_status(StatusCode.ERROR, text(error))
+            return
+        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text(error)}")
+        # By hand: the SDK's own way asks an exception for its text, which may raise.
+        described = {"exception.type": error_type(error), "exception.message": text(error)}
+        with contextlib.suppress(Exception):
+            described["exception.stacktrace"] = text("".join(traceback.format_exception(error)))
+        span.add_event("exception", described)
+    except Exception:
+        warn_once("fail", "An error could not be recorded", exc_info=True)
+
+
+def error_type(error: BaseException) -> str:
+    """The name of an exception's class, with its module where that is not Python's own."""
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

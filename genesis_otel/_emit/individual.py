@@ -1,0 +1,317 @@
+"""Individuals: one variant each, from its proposal to its scores.
+
+In: what becomes known of a variant while it is made and evaluated. Out: its span, with all columns of ``individuals`` and
+its edges of ``code_lineages`` set at once when it ends. On failure: as in :mod:`genesis_otel.spans`, whose part this is.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from time import time_ns
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit import tally
+from genesis_otel._emit.actions import action
+from genesis_otel._emit.belonging import where
+from genesis_otel._emit.context import Place, start
+from genesis_otel._emit.evaluation import Evaluation, evaluation
+from genesis_otel._emit.handle import Handle, Value, failed, quietly
+from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, warn_once
+
+SCORES = 16
+"""Scores of an individual that go out as events: the SDK keeps 128 events a span and drops the rest in silence."""
+
+COSTS = (
+    ("api_cost", names.INDIVIDUAL_API_COST),
+    ("embed_cost", names.INDIVIDUAL_EMBED_COST),
+    ("novelty_cost", names.INDIVIDUAL_NOVELTY_COST),
+)
+
+
+class Individual(Handle):
+    """One variant: its proposal, its LLM calls, its evaluation. ``parents`` and ``mutation_type`` may be set late."""
+
+    __slots__ = ("_failed", "_generation", "_lineage", "_open", "_parents", "_told", "mutation_type")
+
+    def __init__(
+        self,
+        span: Span,
+        base: Context,
+        place: Place,
+        generation: tally.OpenGeneration | None,
+        parents: Iterable[str],
+        mutation_type: str,
+        *,
+        lineage: bool,
+    ) -> None:
+        super().__init__(span, base, place)
+        self.parents = parents
+        self.mutation_type = mutation_type
+        self._generation = generation
+        self._failed = False
+        self._lineage = lineage
+        self._told: dict[str, Any] = {}
+        self._open = tally.OpenIndividual(span)
+        tally.open_individual(place.run_id, place.individual_id, self._open)
+
+    @property
+    def id(self) -> str:
+        """The individual's id."""
+        return self._place.individual_id
+
+    @id.setter
+    def id(self, individual_id: str) -> None:
+        """Name it late: what began within it before keeps the name that it had."""
+        self._place = self._place._replace(individual_id=text(individual_id))
+        self._context = None
+        tally.open_individual(self._place.run_id, self._place.individual_id, self._open)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of its parents; may be set while it is open."""
+        return self._parents
+
+    @parents.setter
+    def parents(self, parents: Iterable[str]) -> None:
+        self._parents = ids(parents)
+
+    @quietly
+    def record(
+        self,
+        fitness: float | None = None,
+        combined: float | None = None,
+        metrics: Mapping[str, object] | str | None = None,
+        code: str | None = None,
+        edit_summary: str | None = None,
+        is_pareto: bool | None = None,
+        api_cost: float | None = None,
+        embed_cost: float | None = None,
+        novelty_cost: float | None = None,
+        code_hash: str | None = None,
+        code_size: int | None = None,
+        fitness_delta: float | None = None,
+        island: object = None,
+    ) -> None:
+        """Tell what is known by now; a later value replaces an earlier one.
+
+        :param fitness: the primary objective; where only one of ``fitness`` and ``combined`` is told, it is both.
+        :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
+        :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
+        :param fitness_delta: by default less the parent's fitness, where this process knows that.
+        :param island: number or name of the subpopulation that it lives on, where the search has several.
+        """
+        told = self._told
+        for name, value in (
+            ("fitness", fitness),
+            ("combined", combined),
+            ("metrics", metrics),
+            ("code", code),
+            ("edit_summary", edit_summary),
+            ("is_pareto", is_pareto),
+            ("api_cost", api_cost),
+            ("embed_cost", embed_cost),
+            ("novelty_cost", novelty_cost),
+            ("code_hash", code_hash),
+            ("code_size", code_size),
+            ("fitness_delta", fitness_delta),
+            ("island", island),
+        ):
+            if value is not None:
+                told[name] = value
+
+    def evaluation(self, job_id: str | None = None, **told: Any) -> Evaluation:
+        """Begin an evaluation of this individual; see :func:`evaluation`."""
+        return evaluation(job_id, individual=self, **told)
+
+    def llm_call(self, model: str, **told: Any) -> LLMCall:
+        """Begin a call for this individual; see :func:`llm_call`."""
+        return llm_call(model, individual=self, **told)
+
+    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+        """Record an action; see :func:`action`."""
+        action(action_type, details, metadata, individual=self, **told)
+
+    def fail(self, error: BaseException | object) -> None:
+        """Record that it failed; it has a row all the same."""
+        self._failed = True
+        failed(self._span, error)
+
+    @quietly
+    def end(self, end_time: object = None) -> None:
+        """End the individual, or let its generation end it where that holds its individuals."""
+        if not self._first():
+            return
+        costs = tally.close_individual(self._place, self._open)
+        if not self._span.is_recording():
+            return
+        ended = nanoseconds(end_time, "end_time") or time_ns()
+        attributes: dict[str, Value] = {}
+        try:
+            attributes = self._attributes(tally.sums(costs))
+            self._remember(attributes)
+            self._scores(attributes, ended)
+        except Exception:
+            warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
+        if self._generation is None or not self._generation.hold(
+            self.id, functools.partial(self._release, attributes, ended)
+        ):
+            self._finish(attributes, ended)
+
+    @quietly
+    def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
+        if is_pareto is not None:
+            attributes.setdefault(names.INDIVIDUAL_IS_PARETO, is_pareto)
+        self._finish(attributes, ended)
+
+    def _attributes(self, costs: list[float]) -> dict[str, Value]:
+        told = self._told
+        get = told.get
+        fitness, combined = number(get("fitness"), "fitness"), number(get("combined"), "combined")
+        fitness = combined if fitness is None else fitness
+        parents = self.parents
+        attributes: dict[str, Value] = {
+            names.RECORD: names.RECORD_INDIVIDUAL,
+            **self._place.attributes(),
+            names.INDIVIDUAL_PARENT_ID: parents[0] if parents else "",
+            names.INDIVIDUAL_MUTATION_TYPE: text(self.mutation_type),
+        }
+        if fitness is not None:
+            attributes[names.INDIVIDUAL_FITNESS_SCORE] = fitness
+            attributes[names.INDIVIDUAL_COMBINED_SCORE] = fitness if combined is None else combined
+        if "island" in told:
+            attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
+        if "metrics" in told:
+            attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
+        if "is_pareto" in told:
+            attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
+        for kind, (name, column) in enumerate(COSTS):
+            cost = number(told[name], name) if name in told else None
+            attributes[column] = costs[kind] if cost is None else cost
+        if "code" in told:
+            code = text(told["code"])
+            encoded = code.encode()
+            attributes[names.INDIVIDUAL_CODE] = code
+            attributes[names.INDIVIDUAL_CODE_HASH] = hashlib.sha256(encoded).hexdigest()
+            attributes[names.INDIVIDUAL_CODE_SIZE] = len(encoded)
+        if "code_hash" in told:
+            attributes[names.INDIVIDUAL_CODE_HASH] = text(told["code_hash"])
+        if "code_size" in told:
+            attributes[names.INDIVIDUAL_CODE_SIZE] = integer(told["code_size"], "code_size") or 0
+        if self._lineage:
+            self._add_lineage(attributes, fitness, number(get("fitness_delta"), "fitness_delta"))
+        return attributes
+
+    def _add_lineage(self, attributes: dict[str, Value], fitness: float | None, told: float | None) -> None:
+        run, parents = tally.run_tally(self._place.run_id), self.parents
+        if len(parents) > 1:
+            edges = [{"parent_id": parent, "fitness_delta": run.delta(fitness, parent) or 0.0} for parent in parents]
+            attributes[names.LINEAGE_EDGES] = to_parsed_json(edges)
+        else:
+            attributes[names.LINEAGE_PARENT_ID] = parents[0] if parents else ""
+            delta = run.delta(fitness, parents[0]) if told is None and parents else told
+            if delta is not None:
+                attributes[names.LINEAGE_FITNESS_DELTA] = delta
+        if "edit_summary" in self._told:
+            attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
+
+    def _remember(self, attributes: Mapping[str, Any]) -> None:
+        fitness = attributes.get(names.INDIVIDUAL_FITNESS_SCORE)
+        if fitness is not None:
+            tally.run_tally(self._place.run_id).remember(self.id, fitness)
+        if self._generation is not None:
+            self._generation.members.append(
+                tally.Member(
+                    self.id,
+                    fitness,
+                    attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
+                    self._told.get("metrics"),
+                    attributes.get(names.INDIVIDUAL_CODE_SIZE),
+                    sum(attributes[column] for _, column in COSTS),
+                    self._failed,
+                )
+            )
+
+    def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
+        add_scores(
+            self._span,
+            attributes.get(names.INDIVIDUAL_FITNESS_SCORE),
+            attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
+            self._told.get("metrics"),
+            ended,
+        )
+
+
+def add_scores(span: Span, fitness: object, combined: object, metrics: object, ended: int) -> None:
+    """Add an individual's scores as OpenTelemetry's evaluation events, the finite ones, up to :data:`SCORES`."""
+    scores: dict[str, float] = {}
+    if isinstance(fitness, float):
+        scores["fitness"] = fitness
+    if isinstance(combined, float) and combined != fitness:
+        scores["combined"] = combined
+    if isinstance(metrics, Mapping):
+        for name, value in metrics.items():
+            if type(value) is float:
+                scores[text(name)] = value
+            elif isinstance(value, (int, Real)) and not isinstance(value, bool):
+                scores[text(name)] = float(value)
+            if len(scores) >= SCORES:
+                break
+    add = span.add_event
+    for name, score in scores.items():
+        if math.isfinite(score):
+            add(
+                names.EVENT_EVALUATION_RESULT,
+                {names.GEN_AI_EVALUATION_NAME: name, names.GEN_AI_EVALUATION_SCORE_VALUE: score},
+                ended,
+            )
+
+
+def individual(
+    individual_id: str | None = None,
+    *,
+    parent_id: str = "",
+    parents: Iterable[str] = (),
+    mutation_type: str = "mutate",
+    generation: Handle | int | None = None,
+    run: Handle | None = None,
+    run_id: str = "",
+    lineage: bool = True,
+    start_time: object = None,
+) -> Individual:
+    """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
+
+    :param individual_id: by default a new UUID; may be set later.
+    :param parents: where there are several, instead of ``parent_id``; none at all is the initial population.
+    :param lineage: false for callers that tell its edges apart, with :func:`genesis_otel.spans.lineage`.
+    """
+    known = text(individual_id) or str(uuid.uuid4())
+    base, place = where(generation=generation, run=run, run_id=run_id)
+    place = Place(place.run_id, place.generation, known)
+    span = start("individual", base, start_time=nanoseconds(start_time, "start_time"))
+    opened = getattr(generation, "_open", None)
+    if not isinstance(opened, tally.OpenGeneration):
+        opened = tally.generation_at(place)
+    return Individual(span, base, place, opened, ids(parents) or ids(parent_id), mutation_type, lineage=lineage)
+
+
+def ids(told: object) -> tuple[str, ...]:
+    """Ids from one or several, without empty ones."""
+    if isinstance(told, (str, tuple)) and not told:
+        return ()
+    if isinstance(told, Iterable) and not isinstance(told, (str, bytes)):
+        try:
+            return tuple(filter(None, map(text, told)))
+        except Exception:
+            warn_once("ids", "Ids could not be read and are kept as one text", exc_info=True)
+    one = text(told)
+    return (one,) if one else ()

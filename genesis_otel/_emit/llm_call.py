@@ -1,0 +1,143 @@
+"""One call of a model, as an OpenTelemetry GenAI span.
+
+In: prompt, answer, tokens and cost as a client knows them. Out: a CLIENT span with ``gen_ai.*`` attributes.
+On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.belonging import where
+from genesis_otel._emit.context import Place, start
+from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
+from genesis_otel._emit.messages import input_messages, output_messages
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
+
+# --- LLM calls --------------------------------------------------------------------------------------------------------
+
+
+class LLMCall(Handle):
+    """One call of a model."""
+
+    __slots__ = ("_attributes", "_began", "_first_token")
+
+    def __init__(self, span: Span, base: Context, place: Place, attributes: dict[str, Value], began: int) -> None:
+        super().__init__(span, base, place)
+        self._attributes = attributes
+        self._began = began
+        self._first_token: int | None = None
+
+    @quietly
+    def prompt(self, messages: object, *, exact: bool = False) -> None:
+        """Tell the prompt, where it was not known at the beginning.
+
+        :param exact: leave every message that is more than a role and a text as it is.
+        """
+        if self._span.is_recording():
+            self._attributes[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages, exact=exact)
+
+    @quietly
+    def first_token(self, time: object = None) -> None:
+        """The first token of a stream has come, now or at ``time``; later calls change nothing."""
+        if self._first_token is None:
+            came = nanoseconds(time, "time") or time_ns()
+            self._first_token = came
+            self._attributes[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = max(0, came - self._began) / 1e9
+
+    @quietly
+    def response(
+        self,
+        response: object = "",
+        reasoning: object = "",
+        model: str = "",
+        response_id: str = "",
+        finish_reason: str = "",
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_tokens: int | None = None,
+        cache_write_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+        cost: float | None = None,
+    ) -> None:
+        """Tell the answer.
+
+        :param input_tokens: of the whole prompt; ``cached_tokens`` and ``cache_write_tokens`` are parts of it.
+        :param output_tokens: of the whole answer; ``reasoning_tokens`` are a part of it.
+        :param cost: in USD; by default computed from the tokens.
+        """
+        if not self._span.is_recording():
+            return
+        told: dict[str, Value | None] = {
+            names.GEN_AI_OUTPUT_MESSAGES: output_messages(response, reasoning, text(finish_reason)) or None,
+            names.GEN_AI_RESPONSE_MODEL: text(model) or None,
+            names.GEN_AI_RESPONSE_ID: text(response_id) or None,
+            names.GEN_AI_USAGE_INPUT_TOKENS: integer(input_tokens, "input_tokens"),
+            names.GEN_AI_USAGE_OUTPUT_TOKENS: integer(output_tokens, "output_tokens"),
+            names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: integer(cached_tokens, "cached_tokens"),
+            names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: integer(cache_write_tokens, "cache_write_tokens"),
+            names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: integer(reasoning_tokens, "reasoning_tokens"),
+            names.GEN_AI_USAGE_COST: number(cost, "cost"),
+        }
+        self._attributes.update({name: value for name, value in told.items() if value is not None})
+        if text(finish_reason):
+            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [text(finish_reason)])
+
+    def fail(self, error: BaseException | object) -> None:
+        """Record that the call failed, with an exception or a text."""
+        self._attributes[names.ERROR_TYPE] = error_type(error) if isinstance(error, BaseException) else "_OTHER"
+        failed(self._span, error)
+
+    @quietly
+    def end(self, end_time: object = None) -> None:
+        """End the call."""
+        if self._first():
+            self._finish(self._attributes, end_time)
+
+
+def llm_call(
+    model: str,
+    *,
+    provider: str = "",
+    operation: str = "chat",
+    messages: object = None,
+    role: str = "mutation",
+    metadata: object = None,
+    individual: Handle | None = None,
+    generation: Handle | int | None = None,
+    run: Handle | None = None,
+    run_id: str = "",
+    individual_id: str = "",
+    start_time: object = None,
+) -> LLMCall:
+    """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
+
+    :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
+    :param messages: the prompt: a text, or messages as clients take them.
+    :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
+    :param metadata: context (task, sampling parameters, ...) for ``llm_logs.metadata``.
+    """
+    base, place = where(individual, generation, run, run_id, individual_id)
+    began = nanoseconds(start_time, "start_time") or time_ns()
+    asked: dict[str, Value] = {
+        names.GEN_AI_OPERATION_NAME: text(operation) or "chat",
+        names.GEN_AI_REQUEST_MODEL: text(model),
+        names.LLM_ROLE: text(role),
+        **place.attributes(),
+    }
+    if text(provider):
+        asked[names.GEN_AI_PROVIDER_NAME] = text(provider)
+    name = f"{asked[names.GEN_AI_OPERATION_NAME]} {asked[names.GEN_AI_REQUEST_MODEL]}"
+    span = start(name, base, attributes=asked, kind=SpanKind.CLIENT, start_time=began)
+    if span.is_recording():
+        if messages is not None:
+            asked[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages)
+        if metadata is not None:
+            asked[names.LLM_METADATA] = json_object(metadata)
+    return LLMCall(span, base, place, asked, began)

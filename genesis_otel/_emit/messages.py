@@ -1,0 +1,96 @@
+"""Messages of LLM calls as OpenTelemetry writes them: ``{"role": ..., "parts": [...]}``.
+
+In: what clients take and return: a text, dicts in OpenAI's or Anthropic's style, objects with such fields. Out: JSON for
+``gen_ai.input.messages`` and ``gen_ai.output.messages``. On failure: a message that does not fit stays as it came, whole;
+nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from genesis_otel._emit.values import plain, text, to_json
+
+READABLE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
+"""The fields of a message that have a place among parts; a message with others is left as it is."""
+
+
+def input_messages(messages: object, *, exact: bool = False) -> str:
+    """The prompt as JSON; a text is the user's message.
+
+    :param exact: only what is a text and nothing else becomes a part, so that the messages can be told from it exactly.
+    """
+    if isinstance(messages, str):
+        return to_json([{"role": "user", "parts": [text_part(messages)]}])
+    if isinstance(messages, Mapping):
+        messages = [messages]
+    try:
+        simple = plain(messages)
+    except Exception:
+        simple = text(messages)
+    if isinstance(simple, list):
+        return to_json([message(one) if _fits(one, exact) else one for one in simple])
+    return to_json(simple) if isinstance(simple, dict) else text(simple)
+
+
+def _fits(came: object, exact: bool) -> bool:
+    return isinstance(came, dict) and (
+        not exact or (set(came) == {"role", "content"} and isinstance(came["content"], str))
+    )
+
+
+def output_messages(response: object, reasoning: object = "", finish_reason: str = "") -> str:
+    """The answer as JSON, its reasoning as a part of its own; what is no text becomes JSON text."""
+    parts: list[dict[str, Any]] = []
+    for kind, content in (("reasoning", reasoning), ("text", response)):
+        written = content if isinstance(content, str) else ("" if content is None else _written(content))
+        if written:
+            parts.append({"type": kind, "content": str.__str__(written)})
+    if not parts:
+        return ""
+    answer: dict[str, Any] = {"role": "assistant", "parts": parts}
+    if finish_reason:
+        answer["finish_reason"] = finish_reason
+    return to_json([answer])
+
+
+def message(came: dict[str, Any]) -> dict[str, Any]:
+    """One message with parts, or as it came."""
+    content, calls = came.get("content"), came.get("tool_calls")
+    if "role" not in came or not READABLE.issuperset(came) or not isinstance(content, (str, list, type(None))):
+        return came
+    if "tool_call_id" in came:
+        # The answer of a tool is one part, whatever it is.
+        answer = {"type": "tool_call_response", "id": came["tool_call_id"], "response": content}
+        return came if calls else {"role": came["role"], "parts": [answer]}
+    parts = [text_part(content)] if isinstance(content, str) else [part(one) for one in content or ()]
+    return {"role": came["role"], "parts": parts + [tool_call(one) for one in calls or ()]}
+
+
+def text_part(content: str) -> dict[str, Any]:
+    """A text as a part."""
+    return {"type": "text", "content": str.__str__(content)}
+
+
+def part(came: object) -> Any:
+    """A part of OpenAI's or Anthropic's as one of OpenTelemetry's, where it is a text and nothing else."""
+    if isinstance(came, str):
+        return text_part(came)
+    if isinstance(came, dict) and set(came) == {"type", "text"} and isinstance(came["text"], str):
+        return text_part(came["text"])
+    return came
+
+
+def tool_call(came: object) -> Any:
+    """A call of a function in OpenAI's style as a part, its arguments as the text that they came as."""
+    if isinstance(came, dict) and set(came) == {"id", "type", "function"}:
+        function = came["function"]
+        if isinstance(function, dict) and set(function) == {"name", "arguments"}:
+            return {"type": "tool_call", "id": came["id"], **function}
+    return came
+
+
+def _written(content: object) -> str:
+    simple = plain(content)
+    return to_json(simple) if isinstance(simple, (dict, list)) else text(content)

@@ -1,0 +1,137 @@
+"""A search, from its start to its end.
+
+In: its task, configuration and objectives; at the end its status. Out: the spans ``run.start`` and ``run``, and a handle
+that begins generations, individuals and calls. On failure: as in :mod:`genesis_otel.spans`, whose public functions these
+are: nothing comes out of here into a search.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry import context as otel
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Link, Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit import pareto
+from genesis_otel._emit import tally as _tally
+from genesis_otel._emit.actions import action, emit
+from genesis_otel._emit.context import Place, start_root
+from genesis_otel._emit.generation import Generation, generation
+from genesis_otel._emit.handle import Handle, Value, failed, quietly
+from genesis_otel._emit.individual import Individual, individual
+from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.values import integer, json_object, nanoseconds, text, warn_once
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+
+class Run(Handle):
+    """A search, from its start to its end."""
+
+    __slots__ = ("_failed", "_told", "task")
+
+    def __init__(self, span: Span, base: Context, place: Place, task: str, told: Mapping[str, Value]) -> None:
+        super().__init__(span, base, place)
+        self.task = task
+        self._told = told
+        self._failed = False
+
+    @property
+    def id(self) -> str:
+        """The run's id, ``run_id`` in every table."""
+        return self._place.run_id
+
+    def generation(self, number: int, *, hold_individuals: bool = False, start_time: object = None) -> Generation:
+        """Begin a generation of this run; see :func:`generation`."""
+        return generation(number, run=self, hold_individuals=hold_individuals, start_time=start_time)
+
+    def individual(self, individual_id: str | None = None, **told: Any) -> Individual:
+        """Begin an individual of this run; see :func:`individual`."""
+        return individual(individual_id, run=self, **told)
+
+    def llm_call(self, model: str, **told: Any) -> LLMCall:
+        """Begin a call that belongs to no individual; see :func:`llm_call`."""
+        return llm_call(model, run=self, **told)
+
+    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+        """Record an action; see :func:`action`."""
+        action(action_type, details, metadata, run=self, **told)
+
+    def fail(self, error: BaseException | object) -> None:
+        """Record that the run failed; its status will be ``failed``."""
+        self._failed = True
+        failed(self._span, error)
+
+    @quietly
+    def end(self, status: str | None = None, total_generations: int | None = None, end_time: object = None) -> None:
+        """End the run.
+
+        :param status: by default ``completed``, or ``failed`` after :meth:`fail`.
+        :param total_generations: by default as many as this process saw.
+        """
+        if not self._first():
+            return
+        if total_generations is None:
+            total_generations = len(_tally.run_tally(self.id).generations)
+        ended = {
+            **self._told,
+            names.RUN_STATUS: text(status) or ("failed" if self._failed else "completed"),
+            names.RUN_TOTAL_GENERATIONS: integer(total_generations, "total_generations") or 0,
+        }
+        self._finish(ended, end_time)
+
+
+def run(
+    task: str,
+    *,
+    run_id: str | None = None,
+    config: object = None,
+    population_size: int = 0,
+    cluster_type: str = "local",
+    database_path: str = "",
+    objectives: Mapping[str, str] | None = None,
+    start_time: object = None,
+) -> Run:
+    """Begin a run; it shows as running at once.
+
+    :param run_id: by default a new one, ``run_20240115_142345_1a2b3c4d``.
+    :param config: the configuration, as JSON or as anything that can become JSON.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better. With them, each generation's
+        Pareto front is computed, unless it is told.
+    """
+    known = text(run_id) or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
+    place, began = Place(known), nanoseconds(start_time, "start_time") or time.time_ns()
+    told: dict[str, Value] = {
+        names.RECORD: names.RECORD_RUN,
+        names.RUN_ID: known,
+        names.RUN_TASK_NAME: text(task),
+        names.RUN_CONFIG: json_object(config),
+        names.RUN_POPULATION_SIZE: integer(population_size, "population_size") or 0,
+        names.RUN_CLUSTER_TYPE: text(cluster_type),
+        names.RUN_DATABASE_PATH: text(database_path),
+    }
+    tally = _tally.run_tally(known)
+    tally.task = text(task)
+    tally.objectives = _objectives(objectives)
+    around = trace.get_current_span().get_span_context()
+    links = [Link(around)] if around.is_valid else []
+    span = start_root(f"run {tally.task}", place, links=links, start_time=began)
+    handle = Run(span, trace.set_span_in_context(INVALID_SPAN, otel.get_current()), place, tally.task, told)
+    emit(f"run.start {tally.task}", handle.context, lambda: {**told, names.RUN_STATUS: "running"}, began)
+    return handle
+
+
+def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:
+    try:
+        wanted = {text(name): text(direction) for name, direction in (told or {}).items()}
+        pareto.directions(wanted)
+    except Exception as error:
+        warn_once("objectives", "The objectives cannot be read, no front is computed: %s", error)
+        return {}
+    return wanted

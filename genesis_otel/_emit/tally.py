@@ -1,0 +1,261 @@
+"""What a process remembers of its runs: the fitness of individuals, and what a generation adds up to.
+
+In: individuals as they end, costs as calls end. Out: fitness deltas, a generation's statistics, cost and front.
+On failure: nothing here raises for what a search hands in; memory is bounded, and what was forgotten counts as unknown.
+No lock is taken, so that a fork finds none held: lists and dicts are only appended to, set and popped.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from opentelemetry.trace import Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.context import Place
+from genesis_otel._emit.values import keep, number, plain, text, warn_once
+
+RUNS_KEPT = 64
+"""Runs a process remembers at once; a process rarely has more than one."""
+
+FITNESS_KEPT = 200_000
+"""Individuals a run remembers the fitness of, the latest ones: some 30 MB."""
+
+API, EMBED, NOVELTY = range(3)
+"""The cost columns of an individual, as positions in its sums."""
+
+
+@dataclass(slots=True)
+class RunTally:
+    """A run, as far as this process saw it."""
+
+    run_id: str
+    task: str = ""
+    objectives: Mapping[str, str] = field(default_factory=dict)
+    fitness: dict[str, float] = field(default_factory=dict)
+    generations: dict[int | str, None] = field(default_factory=dict)
+
+    def remember(self, individual_id: str, fitness: float) -> None:
+        """Keep an individual's fitness for its children."""
+        keep(self.fitness, individual_id, fitness, FITNESS_KEPT)
+
+    def delta(self, fitness: float | None, parent_id: str) -> float | None:
+        """Fitness less that of the parent, where both are known."""
+        of_parent = self.fitness.get(parent_id)
+        return None if fitness is None or of_parent is None else fitness - of_parent
+
+
+@dataclass(slots=True)
+class Member:
+    """An individual that has ended."""
+
+    individual_id: str
+    fitness: float | None
+    combined: float | None
+    metrics: object
+    code_size: float | None
+    cost: float
+    failed: bool
+
+    def objective(self, name: str) -> float | None:
+        """The value of an objective: a metric, or one of the individual's own columns."""
+        if isinstance(self.metrics, Mapping) and name in self.metrics:
+            return number(self.metrics[name], f"objective {name}")
+        own = {"fitness": self.fitness, "fitness_score": self.fitness, "code_size": self.code_size}
+        return {**own, "combined": self.combined, "combined_score": self.combined}.get(name)
+
+    def as_front_member(self) -> dict[str, Any]:
+        """As the event ``genesis.pareto_front`` lists it."""
+        return {
+            "individual_id": self.individual_id,
+            "fitness_score": self.fitness,
+            "combined_score": self.combined,
+            "metrics": {} if self.metrics is None else self.metrics,
+        }
+
+
+Release = Callable[[bool | None], None]
+"""Ends the span of an individual that was held, with whether it is on the front, if there is one."""
+
+
+class OpenIndividual:
+    """An individual that has not ended: where its calls belong, and what they cost."""
+
+    __slots__ = ("__weakref__", "calls", "closed", "span")
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self.calls: list[tuple[int, float]] = []
+        self.closed = False
+
+
+class OpenGeneration:
+    """A generation that has not ended: its individuals that have, and calls of individuals that are not open here."""
+
+    __slots__ = ("__weakref__", "calls", "front", "held", "members", "span")
+
+    def __init__(self, span: Span, *, hold: bool) -> None:
+        self.span = span
+        self.members: list[Member] = []
+        self.calls: dict[str, list[tuple[int, float]]] = {}
+        self.front: list[dict[str, Any]] | None = None
+        self.held: list[tuple[str, Release]] | None = [] if hold else None
+
+    def hold(self, individual_id: str, release: Release) -> bool:
+        """Keep an ended individual until the generation ends; false where that is not asked for."""
+        held = self.held
+        if held is None:
+            return False
+        held.append((individual_id, release))
+        if self.held is None:
+            # The generation has ended meanwhile, in another thread.
+            self._let_go(held)
+        return True
+
+    def release(self) -> None:
+        """End the individuals that were held."""
+        held, self.held = self.held, None
+        self._let_go(held or [])
+
+    def _let_go(self, held: list[tuple[str, Release]]) -> None:
+        on_front = {member.get("individual_id") for member in self.front or ()}
+        while held:
+            try:
+                individual_id, release = held.pop(0)
+            except IndexError:
+                return
+            release(None if self.front is None else individual_id in on_front)
+
+    def cost(self) -> float:
+        """What individuals and calls outside of them cost so far, in USD."""
+        outside = (cost for calls in list(self.calls.values()) for _, cost in calls)
+        return sum(outside, sum(member.cost for member in self.members))
+
+    def scores(self) -> list[float]:
+        """The fitness of the members that have one; what is not a finite number has no place among them."""
+        return [one.fitness for one in self.members if one.fitness is not None and math.isfinite(one.fitness)]
+
+
+_RUNS: dict[str, RunTally] = {}
+_GENERATIONS: WeakValueDictionary[tuple[str, int | str | None], OpenGeneration] = WeakValueDictionary()
+_INDIVIDUALS: WeakValueDictionary[tuple[str, str], OpenIndividual] = WeakValueDictionary()
+
+
+def run_tally(run_id: str) -> RunTally:
+    """What is remembered of a run; the run that has been longest in memory goes when there are too many."""
+    known = _RUNS.get(run_id)
+    if known is None:
+        known = RunTally(run_id)
+        keep(_RUNS, run_id, known, RUNS_KEPT)
+    return known
+
+
+def open_generation(place: Place, span: Span, *, hold: bool) -> OpenGeneration:
+    """A generation that begins, and that holds its individuals or not."""
+    opened = OpenGeneration(span, hold=hold)
+    _GENERATIONS[place.run_id, place.generation] = opened
+    return opened
+
+
+def open_individual(run_id: str, individual_id: str, opened: OpenIndividual) -> None:
+    """An individual that begins, or goes by another id from now on."""
+    _INDIVIDUALS[run_id, individual_id] = opened
+
+
+def generation_at(place: Place) -> OpenGeneration | None:
+    """The generation of ``place``, if it is open in this process."""
+    return _GENERATIONS.get((place.run_id, place.generation))
+
+
+def close_generation(place: Place, opened: OpenGeneration) -> None:
+    """A generation that ends: it takes no more costs."""
+    if _GENERATIONS.get((place.run_id, place.generation)) is opened:
+        _GENERATIONS.pop((place.run_id, place.generation), None)
+
+
+def individual_at(place: Place) -> OpenIndividual | None:
+    """The individual of ``place``, if it is open in this process."""
+    found = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    return None if found is None or found.closed else found
+
+
+def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, float]]:
+    """An individual that ends; returns what its calls cost."""
+    opened.closed = True
+    generation = generation_at(place)
+    if generation is not None and place.individual_id in generation.calls:
+        return [*opened.calls, *generation.calls.pop(place.individual_id, [])]
+    return opened.calls
+
+
+def account(attributes: Mapping[str, Any], cost: float) -> None:
+    """Add the cost of an LLM call, known by its span's ``attributes``, to the individual or the generation that it names.
+
+    Embeddings count as embedding cost, calls of the role ``novelty`` as novelty cost, all others as cost of the API.
+    """
+    if not cost or not math.isfinite(cost):
+        return
+    if attributes.get(names.GEN_AI_OPERATION_NAME) == "embeddings" or (
+        attributes.get("openinference.span.kind") == "EMBEDDING" or attributes.get("llm.request.type") == "embedding"
+    ):
+        kind = EMBED
+    else:
+        kind = NOVELTY if attributes.get(names.LLM_ROLE) == "novelty" else API
+    place = Place.of(attributes.get)
+    individual = individual_at(place) if place.individual_id else None
+    if individual is not None:
+        individual.calls.append((kind, cost))
+        return
+    generation = generation_at(place)
+    if generation is not None:
+        generation.calls.setdefault(place.individual_id, []).append((kind, cost))
+
+
+def sums(calls: Iterable[tuple[int, float]]) -> list[float]:
+    """The cost of calls by kind."""
+    total = [0.0, 0.0, 0.0]
+    for kind, cost in calls:
+        total[kind] += cost
+    return total
+
+
+def statistics_of(members: Iterable[Member], scores: list[float]) -> tuple[dict[str, float], dict[str, Any]]:
+    """A generation's best and mean score as attributes, and its further statistics as metadata."""
+    metadata: dict[str, Any] = {"failed": sum(member.failed for member in members)}
+    if not scores:
+        return {}, metadata
+    metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}
+    return {
+        names.GENERATION_BEST_SCORE: max(scores),
+        names.GENERATION_AVG_SCORE: statistics.mean(scores),
+    }, metadata
+
+
+def front_members(members: object, generation: OpenGeneration | None) -> list[dict[str, Any]]:
+    """The members of a front as the event lists them; what is no list of members is one."""
+    try:
+        several = [members] if members is None or isinstance(members, (str, Mapping)) else list(members)  # type: ignore[call-overload]
+    except Exception:
+        several = [members]
+    return [front_member(member, generation) for member in several if member is not None]
+
+
+def front_member(member: object, generation: OpenGeneration | None) -> dict[str, Any]:
+    """A member of a front: a mapping or an object with its columns, or the id of an individual that ended before."""
+    if isinstance(member, Member):
+        return member.as_front_member()
+    identifier = getattr(member, "id", member)
+    simple = plain(member) if identifier is member else text(identifier)
+    if isinstance(simple, dict):
+        return simple
+    wanted = text(identifier)
+    known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
+    if not known:
+        warn_once("front", "A front names an individual that has not ended here: its scores are not known")
+        return {"individual_id": wanted}
+    return known[-1].as_front_member()

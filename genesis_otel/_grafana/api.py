@@ -1,0 +1,288 @@
+"""A Grafana's HTTP API, with errors that say what to do.
+
+In: ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: a `Grafana` that asks and tells. On failure: `GrafanaError`: no token, nothing
+there, no Grafana there, TLS, 401, 403 with the permission that the token lacks, 412. No text holds the token or a password.
+Calls are by uid alone: Grafana 13 has those by number switched off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from genesis_otel._grafana.files import PLUGIN, GrafanaError
+from genesis_otel._store.errors import first_line
+
+TIMEOUT = 30.0
+"""Seconds for an answer; saving a large dashboard takes a busy Grafana more than the client's five."""
+
+
+class GrafanaSettings(BaseSettings):
+    """Where Grafana is and who asks; from the environment and ``.env``, never from arguments, which other users see."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
+
+    grafana_url: str | None = None
+    """``GRAFANA_URL``: ``https://host[:port][/path]``."""
+    grafana_token: SecretStr | None = None
+    """``GRAFANA_TOKEN``: a service account's token."""
+    grafana_clickhouse_url: SecretStr | None = None
+    """``GRAFANA_CLICKHOUSE_URL``: ClickHouse as Grafana shall reach it, by a user who only reads; unset, ``CLICKHOUSE_URL``."""
+
+
+class Grafana:
+    """The calls that are needed; what is not there is None."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Connect to nothing yet.
+
+        :raises GrafanaError: the URL is none, or the client is not installed.
+        """
+        try:
+            from grafana_client.api import GrafanaApi
+        except ModuleNotFoundError as error:
+            raise GrafanaError("grafana-client is not installed: pip install 'genesis-otel[grafana]'") from error
+        parts = _split(url)
+        path = parts.path.strip("/")
+        host = parts.hostname or ""
+        self.where = f"{parts.scheme}://{parts.netloc}{'/' + path if path else ''}"
+        api = GrafanaApi(
+            auth=token,
+            host=f"[{host}]" if ":" in host else host,
+            port=parts.port,
+            url_path_prefix=f"{path}/" if path else "",
+            protocol=parts.scheme,
+            timeout=TIMEOUT,
+        )
+        api.client.s.max_redirects = 0  # a POST that is sent elsewhere becomes a GET
+        self._api = api
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        self._api.client.s.close()
+
+    def check(self) -> str:
+        """Its version, or an empty text where it does not tell.
+
+        :raises GrafanaError: there is no Grafana, the token is not known, or the data source's plugin is missing.
+        """
+        told = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
+        if not isinstance(told, dict) or "database" not in told:
+            raise GrafanaError(f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included")
+        path = f"/plugins/{PLUGIN}/settings"
+        if self._ask(lambda: self._api.client.GET(path), "read plugins", "", optional=True) is None:
+            raise GrafanaError(
+                f"the plugin {PLUGIN} is not installed at {self.where}: grafana cli plugins install {PLUGIN}, "
+                f"or GF_PLUGINS_PREINSTALL={PLUGIN}, and start Grafana again"
+            )
+        return str(told.get("version", ""))
+
+    def folder(self, uid: str) -> dict[str, Any] | None:
+        """A folder."""
+        return self._found(lambda: self._api.folder.get_folder(_name(uid)), f"read the folder {uid}", "folders:read")
+
+    def make_folder(self, uid: str, title: str) -> None:
+        """Make a folder."""
+        self._ask(lambda: self._api.folder.create_folder(title, uid), f"make the folder {uid}", "folders:create")
+
+    def datasource(self, uid: str) -> dict[str, Any] | None:
+        """A data source, without its secrets, which no Grafana gives."""
+        return self._found(
+            lambda: self._api.datasource.get_datasource_by_uid(_name(uid)),
+            f"read the data source {uid}",
+            "datasources:read",
+        )
+
+    def make_datasource(self, model: Mapping[str, Any]) -> None:
+        """Make a data source."""
+        self._ask(
+            lambda: self._api.datasource.create_datasource(dict(model)), "make the data source", "datasources:create"
+        )
+
+    def change_datasource(self, model: Mapping[str, Any]) -> None:
+        """Change a data source."""
+        uid = str(model["uid"])
+        self._ask(
+            lambda: self._api.datasource.update_datasource_by_uid(_name(uid), dict(model)),
+            f"change the data source {uid}",
+            "datasources:write",
+        )
+
+    def datasource_fault(self, uid: str) -> str:
+        """Why a data source does not reach its server, as Grafana says it; empty where it does, or nobody can tell."""
+        from grafana_client.client import GrafanaBadInputError, GrafanaException
+
+        try:
+            told = self._api.datasource.health(_name(uid))
+        except GrafanaBadInputError as error:
+            told = error.response
+        except (GrafanaException, OSError, ValueError):
+            return ""
+        fine = not isinstance(told, dict) or str(told.get("status", "OK")).upper() == "OK"
+        return "" if fine else first_line(ValueError(str(told.get("message", "it does not answer"))))
+
+    def dashboard(self, uid: str) -> dict[str, Any] | None:
+        """A dashboard: ``dashboard`` and ``meta``."""
+        return self._found(
+            lambda: self._api.dashboard.get_dashboard(_name(uid)), f"read the dashboard {uid}", "dashboards:read"
+        )
+
+    def last_message(self, uid: str) -> str:
+        """What was said of a dashboard's newest version; empty where nothing was, or the token may not read it."""
+        path = f"/dashboards/uid/{_name(uid)}/versions"
+        told = self._ask(
+            lambda: self._api.client.GET(path, params={"limit": "1"}), f"read versions of {uid}", "", optional=True
+        )
+        # A list up to Grafana 11, and an object around it since.
+        versions = told.get("versions") if isinstance(told, dict) else told
+        newest = max(versions or [{}], key=lambda each: int(each.get("version") or 0))
+        return str(newest.get("message") or "")
+
+    def save_dashboard(self, model: Mapping[str, Any], folder: str, message: str, *, overwrite: bool) -> None:
+        """Make a dashboard, or save a new version of it; without ``overwrite`` only onto the version that ``model`` names."""
+        asked = {"dashboard": dict(model), "folderUid": folder, "message": message, "overwrite": overwrite}
+        self._ask(
+            lambda: self._api.dashboard.update_dashboard(asked),
+            f"save the dashboard {model['uid']}",
+            "dashboards:create, dashboards:write",
+        )
+
+    def rule_group(self, folder: str, name: str) -> dict[str, Any] | None:
+        """A group of alert rules."""
+        return self._found(
+            lambda: self._api.alertingprovisioning.get_rule_group(_name(folder), _name(name)),
+            f"read the alert rules {name}",
+            "alert.provisioning:read",
+        )
+
+    def save_rule_group(self, folder: str, group: Mapping[str, Any], *, editable: bool) -> None:
+        """Put a group of alert rules in the place of the one of its name; ``editable`` in the browser, too."""
+        name = str(group["title"])
+        self._ask(
+            lambda: self._api.alertingprovisioning.update_rule_group(
+                _name(folder), _name(name), dict(group), disable_provenance=editable
+            ),
+            f"save the alert rules {name}",
+            "alert.provisioning:write",
+        )
+
+    def _found(self, call: Callable[[], Any], doing: str, permission: str) -> dict[str, Any] | None:
+        told = self._ask(call, doing, permission, optional=True)
+        if told is not None and not isinstance(told, dict):
+            raise GrafanaError(f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included")
+        return told
+
+    def _ask(self, call: Callable[[], Any], doing: str, permission: str, *, optional: bool = False) -> Any:
+        """What ``call`` gives; with ``optional`` None for what is not there, and, where no permission is told, ``{}`` for
+        what may not be read."""
+        from grafana_client.client import GrafanaException
+
+        try:
+            return call()
+        except GrafanaException as error:
+            if optional and error.status_code == 404:
+                return None
+            if optional and error.status_code == 403 and not permission:
+                return {}
+            raise GrafanaError(self._said(error, doing, permission)) from error
+        except (OSError, ValueError) as error:
+            raise GrafanaError(self._unreached(error)) from error
+
+    def _said(self, error: Any, doing: str, permission: str) -> str:
+        status, body = error.status_code, error.response
+        told = body if isinstance(body, dict) else {}
+        message = first_line(ValueError(str(told["message"]))) if told.get("message") else ""
+        if not status:
+            return self._unreached(error)
+        if status == 400 and not told and self.where.startswith("http://"):
+            # What Go answers on a port that wants TLS, as text.
+            return f"{self.where} does not speak http: set GRAFANA_URL to its https:// address"
+        if status == 401:
+            return (
+                f"{self.where} does not take the token of GRAFANA_TOKEN ({message}): it may be expired or of another "
+                "Grafana. Make one: Administration, Users and access, Service accounts, Add token"
+            )
+        if status == 403:
+            needed = re.search(r"Permissions needed: (.+)", message)
+            lacks = needed[1] if needed else permission
+            role = "Admin" if "datasources:" in lacks else "Editor"
+            text = f"the token of GRAFANA_TOKEN may not {doing}"
+            if lacks:
+                return f"{text}: it lacks {lacks}. Give its service account that permission, or the role {role}"
+            return f"{text}: {message}"
+        if status == 412 and told.get("status") == "version-mismatch":
+            return (
+                f"cannot {doing}: somebody saved it in between. See what with genesis-otel grafana diff, and push again"
+            )
+        if status == 412:
+            return f"cannot {doing}: {message} ({told.get('status', 'precondition failed')})"
+        if status == 404:
+            return f"{self.where} has no such call ({doing}): check GRAFANA_URL, its path included; 11 is the oldest Grafana that is meant"
+        return f"cannot {doing} at {self.where}: {status} {message or 'without a word'}"
+
+    def _unreached(self, error: Exception) -> str:
+        text = str(error)
+        name = type(error).__name__
+        if "Redirect" in name:
+            return f"{self.where} sends elsewhere (http to https, or a login page): set GRAFANA_URL to the address in the browser, without /login"
+        if re.search("CERTIFICATE|SSL|TLS|wrong version", f"{name} {text}", re.IGNORECASE):
+            return (
+                f"TLS with {self.where} failed: check https:// against http://; for a certificate of an own authority "
+                f"set REQUESTS_CA_BUNDLE to its file ({first_line(error)})"
+            )
+        if re.search("resolve|Name or service|nodename|getaddrinfo", text):
+            return f"the host of {self.where} is not known: check its name in GRAFANA_URL"
+        if "refused" in text:
+            return (
+                f"Connection refused at {self.where}: check host and port of GRAFANA_URL, and that Grafana is running"
+            )
+        if re.search("reset|closed connection|aborted", text, re.IGNORECASE):
+            return f"{self.where} closes the connection: check https:// against http://, and the port in GRAFANA_URL"
+        if re.search("timed? ?out", f"{name} {text}", re.IGNORECASE):
+            return f"{self.where} did not answer within {TIMEOUT:.0f} seconds: check host, port and firewall"
+        if isinstance(error, ValueError):
+            return f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included"
+        return f"Grafana at {self.where}: {first_line(error)}"
+
+
+def opened(settings: GrafanaSettings) -> Grafana:
+    """The Grafana that the settings name.
+
+    :raises GrafanaError: they do not.
+    """
+    if not settings.grafana_url:
+        raise GrafanaError("GRAFANA_URL is not set: export GRAFANA_URL=https://grafana.example.org")
+    if settings.grafana_token is None:
+        raise GrafanaError(
+            "GRAFANA_TOKEN is not set: make a service account with the role Editor (Admin, to make the data source) under "
+            "Administration, Users and access, Service accounts, and export GRAFANA_TOKEN with a token of it"
+        )
+    token = settings.grafana_token.get_secret_value()
+    if not token.isprintable() or not token.isascii() or " " in token:
+        raise GrafanaError("GRAFANA_TOKEN holds characters that no token has: copy it again")
+    return Grafana(settings.grafana_url, token)
+
+
+def _split(url: str) -> Any:
+    form = "its form is https://host[:port][/path]"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise GrafanaError(f"GRAFANA_URL cannot be read; {form}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise GrafanaError(f"GRAFANA_URL is no URL of a Grafana; {form}")
+    if "@" in parts.netloc:
+        raise GrafanaError(f"GRAFANA_URL holds a user: a service account's token in GRAFANA_TOKEN is asked for; {form}")
+    if parts.query or parts.fragment:
+        raise GrafanaError(f"GRAFANA_URL ends in a query; {form}")
+    return parts
+
+
+def _name(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,256 @@
+"""What is pushed to Grafana, as files hold it: dashboards as JSON, alert rules as provisioning YAML.
+
+In: a folder with ``dashboards/*.json`` and ``provisioning/alerting/*.yaml``. Out: dashboards, and rule groups in the form of the
+alert API, which is another than the file's; and both without what a Grafana adds by itself, so that two of them can be
+compared. On failure: `GrafanaError` that names the file. Nothing here asks a Grafana.
+Sources: pkg/services/provisioning/alerting/rules_types.go (the file), definitions/provisioning_alert_rules.go (the API).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PLUGIN = "grafana-clickhouse-datasource"
+DATASOURCE = "genesis-clickhouse"
+"""The uid by which dashboards and rules name the data source; another one takes its place where it is told."""
+MARK = "__genesis_otel__"
+"""Annotation of a rule with the digest of what was pushed. Grafana leaves names of this form out of notifications."""
+
+_ADDED = frozenset({"id", "version", "iteration", "gnetId"})
+_ADDED_TO_RULES = frozenset({"id", "orgID", "folderUID", "ruleGroup", "updated", "provenance", "guid"})
+_DEFAULTS_OF_A_MODEL: Mapping[str, Any] = {"intervalMs": 1000, "maxDataPoints": 43200}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_API_NAMES = {"keepFiringFor": "keep_firing_for", "missing_series_evals_to_resolve": "missingSeriesEvalsToResolve"}
+_FILE_NAMES = {api: file for file, api in _API_NAMES.items()}
+
+
+class GrafanaError(ValueError):
+    """What is wrong with a Grafana or with what is pushed to it, with the remedy, and without any secret."""
+
+
+class Dashboard(NamedTuple):
+    """A dashboard's file."""
+
+    path: Path
+    model: dict[str, Any]
+
+    @property
+    def uid(self) -> str:
+        """What it is found by."""
+        return str(self.model["uid"])
+
+
+class RuleGroup(NamedTuple):
+    """A group of alert rules, as the API has them."""
+
+    path: Path
+    name: str
+    interval: int
+    rules: list[dict[str, Any]]
+
+
+def folder() -> Path:
+    """The folder of what comes with this package: in a checkout the one that is edited, else the wheel's."""
+    package = Path(__file__).parents[1]
+    checkout = package.parent / "grafana"
+    return checkout if (checkout / "dashboards").is_dir() else package / "grafana"
+
+
+def dashboards(root: Path) -> list[Dashboard]:
+    """The dashboards under ``root``, by file name."""
+    found = [_dashboard(path) for path in sorted((root / "dashboards").glob("*.json"))]
+    uids = [each.uid for each in found]
+    for each in found:
+        if uids.count(each.uid) > 1:
+            raise GrafanaError(f"{each.path}: the uid {each.uid!r} stands in another file, too")
+    return found
+
+
+def _dashboard(path: Path) -> Dashboard:
+    try:
+        model = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise GrafanaError(f"{path} is no JSON: {error}") from error
+    if not isinstance(model, dict) or not all(isinstance(model.get(key), str) for key in ("uid", "title")):
+        raise GrafanaError(f"{path} is no dashboard: it has no uid and title")
+    return Dashboard(path, model)
+
+
+def rule_groups(root: Path) -> list[RuleGroup]:
+    """The groups of alert rules under ``root``, in the API's form."""
+    import yaml
+
+    groups = []
+    for path in sorted((root / "provisioning" / "alerting").glob("*.y*ml")):
+        try:
+            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            groups += [
+                RuleGroup(path, str(each["name"]), int(seconds(str(each["interval"]))), [*map(to_api, each["rules"])])
+                for each in told.get("groups") or []
+            ]
+        except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+            raise GrafanaError(f"{path} is no provisioning file of alert rules: {error}") from error
+        except KeyError as error:
+            raise GrafanaError(f"{path}: a group or a rule of it has no {error}") from error
+    return groups
+
+
+def datasource_settings(root: Path) -> dict[str, Any]:
+    """``jsonData`` of the data source that is provisioned under ``root``: time limits, the columns of a trace."""
+    import yaml
+
+    for path in sorted((root / "provisioning" / "datasources").glob("*.y*ml")):
+        try:
+            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise GrafanaError(f"{path} is no YAML: {error}") from error
+        for each in told.get("datasources") or []:
+            if each.get("type") == PLUGIN:
+                return dict(each.get("jsonData") or {})
+    return {}
+
+
+# --- one rule ---------------------------------------------------------------------------------------------------------
+
+
+def to_api(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of a provisioning file as the alert API takes it.
+
+    The file's ``$$`` is a ``$`` (a reader of files puts variables of the environment in), its link to a panel becomes two
+    annotations, and what it may leave out gets the file's defaults.
+    """
+    made = {_API_NAMES.get(key, key): value for key, value in rule.items()}
+    annotations = dict(made.get("annotations") or {})
+    for key, name in (("dashboardUid", "__dashboardUid__"), ("panelId", "__panelId__")):
+        if made.pop(key, None):
+            annotations[name] = str(rule[key])
+    made["uid"], made["title"], made["data"] = str(rule["uid"]), _literal(rule["title"]), [*map(dict, rule["data"])]
+    made["annotations"] = {key: _literal(value) for key, value in annotations.items()}
+    made["labels"] = {key: _literal(value) for key, value in (made.get("labels") or {}).items()}
+    made["for"] = str(made.get("for") or "0s")
+    made.setdefault("noDataState", "NoData")
+    made.setdefault("execErrState", "Alerting")
+    made.setdefault("isPaused", False)
+    return made
+
+
+def to_file(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of the alert API as a provisioning file has it: the other way round."""
+    made = {_FILE_NAMES.get(key, key): value for key, value in plain_rule(rule).items()}
+    annotations = dict(made.get("annotations") or {})
+    if "__dashboardUid__" in annotations:
+        made["dashboardUid"] = annotations.pop("__dashboardUid__")
+    if "__panelId__" in annotations:
+        made["panelId"] = int(annotations.pop("__panelId__"))
+    # Without braces a file's annotation keeps its $; elsewhere each would begin a variable.
+    made["annotations"] = {key: re.sub(r"\$(?=[${])", "$$$$", value) for key, value in annotations.items()}
+    made["labels"] = {key: value.replace("$", "$$") for key, value in (made.get("labels") or {}).items()}
+    made["title"] = made["title"].replace("$", "$$")
+    return {
+        key: value for key, value in {**made, "isPaused": bool(made.get("isPaused"))}.items() if value not in ({}, None)
+    }
+
+
+def _literal(value: Any) -> str:
+    return str(value).replace("$$", "$")
+
+
+def seconds(text: str) -> float:
+    """A duration as Prometheus writes it (``1h30m``), in seconds.
+
+    :raises ValueError: it is none.
+    """
+    if text == "0":
+        return 0
+    parts = re.findall(r"(\d+)(ms|[smhdwy])", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        raise ValueError(f"{text!r} is no duration like 1m or 1h30m")
+    return sum(int(count) * _SECONDS[unit] for count, unit in parts)
+
+
+# --- comparing --------------------------------------------------------------------------------------------------------
+
+
+def plain_dashboard(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A dashboard without what each Grafana gives it: numbers of its own, and the release of a panel's plugin."""
+    told = {key: value for key, value in model.items() if key not in _ADDED}
+    return dict(_without(told, "pluginVersion"))
+
+
+def _without(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without(each, name) for key, each in value.items() if key != name}
+    return [_without(each, name) for each in value] if isinstance(value, list) else value
+
+
+def plain_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of the API without what Grafana gives it, empty fields and our mark, and with durations written one way."""
+    told = {key: value for key, value in rule.items() if key not in _ADDED_TO_RULES and value}
+    for key in ("for", "keep_firing_for"):
+        if key in told:
+            told[key] = _duration(told[key])
+    if told.get("keep_firing_for") == "0s":
+        del told["keep_firing_for"]
+    told["annotations"] = {key: value for key, value in (told.get("annotations") or {}).items() if key != MARK}
+    told["labels"] = told.get("labels") or {}
+    told["data"] = [_plain_query(query) for query in told.get("data") or []]
+    return told
+
+
+def _duration(text: str) -> str:
+    left, told = int(seconds(text)), ""
+    for unit in ("h", "m", "s"):
+        count, left = divmod(left, int(_SECONDS[unit]))
+        told += f"{count}{unit}" if count else ""
+    return told or "0s"
+
+
+def _plain_query(query: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in query.items() if (key, value) != ("queryType", "")}
+    model = told.get("model")
+    if isinstance(model, Mapping):
+        told["model"] = {key: value for key, value in model.items() if _DEFAULTS_OF_A_MODEL.get(key) != value}
+    told.setdefault("relativeTimeRange", {"from": 0, "to": 0})
+    return told
+
+
+def digest(value: Any) -> str:
+    """Sixteen digits that tell one JSON value from another."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    """``value`` with every string that is ``old`` as a whole turned into ``new``: the uid of a data source."""
+    if isinstance(value, Mapping):
+        return {key: replaced(each, old, new) for key, each in value.items()}
+    if isinstance(value, list):
+        return [replaced(each, old, new) for each in value]
+    return new if value == old else value
+
+
+def in_order_of(value: Any, model: Any) -> Any:
+    """``value`` with its keys in the order of ``model``'s, and new ones behind: a diff shows what changed, and no more."""
+    if isinstance(value, Mapping) and isinstance(model, Mapping):
+        keys = [key for key in model if key in value] + [key for key in value if key not in model]
+        return {key: in_order_of(value[key], model.get(key)) for key in keys}
+    if isinstance(value, list) and isinstance(model, list):
+        return [in_order_of(each, like) for each, like in _paired(value, model)]
+    return value
+
+
+def _paired(values: Sequence[Any], models: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    by_id = {each["id"]: each for each in models if isinstance(each, Mapping) and "id" in each}
+    for position, value in enumerate(values):
+        known = by_id.get(value.get("id")) if isinstance(value, Mapping) else None
+        yield value, known or (models[position] if position < len(models) else None)
+
+
+def as_json(value: Any) -> str:
+    """``value`` as a file of dashboards has it."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

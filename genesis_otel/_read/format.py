@@ -1,0 +1,131 @@
+"""Values as people read them: numbers, money, times, and stored text that is shown and never obeyed.
+
+In: any value that the store gives. Out: text for a terminal, a page or a file. On failure: what is not the expected kind is
+written as text; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+LENGTH_OF_A_CELL = 160
+"""Characters of a text that a table shows: prompts and programs are longer than a screen."""
+# Controls of terminals (C0, DEL, C1), characters that turn the direction of text or hide, line ends that are no newline,
+# and halves of characters, which cannot be written.
+HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """``text`` with every character that a terminal would obey written as an escape, but those in ``keep``."""
+
+    def escaped(match: re.Match[str]) -> str:
+        found = match[0]
+        if found in keep:
+            return found
+        return _SHORT.get(found) or (f"\\x{ord(found):02x}" if ord(found) < 256 else f"\\u{ord(found):04x}")
+
+    return HIDDEN.sub(escaped, text)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: times in ISO 8601, no numbers that are none, everything else as text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return time_of(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return str(value)
+
+
+def text(value: Any) -> str:
+    """``value`` as CSV and TSV have it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (float, Decimal)):
+        return str(value)
+    simple = plain(value)
+    return simple if isinstance(simple, str) else json.dumps(simple, ensure_ascii=False)
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def number(value: Any) -> str:
+    """A number with at most six digits behind the point."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and math.isfinite(value):
+        if value != 0 and not 1e-4 <= abs(value) < 1e15:
+            return f"{value:.6g}"
+        return f"{value:.6f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def dollars(value: Any) -> str:
+    """An amount in USD."""
+    return "" if value is None else f"${value:,.4f}"
+
+
+def signed(value: Any) -> str:
+    """A gain or a loss."""
+    return "" if value is None else f"{value:+.4f}"
+
+
+def moment(value: Any) -> str:
+    """A time, in the time zone of whoever reads it."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else text(value)
+
+
+def ago(seconds: Any) -> str:
+    """How long ago something was."""
+    if seconds is None or seconds < 0:
+        return ""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def short(value: Any) -> str:
+    """A text on one line, cut where it is long, with nothing in it that a terminal obeys."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, float):
+        return number(value)
+    told = value if isinstance(value, str) else text(value)
+    cut = told if len(told) <= LENGTH_OF_A_CELL else told[: LENGTH_OF_A_CELL - 1] + "…"
+    return visible(cut)
+
+
+def one_line(value: Any) -> str:
+    """A text of several lines as one, cut where it is long."""
+    return short(" ".join(str(value).split()))
+
+
+def time_of(value: datetime) -> str:
+    known = value.astimezone(timezone.utc) if value.tzinfo else value
+    whole = known.microsecond % 1000
+    unit = "microseconds" if whole else "milliseconds" if known.microsecond else "seconds"
+    return known.isoformat(timespec=unit).replace("+00:00", "Z")

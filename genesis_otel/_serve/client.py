@@ -1,0 +1,248 @@
+"""The searches' and readers' side of a store process: finding it, starting it, and a client of it. Never loads the engine
+for a search.
+
+In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write),
+``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.lock`` (held while somebody
+has the engine open) and ``store.log``. Out: a store process that runs, or a client of the store. On failure: `StoreError`,
+whose text says what to do. Searches import this module and never the engine.
+"""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genesis_otel._ship.spool.lock import ProcessLock
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+
+HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost", "::1")
+ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
+IDLE_TIMEOUT = 60.0
+START_TIMEOUT = 60.0
+"""Seconds for a store process to answer: loading the engine takes one or two, on a busy machine many more."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store process answers."""
+
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    pid: int
+    reader: str = field(default="", repr=False)
+    """The password of the user who can only read."""
+
+
+def running(folder: Path) -> Address | None:
+    """Where the store process of ``folder`` answers, or None when none is alive and ready."""
+    try:
+        holder = ProcessLock.holder(folder / LOCK)
+        address = Address(**json.loads((folder / ADDRESS).read_text())) if holder else None
+    except (OSError, ValueError, TypeError):
+        return None
+    return address if address and address.pid == holder else None
+
+
+def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
+    """Start a store process that outlives this one, unless one runs. Many processes may call this at once: one starts.
+
+    :raises StoreError: it cannot start, and why; or it is not ready within ``timeout`` seconds.
+    """
+    if running(folder):
+        return
+    prepare(folder)
+    deadline = time.monotonic() + timeout
+    starting = ProcessLock(folder / START)
+    if not starting.take(timeout):
+        raise error_of(
+            f"The store process of {folder} is being started for {timeout:.0f} s already; see {folder / LOG}."
+        )
+    try:
+        while not running(folder):
+            holder = ProcessLock.holder(folder / LOCK)
+            if not holder:
+                _start(folder, deadline)
+            elif time.monotonic() > deadline:
+                raise held(folder)
+            else:  # just beginning by hand, or ending
+                time.sleep(0.1)
+    finally:
+        starting.release()
+
+
+def open_store(
+    folder: Path, *, start: bool = False, timeout: float = 15.0, settings: dict[str, Any] | None = None
+) -> "Client":
+    """A client of the store in ``folder``: over HTTP to its store process, or the engine itself when none runs.
+
+    While this process has the engine open, no store process can start; so close the client soon.
+
+    :param start: start a store process when none runs: for readers that stay, and for those who must not load the engine.
+    :raises StoreError: another process holds the folder and does not answer within ``timeout`` seconds.
+    """
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import OperationalError
+    from clickhouse_connect.driver.httputil import get_pool_manager
+
+    from genesis_otel._serve.http.front import USER
+
+    deadline = time.monotonic() + timeout
+    while True:
+        if start:
+            ensure_store_process(folder)
+        address = running(folder)
+        if address:
+            try:
+                return clickhouse_connect.get_client(
+                    host=address.host,
+                    port=address.port,
+                    username=USER,
+                    password=address.secret,
+                    database="default",
+                    settings=settings,
+                    compress=False,  # on loopback it costs more than it saves
+                    autogenerate_session_id=False,
+                    pool_mgr=get_pool_manager(),  # one of its own: the default one takes the environment's HTTP_PROXY
+                )
+            except OperationalError:  # it ended between two lines
+                if time.monotonic() > deadline:
+                    raise
+        elif not start:
+            prepare(folder)
+            lock = ProcessLock(folder / LOCK)
+            if lock.take(0.0):
+                return _open_here(folder, lock, settings)
+        if time.monotonic() > deadline:
+            raise held(folder)
+        time.sleep(0.1)
+
+
+def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
+    from genesis_otel._store.connection import open_embedded
+    from genesis_otel._store.schema import init_schema
+
+    try:
+        client = open_embedded(folder / ENGINE, settings=settings)
+        init_schema(client)
+    except BaseException:
+        lock.release()
+        raise
+    close = client.close
+
+    def close_and_release() -> None:
+        close()
+        lock.release()
+
+    client.close = close_and_release  # type: ignore[method-assign]
+    return client
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, for the user alone, and see that it can be written.
+
+    :raises StoreError: it cannot, and what to do.
+    """
+    try:
+        for each in (folder, folder / SPOOL):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except FileExistsError as error:
+        raise error_of(f"{error.filename} is a file, and the store needs a folder there: {_ELSEWHERE}") from error
+    except NotADirectoryError as error:
+        raise error_of(f"A part of the path {folder} is a file: {_ELSEWHERE}") from error
+    except OSError as error:
+        raise error_of(
+            f"The store cannot be kept in {folder} ({error.strerror}): make it writable, or {_ELSEWHERE}"
+        ) from error
+
+
+_ELSEWHERE = "name another with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
+
+
+def _start(folder: Path, deadline: float) -> None:
+    """Start a store process that is nobody's child, and wait for its word."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as report:
+        try:
+            output = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                subprocess.run(
+                    [sys.executable, "-m", "genesis_otel._serve", str(folder.resolve()), str(writing)],
+                    pass_fds=[writing],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    env=_environment(),
+                    timeout=max(1.0, deadline - time.monotonic()),
+                    check=False,
+                )
+            finally:
+                os.close(output)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise error_of(f"The store process of {folder} cannot be started: {error}") from error
+        finally:
+            os.close(writing)
+        said = _said(report.fileno(), deadline)
+    if said is None:
+        raise error_of(f"The store process of {folder} is not ready in time; see {folder / LOG}.")
+    if said != "ready":
+        raise error_of(said or f"The store process of {folder} ended before it was ready; see {folder / LOG}.")
+
+
+def _said(file: int, deadline: float) -> str | None:
+    """The line that the new process reports, empty when it just ends; None when it takes too long.
+
+    A line, because a process that this one forks meanwhile has the pipe too, and keeps its end from being seen.
+    """
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(file, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            piece = os.read(file, 4096)
+            said += piece
+            if not piece or said.endswith(b"\n"):
+                return said.decode(errors="replace").strip()
+    return None
+
+
+def _environment() -> dict[str, str]:
+    """The environment without what would make the store process trace itself; the package stays importable."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("OTEL_") and name not in ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+    }
+    root = str(Path(__file__).resolve().parents[2])
+    return {
+        **kept,
+        "OTEL_SDK_DISABLED": "true",
+        "PYTHONPATH": os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), root))),
+    }
+
+
+def held(folder: Path) -> Exception:
+    holder = ProcessLock.holder(folder / LOCK)
+    return error_of(
+        f"The store in {folder} is held by process {holder}, which does not answer: wait for it or end it (kill {holder})."
+        if holder
+        else f"The store in {folder} was held by another process until now: try again."
+    )
+
+
+def error_of(text: str) -> Exception:
+    from genesis_otel._store.errors import StoreError
+
+    return StoreError(text)

@@ -1,0 +1,176 @@
+"""How bodies of requests and answers are packed: ``Content-Encoding``, and ClickHouse's own frames.
+
+In: bytes, or pieces of them. Out: the same unpacked or packed, piece by piece where it is an answer. On failure:
+`RefusedError` with ClickHouse's code: unknown encoding (48), damaged (40, 271, 354), larger than told (307).
+
+A frame (``compress=1``, ``decompress=1``): the CityHash128 (of version 1.0.2) of what follows it, then the method, the frame's
+size from the method on, the size unpacked, the data.
+"""
+
+import re
+import struct
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+from genesis_otel._serve.http.guard import RefusedError, unsupported
+
+FRAME_BYTES = 1 << 20
+"""What one frame of an answer holds at most, unpacked: as ClickHouse has it."""
+ENCODINGS = ("lz4", "zstd", "gzip", "deflate")
+"""Of those that a client takes, the first one is used: cheapest first."""
+NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
+
+_HEADER = struct.Struct("<16sBII")
+_BEHIND_HASH = 9
+"""Bytes of a frame's header that its size counts: method and both sizes."""
+_ACCEPTED = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+))?\s*")
+
+
+def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
+    """A body as it was before ``Content-Encoding``; a little more than ``limit`` bytes of it at most."""
+    if encoding in ("", "identity"):
+        return packed
+    pieces: list[bytes] = []
+    size = 0
+    # One after the other: clickhouse-connect packs each block of an insert by itself, and what follows the first one's end
+    # would be lost without a word.
+    while packed and size <= limit:
+        try:
+            unpacker = _unpacker(encoding)
+            plain = bytes(unpacker.decompress(packed, limit + 1 - size))
+        except RefusedError:
+            raise
+        except Exception as error:
+            raise _not_unpacked(encoding) from error
+        size += len(plain)
+        if not unpacker.eof and size <= limit:  # cut off; what is there could pass for all of it
+            raise _not_unpacked(encoding)
+        pieces.append(plain)
+        packed = unpacker.unused_data or b""
+    return b"".join(pieces)
+
+
+def unframed(framed: bytes, limit: int) -> bytes:
+    """What the frames of a body hold; at most ``limit`` bytes."""
+    pieces: list[bytes] = []
+    at = size = 0
+    while at < len(framed):
+        if len(framed) - at < _HEADER.size:
+            raise _damaged("The last frame has no whole header.")
+        checksum, method, packed_size, plain_size = _HEADER.unpack_from(framed, at)
+        end = at + 16 + packed_size
+        if packed_size < _BEHIND_HASH or end > len(framed):
+            raise _damaged("A frame is shorter than it says.")
+        if checksum != _checksum(framed[at + 16 : end]):
+            raise RefusedError(40, "CHECKSUM_DOESNT_MATCH", "A frame's checksum is not that of its data.")
+        size += plain_size
+        if size > limit:
+            raise too_large(limit)
+        pieces.append(_opened(method, framed[at + _HEADER.size : end], plain_size))
+        at = end
+    return b"".join(pieces)
+
+
+def framed(data: bytes) -> bytes:
+    """``data`` in frames, with LZ4, as ClickHouse answers ``compress=1``."""
+    frames: list[bytes] = []
+    for at in range(0, len(data), FRAME_BYTES):
+        plain = data[at : at + FRAME_BYTES]
+        packed = _lz4("block").compress(plain, store_size=False)
+        frame = struct.pack("<BII", LZ4, len(packed) + _BEHIND_HASH, len(plain)) + packed
+        frames += (_checksum(frame), frame)
+    return b"".join(frames)
+
+
+def chosen(accepted: str) -> str:
+    """The encoding for a client that sends this ``Accept-Encoding``; empty: none."""
+    named = {name.lower() for name, weight in _ACCEPTED.findall(accepted) if not weight or float(weight or 1) > 0}
+    return next((each for each in ENCODINGS if each in named), "")
+
+
+def packer(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+    """What packs a piece so that the client can read it at once, and what ends the whole."""
+    if encoding in ("gzip", "deflate"):
+        zipper = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+        return lambda piece: zipper.compress(piece) + zipper.flush(zlib.Z_SYNC_FLUSH), zipper.flush
+    if encoding == "lz4":
+        frame = _lz4("frame").LZ4FrameCompressor(auto_flush=True)
+        begun = [frame.begin()]
+        return (
+            lambda piece: (begun.pop() if begun else b"") + frame.compress(piece),
+            lambda: (begun.pop() if begun else b"") + frame.flush(),
+        )
+    if encoding == "zstd":
+        zstd = _zstd().ZstdCompressor()
+        return lambda piece: bytes(zstd.compress(piece, zstd.FLUSH_BLOCK)), lambda: bytes(zstd.flush())
+    return lambda piece: piece, lambda: b""
+
+
+def packed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """An answer's pieces, packed one by one."""
+    pack, end = packer(encoding)
+    try:
+        for piece in pieces:
+            yield pack(piece)
+        yield end()
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+def too_large(limit: int) -> RefusedError:
+    """TOO_MANY_BYTES."""
+    return RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {limit} bytes here, unpacked.")
+
+
+def _unpacker(encoding: str) -> Any:
+    if encoding in ("gzip", "deflate"):
+        return zlib.decompressobj(47 if encoding == "gzip" else 15)
+    if encoding == "lz4":
+        return _lz4("frame").LZ4FrameDecompressor()
+    if encoding == "zstd":
+        return _zstd().ZstdDecompressor()
+    raise unsupported(f"The encoding '{encoding}' is not spoken here; use {', '.join(ENCODINGS)} or none.")
+
+
+def _not_unpacked(encoding: str) -> RefusedError:
+    return RefusedError(354, "ZLIB_INFLATE_FAILED", f"The {encoding} body cannot be unpacked, or is not whole.")
+
+
+def _opened(method: int, data: bytes, size: int) -> bytes:
+    if method not in (NONE, LZ4, ZSTD):
+        raise unsupported(f"The method {method:#04x} of a frame is not spoken here; use LZ4, ZSTD or none.")
+    try:
+        plain = data
+        if method == LZ4:
+            plain = bytes(_lz4("block").decompress(data, uncompressed_size=size)) if size else b""
+        elif method == ZSTD:
+            plain = bytes(_zstd().ZstdDecompressor().decompress(data, size + 1))
+    except Exception as error:
+        raise _damaged("A frame's data cannot be unpacked.") from error
+    if len(plain) != size:
+        raise _damaged("A frame's data have another size than it says.")
+    return plain
+
+
+def _damaged(reason: str) -> RefusedError:
+    return RefusedError(271, "CANNOT_DECOMPRESS", reason)
+
+
+def _checksum(data: bytes) -> bytes:
+    from clickhouse_cityhash.cityhash import CityHash128  # type: ignore[import-untyped]
+
+    value = CityHash128(data)
+    return struct.pack("<QQ", value >> 64, value & 0xFFFFFFFFFFFFFFFF)
+
+
+def _lz4(name: str) -> Any:
+    return import_module(f"lz4.{name}")
+
+
+def _zstd() -> Any:
+    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")

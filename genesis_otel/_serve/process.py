@@ -1,0 +1,249 @@
+"""The store process: owns the folder of an embedded store, drains its spools, answers readers on loopback.
+
+In: a folder, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write), ``serve.json`` (where the
+process answers and with which secret; for the user alone), ``serve.lock`` (held while somebody has the engine open) and
+``store.log``. Out: the spans of every queue in the engine's tables, and ClickHouse's HTTP interface on loopback. It ends
+by itself when it has been idle, on SIGTERM and on SIGINT, after the batch in hand.
+
+On failure: `StoreError`, whose text says what to do. If the process is killed nothing is lost: spans wait in the spool,
+and the next one goes on with the same batches. Searches import this module and never the engine.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from genesis_otel._serve.client import (
+    ADDRESS,
+    ENGINE,
+    HOST,
+    IDLE_TIMEOUT,
+    LOCK,
+    LOG,
+    LOOPBACK,
+    SPOOL,
+    Address,
+    error_of,
+    held,
+    prepare,
+    running,
+)
+from genesis_otel._ship.spool.lock import ProcessLock
+
+if TYPE_CHECKING:
+    from genesis_otel._serve.http.front import Front
+    from genesis_otel._ship.insert import InsertExporter
+
+
+log = logging.getLogger(__name__)
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, not what is taken
+SHORTEST = 12
+"""Characters of a password that is told."""
+HANDOVER = 3.0
+"""Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
+PAUSE = 0.5
+"""Seconds between two looks at the spool: what a reader of a running search sees is about so old."""
+LONGEST_PAUSE = 10.0
+"""Seconds between two tries while the engine takes nothing."""
+LOG_BYTES = 1 << 20
+"""Size at which ``store.log`` becomes ``store.log.1`` and is begun anew."""
+
+
+def serve(
+    folder: Path,
+    *,
+    idle_timeout: float | None = IDLE_TIMEOUT,
+    host: str = HOST,
+    port: int = 0,
+    password: str | None = None,
+    reader_password: str | None = None,
+    ready: Callable[[Address], None] | None = None,
+) -> None:
+    """Be the store process of ``folder``, in the foreground, until idle for ``idle_timeout`` s (None: never) or told to end.
+
+    Changes the process's working directory and its folder for temporary files: the engine sees the working directory's
+    files as tables (and a ``config.xml`` there as its own), and takes batches as files.
+
+    :param host: the address to listen on; beyond loopback only with both passwords told.
+    :param password: of the user who owns the store; None makes a new one.
+    :param reader_password: of the user who can only read; None makes a new one.
+    :param ready: called with the address as soon as readers are answered.
+    :raises StoreError: the folder cannot be used, another process holds it, or host or passwords will not do.
+    """
+    check_listening(host, password, reader_password)
+    prepare(folder)
+    folder = folder.resolve()
+    lock = ProcessLock(folder / LOCK)
+    if not lock.take(HANDOVER):
+        raise held(folder)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        (folder / ADDRESS).unlink(missing_ok=True)
+        os.chdir(_emptied(folder / "cwd"))
+        tempfile.tempdir = str(_emptied(folder / "tmp"))
+        stop = threading.Event()
+        stack.enter_context(_stopping_on_signals(stop))
+        exporter = stack.enter_context(_exporter(folder))
+        secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
+        # Where it listens on every address, clients of this machine find it on loopback.
+        near = HOST if host in EVERYWHERE else host
+        front = stack.enter_context(_front(folder, host, Address(near, port, secret, os.getpid(), reader), ready))
+        log.info("the store in %s is open", folder)
+        why = _drain(folder, lock, exporter, front, stop, idle_timeout)
+        log.info("the store in %s is closed: %s", folder, why)
+
+
+@contextlib.contextmanager
+def _exporter(folder: Path) -> "Iterator[InsertExporter]":
+    from genesis_otel._ship.insert import InsertExporter
+    from genesis_otel._store.connection import open_embedded
+    from genesis_otel._store.schema import init_schema
+
+    client = open_embedded(folder / ENGINE)
+    exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
+    try:
+        init_schema(client)
+        yield exporter
+    finally:
+        exporter.shutdown()
+        client.close()
+
+
+def check_listening(host: str, *passwords: str | None) -> None:
+    """See that nobody is let in who should not be.
+
+    :raises StoreError: a password is too short, or one is missing where others than this machine can ask.
+    """
+    if any(told is not None and len(told) < SHORTEST for told in passwords):
+        raise error_of(f"A password of the store has at least {SHORTEST} characters: openssl rand -base64 24")
+    if host not in LOOPBACK and None in passwords:
+        raise error_of(
+            f"To answer on {host}, where other machines can ask, both passwords have to be told: "
+            "GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD"
+        )
+
+
+@contextlib.contextmanager
+def _front(folder: Path, host: str, address: Address, ready: Callable[[Address], None] | None) -> "Iterator[Front]":
+    """Answer readers in threads; ``serve.json`` says where for as long as that is so."""
+    import waitress  # type: ignore[import-untyped]
+
+    from genesis_otel._serve.http.front import BODY_BYTES, READER, THREADS, USER, Front
+
+    front = Front(folder / ENGINE, {USER: address.secret, READER: address.reader})
+    try:
+        server = waitress.create_server(
+            front, host=host, port=address.port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None
+        )
+    except (OSError, ValueError) as error:
+        front.close()
+        what = f"{host} port {address.port}"
+        said = error.strerror if isinstance(error, OSError) else error
+        raise error_of(f"{what} cannot be had: {said}; choose another port, or none for any free one") from error
+    threading.Thread(target=server.run, name="genesis-otel-http", daemon=True).start()
+    address = replace(address, port=int(server.effective_port))
+    try:
+        _write_private(folder / ADDRESS, json.dumps(asdict(address)))
+        if ready:
+            ready(address)
+        yield front
+    finally:
+        if running(folder) == address:
+            (folder / ADDRESS).unlink(missing_ok=True)
+        server.close()
+        server.task_dispatcher.shutdown(timeout=5)
+        front.close()
+
+
+def _drain(
+    folder: Path,
+    lock: ProcessLock,
+    exporter: "InsertExporter",
+    front: "Front",
+    stop: threading.Event,
+    idle_timeout: float | None,
+) -> str:
+    """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
+    from genesis_otel._ship.contract import STATE_INTERVAL, Limits
+    from genesis_otel._ship.delivery import Drain
+    from genesis_otel._ship.spool.queue import status as spool_status
+
+    draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
+    busy, pause, said = time.monotonic(), PAUSE, ""
+    try:
+        while not stop.wait(pause):
+            # Else this process would put into removed files what is spooled at the same path now.
+            if not lock.valid():
+                return "its folder was removed"
+            try:
+                delivered = draining.round(stop=stop.is_set)
+                pause, said = PAUSE, ""
+            except Exception as error:
+                # The engine is in this process: what fails is the disk or the memory, and both may come back.
+                delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("spans wait in the spool: %s", said)
+            status = None if delivered else spool_status(folder / SPOOL)
+            now = time.monotonic()
+            if status is None or status.waiting or status.writers:
+                busy = now
+            elif idle_timeout is not None and min(now - busy, front.idle_for()) >= idle_timeout:
+                return "idle"
+            _bound_log(folder / LOG)
+        return "told to end"
+    finally:
+        draining.close()
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(stop: threading.Event) -> "Iterator[None]":
+    def told(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _emptied(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for left in folder.iterdir():
+        with contextlib.suppress(OSError):
+            left.unlink()
+    return folder
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write the file whole, or not at all, readable by the user alone."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def _bound_log(path: Path) -> None:
+    """Begin the log anew when it has grown too large, if it is where this process writes."""
+    with contextlib.suppress(OSError):
+        written, named = os.fstat(2), path.stat()
+        if written.st_ino == named.st_ino and written.st_dev == named.st_dev and written.st_size > LOG_BYTES:
+            path.replace(path.with_name(f"{LOG}.1"))
+            fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(fresh, 1)
+            os.dup2(fresh, 2)
+            os.close(fresh)

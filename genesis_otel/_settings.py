@@ -1,0 +1,245 @@
+"""Settings: what can be set, read once into a frozen object, and the destination that it names.
+
+In: arguments, the environment, ``.env``, defaults, in that order. Out: a frozen `Settings`, whose destination says where
+spans go and whose store says where they are read. On failure: ValueError or StoreError with the remedy and without any
+password or value. Nothing here connects to anything or loads an engine.
+"""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from genesis_otel._serve import client as store_process
+from genesis_otel._store.errors import URL_FORM, StoreError, masked, split_url
+
+DISABLED = "ClickHouse logging disabled"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embedded engine on a folder, behind its store process."""
+
+    folder: Path
+
+    def __str__(self) -> str:
+        """The URL that names it."""
+        return f"chdb://{self.folder}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A ClickHouse server."""
+
+    url: str = field(repr=False)
+
+    def __str__(self) -> str:
+        """Its URL without the password."""
+        return masked(self.url)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """An OpenTelemetry Collector, or anything else that takes OTLP."""
+
+    endpoint: str = field(repr=False)
+    protocol: str
+
+    def __str__(self) -> str:
+        """Its endpoint without a password, and the protocol."""
+        return f"{masked(self.endpoint)} ({self.protocol})"
+
+
+@dataclass(frozen=True)
+class CustomExporter:
+    """A span exporter of the caller's."""
+
+    name: str
+
+    def __str__(self) -> str:
+        """The exporter's class."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class Disabled:
+    """Nowhere: spans are not recorded."""
+
+    reason: str
+    asked: bool = True
+
+    def __str__(self) -> str:
+        """Why."""
+        return self.reason
+
+
+Destination = Embedded | Server | Collector | CustomExporter | Disabled
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field's own name is the argument; in the environment and in ``.env`` it is
+    ``GENESIS_OTEL_`` with the name in capitals, unless another name is given here."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="GENESIS_OTEL_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    enabled: bool = True
+    """False records nothing."""
+    clickhouse_url: SecretStr | None = Field(None, validation_alias=AliasChoices("clickhouse_url", "CLICKHOUSE_URL"))
+    """``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database``, or ``chdb:///folder`` for the embedded store."""
+    otlp_endpoint: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    )
+    """``OTEL_EXPORTER_OTLP_ENDPOINT``: the collector. Spans go there; ``CLICKHOUSE_URL`` is then for reading."""
+    otlp_traces_endpoint: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    )
+    """``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: the same for traces alone; taken as it is, without ``/v1/traces`` added."""
+    otlp_protocol: str | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "otlp_protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
+        ),
+    )
+    """``OTEL_EXPORTER_OTLP_PROTOCOL``: ``grpc`` or ``http/protobuf``; unset, gRPC on port 4317 and HTTP on any other."""
+    sdk_disabled: bool = Field(False, validation_alias=AliasChoices("sdk_disabled", "OTEL_SDK_DISABLED"))
+    """``OTEL_SDK_DISABLED``: true records nothing."""
+    service_name: str | None = None
+    """``service.name`` of the spans; unset, what ``OTEL_SERVICE_NAME`` says, or ``genesis``."""
+    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
+    """Folder of the embedded store and of the spools."""
+    capture_content: bool = True
+    """Record prompts and responses."""
+    capture_code: bool = True
+    """Record the individuals' code."""
+    redact: bool = True
+    """Replace what looks like a key or a password in prompts, responses and code."""
+    redact_patterns: tuple[str, ...] = ()
+    """More regular expressions of what is replaced; a JSON list in the environment."""
+    spool_bytes: int = Field(2 << 30, gt=0)
+    """Size of a spool at which its oldest spans go."""
+    exit_timeout: float = Field(10.0, ge=0)
+    """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
+
+    serve_password: SecretStr | None = None
+    """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
+    serve_reader_password: SecretStr | None = None
+    """Password of its user ``reader``, who can only read."""
+
+    @property
+    def store(self) -> Embedded | Server | None:
+        """What is read: the server or the folder that ``CLICKHOUSE_URL`` names, else the embedded store.
+
+        None with a collector and no ``CLICKHOUSE_URL``.
+
+        :raises StoreError: ``CLICKHOUSE_URL`` is malformed.
+        """
+        if self.clickhouse_url is None:
+            return None if self._collector() else Embedded(self.data_dir.expanduser().absolute() / "store")
+        url = self.clickhouse_url.get_secret_value().strip()
+        if not url.startswith("chdb:"):
+            split_url(url)
+            return Server(url)
+        parts = urlsplit(url)
+        folder = Path(unquote(parts.path))
+        if parts.netloc or not folder.is_absolute() or folder == Path("/"):
+            raise StoreError(f"CLICKHOUSE_URL names no folder after chdb://. Its form is {URL_FORM}")
+        return Embedded(folder)
+
+    @property
+    def destination(self) -> Embedded | Server | Collector | Disabled:
+        """Where spans go.
+
+        :raises StoreError: ``CLICKHOUSE_URL`` is malformed, or names the embedded store, which is not installed.
+        :raises ValueError: the collector's endpoint or protocol is.
+        """
+        if not self.enabled:
+            return Disabled("GENESIS_OTEL_ENABLED is false")
+        if self.sdk_disabled:
+            return Disabled("OTEL_SDK_DISABLED is true")
+        collector = self._collector()
+        store = self.store
+        if collector:
+            return collector
+        if isinstance(store, Embedded) and not embedded_installed():
+            remedy = f"pip install 'genesis-otel[embedded]', or set CLICKHOUSE_URL to {URL_FORM}"
+            if self.clickhouse_url is not None:
+                raise StoreError(f"CLICKHOUSE_URL names the embedded store, which is not installed: {remedy}")
+            return Disabled(f"no CLICKHOUSE_URL, and the embedded store is not installed: {remedy}", asked=False)
+        assert store is not None  # noqa: S101 (only a collector leaves it out)
+        return store
+
+    def spool_folder(self, destination: Destination) -> Path:
+        """The spool of a destination: what was meant for one is never delivered to another."""
+        if isinstance(destination, Embedded):
+            return destination.folder / store_process.SPOOL
+        name = hashlib.sha256(f"{type(destination).__name__} {without_password(destination)}".encode()).hexdigest()[:16]
+        return self.data_dir.expanduser().absolute() / "spool" / name
+
+    def _collector(self) -> Collector | None:
+        given = self.otlp_traces_endpoint or self.otlp_endpoint
+        if given is None:
+            return None
+        endpoint = given.get_secret_value().strip()
+        try:
+            parts = urlsplit(endpoint)
+            port = parts.port
+        except ValueError:
+            raise ValueError(_ENDPOINT) from None
+        protocol = (self.otlp_protocol or ("grpc" if port == 4317 else "http/protobuf")).strip()
+        if protocol not in ("grpc", "http/protobuf"):
+            raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; it can be grpc or http/protobuf")
+        if not (parts.scheme in ("http", "https") and parts.hostname):
+            raise ValueError(_ENDPOINT)
+        if protocol != "grpc" and self.otlp_traces_endpoint is None:
+            endpoint = f"{endpoint.rstrip('/')}/v1/traces"
+        return Collector(endpoint, protocol)
+
+
+_ENDPOINT = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT cannot be read; its form is http(s)://host:port, "
+    "for instance http://localhost:4318, or http://localhost:4317 for gRPC"
+)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings, ``overrides`` before everything else.
+
+    :raises ValueError: one of them is wrong or unknown; one line, which never repeats a value.
+    """
+    unknown = overrides.keys() - Settings.model_fields.keys()
+    if unknown:
+        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(Settings.model_fields)}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
+        )
+        raise ValueError(f"wrong settings: {wrong}") from None
+
+
+def embedded_installed() -> bool:
+    """Whether the extra ``embedded`` is there; looks without loading it."""
+    return all(importlib.util.find_spec(name) is not None for name in ("chdb", "waitress"))
+
+
+def without_password(destination: Destination) -> str:
+    if not isinstance(destination, (Server, Collector)):
+        return str(destination)
+    given = destination.url if isinstance(destination, Server) else destination.endpoint
+    parts = urlsplit(given)
+    return f"{parts.scheme}://{parts.username or ''}@{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"

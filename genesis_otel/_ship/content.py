@@ -1,0 +1,142 @@
+"""What of a span is content: prompts, answers, code and texts that may hold a secret.
+
+In: names and values of attributes. Out: whether they are content, and the same redacted or without it. On failure: a text
+that could not be redacted is replaced as a whole; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.values import to_json, warn_once
+from genesis_otel._ship.redact import REDACTED, Redact
+
+# --- what is content --------------------------------------------------------------------------------------------------
+
+CONTENT = frozenset(
+    {
+        names.GEN_AI_INPUT_MESSAGES,
+        names.GEN_AI_OUTPUT_MESSAGES,
+        names.GEN_AI_SYSTEM_INSTRUCTIONS,
+        "gen_ai.tool.definitions",
+        "gen_ai.tool.call.arguments",
+        "gen_ai.tool.call.result",
+        "gen_ai.prompt",
+        "gen_ai.completion",
+        "input.value",
+        "output.value",
+        "traceloop.entity.input",
+        "traceloop.entity.output",
+    }
+)
+CONTENT_PREFIXES = (
+    "gen_ai.prompt.",
+    "gen_ai.completion.",
+    "llm.input_messages.",
+    "llm.output_messages.",
+    "llm.prompts",
+    "llm.completions",
+    "llm.choices.",
+    "llm.function_call",
+    "llm.prompt_template.",
+    "embedding.embeddings.",
+)
+NO_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
+
+MESSAGE_EVENTS = frozenset(
+    {
+        "gen_ai.system.message",
+        "gen_ai.user.message",
+        "gen_ai.assistant.message",
+        "gen_ai.tool.message",
+        "gen_ai.choice",
+        "gen_ai.content.prompt",
+        "gen_ai.content.completion",
+    }
+)
+"""Events that are content, but for these of their attributes:"""
+MESSAGE_EVENT_KEPT = frozenset(
+    {"gen_ai.system", names.GEN_AI_PROVIDER_NAME, "role", "index", "finish_reason", "id", "event.name"}
+)
+
+EXCEPTION_TEXTS = frozenset({"exception.message", "exception.stacktrace"})
+
+OWN_TEXTS: dict[str, tuple[str, ...]] = {
+    names.RECORD_RUN: (names.RUN_CONFIG,),
+    names.RECORD_GENERATION: (names.GENERATION_METADATA,),
+    names.RECORD_INDIVIDUAL: (names.INDIVIDUAL_CODE, names.INDIVIDUAL_METRICS, names.LINEAGE_EDIT_SUMMARY),
+    names.RECORD_LINEAGE: (names.LINEAGE_EDIT_SUMMARY,),
+    names.RECORD_EVALUATION: (names.EVALUATION_DETAILS, names.EVALUATION_METADATA),
+    names.RECORD_ACTION: (names.ACTION_DETAILS, names.ACTION_METADATA),
+    names.RECORD_PARETO_FRONT: (),
+}
+"""Of our own records' attributes, those that may hold a secret."""
+
+OTHER_TEXTS = (names.LLM_METADATA,)
+
+OWN_JSON = (
+    names.EVALUATION_DETAILS,
+    names.EVALUATION_METADATA,
+    names.ACTION_DETAILS,
+    names.ACTION_METADATA,
+    names.LLM_METADATA,
+)
+CONTENT_FIELDS = frozenset(
+    {
+        "llm_result",
+        "messages",
+        "prompt",
+        "prompts",
+        "response",
+        "responses",
+        "completion",
+        "thought",
+        "msg",
+        "system_msg",
+        "new_msg_history",
+    }
+)
+"""Fields under which searches put prompts and answers into the details and metadata of their actions."""
+
+
+def is_content(name: str) -> bool:
+    return name in CONTENT or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
+
+
+def redacted(value: Any, redact: Redact | None) -> Any:
+    if redact is None:
+        return value
+    if isinstance(value, str):
+        return redact(value)
+    return tuple(redacted(one, redact) for one in value) if isinstance(value, (tuple, list)) else value
+
+
+def surely(redact: Redact) -> Redact:
+    """``redact``, but where it raises the whole text is redacted."""
+
+    def surely(text: str) -> str:
+        try:
+            return redact(text)
+        except Exception:
+            warn_once("redact", "A text could not be redacted and is left out", exc_info=True)
+            return REDACTED
+
+    return surely
+
+
+def without_content(text: object) -> object:
+    """Details or metadata of an action without prompts and answers."""
+    if not isinstance(text, str) or not any(f'"{field}"' in text for field in CONTENT_FIELDS):
+        return text
+    try:
+        return to_json(_pruned(json.loads(text)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _pruned(of) for name, of in value.items() if name not in CONTENT_FIELDS}
+    return [_pruned(of) for of in value] if isinstance(value, list) else value

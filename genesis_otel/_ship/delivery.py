@@ -1,0 +1,306 @@
+"""From the spool to an exporter: batches, in order, until they have arrived.
+
+In: a folder of queues and a span exporter. Out: every span handed over; what the destination refuses for its content
+ends alone among the dead letters, with the reason, and everything beside it goes in. On failure: :class:`Outage`: nothing
+is taken off the queue, and the same batch comes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from genesis_otel._ship.codec import Flat, decode, flatten, load
+from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
+from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool import queue as _spool
+from genesis_otel._ship.spool_state import SpoolState
+
+logger = logging.getLogger(__name__)
+
+LARGE = 4096
+"""Spans in a batch from which on it pays to prepare the next one meanwhile."""
+
+PATIENCE = 5
+"""Failures in a row of a batch after which an exporter that only says FAILURE is asked about its parts."""
+
+
+class Loaded(NamedTuple):
+    """A batch on its way."""
+
+    batch: _spool.Batch
+    spans: list[Any]
+    """Flat ones for a :class:`Sender`, the SDK's own for any other exporter."""
+    readable: list[bytes]
+    """The record of each of ``spans``."""
+    unreadable: list[tuple[bytes, str]]
+    """Records that are no spans, and why."""
+    prepared: Any
+    """What a :class:`Sender` made of ``spans``; None where it has not."""
+
+
+class Drain:
+    """Hands a folder's queues to an exporter; holds each queue that it has begun."""
+
+    def __init__(self, folder: Path, exporter: SpanExporter, limits: Limits) -> None:
+        self._folder, self._exporter, self._limits = folder, exporter, limits
+        self._held: dict[str, _spool.Queue] = {}
+        self._failures = 0
+        self._went: bytes | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._state = SpoolState(folder, limits.state_interval) if limits.state_interval is not None else None
+
+    def round(self, names: Iterable[str] | None = None, *, stop: Callable[[], bool] = lambda: False) -> int:
+        """Hand over what waits in the named queues (all by default, but those that others drain), and count it.
+
+        :raises Outage: the destination took a batch neither whole nor in parts.
+        """
+        delivered = 0
+        for name in _spool.queues(self._folder) if names is None else list(names):
+            queue = self._held.get(name) or _spool.take(self._folder, name)
+            if queue is None:
+                continue
+            self._held[name] = queue
+            delivered += self._empty(queue, stop)
+            if not queue.written_to():
+                del self._held[name]
+                queue.release()
+        self.tell()
+        return delivered
+
+    def tell(self, delivered: int = 0, *, last: bool = False) -> None:
+        """Send the state of the spool, if it is time; see :meth:`SpoolState.due`."""
+        try:
+            span = self._state.due(delivered, last=last) if self._state is not None else None
+            if span is None:
+                return
+            if isinstance(self._exporter, Sender):
+                self._exporter.send(self._exporter.prepare([flatten(span)]))
+            else:
+                self._exporter.export([span])
+        except Exception as error:
+            logger.debug("the state of the spool was not told: %s", brief(error))
+
+    def close(self) -> None:
+        """Let go of all queues."""
+        while self._held:
+            self._held.popitem()[1].release()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _empty(self, queue: _spool.Queue, stop: Callable[[], bool]) -> int:
+        """Hand over what is in a queue now. A queue that is written to all the time leaves the others their turn."""
+        delivered, ahead, following = 0, queue.ahead(), None
+        while not stop() and ((queue.segment, queue.start) < ahead or not queue.written_to()):
+            if following is not None:
+                queue.claim(following.batch)
+                loaded = following
+            else:
+                batch = queue.next(self._limits.max_rows, self._limits.max_bytes)
+                if batch is None:
+                    break
+                loaded = self._load(batch)
+            coming = self._soon(queue, loaded.batch)
+            self._hand_over(queue, loaded)
+            queue.done(loaded.batch)
+            delivered += len(loaded.batch.records)
+            self.tell(len(loaded.batch.records))
+            following = coming.result() if coming is not None else None
+        return delivered
+
+    def _soon(self, queue: _spool.Queue, batch: _spool.Batch) -> Future[Loaded | None] | None:
+        """Read and prepare what follows a large batch, in another thread: ClickHouse works on another core meanwhile."""
+        if len(batch.records) < LARGE:
+            return None
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "genesis-otel-prepare")
+        try:
+            return self._pool.submit(self._load_following, queue, batch)
+        except RuntimeError:  # the interpreter is ending
+            return None
+
+    def _load_following(self, queue: _spool.Queue, batch: _spool.Batch) -> Loaded | None:
+        following = queue.following(batch, self._limits.max_rows, self._limits.max_bytes)
+        return self._load(following) if following is not None else None
+
+    def _load(self, batch: _spool.Batch) -> Loaded:
+        # Ten thousands of new objects, none of them garbage: the collector would look through them again and again, and take
+        # half of the time. Off for these milliseconds alone, never while a destination is waited for: it is the search's, too.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return self._loaded(batch)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _loaded(self, batch: _spool.Batch) -> Loaded:
+        spans: list[Any] = []
+        readable: list[bytes] = []
+        unreadable: list[tuple[bytes, str]] = []
+        read = load if isinstance(self._exporter, Sender) else decode
+        for record in batch.records:
+            try:
+                spans.append(read(record))
+                readable.append(record)
+            except ValueError as error:
+                unreadable.append((record, str(error)))
+        prepared = None
+        if spans and isinstance(self._exporter, Sender):
+            # What cannot be prepared is asked about in halves, when its turn has come.
+            with contextlib.suppress(Exception):
+                prepared = self._exporter.prepare(spans)
+        return Loaded(batch, spans, readable, unreadable, prepared)
+
+    def _hand_over(self, queue: _spool.Queue, loaded: Loaded) -> None:
+        batch, spans, readable, refused, prepared = loaded
+        if spans:
+            try:
+                if isinstance(self._exporter, Sender):
+                    sent = send_halving(self._exporter, spans, prepared)
+                else:
+                    sent = self._export(self._exporter, spans, queue, batch)
+            except Outage:
+                self._failures += 1
+                raise
+            self._failures = 0
+            bad = {at for at, _ in sent}
+            self._went = next((readable[at] for at in range(len(spans)) if at not in bad), self._went)
+            refused += [(readable[at], reason) for at, reason in sent]
+        if refused:
+            self._bury(refused)
+
+    def _export(
+        self, exporter: SpanExporter, spans: list[ReadableSpan], queue: _spool.Queue, batch: _spool.Batch
+    ) -> list[tuple[int, str]]:
+        """Through an exporter whose FAILURE may mean either: after some patience its parts tell which."""
+        name = type(exporter).__name__
+
+        def goes_in(part: Sequence[ReadableSpan]) -> bool:
+            try:
+                return exporter.export(part) is SpanExportResult.SUCCESS
+            except Exception:
+                logger.debug("%s raised", name, exc_info=True)
+                return False
+
+        if goes_in(spans):
+            return []
+        if self._failures + 1 < PATIENCE:
+            raise Outage(f"{name} failed")
+        bad = diagnose(goes_in, spans, _decoded(self._went or queue.beyond(batch)), self._failures)
+        if bad is None:
+            raise Outage(f"{name} failed")
+        return [(at, f"{name} fails on this span alone") for at in bad]
+
+    def _bury(self, refused: list[tuple[bytes, str]]) -> None:
+        kept = 0
+        for record, reason in refused:
+            try:
+                dead_letters.bury(self._folder, record, reason)
+                kept += 1
+            except OSError as error:
+                losses.note(self._folder, 1, f"refused, and no dead letter for want of room: {error.strerror}")
+        # The reasons may quote a prompt: they are in the letters, which the user alone can read.
+        logger.warning(
+            "%d spans were refused for their content and are kept in %s", kept, self._folder / dead_letters.DEAD
+        )
+
+
+def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> list[tuple[int, str]]:
+    """Send ``spans``; of what is refused send the halves, down to single ones. Returns the refused, with the reason.
+
+    :param prepared: what ``exporter.prepare(spans)`` gave, or None. What it raises is a refusal: it sees the content alone.
+    :raises Outage: anything but a refusal was raised.
+    """
+    refused: list[tuple[int, str]] = []
+    parts = [(0, len(spans))]
+    while parts:
+        begin, end = parts.pop()
+        try:
+            whole = end - begin == len(spans) and prepared is not None
+            exporter.send(prepared if whole else _prepare(exporter, spans[begin:end]))
+        except Refused as error:
+            middle = (begin + end) // 2
+            if end - begin == 1:
+                refused.append((begin, str(error)))
+            else:
+                parts += [(middle, end), (begin, middle)]
+        except Exception as error:
+            raise Outage(brief(error)) from error
+    return refused
+
+
+def _prepare(exporter: Sender, spans: list[Flat]) -> Any:
+    try:
+        return exporter.prepare(spans)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:
+        raise Refused(brief(error)) from error
+
+
+def diagnose(
+    goes_in: Callable[[Sequence[ReadableSpan]], bool],
+    spans: list[ReadableSpan],
+    witness: ReadableSpan | None,
+    turn: int,
+) -> list[int] | None:
+    """Tell a refusal from an outage by an exporter that only says no: the spans it refuses, or None for an outage.
+
+    While nothing goes in, each call asks for two single spans and no more: one of the batch, another each ``turn``, and the
+    ``witness``, one beside it. When either goes in, the destination is there, and the batch is sent in halves. What fails alone,
+    and again, is refused, if the good span still goes in after it; that one is sent twice.
+    """
+    at = turn % len(spans)
+    parts = [(at + 1, len(spans)), (0, at)]
+    good = spans[at]
+    if len(spans) == 1 or not goes_in([good]):
+        if witness is None or not goes_in([witness]):
+            return None
+        good, parts = witness, [(0, len(spans))]
+    failed: list[int] = []
+    while parts:
+        begin, end = parts.pop()
+        if begin == end or goes_in(spans[begin:end]):
+            continue
+        if end - begin == 1:
+            failed.append(begin)
+        else:
+            middle = (begin + end) // 2
+            parts += [(middle, end), (begin, middle)]
+    bad = [at for at in failed if not goes_in([spans[at]])]
+    return None if bad and not goes_in([good]) else bad
+
+
+def brief(error: BaseException) -> str:
+    """An error on one line of a log: without what URLs say of passwords, and no longer than it has to be."""
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {re.sub(r'://[^/@ ]*@', '://***@', first)[:300]}"
+
+
+def _decoded(record: bytes | None) -> ReadableSpan | None:
+    try:
+        return decode(record) if record is not None else None
+    except ValueError:
+        return None
+
+
+def drain(folder: Path, exporter: SpanExporter, limits: Limits | None = None) -> int:
+    """Hand over once what waits in a folder, and count it.
+
+    :raises Outage: the destination is away.
+    """
+    draining = Drain(folder, exporter, limits or Limits())
+    try:
+        return draining.round()
+    finally:
+        draining.close()

@@ -1,0 +1,254 @@
+"""What LLM spans lack and what they must not carry: their cost goes in, secrets or the whole content go out.
+
+In: ended spans, our own and those of any instrumentation. Out: the same to the next processor, LLM calls with
+``gen_ai.usage.cost`` and where it comes from, content redacted or removed. The cost is told to the open individual and
+generation. On failure: a span goes on without its cost, and a text that could not be redacted goes on without the text;
+nothing here raises.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import Status
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.tally import account
+from genesis_otel._emit.values import warn_once
+from genesis_otel._ship.content import (
+    EXCEPTION_TEXTS,
+    MESSAGE_EVENT_KEPT,
+    MESSAGE_EVENTS,
+    OTHER_TEXTS,
+    OWN_JSON,
+    OWN_TEXTS,
+    is_content,
+    redacted,
+    surely,
+    without_content,
+)
+from genesis_otel._ship.llm_names import (
+    CACHE_READ_TOKENS,
+    CACHE_WRITE_TOKENS,
+    COSTS,
+    INPUT_TOKENS,
+    OUTPUT_TOKENS,
+    PROVIDERS,
+    Attributes,
+    first,
+    is_llm_call,
+    models,
+    number,
+    text_of,
+    tokens,
+)
+from genesis_otel._ship.redact import Redact, redactor, without_secrets
+from genesis_otel._store import prices as _prices
+
+__all__ = ["LLMSpanProcessor", "is_llm_call", "price", "redactor"]
+
+logger = logging.getLogger(__name__)
+
+
+class LLMSpanProcessor(SpanProcessor):
+    """Stands before another processor, and hands it spans as they should be stored.
+
+    :param next_processor: gets every span.
+    :param capture_content: false removes prompts and responses, wherever instrumentations put them.
+    :param capture_code: false removes the code of individuals.
+    :param redact: replaces secrets in a text; None leaves texts as they are. :func:`redactor` makes the usual one.
+    :param prices: false adds no cost.
+    """
+
+    def __init__(
+        self,
+        next_processor: SpanProcessor,
+        *,
+        capture_content: bool = True,
+        capture_code: bool = True,
+        redact: Redact | None = None,
+        prices: bool = True,
+    ) -> None:
+        self._next = next_processor
+        self._capture_content = capture_content
+        self._capture_code = capture_code
+        self._redact = None if redact is None else surely(redact)
+        self._price = price if prices else None
+        if prices:
+            _prices.load()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing but the next processor's."""
+        self._next.on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hand the span on, as it should be stored."""
+        try:
+            span = self._complete(span)
+        except Exception:
+            warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
+            span = _bare(span)
+        self._next.on_end(span)
+
+    def shutdown(self) -> None:
+        """Nothing but the next processor's."""
+        self._next.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Nothing but the next processor's."""
+        return self._next.force_flush(timeout_millis)
+
+    def _complete(self, span: ReadableSpan) -> ReadableSpan:
+        # As a dict: the SDK's own mapping takes a microsecond a look.
+        attributes = _plain(span.attributes)
+        changes: dict[str, Any] = {}
+        try:
+            if names.RECORD not in attributes and is_llm_call(attributes):
+                changes.update(self._cost(span, attributes))
+        except Exception:
+            warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
+        events = status = None
+        if self._redact is not None or not (self._capture_content and self._capture_code):
+            self._clean(attributes, changes)
+            events = self._events(span.events)
+            status = self._status(span.status)
+        if not changes and events is None and status is None:
+            return span
+        return _Changed(span, {**attributes, **changes}, events, status)
+
+    def _cost(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
+        told = first(attributes, COSTS)
+        changes: dict[str, Any] = {}
+        if told is not None:
+            cost = number(told) or 0.0
+            if names.LLM_COST_SOURCE not in attributes:
+                changes[names.LLM_COST_SOURCE] = names.COST_TOLD
+        elif self._price is None:
+            return changes
+        else:
+            cost, source = self._price(attributes, span.start_time)
+            changes = {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
+        account(attributes, cost)
+        return changes
+
+    def _clean(self, attributes: Attributes, changes: dict[str, Any]) -> None:
+        """Note in ``changes`` what is to be another text, or (None) not there."""
+        redact = self._redact
+        if not self._capture_code and names.INDIVIDUAL_CODE in attributes:
+            changes[names.INDIVIDUAL_CODE] = None
+        if not self._capture_content:
+            for name in OWN_JSON:
+                if name in attributes:
+                    changes[name] = without_content(attributes[name])
+        if names.RECORD not in attributes:
+            for name, value in attributes.items():
+                if is_content(name):
+                    changes[name] = redacted(value, redact) if self._capture_content else None
+        if redact is not None:
+            for name in OWN_TEXTS.get(text_of(attributes, names.RECORD), OTHER_TEXTS):
+                value = changes.get(name, attributes.get(name))
+                if value is not None:
+                    value = redacted(value, redact)
+                    changes[name] = without_secrets(value) if name == names.RUN_CONFIG else value
+        for name in [name for name, value in changes.items() if value is attributes.get(name, changes)]:
+            del changes[name]
+
+    def _events(self, events: Sequence[Event]) -> list[Event] | None:
+        changed = False
+        cleaned = []
+        for event in events:
+            if event.name == names.EVENT_EVALUATION_RESULT:
+                cleaned.append(event)
+                continue
+            attributes = dict(event.attributes or {})
+            kept = self._event_attributes(event.name, attributes)
+            if kept != attributes:
+                changed = True
+                event = Event(event.name, kept, event.timestamp)
+            cleaned.append(event)
+        return cleaned if changed else None
+
+    def _event_attributes(self, event: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        is_message = event in MESSAGE_EVENTS
+        kept = {}
+        for name, value in attributes.items():
+            holds_content = is_content(name) or (is_message and name not in MESSAGE_EVENT_KEPT)
+            if holds_content and not self._capture_content:
+                continue
+            if holds_content or name in EXCEPTION_TEXTS or name == names.PARETO_FRONT_MEMBERS:
+                value = redacted(value, self._redact)
+            kept[name] = value
+        return kept
+
+    def _status(self, status: Status) -> Status | None:
+        if self._redact is None or not status.description:
+            return None
+        said = self._redact(status.description)
+        return None if said == status.description else Status(status.status_code, said)
+
+
+class _Changed(ReadableSpan):
+    """A span with other attributes, events or status; all else, the counts of what the SDK dropped included, stays."""
+
+    def __init__(
+        self, span: ReadableSpan, attributes: Attributes, events: Sequence[Event] | None, status: Status | None
+    ) -> None:
+        super().__init__(
+            name=span.name,
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes={name: value for name, value in attributes.items() if value is not None},
+            events=span.events if events is None else tuple(events),
+            links=span.links,
+            kind=span.kind,
+            status=span.status if status is None else status,
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+        )
+        self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped[0]
+
+    @property
+    def dropped_events(self) -> int:
+        return self._dropped[1]
+
+    @property
+    def dropped_links(self) -> int:
+        return self._dropped[2]
+
+
+def _plain(attributes: Attributes | None) -> dict[str, Any]:
+    copy = getattr(attributes, "copy", None)
+    copied = copy() if copy is not None else attributes
+    return copied if type(copied) is dict else dict(copied or {})
+
+
+def price(attributes: Attributes, start_time: int | None = None) -> tuple[float, str]:
+    """What an LLM call cost in USD by its tokens, at the prices of its day, and where that comes from."""
+    counts = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS)
+    return _prices.price_of(
+        models(attributes),
+        str(first(attributes, PROVIDERS) or ""),
+        _prices.Tokens(*(tokens(attributes, keys) for keys in counts)),
+        datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None,
+    )
+
+
+def _bare(span: ReadableSpan) -> ReadableSpan:
+    """A span that could not be completed, without anything that may be content."""
+    kept = {
+        name: value
+        for name, value in (span.attributes or {}).items()
+        if not is_content(name) and not any(name in own for own in (*OWN_TEXTS.values(), OTHER_TEXTS))
+    }
+    return _Changed(span, kept, (), Status(span.status.status_code))

@@ -1,0 +1,40 @@
+"""Dead letters as spans, and their way back into the spool.
+
+In: the folder of a spool. Out: the spans that were refused, with the reason; or the number of those that are queued again.
+On failure: OSError from the disk; a letter is removed only after its span is in the spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from genesis_otel._ship.codec import decode
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.spool import dead_letters as letters
+from genesis_otel._ship.spool.queue import Writer
+
+
+def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]]:
+    """The spans that were refused: file, reason, span (None where the bytes cannot be read); oldest first."""
+    for path, reason, record in letters.buried(folder):
+        try:
+            yield path, reason, decode(record)
+        except ValueError:
+            yield path, reason, None
+
+
+def requeue(folder: Path) -> int:
+    """Put the dead letters into the spool once more, and count them."""
+    buried = list(letters.buried(folder))
+    if buried:
+        writer = Writer(folder, segment_bytes=Limits.segment_bytes, spool_bytes=Limits.spool_bytes)
+        try:
+            for path, _, record in buried:
+                writer.append(record)
+                path.unlink(missing_ok=True)
+        finally:
+            writer.close()
+    return len(buried)

@@ -1,0 +1,182 @@
+"""The cost of LLM calls that reached the store without one: of other instrumentations, in processes that never met ours.
+
+In: a client that may change ``llm_logs``. Out: their rows' ``cost``, computed from the tokens as ``_prices`` does for
+spans, and ``cost_source``; what was changed, by model. A second call finds nothing, and changes nothing. On failure: what
+ClickHouse raises; the pages of rows before are done, and the next call goes on behind them.
+
+Rows are changed by mutations, which replicate by themselves and rewrite the two columns alone. A span that is delivered
+again afterwards is another row without a cost, and replaces the first when ClickHouse merges them: call this again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genesis_otel import attributes as names
+from genesis_otel._store import prices
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+NOT_PRICED = ""
+"""The ``cost_source`` of a call that never met our process, and whose instrumentation told no cost."""
+
+ROWS_OF_A_MUTATION = 2_000
+"""A server takes 128 KiB a parameter (``http_max_field_value_size``): 3,500 ids. What it keeps of the mutation (the ids twice,
+and the costs) is to stay under 256 KiB (``max_query_size``), and far under the 1 MiB of a node in ZooKeeper."""
+ROWS_OF_A_PAGE = 40_000
+"""Twenty mutations, of which only the last is waited for: ClickHouse does them all in one pass over a part."""
+ROWS_OF_A_STEP = 1_000
+"""Of the progress: a tenth of a second."""
+
+CHOSEN = "cost = 0 AND cost_source IN {open:Array(String)} AND ({run_id:String} = '' OR run_id = {run_id:String})"
+
+COUNT = f"SELECT count() FROM llm_logs WHERE {CHOSEN}"  # noqa: S608 - a constant of ours
+
+# The first of the two conditions on the time is for the index.
+PAGE = f"""
+SELECT
+    toString(id) AS id, toUnixTimestamp64Milli(timestamp) AS milliseconds, cost_source, model, response_model, provider,
+    input_tokens, output_tokens, cached_tokens, cache_write_tokens
+FROM llm_logs
+WHERE {CHOSEN}
+    AND timestamp >= fromUnixTimestamp64Milli({{milliseconds:Int64}})
+    AND (timestamp, llm_logs.id) > (fromUnixTimestamp64Milli({{milliseconds:Int64}}), {{id:UUID}})
+ORDER BY timestamp, llm_logs.id
+LIMIT {{rows:UInt32}}
+"""  # noqa: S608 - a constant of ours
+
+# As text: the engine takes four times as long over arrays, which it writes out again at every step of a mutation.
+IDS = "CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
+UPDATE = f"""
+ALTER TABLE llm_logs UPDATE
+    cost = transform(id, {IDS}, CAST(splitByChar(',', {{costs:String}}), 'Array(Float64)'), cost),
+    cost_source = {{source:String}}
+WHERE id IN {IDS} AND cost = 0 AND cost_source IN {{open:Array(String)}}
+"""
+
+DO_NOT_WAIT, WAIT_FOR_ALL_REPLICAS = 0, 2
+"""``mutations_sync``."""
+
+BEFORE_ALL = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
+"""A time before 1900, where ClickHouse's times begin, and the least id."""
+
+
+class Call(NamedTuple):
+    """A row without a cost."""
+
+    id: str
+    milliseconds: int
+    cost_source: str
+    model: str
+    response_model: str
+    provider: str
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class Repriced(NamedTuple):
+    """What became of the calls of a model."""
+
+    model: str
+    provider: str
+    cost_source: str
+    calls: int
+    cost: float
+
+
+def open_calls(client: Client, *, run_id: str = "", again: bool = False) -> int:
+    """How many rows :func:`reprice` would look at."""
+    return int(str(client.command(COUNT, parameters=_chosen(run_id, again))))
+
+
+def reprice(
+    client: Client,
+    *,
+    run_id: str = "",
+    again: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> list[Repriced]:
+    """Give each call without a cost the one that its tokens make, and say what was changed, the dearest first.
+
+    :param run_id: calls of this run alone; '' takes all.
+    :param again: look again at calls whose model was unknown: a newer price list may have it.
+    :param dry_run: change nothing; the answer is the same.
+    :param progress: told how many more rows are done.
+    """
+    chosen = _chosen(run_id, again)
+    told: dict[tuple[str, str, str], tuple[int, float]] = {}
+    for page in _pages(client, chosen):
+        priced: dict[str, dict[str, float]] = {}
+        for number, call in enumerate(page, 1):
+            if number % ROWS_OF_A_STEP == 0:
+                progress(ROWS_OF_A_STEP)
+            cost, source = _price(call)
+            # A call that was delivered twice is two rows until they are merged.
+            if source == call.cost_source or call.id in priced.get(source, ()):
+                continue
+            priced.setdefault(source, {})[call.id] = cost
+            group = (call.model, call.provider, source)
+            calls, dollars = told.get(group, (0, 0.0))
+            told[group] = (calls + 1, dollars + cost)
+        if not dry_run:
+            _change(client, priced, chosen["open"])
+        progress(len(page) % ROWS_OF_A_STEP)
+    changed = [Repriced(*group, *sums) for group, sums in told.items()]
+    return sorted(changed, key=lambda each: (-each.cost, -each.calls, each))
+
+
+def _chosen(run_id: str, again: bool) -> dict[str, Any]:
+    return {"run_id": run_id, "open": [NOT_PRICED, names.COST_UNKNOWN_MODEL] if again else [NOT_PRICED]}
+
+
+def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
+    """The rows by time, so that the rows of a page lie in few parts of the table."""
+    milliseconds, last = BEFORE_ALL
+    while True:
+        page = {**chosen, "milliseconds": milliseconds, "id": last, "rows": ROWS_OF_A_PAGE}
+        calls = [Call(*row) for row in client.query(PAGE, parameters=page).result_rows]
+        if calls:
+            yield calls
+        if len(calls) < ROWS_OF_A_PAGE:
+            return
+        milliseconds, last = calls[-1].milliseconds, calls[-1].id
+
+
+def _price(call: Call) -> tuple[float, str]:
+    counts = [
+        # As of spans: what no model can count is no count.
+        count if count < 1 << 63 else None
+        for count in (call.input_tokens, call.output_tokens, call.cached_tokens, call.cache_write_tokens)
+    ]
+    # A row has 0 where its span had no count.
+    tokens = prices.Tokens(*counts) if any(counts) else prices.Tokens(None, None)
+    moment = datetime.fromtimestamp(call.milliseconds / 1000, timezone.utc) if call.milliseconds else None
+    models = dict.fromkeys(filter(None, (call.response_model, call.model)))
+    return prices.price_of(models, call.provider, tokens, moment)
+
+
+def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: list[str]) -> None:
+    mutations = [
+        (source, ids[first : first + ROWS_OF_A_MUTATION], costs)
+        for source, costs in priced.items()
+        for ids in [list(costs)]
+        for first in range(0, len(ids), ROWS_OF_A_MUTATION)
+    ]
+    for number, (source, ids, costs) in enumerate(mutations, 1):
+        client.command(
+            UPDATE,
+            parameters={
+                "ids": ",".join(ids),
+                "costs": ",".join(repr(costs[each]) for each in ids),
+                "source": source,
+                "open": open_sources,
+            },
+            # Mutations are done in their order: when the last one is, all are.
+            settings={"mutations_sync": WAIT_FOR_ALL_REPLICAS if number == len(mutations) else DO_NOT_WAIT},
+        )

@@ -1,0 +1,247 @@
+"""Making and upgrading the tables and views of ``sql/`` in a database, whatever it holds already.
+
+In: a client, and how long to keep what. Out: a line for each thing that was done; none when all was as it should be.
+On failure: what ClickHouse raises, or :class:`StoreError`; a second call goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from genesis_otel._store import landing as _layout
+from genesis_otel._store.errors import StoreError, first_line
+from genesis_otel._store.tables import FILES, LANDING, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
+
+SET_ASIDE = "{table}_first_logger"
+"""Name under which a table of the first logger stays, once its rows are in the new one."""
+
+TRACE_TIMES = "otel_traces_trace_id_ts"
+
+TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Timestamp", TRACE_TIMES: "Start"}
+"""The column that a table's retention counts from."""
+
+MARK = "genesis-otel "
+"""How the comment of a view of ours begins; what follows tells its form."""
+
+STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
+COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
+SETTINGS = re.compile(r"^SETTINGS (?P<all>.+)\Z", re.MULTILINE)
+SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
+FROM_LANDING = re.compile(rf"\bFROM {LANDING}\b")
+
+
+class Existing(NamedTuple):
+    """What the database has under a name; ``columns`` are their types."""
+
+    engine: str
+    comment: str
+    definition: str
+    columns: Mapping[str, str]
+
+
+def init_schema(
+    client: Client,
+    *,
+    llm_logs_ttl_days: int | None = None,
+    agent_actions_ttl_days: int | None = None,
+    traces_ttl_days: int | None = None,
+    cluster: str | None = None,
+) -> list[str]:
+    """Make or upgrade the tables and views in the client's database, and say what was done, a line each.
+
+    Tables of the first logger are taken over with every row kept; run twice, it changes nothing.
+
+    :param llm_logs_ttl_days: days that ``llm_logs`` keeps a row; 0 keeps all, None leaves it as it is.
+    :param agent_actions_ttl_days: the same for ``agent_actions``.
+    :param traces_ttl_days: the same for the raw traces; where they are made anew, None is :data:`TRACES_TTL_DAYS`.
+    :param cluster: name of a cluster: the same statements go ``ON CLUSTER``, with replicated engines.
+    :raises StoreError: the server refuses a statement, for instance for want of a grant.
+    """
+    ttl_days = {"llm_logs": llm_logs_ttl_days, "agent_actions": agent_actions_ttl_days, LANDING: traces_ttl_days}
+    try:
+        return _init(client, ttl_days, cluster)
+    except DatabaseError as error:
+        raise StoreError(f"the tables could not be made: {first_line(error)}") from error
+
+
+def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
+    done: list[str] = []
+    for table in TABLES:
+        before = existing(client)
+        if table in before and is_first_loggers(before[table]):
+            if cluster is not None:
+                raise StoreError(f"{table} is the first logger's; run init without a cluster to take it over first")
+            done.append(take_over(client, table, taken=frozenset(before)))
+    landing_is_new = LANDING not in existing(client)
+    for file in FILES:
+        for statement in statements(file, cluster=cluster):
+            before = existing(client)
+            if LANDING in before:
+                statement = on_landing(statement, before[LANDING])
+            done.extend(apply(client, statement, before, cluster=cluster))
+    wanted = dict(ttl_days)
+    if landing_is_new and wanted.get(LANDING) is None:
+        wanted[LANDING] = TRACES_TTL_DAYS
+    wanted[TRACE_TIMES] = wanted.get(LANDING)
+    for table, days in wanted.items():
+        if days is not None:
+            done.extend(keep(client, table, days, existing(client)[table], cluster=cluster))
+    return done
+
+
+def existing(client: Client) -> dict[str, Existing]:
+    """Every table and view of the client's database."""
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
+    ).result_rows:
+        columns.setdefault(table, {})[column] = kind
+    return {
+        name: Existing(engine, comment, definition, columns.get(name, {}))
+        for name, engine, comment, definition in client.query(
+            "SELECT name, engine, comment, create_table_query FROM system.tables WHERE database = currentDatabase()"
+        ).result_rows
+    }
+
+
+def is_first_loggers(table: Existing) -> bool:
+    """Whether a table of one of the seven names is the first logger's: a table, and without our ``span_id``."""
+    return table.engine.endswith("MergeTree") and "span_id" not in table.columns
+
+
+def on_landing(statement: str, landing: Existing) -> str:
+    """A statement of ``sql/`` whose view reads the landing table as that is laid out.
+
+    :raises StoreError: it is no landing table.
+    """
+    _layout.check(landing.columns)
+    head, *select = SELECT.split(statement, maxsplit=1)
+    # The lookup of a trace's time reads three columns that every layout has; unfolding JSON for it would cost every insert.
+    if not select or f" {TRACE_TIMES}_mv " in head:
+        return statement
+    return f"{head}AS\n{FROM_LANDING.sub(lambda _: f'FROM {_layout.source(landing.columns)}', select[0])}"
+
+
+def apply(client: Client, statement: str, before: Mapping[str, Existing], *, cluster: str | None) -> list[str]:
+    """Run one CREATE statement, or bring what it would create to its form."""
+    match = STATEMENT.search(statement)
+    if match is None:
+        raise ValueError(f"not a CREATE statement: {statement[:60]}")
+    kind, name = match["kind"], match["name"]
+    on_cluster = on(cluster)
+    if kind == "TABLE":
+        if name not in before:
+            client.command(statement)
+            return [f"made table {name}"]
+        # A landing table that a collector made is left as it is: its columns are the collector's business.
+        if name in (LANDING, TRACE_TIMES):
+            return []
+        missing = [
+            (column, definition)
+            for column, definition in COLUMN.findall(statement)
+            if column not in before[name].columns
+        ]
+        for column, definition in missing:
+            client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
+        told = SETTINGS.search(statement)
+        # One that is there with another value was set by somebody.
+        unset = (
+            [each for each in told["all"].split(", ") if each.split()[0] not in before[name].definition] if told else []
+        )
+        if unset:
+            client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
+        return [f"added {name}.{column}" for column, _ in missing] + [f"set {name}: {each}" for each in unset]
+    mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
+    if name not in before:
+        client.command(f"{statement}\nCOMMENT '{mark}'")
+        return [f"made view {name}"]
+    # A collector's own view of the traces' times is left as it is.
+    if before[name].comment == mark or (name == f"{TRACE_TIMES}_mv" and not before[name].comment.startswith(MARK)):
+        return []
+    if kind == "VIEW":
+        client.command(statement.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW") + f"\nCOMMENT '{mark}'")
+    else:
+        # In place, so that no insert goes by without the view.
+        select = SELECT.split(statement, maxsplit=1)[1]
+        client.command(f"ALTER TABLE {name} {on_cluster} MODIFY QUERY {select}")
+        client.command(f"ALTER TABLE {name} {on_cluster} MODIFY COMMENT '{mark}'")
+    return [f"upgraded view {name}"]
+
+
+def keep(client: Client, table: str, days: int, now: Existing, *, cluster: str | None) -> list[str]:
+    """Set a table's retention; 0 days removes it."""
+    if days < 0:
+        raise StoreError(f"{table} cannot keep rows for {days} days: give 1 or more, or 0 to keep all")
+    set_to = re.search(r"\bTTL \S+\(?\w+\)? \+ toIntervalDay\((\d+)\)", now.definition)
+    if days == int(set_to[1] if set_to else 0):
+        return []
+    if days == 0:
+        client.command(f"ALTER TABLE {table} {on(cluster)} REMOVE TTL")
+        return [f"{table} keeps all rows"]
+    # An identifier of ours and an int: DDL takes no parameters here.
+    client.command(
+        f"ALTER TABLE {table} {on(cluster)} MODIFY TTL toDateTime({TIME_OF[table]}) + INTERVAL {int(days)} DAY"
+    )
+    return [f"{table} keeps rows for {days} days"]
+
+
+def on(cluster: str | None) -> str:
+    """The ``ON CLUSTER`` clause, or nothing."""
+    return "" if cluster is None else "ON CLUSTER `" + cluster.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
+    """Put every row of the first logger's ``table`` into one of ours, which then takes its name.
+
+    The rows go into a table aside, are counted, and one RENAME swaps the two: whenever it is interrupted, the next call
+    begins anew and the old table is whole. Rows have no span; each gets an id of its own, so that none collapse.
+    """
+    target, aside, fresh = STORED_IN[table], SET_ASIDE.format(table=table), f"{table}_takeover"
+    if aside in taken:
+        raise StoreError(
+            f"{table} is the first logger's, and {aside} is there from an earlier init: move one of them away, and run init again"
+        )
+    client.command(f"DROP TABLE IF EXISTS {fresh} SYNC")
+    create = next(s for s in statements(table) if re.search(rf"CREATE TABLE IF NOT EXISTS {target}\b", s))
+    client.command(create.replace(f"IF NOT EXISTS {target}", fresh, 1))
+    now = existing(client)
+    columns = ", ".join(f"`{name}`" for name in sorted(now[table].columns.keys() & now[fresh].columns.keys()))
+    # One thread: the row number is what makes two equal rows two.
+    settings: dict[str, Any] = {"max_threads": 1, "max_insert_threads": 1, "insert_deduplicate": 0}
+    client.command(
+        f"INSERT INTO {fresh} ({columns}, span_id) "  # noqa: S608 - identifiers of ours, and columns that both tables have
+        f"SELECT {columns}, concat('{aside}:', toString(rowNumberInAllBlocks())) FROM {table}",
+        settings=settings,
+    )
+    before, after = (int(str(client.command(f"SELECT count() FROM {name}"))) for name in (table, fresh))  # noqa: S608
+    if before != after:
+        raise StoreError(f"taking over {table}: {after} of {before} rows arrived; nothing was changed, run init again")
+    if target in taken and target != table:
+        raise StoreError(
+            f"{table} is the first logger's, and {target} is there already: move one of them away, and run init again"
+        )
+    client.command(f"RENAME TABLE {table} TO {aside}, {fresh} TO {target}")
+    return f"took over {before} rows of the first logger's {table} (kept as {aside}; drop it when you like)"
+
+
+def ensure(client: Client) -> None:
+    """Make the tables where there are none yet; where there are, change nothing.
+
+    :raises StoreError: the database holds the first logger's tables, which only ``genesis-otel init`` takes over.
+    """
+    before = existing(client)
+    if all(name in before for name in (LANDING, *TABLES, *(f"{table}_mv" for table in TABLES))):
+        return
+    theirs = [table for table in TABLES if table in before and is_first_loggers(before[table])]
+    if theirs:
+        raise StoreError(
+            f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them, "
+            "and run `genesis-otel init`, which takes them over with every row kept"
+        )
+    init_schema(client)

@@ -1,0 +1,65 @@
+"""The tables of the store: their names, and the statements of ``sql/`` that make them.
+
+In: the name of a file of ``sql/``, and a cluster's name where there is one. Out: names, settings and statements, one by one.
+On failure: nothing here asks a server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+TABLES = (
+    "evolution_runs",
+    "generations",
+    "individuals",
+    "pareto_fronts",
+    "code_lineages",
+    "llm_logs",
+    "agent_actions",
+)
+"""The seven tables, in the order of the reference."""
+
+LANDING = "otel_traces"
+"""The table that both ways write; the views fill the seven from it."""
+
+STORED_IN = {table: "evolution_runs_log" if table == "evolution_runs" else table for table in TABLES}
+"""Where the rows of each of the seven lie: ``evolution_runs`` is a view that folds its log."""
+
+TRACES_TTL_DAYS = 90
+"""How long the raw traces stay where nothing else is said: the seven tables hold the record, these are for trace views."""
+
+INSERT_SETTINGS: dict[str, Any] = {
+    # The landing table is partitioned by day, and spans with odd clocks must not stop an insert (code 252 beyond 100 days).
+    "throw_on_max_partitions_per_insert_block": 0,
+    # A batch sent again is dropped by its token, in the views' targets too. This is the default since 23.x; said so that
+    # a server's profile can't unsay it.
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "insert_deduplicate": 1,
+    "async_insert": 0,
+    # The views side by side: a fifth less time an insert on two cores.
+    "parallel_view_processing": 1,
+}
+"""Settings of every insert into :data:`LANDING`."""
+
+FILES = ("otel_traces", *TABLES)
+"""The files of ``sql/`` that make the schema, in order: the landing table first."""
+
+
+def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
+    """The statements of ``sql/{name}.sql``, one by one: a server takes one a call. They end in ``;`` at a line's end.
+
+    With a cluster its name takes the place of the ``/*ON CLUSTER*/`` marks, and engines become replicated.
+    """
+    text = resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    if cluster is not None:
+        quoted = "`" + cluster.replace("\\", "\\\\").replace("`", "\\`") + "`"
+        text = text.replace("/*ON CLUSTER*/", f"ON CLUSTER {quoted}")
+        text = text.replace("/*Replicated*/", "Replicated").replace(
+            "non_replicated_deduplication_window", "replicated_deduplication_window"
+        )
+    for statement in re.split(r";\s*$", text, flags=re.MULTILINE):
+        if re.sub(r"--[^\n]*", "", statement).strip():
+            yield statement.strip()

@@ -1,0 +1,256 @@
+"""Settings, and `configure()`: the one place where emitting spans meets shipping them.
+
+In: arguments, the environment, ``.env``, defaults, in that order. Out: frozen `Settings`, a `Telemetry` whose provider's
+spans go to the destination that the settings name, and a client for reading. On failure: called by hand, `configure`
+raises ValueError or StoreError at once, with the remedy and without any password; started by the environment,
+`ensure_configured` says what is wrong, once, and stays off. Nothing here loads the embedded engine or waits for a network.
+"""
+
+import atexit
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.processor.baggage import BaggageSpanProcessor
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
+
+from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._serve import client as store_process
+from genesis_otel._settings import DISABLED, CustomExporter, Destination, Disabled, Embedded, Settings, load_settings
+from genesis_otel._store.errors import first_line
+from genesis_otel.attributes import CORRELATION, SCOPE
+from genesis_otel.processor import DurableSpanProcessor
+
+log = logging.getLogger(__name__)
+
+
+SERVICE = "genesis"
+WATCH_INTERVAL = 2.0
+"""Seconds between two looks at whether the store process lives: how long after its death another one is started."""
+
+
+class Telemetry:
+    """What `configure` has set up."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        destination: Destination,
+        provider: trace.TracerProvider,
+        processors: Sequence[SpanProcessor] = (),
+        durable: DurableSpanProcessor | None = None,
+    ) -> None:
+        """Called by `configure` alone."""
+        self.settings = settings
+        self.destination = destination
+        self.provider = provider
+        self.spool: Path | None = settings.spool_folder(destination) if durable else None
+        self._processors = processors
+        self._durable = durable
+        self._ended = threading.Event()
+        self._watch: threading.Thread | None = None
+        if isinstance(destination, Embedded):
+            self._watch = threading.Thread(
+                target=self._keep_store_running, args=(destination.folder,), name="genesis-otel-watch", daemon=True
+            )
+            self._watch.start()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until every span that has ended has arrived; False when ``timeout`` (by default the exit timeout) is over."""
+        timeout = self.settings.exit_timeout if timeout is None else timeout
+        return self._durable is None or self._durable.force_flush(int(timeout * 1000))
+
+    def shutdown(self) -> None:
+        """Flush within the exit timeout, end, and say how many spans still wait in the spool. A second call does nothing."""
+        if not _forget(self):
+            return
+        atexit.unregister(self.shutdown)
+        if self._durable is None:
+            return
+        self.flush()
+        self._ended.set()
+        for processor in self._processors:
+            processor.shutdown()
+        waiting = self._durable.waiting()
+        if waiting:
+            log.warning(
+                "%d spans wait in %s; the next process that records to %s delivers them",
+                waiting,
+                self.spool,
+                self.destination,
+            )
+
+    def _keep_store_running(self, folder: Path) -> None:
+        """Start a store process, and another when it dies. Runs in a thread; each trouble is said once."""
+        said = False
+        while True:
+            try:
+                store_process.ensure_store_process(folder)
+                said = False
+            except Exception as error:
+                if not said:
+                    log.warning("spans wait in the spool: %s", first_line(error))
+                said = True
+            if self._ended.wait(WATCH_INTERVAL):
+                return
+
+
+_lock = threading.Lock()
+_current: Telemetry | None = None
+_tried = False
+
+
+def configure(
+    *,
+    exporter: SpanExporter | None = None,
+    redactor: Callable[[str], str] | None = None,
+    resource_attributes: Mapping[str, str | bool | int | float] | None = None,
+    **overrides: Any,
+) -> Telemetry:
+    """Record this process's spans. Once a process: called again, it gives what is there.
+
+    Where an application has set up OpenTelemetry's SDK before, its provider gets our processors and its spans go where
+    they went, too; otherwise a provider is made and becomes the global one.
+
+    :param exporter: takes the place of the destination that the settings name, with a spool of its own.
+    :param redactor: gets every prompt, response and code and gives what is recorded; instead of ours and its patterns.
+    :param resource_attributes: say more of this process on each of its spans.
+    :param overrides: any field of `Settings`.
+    :raises ValueError: a setting is wrong.
+    :raises StoreError: the destination cannot be used.
+    """
+    global _current
+    with _lock:
+        if _current is not None:
+            if overrides or exporter is not None or redactor is not None or resource_attributes:
+                log.warning("telemetry is configured already; what was given now is not used")
+            return _current
+        settings = load_settings(**overrides)
+        destination: Destination = settings.destination
+        if exporter is not None and not (isinstance(destination, Disabled) and destination.asked):
+            destination = CustomExporter(f"{type(exporter).__module__}.{type(exporter).__qualname__}")
+        if isinstance(destination, Disabled):
+            _say_off(destination)
+            _current = Telemetry(settings, destination, trace.get_tracer_provider())
+            return _current
+        if isinstance(destination, Embedded):
+            store_process.prepare(destination.folder)
+        _current = _wired(settings, destination, exporter, redactor or _redactor(settings), resource_attributes or {})
+        atexit.register(_current.shutdown)
+        return _current
+
+
+def ensure_configured() -> Telemetry | None:
+    """`configure` from the environment, for code that must not fail: what is wrong is said once, and None is given."""
+    global _tried
+    if _current is not None or _tried:
+        return _current
+    try:
+        return configure()
+    except Exception as error:
+        log.warning("%s: %s", DISABLED, first_line(error))
+        return None
+    finally:
+        _tried = True
+
+
+@functools.cache
+def _say_off(off: Disabled) -> None:
+    log.log(logging.INFO if off.asked else logging.WARNING, "%s: %s", DISABLED, off)
+
+
+def _forget(telemetry: Telemetry) -> bool:
+    global _current
+    with _lock:
+        known = _current is telemetry
+        if known:
+            _current = None
+        return known
+
+
+def _wired(
+    settings: Settings,
+    destination: Destination,
+    exporter: SpanExporter | None,
+    redact: Callable[[str], str] | None,
+    attributes: Mapping[str, Any],
+) -> Telemetry:
+    from genesis_otel._ship.finish import LLMSpanProcessor
+    from genesis_otel._ship.id_generator import DerivedIdGenerator
+
+    durable = DurableSpanProcessor(
+        exporter or exporter_of(destination),
+        settings.spool_folder(destination),
+        limits=limits_of(settings, destination),
+    )
+    processors: tuple[SpanProcessor, ...] = (
+        CorrelationProcessor(CORRELATION.__contains__),
+        LLMSpanProcessor(
+            durable, capture_content=settings.capture_content, capture_code=settings.capture_code, redact=redact
+        ),
+    )
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
+        provider = TracerProvider(
+            resource=_resource(settings, attributes), id_generator=DerivedIdGenerator(), shutdown_on_exit=False
+        )
+        trace.set_tracer_provider(provider)
+    elif type(provider.id_generator) is RandomIdGenerator:
+        # It draws from ``random``, which searches seed: then spans of two processes share their ids.
+        provider.id_generator = DerivedIdGenerator()  # type: ignore[assignment]
+    for processor in processors:
+        provider.add_span_processor(processor)
+    _warn_of_losses(provider)
+    return Telemetry(settings, destination, provider, processors, durable)
+
+
+def _redactor(settings: Settings) -> Callable[[str], str] | None:
+    from genesis_otel._ship.finish import redactor
+
+    if not (settings.redact or settings.redact_patterns):
+        return None
+    return redactor(settings.redact_patterns, defaults=settings.redact)
+
+
+class CorrelationProcessor(BaggageSpanProcessor):
+    """Puts run, generation and individual on the spans of other instrumentations; ours say for themselves where they belong."""
+
+    def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
+        scope = getattr(span, "instrumentation_scope", None)
+        if scope is None or scope.name != SCOPE:
+            super().on_start(span, parent_context)
+
+
+def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
+    resource = Resource.create(dict(attributes))
+    named = settings.service_name
+    if named is None and str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
+        named = SERVICE
+    return resource.merge(Resource({SERVICE_NAME: named})) if named else resource
+
+
+def _warn_of_losses(provider: TracerProvider) -> None:
+    """Say what a provider that is not ours, or the environment, takes from the record."""
+    if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
+        log.warning(
+            "the sampler of this process (%s) drops spans, and what they hold is missing in the tables: use always_on",
+            provider.sampler.get_description(),
+        )
+    limits = provider._span_limits
+    lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
+    if lengths:
+        log.warning(
+            "attributes are cut at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
+            "and OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            min(lengths),
+        )

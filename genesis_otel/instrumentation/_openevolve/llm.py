@@ -1,0 +1,220 @@
+"""LLM calls of OpenEvolve as spans that belong to their individual.
+
+In: OpenEvolve's clients, as it makes them. Out: one span a call, with the individual, the generation and the run it
+belongs to: from the instrumentation of OpenAI's client that is active, from OpenTelemetry's own where it is
+installed, else from `spans.llm_call`; never from two of them. On failure: the call goes on as if nothing were there;
+what went wrong is logged once, and an exception of the call itself is recorded and goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
+from typing import Any, Literal, TypeVar
+
+from opentelemetry import context as otel
+from opentelemetry.context import Context
+
+from genesis_otel import spans
+from genesis_otel._emit.context import place_of
+from genesis_otel._emit.values import warn_once
+
+Recorder = Literal["auto", "genesis", "openai", "none"]
+"""Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
+
+H = TypeVar("H", spans.Evaluation, spans.LLMCall)
+
+ROLE = "genesis-otel-openevolve-role"
+"""Key in the OpenTelemetry context: what the calls within are for."""
+
+CARRIED = "genesis_otel_context"
+"""Parameter that takes the context into the thread in which OpenEvolve calls the client; it never reaches the
+client."""
+
+CONTENT = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+}
+"""What makes OpenTelemetry's instrumentation put prompts and answers on its spans, unless the environment says
+otherwise."""
+
+
+def choose(wanted: Recorder = "auto") -> Recorder:
+    """Find out who records the calls of OpenAI's client in this process, and start OpenTelemetry's if it is to be
+    that."""
+    if wanted == "none" or wanted == "genesis":
+        return wanted
+    if _is_recorded():
+        return "none"
+    try:
+        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+        for name, value in CONTENT.items():
+            os.environ.setdefault(name, value)
+        OpenAIInstrumentor().instrument()
+        if _is_recorded():
+            return "openai"
+    except ImportError:
+        pass
+    except Exception:
+        warn_once("openai", "OpenTelemetry's instrumentation of OpenAI's client does not start", exc_info=True)
+    return "genesis"
+
+
+def stop(chosen: Recorder) -> None:
+    """End what `choose` has started."""
+    if chosen == "openai":
+        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+        OpenAIInstrumentor().uninstrument()
+
+
+def _is_recorded() -> bool:
+    """Whether somebody has wrapped OpenAI's client: the calls themselves, or the requests underneath."""
+    from openai import OpenAI
+    from openai.resources.chat.completions import Completions
+
+    found = (inspect.getattr_static(Completions, "create"), inspect.getattr_static(OpenAI, "request"))
+    return not all(type(each) is FunctionType for each in found)  # a proxy passes for an instance
+
+
+# --- the client's calls -----------------------------------------------------------------------------------------------
+
+
+class Call:
+    """``client.chat.completions.create`` that knows where it belongs, in whichever thread it is called."""
+
+    def __init__(self, create: Callable[..., Any], recorder: Recorder, operation: str = "chat") -> None:
+        self.create = create
+        self.recorder = recorder
+        self.operation = operation
+
+    def __call__(self, **params: Any) -> Any:
+        """The client's own call, in the context that it was given."""
+        context = params.pop(CARRIED, None)
+        if not isinstance(context, Context):
+            return self._call(params)
+        with spans.attached(context):
+            return self._call(params)
+
+    def _call(self, params: dict[str, Any]) -> Any:
+        if self.recorder != "genesis":
+            return self.create(**params)
+        asked = params.get("messages", params.get("input"))
+        with begun(begin, params.get("model", ""), asked, params, self.operation) as call:
+            response = self.create(**params)
+            if call is None:
+                return response
+            try:
+                (_tell_embedding if self.operation == "embeddings" else _tell)(call, response)
+            except Exception:
+                warn_once("response", "An answer of the model could not be recorded", exc_info=True)
+            return response
+
+
+def begin(
+    model: str, messages: object, params: dict[str, Any], operation: str = "chat", provider: str = "openai"
+) -> spans.LLMCall:
+    """Begin a span for a call in the current context."""
+    settings = {name: value for name, value in params.items() if name not in ("model", "messages", "input")}
+    place = place_of()
+    if place.generation is not None:
+        settings["generation"] = place.generation
+    # OpenEvolve embeds programs to judge their novelty, and for nothing else.
+    role = "novelty" if operation == "embeddings" else otel.get_value(ROLE)
+    return spans.llm_call(
+        model,
+        provider=provider,
+        operation=operation,
+        messages=messages,
+        role=role if isinstance(role, str) else "mutation",
+        metadata=settings,
+    )
+
+
+def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractContextManager[None]:
+    """The handle that ``begin`` gives; a block without one if it raises, which it never should."""
+    try:
+        return begin(*args, **kwargs)
+    except Exception:
+        warn_once("begin", "A span could not be started and is left out", exc_info=True)
+        return nullcontext()
+
+
+def as_role(role: str) -> AbstractContextManager[None]:
+    """A block whose calls are for ``role``."""
+    return spans.attached(otel.set_value(ROLE, role))
+
+
+def _tell(call: spans.LLMCall, response: Any) -> None:
+    choice = response.choices[0]
+    usage = response.usage
+    asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    call.response(
+        choice.message.content or "",
+        getattr(choice.message, "reasoning_content", None) or "",
+        model=response.model,
+        response_id=response.id,
+        finish_reason=choice.finish_reason or "",
+        input_tokens=getattr(usage, "prompt_tokens", None),
+        output_tokens=getattr(usage, "completion_tokens", None),
+        cached_tokens=getattr(asked, "cached_tokens", None),
+        reasoning_tokens=getattr(answered, "reasoning_tokens", None),
+    )
+
+
+def _tell_embedding(call: spans.LLMCall, response: Any) -> None:
+    call.response(model=response.model, input_tokens=getattr(response.usage, "prompt_tokens", None))
+
+
+# --- OpenEvolve's clients ---------------------------------------------------------------------------------------------
+
+
+def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recorder) -> dict[str, Any]:
+    """``params`` for ``OpenAILLM._call_api`` with the context, for a client that takes it out again; it is made one
+    here."""
+    try:
+        completions = llm.client.chat.completions
+        if not isinstance(completions.create, Call):
+            completions.create = Call(completions.create, recorder)
+    except Exception:
+        warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
+        return params
+    return {**params, CARRIED: context}
+
+
+def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
+    """Record the calls of an ``EmbeddingClient``, which run in the context where they belong."""
+    embeddings = embedder.client.embeddings
+    if recorder == "genesis" and not isinstance(embeddings.create, Call):
+        embeddings.create = Call(embeddings.create, recorder, "embeddings")
+
+
+def observe_other(llm: Any) -> None:
+    """Record the calls of a client that is not OpenAI's: a command line's, a person's, one of the user's own."""
+    from openevolve.llm.openai import OpenAILLM  # type: ignore[import-untyped]
+
+    if isinstance(llm, OpenAILLM) and llm.client is not None:
+        return
+    answer = llm.generate_with_context
+
+    @functools.wraps(answer)
+    async def generate_with_context(system_message: str, messages: list[dict[str, str]], **told: Any) -> Any:
+        asked = [{"role": "system", "content": system_message}, *messages]
+        model = str(getattr(llm, "model", type(llm).__name__))
+        with begun(begin, model, asked, told, provider="") as call:
+            response = await answer(system_message, messages, **told)
+            if call is None:
+                return response
+            usage = getattr(llm, "last_usage", None)
+            counted = usage if isinstance(usage, dict) else {}
+            call.response(
+                response, input_tokens=counted.get("prompt_tokens"), output_tokens=counted.get("completion_tokens")
+            )
+            return response
+
+    llm.generate_with_context = generate_with_context

@@ -1,0 +1,381 @@
+"""What OpenEvolve's main process knows of a search, as spans: the run, its iterations as generations, its
+individuals.
+
+In: OpenEvolve's own objects, as its methods are called. Out: a generation and an individual an iteration, ended when
+the child has been added to the database or when there will be none; the front over all programs so far; actions. On
+failure: each method catches its own errors and says them once; the search goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from genesis_otel import attributes, spans
+from genesis_otel._emit import pareto, tally
+from genesis_otel._emit.values import number, warn_once
+from genesis_otel.instrumentation._openevolve.config import as_json, task_name
+from genesis_otel.instrumentation._openevolve.llm import Recorder
+from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Ticket, failure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
+    """Log what a method raises, once, instead of raising it into the search."""
+
+    @functools.wraps(method)
+    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception:
+            warn_once(f"search {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
+            return None
+
+    return call
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `instrument` was told."""
+
+    task: str | None = None
+    run_id: str | None = None
+    objectives: Mapping[str, str] = field(default_factory=dict)
+    llm: Recorder = "auto"
+    worker_setup: Callable[[], object] | None = None
+
+
+@dataclass
+class Iteration:
+    """One that has begun and whose child has not come yet."""
+
+    number: int
+    generation: spans.Generation
+    individual: spans.Individual
+    island: int | None = None
+    future: Future[Any] | None = None
+    answered: bool = False
+
+
+class Search:
+    """A search that runs in this process."""
+
+    def __init__(self, controller: Any, options: Options) -> None:
+        config = controller.config
+        self.run = spans.run(
+            options.task or task_name(controller.evaluation_file),
+            run_id=options.run_id,
+            config=as_json(config),
+            population_size=config.database.population_size,
+            cluster_type="local",
+            database_path=str(config.database.db_path or Path(controller.output_dir).absolute()),
+            objectives=options.objectives,
+        )
+        self.options = options
+        self.mutation_type = "diff" if config.diff_based_evolution else "full"
+        self.features = config.database.feature_dimensions
+        self.setup = options.worker_setup or _setup_of_spawned_workers()
+        self.front: list[tally.Member] = []
+        self.best: float | None = None
+        self.iterations: dict[int, Iteration] = {}
+        self.completed = 0
+        self.abandoned: list[int] = []
+        self.stopping = False
+        self.reason = ""
+        self.submitting: tuple[int, int | None] | None = None
+        self.parent_id = ""
+        self.latest = 0
+        """The iteration whose child came last."""
+        self.lock = threading.RLock()
+
+    def is_new(self) -> bool:
+        """Whether not even the seed has begun; a search that goes on from a checkpoint has none."""
+        return not self.completed and not self.iterations
+
+    # --- iterations ---------------------------------------------------------------------------------------------------
+
+    @quietly
+    def begin(self, number: int, island: int | None, parent_id: str, mutation_type: str, name: str = "") -> Iteration:
+        """An iteration begins: its generation and its individual, whose id is chosen here."""
+        generation = self.run.generation(number)
+        individual = generation.individual(name or None, parent_id=parent_id, mutation_type=mutation_type)
+        individual.record(island=island)
+        begun = Iteration(number, generation, individual, island)
+        self.iterations[number] = begun
+        return begun
+
+    @quietly
+    def ticket(self, instrument: Callable[[Ticket], None]) -> Ticket | None:
+        """What the worker of the iteration that is being submitted has to know."""
+        if self.submitting is None:
+            return None
+        begun = self.begin(*self.submitting, self.parent_id, self.mutation_type)
+        if begun is None:
+            return None
+        individual = begun.individual
+        return Ticket(self.run.id, individual.id, individual.environ(), self.options.llm, self.setup, instrument)
+
+    @quietly
+    def submitted(self, number: int, future: Future[Any] | None) -> None:
+        """The iteration is in the pool's queue, or, without a future, could not be put there."""
+        begun = self.iterations.get(number)
+        if begun is None:
+            return
+        if future is None:
+            self.abandon(begun)
+            return
+        begun.future = future
+        future.add_done_callback(lambda _: self.arrived(number))
+
+    @quietly
+    def arrived(self, number: int) -> None:
+        """The iteration's result is there. Called by the pool's thread, and before that perhaps by `added`."""
+        with self.lock:  # held all the way: `adding` waits here until what the iteration cost has been taken over
+            begun = self.iterations.get(number)
+            if begun is None or begun.answered or begun.future is None:
+                return
+            begun.answered = True
+            if begun.future.cancelled():
+                self.abandon(begun)
+                return
+            error = begun.future.exception()
+            if error is not None:
+                if self.stopping:  # the pool was ended under it
+                    self.abandon(begun)
+                else:
+                    self.failed(begun, error)
+                return
+            result = begun.future.result()
+            answer = getattr(result, TICKET, None)
+            if isinstance(answer, Answer):
+                self._take_over(begun, answer)
+            if result.child_program_dict is None:
+                self.failed(begun, result.error or "no child")
+
+    def _take_over(self, begun: Iteration, answer: Answer) -> None:
+        place = {
+            attributes.RUN_ID: self.run.id,
+            attributes.GENERATION: begun.number,
+            attributes.INDIVIDUAL_ID: begun.individual.id,
+        }
+        for kind, cost in answer.calls:
+            tally.account({**place, **_KINDS[kind]}, cost)
+
+    @contextmanager
+    def adding(self, program: Any) -> Iterator[Callable[[object], None]]:
+        """A program is being added to the database; the block is given what to call with the id that `add` returned."""
+        begun = next((each for each in list(self.iterations.values()) if each.individual.id == program.id), None)
+        if begun is None:
+            yield lambda admitted: self.migrated(program) if admitted and _is_migrant(program) else None
+            return
+        self.latest = begun.number
+        self.arrived(begun.number)
+        try:
+            with spans.attached(begun.individual.context):
+                yield lambda admitted: self.added(begun, program, admitted is not None)
+        except Exception as error:
+            self.failed(begun, error)
+            raise
+
+    @quietly
+    def added(self, begun: Iteration, program: Any, admitted: bool) -> None:
+        """The iteration's child is in the database, or the strategy has rejected it."""
+        from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
+
+        metrics = program.metrics or {}
+        individual = begun.individual
+        score = get_fitness_score(metrics, self.features)
+        fitness = self._primary(metrics, score)
+        error = failure(metrics, begun.future.result().artifacts if begun.future else None)
+        # Held to the end: the order in which individuals end is the order in which the front grows.
+        with self.lock:
+            on_front = not error and self._extend_front(program, fitness, score)
+            before = program.metadata.get("parent_metrics")
+            delta = None
+            if before and program.parent_id:
+                delta = fitness - self._primary(before, get_fitness_score(before, self.features))
+            individual.record(
+                fitness=fitness,
+                combined=score,
+                metrics=metrics,
+                code=program.code,
+                edit_summary=program.metadata.get("changes"),
+                is_pareto=on_front if self.options.objectives else None,
+                fitness_delta=delta,
+                island=program.metadata.get("island"),
+            )
+            if error:
+                individual.fail(f"evaluation failed: {error}")
+            usage = program.metadata.get("token_usage") or {}
+            self._close(
+                begun,
+                {
+                    "island": program.metadata.get("island", begun.island),
+                    "admitted": admitted,
+                    "depth": program.generation,
+                    "tokens": usage.get("total_tokens", 0),
+                },
+                None if error else fitness,
+            )
+
+    @quietly
+    def failed(self, begun: Iteration, error: BaseException | str) -> None:
+        """The iteration came to nothing: no answer, no edit that fits, a worker that died."""
+        begun.individual.fail(error)
+        details = {"generation": begun.number, "individual_id": begun.individual.id, "error": str(error)}
+        begun.individual.action("proposal_failed", details)
+        self._close(begun, {"island": begun.island, "error": str(error)}, None)
+
+    @quietly
+    def abandon(self, begun: Iteration) -> None:
+        """The search has ended before the iteration; it leaves no generation behind."""
+        self.iterations.pop(begun.number, None)
+        self.abandoned.append(begun.number)
+
+    def _close(self, begun: Iteration, metadata: dict[str, Any], fitness: float | None) -> None:
+        with self.lock:
+            if self.iterations.pop(begun.number, None) is None:
+                return
+            self.completed += 1
+            begun.individual.end()
+            if self.options.objectives:
+                begun.generation.pareto_front(each.as_front_member() for each in self.front)
+            if fitness is not None:
+                self.best = fitness if self.best is None else max(self.best, fitness)
+            begun.generation.end(metadata={**metadata, "best_so_far": self.best})
+
+    # --- scores -------------------------------------------------------------------------------------------------------
+
+    def _primary(self, metrics: Mapping[str, Any], score: float) -> float:
+        """The first objective that is to be maximised; what OpenEvolve goes by, where there is none."""
+        for name, direction in self.options.objectives.items():
+            if pareto.DIRECTIONS.get(direction.lower()) and name in metrics:
+                return number(metrics[name], name) or 0.0
+        return score
+
+    def _extend_front(self, program: Any, fitness: float, score: float) -> bool:
+        size = float(len(program.code.encode("utf-8", "backslashreplace")))
+        child = tally.Member(program.id, fitness, score, program.metrics, size, 0.0, failed=False)
+        candidates = [*self.front, child]
+        names = list(self.options.objectives)
+        values = [[each.objective(name) for name in names] for each in candidates]
+        self.front = [candidates[position] for position in pareto.front(self.options.objectives, values)]
+        return child in self.front
+
+    # --- what else happens --------------------------------------------------------------------------------------------
+
+    @quietly
+    def migrated(self, program: Any) -> None:
+        """A copy of a program has come to another island; it is an individual of its own, and may become a parent."""
+        from openevolve.utils.metrics_utils import get_fitness_score
+
+        score = get_fitness_score(program.metrics, self.features)
+        moved = spans.individual(
+            program.id,
+            parent_id=program.parent_id,
+            mutation_type="migration",
+            generation=self.latest,
+            run=self.run,
+        )
+        moved.record(
+            fitness=self._primary(program.metrics, score),
+            combined=score,
+            metrics=program.metrics,
+            code=program.code,
+            fitness_delta=0.0,
+            edit_summary=f"Copied to island {program.metadata.get('island')}",
+            island=program.metadata.get("island"),
+        )
+        moved.end()
+
+    @quietly
+    def act(self, action_type: str, details: Mapping[str, Any], number: int | None = None) -> None:
+        """Something happened that is neither an iteration nor an individual."""
+        at = self.latest if number is None else number
+        spans.action(action_type, {"generation": at, **details}, run=self.run, generation=at)
+
+    @quietly
+    def sampled(self, parent: Any) -> None:
+        """The parent of the iteration that is being submitted."""
+        self.parent_id = parent.id
+
+    @quietly
+    def archive_changed(self, program: Any, before: set[str], after: set[str]) -> None:
+        """A program has perhaps come into the archive, and another one left."""
+        if before != after:
+            changes = {"added": sorted(after - before), "removed": sorted(before - after)}
+            self.act("archive_updated", {"individual_id": program.id, **changes, "archive_size": len(after)})
+
+    @quietly
+    def best_changed(self, program: Any, before: str | None, after: str | None) -> None:
+        """A program is perhaps the best one so far."""
+        if before != after:
+            score = (program.metrics or {}).get("combined_score")
+            self.act("best_updated", {"individual_id": after, "previous": before or "", "combined_score": score})
+
+    @quietly
+    def islands_migrated(self, migrants: list[Any]) -> None:
+        """Copies of programs have come to other islands; `migrated` has had each."""
+        moves = [
+            {"individual_id": each.id, "parent_id": each.parent_id, "island": each.metadata.get("island")}
+            for each in migrants
+        ]
+        self.act("migration", {"migrants": len(moves), "moves": moves})
+
+    @quietly
+    def loop_ended(self, controller: Any, target: float | None) -> None:
+        """No more iterations are begun; why, if not because all are done."""
+        self.stopping = True
+        best = controller.database.get_best_program()
+        if controller.early_stopping_triggered:
+            self.reason = "early_stopping"
+        elif controller.shutdown_event.is_set():
+            self.reason = "shutdown"
+        elif target is not None and best is not None and best.metrics.get("combined_score", float("-inf")) >= target:
+            self.reason = "target_score"
+
+    @quietly
+    def end(self, error: BaseException | None) -> None:
+        """The search has ended, by itself, for a reason, or with an exception."""
+        self.stopping = True
+        for begun in list(self.iterations.values()):
+            self.abandon(begun)
+        if self.reason or self.abandoned:
+            self.act("search_stopped", {"reason": self.reason or "done", "abandoned": sorted(self.abandoned)})
+        if error is not None:
+            self.run.fail(error)
+        interrupted = error is not None or self.reason == "shutdown"
+        self.run.end("failed" if interrupted else "completed", total_generations=self.completed)
+
+
+_KINDS: Mapping[int, Mapping[str, str]] = {
+    tally.API: {},
+    tally.EMBED: {attributes.GEN_AI_OPERATION_NAME: "embeddings"},
+    tally.NOVELTY: {attributes.LLM_ROLE: "novelty"},
+}
+"""How `tally.account` knows a kind of cost."""
+
+
+def _is_migrant(program: Any) -> bool:
+    return bool(program.metadata.get("migrant"))
+
+
+def _setup_of_spawned_workers() -> Callable[[], object] | None:
+    """What sets up a worker that was spawned as this process is, if this process was set up by ``configure``.
+
+    Looked up and not imported: code that emits does not know where spans go.
+    """
+    configuration = sys.modules.get("genesis_otel.configuration")
+    telemetry = getattr(configuration, "_current", None)
+    if configuration is None or telemetry is None:
+        return None
+    return functools.partial(configuration.configure, **telemetry.settings.model_dump(exclude_unset=True))

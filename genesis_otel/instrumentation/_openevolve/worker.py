@@ -1,0 +1,123 @@
+"""What happens in OpenEvolve's worker processes, as spans: the LLM calls and the evaluation of one iteration.
+
+In: a ticket that the main process puts beside each iteration's snapshot of the database: where the iteration belongs,
+and how a process that was spawned sets itself up. Out: spans, all of which have ended before the iteration's result
+goes back, since OpenEvolve kills its workers; with the result, what the calls cost. On failure: the iteration runs as
+without us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.trace import INVALID_SPAN
+
+from genesis_otel import spans
+from genesis_otel._emit import tally
+from genesis_otel._emit.context import place_of
+from genesis_otel._emit.values import warn_once
+from genesis_otel.instrumentation._openevolve.llm import Recorder, as_role, begun
+
+original_iteration: Callable[..., Any] | None = None
+"""OpenEvolve's own function, where it has been replaced by `run_iteration`."""
+
+TICKET = "genesis_otel"
+"""Key of the ticket in a snapshot, and attribute of the answer on a result."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a worker has to know of an iteration."""
+
+    run_id: str
+    individual_id: str
+    environ: Mapping[str, str]
+    recorder: Recorder
+    setup: Callable[[], object] | None
+    instrument: Callable[[Ticket], None]
+    """Sets up a worker that knows nothing yet; found by its name in a spawned one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the main process has to know of an iteration beyond OpenEvolve's own result."""
+
+    calls: tuple[tuple[int, float], ...]
+
+
+def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, inspiration_ids: list[str]) -> Any:
+    """OpenEvolve's ``_run_iteration_worker``, observed.
+
+    The main process submits this function in place of OpenEvolve's. It is found by its own name, so that a spawned
+    worker, which knows nothing of what was patched in the main process, comes by here and is set up.
+    """
+    ticket = db_snapshot.pop(TICKET, None)
+    work = _original()
+    if not isinstance(ticket, Ticket):
+        return work(iteration, db_snapshot, parent_id, inspiration_ids)
+    opened, context = _arrive(ticket)
+    with context:
+        result = work(iteration, db_snapshot, parent_id, inspiration_ids)
+    try:
+        if result.child_program_dict is not None:
+            # OpenEvolve names the child after its LLM call, whose span has to carry the name: it was chosen before.
+            result.child_program_dict["id"] = ticket.individual_id
+        setattr(result, TICKET, Answer(tuple(opened.calls)))
+    except Exception:
+        warn_once("result", "An iteration's cost could not be taken to the main process", exc_info=True)
+    return result
+
+
+def _original() -> Callable[..., Any]:
+    from openevolve import process_parallel  # type: ignore[import-untyped]
+
+    work: Callable[..., Any] = original_iteration or process_parallel._run_iteration_worker
+    return work
+
+
+def _arrive(ticket: Ticket) -> tuple[tally.OpenIndividual, AbstractContextManager[None]]:
+    # The calls' cost is summed up here and sent back: the individual itself is open in the main process.
+    opened = tally.OpenIndividual(INVALID_SPAN)
+    try:
+        ticket.instrument(ticket)
+        tally.open_individual(ticket.run_id, ticket.individual_id, opened)
+        return opened, spans.attached(spans.from_environment(ticket.environ))
+    except Exception:
+        warn_once("worker", "A worker cannot record what it does", exc_info=True)
+        return opened, nullcontext()
+
+
+async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: str, program_id: str) -> Any:
+    """OpenEvolve's ``Evaluator.evaluate_program``, as the evaluation of the individual that is current."""
+    place = place_of()
+    if not place.run_id:
+        return await original(evaluator, program_code, program_id)
+    with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
+        metrics = await original(evaluator, program_code, program_id)
+        if job is None:
+            return metrics
+        try:
+            error = failure(metrics, evaluator._pending_artifacts.get(program_id))
+            score = metrics.get("combined_score")
+            job.result(correct=not error, combined_score=score, metadata={"public_metrics": metrics})
+            if error:
+                job.fail(error)
+        except Exception:
+            warn_once("evaluation", "The outcome of an evaluation could not be recorded", exc_info=True)
+        return metrics
+
+
+def failure(metrics: Mapping[str, Any], artifacts: Mapping[str, Any] | None = None) -> str:
+    """Why an evaluation failed, from what OpenEvolve makes of it; empty if it did not."""
+    if metrics.get("timeout") is True:
+        return f"timeout after {(artifacts or {}).get('timeout_duration', '?')} s"
+    if "error" not in metrics:
+        return ""
+    said = metrics["error"]
+    if isinstance(said, str) and said:
+        return said
+    trace = str((artifacts or {}).get("traceback") or "").strip().splitlines()
+    return trace[-1] if trace else str((artifacts or {}).get("stderr") or "evaluation failed")

@@ -1,0 +1,257 @@
+"""Alert rules: a search is stalled, fails, is slow, too dear or stagnant, or what it tells does not arrive.
+
+In: nothing; alert rules know no variables, so what people change stands in `THRESHOLDS`. Out: a file for Grafana's provisioning
+(https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning). A query returns texts and
+one number; each row is an alert of its own, with the texts as labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import yaml
+
+from genesis_otel._grafana.files import DATASOURCE
+from genesis_otel.attributes import ACTION_SPOOL_STATE
+from grafana.source.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
+from grafana.source.sql import SINCE_IMPROVEMENT, climb, spent
+
+THRESHOLDS = {
+    "run stalled": 600.0,  # seconds without a sign of life
+    "LLM error rate": 0.3,  # share of the calls of the last 15 minutes
+    "LLM p95": 120.0,  # seconds, of the calls of the last 15 minutes
+    "cost over budget": 50.0,  # USD a run
+    "no improvement": 20.0,  # generations
+    "stale data": 600.0,  # seconds since the latest row of all
+    "spans lost": 0.0,  # refused or dropped in the last hour, a spool
+}
+"""The value above which each rule fires."""
+
+CALLS_AT_LEAST = 20
+"""Calls in 15 minutes below which a share or a percentile says nothing."""
+
+# A search that was killed says `running` for ever; after a day it is no news.
+RUNNING = """
+SELECT run_id, task_name, start_time
+FROM evolution_runs
+WHERE status = 'running' AND (
+    start_time > now64(3) - INTERVAL 1 DAY
+    OR run_id IN (SELECT run_id FROM individuals WHERE timestamp > now64(3) - INTERVAL 1 DAY)
+    OR run_id IN (SELECT run_id FROM llm_logs WHERE timestamp > now64(3) - INTERVAL 1 DAY)
+)
+"""
+THEIRS = f"run_id IN (SELECT run_id FROM ({RUNNING.strip()}))"
+LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
+
+
+def _seen(table: str) -> str:
+    return f"(SELECT run_id, max(timestamp) AS seen FROM {table} WHERE {THEIRS} GROUP BY run_id)"
+
+
+STALLED = f"""
+SELECT r.run_id AS run_id, r.task_name AS task,
+    toFloat64(greatest(0, dateDiff('second', greatest(r.start_time, i.seen, l.seen, a.seen, g.seen), now64(3)))) AS seconds
+FROM ({RUNNING.strip()}) AS r
+LEFT JOIN {_seen("individuals")} AS i ON i.run_id = r.run_id
+LEFT JOIN {_seen("llm_logs")} AS l ON l.run_id = r.run_id
+LEFT JOIN {_seen("agent_actions")} AS a ON a.run_id = r.run_id
+LEFT JOIN {_seen("generations")} AS g ON g.run_id = r.run_id
+"""
+
+ERRORS = f"""
+SELECT run_id, countIf(status != 'ok') / count() AS share
+FROM llm_logs
+WHERE {LATELY} AND {THEIRS}
+GROUP BY run_id
+HAVING count() >= {CALLS_AT_LEAST}
+"""
+
+SLOW = f"""
+SELECT toString(model) AS model, quantile(0.95)(execution_time) AS seconds
+FROM llm_logs
+WHERE {LATELY} AND {THEIRS} AND operation != 'embeddings'
+GROUP BY model
+HAVING count() >= {CALLS_AT_LEAST}
+"""
+
+DEAR = f"""
+SELECT run_id, sum(cost) AS usd
+FROM ({spent(THEIRS)})
+GROUP BY run_id
+"""
+
+STAGNANT = f"""
+SELECT run_id, toFloat64({SINCE_IMPROVEMENT}) AS generations
+FROM ({climb(THEIRS)})
+GROUP BY run_id
+"""
+
+STALE = f"""
+SELECT toFloat64(if(
+    (SELECT count() FROM ({RUNNING.strip()})) = 0,
+    0,
+    greatest(0, dateDiff('second', greatest(
+        (SELECT max(ingested_at) FROM evolution_runs_log),
+        (SELECT max(ingested_at) FROM individuals),
+        (SELECT max(ingested_at) FROM llm_logs),
+        (SELECT max(ingested_at) FROM agent_actions)
+    ), now64(3)))
+)) AS seconds
+"""
+
+# Counts of all time, so what is new is the difference to what was told before; dead letters that went in again count against it.
+LOST = f"""
+SELECT host, folder, toFloat64(argMaxIf(lost, timestamp, lately) - argMaxIf(lost, timestamp, NOT lately)) AS spans
+FROM (
+    SELECT JSONExtractString(details, 'host') AS host, JSONExtractString(details, 'folder') AS folder, timestamp,
+        timestamp > now64(3) - INTERVAL 1 HOUR AS lately,
+        JSONExtractInt(details, 'dead_letters') + JSONExtractInt(details, 'dropped') AS lost
+    FROM agent_actions
+    WHERE run_id = '' AND action_type = '{ACTION_SPOOL_STATE}' AND timestamp > now64(3) - INTERVAL 30 DAY
+)
+GROUP BY host, folder
+HAVING countIf(lately) > 0
+"""
+
+_OPEN_RUN = f"/d/{RUN}?var-run={{{{ urlquery $labels.run_id }}}}"
+
+
+class Rule(NamedTuple):
+    """An alert rule: ``name`` is that of its threshold."""
+
+    uid: str
+    name: str
+    sql: str
+    waits: str
+    """How long it has to hold before anybody is told."""
+    severity: str
+    summary: str
+    link: str
+
+
+RULES = (
+    Rule(
+        "genesis-run-stalled",
+        "run stalled",
+        STALLED,
+        "2m",
+        "critical",
+        "{{ $labels.run_id }} ({{ $labels.task }}) has given no sign of life for {{ humanizeDuration $values.A.Value }}.",
+        _OPEN_RUN,
+    ),
+    Rule(
+        "genesis-llm-errors",
+        "LLM error rate",
+        ERRORS,
+        "5m",
+        "critical",
+        "{{ humanizePercentage $values.A.Value }} of the LLM calls of {{ $labels.run_id }} fail.",
+        _OPEN_RUN,
+    ),
+    Rule(
+        "genesis-llm-p95",
+        "LLM p95",
+        SLOW,
+        "5m",
+        "warning",
+        "5 of 100 calls of {{ $labels.model }} take longer than {{ humanizeDuration $values.A.Value }}.",
+        f"/d/{LLM}?var-model={{{{ urlquery $labels.model }}}}",
+    ),
+    Rule(
+        "genesis-cost",
+        "cost over budget",
+        DEAR,
+        "0s",
+        "critical",
+        '{{ $labels.run_id }} has spent {{ printf "%.2f" $values.A.Value }} USD.',
+        _OPEN_RUN,
+    ),
+    Rule(
+        "genesis-stagnant",
+        "no improvement",
+        STAGNANT,
+        "0s",
+        "warning",
+        "{{ $labels.run_id }} has found nothing better for {{ $values.A.Value }} generations.",
+        _OPEN_RUN,
+    ),
+    Rule(
+        "genesis-stale",
+        "stale data",
+        STALE,
+        "2m",
+        "critical",
+        "Searches are running, and nothing has reached ClickHouse for {{ humanizeDuration $values.A.Value }}.",
+        f"/d/{PIPELINE}",
+    ),
+    Rule(
+        "genesis-lost",
+        "spans lost",
+        LOST,
+        "0s",
+        "critical",
+        "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: genesis-otel spool says why.",
+        f"/d/{PIPELINE}",
+    ),
+)
+
+
+def provisioned(rule: Rule) -> dict[str, Any]:
+    """A rule as the provisioning file has it."""
+    asked = Target(rule.sql, TABLE).to_json()
+    asked["datasource"] = {"type": asked["datasource"]["type"], "uid": DATASOURCE}
+    expression = {
+        "refId": "C",
+        "type": "threshold",
+        "expression": "A",
+        "conditions": [{"evaluator": {"type": "gt", "params": [THRESHOLDS[rule.name]]}}],
+        "datasource": {"type": "__expr__", "uid": "__expr__"},
+    }
+    # The queries say themselves how far back they look.
+    span = {"from": 3600, "to": 0}
+    return {
+        "uid": rule.uid,
+        "title": f"{FOLDER}: {rule.name}",
+        "condition": "C",
+        "data": [
+            {"refId": "A", "relativeTimeRange": span, "datasourceUid": DATASOURCE, "model": asked},
+            {"refId": "C", "relativeTimeRange": span, "datasourceUid": "__expr__", "model": expression},
+        ],
+        # No row is no search that this could be true of.
+        "noDataState": "OK",
+        "execErrState": "Error",
+        "for": rule.waits,
+        "annotations": {"summary": rule.summary, "link": rule.link},
+        "labels": {"severity": rule.severity, "service": "genesis"},
+        "isPaused": False,
+    }
+
+
+def file() -> dict[str, Any]:
+    """The provisioning file as data."""
+    group = {
+        "orgId": 1,
+        "name": FOLDER,
+        "folder": FOLDER,
+        "interval": "1m",
+        "rules": [provisioned(rule) for rule in RULES],
+    }
+    return {"apiVersion": 1, "groups": [group]}
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with SQL as blocks of lines."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
+
+
+def rendered() -> str:
+    """The file's text."""
+    head = "# Made by `make dashboards` from grafana/alerts.py, where the thresholds are.\n"
+    return head + yaml.dump(file(), Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

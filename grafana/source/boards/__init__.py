@@ -1,0 +1,1 @@
+"""The dashboards, a module each: data, and the panels that show it."""

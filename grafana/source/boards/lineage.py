@@ -1,0 +1,377 @@
+"""*Lineage*: where programs come from. In: a run, and one of its individuals, the best by default. Out: the tree, and the path
+that led to the individual, with what each step gained and cost and what the model was asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grafana.source import panels
+from grafana.source.panels import (
+    LINEAGE,
+    ONE_RUN,
+    TASK,
+    TO_TRACE,
+    TRACE,
+    a_dashboard,
+    a_stat,
+    a_table,
+    choice,
+    color,
+    link,
+    long_text,
+    named,
+    node_graph,
+    scatter,
+    to_dashboard,
+    unit,
+    value,
+    width,
+)
+from grafana.source.sql import SCORED, THIS_RUN
+
+SHOWN = 150
+"""The best individuals that the tree shows, each with all its ancestors: a browser draws some hundred nodes well."""
+
+DEEPEST = 500
+"""Steps to which ancestors are followed."""
+
+# The best first: without a choice it is shown.
+INDIVIDUALS = f"""
+SELECT individual_id
+FROM individuals
+WHERE {THIS_RUN}
+ORDER BY {SCORED} DESC, fitness_score DESC, generation, timestamp, individual_id
+LIMIT 1000
+"""
+
+# An edge once, however often its span was delivered.
+EDGES = f"""
+SELECT child_id, parent_id, any(mutation_type) AS mutation_type, any(fitness_delta) AS gain, any(edit_summary) AS edit, min(position) AS position
+FROM code_lineages
+WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
+GROUP BY child_id, parent_id
+"""
+
+# An individual once, however often its span was delivered.
+OF_THE_RUN = f"""
+SELECT individual_id, generation, timestamp, fitness_score, status, mutation_type, api_cost, embed_cost, novelty_cost, trace_id
+FROM individuals
+WHERE {THIS_RUN}
+ORDER BY timestamp DESC
+LIMIT 1 BY individual_id
+"""
+
+# What the tree shows: the best individuals, the chosen one and its children, and everybody's first-parent ancestors. Individuals
+# are numbers in it, places in the array of those that have a parent, because a recursion costs ten milliseconds a step.
+SHOWN_IDS = f"""(
+    SELECT arrayJoin(arrayConcat(
+        started,
+        arrayMap(place -> known.1[place], reached),
+        arrayMap(place -> known.2[place], reached)
+    ))
+    FROM (
+        WITH
+            (
+                SELECT (groupArray(child_id), groupArray(parent_id), uniqExact(generation))
+                FROM (
+                    SELECT child_id, parent_id, generation
+                    FROM code_lineages
+                    WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
+                    ORDER BY position, timestamp
+                    LIMIT 1 BY child_id
+                )
+            ) AS known,
+            (
+                SELECT groupArray(id)
+                FROM (
+                    SELECT individual_id AS id
+                    FROM individuals
+                    WHERE {THIS_RUN} AND {SCORED}
+                    ORDER BY fitness_score DESC, generation
+                    LIMIT {SHOWN}
+                    UNION DISTINCT
+                    SELECT {value("individual")}
+                )
+            ) AS best,
+            arraySlice(arrayFilter((child, parent) -> parent = {value("individual")}, known.1, known.2), 1, 50) AS children,
+            arrayMap(parent -> transform(parent, known.1, arrayEnumerate(known.1), 0), known.2) AS up
+        SELECT
+            known,
+            arrayConcat(best, children) AS started,
+            arrayFold(
+                (places, step) -> arrayDistinct(arrayConcat(places, arrayFilter(place -> place > 0, arrayMap(place -> up[place], places)))),
+                range(least({DEEPEST}, 20 + 2 * known.3)),
+                arrayFilter(place -> place > 0, arrayMap(id -> transform(id, known.1, arrayEnumerate(known.1), 0), started))
+            ) AS reached
+    )
+)"""
+
+NODES = f"""
+SELECT
+    i.individual_id AS id,
+    substring(i.individual_id, 1, 12) AS title,
+    concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
+    if(i.status = 'ok', toString(round(i.fitness_score, 5)), 'failed') AS mainstat,
+    concat('$', toString(round(i.api_cost + i.embed_cost + i.novelty_cost, 4))) AS secondarystat,
+    toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
+    toFloat64(i.status != 'ok' AND NOT arc__chosen) AS arc__failed,
+    toFloat64(i.is_pareto AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
+    toFloat64(1 - arc__chosen - arc__failed - arc__front) AS arc__other,
+    l.edit AS detail__edit,
+    i.metrics AS detail__metrics,
+    i.trace_id AS detail__trace_id
+FROM (
+    SELECT *
+    FROM individuals
+    WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS}
+    ORDER BY timestamp DESC
+    LIMIT 1 BY individual_id
+) AS i
+LEFT JOIN (SELECT child_id, argMin(edit, position) AS edit FROM ({EDGES}) GROUP BY child_id) AS l ON l.child_id = i.individual_id
+ORDER BY i.generation, i.individual_id
+"""
+
+GRAPH_EDGES = f"""
+WITH there AS (SELECT individual_id FROM individuals WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS})
+SELECT
+    concat(parent_id, ' > ', child_id) AS id,
+    parent_id AS source,
+    child_id AS target,
+    if(gain = 0, '', concat(if(gain > 0, '+', ''), toString(round(gain, 5)))) AS mainstat,
+    toString(mutation_type) AS secondarystat,
+    if(gain > 0, 2, 1) AS thickness
+FROM ({EDGES})
+WHERE child_id IN there AND parent_id IN there
+ORDER BY id
+"""
+
+PATH_IDS = named("lineage", run_id=value("run"), individual_id=value("individual"))
+
+# The recursion costs most, so it is asked twice and not for each column.
+PATH = f"""
+SELECT
+    i.generation AS generation,
+    a.id AS individual_id,
+    a.mutation_type AS mutation_type,
+    i.fitness_score AS score,
+    if(i.status = 'ok', i.fitness_score, NULL) AS known,
+    known - lagInFrame(known, 1, NULL) OVER (ORDER BY i.generation, i.timestamp) AS gain,
+    i.api_cost + i.embed_cost + i.novelty_cost AS cost,
+    a.edit_summary AS edit,
+    l.models AS models,
+    l.prompt AS prompt,
+    l.response AS response,
+    i.trace_id AS trace_id
+FROM ({PATH_IDS}) AS a
+LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = a.id
+LEFT JOIN (
+    SELECT
+        individual_id,
+        arrayStringConcat(arraySort(groupUniqArray(toString(model))), ', ') AS models,
+        argMax(substring(messages, 1, 20000), timestamp) AS prompt,
+        argMax(substring(response, 1, 20000), timestamp) AS response
+    FROM llm_logs
+    WHERE {THIS_RUN} AND operation != 'embeddings' AND role IN ('mutation', '')
+        AND individual_id IN (SELECT id FROM ({PATH_IDS}))
+    GROUP BY individual_id
+) AS l ON l.individual_id = a.id
+ORDER BY i.generation, i.timestamp
+"""
+
+ON_PATH = f"""
+FROM ({OF_THE_RUN})
+WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))
+"""
+
+PATH_COST = f"SELECT sum(api_cost + embed_cost + novelty_cost) AS cost {ON_PATH}"
+
+PATH_SCORES = (
+    f'SELECT toFloat64(generation) AS x, fitness_score AS "score of the path", individual_id {ON_PATH} ORDER BY x'
+)
+
+ALL_SCORES = f"""
+SELECT toFloat64(generation) AS x, fitness_score AS "all individuals", individual_id
+FROM individuals
+WHERE {THIS_RUN} AND {SCORED}
+ORDER BY individuals.generation DESC, individual_id
+LIMIT 5000
+"""
+
+CHILDREN = f"""
+SELECT
+    c.child_id AS individual_id, c.mutation_type AS mutation_type, i.generation AS generation, i.status AS status,
+    i.fitness_score AS score, c.gain AS gain, c.edit AS edit, i.trace_id AS trace_id
+FROM ({EDGES}) AS c
+LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = c.child_id
+WHERE c.parent_id = {value("individual")}
+ORDER BY gain DESC
+LIMIT 200
+"""
+
+BREAKTHROUGHS = f"""
+SELECT
+    child_id AS individual_id, parent_id, generation, mutation_type, fitness_delta AS gain, edit_summary AS edit, trace_id
+FROM code_lineages
+WHERE {THIS_RUN} AND fitness_delta > 0
+ORDER BY fitness_delta DESC, generation
+LIMIT 50
+"""
+
+DEAD_ENDS = f"""
+SELECT if(count() = 0, NULL, countIf(individual_id NOT IN (SELECT parent_id FROM code_lineages WHERE {THIS_RUN})) / count()) AS share
+FROM (
+    SELECT individual_id, generation, max(generation) OVER () AS newest
+    FROM (SELECT DISTINCT individual_id, generation FROM individuals WHERE {THIS_RUN})
+)
+WHERE generation < newest
+"""
+
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY timestamp DESC LIMIT 1"
+
+HERE = link("Show this one", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
+
+
+def board() -> dict[str, Any]:
+    """The dashboard's JSON."""
+    signed = unit("short", 5)
+    return a_dashboard(
+        LINEAGE,
+        "Lineage",
+        "Where programs come from: the tree of a search, and the path to its best program.",
+        [
+            panels.datasource(),
+            TASK,
+            ONE_RUN,
+            choice(
+                "individual",
+                "Individual",
+                INDIVIDUALS,
+                by_time=True,
+                description="The best first, 1,000 of them. Another one: by its link.",
+            ),
+        ],
+        [
+            a_stat(
+                "Score",
+                "Of the chosen individual.",
+                f"SELECT fitness_score {CHOSEN}",
+                steps=((None, "green"),),
+                decimals=5,
+                size=(4, 4),
+            ),
+            a_stat("Generation", "Of the chosen individual.", f"SELECT generation {CHOSEN}", unit="none", size=(4, 4)),
+            a_stat(
+                "Steps from its seed",
+                "Mutations that led to it.",
+                f"SELECT if(count() = 0, NULL, toInt64(count()) - 1) AS steps FROM ({PATH_IDS})",
+                unit="none",
+                size=(4, 4),
+            ),
+            a_stat(
+                "Cost of its path",
+                "USD for all of its ancestors and itself.",
+                PATH_COST,
+                unit="currencyUSD",
+                size=(4, 4),
+            ),
+            a_stat(
+                "Children",
+                "Programs made from it.",
+                f"SELECT uniqExact(child_id) AS children FROM code_lineages WHERE {THIS_RUN} AND parent_id = {value('individual')}",
+                size=(4, 4),
+            ),
+            a_stat(
+                "Dead ends",
+                "Share of the run's individuals, but for the newest generation, from which nothing was made.",
+                DEAD_ENDS,
+                unit="percentunit",
+                size=(4, 4),
+            ),
+            node_graph(
+                "Tree",
+                f"The {SHOWN} best individuals and the chosen one with its children, each with its ancestors. Rings: the chosen one "
+                "green, the front blue, failed ones red. On an edge, what the child gained. A click on a node leads on.",
+                NODES,
+                GRAPH_EDGES,
+                {
+                    "id": panels.links(
+                        ("Show this one", to_dashboard(LINEAGE, run="$run", individual="id")),
+                        ("Open the trace", to_dashboard(TRACE, trace="detail__trace_id")),
+                    ),
+                    "arc__chosen": color("green"),
+                    "arc__front": color("blue"),
+                    "arc__failed": color("red"),
+                    "arc__other": color("gray"),
+                    "detail__edit": panels.called("edit"),
+                    "detail__metrics": panels.called("metrics"),
+                    "detail__trace_id": panels.called("trace"),
+                },
+                size=(24, 16),
+            ),
+            a_table(
+                "Path to the individual",
+                "From the seed down: what each step changed, gained and cost, what the model was asked and what it answered.",
+                PATH,
+                {
+                    "generation": width(100),
+                    "individual_id": [*HERE, *width(240)],
+                    "score": signed,
+                    "gain": [*signed, *panels.limits(((None, "red"), (0, "text"), (1e-12, "green")))],
+                    "cost": unit("currencyUSD", 4),
+                    "edit": long_text(),
+                    "prompt": long_text(),
+                    "response": long_text(),
+                    "known": panels.hidden(),
+                    "trace_id": TO_TRACE,
+                },
+                size=(24, 10),
+            ),
+            scatter(
+                "The path among all",
+                "Every individual by its generation, and the path to the chosen one.",
+                [ALL_SCORES, PATH_SCORES],
+                x_title="generation",
+                x_unit="none",
+                y_title="score",
+                columns={
+                    "all individuals": color("gray"),
+                    "score of the path": [*color("green"), *panels.point_size(8)],
+                },
+            ),
+            a_table(
+                "Largest gains",
+                "Mutations that gained most over their parent: the breakthroughs.",
+                BREAKTHROUGHS,
+                {"individual_id": HERE, "gain": signed, "edit": long_text(), "trace_id": TO_TRACE},
+                size=(12, 10),
+                empty="No individual was better than its parent.",
+            ),
+            a_table(
+                "Its children",
+                "What was made from the chosen individual, the best gain first.",
+                CHILDREN,
+                {
+                    "individual_id": HERE,
+                    "status": panels.colored(),
+                    "score": signed,
+                    "gain": signed,
+                    "edit": long_text(),
+                    "trace_id": TO_TRACE,
+                },
+                size=(12, 9),
+                empty="Nothing was made from it yet.",
+            ),
+            a_table(
+                "Most prolific parents",
+                "Programs that were taken up most often, and what came of it.",
+                f"""
+SELECT parent_id AS individual_id, num_children AS children, successful_children AS better, avg_improvement AS mean_gain
+FROM ({named("prolific_parents", run_id=value("run"))})
+""",
+                {"individual_id": HERE, "mean_gain": signed},
+                size=(12, 9),
+                empty="No individual has children.",
+            ),
+        ],
+    )

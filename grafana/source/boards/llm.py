@@ -1,0 +1,493 @@
+"""*LLM latency and cost*: how long models take, where a generation's time goes, and what it all costs.
+
+In: a time range, runs, models. Out: percentiles, errors, tokens, costs, the slowest calls; for the newest of the chosen runs,
+how each generation's time divides into waiting, model, evaluation and the search itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grafana.source import panels
+from grafana.source.panels import (
+    GOOD_WHEN_LOW,
+    LLM,
+    OF_RUNS,
+    OF_TASK,
+    TASK,
+    TO_RUN,
+    TO_TRACE,
+    a_dashboard,
+    a_stat,
+    a_table,
+    among,
+    by_number,
+    choice,
+    color,
+    colored,
+    limits,
+    long_text,
+    over_time,
+    row,
+    unit,
+    width,
+)
+from grafana.source.sql import RATE_LIMITED
+
+WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
+CALLS = f"FROM llm_logs WHERE {WHERE}"
+CHATS = f"{CALLS} AND operation != 'embeddings'"
+
+RUNS_IN_RANGE = f"""
+SELECT run_id
+FROM evolution_runs
+WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+ORDER BY start_time DESC, run_id
+LIMIT 1000
+"""
+
+MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) ORDER BY model"
+
+
+def latency(column: str) -> str:
+    """Percentiles by time and by what ``column`` says."""
+    return f"""
+SELECT
+    $__timeInterval(timestamp) AS time,
+    toString({column}) AS {column},
+    quantile(0.5)(execution_time) AS p50,
+    quantile(0.95)(execution_time) AS p95,
+    quantile(0.99)(execution_time) AS p99
+{CALLS}
+GROUP BY time, {column}
+ORDER BY time
+"""
+
+
+def summary(column: str) -> str:
+    """A row for each of what ``column`` says."""
+    return f"""
+SELECT
+    toString({column}) AS {column},
+    count() AS calls,
+    quantile(0.5)(execution_time) AS p50,
+    quantile(0.95)(execution_time) AS p95,
+    quantile(0.99)(execution_time) AS p99,
+    quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token_p50,
+    quantileOrNullIf(0.95)(time_to_first_token, time_to_first_token > 0) AS first_token_p95,
+    sumIf(output_tokens, execution_time > 0) / nullIf(sumIf(execution_time, output_tokens > 0), 0) AS tokens_per_second,
+    countIf(status != 'ok') / count() AS errors,
+    countIf(status != 'ok' AND {RATE_LIMITED}) AS rate_limited,
+    sum(input_tokens) AS input,
+    sum(cached_tokens) / nullIf(sum(input_tokens), 0) AS cached,
+    sum(output_tokens) AS output,
+    sum(reasoning_tokens) AS reasoning,
+    sum(cost) AS cost,
+    cost / calls AS cost_per_call,
+    countIf(cost_source IN ('', 'unknown-model', 'no-tokens')) AS unpriced
+{CALLS}
+GROUP BY {column}
+ORDER BY cost DESC, calls DESC
+LIMIT 100
+"""
+
+
+SUMMARY_COLUMNS = {
+    "p50": unit("s"),
+    "p95": [*unit("s"), *limits(((None, "green"), (30, "yellow"), (120, "red")))],
+    "p99": unit("s"),
+    "first_token_p50": unit("s"),
+    "first_token_p95": unit("s"),
+    "tokens_per_second": unit("short", 1),
+    "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW)],
+    "cached": unit("percentunit", 0),
+    "cost": unit("currencyUSD", 2),
+    "cost_per_call": unit("currencyUSD", 4),
+    "unpriced": limits(((None, "green"), (1, "yellow"))),
+}
+
+FIRST_TOKEN = f"""
+SELECT
+    $__timeInterval(timestamp) AS time,
+    toString(model) AS model,
+    quantile(0.5)(time_to_first_token) AS p50,
+    quantile(0.95)(time_to_first_token) AS p95
+{CHATS} AND time_to_first_token > 0
+GROUP BY time, model
+ORDER BY time
+"""
+
+SPEED = f"""
+SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(output_tokens) / sum(execution_time) AS speed
+{CHATS} AND output_tokens > 0 AND execution_time > 0
+GROUP BY time, model
+ORDER BY time
+"""
+
+ERRORS = f"""
+SELECT
+    $__timeInterval(timestamp) AS time,
+    countIf({RATE_LIMITED}) AS "rate limited",
+    countIf(NOT {RATE_LIMITED}) AS "other errors"
+{CALLS} AND status != 'ok'
+GROUP BY time
+ORDER BY time
+"""
+
+KINDS_OF_ERROR = f"""
+SELECT
+    replaceRegexpAll(substring(error, 1, 160), '[0-9]+', 'N') AS error,
+    count() AS calls,
+    max(timestamp) AS latest,
+    any(toString(model)) AS model,
+    argMax(run_id, timestamp) AS run_id,
+    argMax(trace_id, timestamp) AS trace_id
+{CALLS} AND status != 'ok'
+GROUP BY error
+ORDER BY calls DESC
+LIMIT 50
+"""
+
+
+def calls_by(order: str) -> str:
+    """Twenty calls with what was asked and answered. Which ones is known from a few columns; prompts are read of them alone."""
+    return f"""
+SELECT
+    timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
+    input_tokens AS input, output_tokens AS output, cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
+    substring(response, 1, 20000) AS response, error, trace_id
+FROM llm_logs
+WHERE (run_id, timestamp, trace_id, span_id) IN (
+    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC LIMIT 20
+)
+ORDER BY {order} DESC
+"""
+
+
+CALL_COLUMNS = {
+    "time": width(180),
+    "took": unit("s"),
+    "run_id": TO_RUN,
+    "cost": unit("currencyUSD", 4),
+    "status": colored(),
+    "prompt": long_text(),
+    "response": long_text(),
+    "error": long_text(),
+    "trace_id": TO_TRACE,
+}
+
+COST = f"""
+SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(cost) AS cost
+{CALLS}
+GROUP BY time, model
+ORDER BY time
+"""
+
+COST_BY_ROLE = f"""
+SELECT $__timeInterval(timestamp) AS time, toString(role) AS role, sum(cost) AS cost
+{CALLS}
+GROUP BY time, role
+ORDER BY time
+"""
+
+TOKENS = f"""
+SELECT
+    $__timeInterval(timestamp) AS time,
+    sum(input_tokens - least(cached_tokens, input_tokens)) AS input,
+    sum(cached_tokens) AS cached,
+    sum(output_tokens - least(reasoning_tokens, output_tokens)) AS output,
+    sum(reasoning_tokens) AS reasoning
+{CALLS}
+GROUP BY time
+ORDER BY time
+"""
+
+RATE = f"""
+SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, count() * 60 / $__interval_s AS calls
+{CALLS}
+GROUP BY time, model
+ORDER BY time
+"""
+
+THE_RUN = f"""
+(
+    SELECT run_id
+    FROM evolution_runs
+    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
+        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+    ORDER BY start_time DESC, run_id
+    LIMIT 1
+)
+"""
+
+# A moment of a generation belongs, in equal parts, to the individuals that live in it: to a part of them it is evaluation, to
+# a part a model's answer, to the others waiting (a queue, a pause after a rate limit, the search's own work on them). Where
+# nobody lives and the generation has begun, it is the search itself. So the four parts add up to the generation's time.
+WHERE_TIME_GOES = f"""
+WITH
+    {THE_RUN.strip()} AS the_run,
+    (SELECT min(start_time) - INTERVAL 1 HOUR FROM evolution_runs WHERE run_id = the_run) AS began,
+    (SELECT greatest(max(timestamp), now64(3) - INTERVAL 30 DAY) FROM individuals WHERE run_id = the_run) AS ended,
+    traces AS (
+        SELECT trace_id, max(generation) AS generation
+        FROM individuals
+        WHERE run_id = the_run AND trace_id != ''
+        GROUP BY trace_id
+    ),
+    changes AS (
+        SELECT
+            TraceId AS trace,
+            arrayJoin([(Timestamp, 1), (Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), -1)]) AS change,
+            SpanName = 'generation' AS of_generation,
+            SpanName = 'individual' AS of_individual,
+            SpanName = 'evaluation' AS of_evaluation,
+            0 AS of_model
+        FROM otel_traces
+        WHERE SpanName IN ('generation', 'individual', 'evaluation') AND Timestamp BETWEEN began AND ended
+            AND TraceId IN (SELECT trace_id FROM traces)
+        UNION ALL
+        SELECT
+            trace_id,
+            arrayJoin([
+                (toDateTime64(timestamp, 9), 1),
+                (toDateTime64(timestamp, 9) + toIntervalMillisecond(toInt64(execution_time * 1000)), -1)
+            ]),
+            0, 0, 0, 1
+        FROM llm_logs
+        WHERE run_id = the_run AND execution_time > 0
+    ),
+    moments AS (
+        SELECT
+            trace,
+            change.1 AS moment,
+            sum(change.2 * of_generation) AS generation_change,
+            sum(change.2 * of_individual) AS individual_change,
+            sum(change.2 * of_evaluation) AS evaluation_change,
+            sum(change.2 * of_model) AS model_change
+        FROM changes
+        GROUP BY trace, moment
+    ),
+    states AS (
+        SELECT
+            trace,
+            dateDiff('microsecond', moment, leadInFrame(moment, 1, moment) OVER whole) / 1e6 AS seconds,
+            sum(generation_change) OVER running AS generations,
+            sum(individual_change) OVER running AS individuals,
+            sum(evaluation_change) OVER running AS evaluations,
+            sum(model_change) OVER running AS calls,
+            greatest(individuals, evaluations + calls) AS alive
+        FROM moments
+        WINDOW
+            running AS (PARTITION BY trace ORDER BY moment),
+            whole AS (PARTITION BY trace ORDER BY moment ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+    )
+SELECT
+    t.generation AS generation,
+    sumIf(s.seconds * s.calls / s.alive, s.alive > 0) AS model,
+    sumIf(s.seconds * s.evaluations / s.alive, s.alive > 0) AS evaluation,
+    sumIf(s.seconds * (s.alive - s.calls - s.evaluations) / s.alive, s.alive > 0) AS waiting,
+    sumIf(s.seconds, s.alive = 0 AND s.generations > 0) AS "the search itself"
+FROM states AS s
+INNER JOIN traces AS t ON t.trace_id = s.trace
+GROUP BY generation
+ORDER BY generation
+"""
+
+SHARES = f"""
+SELECT
+    arrayJoin([('model', sum(model)), ('evaluation', sum(evaluation)), ('waiting', sum(waiting)), ('the search itself', sum(`the search itself`))]) AS part,
+    part.1 AS what,
+    part.2 AS seconds
+FROM ({WHERE_TIME_GOES})
+"""
+
+
+def board() -> dict[str, Any]:
+    """The dashboard's JSON."""
+    of_model, of_role = "${__field.name} ${__field.labels.model}", "${__field.name} ${__field.labels.role}"
+    model, role = "${__field.labels.model}", "${__field.labels.role}"
+    return a_dashboard(
+        LLM,
+        "LLM latency and cost",
+        "How long models take, where the time of a generation goes, and what it costs.",
+        [
+            panels.datasource(),
+            TASK,
+            choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
+            choice("model", "Model", MODELS, multi=True, everything=True, by_time=True),
+        ],
+        [
+            a_stat("Calls", "Calls of models, embeddings included.", f"SELECT count() {CALLS}"),
+            a_stat(
+                "p50",
+                "Half of the calls were faster.",
+                f"SELECT if(count() = 0, NULL, quantile(0.5)(execution_time)) {CALLS}",
+                unit="s",
+            ),
+            a_stat(
+                "p95",
+                "95 of 100 calls were faster.",
+                f"SELECT if(count() = 0, NULL, quantile(0.95)(execution_time)) {CALLS}",
+                unit="s",
+                steps=((None, "green"), (30, "yellow"), (120, "red")),
+            ),
+            a_stat(
+                "p99",
+                "99 of 100 calls were faster.",
+                f"SELECT if(count() = 0, NULL, quantile(0.99)(execution_time)) {CALLS}",
+                unit="s",
+            ),
+            a_stat(
+                "First token p50",
+                "From the request to the first token, where it was streamed.",
+                f"SELECT quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) {CHATS}",
+                unit="s",
+                empty="Not streamed",
+            ),
+            a_stat(
+                "Errors",
+                "Share of calls that failed.",
+                f"SELECT if(count() = 0, NULL, countIf(status != 'ok') / count()) {CALLS}",
+                unit="percentunit",
+                decimals=1,
+                steps=GOOD_WHEN_LOW,
+            ),
+            a_stat(
+                "Rate limited",
+                "Calls that the provider turned away.",
+                f"SELECT countIf(status != 'ok' AND {RATE_LIMITED}) {CALLS}",
+                steps=((None, "green"), (1, "yellow"), (100, "red")),
+            ),
+            a_stat("Cost", "USD.", f"SELECT sum(cost) {CALLS}", unit="currencyUSD", decimals=2),
+            row("Where the time of a generation goes"),
+            by_number(
+                "Where the time goes",
+                "Of the newest of the chosen runs. Each moment of a generation is shared by the individuals that live in it: a model "
+                "answers, an evaluation runs, or it waits (for a worker, after a rate limit). Moments without an individual are the "
+                "search itself. The parts add up to the generation's time. Read from the raw spans, as long as they are kept.",
+                WHERE_TIME_GOES,
+                "generation",
+                size=(18, 9),
+                unit="s",
+                stacked=True,
+                columns={
+                    "model": color("blue"),
+                    "evaluation": color("green"),
+                    "waiting": color("yellow"),
+                    "the search itself": color("purple"),
+                },
+                empty="No spans of this run in the time range.",
+            ),
+            panels.bars(
+                "All generations",
+                "Seconds of that run that each part took.",
+                f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
+                size=(6, 9),
+                unit="s",
+            ),
+            row("Latency"),
+            over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),
+            over_time(
+                "Latency by role",
+                "The same by what a call is for in the search: mutation, novelty, meta, judge.",
+                latency("role"),
+                name=of_role,
+                unit="s",
+                minimum=0,
+            ),
+            over_time(
+                "Time to first token",
+                "From the request to the first token: what a provider's queue costs.",
+                FIRST_TOKEN,
+                name=of_model,
+                unit="s",
+                size=(8, 8),
+                minimum=0,
+                empty="No call was streamed.",
+            ),
+            over_time(
+                "Tokens a second",
+                "Output tokens by the time of their calls.",
+                SPEED,
+                name=model,
+                size=(8, 8),
+                minimum=0,
+            ),
+            over_time("Calls a minute", "How many calls began.", RATE, name=model, size=(8, 8), minimum=0),
+            a_table(
+                "By model",
+                "Everything of each model.",
+                summary("model"),
+                {"model": width(240), **SUMMARY_COLUMNS},
+                size=(24, 7),
+            ),
+            a_table(
+                "By role",
+                "Everything of what calls are for.",
+                summary("role"),
+                {"role": width(160), **SUMMARY_COLUMNS},
+                size=(24, 6),
+            ),
+            a_table(
+                "Slowest calls",
+                "The twenty calls that took longest, with what was asked and answered; their trace shows what waited for them.",
+                calls_by("execution_time"),
+                CALL_COLUMNS,
+                size=(24, 10),
+            ),
+            a_table(
+                "Latest calls",
+                "What the models are asked right now, and what they answer.",
+                calls_by("timestamp"),
+                CALL_COLUMNS,
+                size=(24, 10),
+            ),
+            row("Errors"),
+            over_time(
+                "Errors and rate limits",
+                "Calls that failed.",
+                ERRORS,
+                style="bars",
+                stacked=True,
+                columns={"rate limited": color("orange"), "other errors": color("red")},
+                empty="No call has failed.",
+            ),
+            a_table(
+                "Kinds of errors",
+                "What failed, alike errors as one (numbers as N), with the latest of each.",
+                KINDS_OF_ERROR,
+                {"error": long_text(), "run_id": TO_RUN, "trace_id": TO_TRACE},
+                size=(12, 8),
+                empty="No call has failed.",
+            ),
+            row("Cost"),
+            over_time(
+                "Cost by model",
+                "USD as it is spent.",
+                COST,
+                name=model,
+                unit="currencyUSD",
+                style="bars",
+                stacked=True,
+                size=(8, 8),
+            ),
+            over_time(
+                "Cost by role",
+                "USD as it is spent.",
+                COST_BY_ROLE,
+                name=role,
+                unit="currencyUSD",
+                style="bars",
+                stacked=True,
+                size=(8, 8),
+            ),
+            over_time(
+                "Tokens",
+                "Input, of it from the provider's cache; output, of it reasoning.",
+                TOKENS,
+                style="bars",
+                stacked=True,
+                size=(8, 8),
+            ),
+        ],
+    )

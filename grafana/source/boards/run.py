@@ -1,0 +1,601 @@
+"""*Run*: one search, from what it found to what it is doing right now.
+
+In: a run. Out: its progress, what it cost, its front, its mutations, its failures and its jobs. Everything is read by the
+run's id, first in every sort key, so that a panel costs what the run is, not what the store is. Times outside the dashboard's
+range are not cut off: Grafana offers to zoom to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genesis_otel._read.health import QUIET, SILENT, STAGNANT
+from grafana.source import panels
+from grafana.source.panels import (
+    GOOD_WHEN_LOW,
+    LINEAGE,
+    ONE_RUN,
+    RUN,
+    STATUS_COLORS,
+    TASK,
+    TO_TRACE,
+    a_dashboard,
+    a_stat,
+    a_table,
+    by_number,
+    choice,
+    color,
+    limits,
+    link,
+    long_text,
+    named,
+    over_time,
+    row,
+    scatter,
+    to_dashboard,
+    unit,
+    value,
+    width,
+)
+from grafana.source.sql import PLANNED, SCORED, SINCE_IMPROVEMENT, THIS_RUN, climb, spent
+
+STATE = f"""
+SELECT
+    status AS status,
+    if(status = 'running', greatest(0, dateDiff('second', greatest(start_time, seen), now64(3))), NULL) AS silent,
+    dateDiff('second', start_time, if(status = 'running', now64(3), greatest(end_time, start_time))) AS took
+FROM (
+    SELECT
+        *,
+        greatest(
+            (SELECT max(timestamp) FROM individuals WHERE {THIS_RUN}),
+            (SELECT max(timestamp) FROM generations WHERE {THIS_RUN}),
+            (SELECT max(timestamp) FROM llm_logs WHERE {THIS_RUN}),
+            (SELECT max(timestamp) FROM agent_actions WHERE {THIS_RUN})
+        ) AS seen
+    FROM evolution_runs
+    WHERE {THIS_RUN}
+)
+"""
+
+CLIMB = climb(THIS_RUN)
+
+COST = f"SELECT sum(cost) AS cost FROM ({spent(THIS_RUN)})"
+
+COST_PER_IMPROVEMENT = f"""
+SELECT if(improvements > 0, ({COST}) / improvements, NULL) AS cost
+FROM (SELECT countIf(improved) AS improvements FROM ({CLIMB}))
+"""
+
+SINCE = f"""
+SELECT if(count() = 0, NULL, {SINCE_IMPROVEMENT}) AS generations
+FROM ({CLIMB})
+"""
+
+PROGRESS = f"""
+SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
+FROM (SELECT {PLANNED} AS planned FROM evolution_runs WHERE {THIS_RUN}) AS r
+CROSS JOIN (SELECT max(generation) AS generation FROM individuals WHERE {THIS_RUN}) AS g
+"""
+
+# Some 300 buckets over the life of the run, whatever its length; a browser need not draw more.
+BUCKET = f"""
+(SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})
+"""
+
+FITNESS = f"""
+SELECT time, best AS "best of its time", mean, max(best) OVER (ORDER BY time) AS "best so far"
+FROM (
+    SELECT
+        toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
+        max(fitness_score) AS best,
+        avg(fitness_score) AS mean
+    FROM individuals
+    WHERE {THIS_RUN} AND {SCORED}
+    GROUP BY time
+)
+ORDER BY time
+"""
+
+BREAKTHROUGHS = f"""
+SELECT
+    timestamp AS time,
+    concat('Generation ', toString(generation)) AS title,
+    concat(individual_id, ': ', toString(round(fitness_score, 6)), ' (+', toString(round(fitness_score - before, 6)), ')') AS text,
+    mutation_type AS tags
+FROM (
+    SELECT
+        timestamp, generation, individual_id, fitness_score, mutation_type,
+        max(fitness_score) OVER (ORDER BY timestamp, individual_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+        row_number() OVER (ORDER BY timestamp, individual_id) AS place
+    FROM individuals
+    WHERE {THIS_RUN} AND {SCORED}
+)
+WHERE place > 1 AND fitness_score > before
+ORDER BY fitness_score - before DESC
+LIMIT 50
+"""
+
+SPENT = f"""
+SELECT time, sum(cost) OVER (ORDER BY time) AS "spent so far", cost * 3600 / seconds AS "USD an hour"
+FROM (
+    SELECT
+        {BUCKET.strip()} AS seconds,
+        toStartOfInterval(timestamp, toIntervalSecond(seconds)) AS time,
+        sum(cost) AS cost
+    FROM ({spent(THIS_RUN)})
+    GROUP BY time, seconds
+)
+ORDER BY time
+"""
+
+QUEUE = f"""
+SELECT job, individual_id, generation, submitted, seconds AS waits
+FROM ({named("running_jobs", run_id=value("run"), limit="200")})
+ORDER BY submitted
+"""
+
+JOBS_OVER_TIME = f"""
+SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
+FROM (
+    SELECT
+        toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
+        toInt64(countIf(action_type = 'job_submitted')) - toInt64(countIf(action_type != 'job_submitted')) AS delta,
+        countIf(action_type = 'job_completed') AS completed,
+        countIf(action_type = 'job_failed') AS failed
+    FROM agent_actions
+    WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
+    GROUP BY time
+)
+ORDER BY time
+"""
+
+DIVERSITY = f"""
+SELECT
+    generation,
+    uniqExact(code_hash) AS "distinct programs",
+    count() AS individuals,
+    uniqExact(code_hash) / count() AS share
+FROM individuals
+WHERE {THIS_RUN} AND code_hash != ''
+GROUP BY generation
+ORDER BY generation
+"""
+
+SIZES = f"""
+SELECT generation, avg(code_size) AS mean, argMaxIf(code_size, fitness_score, {SCORED}) AS "of the best"
+FROM individuals
+WHERE {THIS_RUN} AND code_size > 0
+GROUP BY generation
+ORDER BY generation
+"""
+
+MUTATIONS = f"""
+SELECT
+    e.mutation_type AS mutation_type,
+    e.total AS tried,
+    s.improvements AS better_than_parent,
+    s.success_rate AS success,
+    s.avg_delta AS mean_gain,
+    g.best_improvement AS best_gain,
+    e.failed / e.total AS failed,
+    e.avg_fitness AS mean_score,
+    e.max_fitness AS best_score
+FROM (
+    SELECT *, count AS total FROM ({named("mutation_effectiveness", run_id=value("run"))})
+) AS e
+LEFT JOIN ({named("mutation_success_rate", run_id=value("run"))}) AS s ON s.mutation_type = e.mutation_type
+LEFT JOIN ({named("mutation_gains", run_id=value("run"))}) AS g ON g.mutation_type = e.mutation_type
+ORDER BY success DESC
+"""
+
+GAINS = f"""
+SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(mutation_type) AS mutation_type, count() AS better
+FROM code_lineages
+WHERE {THIS_RUN} AND fitness_delta > 0
+GROUP BY time, mutation_type
+ORDER BY time
+"""
+
+ISLANDS = f"""
+SELECT time, concat('island ', island) AS island, max(best) OVER (PARTITION BY island ORDER BY time) AS best
+FROM (
+    SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(island) AS island, max(fitness_score) AS best
+    FROM individuals
+    WHERE {THIS_RUN} AND island != '' AND {SCORED}
+    GROUP BY time, island
+)
+ORDER BY time
+"""
+
+TOP = f"""
+SELECT
+    i.individual_id AS individual_id, i.generation AS generation, i.mutation_type AS mutation_type,
+    i.fitness_score AS score, i.combined_score AS combined, i.is_pareto AS on_front,
+    i.api_cost + i.embed_cost + i.novelty_cost AS cost, i.code_size AS bytes, i.metrics AS metrics,
+    l.edit_summary AS edit, i.code AS code, i.trace_id AS trace_id
+FROM (
+    SELECT * FROM individuals WHERE {THIS_RUN} AND {SCORED}
+    ORDER BY fitness_score DESC, generation, timestamp
+    LIMIT 20
+) AS i
+LEFT JOIN (
+    SELECT child_id, edit_summary
+    FROM code_lineages
+    WHERE {THIS_RUN}
+    ORDER BY position, timestamp
+    LIMIT 1 BY child_id
+) AS l ON l.child_id = i.individual_id
+ORDER BY i.fitness_score DESC, i.generation, i.timestamp
+"""
+
+FAILURES = f"""
+SELECT timestamp AS time, what, error, generation, individual_id, trace_id
+FROM ({named("failures", run_id=value("run"), limit="100")})
+ORDER BY time DESC
+"""
+
+COMPONENTS = f"""
+SELECT part.1 AS component, part.2 AS cost
+FROM (
+    SELECT arrayJoin([
+        ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost)
+    ]) AS part
+    FROM ({named("cost_breakdown", run_id=value("run"))})
+)
+"""
+
+FRONT_OVER_TIME = f"""
+SELECT
+    generation,
+    count() AS members,
+    countIf(generation = first) AS "new members"
+FROM (
+    SELECT generation, individual_id, min(generation) OVER (PARTITION BY individual_id) AS first
+    FROM pareto_fronts
+    WHERE {THIS_RUN}
+)
+GROUP BY generation
+ORDER BY generation
+"""
+
+
+def objectives(but: str) -> str:
+    """Names of what can stand on an axis: every metric of the run's fronts, then the two scores."""
+    return f"""
+SELECT name
+FROM (
+    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
+    FROM (SELECT metrics FROM pareto_fronts WHERE {THIS_RUN} ORDER BY generation DESC LIMIT 100)
+    UNION ALL
+    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+)
+WHERE name != {but}
+GROUP BY name
+ORDER BY min(place), name
+"""
+
+
+def value_of(axis: str) -> str:
+    """A front member's value on an axis."""
+    name = value(axis)
+    return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, JSONExtractFloat(metrics, {name}))"
+
+
+X, Y = value_of("x"), value_of("y")
+LAST_FRONT = f"(SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})"
+
+FRONT = [
+    f"""
+SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
+FROM pareto_fronts
+WHERE {THIS_RUN} AND generation = {LAST_FRONT}
+ORDER BY x
+""",
+    f"""
+SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS generation
+FROM pareto_fronts
+WHERE {THIS_RUN} AND pareto_fronts.generation < {LAST_FRONT}
+ORDER BY pareto_fronts.generation DESC, x
+LIMIT 1000
+""",
+    f"""
+SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
+FROM individuals
+WHERE {THIS_RUN} AND {SCORED} AND NOT is_pareto
+ORDER BY individuals.generation DESC, individual_id
+LIMIT 2000
+""",
+]
+
+ACTIONS = f"""
+SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(action_type) AS action, count() AS actions
+FROM agent_actions
+WHERE {THIS_RUN}
+GROUP BY time, action
+ORDER BY time
+"""
+
+OF_INDIVIDUAL = link("Where it comes from", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
+
+
+def board() -> dict[str, Any]:
+    """The dashboard's JSON."""
+    return a_dashboard(
+        RUN,
+        "Run",
+        "One search: what it has found, what it costs, what it is doing, and what goes wrong.",
+        [
+            panels.datasource(),
+            TASK,
+            ONE_RUN,
+            choice(
+                "x", "Front: x", objectives(but="''"), by_time=True, description="What the Pareto scatter has on x."
+            ),
+            choice("y", "Front: y", objectives(but=value("x")), by_time=True, description="And on y."),
+        ],
+        [
+            a_stat(
+                "Status",
+                "As the run last told.",
+                f"SELECT status FROM ({STATE})",
+                colors=STATUS_COLORS,
+                empty="No such run",
+            ),
+            a_stat(
+                "Generation",
+                "The newest one that has an individual; of how many, where the configuration says it.",
+                PROGRESS,
+            ),
+            a_stat(
+                "Best score",
+                "Of all individuals that did not fail.",
+                f"SELECT maxOrNullIf(fitness_score, {SCORED}) AS best FROM individuals WHERE {THIS_RUN}",
+                steps=((None, "green"),),
+                decimals=4,
+            ),
+            a_stat(
+                "Since the last improvement",
+                "Generations without a program better than all before.",
+                SINCE,
+                unit="none",
+                steps=((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red")),
+            ),
+            a_stat("Cost", "USD for LLM calls, embeddings and novelty so far.", COST, unit="currencyUSD", decimals=2),
+            a_stat(
+                "Cost per improvement",
+                "USD for each generation that beat all before it.",
+                COST_PER_IMPROVEMENT,
+                unit="currencyUSD",
+                decimals=2,
+                empty="No improvement",
+            ),
+            a_stat(
+                "Failed individuals",
+                "Share of all individuals.",
+                f"SELECT if(count() = 0, NULL, countIf(status != 'ok') / count()) AS failed FROM individuals WHERE {THIS_RUN}",
+                unit="percentunit",
+                decimals=1,
+                steps=GOOD_WHEN_LOW,
+            ),
+            a_stat(
+                "Last sign of life",
+                "Seconds since anything of the run was recorded, while it runs.",
+                f"SELECT silent FROM ({STATE})",
+                unit="s",
+                steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
+                empty="Ended",
+            ),
+            over_time(
+                "Fitness over time",
+                "Best and mean score of the individuals as they came. Marks are breakthroughs: individuals better than all before.",
+                FITNESS,
+                columns={"mean": color("blue"), "best so far": color("green")},
+                empty="No individual with a score yet.",
+            ),
+            by_number(
+                "Fitness by generation",
+                "Best and mean score of each generation, as it was recorded at its end.",
+                named("fitness_trajectory", run_id=value("run")),
+                "generation",
+                columns={"total_cost": panels.not_drawn(), "pareto_size": panels.not_drawn()},
+                empty="No generation has ended yet.",
+            ),
+            over_time(
+                "Cost burn",
+                "USD so far, and at what rate (right axis).",
+                SPENT,
+                unit="currencyUSD",
+                columns={"USD an hour": [*panels.right_axis(), *color("orange")]},
+                minimum=0,
+                empty="Nothing has cost anything yet.",
+            ),
+            by_number(
+                "Cost by generation",
+                "USD of each generation, and of an individual in it.",
+                named("generation_costs", run_id=value("run")),
+                "generation",
+                unit="currencyUSD",
+                style="bars",
+                columns={"cost_per_individual": panels.as_line()},
+            ),
+            row("Pareto front"),
+            scatter(
+                "Pareto front",
+                "The trade-off between two objectives, chosen above: the front of the last generation, those before, and everybody else.",
+                FRONT,
+                x_title="Front: x",
+                y_title="Front: y",
+                columns={
+                    "front of the last generation": [*color("green"), *panels.point_size(9)],
+                    "earlier fronts": color("blue"),
+                    "other individuals": color("gray"),
+                },
+                empty="This run has recorded no front.",
+            ),
+            by_number(
+                "Front over time",
+                "How many individuals were on each generation's front, and how many of them for the first time. A front that takes "
+                "no new members has stopped improving.",
+                FRONT_OVER_TIME,
+                "generation",
+                size=(12, 10),
+                minimum=0,
+                empty="This run has recorded no front.",
+            ),
+            row("How it searches"),
+            a_table(
+                "Mutation types",
+                "What each kind of mutation is good for: how often its programs are better than their parent, and by how much.",
+                MUTATIONS,
+                {
+                    "success": panels.gauge(),
+                    "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
+                    "mean_gain": unit("short", 4),
+                    "best_gain": unit("short", 4),
+                    "mean_score": unit("short", 4),
+                    "best_score": unit("short", 4),
+                },
+                size=(24, 6),
+            ),
+            by_number(
+                "Diversity",
+                "Programs that differ, of all of a generation: far below it, the search repeats itself.",
+                DIVERSITY,
+                "generation",
+                size=(8, 8),
+                columns={"share": [*panels.right_axis(), *unit("percentunit", 0)]},
+                minimum=0,
+                empty="No code was recorded.",
+            ),
+            by_number(
+                "Size of programs",
+                "Bytes: growth without gain is bloat.",
+                SIZES,
+                "generation",
+                size=(8, 8),
+                unit="bytes",
+                empty="No code was recorded.",
+            ),
+            over_time(
+                "Improvements by mutation type",
+                "Individuals better than their parent, as they came.",
+                GAINS,
+                name="${__field.labels.mutation_type}",
+                size=(8, 8),
+                style="bars",
+                stacked=True,
+                empty="No individual was better than its parent.",
+            ),
+            over_time(
+                "Best score by island",
+                "The best program of each island up to each moment. Islands that rise together exchange too much; one that stays flat only costs.",
+                ISLANDS,
+                name="${__field.labels.island}",
+                style="steps",
+                empty="This search has told of no islands.",
+            ),
+            a_table(
+                "Islands",
+                "What each island has found, and how many of its individuals have a parent on another one.",
+                named("islands", run_id=value("run")),
+                {
+                    "best_score": unit("short", 5),
+                    "avg_score": unit("short", 4),
+                    "best_individual": [
+                        *link("Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")),
+                        *width(260),
+                    ],
+                },
+                size=(12, 8),
+                empty="This search has told of no islands.",
+            ),
+            a_table(
+                "Top individuals",
+                "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
+                TOP,
+                {
+                    "individual_id": [*OF_INDIVIDUAL, *width(260)],
+                    "score": unit("short", 5),
+                    "combined": unit("short", 5),
+                    "cost": unit("currencyUSD", 4),
+                    "bytes": unit("bytes"),
+                    "metrics": long_text(),
+                    "edit": long_text(),
+                    "code": long_text(),
+                    "trace_id": TO_TRACE,
+                },
+                size=(24, 10),
+            ),
+            a_table(
+                "Programs proposed more than once",
+                "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
+                f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
+                {"individual_id": [*OF_INDIVIDUAL, *width(280)]},
+                size=(12, 7),
+                empty="Every program is another one.",
+            ),
+            panels.bars(
+                "Cost by component",
+                "What the individuals cost in USD: mutations, embeddings, judging their novelty.",
+                COMPONENTS,
+                size=(12, 7),
+                unit="currencyUSD",
+            ),
+            row("What it is doing"),
+            over_time(
+                "Jobs",
+                "Evaluations that run, and those that ended.",
+                JOBS_OVER_TIME,
+                style="steps",
+                columns={"failed": color("red"), "completed": color("green"), "running": color("blue")},
+                minimum=0,
+                empty="No job was recorded.",
+            ),
+            a_table(
+                "Jobs that run now",
+                "Submitted, and not ended yet. The one at the top waits longest.",
+                QUEUE,
+                {
+                    "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
+                    "individual_id": OF_INDIVIDUAL,
+                },
+                size=(12, 8),
+                empty="No job is running.",
+            ),
+            over_time(
+                "Actions",
+                "Everything else that the search told of: archive updates, islands, restarts.",
+                ACTIONS,
+                name="${__field.labels.action}",
+                style="bars",
+                stacked=True,
+                empty="No action was recorded.",
+            ),
+            a_table(
+                "Failures",
+                "LLM calls, evaluations and individuals that failed, newest first.",
+                FAILURES,
+                {
+                    "time": width(180),
+                    "error": long_text(),
+                    "individual_id": OF_INDIVIDUAL,
+                    "trace_id": TO_TRACE,
+                },
+                size=(12, 8),
+                empty="Nothing has failed.",
+            ),
+            row("As it was started"),
+            a_table(
+                "Run",
+                "What the run told of itself; its configuration in full on a click.",
+                f"""
+SELECT task_name AS task, start_time AS started, population_size, cluster_type, database_path, config, trace_id
+FROM evolution_runs WHERE {THIS_RUN}
+""",
+                {"config": long_text(), "started": width(180), "trace_id": TO_TRACE},
+                size=(24, 4),
+            ),
+        ],
+        annotations=[panels.breakthroughs(BREAKTHROUGHS)],
+    )

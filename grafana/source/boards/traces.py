@@ -1,0 +1,248 @@
+"""*Traces*: the raw spans. In: a trace's id, from a link or typed in, or filters on a list of traces. Out: Grafana's trace view,
+what the trace was about with the way back to its run, generation and individuals, and a list to choose from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grafana.source import panels
+from grafana.source.boards.llm import RUNS_IN_RANGE
+from grafana.source.panels import (
+    LINEAGE,
+    OF_RUNS,
+    RUN,
+    TASK,
+    TO_RUN,
+    TRACE,
+    a_dashboard,
+    a_stat,
+    a_table,
+    choice,
+    colored,
+    link,
+    long_text,
+    over_time,
+    row,
+    to_dashboard,
+    trace_view,
+    typed,
+    unit,
+    value,
+    width,
+)
+
+FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
+THIS_TRACE = value("trace")
+
+# When a trace was, from the table made for it: by it the raw spans of other days are not touched.
+OF_TRACE = f"""
+TraceId = {THIS_TRACE}
+    AND Timestamp >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = {THIS_TRACE})
+    AND Timestamp <= (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = {THIS_TRACE})
+"""
+
+SPANS = f"""
+SELECT
+    TraceId AS traceID,
+    SpanId AS spanID,
+    ParentSpanId AS parentSpanID,
+    ServiceName AS serviceName,
+    SpanName AS operationName,
+    toUnixTimestamp64Milli(Timestamp) + toFloat64(toUnixTimestamp64Nano(Timestamp) % 1000000) / 1e6 AS startTime,
+    greatest(toInt64(Duration), 0) / 1e6 AS duration,
+    arrayMap(key -> map('key', key, 'value', SpanAttributes[key]), mapKeys(SpanAttributes)) AS tags,
+    arrayMap(key -> map('key', key, 'value', ResourceAttributes[key]), mapKeys(ResourceAttributes)) AS serviceTags,
+    SpanKind AS kind,
+    if({FAILED}, 2, 0) AS statusCode,
+    StatusMessage AS statusMessage,
+    TraceState AS traceState,
+    arrayMap(
+        (name, time, attributes) -> tuple(
+            name,
+            toString(toUnixTimestamp64Milli(time)),
+            arrayMap(key -> map('key', key, 'value', attributes[key]), mapKeys(attributes))
+        )::Tuple(name String, timestamp String, fields Array(Map(String, String))),
+        Events.Name, Events.Timestamp, Events.Attributes
+    ) AS logs,
+    arrayMap(
+        (trace, span, attributes) -> tuple(
+            trace,
+            span,
+            arrayMap(key -> map('key', key, 'value', attributes[key]), mapKeys(attributes))
+        )::Tuple(traceID String, spanID String, tags Array(Map(String, String))),
+        Links.TraceId, Links.SpanId, Links.Attributes
+    ) AS references
+FROM otel_traces
+WHERE {OF_TRACE}
+ORDER BY startTime
+LIMIT 5000
+"""
+
+RECORDS = f"""
+SELECT Timestamp AS time, SpanName AS span, greatest(toInt64(Duration), 0) / 1e9 AS took, run_id, generation, individual_id, what, error, span_id
+FROM (
+    SELECT
+        Timestamp, SpanName, Duration, SpanId AS span_id,
+        SpanAttributes['genesis.run.id'] AS run_id,
+        SpanAttributes['genesis.generation.number'] AS generation,
+        SpanAttributes['genesis.individual.id'] AS individual_id,
+        multiIf(
+            SpanAttributes['genesis.record'] != '', SpanAttributes['genesis.record'],
+            SpanAttributes['gen_ai.request.model'] != '', 'LLM call',
+            ''
+        ) AS what,
+        if({FAILED} OR has(Events.Name, 'exception'), if(StatusMessage = '', 'failed', StatusMessage), '') AS error
+    FROM otel_traces
+    WHERE {OF_TRACE}
+)
+ORDER BY took DESC
+LIMIT 200
+"""
+
+# The traces are chosen by the seven tables, which are sorted by run, and not by a walk through all raw spans.
+TRACES = f"""
+SELECT
+    trace_id,
+    any(run_id) AS run_id,
+    max(generation) AS generation,
+    min(timestamp) AS first,
+    max(timestamp) AS last,
+    greatest(0, dateDiff('millisecond', first, last)) / 1000 AS took,
+    sum(individuals) AS individuals,
+    sum(calls) AS llm_calls,
+    sum(failed) AS failed,
+    sum(cost) AS cost,
+    max(slowest) AS slowest_call
+FROM (
+    SELECT trace_id, run_id, generation, timestamp, 1 AS individuals, 0 AS calls, toUInt8(status != 'ok') AS failed, 0. AS cost, 0. AS slowest
+    FROM individuals
+    WHERE $__timeFilter(timestamp) AND {OF_RUNS}
+    UNION ALL
+    SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, execution_time
+    FROM llm_logs
+    WHERE $__timeFilter(timestamp) AND {OF_RUNS}
+)
+WHERE trace_id != ''
+GROUP BY trace_id
+HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
+ORDER BY last DESC
+LIMIT 200
+"""
+
+PER_TIME = f"""
+SELECT time, sum(calls) AS "LLM calls", sum(evaluated) AS individuals
+FROM (
+    SELECT $__timeInterval(timestamp) AS time, count() AS calls, 0 AS evaluated
+    FROM llm_logs WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
+    UNION ALL
+    SELECT $__timeInterval(timestamp) AS time, 0, count()
+    FROM individuals WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
+)
+GROUP BY time
+ORDER BY time
+"""
+
+ABOUT = f"FROM otel_traces WHERE {OF_TRACE}"
+
+
+def board() -> dict[str, Any]:
+    """The dashboard's JSON."""
+    return a_dashboard(
+        TRACE,
+        "Traces",
+        "A generation down to the one call that made it slow: the spans of a trace, and traces to choose from.",
+        [
+            panels.datasource(),
+            typed("trace", "Trace", description="A trace's id, as every table of these dashboards links it."),
+            TASK,
+            choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
+            panels.listed("only", "Show", ["all traces", "with failures"]),
+            typed("slower", "A call slower than (s)", "0", "Traces that have an LLM call of at least so many seconds."),
+        ],
+        [
+            a_stat("Spans", "Of the trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
+            a_stat(
+                "Took",
+                "From the first span's begin to the last one's end.",
+                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
+                unit="s",
+                size=(4, 3),
+            ),
+            a_stat(
+                "Failed spans",
+                "With an error.",
+                f"SELECT countIf({FAILED}) {ABOUT}",
+                steps=((None, "green"), (1, "red")),
+                size=(4, 3),
+            ),
+            a_stat(
+                "LLM calls",
+                "Of the trace.",
+                f"SELECT count() FROM llm_logs WHERE trace_id = {THIS_TRACE} AND run_id = (SELECT any(SpanAttributes['genesis.run.id']) {ABOUT} AND SpanAttributes['genesis.run.id'] != '')",
+                size=(4, 3),
+            ),
+            a_table(
+                "Belongs to",
+                "The way back: the run, and its task.",
+                f"""
+SELECT run_id, task_name AS task, status
+FROM evolution_runs
+WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttributes['genesis.run.id'] != '')
+""",
+                {"run_id": TO_RUN, "status": colored()},
+                size=(8, 3),
+                empty="Choose a trace below.",
+            ),
+            trace_view(
+                "Trace",
+                "The spans of the trace as they lie in time; a click shows a span's attributes and events.",
+                SPANS,
+            ),
+            a_table(
+                "Its spans, the longest first",
+                "What each span was about, with the way back to the individual's lineage.",
+                RECORDS,
+                {
+                    "time": width(200),
+                    "took": unit("s"),
+                    "run_id": TO_RUN,
+                    "individual_id": link(
+                        "Where it comes from", to_dashboard(LINEAGE, run="run_id", individual="individual_id")
+                    ),
+                    "error": long_text(),
+                },
+                size=(24, 9),
+                empty="Choose a trace below.",
+            ),
+            row("Traces to choose from"),
+            over_time(
+                "What was recorded",
+                "LLM calls and individuals in the time range.",
+                PER_TIME,
+                size=(24, 6),
+                style="bars",
+                stacked=True,
+            ),
+            a_table(
+                "Traces",
+                "A trace is a generation (an iteration, where a search has none). The latest 200 of the time range.",
+                TRACES,
+                {
+                    "trace_id": [
+                        *link("Show this trace", to_dashboard(TRACE, trace="trace_id", run="run_id")),
+                        *width(290),
+                    ],
+                    "run_id": [*link("Open the run", to_dashboard(RUN, run="run_id")), *width(240)],
+                    "first": width(180),
+                    "last": width(180),
+                    "took": unit("s"),
+                    "failed": panels.limits(((None, "text"), (1, "red"))),
+                    "cost": unit("currencyUSD", 4),
+                    "slowest_call": unit("s"),
+                },
+                size=(24, 12),
+                empty="No trace in this time range.",
+            ),
+        ],
+    )

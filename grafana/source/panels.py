@@ -1,0 +1,637 @@
+"""What the dashboards are made of: targets, panels, variables, links and the dashboard around them.
+
+In: titles, descriptions and SQL. Out: builders of grafana-foundation-sdk, and a dashboard as a dict. Nothing here knows a
+table. What the SDK cannot say (a ClickHouse target, the traces panel, an annotation's query) is said in plain dicts.
+Sources: https://grafana.com/docs/plugins/grafana-clickhouse-datasource for targets, https://grafana.com/docs/grafana for panels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from grafana_foundation_sdk.builders import barchart, nodegraph, stat, table, text, timeseries, trend, xychart
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders.common import (
+    ReduceDataOptions,
+    StackingConfig,
+    VizLegendOptions,
+    VizTooltipOptions,
+)
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.variants import Dataquery
+from grafana_foundation_sdk.models import common, dashboard
+from grafana_foundation_sdk.models import xychart as xychart_models
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
+
+from genesis_otel import queries
+from genesis_otel._grafana.files import PLUGIN
+
+PLUGIN_VERSION = "4.21.3"
+"""The release whose macros and formats the tests expand; the plugin itself reads older and newer ones."""
+
+DATASOURCE = {"type": PLUGIN, "uid": "${datasource}"}
+FOLDER = "Genesis"
+TAG = "genesis"
+
+TIME_SERIES, TABLE, TRACES = 0, 1, 3
+"""``format`` of a target, as the data source numbers it."""
+
+QUERY_TYPES = {TIME_SERIES: "timeseries", TABLE: "table", TRACES: "traces"}
+
+RUN, LLM, LINEAGE, TRACE, COMPARE, RUNS, PIPELINE = (
+    f"genesis-{name}" for name in ("run", "llm", "lineage", "traces", "compare", "runs", "pipeline")
+)
+"""Uids of the dashboards. They are in people's bookmarks and in alerts: never changed."""
+
+Panel = Builder[dashboard.Panel]
+Columns = Mapping[str, Sequence[Setting]]
+Steps = Sequence[tuple[float | None, str]]
+
+NOTHING = "No data"
+GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
+GOOD_WHEN_LOW: Steps = ((None, GREEN), (0.1, YELLOW), (0.3, RED))
+"""Thresholds of shares of failures."""
+
+STATUS_COLORS = {
+    "running": BLUE,
+    "completed": GREEN,
+    "ok": GREEN,
+    "improving": GREEN,
+    "failed": RED,
+    "error": RED,
+    "silent": RED,
+    "failing": RED,
+    "LLM errors": ORANGE,
+    "stagnant": YELLOW,
+}
+
+
+# --- targets -----------------------------------------------------------------------------------------------------------
+
+
+class Target(Dataquery):
+    """A query of the ClickHouse data source, in its SQL editor."""
+
+    def __init__(self, sql: str, kind: int = TABLE, ref_id: str = "A") -> None:
+        self.sql, self.kind, self.ref_id = sql.strip(), kind, ref_id
+
+    def build(self) -> Target:
+        """Itself: what a panel's ``with_target`` takes is a builder."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """As the data source stores it."""
+        return {
+            "datasource": DATASOURCE,
+            "editorType": "sql",
+            "format": self.kind,
+            "pluginVersion": PLUGIN_VERSION,
+            "queryType": QUERY_TYPES[self.kind],
+            "rawSql": self.sql,
+            "refId": self.ref_id,
+        }
+
+
+def value(variable: str) -> str:
+    """A variable's value as an expression of SQL.
+
+    Percent-encoded, because Grafana's ``sqlstring`` leaves backslashes as they are, with which a run's id could end the text and
+    go on as SQL; encoded, nothing but letters, digits, ``%`` and ``-_.~`` reaches the statement.
+    """
+    return f"decodeURLComponent('${{{variable}:percentencode}}')"
+
+
+def among(column: str, variable: str) -> str:
+    """A condition: the column's value is among those chosen, which Grafana sends as ``{one,two}``. They are not taken apart: a
+    name may have a comma in it."""
+    chosen = f"replaceRegexpOne({value(variable)}, '^[{{](.*)[}}]$', '\\\\1')"
+    return f"position(concat(',', {chosen}, ','), concat(',', {column}, ',')) > 0"
+
+
+def runs_among(variable: str) -> str:
+    """The runs that are chosen, by a condition on the sort key."""
+    return f"run_id IN (SELECT run_id FROM evolution_runs WHERE {among('run_id', variable)})"
+
+
+def named(name: str, **values: str) -> str:
+    """The SQL of a named query with its parameters as Grafana fills them: by a variable, quoted by Grafana.
+
+    :param values: an expression for each parameter, e.g. ``run_id=value("run")``; defaults for the others.
+    """
+    query = queries.load(name)
+    told = queries.values(query, values)
+    sql = query.sql
+    for parameter in query.parameters:
+        sql = sql.replace(f"{{{parameter.name}:{parameter.type}}}", str(told[parameter.name]))
+    return sql
+
+
+# --- what a column can be told -------------------------------------------------------------------------------------------
+
+
+def unit(name: str, decimals: int | None = None) -> list[Setting]:
+    """A unit of Grafana's (``s``, ``currencyUSD``, ``percentunit``, ...)."""
+    return [Setting("unit", name), *([] if decimals is None else [Setting("decimals", decimals)])]
+
+
+def width(pixels: int) -> list[Setting]:
+    """A table column's width."""
+    return [Setting("custom.width", pixels)]
+
+
+def hidden() -> list[Setting]:
+    """In the data, for links, and not in the table. Grafana 12 has renamed the setting; the other one is for 11."""
+    return [Setting("custom.hidden", True), Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
+
+
+def links(*told: tuple[str, str]) -> list[Setting]:
+    """Links on each value of the column: titles and addresses."""
+    return [Setting("links", [{"title": title, "url": url, "targetBlank": False} for title, url in told])]
+
+
+def link(title: str, url: str) -> list[Setting]:
+    """One link on each value of the column."""
+    return links((title, url))
+
+
+def long_text() -> list[Setting]:
+    """A text that is cut in the table, and shown in full on a click."""
+    return [Setting("custom.inspect", True), Setting("custom.width", 320)]
+
+
+def colored(colors: Mapping[str, str] = STATUS_COLORS) -> list[Setting]:
+    """Texts with a colour each."""
+    options = {value: {"color": color, "index": index} for index, (value, color) in enumerate(colors.items())}
+    return [
+        Setting("mappings", [{"type": "value", "options": options}]),
+        Setting("custom.cellOptions", {"type": "color-text"}),
+    ]
+
+
+def limits(steps: Steps) -> list[Setting]:
+    """Numbers whose colour says how bad they are."""
+    return [
+        Setting(
+            "thresholds", {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
+        ),
+        Setting("custom.cellOptions", {"type": "color-text"}),
+    ]
+
+
+def gauge() -> list[Setting]:
+    """A share from 0 to 1 as a bar."""
+    return [
+        *unit("percentunit", 0),
+        Setting("min", 0),
+        Setting("max", 1),
+        Setting("color", {"mode": "fixed", "fixedColor": BLUE}),
+        Setting("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
+    ]
+
+
+def sparkline() -> list[Setting]:
+    """An array of numbers as a line."""
+    return [
+        Setting("custom.cellOptions", {"type": "sparkline", "hideValue": True, "drawStyle": "line", "lineWidth": 2}),
+        Setting("color", {"mode": "fixed", "fixedColor": GREEN}),
+    ]
+
+
+def color(name: str) -> list[Setting]:
+    """A series in a colour of its own."""
+    return [Setting("color", {"mode": "fixed", "fixedColor": name})]
+
+
+def right_axis() -> list[Setting]:
+    """A series with an axis of its own."""
+    return [Setting("custom.axisPlacement", "right")]
+
+
+def called(name: str) -> list[Setting]:
+    """A column by another name."""
+    return [Setting("displayName", name)]
+
+
+def not_drawn() -> list[Setting]:
+    """A column that is in the data and not in the picture."""
+    return [Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
+
+
+def as_line() -> list[Setting]:
+    """A series drawn as a line among bars, with an axis of its own."""
+    return [Setting("custom.drawStyle", "line"), Setting("custom.fillOpacity", 0), *right_axis()]
+
+
+def point_size(pixels: int) -> list[Setting]:
+    """Larger or smaller points."""
+    return [Setting("custom.pointSize", {"fixed": pixels})]
+
+
+# --- links among the dashboards ------------------------------------------------------------------------------------------
+
+# Encoded as a whole: a run's id may have any sign in it. Without a format Grafana leaves '&', '#' and '+' as they are.
+_SOURCE = "var-datasource=${datasource:percentencode}"
+
+
+def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: str) -> str:
+    """The address of a dashboard: variables by name, each from a field of the row (``run="run_id"``) or, with a ``$``, from
+    a variable of this dashboard (``run="$run"``)."""
+
+    def value(source: str) -> str:
+        field = source[1:] if source.startswith("$") else f"__data.fields.{source}"
+        return f"${{{field}:percentencode}}"
+
+    told = [f"var-{name}={value(source)}" for name, source in variables.items()]
+    return f"/d/{uid}?" + "&".join([_SOURCE, *told, times])
+
+
+TIMES_OF_ROW = "from=${__data.fields.from_ms}&to=${__data.fields.to_ms}"
+"""The time range from the row's own columns, texts of milliseconds."""
+
+TO_RUN = link("Open the run", to_dashboard(RUN, run="run_id"))
+TO_TRACE = link("Open the trace", to_dashboard(TRACE, trace="trace_id"))
+
+
+# --- panels --------------------------------------------------------------------------------------------------------------
+
+
+def _told(panel: Any, title: str, description: str, size: tuple[int, int]) -> Any:
+    return (
+        panel.title(title)
+        .description(description)
+        .datasource(dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}"))
+        .grid_pos(dashboard.GridPos(w=size[0], h=size[1]))
+    )
+
+
+def _columns(panel: Any, columns: Columns) -> Any:
+    for name, settings in columns.items():
+        panel = panel.override_by_name(name, list(settings))
+    return panel
+
+
+def _steps(steps: Steps) -> builders.ThresholdsConfig:
+    return (
+        builders.ThresholdsConfig()
+        .mode(dashboard.ThresholdsMode.ABSOLUTE)
+        .steps([dashboard.Threshold(value=value, color=color) for value, color in steps])
+    )
+
+
+def a_stat(
+    title: str,
+    description: str,
+    sql: str,
+    *,
+    size: tuple[int, int] = (3, 4),
+    unit: str = "short",
+    decimals: int | None = None,
+    steps: Steps = ((None, GREY),),
+    colors: Mapping[str, str] | None = None,
+    empty: str = NOTHING,
+) -> Panel:
+    """One value; a text where ``colors`` gives texts their colours."""
+    panel = (
+        _told(stat.Panel(), title, description, size)
+        .with_target(Target(sql))
+        .unit(unit)
+        .no_value(empty)
+        .thresholds(_steps(steps))
+        .color_mode(common.BigValueColorMode.VALUE)
+        .graph_mode(common.BigValueGraphMode.NONE)
+        .text_mode(common.BigValueTextMode.VALUE)
+        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False))
+    )
+    if decimals is not None:
+        panel = panel.decimals(decimals)
+    if colors is not None:
+        result = {
+            text: dashboard.ValueMappingResult(color=each, index=at) for at, (text, each) in enumerate(colors.items())
+        }
+        panel = panel.mappings([dashboard.ValueMap(options=result)])
+    built: Panel = panel
+    return built
+
+
+def a_table(
+    title: str,
+    description: str,
+    sql: str,
+    columns: Columns,
+    *,
+    size: tuple[int, int] = (24, 8),
+    empty: str = NOTHING,
+) -> Panel:
+    """Rows; ``columns`` says what is special about a column. Their headings are the SQL's names without underscores."""
+    panel = (
+        _told(table.Panel(), title, description, size)
+        .with_target(Target(sql))
+        .no_value(empty)
+        .cell_height(common.TableCellHeight.SM)
+        .filterable(True)
+    )
+    built: Panel = _columns(panel, columns)
+    return built
+
+
+Style = Literal["line", "bars", "points", "steps"]
+
+
+def over_time(
+    title: str,
+    description: str,
+    sql: str,
+    *,
+    size: tuple[int, int] = (12, 8),
+    unit: str = "short",
+    name: str | None = None,
+    columns: Columns | None = None,
+    style: Style = "line",
+    stacked: bool = False,
+    minimum: float | None = None,
+    empty: str = NOTHING,
+) -> Panel:
+    """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` makes the legend."""
+    panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
+    if name is not None:
+        panel = panel.display_name(name)
+    return _series(panel, style, stacked, minimum, empty, columns or {})
+
+
+def by_number(
+    title: str,
+    description: str,
+    sql: str,
+    x: str,
+    *,
+    size: tuple[int, int] = (12, 8),
+    unit: str = "short",
+    columns: Columns | None = None,
+    style: Style = "line",
+    stacked: bool = False,
+    minimum: float | None = None,
+    empty: str = NOTHING,
+) -> Panel:
+    """Series by a number that rises from row to row: the column ``x``, a generation mostly."""
+    panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
+    whole = [Setting("unit", "none"), Setting("decimals", 0)]
+    return _series(panel, style, stacked, minimum, empty, {x: whole, **(columns or {})})
+
+
+def _series(panel: Any, style: Style, stacked: bool, minimum: float | None, empty: str, columns: Columns) -> Panel:
+    """How lines and bars look, by time and by number alike."""
+    drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
+    panel = (
+        panel.no_value(empty)
+        .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
+        .fill_opacity(30 if stacked or style == "bars" else 5)
+        .line_width(1)
+        .span_nulls(True)
+        .legend(_legend())
+        .tooltip(_tooltip())
+    )
+    if style == "steps":
+        panel = panel.line_interpolation(common.LineInterpolation.STEP_AFTER)
+    if stacked:
+        panel = panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if minimum is not None:
+        panel = panel.axis_soft_min(minimum)
+    built: Panel = _columns(panel, columns)
+    return built
+
+
+def scatter(
+    title: str,
+    description: str,
+    sql: Sequence[str],
+    *,
+    size: tuple[int, int] = (12, 10),
+    x_title: str,
+    y_title: str = "",
+    x_unit: str = "short",
+    unit: str = "short",
+    series: str | None = None,
+    lines: bool = False,
+    columns: Columns | None = None,
+    empty: str = NOTHING,
+) -> Panel:
+    """Points or lines by two numbers. A query is a series: its first number is x, its second y. ``series`` names a text
+    column whose values part one query into series."""
+    show = xychart_models.XYShowMode.POINTS_AND_LINES if lines else xychart_models.XYShowMode.POINTS
+    panel = (
+        _told(xychart.Panel(), title, description, size)
+        .mapping(xychart_models.SeriesMapping.AUTO)
+        .series([])
+        .show(show)
+        .unit(unit)
+        .axis_label(y_title)
+        .no_value(empty)
+        .legend(_legend())
+        .tooltip(_tooltip(common.TooltipDisplayMode.SINGLE))
+    )
+    for at, each in enumerate(sql):
+        panel = panel.with_target(Target(each, TABLE, chr(ord("A") + at)))
+    if series is not None:
+        # Frames of the parts are named after their value: that is what the legend shows.
+        parted = {"fields": [series], "keepFields": False, "naming": {"asLabels": True}}
+        panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val="partitionByValues", options=parted))
+    of_x = [Setting("unit", x_unit), Setting("custom.axisLabel", x_title)]
+    built: Panel = _columns(panel, {"x": of_x, **(columns or {})})
+    return built
+
+
+def bars(
+    title: str, description: str, sql: str, *, size: tuple[int, int] = (8, 8), unit: str = "short", empty: str = NOTHING
+) -> Panel:
+    """A bar a row, lying: the first column is a text."""
+    panel: Panel = (
+        _told(barchart.Panel(), title, description, size)
+        .with_target(Target(sql))
+        .orientation(common.VizOrientation.HORIZONTAL)
+        .unit(unit)
+        .no_value(empty)
+        .legend(_legend().show_legend(False))
+        .tooltip(_tooltip(common.TooltipDisplayMode.SINGLE))
+    )
+    return panel
+
+
+def node_graph(
+    title: str, description: str, nodes: str, edges: str, columns: Columns, *, size: tuple[int, int]
+) -> Panel:
+    """A graph: columns as https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph has them."""
+    panel = (
+        _told(nodegraph.Panel(), title, description, size)
+        .with_target(Target(nodes, TABLE, "nodes"))
+        .with_target(Target(edges, TABLE, "edges"))
+        .no_value(NOTHING)
+    )
+    built: Panel = _columns(panel, columns)
+    return built
+
+
+def trace_view(title: str, description: str, sql: str, *, size: tuple[int, int] = (24, 18)) -> Panel:
+    """Grafana's view of one trace. The SDK has no builder for it."""
+    panel: Panel = _told(builders.Panel(), title, description, size).type("traces").with_target(Target(sql, TRACES))
+    return panel
+
+
+def words(title: str, markdown: str, size: tuple[int, int]) -> Panel:
+    """A text."""
+    panel: Panel = _told(text.Panel(), title, markdown.splitlines()[0], size).content(markdown)
+    return panel
+
+
+def row(title: str) -> builders.Row:
+    """A heading; the panels after it are below it."""
+    return builders.Row(title)
+
+
+def _legend() -> VizLegendOptions:
+    return (
+        VizLegendOptions()
+        .show_legend(True)
+        .display_mode(common.LegendDisplayMode.LIST)
+        .placement(common.LegendPlacement.BOTTOM)
+        .calcs([])
+    )
+
+
+def _tooltip(mode: common.TooltipDisplayMode = common.TooltipDisplayMode.MULTI) -> VizTooltipOptions:
+    return VizTooltipOptions().mode(mode).sort(common.SortOrder.DESCENDING)
+
+
+# --- variables -----------------------------------------------------------------------------------------------------------
+
+
+def datasource() -> builders.DatasourceVariable:
+    """Which ClickHouse."""
+    return builders.DatasourceVariable("datasource").label("Data source").type(PLUGIN)
+
+
+def choice(
+    name: str,
+    label: str,
+    sql: str,
+    *,
+    multi: bool = False,
+    everything: bool = False,
+    by_time: bool = False,
+    description: str = "",
+) -> builders.QueryVariable:
+    """A value, or several, from a query's first column; ``by_time`` asks again whenever the time range changes."""
+    changes = (
+        dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED if by_time else dashboard.VariableRefresh.ON_DASHBOARD_LOAD
+    )
+    variable = (
+        builders.QueryVariable(name)
+        .label(label)
+        .description(description)
+        .datasource(dashboard.DataSourceRef(type_val=PLUGIN, uid="${datasource}"))
+        .query(sql.strip())
+        .refresh(changes)
+        .multi(multi)
+        .include_all(everything)
+    )
+    if everything:
+        all_of_them = dashboard.VariableOption(
+            selected=True, text=["All"] if multi else "All", value=["$__all"] if multi else "$__all"
+        )
+        variable = variable.current(all_of_them)
+    return variable
+
+
+def listed(name: str, label: str, values: Sequence[str]) -> builders.CustomVariable:
+    """One of these, the first by default."""
+    first = dashboard.VariableOption(selected=True, text=values[0], value=values[0])
+    return builders.CustomVariable(name).label(label).values(",".join(values)).current(first)
+
+
+def typed(name: str, label: str, default: str = "", description: str = "") -> builders.TextBoxVariable:
+    """A value that is typed in, or comes with a link."""
+    return builders.TextBoxVariable(name).label(label).default_value(default).description(description)
+
+
+TASK = choice(
+    "task",
+    "Task",
+    "SELECT DISTINCT task_name FROM evolution_runs WHERE task_name != '' ORDER BY task_name",
+    multi=True,
+    everything=True,
+)
+OF_TASK = f"$__conditionalAll({among('task_name', 'task')}, $task)"
+OF_RUNS = (
+    f"$__conditionalAll({runs_among('run')}, $run)"
+    f" AND $__conditionalAll(run_id IN (SELECT run_id FROM evolution_runs WHERE {among('task_name', 'task')}), $task)"
+)
+"""Rows of the chosen runs of the chosen tasks. One without a run belongs to no task: it shows where everything is chosen."""
+NEWEST_RUNS = f"SELECT run_id FROM evolution_runs WHERE {OF_TASK} ORDER BY start_time DESC, run_id LIMIT 1000"
+ONE_RUN = choice(
+    "run", "Run", NEWEST_RUNS, description="The newest 1,000 of the tasks. One that is older: by its link."
+)
+
+
+# --- dashboards ----------------------------------------------------------------------------------------------------------
+
+
+def breakthroughs(sql: str) -> dict[str, Any]:
+    """An annotation: columns ``time``, ``title``, ``text``, ``tags``. The SDK has no place for its query."""
+    return {
+        "name": "Breakthroughs",
+        "datasource": DATASOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": GREEN,
+        "target": Target(sql, TABLE, "Anno").to_json(),
+    }
+
+
+def a_dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Any],
+    content: Sequence[Any],
+    *,
+    since: str = "now-24h",
+    refresh: str = "30s",
+    annotations: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """The whole of a dashboard's JSON. Panels are numbered as they stand, rows included."""
+    board = (
+        builders.Dashboard(f"{FOLDER}: {title}")
+        .uid(uid)
+        .description(description)
+        .tags([TAG])
+        .time(since, "now")
+        .timezone("browser")
+        .refresh(refresh)
+        .editable()
+        .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
+        .link(
+            builders.DashboardLink("Genesis")
+            .type(dashboard.DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .icon("external link")
+            .as_dropdown(True)
+            .keep_time(True)
+            .include_vars(True)
+        )
+    )
+    for variable in variables:
+        board = board.with_variable(variable)
+    for each in content:
+        board = board.with_row(each) if isinstance(each, builders.Row) else board.with_panel(each)
+    made: dict[str, Any] = json.loads(json.dumps(board.build(), cls=JSONEncoder))
+    for number, panel in enumerate(made["panels"], 1):
+        panel["id"] = number
+    made["annotations"] = {"list": list(annotations)}
+    return made
+
+
+def rendered(made: Mapping[str, Any]) -> str:
+    """As it stands in the file: the same text for the same dashboard."""
+    return json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,0 +1,189 @@
+"""The alert rules: each fires on what it is for, and on nothing else; their file is what Grafana provisions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+
+PROVISIONING = Path(__file__).resolve().parents[2] / "grafana" / "provisioning"
+TOLD = yaml.safe_load((PROVISIONING / "alerting" / "genesis.yaml").read_text())
+RULES = {rule["title"].removeprefix("Genesis: "): rule for group in TOLD["groups"] for rule in group["rules"]}
+NAMES = list(RULES)
+CALLS_AT_LEAST = 20
+
+
+def threshold(name: str) -> float:
+    """The number above which a rule fires, by its file."""
+    (told,) = (each["evaluator"] for each in RULES[name]["data"][1]["model"]["conditions"])
+    assert told["type"] == "gt"
+    return float(told["params"][0])
+
+
+def fires(store: Client, name: str) -> list[tuple[Any, ...]]:
+    """The labels of what a rule fires for: its query, then the threshold of its file."""
+    result = store.query(RULES[name]["data"][0]["model"]["rawSql"])
+    if not result.result_rows:
+        return []  # without column names
+    numbers = [i for i, kind in enumerate(result.column_types) if kind.name.startswith(("Float", "Nullable(Float"))]
+    assert len(numbers) == 1, "Grafana takes one number, and texts as labels"
+    (number,) = numbers
+    over = [row for row in result.result_rows if row[number] is not None and row[number] > threshold(name)]
+    return sorted(tuple(str(value) for i, value in enumerate(row) if i != number) for row in over)
+
+
+def begun(store: Client, run: str, minutes: float, status: str = "running") -> None:
+    """A run that began so many minutes ago, and ended just now unless it runs."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, end_time, status, told_at) SELECT {run:String}, 'task',"
+        " now64(3) - {ago:Float64} * 60, if({status:String} = 'running', toDateTime64(0, 3), now64(3)), {status:String}, now64(9)",
+        parameters={"run": run, "ago": minutes, "status": status},
+    )
+
+
+def evaluated(store: Client, run: str, scores: list[float], minutes: float = 0.0, cost: float = 0.0) -> None:
+    """An individual a generation with these scores, so many minutes ago."""
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, api_cost) SELECT {run:String},"
+        " concat('i', toString(number)), number, now64(3) - {ago:Float64} * 60, {scores:Array(Float64)}[number + 1], {cost:Float64}"
+        " FROM numbers(length({scores:Array(Float64)}))",
+        parameters={"run": run, "scores": scores, "ago": minutes, "cost": cost},
+    )
+
+
+def called(
+    store: Client, run: str, calls: int, *, failed: int = 0, took: float = 1.0, cost: float = 0.0, minutes: float = 1.0
+) -> None:
+    """LLM calls, so many minutes ago."""
+    store.command(
+        "INSERT INTO llm_logs (id, span_id, run_id, model, operation, timestamp, status, execution_time, cost) SELECT generateUUIDv4(), toString(number),"
+        " {run:String}, 'm', 'chat', now64(3) - {ago:Float64} * 60, if(number < {failed:UInt32}, 'error', 'ok'), {took:Float64},"
+        " {cost:Float64} FROM numbers({calls:UInt32})",
+        parameters={"run": run, "calls": calls, "failed": failed, "took": took, "cost": cost, "ago": minutes},
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_fires_where_nothing_is(store: Client, name: str) -> None:
+    """An empty store is not an alert, and not an error."""
+    assert fires(store, name) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_that_ended_never_fires(store: Client, name: str) -> None:
+    """However long ago it was, whatever it cost, however little it found, and if its last calls failed."""
+    begun(store, "ended", 300, "completed")
+    called(store, "ended", 100, failed=100, took=1000)
+    evaluated(store, "ended", [1.0] * 60, minutes=200, cost=10)
+    assert fires(store, name) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("LLM")])
+def test_a_search_that_was_killed_long_ago_is_no_news(store: Client, name: str) -> None:
+    """It says `running` for ever; a day after its last sign of life nobody is told any more."""
+    begun(store, "killed", 3 * 24 * 60)
+    evaluated(store, "killed", [1.0] * 60, minutes=2 * 24 * 60, cost=10)
+    assert fires(store, name) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_that_does_well_does_not_fire(store: Client, name: str) -> None:
+    """A running one that finds better programs, whose calls are answered in time."""
+    begun(store, "well", 60)
+    evaluated(store, "well", [float(number) for number in range(60)], cost=0.1)
+    called(store, "well", 100, failed=5, took=5.0)
+    assert fires(store, name) == []
+
+
+def test_a_silent_search_is_stalled(store: Client) -> None:
+    """No individual, call or action for longer than the threshold; a call alone is a sign of life."""
+    for run in ("silent", "thinking"):
+        begun(store, run, 60)
+        evaluated(store, run, [1.0], minutes=30)
+    called(store, "thinking", 1)
+    assert fires(store, "run stalled") == [("silent", "task")]
+
+
+def test_failing_calls_fire_by_run(store: Client) -> None:
+    """More than the share of the calls of the last 15 minutes; not for a handful, and not for what failed before."""
+    for run in ("failing", "few", "before"):
+        begun(store, run, 60)
+    called(store, "failing", 2 * CALLS_AT_LEAST, failed=CALLS_AT_LEAST)
+    called(store, "few", CALLS_AT_LEAST - 1, failed=CALLS_AT_LEAST - 1)
+    called(store, "before", 100, failed=100, minutes=20)
+    assert fires(store, "LLM error rate") == [("failing",)]
+
+
+def test_slow_models_fire(store: Client) -> None:
+    """By model, over all runs that go on."""
+    begun(store, "a", 60)
+    called(store, "a", CALLS_AT_LEAST, took=threshold("LLM p95") + 1)
+    assert fires(store, "LLM p95") == [("m",)]
+
+
+def test_a_dear_search_fires(store: Client) -> None:
+    """By its calls, or by its individuals where calls have no cost."""
+    half = threshold("cost over budget") / 2 + 1
+    for run in ("by calls", "by individuals", "cheap"):
+        begun(store, run, 60)
+        evaluated(store, run, [1.0, 2.0], cost=0 if run == "cheap" else half)
+    called(store, "by calls", 2, cost=half)
+    called(store, "cheap", 1, cost=half)
+    assert fires(store, "cost over budget") == [("by calls",), ("by individuals",)]
+
+
+def test_a_stagnant_search_fires(store: Client) -> None:
+    """More generations than the threshold without a better program; as many as it are no alert yet."""
+    waits = int(threshold("no improvement"))
+    for run, more in (("stagnant", 1), ("at the threshold", 0)):
+        begun(store, run, 60)
+        evaluated(store, run, [1.0, 2.0] + [2.0] * (waits + more))
+    assert fires(store, "no improvement") == [("stagnant",)]
+
+
+def test_stale_data_fires_for_all_searches_together(store: Client) -> None:
+    """A search runs, and no table has got a row for longer than the threshold."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at, ingested_at)"
+        " SELECT 'run', now64(3) - 3600, 'running', now64(9) - 3600, now64(3) - 3600"
+    )
+    assert fires(store, "stale data") == [()]
+    called(store, "run", 1)
+    assert fires(store, "stale data") == []
+
+
+def told_by_spool(store: Client, folder: str, lost: int, minutes: float) -> None:
+    """A spool said, so many minutes ago, how many spans were refused in it in all its time; one was dropped."""
+    details = json.dumps({"host": "here", "folder": folder, "waiting": 7, "dead_letters": lost, "dropped": 1})
+    store.command(
+        "INSERT INTO agent_actions (action_type, details, timestamp, span_id)"
+        " SELECT 'spool_state', {details:String}, now64(3) - {ago:Float64} * 60, toString(rand64())",
+        parameters={"details": details, "ago": minutes},
+    )
+
+
+def test_lost_spans_fire_for_an_hour(store: Client) -> None:
+    """By what is more than before: not what was lost long ago, and not a letter that went in again."""
+    for folder, minutes, lost in (
+        *(("first", 5, 2), ("more", 200, 2), ("more", 5, 3), ("less", 200, 2), ("less", 5, 0)),
+        *(("long ago", 200, 2), ("long ago", 5, 2), ("over", 90, 2)),
+    ):
+        told_by_spool(store, folder, lost, minutes)
+    assert fires(store, "spans lost") == [("here", "first"), ("here", "more")]
+
+
+def test_the_file_is_what_grafana_provisions() -> None:
+    """Uids are unique, each rule has a query of the provisioned data source and a threshold on it, and leads to a dashboard."""
+    (source,) = yaml.safe_load((PROVISIONING / "datasources" / "clickhouse.yaml").read_text())["datasources"]
+    boards = {path.stem for path in (PROVISIONING.parent / "dashboards").glob("*.json")}
+    assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 7
+    for rule in RULES.values():
+        asked, expression = rule["data"]
+        assert asked["datasourceUid"] == asked["model"]["datasource"]["uid"] == source["uid"]
+        assert rule["condition"] == expression["refId"] and expression["model"]["expression"] == asked["refId"]
+        assert "$" not in asked["model"]["rawSql"], "alert rules know no variables"
+        assert rule["annotations"]["link"].split("?")[0].removeprefix("/d/") in boards

@@ -1,0 +1,430 @@
+"""The dashboards: what their JSON promises, and that every query of every panel answers in the shape its panel draws."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._store import connection, schema
+from tests.support.dashboards import (
+    EVERYTHING,
+    ODD,
+    Asked,
+    answer,
+    around_now,
+    chosen,
+    dashboards,
+    finite,
+    queries_of,
+    searches_in,
+)
+from tests.support.grafana_query import ALL, TimeRange, sent
+from tests.support.searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = dashboards()
+ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
+PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in board["panels"] if panel["type"] != "row"]
+NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
+
+EMPTY = {
+    "genesis-run/Pareto front/C",  # of this search, everybody was on a front once
+    "genesis-run/Jobs that run now/A",  # the search has ended
+    "genesis-lineage/Its children/A",  # the best has none yet
+    "genesis-compare/What was set differently/A",  # all three were set alike
+    "genesis-pipeline/Spans without their parent/A",  # none was lost
+}
+"""Queries whose right answer on these searches is no row."""
+
+
+@pytest.fixture(scope="module")
+def searches(engine: Path) -> Iterator[Client]:
+    """A client on a database with three searches in it."""
+    with searches_in(engine, "dashboards") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def nothing(engine: Path) -> Iterator[Client]:
+    """A client on a database with the tables and no row."""
+    client = connection.open_embedded(engine)
+    client.command("CREATE DATABASE nothing")
+    client.database = "nothing"
+    schema.init_schema(client, traces_ttl_days=0)
+    yield client
+    client.command("DROP DATABASE nothing SYNC")
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def trace(searches: Client) -> str:
+    """The trace in which the best individual of `RUN` was made."""
+    sql = "SELECT trace_id FROM individuals WHERE run_id = {run:String} AND individual_id = {id:String}"
+    return str(searches.query(sql, parameters={"run": RUN, "id": BEST}).result_rows[0][0])
+
+
+# --- the files -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_are_what_the_code_makes() -> None:
+    """`python -m grafana.source --check` finds nothing to write anew."""
+    pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk needs Python 3.11")
+    done = subprocess.run(
+        [sys.executable, "-m", "grafana.source", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_seven_dashboards_are_there() -> None:
+    """By uids that people bookmark."""
+    names = ("compare", "lineage", "llm", "pipeline", "run", "runs", "traces")
+    assert sorted(BOARDS) == [f"genesis-{name}" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("uid", "panel"), PANELS, ids=lambda value: value if isinstance(value, str) else value["title"]
+)
+def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
+    """Title, description, the data source that is chosen above, and something to show where there is nothing."""
+    assert panel["title"] and len(panel["description"]) > 3, uid
+    if panel["type"] == "text":
+        return
+    assert panel["datasource"]["uid"] == "${datasource}"
+    assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+    if panel["type"] != "traces":
+        assert panel["fieldConfig"]["defaults"]["noValue"]
+    if panel["type"] in NUMERIC:
+        assert panel["fieldConfig"]["defaults"]["unit"]
+
+
+@pytest.mark.parametrize("uid", sorted(BOARDS))
+def test_panels_have_their_own_number_and_place(uid: str) -> None:
+    """No number twice, and no two panels on the same place of the grid of 24 columns."""
+    panels = BOARDS[uid]["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_links_lead_to_dashboards_and_variables_that_are_there() -> None:
+    """Each data link names a dashboard of these and variables that it has, each value encoded, from a column of its query."""
+    found = 0
+    for uid, panel in PANELS:
+        columns = {
+            name for asked in queries_of(BOARDS[uid]) if asked.title == panel["title"] for name in _columns(asked)
+        }
+        for override in panel.get("fieldConfig", {}).get("overrides", ()):
+            for setting in override["properties"]:
+                for link in setting["value"] if setting["id"] == "links" else ():
+                    target, _, query = link["url"].removeprefix("/d/").partition("?")
+                    variables = {each["name"] for each in BOARDS[target]["templating"]["list"]}
+                    named = set(re.findall(r"var-(\w+)=", query))
+                    assert named <= variables, (panel["title"], link["url"])
+                    fields = set(re.findall(r"__data\.fields\.(\w+)", query))
+                    assert fields <= columns, (panel["title"], fields - columns)
+                    assert not re.search(r"var-\w+=\$\{[\w.]+\}", query), "a value without :percentencode"
+                    found += 1
+    assert found > 30
+
+
+def _columns(asked: Asked) -> set[str]:
+    return set(re.findall(r"\bAS (\w+)", asked.sql)) | set(re.findall(r"\w+", asked.sql))
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_a_query_quotes_what_people_choose_and_names_no_database(asked: Asked) -> None:
+    """A variable stands in SQL only percent-encoded within quotes, or as the name that `$__conditionalAll` looks up."""
+    bare = re.sub(r", \$\w+\)", ")", asked.sql)
+    assert "${" not in re.sub(r"decodeURLComponent\('\$\{\w+:percentencode\}'\)", "", bare)
+    assert re.findall(r"\$(?!__)\w+", bare) == []
+    assert not re.search(
+        r"\b(genesis|default)\.\w+",
+        asked.sql.replace("genesis.run", "")
+        .replace("genesis.record", "")
+        .replace("genesis.individual", "")
+        .replace("genesis.generation", ""),
+    )
+
+
+@pytest.mark.parametrize("asked", [each for each in ASKED if each.board in ("genesis-run", "genesis-lineage")], ids=str)
+def test_panels_of_a_run_read_by_its_id(asked: Asked) -> None:
+    """Every read of a table names the run, the first part of its sort key: no panel reads all runs to show one."""
+    if asked.title in ("$task", "$run"):
+        return
+    tables = len(
+        re.findall(
+            r"FROM (?:individuals|generations|llm_logs|agent_actions|code_lineages|pareto_fronts|evolution_runs)\b",
+            asked.sql,
+        )
+    )
+    assert asked.sql.count("run_id = decodeURLComponent('${run:percentencode}')") >= tables
+
+
+# --- their answers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", [RUN, ODD], ids=["plain id", "id with quotes"])
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str, asked: Asked, run: str) -> None:
+    """On the engine, as Grafana would send it: it runs, has rows where there is something to show, and the columns, types and
+    order that its kind of panel draws."""
+    result = answer(searches, asked, chosen(BOARDS[asked.board], run, trace), around_now())
+    if str(asked) not in EMPTY:
+        assert result.result_rows
+    SHAPES[asked.type](asked, result)
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_a_query_runs_where_nothing_is_chosen_and_nothing_there(nothing: Client, asked: Asked) -> None:
+    """In an empty store, with variables that have no value: an answer without an error, for the empty state to show."""
+    values = {name: "" if value != ALL else ALL for name, value in chosen(BOARDS[asked.board]).items()}
+    nothing.query(sent(asked.sql, values, around_now(), {}))
+
+
+def of_stat(asked: Asked, result: Any) -> None:
+    assert len(result.result_rows) == 1 and len(result.column_names) == 1
+    (value,) = result.result_rows[0]
+    assert value is None or finite(value) or isinstance(value, str)
+
+
+def of_time_series(asked: Asked, result: Any) -> None:
+    """https://grafana.com/docs/plugins/grafana-clickhouse-datasource: a time, numbers, texts as labels, sorted by time."""
+    assert asked.format == 0
+    times = [row[0] for row in result.result_rows]
+    assert all(isinstance(each, datetime) for each in times) and times == sorted(times)
+    kinds = {type(value) for row in result.result_rows for value in row[1:] if value is not None}
+    assert kinds <= {int, float, str} and kinds & {int, float}
+    labels = [i for i, kind in enumerate(result.column_types) if "String" in kind.name]
+    # A point twice in a series would be drawn as a jump.
+    keys = [(row[0], *(row[i] for i in labels)) for row in result.result_rows]
+    assert len(set(keys)) == len(keys)
+
+
+def of_trend(asked: Asked, result: Any) -> None:
+    x = result.column_names.index(asked.panel["options"]["xField"])
+    values = [row[x] for row in result.result_rows]
+    assert values == sorted(set(values)), "x has to rise"
+    assert all(each is None or isinstance(each, (int, float)) for row in result.result_rows for each in row)
+
+
+def of_scatter(asked: Asked, result: Any) -> None:
+    if not result.result_rows:
+        return
+    numbers = [
+        name for name, kind in zip(result.column_names, result.column_types, strict=True) if "String" not in kind.name
+    ]
+    assert len(numbers) == 2 and numbers[0] == "x"
+    assert all(kind.name in ("Float64", "Nullable(Float64)", "String") for kind in result.column_types)
+
+
+def of_bars(asked: Asked, result: Any) -> None:
+    assert all(isinstance(name, str) and finite(value) for name, value in result.result_rows)
+
+
+def of_node_graph(asked: Asked, result: Any) -> None:
+    """https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph#data-api"""
+    names = set(result.column_names)
+    rows = list(result.named_results())
+    assert len({row["id"] for row in rows}) == len(rows)
+    if asked.ref == "edges":
+        assert {"id", "source", "target", "mainstat"} <= names
+        return
+    assert asked.ref == "nodes" and {"id", "title", "subtitle", "mainstat", "secondarystat"} <= names
+    arcs = [name for name in names if name.startswith("arc__")]
+    assert all(sum(row[arc] for arc in arcs) == 1 for row in rows)
+
+
+def of_traces(asked: Asked, result: Any) -> None:
+    """https://grafana.com/docs/grafana/latest/explore/trace-integration#data-frame-structure"""
+    assert asked.format == 3
+    wanted = {
+        "traceID",
+        "spanID",
+        "parentSpanID",
+        "serviceName",
+        "operationName",
+        "startTime",
+        "duration",
+        "tags",
+        "serviceTags",
+    }
+    assert wanted <= set(result.column_names)
+    spans = {row["spanID"]: row for row in result.named_results()}
+    assert all(not row["parentSpanID"] or row["parentSpanID"] in spans for row in spans.values())
+    assert all(set(tag) == {"key", "value"} for row in spans.values() for tag in [*row["tags"], *row["serviceTags"]])
+    longest = max(spans.values(), key=lambda row: float(row["duration"]))
+    assert longest["operationName"] == "generation" and 1e3 < longest["duration"] < 60e3  # milliseconds
+    assert abs(longest["startTime"] / 1e3 - datetime.now().timestamp()) < 2 * 3600
+
+
+def of_table(asked: Asked, result: Any) -> None:
+    # What `columns` tells of has to be there.
+    told = {each["matcher"]["options"] for each in asked.panel["fieldConfig"]["overrides"]}
+    assert not result.result_rows or told <= set(result.column_names)
+
+
+def of_variable(asked: Asked, result: Any) -> None:
+    assert len(result.column_names) == 1
+    assert all(isinstance(row[0], str) for row in result.result_rows)
+
+
+def of_annotation(asked: Asked, result: Any) -> None:
+    assert result.column_names == ("time", "title", "text", "tags")
+
+
+SHAPES = {
+    "stat": of_stat,
+    "timeseries": of_time_series,
+    "trend": of_trend,
+    "xychart": of_scatter,
+    "barchart": of_bars,
+    "nodeGraph": of_node_graph,
+    "traces": of_traces,
+    "table": of_table,
+    "variable": of_variable,
+    "annotation": of_annotation,
+}
+
+
+# --- what they say -------------------------------------------------------------------------------------------------------
+
+
+def rows(client: Client, board: str, title: str, ref: str = "A", run: str = RUN, **others: str) -> list[dict[str, Any]]:
+    """What a panel shows."""
+    (asked,) = (each for each in ASKED if (each.board, each.title, each.ref) == (board, title, ref))
+    return list(answer(client, asked, {**chosen(BOARDS[board], run), **others}, around_now()).named_results())
+
+
+def value(client: Client, board: str, title: str, run: str = RUN, **others: str) -> Any:
+    """What a stat shows."""
+    ((shown,),) = (row.values() for row in rows(client, board, title, run=run, **others))
+    return shown
+
+
+def test_runs_say_which_one_needs_you(searches: Client) -> None:
+    """The search that goes on has been silent for an hour; those that ended are as they ended; their trend rises to the best."""
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    assert (shown[GOING_ON]["status"], shown[GOING_ON]["health"]) == ("running", "silent")
+    assert shown[GOING_ON]["silent"] > 3000 and shown[RUN]["silent"] is None
+    ended = shown[RUN]
+    assert (ended["health"], ended["generation"], ended["progress"], ended["best"]) == ("completed", 4, 1.0, 0.97)
+    assert ended["trend"] == [0.5, 0.6, 0.8, 0.95, 0.97] and ended["since_improvement"] == 0
+    assert ended["cost"] == pytest.approx(ended["cost_per_improvement"] * 4)
+
+
+def test_a_run_s_figures_are_those_of_the_search(searches: Client) -> None:
+    """Best score, generation, improvements and breakthroughs as they can be worked out by hand."""
+    assert value(searches, "genesis-run", "Best score") == 0.97
+    assert value(searches, "genesis-run", "Generation") == "4 of 5"
+    assert value(searches, "genesis-run", "Status", run=GOING_ON) == "running"
+    assert value(searches, "genesis-run", "Failed individuals") == pytest.approx(1 / 13)
+    assert value(searches, "genesis-run", "Cost") == pytest.approx(
+        4 * value(searches, "genesis-run", "Cost per improvement")
+    )
+    assert {row["text"].split(":")[0] for row in rows(searches, "genesis-run", "Breakthroughs", "")} >= {"two_a", BEST}
+
+
+def test_the_parts_of_a_generation_s_time_add_up_to_it(searches: Client) -> None:
+    """Model, evaluation, waiting and the search itself are, together, the seconds that the generation's span lasted."""
+    parts = ("model", "evaluation", "waiting", "the search itself")
+    lasted = {
+        row["generation"]: row["seconds"]
+        for row in searches.query(
+            "SELECT toInt32(SpanAttributes['genesis.generation.number']) AS generation, Duration / 1e9 AS seconds FROM otel_traces"
+            " WHERE SpanName = 'generation' AND SpanAttributes['genesis.run.id'] = {run:String}",
+            parameters={"run": RUN},
+        ).named_results()
+    }
+    (asked,) = (each for each in ASKED if str(each) == "genesis-llm/Where the time goes/A")
+    values = {**chosen(BOARDS["genesis-llm"]), "run": (RUN,)}
+    shown = list(answer(searches, asked, values, around_now()).named_results())
+    assert {row["generation"] for row in shown} == set(lasted)
+    for row in shown:
+        assert sum(row[part] for part in parts) == pytest.approx(lasted[row["generation"]], abs=0.01)
+        assert row["evaluation"] > 0 and min(row[part] for part in parts) >= 0
+        assert (row["model"] > 0) == (row["generation"] > 0)
+
+
+def test_models_can_be_chosen(searches: Client) -> None:
+    """With one model chosen, the other's calls are out of every figure."""
+    (asked,) = (each for each in ASKED if str(each) == "genesis-llm/By model/A")
+    both = answer(searches, asked, chosen(BOARDS["genesis-llm"]), around_now()).result_rows
+    one = answer(searches, asked, {**chosen(BOARDS["genesis-llm"]), "model": (MODELS[0],)}, around_now()).result_rows
+    assert {row[0] for row in both} == set(MODELS) and [row[0] for row in one] == [MODELS[0]]
+
+
+def test_a_time_range_is_kept_to(searches: Client) -> None:
+    """Outside of it there are no calls."""
+    (asked,) = (each for each in ASKED if str(each) == "genesis-llm/Calls/A")
+    before = around_now().start
+    earlier = TimeRange(before.replace(year=before.year - 1), before, 10)
+    assert answer(searches, asked, chosen(BOARDS["genesis-llm"]), earlier).result_rows == [(0,)]
+
+
+def test_the_tree_has_the_path_to_the_best(searches: Client) -> None:
+    """Edges join nodes that are there; from the best, first parents lead to its seed."""
+    nodes = {row["id"] for row in rows(searches, "genesis-lineage", "Tree", "nodes")}
+    edges = rows(searches, "genesis-lineage", "Tree", "edges")
+    assert all(edge["source"] in nodes and edge["target"] in nodes for edge in edges)
+    steps = list(itertools.pairwise(LINEAGE_OF_BEST))
+    assert set(steps) <= {(edge["source"], edge["target"]) for edge in edges}
+
+
+def test_the_path_says_what_each_step_gained_and_was_asked(searches: Client) -> None:
+    """From the seed to the best: gains that add up to the difference of the scores, and the prompt of each step."""
+    path = rows(searches, "genesis-lineage", "Path to the individual")
+    assert [row["individual_id"] for row in path] == LINEAGE_OF_BEST
+    assert sum(row["gain"] or 0 for row in path) == pytest.approx(0.97 - 0.40)
+    assert path[0]["gain"] is None and all("Improve" in row["prompt"] for row in path[1:])
+    assert value(searches, "genesis-lineage", "Steps from its seed") == 4
+    assert value(searches, "genesis-lineage", "Children", individual="two_a") == 3
+
+
+def test_runs_are_compared_by_what_they_reached(searches: Client) -> None:
+    """Each run's curve ends at its best score, by generation, cost and time."""
+    for title in ("Score by generation", "Score by cost", "Score by wall time"):
+        curves = rows(searches, "genesis-compare", title)
+        last = {row["run_id"]: row for row in curves}
+        assert {run: row["score"] for run, row in last.items()} == {RUN: 0.97, ODD: 0.97, GOING_ON: 0.5}
+        xs = [row["x"] for row in curves if row["run_id"] == RUN]
+        assert xs == sorted(xs)
+
+
+def test_spans_without_their_parent_are_counted(searches: Client) -> None:
+    """A span that ended hours ago and whose parent never came shows under its run."""
+    searches.command(
+        "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanAttributes)"
+        " VALUES (now() - 5400, 'feed', 'beef', 'lost', 'x', map('genesis.run.id', 'orphaned'))"
+    )
+    shown = {row["run_id"]: row["spans"] for row in rows(searches, "genesis-pipeline", "Spans without their parent")}
+    # Of the search that goes on, too: its generation has not ended.
+    assert shown["orphaned"] == 1 and set(shown) <= {"orphaned", GOING_ON}
+
+
+def test_everything_is_json_that_grafana_imports() -> None:
+    """Each file is one dashboard with a uid, a schema version, and the variables that its queries use."""
+    for uid, board in BOARDS.items():
+        assert json.loads(json.dumps(board)) == board and board["schemaVersion"] >= 39
+        variables = {each["name"] for each in board["templating"]["list"]}
+        used = {name for asked in queries_of(board) for name in re.findall(r"\$\{?(?!__)(\w+)", asked.sql)}
+        assert used <= variables, uid
+        assert set(EVERYTHING) >= {each["name"] for each in board["templating"]["list"] if each.get("includeAll")}

@@ -1,0 +1,288 @@
+"""`genesis-otel grafana`: the dashboards and rules of this checkout against a Grafana that answers as its API documents."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from genesis_otel._cli.app import app
+from tests.support.grafana_stand_in import TOKEN, StandIn, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "s3cret-of-the-reader"
+BOARDS = {path.stem for path in (ROOT / "grafana" / "dashboards").glob("*.json")}
+THINGS = 1 + 1 + len(BOARDS) + 1
+"""Folder, data source, dashboards, one group of rules."""
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
+    """An empty Grafana, and the settings that lead to it."""
+    monkeypatch.chdir(tmp_path)
+    with serving(StandIn()) as there:
+        monkeypatch.setenv("GRAFANA_URL", there.url)
+        monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+        monkeypatch.setenv("GRAFANA_CLICKHOUSE_URL", f"http://grafana:{PASSWORD}@clickhouse:8123/genesis")
+        yield there
+
+
+@pytest.fixture
+def command(grafana: StandIn) -> Command:
+    """Runs the command, whose output never holds the token or the password."""
+
+    def run(*arguments: str) -> Result:
+        done = CliRunner().invoke(app, ["grafana", *arguments])
+        assert TOKEN not in done.output and PASSWORD not in done.output
+        assert "Traceback" not in done.output
+        return done
+
+    return run
+
+
+def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None:
+    """Folder, data source, seven dashboards and the rules; a second time nothing is written, and that is said."""
+    first = command("push")
+    assert first.exit_code == 0 and f"{THINGS} written, 0 left" in first.stderr
+    assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
+    source = grafana.datasources["genesis-clickhouse"]
+    assert source["jsonData"]["defaultDatabase"] == "genesis" and grafana.passwords["genesis-clickhouse"] == PASSWORD
+    assert len(grafana.groups["genesis", "Genesis"]["rules"]) == 7
+    grafana.asked.clear()
+    again = command("push")
+    assert again.exit_code == 0 and "nothing was written" in again.stderr and grafana.written == []
+
+
+def test_a_dry_run_writes_nothing(grafana: StandIn, command: Command) -> None:
+    """It says what would be written."""
+    done = command("push", "--dry-run")
+    assert done.exit_code == 0 and grafana.written == []
+    assert done.stdout.count(": new") == THINGS and f"would write {THINGS} of {THINGS}" in done.stderr
+
+
+def test_a_path_and_an_older_grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Behind a path of a proxy, and with the answers of Grafana 11, a second push writes nothing either."""
+    monkeypatch.chdir(tmp_path)
+    with serving(StandIn(prefix="/monitoring/grafana", version="11.6.0")) as there:
+        monkeypatch.setenv("GRAFANA_URL", there.url + "/")
+        monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+        monkeypatch.setenv("GRAFANA_CLICKHOUSE_URL", "http://clickhouse:8123/genesis")
+        assert CliRunner().invoke(app, ["grafana", "push"]).exit_code == 0
+        there.asked.clear()
+        assert CliRunner().invoke(app, ["grafana", "push"]).exit_code == 0 and there.written == []
+
+
+def test_what_was_edited_in_the_browser_is_not_written_over(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+    """Push refuses and names it, diff shows it, pull brings it into files, push of those files is at peace with it; what was not
+    edited is copied to the letter."""
+    command("push")
+    grafana.edit("genesis-runs", title="My runs")
+    grafana.asked.clear()
+    refused = command("push")
+    assert refused.exit_code != 0 and "dashboard genesis-runs" in refused.stderr and grafana.written == []
+    shown = command("diff")
+    assert shown.exit_code == 1
+    assert '-  "title": "My runs"' in shown.stdout and '+  "title": "Genesis: Runs"' in shown.stdout
+    assert len([line for line in shown.stdout.splitlines() if line.startswith("---")]) == 1
+    pulled = command("pull", "--to", str(tmp_path / "mine"))
+    assert pulled.exit_code == 0
+    ours = {path.name: path.read_text() for path in (ROOT / "grafana" / "dashboards").glob("*.json")}
+    mine = {path.name: path.read_text() for path in (tmp_path / "mine" / "dashboards").glob("*.json")}
+    assert {name for name in ours if ours[name] != mine[name]} == {"genesis-runs.json"}
+    assert json.loads(mine["genesis-runs.json"])["title"] == "My runs"
+    rules = "provisioning/alerting/genesis.yaml"
+    assert (tmp_path / "mine" / rules).read_text() == (ROOT / "grafana" / rules).read_text()
+    grafana.asked.clear()
+    assert command("push", "--from", str(tmp_path / "mine"), "--datasource-uid", "genesis-clickhouse").exit_code == 0
+    assert grafana.written == []
+    assert command("push", "--overwrite").exit_code == 0
+    assert grafana.dashboards["genesis-runs"]["dashboard"]["title"] == "Genesis: Runs"
+
+
+def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+    """A threshold changed by hand is kept from a push, and comes back into the file."""
+    command("push")
+    rule = grafana.rule("genesis-cost")
+    rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
+    refused = command("push")
+    assert refused.exit_code != 0 and "alert rules Genesis" in refused.stderr
+    command("pull", "--to", str(tmp_path / "mine"))
+    assert "500.0" in (tmp_path / "mine" / "provisioning" / "alerting" / "genesis.yaml").read_text()
+    assert command("push", "--overwrite").exit_code == 0
+    assert grafana.rule("genesis-cost")["data"][1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
+
+
+def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+    """A dashboard that nobody edited is brought up to the files, and only that one."""
+    command("push")
+    command("pull", "--to", str(tmp_path))
+    path = tmp_path / "dashboards" / "genesis-llm.json"
+    path.write_text(path.read_text().replace("Genesis: LLM latency and cost", "Models"))
+    grafana.asked.clear()
+    done = command("push", "--from", str(tmp_path), "--datasource-uid", "genesis-clickhouse")
+    assert done.exit_code == 0 and done.stdout == "dashboard genesis-llm: saved\n"
+    assert grafana.written == [("POST", "/dashboards/db")]
+    assert grafana.dashboards["genesis-llm"]["dashboard"]["title"] == "Models"
+
+
+def test_what_is_provisioned_is_left_alone(grafana: StandIn, command: Command) -> None:
+    """A dashboard that a file of that Grafana provisions is said, and not touched."""
+    command("push")
+    grafana.edit("genesis-runs", title="Theirs")
+    grafana.dashboards["genesis-runs"]["meta"]["provisioned"] = True
+    done = command("push")
+    assert done.exit_code == 0 and "genesis-runs is provisioned" in done.stderr
+    assert grafana.dashboards["genesis-runs"]["dashboard"]["title"] == "Theirs"
+
+
+def test_another_data_source(grafana: StandIn, command: Command) -> None:
+    """One that is there is used as it is, and the rules ask it; one that is not there or is of another kind is said."""
+    grafana.datasources["mine"] = {
+        "uid": "mine",
+        "name": "Mine",
+        "type": "grafana-clickhouse-datasource",
+        "readOnly": False,
+    }
+    grafana.datasources["prometheus"] = {"uid": "prometheus", "name": "P", "type": "prometheus", "readOnly": False}
+    assert command("push", "--datasource-uid", "mine").exit_code == 0
+    assert grafana.rule("genesis-stale")["data"][0]["datasourceUid"] == "mine"
+    assert "genesis-clickhouse" not in grafana.datasources
+    for uid, said in (
+        ("none", "there is no data source 'none'"),
+        ("prometheus", "is no grafana-clickhouse-datasource"),
+    ):
+        done = command("push", "--datasource-uid", uid)
+        assert done.exit_code != 0 and said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lacks", "role"),
+    [
+        ("folders:create", "Editor"),
+        ("datasources:create", "Admin"),
+        ("dashboards:write", "Editor"),
+        ("alert.provisioning:write", "Editor"),
+        ("alert.provisioning:read", "Editor"),
+        ("dashboards:read", "Editor"),
+    ],
+)
+def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, role: str) -> None:
+    """What it lacks is named, and the role that has it."""
+    if lacks.endswith(":read"):
+        command("push")
+    grafana.lacks = {lacks}
+    done = command("push")
+    assert done.exit_code == 1 and lacks in done.stderr and role in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("GRAFANA_TOKEN", "", "GRAFANA_TOKEN is not set"),
+        ("GRAFANA_TOKEN", "glsa_of_another", "does not take the token"),
+        ("GRAFANA_URL", "", "GRAFANA_URL is not set"),
+        ("GRAFANA_URL", "grafana.example.org", "no URL of a Grafana"),
+        ("GRAFANA_URL", "http://127.0.0.1:9/", "Connection refused"),
+        ("GRAFANA_CLICKHOUSE_URL", "chdb:///store", "there is no ClickHouse for Grafana's data source"),
+    ],
+)
+def test_settings_that_are_wrong(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    """A line says which one and what to do; nothing is written."""
+    monkeypatch.setenv(variable, value)
+    done = command("push")
+    assert done.exit_code != 0 and said in done.stderr and grafana.written == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        # As Go's server answers on a port that wants TLS, and as others do.
+        (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "does not speak http:"),
+        (b"", "closes the connection: check https://"),
+    ],
+)
+def test_http_to_a_port_of_https(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, answer: bytes, said: str
+) -> None:
+    """The likeliest mistake in an address is named."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def close_each() -> None:
+            with contextlib.suppress(OSError):  # the end of the test
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+
+        threading.Thread(target=close_each, daemon=True).start()
+        monkeypatch.setenv("GRAFANA_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        done = command("push")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_grafana_that_is_none_or_lacks_the_plugin(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong path, and a Grafana without the ClickHouse plugin, with what to do."""
+    grafana.plugins.clear()
+    done = command("push")
+    assert done.exit_code != 0 and "grafana cli plugins install" in done.stderr
+    grafana.prefix = "/grafana"
+    done = command("push")
+    assert done.exit_code != 0 and "is no Grafana" in done.stderr and grafana.written == []
+
+
+def test_somebody_is_quicker(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+    """A dashboard that is saved between the look and the push is not written over."""
+    command("push")
+    command("pull", "--to", str(tmp_path))
+    path = tmp_path / "dashboards" / "genesis-llm.json"
+    path.write_text(path.read_text().replace("Genesis: LLM latency and cost", "Models"))
+    grafana.between = lambda: grafana.edit("genesis-llm", title="Quicker")
+    done = command("push", "--from", str(tmp_path), "--datasource-uid", "genesis-clickhouse")
+    assert done.exit_code == 1 and "somebody saved it in between" in done.stderr
+    assert grafana.dashboards["genesis-llm"]["dashboard"]["title"] == "Quicker"
+
+
+def test_a_data_source_that_does_not_reach_clickhouse(grafana: StandIn, command: Command) -> None:
+    """Grafana's own word for it comes with the push."""
+    grafana.unhealthy = "dial tcp: lookup clickhouse: no such host"
+    done = command("push")
+    assert done.exit_code == 0 and "no such host" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("dashboards/x.json", "{", "is no JSON"),
+        ("dashboards/x.json", "{}", "has no uid and title"),
+        ("provisioning/alerting/x.yaml", "groups: [{name: x}]", "has no 'interval'"),
+        ("other/x.json", "{}", "there are no dashboards"),
+    ],
+)
+def test_files_that_are_wrong(
+    grafana: StandIn, command: Command, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    """The file is named, and nothing is written."""
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text(text)
+    done = command("push", "--from", str(tmp_path))
+    assert done.exit_code != 0 and said in done.stderr and grafana.written == []
+
+
+def test_pull_from_a_grafana_that_has_nothing(command: Command, tmp_path: Path) -> None:
+    """Says so, with the exit code for nothing found."""
+    done = command("pull", "--to", str(tmp_path / "mine"))
+    assert done.exit_code == 3 and not (tmp_path / "mine").exists()

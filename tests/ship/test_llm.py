@@ -1,0 +1,532 @@
+"""What LLM spans get on their way out, and what they lose: cost, secrets, content."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from genesis_otel import attributes as names
+from genesis_otel import spans
+from genesis_otel._ship import llm_names
+from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
+from genesis_otel._ship.redact import without_secrets
+from tests.support.recording import Recorded, attributes_of, record
+
+GPT_4O = (2.50, 1.25, 10.0)
+"""USD a million tokens: input, cached input, output."""
+
+
+def through(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Recorded:
+    return record(monkeypatch, through=lambda processor: LLMSpanProcessor(processor, **options))
+
+
+def emitted(recorded: Recorded, attributes: dict[str, Any], events: dict[str, dict[str, Any]] | None = None) -> Any:
+    span = trace.get_tracer("theirs").start_span("span", attributes=attributes)
+    for name, values in (events or {}).items():
+        span.add_event(name, values)
+    span.end()
+    return recorded.spans[-1]
+
+
+# --- cost -------------------------------------------------------------------------------------------------------------
+
+DIALECTS: dict[str, dict[str, Any]] = {
+    "current": {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.cache_read.input_tokens": 400,
+        "gen_ai.usage.reasoning.output_tokens": 50,
+    },
+    "older": {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "openai",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.prompt_tokens": 1000,
+        "gen_ai.usage.completion_tokens": 100,
+        "gen_ai.usage.cache_read_input_tokens": 400,
+    },
+    "traceloop": {
+        "llm.request.type": "chat",
+        "gen_ai.system": "OpenAI",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.response.model": "gpt-4o-2024-08-06",
+        "gen_ai.usage.input_tokens": 1000,
+        "gen_ai.usage.output_tokens": 100,
+        "gen_ai.usage.cache_read_input_tokens": 400,
+    },
+    "openinference": {
+        "openinference.span.kind": "LLM",
+        "llm.provider": "openai",
+        "llm.invocation_parameters": '{"model": "gpt-4o"}',
+        "llm.token_count.prompt": 1000,
+        "llm.token_count.completion": 100,
+        "llm.token_count.prompt_details.cache_read": 400,
+    },
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_is_priced_and_cached_tokens_count_once(dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 input tokens of which 400 are cached cost 600 at the full price and 400 at the cached one, in every dialect."""
+    span = emitted(through(monkeypatch), DIALECTS[dialect])
+    full, cached, output = GPT_4O
+    expected = (600 * full + 400 * cached + 100 * output) / 1e6
+    assert attributes_of(span)[names.GEN_AI_USAGE_COST] == pytest.approx(expected)
+    assert attributes_of(span)[names.LLM_COST_SOURCE] == "genai-prices"
+
+
+def test_tokens_that_came_apart_are_not_lost() -> None:
+    """Where the cached tokens exceed the input (Anthropic's raw counts), they came apart from it and are added."""
+    counts = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
+    raw, _ = price({**counts, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000})
+    whole, _ = price({**counts, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000})
+    assert raw == whole == pytest.approx((10 * 3 + 1000 * 0.3) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "source"),
+    [
+        ({"gen_ai.request.model": "no-such-model", "gen_ai.usage.input_tokens": 5}, "unknown-model"),
+        ({"gen_ai.usage.input_tokens": 5}, "unknown-model"),
+        ({"gen_ai.request.model": "gpt-4o"}, "no-tokens"),
+        ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": "many"}, "no-tokens"),
+        ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": -5}, "no-tokens"),
+    ],
+)
+def test_what_cannot_be_priced_costs_nothing_and_says_why(
+    attributes: dict[str, Any], source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cost is 0, and its source tells an unknown model from missing tokens."""
+    span = emitted(through(monkeypatch), {"gen_ai.operation.name": "chat", **attributes})
+    assert attributes_of(span)[names.GEN_AI_USAGE_COST] == 0.0
+    assert attributes_of(span)[names.LLM_COST_SOURCE] == source
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("x_ai", "grok-4"),
+        ("azure.ai.openai", "gpt-4o"),
+        ("gcp.gemini", "gemini-2.5-pro"),
+        ("aws.bedrock", "us.anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        ("somebody's proxy", "gpt-4o"),
+        ("openai", "text-embedding-3-small"),
+    ],
+)
+def test_providers_are_known_by_opentelemetrys_names(provider: str, model: str) -> None:
+    """A model is priced under the name that OpenTelemetry has for its provider, and under a provider nobody knows."""
+    cost, source = price(
+        {"gen_ai.provider.name": provider, "gen_ai.request.model": model, "gen_ai.usage.input_tokens": 1_000_000}
+    )
+    assert cost > 0
+    assert source == "genai-prices"
+
+
+def test_a_cost_that_is_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenLIT's and OpenInference's costs are not computed anew, nor is one that `llm_call` was told, be it 0."""
+    recorded = through(monkeypatch)
+    openlit = emitted(recorded, {**DIALECTS["current"], "gen_ai.usage.cost": 0.5})
+    openinference = emitted(recorded, {**DIALECTS["openinference"], "llm.cost.total": 0.25})
+    with spans.llm_call("gpt-4o", provider="openai") as call:
+        call.response("x", input_tokens=1000, cost=0.0)
+    own = recorded.spans[-1]
+    assert [attributes_of(span)[names.LLM_COST_SOURCE] for span in (openlit, openinference, own)] == ["told"] * 3
+    assert attributes_of(openlit)[names.GEN_AI_USAGE_COST] == 0.5
+    assert names.GEN_AI_USAGE_COST not in attributes_of(openinference)
+    assert attributes_of(own)[names.GEN_AI_USAGE_COST] == 0.0
+
+
+def test_prices_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `prices=False` no cost is added, and one that is told stays."""
+    recorded = through(monkeypatch, prices=False)
+    assert attributes_of(emitted(recorded, DIALECTS["current"])) == DIALECTS["current"]
+    told = attributes_of(emitted(recorded, {**DIALECTS["current"], "gen_ai.usage.cost": 0.5}))
+    assert told[names.LLM_COST_SOURCE] == "told"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.operation.name": "invoke_agent", "gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o"},
+        {"gen_ai.operation.name": "execute_tool"},
+        {"openinference.span.kind": "AGENT", "llm.token_count.prompt": 5},
+        {"http.request.method": "POST"},
+        {"gen_ai.operation.name": ["chat"]},
+        {},
+    ],
+)
+def test_agents_tools_and_others_are_no_calls(attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A span that is no call of a model goes on as the very object it was."""
+    handed: list[ReadableSpan] = []
+
+    class Keep(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            handed.append(span)
+
+    span = emitted(record(monkeypatch), attributes)
+    LLMSpanProcessor(Keep()).on_end(span)
+    assert handed == [span]
+
+
+def test_individuals_and_generations_know_what_they_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own and foreign calls within an individual are its API cost, embeddings and novelty apart; others the generation's."""
+    recorded = through(monkeypatch)
+    call = {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 1_000_000}
+    with spans.run("t") as run, run.generation(1) as generation:
+        with generation.individual("a"):
+            with spans.llm_call("gpt-4o") as own:
+                own.response("x", input_tokens=1_000_000)
+            with spans.llm_call("gpt-4o", role="novelty") as judge:
+                judge.response("x", input_tokens=1_000_000)
+            emitted(recorded, {**call, "gen_ai.operation.name": "chat"})
+            emitted(recorded, {"openinference.span.kind": "EMBEDDING", "llm.cost.total": 0.125})
+        with spans.llm_call("gpt-4o", role="meta") as meta:
+            meta.response("x", cost=1.0)
+    (individual,) = recorded.records("individual")
+    assert individual[names.INDIVIDUAL_API_COST] == pytest.approx(5.0)
+    assert individual[names.INDIVIDUAL_NOVELTY_COST] == pytest.approx(2.5)
+    assert individual[names.INDIVIDUAL_EMBED_COST] == 0.125
+    assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == pytest.approx(8.625)
+
+
+class Completions(BaseHTTPRequestHandler):
+    """A chat-completions endpoint that always says the same."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.dumps(
+            {
+                "id": "chatcmpl-1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "gpt-4o-2024-08-06",
+                "choices": [
+                    {
+                        "index": 0,
+                        "finish_reason": "stop",
+                        "message": {"role": "assistant", "content": "sk-" + "a1" * 12},
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": 1000,
+                    "completion_tokens": 100,
+                    "total_tokens": 1100,
+                    "prompt_tokens_details": {"cached_tokens": 400},
+                },
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Completions)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_real_instrumentations_call_is_priced_redacted_and_accounted(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    """OpenTelemetry's own instrumentation of the real OpenAI client, within an individual: cost, place, no secret."""
+    openai = pytest.importorskip("openai")
+    instrumentation = pytest.importorskip("opentelemetry.instrumentation.genai.openai")
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai_latest_experimental")
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_ONLY")
+    recorded = through(monkeypatch, redact=redactor())
+    instrumentor = instrumentation.OpenAIInstrumentor()
+    instrumentor.instrument()
+    try:
+        with openai.OpenAI(base_url=endpoint, api_key="none", max_retries=0) as client:
+            with spans.generation(2, run_id="r").individual("a"):
+                client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "Improve."}])
+    finally:
+        instrumentor.uninstrument()
+    found = attributes_of(recorded.one("chat gpt-4o"))
+    cost = (600 * 2.5 + 400 * 1.25 + 100 * 10) / 1e6
+    assert found[names.GEN_AI_USAGE_COST] == pytest.approx(cost)
+    assert (found[names.RUN_ID], found[names.INDIVIDUAL_ID]) == ("r", "a")
+    assert "Improve." in found[names.GEN_AI_INPUT_MESSAGES]
+    assert "[REDACTED]" in found[names.GEN_AI_OUTPUT_MESSAGES]
+    assert "a1a1" not in found[names.GEN_AI_OUTPUT_MESSAGES]
+    assert recorded.records("individual")[0][names.INDIVIDUAL_API_COST] == pytest.approx(cost)
+
+
+# --- content ----------------------------------------------------------------------------------------------------------
+
+CONTENT = {
+    "gen_ai.input.messages": "SECRET",
+    "gen_ai.output.messages": "SECRET",
+    "gen_ai.system_instructions": "SECRET",
+    "gen_ai.tool.definitions": "SECRET",
+    "gen_ai.tool.call.arguments": "SECRET",
+    "gen_ai.prompt": "SECRET",
+    "gen_ai.prompt.0.content": "SECRET",
+    "gen_ai.completion.0.content": "SECRET",
+    "llm.input_messages.0.message.content": "SECRET",
+    "llm.output_messages.0.message.content": "SECRET",
+    "llm.prompts.0.prompt.text": "SECRET",
+    "input.value": "SECRET",
+    "output.value": ["SECRET", "SECRET"],
+    "embedding.embeddings.0.embedding.text": "SECRET",
+}
+EVENTS: dict[str, dict[str, Any]] = {
+    "gen_ai.user.message": {"content": "SECRET", "gen_ai.system": "openai", "role": "user"},
+    "gen_ai.choice": {"message": "SECRET", "index": 0, "finish_reason": "stop"},
+    "gen_ai.client.inference.operation.details": {"gen_ai.input.messages": "SECRET", "gen_ai.request.model": "m"},
+    "gen_ai.content.prompt": {"gen_ai.prompt": "SECRET"},
+}
+
+
+def text_of(span: ReadableSpan) -> str:
+    return str(span.to_json())
+
+
+def test_content_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without content no prompt and no answer is anywhere on a span, its own names and numbers are, whatever the dialect."""
+    recorded = through(monkeypatch, capture_content=False)
+    kept = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.prompt.name": "improve"}
+    span = emitted(recorded, {**kept, **CONTENT}, EVENTS)
+    assert "SECRET" not in text_of(span)
+    assert attributes_of(span).items() >= kept.items()
+    assert [event.name for event in span.events] == list(EVENTS)
+    assert dict(span.events[1].attributes or {}) == {"index": 0, "finish_reason": "stop"}
+    with spans.llm_call("m", messages="SECRET", metadata={"task": "t", "nested": [{"prompt": "SECRET"}]}) as call:
+        call.response("SECRET", reasoning="SECRET", input_tokens=3)
+    spans.action("job_submitted", {"job_id": "j"}, {"llm_result": {"content": "SECRET"}, "cluster": "local"})
+    emitted(recorded, {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.result": "SECRET"})
+    assert not [span.name for span in recorded.spans if "SECRET" in text_of(span)]
+    assert attributes_of(recorded.one("chat m"))[names.LLM_METADATA] == '{"task": "t", "nested": [{}]}'
+    assert recorded.records("action")[0][names.ACTION_METADATA] == '{"cluster": "local"}'
+
+
+def test_code_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without code an individual keeps its hash and its size."""
+    recorded = through(monkeypatch, capture_code=False)
+    with spans.individual("a") as individual:
+        individual.record(code="print()")
+    (found,) = recorded.records("individual")
+    assert names.INDIVIDUAL_CODE not in found
+    assert found[names.INDIVIDUAL_CODE_SIZE] == 7
+
+
+def test_a_changed_span_is_the_same_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids, parent, times, kind, links, resource, scope and the counts of what the SDK dropped are as they were."""
+    before, after = InMemorySpanExporter(), InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(before))
+    provider.add_span_processor(LLMSpanProcessor(SimpleSpanProcessor(after), capture_content=False))
+    tracer = provider.get_tracer("theirs", "1.0")
+    with tracer.start_as_current_span("parent") as parent:
+        link = trace.Link(parent.get_span_context(), {"why": "test"})
+        attributes = {**DIALECTS["current"], "input.value": "SECRET", **{f"n{n}": n for n in range(200)}}
+        span = tracer.start_span("chat", kind=trace.SpanKind.CLIENT, attributes=attributes, links=[link])
+        for number in range(200):
+            span.add_event(f"event {number}")
+        span.set_status(trace.StatusCode.ERROR, "why")
+        span.end()
+    was, now = before.get_finished_spans()[0], after.get_finished_spans()[0]
+    assert was.dropped_attributes > 0
+    assert was.dropped_events > 0
+    for name in (
+        *("name", "context", "parent", "kind", "start_time", "end_time", "resource", "instrumentation_scope"),
+        *("dropped_attributes", "dropped_events", "dropped_links"),
+    ):
+        assert getattr(now, name) == getattr(was, name), name
+    assert [(event.name, event.timestamp) for event in now.events] == [(e.name, e.timestamp) for e in was.events]
+    assert now.links[0].context == was.links[0].context
+    assert now.status.description == "why"
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+KEY = "aB3" * 16
+SECRETS = {
+    "OpenAI": f"sk-proj-{KEY}",
+    "OpenAI, old": f"sk-{KEY}",
+    "Anthropic": f"sk-ant-api03-{KEY}",
+    "AWS": "AKIAIOSFODNN7EXAMPLE",
+    "Google": "AIza" + "x" * 35,
+    "Google, access": "ya29." + KEY,
+    "GitHub": "ghp_" + "x" * 36,
+    "GitHub, fine": "github_pat_" + KEY,
+    "Hugging Face": "hf_" + "x" * 34,
+    "bearer": f"Bearer {KEY}",
+    "bearer, lower": f"bearer eyJhbGciOi.{KEY}",
+    "password in a URL": "https://user:hunter2!@db.example.com:8443/x",
+    "private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE/aBc+\nxyz==\n-----END RSA PRIVATE KEY-----",
+    "AWS secret": 'aws_secret_access_key = "' + "a/B+" * 10 + '"',
+}
+SECRET_PARTS = (KEY, "AKIAIO", "x" * 34, "hunter2", "MIIE", "a/B+")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_secrets_are_redacted(secret: str) -> None:
+    """Each kind of secret goes, and nothing around it; in JSON, JSON stays JSON."""
+    redact = redactor()
+    found = redact(f"before {SECRETS[secret]} after")
+    assert not [part for part in SECRET_PARTS if part in found]
+    assert found.startswith("before ")
+    assert found.endswith(" after")
+    assert "[REDACTED]" in found
+    for lead in ("key=", "line\n", "tab\t", "‘"):
+        within = json.loads(redact(json.dumps({"a": f"{lead}{SECRETS[secret]}", "b": "after"})))
+        assert within["b"] == "after"
+        assert not [part for part in SECRET_PARTS if part in within["a"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "risk-assessment-of-the-task-force-2024-in-detail",
+        "sk-learn is short",
+        "the bearer of these responsibilities",
+        "https://example.com:8080/path?x=a@b",
+        "mailto:someone@example.com https://example.com",
+        "a PRIVATE KEY----- is mentioned",
+        "hf_transfer",
+        "def f(x):\n    return x @ y  # http://x",
+    ],
+)
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    """Words, URLs without passwords and code are no secrets."""
+    assert redactor()(text) == text
+
+
+@given(st.text() | st.text(alphabet='sk-aA0:/@. \n\\"').map(lambda text: text * 50))
+def test_redacting_keeps_json_and_is_stable(text: str) -> None:
+    """Whatever a text is, its JSON is still JSON when redacted, and redacting again changes nothing."""
+    redact = redactor()
+    once = redact(json.dumps({"text": text}))
+    assert set(json.loads(once)) == {"text"}
+    assert redact(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-" * 700_000,
+        "://" * 700_000,
+        "://a:" * 400_000,
+        "Bearer " * 300_000,
+        "a" * 2_000_000 + "@://",
+        "-----BEGIN PRIVATE KEY-----" * 70_000,
+        "AKIA" * 500_000,
+    ],
+    ids=lambda text: text[:8],
+)
+def test_redacting_megabytes_takes_seconds_at_most(text: str) -> None:
+    """No text makes the patterns slow: two megabytes made to that end take less than five seconds."""
+    began = time.process_time()
+    redactor()(text)
+    assert time.process_time() - began < 5
+
+
+def test_own_patterns_join_the_default_ones() -> None:
+    """Regular expressions of one's own redact too, alone if wanted; a broken one is refused by its text."""
+    assert redactor([r"ACME-\d+"])(f"ACME-12 {SECRETS['AWS']}") == "[REDACTED] [REDACTED]"
+    assert redactor([r"ACME-\d+"], defaults=False)(f"ACME-12 {SECRETS['AWS']}") == f"[REDACTED] {SECRETS['AWS']}"
+    with pytest.raises(ValueError, match=r"\(unclosed"):
+        redactor(["(unclosed"])
+
+
+def test_settings_called_like_secrets_are_redacted() -> None:
+    """In a configuration the value of an `api_key` goes whatever it looks like; `max_tokens` stays."""
+    config = {
+        "llm": {"api_key": "plain words", "max_tokens": 5, "models": [{"OPENAI_API_KEY": "x", "name": "m"}]},
+        "password": "",
+        "monkey": "banana",
+        "tokenizer": "bpe",
+    }
+    redacted = json.loads(without_secrets(json.dumps(config)))
+    assert redacted["llm"] == {
+        "api_key": "[REDACTED]",
+        "max_tokens": 5,
+        "models": [{"OPENAI_API_KEY": "[REDACTED]", "name": "m"}],
+    }
+    assert (redacted["password"], redacted["monkey"], redacted["tokenizer"]) == ("", "banana", "bpe")
+    assert without_secrets("api_key: not JSON") == "api_key: not JSON"
+
+
+def test_no_secret_leaves_on_any_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a search or an instrumentation puts a key (code, configuration, messages, details, errors), it is gone."""
+    recorded = through(monkeypatch, redact=redactor())
+    key = SECRETS["OpenAI"]
+
+    def search() -> None:
+        with spans.run("t", config={"llm": {"api_key": "plain"}, "note": key}) as run:
+            with run.generation(1, hold_individuals=True) as generation:
+                with generation.individual("a") as individual:
+                    individual.record(fitness=1.0, code=f"KEY = '{key}'", edit_summary=key, metrics={"note": key})
+                    with individual.llm_call("m", messages=[{"role": "user", "content": key}]) as call:
+                        call.response(key, reasoning=key)
+                    individual.evaluation("j", details={"stderr": key}, metadata={"k": key}).end()
+                generation.pareto_front([{"individual_id": "a", "metrics": {"note": key}}])
+                generation.end(metadata={"k": key})
+            spans.action("a", {"k": key}, {"k": key})
+            content = {**dict.fromkeys(CONTENT, key), "gen_ai.operation.name": "chat"}
+            emitted(recorded, content, {"gen_ai.choice": {"message": key}})
+            raise RuntimeError(f"Incorrect API key provided: {key}")
+
+    with pytest.raises(RuntimeError, match="Incorrect"):
+        search()
+    leaking = [span.name for span in recorded.spans if KEY in text_of(span) or "plain" in text_of(span)]
+    assert leaking == []
+    assert len(recorded.spans) == 9
+    assert all("[REDACTED]" in text_of(span) for span in recorded.spans if span.name != "generation")
+
+
+def test_a_hook_that_raises_costs_the_text_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A text that could not be redacted does not go out; the span does, with its cost, and it is said once."""
+
+    def broken(text: str) -> str:
+        raise RuntimeError("broken hook")
+
+    recorded = through(monkeypatch, redact=broken)
+    for _ in range(2):
+        span = emitted(recorded, {**DIALECTS["current"], "gen_ai.input.messages": "SECRET"})
+        assert attributes_of(span)["gen_ai.input.messages"] == "[REDACTED]"
+        assert attributes_of(span)[names.GEN_AI_USAGE_COST] > 0
+    assert [line.getMessage() for line in caplog.records] == ["A text could not be redacted and is left out"]
+    assert "SECRET" not in caplog.text
+
+
+def test_the_list_of_names_is_the_one_of_the_tables() -> None:
+    """What counts as a call of a model, and its tokens, are read by the same names here and in SQL."""
+    from importlib.resources import files
+
+    sql = files("genesis_otel").joinpath("sql", "llm_logs.sql").read_text()
+    for keys in (
+        *(llm_names.PROVIDERS, llm_names.MODELS, llm_names.INPUT_TOKENS, llm_names.OUTPUT_TOKENS, llm_names.COSTS),
+        *(llm_names.CACHE_READ_TOKENS, llm_names.CACHE_WRITE_TOKENS),
+        *(llm_names.OPERATIONS, llm_names.OPENINFERENCE_KINDS, llm_names.REQUEST_TYPES),
+    ):
+        assert not [key for key in keys if f"'{key}'" not in sql]

@@ -1,0 +1,270 @@
+"""The spool: what was appended comes out, once, in order, whatever happens to processes and disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool import queue as _spool
+
+
+def writer(folder: Path, *, segment_bytes: int = 1 << 20, spool_bytes: int = 1 << 30) -> _spool.Writer:
+    return _spool.Writer(folder, segment_bytes=segment_bytes, spool_bytes=spool_bytes)
+
+
+def take(folder: Path) -> _spool.Queue:
+    """The only queue of a folder."""
+    (name,) = _spool.queues(folder)
+    queue = _spool.take(folder, name)
+    assert queue is not None
+    return queue
+
+
+def everything(folder: Path, *, rows: int = 7, size: int = 100) -> list[bytes]:
+    """Drain a folder in small batches."""
+    found: list[bytes] = []
+    for name in _spool.queues(folder):
+        queue = _spool.take(folder, name)
+        assert queue is not None
+        while batch := queue.next(rows, size):
+            assert len(batch.records) <= rows
+            found += batch.records
+            queue.done(batch)
+        queue.release()
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    records=st.lists(st.binary(max_size=300), max_size=40),
+    segment=st.integers(1, 500),
+    rows=st.integers(1, 10),
+    size=st.integers(1, 400),
+    living=st.booleans(),
+)
+def test_what_goes_in_comes_out(
+    records: list[bytes], segment: int, rows: int, size: int, living: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Any records, in segments and batches of any size, from a living or a dead writer, come out once and in order."""
+    folder = tmp_path_factory.mktemp("spool")
+    source = writer(folder, segment_bytes=segment)
+    for record in records:
+        source.append(record)
+    assert _spool.status(folder).waiting == len(records)
+    if not living:
+        source.close()
+    assert everything(folder, rows=rows, size=size) == records
+    assert _spool.status(folder).waiting == 0
+    if living:
+        source.append(b"later")
+        source.close()
+        assert everything(folder) == [b"later"]
+    assert list(folder.iterdir()) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    records=st.lists(st.binary(min_size=1, max_size=50), min_size=2, max_size=20, unique=True),
+    at=st.floats(0, 0.999),
+    flip=st.integers(1, 255),
+)
+def test_damage_costs_what_is_damaged(
+    records: list[bytes], at: float, flip: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One flipped byte loses at most the record that it is in, and the loss is counted."""
+    folder = tmp_path_factory.mktemp("spool")
+    source = writer(folder)
+    for record in records:
+        source.append(record)
+    source.close()
+    (segment,) = folder.glob("q-*/*.seg")
+    data = bytearray(segment.read_bytes())
+    data[int(len(data) * at)] ^= flip
+    segment.write_bytes(data)
+    found = everything(folder, rows=3, size=120)
+    remaining = iter(records)
+    assert all(record in remaining for record in found), "order is kept"
+    # A length that was damaged may swallow the last record's place: then its tail is taken for a half-written one.
+    assert len(found) >= len(records) - 1
+    if found[-1] == records[-1]:
+        assert _spool.status(folder).dropped == len(records) - len(found)
+
+
+def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
+    """A record that its process could not write to the end is passed over in silence: end() had not returned."""
+    source = writer(tmp_path)
+    source.append(b"whole")
+    source.append(b"half of this is missing")
+    source.close()
+    (segment,) = tmp_path.glob("q-*/*.seg")
+    segment.write_bytes(segment.read_bytes()[:-5])
+    assert everything(tmp_path) == [b"whole"]
+    assert _spool.status(tmp_path).dropped == 0
+
+
+def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None:
+    """What is being written is not there yet; when it is, it comes."""
+    source = writer(tmp_path)
+    source.append(b"first")
+    source.append(b"second")
+    (segment,) = tmp_path.glob("q-*/*.seg")
+    data = segment.read_bytes()
+    segment.write_bytes(data[:-3])
+    queue = take(tmp_path)
+    batch = queue.next(10, 1000)
+    assert batch is not None
+    assert batch.records == [b"first"]
+    queue.done(batch)
+    assert queue.next(10, 1000) is None
+    segment.write_bytes(data)
+    batch = queue.next(10, 1000)
+    assert batch is not None
+    assert batch.records == [b"second"]
+    queue.release()
+    source.close()
+
+
+def test_a_batch_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    """A batch that was out when its process died comes again with just its records, though more are there now."""
+    source = writer(tmp_path)
+    source.append(b"a")
+    source.append(b"b")
+    queue = take(tmp_path)
+    first = queue.next(10, 1000)
+    source.append(b"c")
+    queue.release()
+    again = take(tmp_path)
+    assert again.next(10, 1000) == first
+    assert again.next(1, 1) == first
+    assert first is not None
+    again.done(first)
+    rest = again.next(10, 1000)
+    assert rest is not None
+    assert rest.records == [b"c"]
+    again.release()
+    source.close()
+
+
+def test_one_drains_at_a_time(tmp_path: Path) -> None:
+    """A queue that one process drains is not given to another, until that one is gone."""
+    source = writer(tmp_path)
+    source.append(b"a")
+    (name,) = _spool.queues(tmp_path)
+    code = (
+        "import sys, time; from pathlib import Path; from genesis_otel import _spool\n"
+        f"queue = _spool.take(Path({str(tmp_path)!r}), {name!r}); print(queue is not None, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        assert _spool.take(tmp_path, name) is None
+        other.kill()
+        other.wait()
+    queue = _spool.take(tmp_path, name)
+    assert queue is not None
+    queue.release()
+    source.close()
+
+
+def test_a_looker_does_not_end_a_living_queue(tmp_path: Path) -> None:
+    """Status and taking, by the writer's own process too, leave the writer alive in everybody's eyes."""
+    source = writer(tmp_path)
+    for _ in range(3):
+        assert _spool.status(tmp_path).writers == 1
+        take(tmp_path).release()
+    code = f"from pathlib import Path; from genesis_otel import _spool; print(_spool.status(Path({str(tmp_path)!r})).writers)"
+    seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert seen.stdout == "1\n"
+    source.close()
+    assert _spool.status(tmp_path).writers == 0
+
+
+def test_over_the_limit_the_oldest_go_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At the limit, and only there, whole segments go, oldest first; what is left is the newest, and all is accounted for."""
+    source = writer(tmp_path, segment_bytes=1000, spool_bytes=10_000)
+    records = [f"{number:04d}".encode() * 20 for number in range(500)]
+    for record in records:
+        source.append(record)
+    status = _spool.status(tmp_path)
+    assert status.bytes <= 12_000
+    assert status.dropped > 0
+    assert status.dropped + status.waiting == 500
+    assert "over its limit" in caplog.text
+    source.close()
+    assert everything(tmp_path) == records[-status.waiting :]
+
+
+def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Where a write fails, append says so, and what comes later is whole."""
+    source = writer(tmp_path)
+    source.append(b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        with pytest.raises(OSError):
+            source.append(b"x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    source.append(b"after")
+    source.close()
+    assert everything(tmp_path) == [b"before", b"after"]
+    assert _spool.status(tmp_path).dropped == 0
+
+
+def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
+    """Prompts lie in the spool: no file or folder of it can be read by others."""
+    old = os.umask(0)
+    try:
+        folder = tmp_path / "spool"
+        source = writer(folder)
+        source.append(b"a")
+        dead_letters.bury(folder, b"b", "why")
+        losses.note(folder, 1, "test")
+        queue = take(folder)
+        batch = queue.next(1, 1)
+        assert batch is not None
+        queue.done(batch)
+        assert [path for path in [folder, *folder.rglob("*")] if path.stat().st_mode & 0o077] == []
+        queue.release()
+        source.close()
+    finally:
+        os.umask(old)
+
+
+def test_dead_letters_keep_record_and_reason(tmp_path: Path) -> None:
+    """What was refused can be read again, byte for byte, with the reason on one line."""
+    dead_letters.bury(tmp_path, b"one\n\x00", "because\nof this")
+    dead_letters.bury(tmp_path, b"two", "\udc80")
+    assert [(reason, record) for _, reason, record in dead_letters.buried(tmp_path)] == [
+        ("because of this", b"one\n\x00"),
+        ("\\udc80", b"two"),
+    ]
+    assert _spool.status(tmp_path).dead == 2
+
+
+def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
+    """Without its mark of what was taken, a queue comes from its beginning: twice is better than never."""
+    source = writer(tmp_path)
+    source.append(b"a")
+    source.append(b"b")
+    queue = take(tmp_path)
+    batch = queue.next(1, 1)
+    assert batch is not None
+    queue.done(batch)
+    queue.release()
+    (cut,) = tmp_path.glob("q-*/cut")
+    cut.write_text(json.dumps("?"))
+    source.close()
+    assert everything(tmp_path) == [b"a", b"b"]

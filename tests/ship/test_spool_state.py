@@ -1,0 +1,182 @@
+"""What a spool tells of itself: in ClickHouse, when it is time, and never in the way of the spans."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.sdk.trace import TracerProvider
+
+from genesis_otel import queries
+from genesis_otel._destinations import limits_of
+from genesis_otel._settings import Collector, Server, load_settings
+from genesis_otel._settings import CustomExporter as Custom
+from genesis_otel._ship import spool_state
+from genesis_otel._ship.contract import Limits, Outage
+from genesis_otel._ship.delivery import Drain, drain
+from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.spool import losses
+from genesis_otel._ship.spool.dead_letters import bury
+from genesis_otel._ship.spool_state import SpoolState
+from genesis_otel.exporter import ClickHouseSpanExporter
+from genesis_otel.processor import DurableSpanProcessor
+from tests.ship.test_processor import FAST, Store, end
+
+AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing has to pass between two words."""
+    monkeypatch.setattr(spool_state, "GAP", 0.0)
+    monkeypatch.setattr(spool_state, "SHARE", 0)
+
+
+def spooled(folder: Path, *names: str) -> None:
+    """Ended spans in a folder, whose process is gone."""
+    processor = DurableSpanProcessor(None, folder, limits=FAST)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    end(provider.get_tracer("test"), *names)
+    processor.shutdown()
+
+
+def told(store: Client) -> list[dict[str, Any]]:
+    """The last word of each spool, as people ask for it."""
+    return list(queries.ask(store, "spools"))
+
+
+def details(state: SpoolState, **how: Any) -> dict[str, Any]:
+    """What is due."""
+    span = state.due(**how)
+    assert span is not None
+    return dict(json.loads(str((span.attributes or {})["genesis.action.details"])))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client], store: Client, tmp_path: Path) -> None:
+    """Dead letters and drops show at once, by machine and folder; letters that were sent again are no more."""
+    bury(tmp_path, b"no span", "Code: 6")
+    losses.note(tmp_path, 3, "the disk is full")
+    exporter = ClickHouseSpanExporter(connect)
+    draining = Drain(tmp_path, exporter, NEVER)
+    draining.round()
+    (row,) = told(store)
+    assert (row["host"], row["folder"]) == (socket.gethostname(), str(tmp_path))
+    assert (row["waiting"], row["dead_letters"], row["dropped"]) == (0, 1, 3)
+    draining.round()
+    assert store.query("SELECT count() FROM agent_actions").result_rows == [(1,)], "the same is not told twice"
+    for letter in (tmp_path / "dead").iterdir():
+        letter.unlink()
+    draining.round()
+    draining.close()
+    exporter.shutdown()
+    (row,) = told(store)
+    assert (row["dead_letters"], row["dropped"]) == (0, 3)
+    assert store.query("SELECT DISTINCT run_id, action_type FROM agent_actions").result_rows == [("", "spool_state")]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
+    """After each batch whose time has come; of an outage's backlog, too; a spool that has nothing to do is silent."""
+    store = Store()
+    spooled(tmp_path, *"abc")
+    draining = Drain(tmp_path, store, Limits(max_rows=1, state_interval=0.0))
+    draining.round()
+    assert store.names == ["a", "spool_state", "b", "spool_state", "c", "spool_state"]
+    draining.round()
+    draining.close()
+    assert len(store.names) == 6
+
+
+def test_nothing_is_told_before_its_time(tmp_path: Path) -> None:
+    """A short search leaves spans of its own alone."""
+    store = Store()
+    spooled(tmp_path, *"abc")
+    draining = Drain(tmp_path, store, NEVER)
+    draining.round()
+    draining.close()
+    assert store.names == ["a", "b", "c"]
+
+
+def test_whoever_asks_for_none_gets_none(tmp_path: Path) -> None:
+    """An exporter of one's own gets the spans of the search, and no word of ours; servers and collectors do."""
+    store = Store()
+    bury(tmp_path, b"no span", "Code: 6")
+    assert drain(tmp_path, store) == 0 and store.names == []
+    settings = load_settings()
+    assert limits_of(settings, Custom("of somebody")).state_interval is None
+    assert limits_of(settings, Server("http://h:1")).state_interval is not None
+    assert limits_of(settings, Collector("http://h:1", "grpc")).state_interval is not None
+
+
+def test_the_end_of_a_backlog_is_told(tmp_path: Path) -> None:
+    """What was told to wait is told to have gone when there is nobody left to tell later."""
+    spooled(tmp_path, *"abc")
+    state = SpoolState(tmp_path, 3600.0)
+    assert state.due(delivered=1) is None
+    store = Store()
+    drain(tmp_path, store)
+    assert details(state, last=True)["waiting"] == 0
+    assert state.due(last=True) is None
+    assert SpoolState(tmp_path, 3600.0).due(delivered=5, last=True) is None, "nothing had waited"
+
+
+def test_a_processor_tells_when_it_ends(tmp_path: Path) -> None:
+    """Through its shutdown: the state of a spool that a dead process had left full."""
+    spooled(tmp_path, "left")
+    store = Store()
+    processor = DurableSpanProcessor(store, tmp_path, limits=Limits(flush_interval=0.02, state_interval=3600.0))
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    end(provider.get_tracer("test"), "mine")
+    deadline = time.monotonic() + 20
+    while "left" not in store.names and time.monotonic() < deadline:
+        time.sleep(0.01)
+    processor.shutdown()
+    assert sorted(store.names) == ["left", "mine", "spool_state"]
+
+
+def test_a_word_that_is_not_taken_hinders_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The spans have gone in, whatever becomes of it; nothing of it waits in the spool, and no letter is made of it."""
+    store = Store()
+    store.refuses = "spool_state"
+    spooled(tmp_path, *"ab")
+    assert drain(tmp_path, store, AT_ONCE) == 2
+    assert store.names == ["a", "b"] and not (tmp_path / "dead").exists()
+    store.away = True
+    spooled(tmp_path, "c")
+    with pytest.raises(Outage):
+        drain(tmp_path, store, AT_ONCE)
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
+    """So is one that comes, and a span that is dropped; nothing else is, before its time."""
+    state = SpoolState(tmp_path, 3600.0)
+    assert state.due() is None
+    bury(tmp_path, b"no span", "Code: 6")
+    assert details(state)["dead_letters"] == 1
+    assert state.due(delivered=100) is None
+    assert requeue(tmp_path) == 1
+    again = details(state)
+    assert (again["dead_letters"], again["waiting"]) == (0, 1)
+    losses.note(tmp_path, 2, "why")
+    assert details(state)["dropped"] == 2
+
+
+def test_many_losses_are_a_word_now_and_then(tmp_path: Path) -> None:
+    """The second one is told when some seconds have passed, or when there is nobody left to tell it."""
+    state = SpoolState(tmp_path, 3600.0)
+    for number in range(1, 4):
+        losses.note(tmp_path, 1, "the disk is full")
+        told = state.due()
+        assert (told is not None) == (number == 1)
+    assert details(state, last=True)["dropped"] == 3

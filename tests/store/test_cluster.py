@@ -1,0 +1,71 @@
+"""``--cluster``: the same schema on every node of a cluster. No cluster is at hand: the engine parses what it would run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._store import errors, schema
+from genesis_otel._store import tables as _tables
+
+NAME = "my `odd` cluster"
+
+
+class Parsed:
+    """A client whose statements are parsed by the engine and not run; what it reads is real."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.statements: list[str] = []
+
+    def query(self, *args: Any, **kwargs: Any) -> Any:
+        return self.client.query(*args, **kwargs)
+
+    def command(self, statement: str, **_: Any) -> None:
+        form = self.client.query("SELECT formatQuery({statement:String})", parameters={"statement": statement})
+        self.statements.append(form.result_rows[0][0])
+
+
+@pytest.fixture
+def parsed(store: Client) -> Parsed:
+    return Parsed(store)
+
+
+def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> None:
+    """Every statement of the schema, told a cluster, is one that the engine parses, names it and replicates."""
+    for file in _tables.FILES:
+        for statement in _tables.statements(file, cluster=NAME):
+            parsed.command(statement)
+    tables = [statement for statement in parsed.statements if statement.startswith("CREATE TABLE")]
+    assert len(parsed.statements) == 18 and len(tables) == 9
+    for statement in parsed.statements:
+        assert "ON CLUSTER `my \\`odd\\` cluster`" in statement
+    for statement in tables:
+        assert "ENGINE = Replicated" in statement
+        assert "replicated_deduplication_window = 1000" in statement and "non_replicated" not in statement
+
+
+def test_upgrades_and_retention_go_on_cluster(parsed: Parsed, store: Client) -> None:
+    """Columns, settings, views and retention that init brings to their form are altered on the cluster, too."""
+    store.command("ALTER TABLE individuals DROP COLUMN error")
+    store.command("ALTER TABLE individuals MODIFY COMMENT 'x'")
+    store.command("ALTER TABLE llm_logs RESET SETTING min_age_to_force_merge_seconds")
+    schema.init_schema(parsed, llm_logs_ttl_days=3, cluster="main")  # type: ignore[arg-type]
+    kinds = {" ".join(statement.split()[:2]) for statement in parsed.statements}
+    assert kinds == {"ALTER TABLE", "CREATE OR"}
+    assert any("ADD COLUMN IF NOT EXISTS `error`" in statement for statement in parsed.statements)
+    assert any("MODIFY SETTING" in statement for statement in parsed.statements)
+    assert any("MODIFY TTL" in statement for statement in parsed.statements)
+    # The lambdas of a view name no table: each statement names the cluster once.
+    assert [statement for statement in parsed.statements if "ON CLUSTER main" not in statement] == []
+
+
+def test_tables_of_the_first_logger_are_taken_over_without_a_cluster(parsed: Parsed, store: Client) -> None:
+    """Taking over moves rows on one node: told a cluster, it says so and changes nothing."""
+    store.command("DROP TABLE generations SYNC")
+    store.command("CREATE TABLE generations (run_id String, generation Int32) ENGINE = MergeTree ORDER BY run_id")
+    with pytest.raises(errors.StoreError, match="run init without a cluster"):
+        schema.init_schema(parsed, cluster="main")  # type: ignore[arg-type]
+    assert parsed.statements == []

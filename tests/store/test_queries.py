@@ -1,0 +1,656 @@
+"""The reference's queries, verbatim and as named queries, on the real engine: right answers to a search known by heart."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from genesis_otel import queries
+from genesis_otel._read.ancestry import ancestors, chain
+from genesis_otel._store import connection, schema
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.support.searched import (
+    BEST,
+    EMBED_COST,
+    FACTS,
+    GOING_ON,
+    LATER,
+    LINEAGE_OF_BEST,
+    MODELS,
+    NOVELTY_COST,
+    RUN,
+    TASK,
+    Fact,
+    children,
+    code,
+    cost,
+    delta,
+    island,
+    metrics,
+    score,
+    search_spans,
+    seconds,
+    summary,
+)
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
+NAMES_IN_REFERENCE = {"run_20240115_142345": RUN, "your_run_id": RUN, "YOUR_RUN_ID": RUN, "run_12345": RUN}
+REFUSED = "Find generations with breakthroughs (>10% improvement)"
+
+Rows = list[tuple[Any, ...]]
+
+
+def reference_queries() -> dict[str, str]:
+    """The reference's statements by their title, with ids replaced by those of the search; one title stands twice."""
+    found: dict[str, str] = {}
+    for block in re.findall(r"```sql\n(.*?)```", REFERENCE.read_text(), re.DOTALL):
+        for statement in re.split(r";\s*$", block, flags=re.MULTILINE):
+            if not re.sub(r"--[^\n]*", "", statement).strip():
+                continue
+            match = re.search(r"-- (.*)", statement)
+            assert match
+            title = match[1]
+            found[title if title not in found else f"{title}, again"] = re.sub(
+                r"'([^']*)'", lambda quoted: f"'{NAMES_IN_REFERENCE.get(quoted[1], quoted[1])}'", statement
+            ).replace("ind_gen10_best", BEST)
+    return found
+
+
+REFERENCE_QUERIES = reference_queries()
+
+
+@pytest.fixture(scope="module")
+def searched(engine: Path) -> Iterator[Client]:
+    """A database with the search that ended and one that goes on, through the real API and the real exporter."""
+
+    def connect() -> Client:
+        client = connection.open_embedded(engine)
+        client.command("CREATE DATABASE IF NOT EXISTS searched")
+        client.database = "searched"
+        return client
+
+    client = connect()
+    schema.init_schema(client)
+    exporter = ClickHouseSpanExporter(connect)
+    for spans in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER)):
+        assert exporter.export(spans) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    yield client
+    client.command("DROP DATABASE searched SYNC")
+    client.close()
+
+
+# --- the answers, worked out from the facts ---------------------------------------------------------------------------
+
+
+def generations() -> list[int]:
+    return sorted({fact.generation for fact in FACTS})
+
+
+def of(generation: int) -> list[Fact]:
+    return [fact for fact in FACTS if fact.generation == generation]
+
+
+def best(generation: int) -> float:
+    return max(score(fact) for fact in of(generation))
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def average(generation: int) -> float:
+    return mean([fact.fitness for fact in of(generation) if fact.fitness is not None])
+
+
+def front(generation: int) -> list[Fact]:
+    """By definition: those that none is better than in both accuracy and size; best first."""
+    living = [fact for fact in of(generation) if fact.fitness is not None]
+
+    def beaten(one: Fact) -> bool:
+        return any(
+            score(each) >= score(one) and each.size <= one.size and (score(each), -each.size) != (score(one), -one.size)
+            for each in living
+        )
+
+    return sorted((fact for fact in living if not beaten(fact)), key=lambda fact: -score(fact))
+
+
+def costs(fact: Fact) -> tuple[float, float, float]:
+    made = children()
+    other = (EMBED_COST, NOVELTY_COST) if fact.fitness is not None else (0.0, 0.0)
+    return (cost(made.index(fact)) if fact in made else 0.0, *other)
+
+
+def total_cost(generation: int) -> float:
+    return sum(sum(costs(fact)) for fact in of(generation))
+
+
+def improvements() -> dict[int, float]:
+    return {later: best(later) - best(before) for before, later in pairwise(generations())}
+
+
+def edges() -> list[tuple[Fact, str, float]]:
+    return [(fact, parent, delta(fact, parent)) for fact in FACTS for parent in fact.parents]
+
+
+def by_how(values: list[tuple[str, float]]) -> dict[str, list[float]]:
+    grouped = defaultdict(list)
+    for how, value in values:
+        grouped[how].append(value)
+    return grouped
+
+
+def quantile(values: list[float], share: float) -> float:
+    ordered, place = sorted(values), share * (len(values) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def calls() -> dict[str, list[tuple[float, float]]]:
+    """Cost and seconds of each model's calls, the failed one included."""
+    made: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for position, _ in enumerate(children()):
+        made[MODELS[position % 2]].append((cost(position), seconds(position)))
+    made[MODELS[0]].append((0.0, 0.1))
+    return made
+
+
+def scores_by_how() -> dict[str, list[float]]:
+    return by_how([(fact.how, score(fact)) for fact in FACTS if fact.generation])
+
+
+def everyone() -> list[Fact]:
+    return sorted((fact for fact in FACTS if fact.fitness is not None), key=lambda fact: -score(fact))
+
+
+def as_json(fact: Fact) -> dict[str, float]:
+    return metrics(fact)
+
+
+ANSWERS: dict[str, Callable[[], Rows]] = {
+    "Active runs": lambda: [(GOING_ON, TASK, 0)],
+    "Compare configurations": lambda: [(run, TASK, {"evolution": {"num_generations": 5}}) for run in (GOING_ON, RUN)],
+    "Fitness trajectory": lambda: [(g, best(g), average(g), total_cost(g)) for g in generations()],
+    "Cost per generation": lambda: [(g, total_cost(g), total_cost(g) / len(of(g))) for g in generations()],
+    # ClickHouse's lag() of the first row is 0: the first generation's improvement is its score.
+    "Identify breakthrough generations (large improvement)": lambda: sorted(
+        [(g, best(g), improvements().get(g, best(g))) for g in generations()], key=lambda row: -row[2]
+    ),
+    "Top 10 individuals ever created": lambda: [
+        (fact.id, fact.generation, score(fact), fact.how, as_json(fact)) for fact in everyone()[:10]
+    ],
+    "Duplicates (same code hash)": lambda: [(2,)],
+    "Mutation type effectiveness": lambda: sorted(
+        [(how, len(scores), mean(scores), max(scores)) for how, scores in scores_by_how().items()],
+        key=lambda row: -row[2],
+    ),
+    "Pareto frontier members across all generations": lambda: [
+        (g, fact.id, score(fact), score(fact) / 2) for g in generations() for fact in front(g)
+    ],
+    "Pareto frontier size over time": lambda: [(g, len(front(g))) for g in generations()],
+    "Latest Pareto frontier": lambda: [
+        (fact.id, score(fact), score(fact) / 2, as_json(fact)) for fact in front(generations()[-1])
+    ],
+    "Compare Pareto fronts across generations": lambda: [
+        (g, fact.id, score(fact), fact.size) for g in generations() for fact in front(g)
+    ],
+    "Most successful mutations (biggest improvements)": lambda: sorted(
+        [
+            (fact.id, parent, fact.generation, fact.how, gain, summary(fact))
+            for fact, parent, gain in edges()
+            if gain > 0
+        ],
+        key=lambda row: -row[4],
+    )[:10],
+    "Mutation success rate": lambda: [
+        (how, len(gains), sum(gain > 0 for gain in gains), sum(gain > 0 for gain in gains) / len(gains), mean(gains))
+        for how, gains in by_how([(fact.how, gain) for fact, _, gain in edges()]).items()
+    ],
+    "Trace lineage of best individual": lambda: [
+        (fact.id, fact.parents[0] if fact.parents else "", fact.generation, fact.how, summary(fact))
+        for fact in FACTS
+        if fact.id in LINEAGE_OF_BEST
+    ],
+    "Most prolific parents (many children)": lambda: [
+        (parent, len(gains), mean(gains), sum(gain > 0 for gain in gains))
+        for parent, gains in by_how(
+            [(parent, gain) for _, parent, gain in edges()] + [("", 0.0) for fact in FACTS if not fact.parents]
+        ).items()
+    ],
+    "Best score per generation": lambda: [
+        (g, best(g), average(g), len(front(g)), total_cost(g)) for g in generations()
+    ],
+    "Top 10 individuals across all generations": lambda: [
+        (fact.id, fact.generation, score(fact), score(fact) / 2, fact.how) for fact in everyone()[:10]
+    ],
+    "Total costs by run": lambda: [
+        (RUN, TASK, sum(map(total_cost, generations())), len(generations())),
+        (GOING_ON, TASK, 2 * (EMBED_COST + NOVELTY_COST), 1),
+    ],
+    "LLM costs by model": lambda: sorted(
+        [(model, len(made), sum(c for c, _ in made), mean([s for _, s in made])) for model, made in calls().items()],
+        key=lambda row: -row[2],
+    ),
+    "Most successful mutations (positive fitness delta)": lambda: sorted(
+        [
+            (how, len(gains), mean(gains), max(gains))
+            for how, gains in by_how([(fact.how, gain) for fact, _, gain in edges() if gain > 0]).items()
+        ],
+        key=lambda row: -row[2],
+    ),
+    "Build phylogenetic tree": lambda: [
+        (fact.id, parent, fact.generation, fact.how, delta(fact, parent) if parent else 0.0)
+        for fact in FACTS
+        for parent in fact.parents or ("",)
+    ],
+    "Track how Pareto frontier changes over time": lambda: [
+        (g, len(front(g)), score(front(g)[0]), score(front(g)[-1]) / 2) for g in generations()
+    ],
+    "Find best individual across all runs for a task": lambda: [
+        (RUN, BEST, 4, score(everyone()[0]), as_json(everyone()[0]))
+    ],
+    "Evolution progress dashboard": lambda: [
+        (g, best(g), average(g), len(front(g)), total_cost(g), len(front(g))) for g in generations()
+    ],
+    "Cost breakdown by component": lambda: [
+        (
+            *(sum(costs(fact)[kind] for fact in FACTS) for kind in range(3)),
+            sum(sum(costs(fact)) for fact in FACTS),
+        )
+    ],
+    "Mutation type effectiveness, again": lambda: [
+        (how, len(scores), mean(scores), quantile(scores, 0.5), quantile(scores, 0.9))
+        for how, scores in scores_by_how().items()
+    ],
+    REFUSED: lambda: sorted(
+        [(g, best(g), gain, gain / best(g - 1)) for g, gain in improvements().items() if gain / best(g - 1) > 0.1],
+        key=lambda row: -row[3],
+    ),
+    "LLM cost by model": lambda: sorted(
+        [
+            (model, len(made), sum(c for c, _ in made), mean([c for c, _ in made]), sum(s for _, s in made))
+            for model, made in calls().items()
+        ],
+        key=lambda row: -row[2],
+    ),
+}
+"""What each of the reference's queries has to answer, in its order; where it has none, any."""
+
+UNORDERED = {
+    "Cost per generation",
+    "Compare Pareto fronts across generations",
+    "Mutation success rate",
+    "Mutation type effectiveness, again",
+    "Most prolific parents (many children)",
+    "Build phylogenetic tree",
+    "Trace lineage of best individual",
+    "Top 10 individuals ever created",  # two individuals have the same score
+    "Top 10 individuals across all generations",
+}
+LEFT_OUT = {"start_time", "code_hash"}
+"""Columns that nobody can work out from the facts."""
+RETENTION = {
+    "Keep LLM logs for 30 days (if you want to save space)": ("llm_logs", 30),
+    "Keep agent actions for 90 days": ("agent_actions", 90),
+}
+
+
+def comparable(names: list[str], rows: list[Any], *, ordered: bool) -> list[Any]:
+    """Rows without the columns that the facts lack; JSON parsed, floats rounded."""
+    import json
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, (int, float)):
+            return round(float(value), 9)
+        if isinstance(value, str) and value.startswith("{"):
+            return plain(json.loads(value))
+        if isinstance(value, dict):
+            return tuple(sorted((name, plain(each)) for name, each in value.items()))
+        return value
+
+    kept = [place for place, name in enumerate(names) if name not in LEFT_OUT]
+    result = [tuple(plain(row[place]) for place in kept) for row in rows]
+    return result if ordered else sorted(result, key=repr)
+
+
+def columns_of_answer(names: list[str]) -> list[str]:
+    return [name for name in names if name not in LEFT_OUT]
+
+
+def test_the_reference_has_the_queries_that_are_answered_here() -> None:
+    """No query of the reference is left out: an answer is known for each, but for those that set a retention."""
+    assert set(REFERENCE_QUERIES) == set(ANSWERS) | set(RETENTION)
+    assert len(REFERENCE_QUERIES) == 31
+
+
+@pytest.mark.parametrize("title", [title for title in ANSWERS if title != REFUSED])
+def test_the_reference_runs_verbatim(title: str, searched: Client) -> None:
+    """A query of the reference, with nothing but ids replaced, gives the answer that the facts have."""
+    answer = searched.query(REFERENCE_QUERIES[title])
+    expected = ANSWERS[title]()
+    assert expected
+    names = columns_of_answer(list(answer.column_names))
+    ordered = title not in UNORDERED
+    assert comparable(list(answer.column_names), list(answer.result_rows), ordered=ordered) == comparable(
+        names, expected, ordered=ordered
+    )
+
+
+def test_the_one_that_cannot_run_is_refused(searched: Client) -> None:
+    """HAVING over a window function is refused by ClickHouse (184), as everywhere; the named query has QUALIFY."""
+    with pytest.raises(DatabaseError) as refused:
+        searched.query(REFERENCE_QUERIES[REFUSED])
+    assert refused.value.code == 184
+
+
+@pytest.mark.parametrize("title", RETENTION)
+def test_the_reference_sets_a_retention(title: str, store: Client) -> None:
+    """The reference's ALTER statements set what they say, and a later init of ours changes it or leaves it."""
+    table, days = RETENTION[title]
+    store.command(REFERENCE_QUERIES[title])
+
+    def kept() -> str:
+        sql = (
+            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+        )
+        return str(store.query(sql, parameters={"table": table}).result_rows[0][0])
+
+    assert f"toIntervalDay({days})" in kept()
+    schema.init_schema(store)
+    assert f"toIntervalDay({days})" in kept()
+    schema.init_schema(store, llm_logs_ttl_days=7, agent_actions_ttl_days=7)
+    assert "toIntervalDay(7)" in kept()
+
+
+# --- the named queries ------------------------------------------------------------------------------------------------
+
+NAMED = {
+    "Active runs": "active_runs",
+    "Compare configurations": "configurations",
+    "Fitness trajectory": "fitness_trajectory",
+    "Cost per generation": "generation_costs",
+    "Top 10 individuals ever created": "top_individuals",
+    "Duplicates (same code hash)": "duplicates",
+    "Mutation type effectiveness": "mutation_effectiveness",
+    "Pareto frontier members across all generations": "pareto_members",
+    "Pareto frontier size over time": "pareto_evolution",
+    "Latest Pareto frontier": "pareto_latest",
+    "Most successful mutations (biggest improvements)": "best_mutations",
+    "Mutation success rate": "mutation_success_rate",
+    "Trace lineage of best individual": "lineage",
+    "Best score per generation": "fitness_trajectory",
+    "Top 10 individuals across all generations": "top_individuals",
+    "Total costs by run": "run_costs",
+    "LLM costs by model": "llm_costs",
+    "Most successful mutations (positive fitness delta)": "mutation_gains",
+    "Build phylogenetic tree": "family_tree",
+    "Track how Pareto frontier changes over time": "pareto_evolution",
+    "Find best individual across all runs for a task": "best_of_task",
+    "Evolution progress dashboard": "progress",
+    "Cost breakdown by component": "cost_breakdown",
+    "Mutation type effectiveness, again": "mutation_effectiveness",
+    REFUSED: "breakthroughs",
+    "LLM cost by model": "llm_costs",
+}
+"""Which named query asks what the reference asks; it may give more columns."""
+
+OTHERWISE = {
+    # Its named form leaves out what is no improvement: the first generation.
+    "Identify breakthrough generations (large improvement)": "generation_improvements",
+    # Its named form calls the metrics x and y, since they are parameters.
+    "Compare Pareto fronts across generations": "pareto_objectives",
+    # Its named form leaves out the parents of the initial population.
+    "Most prolific parents (many children)": "prolific_parents",
+}
+EMPTY_HERE = {"running_jobs", "spools"}
+"""Of a run that ended there are none; `test_watch` asks about one that goes on. Of spools `test_spool_state` tells."""
+GIVEN: dict[str, Any] = {"run_id": RUN, "task": TASK, "individual_ids": [BEST], "run": RUN, "individual": BEST}
+
+
+def given(name: str) -> dict[str, Any]:
+    return {each.name: GIVEN[each.name] for each in queries.load(name).parameters if each.name in GIVEN}
+
+
+def test_every_question_of_the_reference_has_a_name() -> None:
+    """Each of the reference's queries is a named one."""
+    assert set(NAMED) | set(OTHERWISE) == set(ANSWERS)
+
+
+@pytest.mark.parametrize("title", NAMED)
+def test_a_named_query_answers_as_the_reference_does(title: str, searched: Client) -> None:
+    """In the columns of the reference, the named query has the answer that the facts have."""
+    match = re.search(r"WITH RECURSIVE|SELECT\s(.*?)\sFROM", REFERENCE_QUERIES[title], re.DOTALL)
+    assert match
+    wanted = (
+        ["id", "parent_id", "generation", "mutation_type", "edit_summary"]
+        if match[1] is None
+        else [re.split(r"\s+as\s+|\.", column.strip())[-1] for column in re.split(r",(?![^()]*\))", match[1])]
+    )
+    rows = queries.ask(searched, NAMED[title], **given(NAMED[title]))
+    found = [tuple(row[name] for name in wanted) for row in rows]
+    ordered = title not in UNORDERED
+    assert comparable(wanted, found, ordered=ordered) == comparable(
+        columns_of_answer(wanted), ANSWERS[title](), ordered=ordered
+    )
+
+
+def test_named_queries_that_differ_from_the_reference(searched: Client) -> None:
+    """The first generation is no improvement; metrics are parameters; the initial population has no parent."""
+    rows = queries.ask(searched, "generation_improvements", run_id=RUN)
+    assert {row["generation"]: pytest.approx(row["improvement"]) for row in rows} == {0: 0.0} | improvements()
+    assert [row["improvement"] for row in rows] == sorted((row["improvement"] for row in rows), reverse=True)
+    rows = queries.ask(searched, "pareto_objectives", run_id=RUN, x="size", y="accuracy")
+    assert sorted((row["individual_id"], row["x"], row["y"]) for row in rows) == sorted(
+        (fact.id, fact.size, score(fact)) for g in generations() for fact in front(g)
+    )
+    rows = queries.ask(searched, "prolific_parents", run_id=RUN, limit=1)
+    assert [(row["parent_id"], row["num_children"], row["successful_children"]) for row in rows] == [("two_a", 3, 2)]
+
+
+def test_what_the_commands_ask(searched: Client) -> None:
+    """Runs, summary, latencies, slowest calls, failures, actions and rows a table are those of the facts."""
+    going_on, ended = queries.ask(searched, "runs")
+    assert [ended[name] for name in ("run_id", "task_name", "status", "generations", "individuals", "best_score")] == [
+        *(RUN, TASK, "completed", 5, 13, 0.97)
+    ]
+    assert ended["cost"] == pytest.approx(sum(map(total_cost, generations())))
+    assert (going_on["run_id"], going_on["status"]) == (GOING_ON, "running")
+    assert 3000 < going_on["silent_seconds"] < 4000
+    assert [row["run_id"] for row in queries.ask(searched, "runs", status="completed")] == [RUN]
+    assert queries.ask(searched, "runs", task="another") == []
+    (whole,) = queries.ask(searched, "run_summary", run_id=RUN)
+    told = ("llm_calls", "failed_llm_calls", "failed_individuals", "input_tokens", "output_tokens", "best_score")
+    assert [whole[name] for name in told] == [11, 1, 1, 1000, 100, 0.97]
+    assert whole["improvements"] == sum(gain > 0 for _, _, gain in edges())
+    for row in queries.ask(searched, "llm_latency", run_id=RUN):
+        times = [each for _, each in calls()[row["model"]]]
+        assert [row["p50"], row["p90"], row["p99"], row["longest"]] == pytest.approx(
+            [quantile(times, 0.5), quantile(times, 0.9), quantile(times, 0.99), max(times)]
+        )
+        assert row["first_token_p50"] == pytest.approx(0.25)
+    slowest = queries.ask(searched, "slowest_llm_calls", run_id=RUN, limit=3)
+    assert [row["individual_id"] for row in slowest] == ["four_a", "three_best", "three_b"]
+    failures = queries.ask(searched, "failures", run_id=RUN)
+    assert {(row["what"], row["error"], row["individual_id"]) for row in failures} == {
+        (f"LLM call {MODELS[0]}", "TimeoutError: no answer", ""),
+        ("job_failed", "division by zero", "seed_broken"),
+    }
+    assert {row["action_type"]: row["count"] for row in queries.ask(searched, "actions", run_id=RUN)} == {
+        "job_submitted": len(FACTS),
+        "job_completed": len(FACTS) - 1,
+        "job_failed": 1,
+        "archive_updated": 1,
+    }
+    assert {row["table"]: row["rows"] for row in queries.ask(searched, "table_rows", run_id=RUN)} == {
+        "evolution_runs": 1,
+        "generations": 5,
+        "individuals": len(FACTS),
+        "pareto_fronts": sum(len(front(g)) for g in generations()),
+        "code_lineages": len(edges()) + 3,
+        "llm_logs": 11,
+        "agent_actions": 2 * len(FACTS) + 1,
+    }
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_a_named_query_is_documented_and_answers(name: str, searched: Client) -> None:
+    """Each has a title, a description, a meaning for every parameter and none that the SQL lacks; it runs and answers."""
+    query = queries.load(name)
+    assert query.name == name and query.title and query.description
+    assert all(parameter.meaning for parameter in query.parameters)
+    assert {parameter.name for parameter in query.parameters} == set(queries.placeholders(query.sql))
+    assert ";" not in query.sql and "--" not in query.sql
+    assert bool(queries.ask(searched, name, **given(name))) is (name not in EMPTY_HERE)
+
+
+@pytest.mark.parametrize("name", queries.names())
+def test_a_named_query_takes_no_value_for_sql(name: str, searched: Client) -> None:
+    """Quotes, comments and backslashes in a value are a value: the query finds nothing, and nothing else happens."""
+    hostile = "x' OR 1 = 1 --\\"
+    told = {
+        each.name: [hostile] if each.type == "Array(String)" else hostile
+        for each in queries.load(name).parameters
+        if each.type.endswith(("String", "String)"))
+    }
+    if told and name not in ("matching_runs", "matching_individuals"):
+        rows = queries.ask(searched, name, **told)
+        assert all(not any(value for value in row.values()) or set(row) == {"table", "rows"} for row in rows)
+
+
+def test_what_is_missing_or_unknown_is_said() -> None:
+    """An unknown name has near ones, a missing or unknown parameter the ones there are; hyphens do for underscores."""
+    with pytest.raises(queries.UnknownQueryError, match="did you mean llm_latency"):
+        queries.load("llm_latenzy")
+    with pytest.raises(queries.UnknownQueryError, match="there are actions, active_runs"):
+        queries.load("zzz")
+    query = queries.load("best-of-task")
+    assert query.name == "best_of_task"
+    with pytest.raises(queries.ParameterError, match="needs task: it takes task, limit"):
+        queries.values(query, {})
+    with pytest.raises(queries.ParameterError, match="no parameter tusk"):
+        queries.values(query, {"tusk": "x"})
+    with pytest.raises(queries.ParameterError, match="it takes none"):
+        queries.values(queries.load("run_costs"), {"limit": "3"})
+    assert queries.values(query, {"task": "t"}) == {"task": "t", "limit": "1"}
+
+
+def test_latest_is_the_newest_run(searched: Client) -> None:
+    """Where nothing is said, a query is about the run that began last."""
+    assert [row["individual_id"] for row in queries.ask(searched, "top_individuals")] == [fact.id for fact in LATER]
+
+
+def test_the_lineage_is_walked_by_its_own_query_too(searched: Client) -> None:
+    """The named query finds the best individual's ancestors, and those of one with two parents by the first."""
+    assert [row["id"] for row in queries.ask(searched, "lineage", run_id=RUN)] == LINEAGE_OF_BEST
+    rows = queries.ask(searched, "lineage", run_id=RUN, individual_id="three_a")
+    assert [row["id"] for row in rows] == ["seed_b", "one_b", "two_a", "three_a"]
+
+
+# --- lineage ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_lineage_of_the_best(searched: Client) -> None:
+    """Each step from the seed has its score, gain, edit, model, cost and the trace of its generation."""
+    steps = ancestors(searched, RUN, BEST)
+    assert [step.individual_id for step in steps] == LINEAGE_OF_BEST
+    facts = {fact.id: fact for fact in FACTS}
+    made = children()
+    for step in steps:
+        fact = facts[step.individual_id]
+        assert (step.generation, step.mutation_type, step.fitness_score) == (fact.generation, fact.how, fact.fitness)
+        assert step.gain == (pytest.approx(delta(fact, fact.parents[0])) if fact.parents else None)
+        assert step.edit_summary == summary(fact)
+        assert step.models == ((MODELS[made.index(fact) % 2],) if fact.parents else ())
+        assert step.cost == pytest.approx(sum(costs(fact)))
+        traces = searched.query(
+            "SELECT DISTINCT trace_id FROM generations WHERE run_id = {run:String} AND generation = {g:Int32}",
+            parameters={"run": RUN, "g": fact.generation},
+        ).result_rows
+        assert [(step.trace_id,)] == [tuple(row) for row in traces]
+
+
+def test_other_parents_are_named(searched: Client) -> None:
+    """Of two parents the chain follows the first and names the second; an individual that nobody logged is a bare id."""
+    steps = ancestors(searched, RUN, "three_a")
+    assert steps[-1].other_parents == ("two_b",)
+    assert steps[-1].gain == pytest.approx(delta(FACTS[9], "two_a"))
+    (stranger,) = ancestors(searched, RUN, "nobody")
+    assert (stranger.individual_id, stranger.generation) == ("nobody", None)
+
+
+def test_a_lineage_that_bites_its_tail_ends() -> None:
+    """A cycle, an individual that is its own parent, and a long chain: each id once, the asked one last."""
+    assert chain({"a": ["b"], "b": ["c"], "c": ["a"]}, "a") == ["c", "b", "a"]
+    assert chain({"a": ["a"]}, "a") == ["a"]
+    long = {str(n): [str(n - 1)] for n in range(1, 20_000)}
+    assert chain(long, "19999") == [str(n) for n in range(20_000)]
+
+
+def test_islands_are_told_apart(searched: Client) -> None:
+    """What each has found, and who has come from another one; a run that has none has no row."""
+    of = [fact for fact in FACTS if island(fact) == "1"]
+    found = queries.ask(searched, "islands", run_id=RUN)
+    assert [(row["island"], row["individuals"], row["failed"], row["arrived"]) for row in found] == [
+        ("1", len(of), 0, 0),
+        ("0", len(FACTS) - len(of), 1, 1),
+    ]
+    best = max(of, key=score)
+    assert (found[0]["best_individual"], found[0]["best_generation"]) == (best.id, best.generation)
+    assert found[0]["best_score"] == score(best)
+    assert found[0]["avg_score"] == pytest.approx(sum(map(score, of)) / len(of))
+    assert queries.ask(searched, "islands", run_id="nobody") == []
+
+
+def test_a_cycle_in_the_store_ends_too(store: Client) -> None:
+    """Edges that a careless caller logged in a circle: the command's walk and the named query both come to an end."""
+    store.insert(
+        "code_lineages",
+        [["r", "a", "b", 1], ["r", "b", "a", 2], ["r", "c", "b", 3]],
+        column_names=["run_id", "child_id", "parent_id", "generation"],
+    )
+    assert [step.individual_id for step in ancestors(store, "r", "c")] == ["a", "b", "c"]
+    rows = queries.ask(store, "lineage", run_id="r", individual_id="c")
+    assert [row["id"] for row in rows] == ["a", "b", "c"]
+
+
+def test_a_lineage_of_many_steps(store: Client) -> None:
+    """Beyond the 1,000 steps that ClickHouse follows in a recursion, and beyond one question's ids."""
+    rows = [["r", f"i{n}", f"i{n - 1}" if n else "", n, n / 10] for n in range(2500)]
+    store.insert(
+        "individuals", rows, column_names=["run_id", "individual_id", "parent_id", "generation", "fitness_score"]
+    )
+    steps = ancestors(store, "r", "i2499")
+    assert [step.generation for step in steps] == list(range(2500))
+    # No edge was logged: the gain is the difference of the scores.
+    assert steps[-1].gain == pytest.approx(0.1)
+
+
+def test_the_example_of_the_reference_is_made_a_frame(searched: Client) -> None:
+    """The SELECT of the reference's notebook runs on our tables."""
+    match = re.search(r'query_df\("""(.*?)"""\)', REFERENCE.read_text(), re.DOTALL)
+    assert match
+    sql = inspect.cleandoc(match[1]).replace("run_12345", RUN)
+    assert [row[0] for row in searched.query(sql).result_rows] == generations()
+
+
+def test_programs_of_equal_facts_are_duplicates(searched: Client) -> None:
+    """The hash of a program that was proposed twice stands once among the duplicates, with where it came first."""
+    import hashlib
+
+    twice = [fact for fact in FACTS if sum(code(fact) == code(other) for other in FACTS) == 2]
+    (row,) = queries.ask(searched, "duplicates", run_id=RUN)
+    assert row["code_hash"] == hashlib.sha256(code(twice[0]).encode()).hexdigest()
+    assert (row["first_individual"], {fact.id for fact in twice}) == ("one_b", {"one_b", "two_c"})

@@ -1,0 +1,120 @@
+"""Dashboards as Grafana would ask them: every target of every panel, variable and annotation, run on the engine.
+
+Three searches of `searched.py` are in the store: one that ended, one that goes on, and one whose id has quotes in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._ship.spool_state import SpoolState
+from genesis_otel._store import connection, schema
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.support.grafana_query import ALL, TimeRange, Value, sent
+from tests.support.searched import BEST, GOING_ON, LATER, MODELS, RUN, TASK, search_spans
+
+FOLDER = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
+ODD = "it's \"odd\", {x}; \\' OR 1 = 1 --\\"
+RUNS = (RUN, GOING_ON, ODD)
+EVERYTHING = {"task": (TASK,), "run": RUNS, "model": MODELS, "runs": RUNS}
+
+
+def dashboards() -> dict[str, dict[str, Any]]:
+    """The files by their uid."""
+    return {made["uid"]: made for made in (json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")))}
+
+
+class Asked(NamedTuple):
+    """A query of a dashboard, and who asks it."""
+
+    board: str
+    title: str
+    type: str
+    panel: Mapping[str, Any]
+    ref: str
+    format: int
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.board}/{self.title}/{self.ref}"
+
+
+def queries_of(board: Mapping[str, Any]) -> Iterator[Asked]:
+    """All that a dashboard asks."""
+    uid = board["uid"]
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            yield Asked(uid, panel["title"], panel["type"], panel, target["refId"], target["format"], target["rawSql"])
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            yield Asked(uid, f"${variable['name']}", "variable", variable, "", 1, variable["query"])
+    for annotation in board["annotations"]["list"]:
+        yield Asked(uid, annotation["name"], "annotation", annotation, "", 1, annotation["target"]["rawSql"])
+
+
+def around_now(step: int = 10) -> TimeRange:
+    """The last two hours, in which the searches of `searched.py` lie."""
+    now = datetime.now(timezone.utc)
+    return TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), step)
+
+
+def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[str, Value]:
+    """The variables as a link to this run would leave them."""
+    known: dict[str, Value] = {
+        "datasource": "genesis-clickhouse",
+        "individual": BEST,
+        "trace": trace,
+        "x": "accuracy",
+        "y": "size",
+        "only": "all traces",
+        "slower": "0",
+        "runs": RUNS,
+    }
+    values: dict[str, Value] = {}
+    for variable in board["templating"]["list"]:
+        name = variable["name"]
+        values[name] = ALL if variable.get("includeAll") else run if name == "run" else known[name]
+    return values
+
+
+@contextmanager
+def searches_in(folder: Path, database: str) -> Iterator[Client]:
+    """A client on a database of this name with three searches in it, for as long as it is needed."""
+
+    def opened() -> Client:
+        client = connection.open_embedded(folder)
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+        client.database = database
+        return client
+
+    client = opened()
+    schema.init_schema(client, traces_ttl_days=0)
+    client.close()
+    exporter = ClickHouseSpanExporter(opened)
+    told = SpoolState(folder.parent / "spool", 0.0).due(delivered=1)
+    assert told is not None
+    for spans in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER), search_spans(ODD), [told]):
+        exporter.export(spans)
+    exporter.shutdown()
+    client = opened()
+    yield client
+    client.command(f"DROP DATABASE {database} SYNC")
+    client.close()
+
+
+def answer(client: Client, asked: Asked, values: Mapping[str, Value], times: TimeRange) -> Any:
+    """What ClickHouse answers."""
+    return client.query(sent(asked.sql, values, times, EVERYTHING))
+
+
+def finite(value: Any) -> bool:
+    """A number that can be drawn."""
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,152 @@
+"""A search of OpenEvolve in a process of its own, for tests/whole/test_openevolve.py: ``openevolve_driver.py HOW FOLDER URL
+RUN_ID``.
+
+OpenEvolve takes over signals and the root logger of its process, and forks: nothing for the process of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from openevolve import OpenEvolve, run_evolution  # type: ignore[import-untyped]
+from openevolve.config import Config, LLMConfig, LLMModelConfig  # type: ignore[import-untyped]
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+
+import genesis_otel
+from genesis_otel.demo.evolve import PROBLEM
+from genesis_otel.instrumentation.openevolve import instrument
+
+PROGRAM, EVALUATOR = PROBLEM / "initial_program.py", PROBLEM / "evaluator.py"
+OBJECTIVES = {"accuracy": "max", "size": "min"}
+
+
+def config(url: str) -> Any:
+    """Of a small search with two workers and two islands."""
+    told = Config(
+        log_level="WARNING",
+        random_seed=3,
+        checkpoint_interval=5,
+        llm=LLMConfig(
+            api_base=url,
+            api_key="sk-this-is-a-secret",
+            models=[LLMModelConfig(name="gpt-4.1-mini")],
+            retries=1,
+            retry_delay=0,
+        ),
+    )
+    told.database.num_islands, told.database.migration_interval, told.database.archive_size = 2, 2, 6
+    # OpenEvolve copies no program that the other island has already, and the best ones often stand on both.
+    told.database.migration_rate = 0.6
+    told.evaluator.cascade_evaluation, told.evaluator.parallel_evaluations, told.evaluator.max_retries = False, 2, 0
+    return told
+
+
+def forked(folder: Path, url: str, run_id: str) -> None:
+    """``run_evolution()`` with forked workers."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, objectives=OBJECTIVES)
+    result = run_evolution(
+        str(PROGRAM), str(EVALUATOR), config=config(url), iterations=20, output_dir=str(folder / run_id)
+    )
+    print(result.best_program.id)
+
+
+def spawned(folder: Path, url: str, run_id: str) -> None:
+    """``OpenEvolve(...)`` by hand with spawned workers, whole programs as answers, our own LLM spans, and novelty
+    judged."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(task="by_hand", run_id=run_id, objectives=OBJECTIVES, llm="genesis")
+    told = config(url)
+    told.max_tasks_per_child = 4
+    told.diff_based_evolution = False
+    told.database.embedding_model, told.database.embedding_api_base = "text-embedding-3-small", url
+    told.database.similarity_threshold = 0.5
+    os.environ["OPENAI_API_KEY"] = "sk-another-secret"
+    search = OpenEvolve(str(PROGRAM), str(EVALUATOR), told, output_dir=str(folder / run_id))
+    print(asyncio.run(search.run(iterations=8)).id)
+
+
+def interrupted(folder: Path, url: str, run_id: str) -> None:
+    """A search that is told to end by a signal; it is announced on standard output when the first children are
+    there."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+    told = config(url)
+
+    def say(context: Any) -> int:
+        if context.iteration == 7:
+            print("running", flush=True)
+        return int(context.iteration % 2)
+
+    run_evolution(
+        str(PROGRAM), str(EVALUATOR), config=told, iterations=500, output_dir=str(folder / run_id), island_selector=say
+    )
+
+
+def failing(folder: Path, url: str, run_id: str) -> None:
+    """A search that ends with an exception."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+
+    def select(context: Any) -> int:
+        if context.iteration > 6:
+            raise LookupError("there is no such island")
+        return 0
+
+    run_evolution(
+        str(PROGRAM),
+        str(EVALUATOR),
+        config=config(url),
+        iterations=20,
+        output_dir=str(folder / run_id),
+        island_selector=select,
+    )
+
+
+def dying(folder: Path, url: str, run_id: str) -> None:
+    """A search whose workers are killed by the program that they evaluate."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+    evaluator = folder / "deadly_evaluator.py"
+    evaluator.write_text(
+        "import os\nSEEN = []\n"
+        "def evaluate(path):\n    SEEN.append(path)\n    if len(SEEN) > 2:\n        os._exit(9)\n    return {'combined_score': 1.0}\n"
+    )
+    run_evolution(str(PROGRAM), str(evaluator), config=config(url), iterations=12, output_dir=str(folder / run_id))
+
+
+class Broken(SpanProcessor):
+    """Raises whenever it is called."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Raise."""
+        raise RuntimeError("telemetry is broken")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Raise."""
+        raise RuntimeError("telemetry is broken")
+
+
+def broken(folder: Path, url: str, run_id: str) -> None:
+    """A search under telemetry that raises at every span."""
+    provider = TracerProvider()
+    provider.add_span_processor(Broken())
+    trace.set_tracer_provider(provider)
+    instrument(run_id=run_id, objectives=OBJECTIVES, llm="genesis")
+    result = run_evolution(
+        str(PROGRAM), str(EVALUATOR), config=config(url), iterations=20, output_dir=str(folder / run_id)
+    )
+    print(len(list((folder / run_id / "checkpoints" / "checkpoint_20" / "programs").iterdir())), result.best_score)
+
+
+if __name__ == "__main__":
+    how, folder, url, run_id = sys.argv[1:]
+    {each.__name__: each for each in (forked, spawned, interrupted, failing, dying, broken)}[how](
+        Path(folder), url, run_id
+    )

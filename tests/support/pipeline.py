@@ -1,0 +1,198 @@
+"""The real collector and a store process behind it, as processes of a test's own; both can be killed and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._serve import client as store_process
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "otel-collector"
+PASSWORD = "only-for-tests-0123456789"
+READER = "reads-only-0123456789"
+STARTING = 60.0
+"""Seconds for a process to answer on a busy machine."""
+
+
+def binary() -> Path:
+    """The collector that `make collector` built. Without it a test is skipped, loudly; in CI it fails."""
+    said = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "build_collector.py"), "--path"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path = Path(said.stdout.strip())
+    if not path.exists():
+        text = f"NOTHING OF THE COLLECTOR'S PATH IS TESTED: there is no {path}; `make collector` builds it (needs Go)"
+        if os.environ.get("CI"):
+            pytest.fail(text)
+        pytest.skip(text)
+    return path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has right now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def until(true: Any, what: str, seconds: float = STARTING) -> None:
+    """Wait until ``true()``; the bound only ends a test that hangs."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not happen in {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+@dataclass
+class Store:
+    """`genesis-otel serve` on a folder, at a port of its own that stays the same over restarts."""
+
+    folder: Path
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))},
+            "CLICKHOUSE_URL": f"chdb://{self.folder}",
+            "GENESIS_OTEL_SERVE_PASSWORD": PASSWORD,
+            "GENESIS_OTEL_SERVE_READER_PASSWORD": READER,
+        }
+        with (self.folder.parent / f"{self.folder.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "genesis_otel", "serve", "--port", str(self.port)],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        until(lambda: store_process.running(self.folder) is not None or self._ended(), "the store's start")
+        assert not self._ended(), (self.folder.parent / f"{self.folder.name}.log").read_text()
+
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(STARTING)
+            self.process = None
+
+    def client(self, **options: Any) -> Client:
+        return clickhouse_connect.get_client(
+            host="127.0.0.1",
+            port=self.port,
+            username="genesis",
+            password=PASSWORD,
+            autogenerate_session_id=False,
+            **options,
+        )
+
+    def count(self, sql: str) -> int:
+        with contextlib.closing(self.client()) as client:
+            return int(str(client.command(sql)))
+
+
+@dataclass
+class Collector:
+    """The collector with our configuration (or others), in front of a store."""
+
+    path: Path
+    folder: Path
+    configs: Sequence[Path | str]
+    environment: Mapping[str, str]
+    options: Sequence[str] = ()
+    grpc: int = 0
+    http: int = 0
+    health: int = 0
+    metrics: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.grpc, self.http, self.health, self.metrics = free_ports(4)
+        (self.folder / "queue").mkdir(parents=True, exist_ok=True)
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "collector.log").read_text()
+
+    def variables(self) -> dict[str, str]:
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "CLICKHOUSE_"))},
+            "OTELCOL_STORAGE": str(self.folder / "queue"),
+            "OTELCOL_GRPC_PORT": str(self.grpc),
+            "OTELCOL_HTTP_PORT": str(self.http),
+            "OTELCOL_HEALTH_PORT": str(self.health),
+            "OTELCOL_METRICS_PORT": str(self.metrics),
+            **self.environment,
+        }
+
+    def arguments(self) -> list[str]:
+        return [str(self.path), *(f"--config={config}" for config in self.configs), *self.options]
+
+    def start(self) -> None:
+        with (self.folder / "collector.log").open("ab") as log:
+            self.process = subprocess.Popen(self.arguments(), env=self.variables(), stdout=log, stderr=log)
+        until(
+            lambda: self.healthy() or self.process is None or self.process.poll() is not None, "the collector's start"
+        )
+        assert self.process.poll() is None, self.log
+
+    def healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(STARTING)
+            self.process = None
+
+
+def environment_of(store: Store, database: str = "default") -> dict[str, str]:
+    """What tells a collector where a store is."""
+    return {
+        "CLICKHOUSE_ENDPOINT": store.url,
+        "CLICKHOUSE_DATABASE": database,
+        "CLICKHOUSE_USER": "genesis",
+        "CLICKHOUSE_PASSWORD": PASSWORD,
+    }
+
+
+@contextlib.contextmanager
+def running(*processes: Store | Collector) -> Iterator[None]:
+    """Start them in their order, and kill whatever is left of them behind."""
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            process.kill()

@@ -1,0 +1,435 @@
+"""The way through a real collector: the same rows as the direct way, each span once, whatever dies in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as OverGRPC
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHTTP
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from genesis_otel import queries
+from genesis_otel._cli.app import main
+from genesis_otel._destinations import OTLP_LIMITS
+from genesis_otel._settings import load_settings
+from genesis_otel._ship import rows as _rows
+from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._store import backfill, schema
+from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES
+from genesis_otel.exporter import ClickHouseSpanExporter
+from genesis_otel.processor import DurableSpanProcessor
+from tests.conftest import Connect
+from tests.store.test_mapping import rows_of, spans_of
+from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
+from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
+from tests.support.recording import flat, store_spans
+
+STOCK = Path(__file__).parents[1] / "support" / "stock-collector.yaml"
+MERGING = "--feature-gates=confmap.enableMergeAppendOption"
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def otelcol() -> Path:
+    """The collector's binary."""
+    return binary()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Store]:
+    """A store that runs, its raw spans kept for good: golden ones are of 2023."""
+    store = Store(tmp_path / "store")
+    with running(store):
+        with contextlib.closing(store.client()) as client:
+            schema.init_schema(client, traces_ttl_days=0)
+        yield store
+
+
+@pytest.fixture
+def collecting(otelcol: Path, served: Store, tmp_path: Path) -> Iterator[Collector]:
+    """Our configuration in front of that store."""
+    collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
+    with running(collector):
+        yield collector
+
+
+def over_http(collector: Collector) -> SpanExporter:
+    return OverHTTP(f"http://127.0.0.1:{collector.http}/v1/traces", timeout=30)
+
+
+def over_grpc(collector: Collector) -> SpanExporter:
+    return OverGRPC(f"http://127.0.0.1:{collector.grpc}", insecure=True, timeout=30)
+
+
+def send(exporter: SpanExporter, spans: Sequence[ReadableSpan], size: int = 50) -> None:
+    for begin in range(0, len(spans), size):
+        assert exporter.export(spans[begin : begin + size]) is SpanExportResult.SUCCESS
+
+
+def landed(store: Store) -> int:
+    return store.count("SELECT uniqExact(TraceId, SpanId) FROM otel_traces")
+
+
+def golden() -> list[ReadableSpan]:
+    return [span for case in CASES for span in spans_of(case)]
+
+
+def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as they compare: without the moment of their insert, in the order of their identity."""
+    return sorted(
+        ({**row, "ingested_at": None} for row in rows),
+        key=lambda row: (row["trace_id"], row["span_id"], row.get("position", 0)),
+    )
+
+
+def tables(client: Client) -> Rows:
+    return {table: in_order(rows_of(client, table)) for table in TABLES}
+
+
+def raw(client: Client) -> list[dict[str, Any]]:
+    """The landing table's rows, but for what the SDK's OTLP encoder leaves out, the trace state of links. A span that ends before
+    it begins has a duration of 0 the one way, and of 2**64 less that the other; the views read both as 0."""
+    answer = client.query(
+        "SELECT * EXCEPT `Links.TraceState` REPLACE (greatest(toInt64(Duration), 0) AS Duration) FROM otel_traces ORDER BY TraceId, SpanId"
+    )
+    return list(answer.named_results())
+
+
+# --- configurations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "configs",
+    [["config.yaml"], [STOCK], [STOCK, "existing-collector.yaml"], ["config.yaml", "existing-collector.yaml"]],
+    ids=lambda configs: " with ".join(Path(config).stem for config in configs),
+)
+def test_the_collector_takes_every_configuration(configs: list[str | Path], otelcol: Path, tmp_path: Path) -> None:
+    """`validate` accepts each of our files as it stands, alone or merged with what runs already."""
+    collector = Collector(
+        otelcol, tmp_path, [CONFIGS / config for config in configs], {"CLICKHOUSE_PASSWORD": PASSWORD}, [MERGING]
+    )
+    command, *arguments = collector.arguments()
+    done = subprocess.run(
+        [command, "validate", *arguments], env=collector.variables(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def exporters() -> dict[str, dict[str, Any]]:
+    found = {}
+    for name in ("config.yaml", "existing-collector.yaml"):
+        for exporter, told in yaml.safe_load((CONFIGS / name).read_text())["exporters"].items():
+            found[f"{name} {exporter}"] = told
+    return found
+
+
+@pytest.mark.parametrize("name", exporters())
+def test_inserts_have_the_settings_of_the_direct_way(name: str) -> None:
+    """The settings of an insert are the ones that our own exporter has; nothing is made, acknowledged early or given up."""
+    told = exporters()[name]
+    settings = {**told["connection_params"], "async_insert": int(told["async_insert"])}
+    assert {key: int(value) for key, value in settings.items()} == INSERT_SETTINGS
+    assert told["create_schema"] is False
+    assert told["retry_on_failure"]["max_elapsed_time"] == "0s"
+    assert told["sending_queue"]["storage"].startswith("file_storage")
+    assert told["password"] == "${env:CLICKHOUSE_PASSWORD}"
+
+
+def test_what_is_merged_is_what_runs_alone() -> None:
+    """The exporter of `existing-collector.yaml` is that of `config.yaml`, but for the names of its parts."""
+    alone, merged = exporters().values()
+    alone["sending_queue"]["storage"] += "/genesis"
+    assert alone == merged
+
+
+# --- the same rows ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exporter_to", [over_http, over_grpc])
+def test_both_ways_give_the_same_rows(
+    exporter_to: Callable[[Collector], SpanExporter],
+    served: Store,
+    collecting: Collector,
+    store: Client,
+    connect: Connect,
+) -> None:
+    """Every golden span through SDK, OTLP and collector, twice, becomes the rows that it becomes by the direct way, once;
+    and the raw spans are the same to the letter."""
+    spans = golden()
+    exporter = exporter_to(collecting)
+    send(exporter, spans)
+    until(lambda: landed(served) == len(spans), "the arrival of every span")
+    with contextlib.closing(served.client()) as client:
+        through_collector = raw(client)
+    send(exporter, spans[::-1])
+    exporter.shutdown()
+    until(lambda: served.count("SELECT count() FROM otel_traces") == 2 * len(spans), "the second arrival of every span")
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    with contextlib.closing(served.client()) as client:
+        for table in STORED_IN.values():
+            client.command(f"OPTIMIZE TABLE {table} FINAL")
+        found, wanted = tables(client), tables(store)
+    for table in TABLES:
+        assert found[table] == wanted[table], table
+    assert all(wanted.values())
+    differing = [
+        (name, row[name], through[name])
+        for row, through in zip(raw(store), through_collector, strict=True)
+        for name in row
+        if row[name] != through[name]
+    ]
+    assert differing == []
+    assert any(HOSTILE[:60] == row["SpanName"] for row in through_collector)
+
+
+def test_json_columns_give_the_same_rows(
+    otelcol: Path, served: Store, tmp_path: Path, store: Client, connect: Connect
+) -> None:
+    """A collector that makes its own table with JSON columns: --backfill reads what it held, the views what comes then."""
+    columns = (
+        "yaml:exporters: {clickhouse: {json: true, create_schema: true, connection_params: {enable_json_type: '1'}}}"
+    )
+    collector = Collector(
+        otelcol, tmp_path / "collector", [CONFIGS / "config.yaml", columns], environment_of(served, database="theirs")
+    )
+    # JSON has no NaN: that exporter cannot write such a span at all.
+    spans = [
+        each for case in CASES for each in spans_of(case) if not re.search("NaN|Inf", str(_rows.columns(flat([each]))))
+    ]
+    half = len(spans) // 2
+    with running(collector):
+        send(over_http(collector), spans[:half])
+        with contextlib.closing(served.client(database="theirs")) as client:
+            until(lambda: _count(client, "otel_traces") == half, "the arrival of the first half")
+            schema.init_schema(client)
+            assert schema.init_schema(client) == []
+            list(backfill.backfill(client))
+            send(over_http(collector), spans[half:])
+            until(lambda: _count(client, "otel_traces") == len(spans), "the arrival of the second half")
+            assert not any(any(each.rows.values()) for each in backfill.backfill(client))
+            found = tables(client)
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    wanted = tables(store)
+    for table in TABLES:
+        assert found[table] == wanted[table], table
+    assert all(wanted.values())
+
+
+def test_merged_into_a_collector_that_runs(otelcol: Path, served: Store, tmp_path: Path) -> None:
+    """Their backend gets everything as before, ours what belongs to a search: by its span, its resource or our scope."""
+    collector = Collector(
+        otelcol, tmp_path / "collector", [STOCK, CONFIGS / "existing-collector.yaml"], environment_of(served), [MERGING]
+    )
+    kept = InMemorySpanExporter()
+    for scope, resource, attributes in (
+        ("theirs", {}, {"http.request.method": "GET"}),
+        ("theirs", {}, {"genesis.run.id": "r"}),
+        ("theirs", {"genesis.run.id": "r"}, {}),
+        ("genesis_otel", {}, {"genesis.record": "action"}),
+    ):
+        provider = TracerProvider(resource=Resource(resource))
+        provider.add_span_processor(SimpleSpanProcessor(kept))
+        span(provider.get_tracer(scope), f"{scope} {resource} {attributes}", attributes)
+    with running(collector):
+        send(over_grpc(collector), kept.get_finished_spans())
+        until(lambda: served.count("SELECT count() FROM theirs.otel_traces") == 4, "the filling of their backend")
+        until(lambda: landed(served) == 3, "the filling of ours")
+    assert served.count("SELECT count() FROM otel_traces WHERE SpanAttributes['http.request.method'] != ''") == 0
+    assert served.count("SELECT count() FROM agent_actions") == 1
+
+
+# --- once -------------------------------------------------------------------------------------------------------------
+
+
+class Forgetful:
+    """Stands between collector and store and loses the answers to the first inserts, as a network may."""
+
+    def __init__(self, port: int, losses: int) -> None:
+        self.store, self.losses, self.lost = port, losses, 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.socket.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.socket.accept()
+                threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.store)) as store:
+            inserting = threading.Event()
+
+            def there() -> None:
+                with contextlib.suppress(OSError):
+                    while piece := client.recv(1 << 16):
+                        if b"INSERT%20INTO" in piece or b"INSERT+INTO" in piece or b"INSERT INTO" in piece:
+                            inserting.set()
+                        store.sendall(piece)
+
+            threading.Thread(target=there, daemon=True).start()
+            while piece := store.recv(1 << 16):
+                # The whole insert is stored by the time its answer comes.
+                if inserting.is_set() and self.lost < self.losses:
+                    self.lost += 1
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                inserting.clear()
+                client.sendall(piece)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.mark.parametrize("window", [1000, 0], ids=["our landing table", "a stock one, without a window"])
+def test_a_lost_acknowledgement_doubles_no_row(window: int, otelcol: Path, served: Store, tmp_path: Path) -> None:
+    """The collector sends the batch again when the answer to its insert is lost: the seven tables have each row once, at
+    once, even where the landing table keeps the raw spans of every attempt."""
+    with contextlib.closing(served.client()) as client:
+        client.command(f"ALTER TABLE otel_traces MODIFY SETTING non_replicated_deduplication_window = {window}")
+    forgetful = Forgetful(served.port, losses=3)
+    collector = Collector(
+        otelcol,
+        tmp_path / "collector",
+        [CONFIGS / "config.yaml"],
+        {**environment_of(served), "CLICKHOUSE_ENDPOINT": f"http://127.0.0.1:{forgetful.port}"},
+    )
+    spans = golden()
+    with running(collector):
+        send(over_http(collector), spans, size=len(spans))
+        until(lambda: forgetful.lost == 3 and "Exporting failed. Will retry" in collector.log, "three losses")
+        # The next batch is acknowledged, so the first one was, too, unless it is still tried.
+        send(over_http(collector), actions(1))
+        until(lambda: landed(served) == len(spans) + 1, "the arrival of the next batch")
+        collector.kill(signal.SIGTERM)
+    forgetful.close()
+    # Each attempt leaves its raw spans where there is no window to know it by.
+    assert (served.count("SELECT count() FROM otel_traces") > len(spans) + 1) == (window == 0)
+    with contextlib.closing(served.client()) as client:
+        for table, stored in STORED_IN.items():
+            key = "(trace_id, span_id, position)" if "position" in _columns(client, stored) else "(trace_id, span_id)"
+            rows, identities = client.query(f"SELECT count(), uniqExact{key} FROM {stored}").result_rows[0]
+            assert rows == identities > 0, table
+
+
+def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, collecting: Collector) -> None:
+    """Batches that are put together differently are caught by the rows' identity: `FINAL` shows each once at once, a
+    plain SELECT as soon as the engine has merged, which it does by itself at the tables' age for that."""
+    spans = actions(100)
+    store_spans(ClickHouseSpanExporter(served.client), spans)
+    send(over_http(collecting), spans[::-1], size=30)
+    until(lambda: served.count("SELECT count() FROM otel_traces") == 200, "the arrival by both ways")
+    assert served.count("SELECT count() FROM agent_actions FINAL") == 100
+    with contextlib.closing(served.client()) as client:
+        waiting = {row["table"]: (row["rows"], row["again"]) for row in queries.ask(client, "unmerged")}
+        assert waiting.pop("agent_actions") == (200, 100)
+        assert set(waiting.values()) == {(0, 0)}
+        # Ten minutes are too long for a test.
+        client.command("ALTER TABLE agent_actions MODIFY SETTING min_age_to_force_merge_seconds = 1")
+    until(lambda: served.count("SELECT count() FROM agent_actions") == 100, "the engine's own merge")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_or_doubled_when_collector_and_store_are_killed(
+    seed: int, served: Store, collecting: Collector, tmp_path: Path
+) -> None:
+    """Spans flow through the durable processor into the collector while it and the store are killed at random: every span
+    whose end() returned is there, and each once."""
+    chance = random.Random(seed)
+    processor = DurableSpanProcessor(over_http(collecting), tmp_path / "spool", limits=OTLP_LIMITS)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("genesis_otel")
+    ended = 0
+    enough = threading.Event()
+
+    def search() -> None:
+        nonlocal ended
+        while not enough.is_set():
+            for _ in range(50):
+                span(tracer, "action", place(RECORD="action", ACTION_TYPE="a"), start=START + ended * SECOND)
+                ended += 1
+            enough.wait(0.02)
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    try:
+        for _ in range(4):
+            enough.wait(chance.uniform(0.3, 2.0))
+            victims: list[Store | Collector] = chance.choice([[collecting], [served], [collecting, served]])
+            for victim in victims:
+                victim.kill()
+            enough.wait(chance.uniform(0.0, 1.5))
+            for victim in victims[::-1]:
+                victim.start()
+    finally:
+        enough.set()
+        searching.join()
+    assert processor.force_flush(120_000)
+    processor.shutdown()
+    until(
+        lambda: served.count("SELECT uniqExact(trace_id, span_id) FROM agent_actions") == ended, "every span's arrival"
+    )
+    with contextlib.closing(served.client()) as client:
+        client.command("ALTER TABLE agent_actions MODIFY SETTING min_age_to_force_merge_seconds = 1")
+    until(lambda: served.count("SELECT count() FROM agent_actions") == ended, "the engine's own merge")
+
+
+def test_what_waited_for_the_collector_is_drained_by_hand(
+    served: Store, otelcol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans of a search that ended while the collector was away: `genesis-otel spool drain` hands them over when it is back."""
+    collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.grpc}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "0")
+    search = "import genesis_otel; genesis_otel.configure(); genesis_otel.run('t', run_id='waits').end()"
+    subprocess.run([sys.executable, "-c", search], check=True, timeout=120, capture_output=True, cwd=ROOT)
+    settings = load_settings()
+    spool = settings.spool_folder(settings.destination)
+    assert spool_status(spool).waiting == 2
+    with running(collector):
+        assert main(["spool", "drain"]) == 0
+        until(lambda: served.count("SELECT count() FROM evolution_runs WHERE status = 'completed'") == 1, "its arrival")
+    assert spool_status(spool).waiting == 0
+
+
+def actions(count: int) -> list[ReadableSpan]:
+    """So many spans of their own."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    for number in range(count):
+        span(provider.get_tracer("genesis_otel"), "action", place(RECORD="action", ACTION_TYPE=f"a{number}"))
+    return list(kept.get_finished_spans())
+
+
+def _count(client: Client, table: str) -> int:
+    return int(str(client.command(f"SELECT count() FROM {table}")))
+
+
+def _columns(client: Client, table: str) -> list[str]:
+    return [row[0] for row in client.query(f"DESCRIBE TABLE {table}").result_rows]

@@ -1,0 +1,418 @@
+"""Settings and `configure()`: which value wins, where spans go, what is said, and that they arrive."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from genesis_otel import _destinations, configuration
+from genesis_otel._serve import client as store_process
+from genesis_otel._settings import Collector, Embedded, Server, load_settings
+from genesis_otel._settings import Disabled as Off
+from genesis_otel._store.errors import StoreError
+
+SEARCH = """
+import logging, pathlib, sys, time
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+from genesis_otel.configuration import configure
+name, count, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+telemetry = configure()
+tracer = telemetry.provider.get_tracer("search")
+print("ready", flush=True)
+for n in range(count):
+    attributes = {"genesis.record": "action", "genesis.action.action_type": name, "genesis.action.details": str(n)}
+    tracer.start_span("action", attributes=attributes).end()
+    time.sleep(pause)
+assert "chdb" not in sys.modules
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each test begins in an empty folder, without a setting in the environment, with data of its own."""
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """The folder of this test's embedded store, whose process is ended behind it."""
+    folder = tmp_path / "data" / "store"
+    yield folder
+    address = store_process.running(folder)
+    if address:
+        process = psutil.Process(address.pid)
+        process.kill()
+        process.wait(20)
+
+
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def search(name: str, count: int, pause: float = 0.0) -> subprocess.Popen[str]:
+    """Start a search that records ``count`` actions."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SEARCH, name, str(count), str(pause)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def actions(folder: Path) -> dict[str, tuple[int, int]]:
+    """How many actions of each search are in the store, and how many different ones."""
+    client = store_process.open_store(folder, start=True)
+    try:
+        sql = "SELECT action_type, count(), uniqExact(details) FROM agent_actions GROUP BY action_type"
+        return {name: (rows, different) for name, rows, different in client.query(sql).result_rows}
+    finally:
+        client.close()
+
+
+# --- which value wins -------------------------------------------------------------------------------------------------
+
+
+def test_argument_then_environment_then_file_then_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An argument wins over the environment, that over ``.env``, that over the default; for our names and the others'."""
+    assert load_settings().exit_timeout == 10 and load_settings().clickhouse_url is None
+    (tmp_path / ".env").write_text("GENESIS_OTEL_EXIT_TIMEOUT=1\nCLICKHOUSE_URL=http://file:8123\n")
+    assert load_settings().exit_timeout == 1 and str(load_settings().destination) == "http://file:8123"
+    monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "2")
+    monkeypatch.setenv("CLICKHOUSE_URL", "http://environment:8123")
+    assert load_settings().exit_timeout == 2 and str(load_settings().destination) == "http://environment:8123"
+    given = load_settings(exit_timeout=3, clickhouse_url="http://argument:8123")
+    assert given.exit_timeout == 3 and str(given.destination) == "http://argument:8123"
+
+
+def test_settings_of_every_type_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags, numbers and lists are read from the environment; an empty variable is as good as none."""
+    monkeypatch.setenv("GENESIS_OTEL_CAPTURE_CONTENT", "false")
+    monkeypatch.setenv("GENESIS_OTEL_REDACT_PATTERNS", '["a+", "b"]')
+    monkeypatch.setenv("GENESIS_OTEL_SPOOL_BYTES", "1048576")
+    monkeypatch.setenv("CLICKHOUSE_URL", "")
+    settings = load_settings()
+    assert (settings.capture_content, settings.redact_patterns, settings.spool_bytes) == (False, ("a+", "b"), 1 << 20)
+    assert settings.clickhouse_url is None
+
+
+def test_wrong_settings_are_said_on_one_line_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong value, an unknown name and a malformed URL raise at once, name the setting and never show a secret."""
+    monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "hunter2")
+    with pytest.raises(ValueError, match="exit_timeout") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+    monkeypatch.delenv("GENESIS_OTEL_EXIT_TIMEOUT")
+    with pytest.raises(ValueError, match="no such setting: exit_time;"):
+        load_settings(exit_time=1)
+    for url in (
+        "ftp://u:hunter2@h",
+        "u:hunter2@h:8123",
+        "http://u:hunter2@h:port/db",
+        "http://u:hunter2@h:9000",
+        "chdb://hunter2",
+    ):
+        with pytest.raises(StoreError, match=r"CLICKHOUSE_URL|8123") as wrong:
+            configuration.configure(clickhouse_url=url)
+        assert "hunter2" not in str(wrong.value)
+    for endpoint in ("localhost:4317", "http://u:hunter2@h:port"):
+        with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT") as malformed:
+            configuration.configure(otlp_endpoint=endpoint)
+        assert "hunter2" not in str(malformed.value)
+    with pytest.raises(ValueError, match="grpc or http/protobuf"):
+        configuration.configure(otlp_endpoint="http://h:4318", otlp_protocol="http/json")
+
+
+def test_passwords_are_never_shown() -> None:
+    """Neither the settings nor a destination show a password when printed."""
+    for settings in (
+        load_settings(clickhouse_url="https://u:hunter2@h:8443/db"),
+        load_settings(otlp_endpoint="http://u:hunter2@h:4318"),
+    ):
+        for shown in (repr(settings), str(settings), repr(settings.destination), str(settings.destination)):
+            assert "hunter2" not in shown
+        assert "hunter2" not in str(settings.spool_folder(settings.destination))
+
+
+# --- where spans go ---------------------------------------------------------------------------------------------------
+
+
+def test_the_destination_follows_from_the_settings(tmp_path: Path) -> None:
+    """A collector before a server before the embedded store; off when told so."""
+    assert load_settings().destination == Embedded(tmp_path / "data" / "store")
+    assert load_settings(clickhouse_url="chdb:///srv/a%20b").destination == Embedded(Path("/srv/a b"))
+    server = load_settings(clickhouse_url="http://u:p@h:8123/db", otlp_endpoint="http://c:4317")
+    assert server.destination == Collector("http://c:4317", "grpc")
+    assert server.store == Server("http://u:p@h:8123/db")
+    assert load_settings(otlp_endpoint="http://c:4317").store is None
+    assert isinstance(load_settings(enabled=False).destination, Off)
+    assert isinstance(load_settings(sdk_disabled=True).destination, Off)
+
+
+def test_the_collectors_protocol_and_path_are_openTelemetrys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP unless the port is gRPC's or the protocol is said; a base endpoint gets its path, a traces endpoint is complete."""
+    assert load_settings(otlp_endpoint="http://c:4318/").destination == Collector(
+        "http://c:4318/v1/traces", "http/protobuf"
+    )
+    assert load_settings(otlp_traces_endpoint="http://c/x").destination == Collector("http://c/x", "http/protobuf")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert load_settings(otlp_endpoint="http://c:4319").destination == Collector("http://c:4319", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    assert load_settings(otlp_endpoint="http://c:4317").destination == Collector(
+        "http://c:4317/v1/traces", "http/protobuf"
+    )
+
+
+def test_each_destination_has_a_spool_of_its_own(tmp_path: Path) -> None:
+    """Two destinations never share a spool; a changed password does not change it."""
+    settings = load_settings()
+    urls = ["http://u:p@h:8123/a", "http://u:p@h:8123/b", "http://u:p@g:8123/a", "https://u:p@h:8123/a"]
+    folders = [settings.spool_folder(Server(url)) for url in urls]
+    folders += [
+        settings.spool_folder(Collector("http://h:8123/a", "grpc")),
+        settings.spool_folder(Embedded(tmp_path / "x")),
+    ]
+    assert len(set(folders)) == 6
+    assert settings.spool_folder(Server("http://u:other@h:8123/a/")) == folders[0]
+
+
+# --- that they arrive -------------------------------------------------------------------------------------------------
+
+
+def test_a_search_fills_the_embedded_store_and_never_loads_the_engine(store: Path) -> None:
+    """At its end everything has arrived, nothing was said but what must be, and the engine was never in the process."""
+    process = search("alone", 500)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert output == "ready\n"
+    assert actions(store) == {"alone": (500, 500)}
+
+
+def test_two_searches_share_a_store_that_is_killed_midway(store: Path) -> None:
+    """Two searches at once, readers meanwhile, the store process killed -9: both go on, and all arrives once."""
+    both = [search("one", 600, 0.02), search("two", 600, 0.02)]
+    seen: dict[str, tuple[int, int]] = {}
+    killed = False
+    while any(process.poll() is None for process in both):
+        address = store_process.running(store)
+        if address and len(seen) == 2 and not killed:
+            os.kill(address.pid, signal.SIGKILL)
+            killed = True
+        elif address:
+            try:
+                seen = actions(store)
+            except Exception:
+                assert killed  # a reader of the process that was just killed may fail, no other
+        time.sleep(0.2)
+    for process in both:
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+    assert killed
+    assert actions(store) == {"one": (600, 600), "two": (600, 600)}
+
+
+def test_what_cannot_be_delivered_in_time_waits_and_is_counted(store: Path) -> None:
+    """A server that does not answer delays neither start nor end beyond the bound; one line says how many spans wait."""
+    begun = time.monotonic()
+    done = python(
+        SEARCH, "late", "50", "0", CLICKHOUSE_URL="http://u:hunter2@127.0.0.1:9/db", GENESIS_OTEL_EXIT_TIMEOUT="1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - begun < 15
+    waiting = [line for line in done.stderr.splitlines() if "50 spans wait in" in line]
+    assert len(waiting) == 1 and waiting[0].startswith("WARNING")
+    assert "hunter2" not in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_search_whose_store_cannot_start_goes_on(tmp_path: Path) -> None:
+    """With a folder that the engine refuses, the search runs to its end, and says once why its spans wait."""
+    engine = tmp_path / "data" / "store" / store_process.ENGINE
+    engine.mkdir(parents=True)
+    (engine / "store").write_text("not the engine's")
+    done = python(SEARCH, "on", "20", "0.2", GENESIS_OTEL_EXIT_TIMEOUT="2")
+    assert done.returncode == 0, done.stderr
+    assert sum("spans wait in the spool" in line for line in done.stderr.splitlines()) == 1
+    assert sum("20 spans wait in" in line for line in done.stderr.splitlines()) == 1
+
+
+def test_a_collector_gets_them_over_http(tmp_path: Path) -> None:
+    """With OTLP's endpoint set, the same processor hands OpenTelemetry's exporter the spans, after an outage too."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    names: list[str] = []
+    outage = threading.Event()
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(503 if not outage.is_set() else 200)
+            self.end_headers()
+            if outage.is_set():
+                for each in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    names.extend(span.name for scope in each.scope_spans for span in scope.spans)
+            outage.set()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=receiver.serve_forever)
+    thread.start()
+    try:
+        endpoint = f"http://127.0.0.1:{receiver.server_address[1]}"
+        done = python(SEARCH, "otlp", "40", "0", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, GENESIS_OTEL_EXIT_TIMEOUT="20")
+    finally:
+        receiver.shutdown()
+        thread.join()
+        receiver.server_close()
+    assert done.returncode == 0, done.stderr
+    assert names == ["action"] * 40
+    assert not (tmp_path / "data" / "store").exists()
+
+
+def test_an_exporter_of_the_callers_takes_the_place(tmp_path: Path) -> None:
+    """`configure(exporter=…)` hands it every span, resource attributes included, and starts no store."""
+    done = python(
+        """
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from genesis_otel.configuration import configure
+        exporter = InMemorySpanExporter()
+        telemetry = configure(exporter=exporter, resource_attributes={"team": "a"}, service_name="mine")
+        assert configure() is telemetry
+        for n in range(10):
+            telemetry.provider.get_tracer("t").start_span(str(n)).end()
+        assert telemetry.flush(10)
+        spans = exporter.get_finished_spans()
+        assert [span.name for span in spans] == [str(n) for n in range(10)]
+        assert spans[0].resource.attributes["team"] == "a" and spans[0].resource.attributes["service.name"] == "mine"
+        telemetry.shutdown()
+        telemetry.shutdown()
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "data" / "store").exists()
+
+
+def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
+    """An SDK that is set up already keeps its exporter and gets our processors; what it takes from the record is said."""
+    done = python(
+        """
+        import logging; logging.basicConfig(format="%(levelname)s %(message)s")
+        from opentelemetry import baggage, context, trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+        from genesis_otel.configuration import configure
+        theirs, ours = InMemorySpanExporter(), InMemorySpanExporter()
+        provider = TracerProvider(sampler=TraceIdRatioBased(1.0))
+        provider.add_span_processor(SimpleSpanProcessor(theirs))
+        trace.set_tracer_provider(provider)
+        telemetry = configure(exporter=ours)
+        assert telemetry.provider is provider
+        token = context.attach(baggage.set_baggage("genesis.run.id", "r1", baggage.set_baggage("other", "x")))
+        provider.get_tracer("t").start_span("s").end()
+        context.detach(token)
+        assert telemetry.flush(10)
+        for exporter in (theirs, ours):
+            (span,) = exporter.get_finished_spans()
+            assert span.attributes["genesis.run.id"] == "r1" and "other" not in span.attributes
+        """,
+        OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="100",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING the sampler of this process (TraceIdRatioBased" in done.stderr
+    assert "cut at 100 characters" in done.stderr
+
+
+# --- off --------------------------------------------------------------------------------------------------------------
+
+
+def test_without_engine_and_url_it_is_off_and_says_so_once(tmp_path: Path) -> None:
+    """Where chDB is not installed and no URL is set, one line says so, and the search goes on."""
+    installed = Path(sysconfig.get_path("purelib"))
+    without = tmp_path / "site-packages"
+    without.mkdir()
+    for each in installed.iterdir():
+        if not each.name.startswith("chdb"):
+            (without / each.name).symlink_to(each)
+    code = """
+        import logging
+        logging.basicConfig(format="%(levelname)s %(message)s")
+        from genesis_otel.configuration import configure, ensure_configured
+        for _ in range(3):
+            telemetry = ensure_configured()
+            assert telemetry is configure() and telemetry.spool is None
+            telemetry.provider.get_tracer("t").start_span("s").end()
+        assert telemetry.flush()
+        telemetry.shutdown()
+        """
+    done = subprocess.run(
+        [sys.executable, "-S", "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(without), str(Path(configuration.__file__).parents[1])))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("ClickHouse logging disabled") == 1
+    assert "genesis-otel[embedded]" in done.stderr
+
+
+def test_told_to_be_off_it_writes_nothing(tmp_path: Path) -> None:
+    """Disabled by our setting or by OpenTelemetry's, nothing is written and nothing warns."""
+    for name, value in (("GENESIS_OTEL_ENABLED", "false"), ("OTEL_SDK_DISABLED", "true")):
+        done = python("from genesis_otel.configuration import configure; configure().shutdown()", **{name: value})
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not (tmp_path / "data").exists()
+
+
+def test_started_by_the_environment_it_never_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`ensure_configured` says once what is wrong with the environment, and stays off."""
+    monkeypatch.setenv("CLICKHOUSE_URL", "ftp://u:hunter2@h")
+    monkeypatch.setattr(configuration, "_tried", False)
+    with caplog.at_level(logging.WARNING):
+        assert configuration.ensure_configured() is None
+        assert configuration.ensure_configured() is None
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["ClickHouse logging disabled"]
+    assert "hunter2" not in caplog.text
+
+
+def test_reading_follows_the_same_settings(store: Path) -> None:
+    """`open_client` reads the embedded store; behind a collector it asks for the URL."""
+    store_process.ensure_store_process(store)
+    client = _destinations.open_client()
+    assert client.command("EXISTS TABLE llm_logs") == 1
+    client.close()
+    with pytest.raises(StoreError, match="CLICKHOUSE_URL"):
+        _destinations.open_client(load_settings(otlp_endpoint="http://c:4318"))
+    assert json.loads((store / store_process.ADDRESS).read_text())["host"] == "127.0.0.1"

@@ -1,0 +1,173 @@
+"""The documentation: what it shows runs, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import queries
+from genesis_otel._cli.app import app, main
+from genesis_otel._serve import client as store_process
+from genesis_otel._settings import Settings
+from genesis_otel._store import tables as connection
+from tests.support.searched import end_store, fill, search_spans
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("tables", "settings", "delivery", "grafana", "report", "watch")),
+)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """The code blocks of a language in our documents, each with a name of its own."""
+    return [
+        (f"{document} {number}", block)
+        for document in DOCUMENTS
+        for number, block in enumerate(
+            re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL), 1
+        )
+    ]
+
+
+def named(language: str) -> list[Any]:
+    return [pytest.param(block, id=name) for name, block in blocks(language)]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to work in, with a data folder of its own and no settings of whoever runs this."""
+    for name in list(os.environ):
+        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    yield tmp_path / "data"
+    end_store(tmp_path / "data" / "store")
+
+
+@pytest.mark.parametrize("snippet", named("python"))
+def test_python_runs(snippet: str, elsewhere: Path) -> None:
+    """A snippet runs as it stands, says nothing on standard error, and what it records is in the store when it ends."""
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    if "with genesis_otel.run(" in snippet or "log_evolution_run" in snippet:
+        assert main(["runs", "--status", "completed"]) == 0
+
+
+def test_the_worker_of_the_readme_joins_in(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The evaluation of the other process stands in the individual's trace, with its run, generation and individual."""
+    (snippet,) = (block for _, block in blocks("python") if "WORKER" in block)
+    subprocess.run([sys.executable, "-c", snippet], check=True, timeout=120)
+    capsys.readouterr()
+    sql = (
+        "SELECT count() AS n FROM agent_actions AS a INNER JOIN individuals AS i ON i.individual_id = a.individual_id "
+        "WHERE a.action_type = 'job_completed' AND a.trace_id = i.trace_id AND a.run_id = i.run_id"
+    )
+    assert main(["query", sql]) == 0
+    assert capsys.readouterr().out == "n\n1\n"
+
+
+@pytest.fixture(scope="module")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    data = tmp_path_factory.mktemp("documented")
+    fill(data / "store", search_spans())
+    yield data
+    end_store(data / "store")
+
+
+@pytest.mark.parametrize("snippet", named("sh"))
+def test_commands_run(snippet: str, store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command that is shown runs and succeeds."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(store_folder))
+    for line in snippet.strip().splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "genesis-otel"
+        assert main(arguments) == 0, line
+
+
+@pytest.mark.parametrize("snippet", named("sql"))
+def test_sql_runs(snippet: str, store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every statement that is shown answers with rows."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(store_folder))
+    with store_process.open_store(store_folder / "store", start=True) as client:
+        for statement in re.split(r";\s*$", snippet, flags=re.MULTILINE):
+            if statement.strip():
+                assert client.query(statement).result_rows
+
+
+def test_there_is_something_to_run() -> None:
+    """The documents have code of each kind: this would notice if the blocks were not found."""
+    assert len(blocks("python")) >= 6 and len(blocks("sh")) >= 2 and len(blocks("sql")) >= 1
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """The README's table has each command, and no other."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## The command")[1].split("##")[0]
+    commands = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
+    assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == commands | {"grafana", "spool"}
+
+
+def test_every_setting_is_documented() -> None:
+    """The table has each setting with its name in the environment and its default, and no other."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = {
+        field: (variable, default)
+        for field, variable, default in re.findall(r"^\| `(\w+)` \| `(\w+)` \| (.*?) \|", text, re.MULTILINE)
+    }
+    assert set(rows) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        variable, default = rows[name]
+        alias = field.validation_alias
+        known = {f"GENESIS_OTEL_{name.upper()}"} if alias is None else {str(each) for each in alias.choices}  # type: ignore[union-attr]
+        assert variable in known
+        if default.startswith("`") and field.default is not None:
+            assert default.strip("`") in (str(field.default), str(field.default).lower())
+
+
+@pytest.mark.parametrize("table", connection.TABLES)
+def test_every_column_is_documented(table: str, store: Client) -> None:
+    """Each table's section names its columns, all of them and no other, and ours with their types."""
+    text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    section = re.split(r"^## ", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
+    columns = {
+        row[0]: re.sub(r"LowCardinality\((\w+)\)", r"\1", row[1])
+        for row in store.query(f"DESCRIBE TABLE {table}").result_rows
+    }
+    match = re.search(r"From the reference: (.*?)\.(?:\s|$)", section, re.DOTALL)
+    assert match
+    documented = dict.fromkeys(re.findall(r"`(\w+)`", match[1]), "")
+    for names, types in re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (.*?) \|", section, re.MULTILINE):
+        found = re.findall(r"`(\w+)`", names)
+        kinds = types.split(", ") if ", " in types else [types] * len(found)
+        documented.update(zip(found, kinds, strict=True))
+    assert list(documented) == list(columns)
+    assert {name: kind for name, kind in documented.items() if kind} == {
+        name: columns[name] for name, kind in documented.items() if kind
+    }
+
+
+def test_links_lead_somewhere() -> None:
+    """Links between the documents have a target."""
+    for document in DOCUMENTS:
+        path = ROOT / document
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), (document, target)
+
+
+def test_queries_that_are_named_exist() -> None:
+    """Whatever the documents ask by name is a named query."""
+    for document in DOCUMENTS:
+        for name in re.findall(r"genesis-otel query ([a-z]\w+)", (ROOT / document).read_text(encoding="utf-8")):
+            assert name in queries.names()

@@ -1,0 +1,519 @@
+"""OpenEvolve's searches are recorded whole, whichever way they are started, and never disturbed.
+
+Real searches of the real OpenEvolve, in processes of their own, ask the demo's model on loopback and record into an
+embedded store, which is read through its store process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._destinations import open_client
+from genesis_otel._serve import client as store_process
+from genesis_otel._settings import load_settings
+from genesis_otel.demo import model
+from genesis_otel.demo.evolve import PROBLEM
+from genesis_otel.instrumentation import openevolve
+from genesis_otel.instrumentation._openevolve import config as _openevolve_config
+
+DRIVER = Path(__file__).parents[1] / "support" / "openevolve_driver.py"
+
+Rows = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for all searches; its store process ends with the tests."""
+    made = tmp_path_factory.mktemp("openevolve")
+    yield made
+    address = store_process.running(made / "store")
+    if address is not None:
+        os.kill(address.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The model's endpoint."""
+    with model.serving(pace=0) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[Client]:
+    """A reader of the store, which never loads the engine here."""
+    with contextlib.closing(open_client(load_settings(data_dir=folder), start=True)) as opened:
+        yield opened
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a search: this one without what would send its spans elsewhere."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
+    }
+    return {**kept, "NO_PROXY": "127.0.0.1", **more}
+
+
+def search(how: str, folder: Path, *, code: int = 0, run_id: str = "") -> str:
+    """Run one; returns what it printed last."""
+    # A model of its own each: which answer is due depends on how many it has given.
+    with model.serving(pace=0) as own:
+        done = subprocess.run(
+            [sys.executable, str(DRIVER), how, str(folder), own, run_id or how],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    return (done.stdout.strip().splitlines() or [""])[-1]
+
+
+def rows_of(client: Client, run_id: str) -> Rows:
+    """Asks about one run; ``{run}`` stands for it."""
+
+    def ask(sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in client.query(sql.replace("{run}", f"run_id = '{run_id}'")).result_rows]
+
+    return ask
+
+
+# --- run_evolution(), forked workers, OpenTelemetry's instrumentation of OpenAI's client -----------------------------
+
+
+@pytest.fixture(scope="module")
+def forked(folder: Path, client: Client) -> tuple[str, Rows]:
+    """The best program's id, and the run."""
+    best = search("forked", folder)
+    return best, rows_of(client, "forked")
+
+
+def test_a_run_says_what_it_is_without_its_secrets(forked: tuple[str, Rows]) -> None:
+    """The run is completed, named after the evaluator's folder, and its configuration is whole but for the keys."""
+    ((task, status, total, population, cluster, path, config),) = forked[1](
+        "SELECT task_name, status, total_generations, population_size, cluster_type, database_path, config"
+        " FROM evolution_runs WHERE {run}"
+    )
+    assert (task, status, total, population, cluster) == ("circle_packing", "completed", 21, 1000, "local")
+    assert path.endswith("/forked")
+    told = json.loads(config)
+    assert told["llm"]["models"][0]["api_key"] == told["llm"]["api_key"] == "[REDACTED]"
+    assert told["llm"]["models"][0]["name"] == "gpt-4.1-mini"
+    assert told["llm"]["max_tokens"] == 4096
+    assert "secret" not in config
+
+
+def test_an_iteration_is_a_generation_with_one_individual(forked: tuple[str, Rows]) -> None:
+    """Generations 0 to 20 are there once each, with what their individual scored and cost; copies are beside."""
+    ask = forked[1]
+    generations = ask(
+        "SELECT generation, num_individuals, best_score, total_cost FROM generations WHERE {run} ORDER BY generation"
+    )
+    individuals = ask(
+        "SELECT generation, 1, fitness_score, api_cost + embed_cost + novelty_cost FROM individuals"
+        " WHERE {run} AND mutation_type != 'migration' ORDER BY generation"
+    )
+    assert [row[0] for row in generations] == list(range(21))
+    assert [row[:3] for row in generations] == [row[:3] for row in individuals]
+    assert [row[3] for row in generations] == pytest.approx([row[3] for row in individuals])
+
+
+def test_openevolve_and_the_record_name_the_best_program_alike(forked: tuple[str, Rows]) -> None:
+    """The id of OpenEvolve's best program is that of the individual with the best combined score."""
+    best, ask = forked
+    assert best in [
+        row[0]
+        for row in ask(
+            "SELECT individual_id FROM individuals WHERE {run}"
+            " AND combined_score = (SELECT max(combined_score) FROM individuals WHERE {run})"
+        )
+    ]
+
+
+def test_every_call_is_recorded_once_with_its_individual_and_its_cost(forked: tuple[str, Rows]) -> None:
+    """Each iteration has one call that answered, in the individual's own trace; its cost is the individual's."""
+    ask = forked[1]
+    calls = ask(
+        "SELECT i.generation, countIf(l.status = 'ok'), sum(l.cost), any(i.api_cost), uniqExact(l.trace_id, i.trace_id),"
+        " min(l.input_tokens) > 0, min(length(l.messages)) > 100"
+        " FROM individuals AS i LEFT JOIN llm_logs AS l ON l.individual_id = i.individual_id AND l.run_id = i.run_id"
+        " WHERE i.{run} AND i.mutation_type = 'diff' AND l.status = 'ok' GROUP BY i.generation ORDER BY i.generation"
+    )
+    assert [row[:2] for row in calls] == [(number, 1) for number in range(1, 21)]
+    assert [row[2] for row in calls] == pytest.approx([row[3] for row in calls])
+    assert all(row[3] > 0 and row[4:] == (1, True, True) for row in calls)
+    assert ask("SELECT count() FROM llm_logs WHERE {run} AND individual_id = ''") == [(0,)]
+    assert ask("SELECT count(), min(error != '') FROM llm_logs WHERE {run} AND status != 'ok'") == [(1, True)]
+    ((traces, same),) = ask(
+        "SELECT count(), countIf(l.trace_id = i.trace_id) FROM llm_logs AS l JOIN individuals AS i USING (run_id, individual_id)"
+        " WHERE {run}"
+    )
+    assert traces == same == 21
+
+
+def test_failures_show_as_failures(forked: tuple[str, Rows]) -> None:
+    """Answers that give no program are failed proposals; programs that do not run are failed jobs, with the reason."""
+    ask = forked[1]
+    proposals = ask(
+        "SELECT JSONExtractString(details, 'error') FROM agent_actions WHERE {run} AND action_type = 'proposal_failed'"
+    )
+    # Who sees a broken program repairs it instead of making the next mistake, and two workers see what they see.
+    found = {row[0] for row in proposals}
+    assert "No valid diffs found in response" in found
+    assert found <= {
+        "No valid diffs found in response",
+        "None of the 1 SEARCH block(s) matched the parent program",
+    }
+    jobs = ask(
+        "SELECT JSONExtractString(details, 'error') FROM agent_actions WHERE {run} AND action_type = 'job_failed'"
+    )
+    reasons = {row[0].partition(":")[0] for row in jobs}
+    assert reasons and reasons <= {"SyntaxError", "ZeroDivisionError"}
+    ((submitted, done),) = ask(
+        "SELECT countIf(action_type = 'job_submitted'), countIf(action_type IN ('job_completed', 'job_failed'))"
+        " FROM agent_actions WHERE {run}"
+    )
+    assert submitted == done == 21 - len(proposals)
+    failed = ask(
+        "SELECT count() FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = 'forked'"
+        " AND SpanName = 'individual' AND StatusCode = 'Error'"
+    )
+    assert failed == [(len(proposals) + len(jobs),)]
+
+
+def test_the_front_is_that_of_all_programs_so_far(forked: tuple[str, Rows]) -> None:
+    """A generation's front is what none of the individuals until then dominates, and is_pareto says so at that time."""
+    ask = forked[1]
+    children = ask(
+        "SELECT individual_id, generation, metrics, is_pareto FROM individuals AS i"
+        " JOIN otel_traces AS t ON t.TraceId = i.trace_id AND t.SpanId = i.span_id WHERE {run} AND mutation_type != 'migration'"
+        " ORDER BY toUnixTimestamp64Nano(t.Timestamp) + t.Duration"
+    )
+    fronts: dict[int, set[str]] = {}
+    for generation, individual_id in ask("SELECT generation, individual_id FROM pareto_fronts WHERE {run}"):
+        fronts.setdefault(generation, set()).add(individual_id)
+    scored: list[tuple[str, float, float]] = []
+    for individual_id, generation, told, is_pareto in children:
+        metrics = json.loads(told)
+        if "accuracy" in metrics:
+            scored.append((individual_id, metrics["accuracy"], metrics["size"]))
+        expected = {
+            a
+            for a, accuracy, size in scored
+            if not any(x >= accuracy and y <= size and (x, y) != (accuracy, size) for _, x, y in scored)
+        }
+        assert fronts[generation] == expected
+        assert is_pareto == (individual_id in expected)
+
+
+def test_lineages_lead_back_to_the_seed(forked: tuple[str, Rows]) -> None:
+    """Every individual's ancestors are recorded, copies on other islands too, and the gains add up."""
+    ask = forked[1]
+    edges = {
+        child: (parent, delta, fitness)
+        for child, parent, delta, fitness in ask(
+            "SELECT l.child_id, l.parent_id, l.fitness_delta, i.fitness_score FROM code_lineages AS l"
+            " JOIN individuals AS i ON i.run_id = l.run_id AND i.individual_id = l.child_id WHERE l.{run}"
+        )
+    }
+    ((seed,),) = ask("SELECT individual_id FROM individuals WHERE {run} AND mutation_type = 'init'")
+    for child in edges:
+        ancestor, steps = child, 0
+        while ancestor != seed:
+            ancestor, steps = edges[ancestor][0], steps + 1
+            assert steps < len(edges)
+    assert edges[seed][0] == ""
+    scored = ask("SELECT individual_id FROM individuals WHERE {run} AND metrics LIKE '%accuracy%' AND parent_id != ''")
+    for (child,) in scored:
+        parent, delta, fitness = edges[child]
+        assert delta == pytest.approx(fitness - edges[parent][2])
+    types: dict[str, int] = dict(
+        ask("SELECT mutation_type, count() FROM individuals WHERE {run} GROUP BY mutation_type")
+    )
+    assert types["init"] == 1 and types["diff"] == 20 and types["migration"] >= 1
+    assert ask("SELECT count() > 0 FROM code_lineages WHERE {run} AND edit_summary LIKE 'Change 1: %'") == [(True,)]
+
+
+def test_individuals_know_their_island(forked: tuple[str, Rows]) -> None:
+    """Each lives on one of the two, a copy on another one than the program that was copied, a failed one where it was tried."""
+    ask = forked[1]
+    assert ask("SELECT DISTINCT island FROM individuals WHERE {run} ORDER BY island") == [("0",), ("1",)]
+    copies = ask(
+        "SELECT copy.island, first.island FROM individuals AS copy JOIN individuals AS first"
+        " ON first.run_id = copy.run_id AND first.individual_id = copy.parent_id WHERE copy.{run} AND copy.mutation_type = 'migration'"
+    )
+    assert copies and all(here != there for here, there in copies)
+
+
+def test_code_and_its_duplicates_are_known(forked: tuple[str, Rows]) -> None:
+    """An individual's code is what was evaluated, and programs that are the same share their hash."""
+    ask = forked[1]
+    assert ask("SELECT code, code_size FROM individuals WHERE {run} AND generation = 0 AND mutation_type = 'init'") == [
+        ((PROBLEM / "initial_program.py").read_text(), (PROBLEM / "initial_program.py").stat().st_size)
+    ]
+    assert ask(
+        "SELECT max(c) > 1 FROM (SELECT count() AS c FROM individuals WHERE {run} AND code_hash != '' GROUP BY code_hash)"
+    )[0][0]
+
+
+def test_what_else_happens_is_an_action(forked: tuple[str, Rows]) -> None:
+    """The archive, the best program, migrations and checkpoints are recorded as they change."""
+    found: dict[str, int] = dict(
+        forked[1]("SELECT action_type, count() FROM agent_actions WHERE {run} GROUP BY action_type")
+    )
+    assert found["checkpoint_saved"] >= 2 and found["migration"] >= 1 and found["best_updated"] >= 2
+    assert found["archive_updated"] >= 6
+
+
+def test_no_span_lacks_its_parent(forked: tuple[str, Rows]) -> None:
+    """Every parent that a span names is there, in the same trace; a trace is a generation or the run."""
+    ask = forked[1]
+    assert ask(
+        "SELECT count() FROM otel_traces AS t WHERE SpanAttributes['genesis.run.id'] = 'forked' AND ParentSpanId != ''"
+        " AND (TraceId, ParentSpanId) NOT IN (SELECT TraceId, SpanId FROM otel_traces)"
+    ) == [(0,)]
+    assert ask("SELECT uniqExact(TraceId) FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = 'forked'") == [
+        (22,)
+    ]
+
+
+def test_the_seed_of_a_search_does_not_make_its_span_ids(
+    forked: tuple[str, Rows], client: Client, folder: Path
+) -> None:
+    """OpenEvolve seeds Python's chance, programs do it too, in every process: no two spans share their id all the
+    same."""
+    search("failing", folder, code=1, run_id="seeded_alike")
+    ((spans, ids),) = client.query("SELECT count(), uniqExact(SpanId) FROM otel_traces").result_rows
+    assert spans > 150
+    assert ids == spans
+
+
+# --- OpenEvolve() by hand, spawned workers, our own spans, novelty ---------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spawned(folder: Path, client: Client) -> tuple[str, Rows]:
+    """The best program's id, and the run."""
+    best = search("spawned", folder)
+    return best, rows_of(client, "spawned")
+
+
+def test_spawned_workers_record_as_forked_ones_do(spawned: tuple[str, Rows]) -> None:
+    """A worker that was spawned sets itself up: calls, evaluations and costs are there, cached tokens among them."""
+    best, ask = spawned
+    assert ask("SELECT task_name, status, total_generations FROM evolution_runs WHERE {run}") == [
+        ("by_hand", "completed", 9)
+    ]
+    assert ask("SELECT count() FROM individuals WHERE {run} AND mutation_type = 'full'") == [(8,)]
+    assert ask(f"SELECT count() FROM individuals WHERE {{run}} AND individual_id = '{best}'") == [(1,)]
+    calls = ask(
+        "SELECT countIf(status = 'ok'), uniqExact(individual_id), min(role), sum(cached_tokens) > 0, min(finish_reason), max(cost_source)"
+        " FROM llm_logs WHERE {run} AND role = 'mutation' AND status = 'ok'"
+    )
+    assert calls == [(8, 8, "mutation", True, "stop", "genai-prices")]
+    assert ask("SELECT count() FROM agent_actions WHERE {run} AND action_type = 'job_submitted'")[0][0] >= 7
+
+
+def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows]) -> None:
+    """What the main process spends on an individual after its evaluation is the individual's, by kind."""
+    ask = spawned[1]
+    spent = ask("SELECT sum(api_cost), sum(embed_cost), sum(novelty_cost) FROM individuals WHERE {run}")
+    logged = ask(
+        "SELECT sumIf(cost, role = 'mutation' AND operation = 'chat'), sumIf(cost, operation = 'embeddings'),"
+        " sumIf(cost, role = 'novelty' AND operation = 'chat') FROM llm_logs WHERE {run}"
+    )
+    assert min(spent[0]) > 0
+    assert spent[0] == pytest.approx(logged[0])
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_is_recorded_by_a_line_in_the_evaluator(folder: Path, url: str, client: Client) -> None:
+    """``openevolve-run`` is recorded where the evaluator calls ``instrument()``; an early stop is completed, and says
+    so."""
+    problem = folder / "my_problem"
+    problem.mkdir()
+    evaluator = problem / "evaluator.py"
+    evaluator.write_text(
+        "import genesis_otel\nfrom genesis_otel.instrumentation import openevolve\n"
+        f"genesis_otel.configure(data_dir={str(folder)!r})\nopenevolve.instrument(run_id='by_evaluator')\n"
+        + (PROBLEM / "evaluator.py").read_text()
+    )
+    run_command([str(Path(sys.executable).with_name("openevolve-run"))], problem, evaluator, url)
+    ask = rows_of(client, "by_evaluator")
+    assert ask("SELECT task_name, status FROM evolution_runs WHERE {run}") == [("my_problem", "completed")]
+    ((details,),) = ask("SELECT details FROM agent_actions WHERE {run} AND action_type = 'search_stopped'")
+    assert json.loads(details)["reason"] == "early_stopping"
+    ((generations, calls),) = ask(
+        "SELECT (SELECT count() FROM generations WHERE {run}), (SELECT countIf(status = 'ok') FROM llm_logs WHERE {run})"
+    )
+    assert 1 < generations < 40 and calls >= generations - 1
+    assert ask("SELECT count() FROM individuals WHERE {run} AND mutation_type != 'migration'") == [(generations,)]
+
+
+def test_the_recorded_command_takes_the_place_of_openevolves(folder: Path, url: str, client: Client) -> None:
+    """``python -m genesis_otel.instrumentation.openevolve_run`` takes the same arguments and records by the
+    environment."""
+    problem = folder / "untouched_problem"
+    problem.mkdir()
+    run_command(
+        [sys.executable, "-m", "genesis_otel.instrumentation.openevolve_run"],
+        problem,
+        PROBLEM / "evaluator.py",
+        url,
+        GENESIS_OTEL_DATA_DIR=str(folder),
+    )
+    output = problem / "out"
+    found = client.query(
+        "SELECT status, config FROM evolution_runs WHERE database_path = {path:String}",
+        parameters={"path": str(output)},
+    ).result_rows
+    assert [row[0] for row in found] == ["completed"]
+
+
+def run_command(command: list[str], problem: Path, evaluator: Path, url: str, **more: str) -> None:
+    """OpenEvolve's command line, stopping early."""
+    (problem / "config.yaml").write_text(
+        "log_level: WARNING\nearly_stopping_patience: 3\nconvergence_threshold: 2.0\n"
+        f"llm:\n  api_base: {url}\n  api_key: sk-secret\n  primary_model: gpt-4.1-mini\n  retries: 1\n  retry_delay: 0\n"
+        "evaluator:\n  cascade_evaluation: false\n  parallel_evaluations: 2\n  max_retries: 0\n"
+    )
+    arguments = [str(PROBLEM / "initial_program.py"), str(evaluator), "--config", str(problem / "config.yaml")]
+    done = subprocess.run(
+        [*command, *arguments, "--output", str(problem / "out"), "--iterations", "40"],
+        env=environment(**more),
+        cwd=problem,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+# --- ends that are no good ones --------------------------------------------------------------------------------------
+
+
+def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: Client) -> None:
+    """It shows as running while it runs; after SIGTERM it has failed, with the reason and without half iterations."""
+    ask = rows_of(client, "interrupted")
+    with model.serving(pace=0.3) as slow:
+        process = subprocess.Popen(
+            [sys.executable, str(DRIVER), "interrupted", str(folder), slow, "interrupted"],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        for _ in range(100):
+            if ask("SELECT status FROM evolution_runs WHERE {run}") == [("running",)]:
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("the run never showed as running")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    ((status, total),) = ask("SELECT status, total_generations FROM evolution_runs WHERE {run}")
+    ((reason, abandoned),) = ask(
+        "SELECT JSONExtractString(details, 'reason'), JSONExtract(details, 'abandoned', 'Array(Int32)') FROM agent_actions"
+        " WHERE {run} AND action_type = 'search_stopped'"
+    )
+    generations = {row[0] for row in ask("SELECT generation FROM generations WHERE {run}")}
+    assert (status, reason) == ("failed", "shutdown")
+    assert total == len(generations) and abandoned and not generations & set(abandoned)
+
+
+def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> None:
+    """The search's exception comes out as without us, and the run says it."""
+    search("failing", folder, code=1)
+    ask = rows_of(client, "failing")
+    assert ask("SELECT status FROM evolution_runs WHERE {run}") == [("failed",)]
+    ((message,),) = ask(
+        "SELECT StatusMessage FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = 'failing' AND StatusCode = 'Error'"
+        " AND startsWith(SpanName, 'run ')"
+    )
+    assert message == "LookupError: there is no such island"
+
+
+def test_an_iteration_whose_worker_dies_is_a_failed_one(folder: Path, client: Client) -> None:
+    """OpenEvolve goes on without workers; the iterations that they took along have rows that say so."""
+    search("dying", folder)
+    failed = rows_of(client, "dying")(
+        "SELECT JSONExtractString(details, 'error') FROM agent_actions WHERE {run} AND action_type = 'proposal_failed'"
+    )
+    assert failed and all("process" in row[0] for row in failed)
+
+
+def test_broken_telemetry_leaves_the_search_alone(folder: Path) -> None:
+    """With a processor that raises at every span, the search finds what it finds, and all of it."""
+    programs, score = search("broken", folder).split()
+    assert int(programs) > 15
+    assert float(score) > 0.5
+
+
+# --- in this process -------------------------------------------------------------------------------------------------
+
+
+def test_instrumenting_can_be_undone() -> None:
+    """`uninstrument` puts back what `instrument` took, and instrumenting twice is instrumenting once."""
+    from openai.resources.chat.completions import Completions
+    from openevolve import OpenEvolve, process_parallel  # type: ignore[import-untyped]
+    from openevolve.database import ProgramDatabase  # type: ignore[import-untyped]
+
+    def found() -> list[object]:
+        return [
+            OpenEvolve.run,
+            ProgramDatabase.add,
+            process_parallel._run_iteration_worker,
+            type(inspect.getattr_static(Completions, "create")),
+        ]
+
+    before = found()
+    openevolve.instrument()
+    during = found()
+    openevolve.instrument(task="again")
+    assert openevolve.is_instrumented()
+    assert found() == during and not set(map(id, before)) & set(map(id, during))
+    openevolve.uninstrument()
+    assert found() == before
+    assert not openevolve.is_instrumented()
+
+
+def test_objectives_that_cannot_be_read_are_said_at_once() -> None:
+    """A direction that is neither max nor min is an error of the caller's, not of a running search."""
+    with pytest.raises(ValueError, match="max"):
+        openevolve.instrument(objectives={"accuracy": "up"})
+    assert not openevolve.is_instrumented()
+
+
+def test_no_secret_of_the_configuration_is_kept() -> None:
+    """Keys, tokens and passwords are redacted wherever they stand; limits whose names are like theirs are kept."""
+    told = _openevolve_config.as_json(
+        {
+            "models": [{"api_key": "a-secret", "max_tokens": 12}],
+            "auth_token": "a-secret",
+            "password": "a-secret",
+            "api_base": "https://user:a-secret@host/v1",
+            "init_client": len,
+            "seed": None,
+        }
+    )
+    assert "a-secret" not in json.dumps(told)
+    assert told["models"][0]["max_tokens"] == 12
+    assert told["api_base"] == "https://[REDACTED]@host/v1"
