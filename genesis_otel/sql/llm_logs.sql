@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
     reasoning_tokens UInt64 DEFAULT 0,
     time_to_first_token Float64 DEFAULT 0,
     cost_source LowCardinality(String) DEFAULT '',
+    unpriced Bool ALIAS cost = 0 AND cost_source IN ('', 'unknown-model', 'no-tokens'),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
