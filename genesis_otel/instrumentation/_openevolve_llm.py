@@ -167,6 +167,11 @@ def as_role(role: str) -> AbstractContextManager[None]:
 
 
 def _tell(call: spans.LLMCall, response: Any) -> None:
+    if isinstance(response, str):
+        # Of an endpoint that streams without being asked to, or of a proxy's error page: OpenEvolve takes neither.
+        call.response(response)
+        call.fail("the endpoint answered with a text that is no chat completion")
+        return
     choice = response.choices[0]
     usage = response.usage
     asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
