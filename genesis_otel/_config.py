@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
+from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
@@ -34,7 +35,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from genesis_otel import _serve
 from genesis_otel._clickhouse import URL_FORM, StoreError, first_line, masked, split_url
 from genesis_otel._drain import STATE_INTERVAL
-from genesis_otel.attributes import CORRELATION, SCOPE
+from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor, Limits
 
 if TYPE_CHECKING:
@@ -468,12 +469,16 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
 
 
 class PlaceOfOthers(BaggageSpanProcessor):
-    """Puts run, generation and individual on the spans of other instrumentations; ours say for themselves where they belong."""
+    """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
+    has it; ours say for themselves where they belong."""
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
         scope = getattr(span, "instrumentation_scope", None)
         if scope is None or scope.name != SCOPE:
             super().on_start(span, parent_context)
+            role = otel.get_value(LLM_ROLE, parent_context)
+            if isinstance(role, str) and span.is_recording():
+                span.set_attribute(LLM_ROLE, role)
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:

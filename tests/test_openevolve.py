@@ -162,6 +162,11 @@ def test_every_call_is_recorded_once_with_its_individual_and_its_cost(forked: tu
     assert traces == same == 21
 
 
+def test_calls_that_others_record_have_a_role(forked: tuple[str, Rows]) -> None:
+    """The spans of OpenTelemetry's instrumentation say what the call was for, as our own do."""
+    assert forked[1]("SELECT DISTINCT role FROM llm_logs WHERE {run}") == [("mutation",)]
+
+
 def test_failures_show_as_failures(forked: tuple[str, Rows]) -> None:
     """Answers that give no program are failed proposals; programs that do not run are failed jobs, with the reason."""
     ask = forked[1]

@@ -35,6 +35,7 @@ from recording import Recorded, attributes_of, ids_of, record
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
+from genesis_otel._config import PlaceOfOthers
 from genesis_otel.instrumentation import _openevolve_llm as llm_calls
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve_llm import Recorder
@@ -113,7 +114,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What this process records; nothing of it goes wrong in silence."""
     for name, value in llm_calls.CONTENT.items():
         monkeypatch.setenv(name, value)  # as `instrument` does, but for the length of a test
-    yield record(monkeypatch)
+    yield record(monkeypatch, before=(PlaceOfOthers(names.CORRELATION.__contains__),))
     openevolve.uninstrument()
     OpenAIInstrumentor().uninstrument()
     said = [each.getMessage() for each in caplog.records if each.name.startswith("genesis_otel")]
@@ -193,7 +194,7 @@ def test_openevolves_own_client_is_recorded(recorder: Recorder, recorded: Record
     (span,) = calls_of(recorded)
     told = attributes_of(span)
     assert (told[names.GEN_AI_USAGE_INPUT_TOKENS], told[names.GEN_AI_USAGE_OUTPUT_TOKENS]) == (11, 3)
-    assert told[names.INDIVIDUAL_ID] == "i"
+    assert (told[names.INDIVIDUAL_ID], told[names.LLM_ROLE]) == ("i", "mutation")
     assert span.end_time is not None and span.end_time >= endpoint.answered[0]
     assert llm.last_usage["total_tokens"] == 14
 
@@ -295,8 +296,7 @@ def test_a_call_in_a_thread_of_openevolves_belongs_to_the_individual(
     (span,) = calls_of(recorded)
     told = attributes_of(span)
     assert (told[names.RUN_ID], told[names.INDIVIDUAL_ID], told[names.GEN_AI_USAGE_INPUT_TOKENS]) == ("r", "i", 11)
-    if recorder == "genesis":
-        assert told[names.LLM_ROLE] == "novelty"
+    assert told[names.LLM_ROLE] == "novelty"
 
 
 def test_an_answer_that_is_no_completion_is_a_failed_call(recorded: Recorded, endpoint: Endpoint) -> None:

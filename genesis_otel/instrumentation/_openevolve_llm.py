@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from opentelemetry import context as otel
 from opentelemetry.context import Context
 
-from genesis_otel import spans
+from genesis_otel import attributes, spans
 from genesis_otel._context import place_of
 from genesis_otel._values import warn_once
 
@@ -27,9 +27,6 @@ Recorder = Literal["auto", "genesis", "openai", "none"]
 """Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
 
 H = TypeVar("H", spans.Evaluation, spans.LLMCall)
-
-ROLE = "genesis-otel-openevolve-role"
-"""Key in the OpenTelemetry context: what the calls within are for."""
 
 CARRIED = "genesis_otel_context"
 """Parameter that takes the context into the thread in which OpenEvolve calls the client; it never reaches the
@@ -141,7 +138,7 @@ def begin(
     if place.generation is not None:
         settings["generation"] = place.generation
     # OpenEvolve embeds programs to judge their novelty, and for nothing else.
-    role = "novelty" if operation == "embeddings" else otel.get_value(ROLE)
+    role = "novelty" if operation == "embeddings" else otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
         provider=provider,
@@ -162,8 +159,8 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
 
 
 def as_role(role: str) -> AbstractContextManager[None]:
-    """A block whose calls are for ``role``."""
-    return spans.attached(otel.set_value(ROLE, role))
+    """A block whose calls are for ``role``, whoever records them: the processor of others' spans knows it, too."""
+    return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
 
 
 def _tell(call: spans.LLMCall, response: Any) -> None:
@@ -205,6 +202,8 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
     except Exception:
         warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
         return params
+    if otel.get_value(attributes.LLM_ROLE, context) is None:
+        context = otel.set_value(attributes.LLM_ROLE, "mutation", context)
     return {**params, CARRIED: context}
 
 
