@@ -342,6 +342,17 @@ def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows
     assert spent[0] == pytest.approx(logged[0])
 
 
+def test_calls_about_copies_are_the_copies(spawned: tuple[str, Rows]) -> None:
+    """OpenEvolve also asks whether a copy is new on its island: those calls are the copy's, and no call lacks its run."""
+    ask = spawned[1]
+    about = ask(
+        "SELECT count() > 0, groupUniqArray(l.role) FROM llm_logs AS l JOIN individuals AS i USING (run_id, individual_id)"
+        " WHERE {run} AND i.mutation_type = 'migration'"
+    )
+    assert about == [(True, ["novelty"])]
+    assert ask("SELECT count() FROM llm_logs WHERE run_id = '' OR individual_id = ''") == [(0,)]
+
+
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
