@@ -55,7 +55,8 @@ def wanted() -> dict[str, Any]:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = content["project"]
     return {
-        "build": content["build-system"]["requires"],
+        # hatchling asks for editables only when it builds an editable wheel.
+        "build": [*content["build-system"]["requires"], "editables>=0.5,<1"],
         "python": project["requires-python"],
         "dependencies": project["dependencies"],
         "extras": project["optional-dependencies"],
