@@ -15,7 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -127,11 +127,13 @@ class Image:
         }
 
 
-def run(image: Image, command: list[str], check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(
+    image: Image, command: list[str], variables: Mapping[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         command,
         cwd=image.inside("."),
-        env=image.environment() | variables,
+        env={**image.environment(), **(variables or {})},
         capture_output=True,
         text=True,
         timeout=280,
@@ -185,7 +187,7 @@ def build(root: Path, context: Path) -> Image:
             assert not re.search(r"(?<![\w.])/|\$|~", rest), "a path of the image would be one of this machine"
             # The step's cache is the one that pip has here.
             told = {"PIP_CACHE_DIR": PIP_CACHE} if "type=cache" in options.get("mount", "") else {}
-            run(image, ["sh", "-c", rest], **told)
+            run(image, ["sh", "-c", rest], told)
         elif name == "USER":
             pass  # Another user could not read the folders of a test: test_compose.py looks who it is.
         elif name == "ENTRYPOINT":
@@ -216,7 +218,7 @@ def container(
     text = Path(program).read_text(encoding="utf-8")
     assert text.startswith("#!/bin/sh\n") and stat.S_IMODE(Path(program).stat().st_mode) == 0o755
     told = ["sh", "-c", text.replace("/run/genesis", str(secrets)), *image.entrypoint, *(command or image.command)]
-    return run(image, told, check=False, CLICKHOUSE_HOST=host)
+    return run(image, told, {"CLICKHOUSE_HOST": host}, check=False)
 
 
 @pytest.fixture
@@ -289,6 +291,9 @@ def test_the_image_makes_the_tables(image: Image, secrets: Path, tmp_path: Path)
     with running(store):
         first, second = (container(image, host=f"127.0.0.1:{store.port}", secrets=secrets) for _ in range(2))
         assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+        # By hand, as docker-compose.yml says.
+        by_hand = container(image, "reprice", host=f"127.0.0.1:{store.port}", secrets=secrets)
+        assert by_hand.returncode == 0, by_hand.stderr
         with contextlib.closing(store.client(database="genesis")) as client:
             tables = {row[0] for row in client.query("SHOW TABLES").result_rows}
     assert {*_clickhouse.TABLES, _clickhouse.LANDING} <= tables
