@@ -153,7 +153,7 @@ def cost_told(attributes: Attributes) -> tuple[float, str] | None:
 
 def nothing_told(attributes: Attributes) -> bool:
     """Whether the call's cost was told to be 0."""
-    return any(cost == 0 for cost, _ in _costs_told(attributes))
+    return any(number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS))
 
 
 def _costs_told(attributes: Attributes) -> Iterator[tuple[float | None, str]]:
@@ -177,10 +177,15 @@ def _charged(attributes: Attributes) -> float | None:
         return None
     try:
         content = json.loads(answer)
+        usage = content["usage"]
         # What a model answers may be JSON, too; it has no model's name beside its usage.
-        return number(content["usage"]["cost"]) if isinstance(content["model"], str) else None
-    except (ValueError, TypeError, KeyError, RecursionError):
+        charged = number(usage["cost"]) if isinstance(content["model"], str) and content["model"] else None
+        if charged is not None and usage.get("is_byok") is True:
+            # With a key of the user's own, OpenRouter charges its fee, and the provider the rest.
+            charged += number(usage["cost_details"]["upstream_inference_cost"]) or 0.0
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return charged
 
 
 def _hidden(attributes: Attributes, key: str) -> str | None:
