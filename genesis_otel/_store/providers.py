@@ -158,7 +158,7 @@ _CLIENTS = frozenset(
 )
 """Names that say which client spoke, and not who answered: every gateway speaks OpenAI's language."""
 
-_ORGANISATIONS = frozenset(("google", "minimaxai", "mistralai", "moonshotai", "openai"))
+_ORGANISATIONS = frozenset(("google", "minimaxai", "mistralai", "moonshotai"))
 """Organisations of Hugging Face that are called like providers. A name of theirs with a capital is one of weights, which anybody
 serves: providers' own ids are in small letters."""
 

@@ -142,15 +142,15 @@ def test_the_second_time_changes_nothing(store: Client, connect: Connect) -> Non
 
 
 def test_what_has_a_cost_keeps_it(store: Client, connect: Connect) -> None:
-    """A cost that was told (zero, too), one of our own, and one of the first logger's rows, which has no source."""
-    told = {"gen_ai.usage.cost": 0.5}, {"gen_ai.usage.cost": 0.0}, {"llm.cost.total": 0.25}
+    """A cost that was told, one of our own, and one of the first logger's rows, which has no source."""
+    told = {"gen_ai.usage.cost": 0.5}, {"gen_ai.cost.total_cost": 0.0625}, {"llm.cost.total": 0.25}
     own = {"genesis.llm.cost_source": "genai-prices", "gen_ai.usage.cost": 0.125}
     store_spans(ClickHouseSpanExporter(connect), calls(*({**GPT_4O, **each} for each in (*told, own))))
     store.command(
         "INSERT INTO llm_logs (id, timestamp, model, cost) SELECT generateUUIDv4(), toDateTime64('2026-09-01', 3), 'gpt-4o', 2"
     )
     before = costs(store)
-    assert [cost for cost, _ in before] == [0.5, 0.0, 0.25, 0.125, 2.0]
+    assert [cost for cost, _ in before] == [0.5, 0.0625, 0.25, 0.125, 2.0]
     assert reprice(store) == []
     assert (costs(store), mutations(store)) == (before, 0)
 
