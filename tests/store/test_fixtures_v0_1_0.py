@@ -22,9 +22,10 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from pipeline import PASSWORD, Store, running, until
 
-FIXTURES = Path(__file__).parent / "fixtures" / "v0_1_0"
+from tests.support.pipeline import PASSWORD, Store, running, until
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))
 CUT = "cut_in_the_write"
 """The action whose record is cut: its process died in the write, so it is no span that ended."""
