@@ -61,16 +61,25 @@ RUN_CLUSTER_TYPE = "genesis.run.cluster_type"
 RUN_DATABASE_PATH = "genesis.run.database_path"
 """str: where the search keeps its own results."""
 
+RUN_DIRECTION = "genesis.run.direction"
+"""str: ``max`` or ``min``: whether a higher or a lower fitness is better. Where it is absent, higher is better."""
+
+RUN_ERROR = "genesis.run.error"
+"""str: why a run failed, for people: an exception, a signal, a cancelled task."""
+
+RUN_BUDGET = "genesis.run.budget"
+"""float, USD: what the run may spend."""
+
 # --- generation -> generations ----------------------------------------------------------------------------------------
 
 GENERATION_NUM_INDIVIDUALS = "genesis.generation.num_individuals"
 """int: individuals evaluated in this generation."""
 
 GENERATION_BEST_SCORE = "genesis.generation.best_score"
-"""float: highest fitness score."""
+"""float: best fitness score, by the run's direction; absent where no individual has one."""
 
 GENERATION_AVG_SCORE = "genesis.generation.avg_score"
-"""float: mean fitness score."""
+"""float: mean fitness score of the individuals that have one."""
 
 GENERATION_PARETO_SIZE = "genesis.generation.pareto_size"
 """int: individuals on the front."""
@@ -93,13 +102,16 @@ INDIVIDUAL_MUTATION_TYPE = "genesis.individual.mutation_type"
 """str: how it was made: ``init``, ``mutate``, ``crossover``, ..."""
 
 INDIVIDUAL_FITNESS_SCORE = "genesis.individual.fitness_score"
-"""float: score of the primary objective."""
+"""float: score of the primary objective; absent where there is none, as for most that failed."""
 
 INDIVIDUAL_COMBINED_SCORE = "genesis.individual.combined_score"
 """float: combined score of all objectives."""
 
 INDIVIDUAL_METRICS = "genesis.individual.metrics"
 """str: JSON object of all metrics."""
+
+INDIVIDUAL_CORRECT = "genesis.individual.correct"
+"""bool: whether the program ran and passed its checks; absent where nobody checked."""
 
 INDIVIDUAL_IS_PARETO = "genesis.individual.is_pareto"
 """bool: on the front of its generation, as far as known when the span ended."""
@@ -137,13 +149,13 @@ LINEAGE_MUTATION_TYPE = "genesis.lineage.mutation_type"
 """str: how the child was made; on an individual's span its own mutation type stands in."""
 
 LINEAGE_FITNESS_DELTA = "genesis.lineage.fitness_delta"
-"""float: fitness of the child less that of the parent."""
+"""float: fitness of the child less that of the parent; absent where either is not known."""
 
 LINEAGE_EDIT_SUMMARY = "genesis.lineage.edit_summary"
 """str: what changed, for people."""
 
 LINEAGE_EDGES = "genesis.lineage.edges"
-"""str: JSON array with an object an edge, ``{"parent_id": str, "fitness_delta": float}``, where there are several
+"""str: JSON array with an object an edge, ``{"parent_id": str, "fitness_delta": float | null}``, where there are several
 parents. Stands instead of ``LINEAGE_PARENT_ID`` and ``LINEAGE_FITNESS_DELTA``."""
 
 # --- evaluation -> agent_actions (job_completed, job_failed) ----------------------------------------------------------

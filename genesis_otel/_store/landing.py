@@ -42,6 +42,7 @@ READ_BY_VIEWS = (
     "Timestamp",
     "TraceId",
     "SpanId",
+    "ParentSpanId",
     "Duration",
     "StatusCode",
     "StatusMessage",

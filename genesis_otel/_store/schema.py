@@ -149,6 +149,16 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         ]
         for column, definition in missing:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
+        # A mutation, which has ended when the statement has: a view that gives NULL stops every insert until then (code 349).
+        widened = [
+            (column, definition)
+            for column, definition in COLUMN.findall(statement)
+            if definition.split()[0] == f"Nullable({before[name].columns.get(column)})"
+        ]
+        for column, definition in widened:
+            client.command(
+                f"ALTER TABLE {name} {on_cluster} MODIFY COLUMN {column} {definition}", settings={"mutations_sync": 2}
+            )
         told = SETTINGS.search(statement)
         # One that is there with another value was set by somebody.
         unset = (
@@ -156,7 +166,11 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         )
         if unset:
             client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
-        return [f"added {name}.{column}" for column, _ in missing] + [f"set {name}: {each}" for each in unset]
+        return [
+            *(f"added {name}.{column}" for column, _ in missing),
+            *(f"{name}.{column} may be NULL now" for column, _ in widened),
+            *(f"set {name}: {each}" for each in unset),
+        ]
     mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
     if name not in before:
         client.command(f"{statement}\nCOMMENT '{mark}'")

@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
     metadata String CODEC(ZSTD(3)),
     thought String DEFAULT '' CODEC(ZSTD(3)),
     run_id String DEFAULT '',
-    generation Int32 DEFAULT 0,
+    generation Nullable(Int32) DEFAULT NULL,
     individual_id String DEFAULT '' CODEC(ZSTD(1)),
     role LowCardinality(String) DEFAULT '',
     provider LowCardinality(String) DEFAULT '',
@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
     unpriced Bool ALIAS cost = 0 AND cost_source IN ('', 'unknown-model', 'no-tokens'),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
+    parent_span_id String DEFAULT '' CODEC(ZSTD(1)),
+    response_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
     INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1
 )
@@ -268,7 +270,7 @@ SELECT
         )
     )), '\n') AS thought,
     of_search('genesis.run.id') AS run_id,
-    toInt32OrZero(of_search('genesis.generation.number')) AS generation,
+    toInt32OrNull(of_search('genesis.generation.number')) AS generation,
     of_search('genesis.individual.id') AS individual_id,
     a['genesis.llm.role'] AS role,
     if(provider_at != '', provider_at, provider_told) AS provider,
@@ -301,7 +303,9 @@ SELECT
         ''
     ) AS cost_source,
     TraceId AS trace_id,
-    SpanId AS span_id
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    a['gen_ai.response.id'] AS response_id
 FROM otel_traces
 WHERE (
         SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')

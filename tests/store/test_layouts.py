@@ -255,4 +255,4 @@ def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Conn
     span(provider.get_tracer("genesis_otel"), "chat ours", chat)
     store_spans(ClickHouseSpanExporter(connect), kept.get_finished_spans())
     rows = store.query("SELECT run_id, generation FROM llm_logs ORDER BY run_id").result_rows
-    assert rows == [("", 0), ("on the resource", 4), ("on the resource", 4), ("on the span", 0)]
+    assert rows == [("", None), ("on the resource", 4), ("on the resource", 4), ("on the span", None)]
