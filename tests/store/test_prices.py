@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -439,6 +440,7 @@ def own(tmp_path: Path) -> Path:
         ("anybody", "per-call", Tokens(None, None), 0.01),
         ("anybody", "per-call", Tokens(10, 10), 0.01),
         ("azure", "gpt-5-mini", Tokens(1000, 10), 9000 / 1e6),
+        ("azure.ai.openai", "gpt-5-mini", Tokens(1000, 10), 9000 / 1e6),
         ("ollama", "llama3", Tokens(1000, 1000), 500 / 1e6),
     ],
 )
@@ -456,6 +458,16 @@ def test_other_models_keep_the_lists_prices(own: Path) -> None:
     assert price_of(("gpt-4.1",), "openai", TOKENS, DAY, own=prices) == price_of(("gpt-4.1",), "openai", TOKENS, DAY)
     assert price_of(("our-llama",), "vllm", Tokens(None, None), DAY, own=prices) == (0.0, "no-tokens")
     assert own_price_of(prices, "openai", ("gpt-5-mini",)) is None
+
+
+def test_the_documented_file_is_one(tmp_path: Path) -> None:
+    """The example of the documentation is read, and its model of Azure has its price."""
+    document = (Path(__file__).parents[2] / "docs/prices.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
+    path = tmp_path / "prices.toml"
+    path.write_text(example, encoding="utf-8")
+    cost, source = price_of(("gpt-4o",), "azure.ai.openai", Tokens(1_000_000, 0), DAY, own=read_own_prices(path))
+    assert (cost, source) == (2.75, "own-prices")
 
 
 @pytest.mark.parametrize(
