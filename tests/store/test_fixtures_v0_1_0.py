@@ -1,0 +1,221 @@
+"""What 0.1.0 left on disk is read and delivered: a store, a store of the first logger's, spools, dead letters.
+
+How they were made, and what they hold, is in ``fixtures/v0_1_0/README.md``; ``expected.json`` beside it has, for each, the
+statements that 0.1.0 was asked and the rows that it answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.support.pipeline import PASSWORD, Store, running, until
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
+EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))
+CUT = "cut_in_the_write"
+"""The action whose record is cut: its process died in the write, so it is no span that ended."""
+
+
+def unpacked(name: str, folder: Path) -> Path:
+    """A fixture in a folder, which 0.1.0 has never seen."""
+    with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def asked(client: Client, expected: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """What the store answers to the statements that 0.1.0 was asked, and what 0.1.0 answered."""
+    known = {name: told for name, told in expected.items() if isinstance(told, dict) and "sql" in told}
+    return (
+        {name: [list(row) for row in client.query(told["sql"]).result_rows] for name, told in known.items()},
+        {name: told["rows"] for name, told in known.items()},
+    )
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Client]:
+    """A client of a store process on a folder; the process drains the folder's spool."""
+    store = Store(folder)
+    with running(store), contextlib.closing(store.client()) as client:
+        yield client
+
+
+def new_store(folder: Path) -> Path:
+    """A store of today on a folder, whose raw traces stay, as old as those of the fixtures are by now."""
+    command("init", "--traces-ttl-days", "0", CLICKHOUSE_URL=f"chdb://{folder}")
+    address = folder / "serve.json"
+    # The store process that the command started, if it did, ends as its user would end it.
+    if address.exists():
+        os.kill(json.loads(address.read_text())["pid"], signal.SIGTERM)
+    until(lambda: not address.exists(), "the end of the store process")
+    return folder
+
+
+def command(*arguments: str, **environment: str) -> str:
+    """What the command line says; it has to succeed."""
+    bare = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "genesis_otel", *arguments],
+        env=bare | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def spool(**environment: str) -> dict[str, Any]:
+    """What the command line says of a destination's spool."""
+    (found,) = json.loads(command("spool", "--format", "json", **environment))
+    assert isinstance(found, dict)
+    return found
+
+
+def state(found: dict[str, Any]) -> dict[str, int]:
+    return {name: found[name] for name in ("queues", "waiting", "dead", "dropped")}
+
+
+def spans_of(expected: dict[str, Any]) -> list[tuple[str, str]]:
+    """Span ids and names that wait in a spool."""
+    return sorted((span_id, name) for _, span_id, name, _ in expected["otel_traces"]["rows"])
+
+
+@pytest.mark.parametrize("name", ["store", "first_logger"])
+def test_a_store_opens_elsewhere_with_every_row(name: str, tmp_path: Path) -> None:
+    """The store opens in another folder than it was made in, and answers as it answered 0.1.0: every row of every table."""
+    folder = unpacked(name, tmp_path / "elsewhere")
+    with opened(folder) as client:
+        found, expected = asked(client, EXPECTED[name])
+    assert found == expected
+
+
+def test_the_store_holds_what_an_upgrade_must_tell_apart() -> None:
+    """The record has scores told and not told, NaN, infinities and true zeros, with and without the raw span that decides."""
+    told = EXPECTED["store"]["told"]["individuals"]
+    scores = {(row[1], row[3]): row[4] for row in told["rows"]}
+    assert told["columns"][1:5] == ["run_id", "generation", "individual_id", "fitness"]
+    assert {"not told", "NaN", "Infinity", "-Infinity", "0", "-2"} <= set(scores.values())
+    raw = {run_id for _, _, _, run_id in EXPECTED["store"]["otel_traces"]["rows"]}
+    without = {run_id for run_id, _ in scores} - raw
+    assert without == {"raw_gone", "logged_raw_gone"}
+    assert (scores["raw_gone", "failed"], scores["raw_gone", "truly_zero"]) == ("not told", "0")
+    stored = {(row[0], row[1]): row[3] for row in EXPECTED["store"]["scores of individuals"]["rows"]}
+    assert stored["raw_gone", "failed"] == stored["raw_gone", "truly_zero"] == "0"
+    assert scores.keys() == stored.keys()
+    statuses = {row[0]: row[2] for row in EXPECTED["store"]["evolution_runs"]["rows"]}
+    assert statuses["running"] == "running" and statuses["resumed"] == "completed"
+
+
+def test_an_embedded_spool_is_delivered_with_every_row(tmp_path: Path) -> None:
+    """What four processes left, in several segments and one cut in the dying write, arrives in a new store, each row once."""
+    expected = EXPECTED["spool_embedded"]
+    folder = new_store(tmp_path / "data" / "store")
+    queues = unpacked("spool_embedded", folder / "spool")
+    segments = list(queues.glob("q-*/*.seg"))
+    assert len({path.parent for path in segments}) == 4 < len(segments) == expected["segments"]
+    environment = {"GENESIS_OTEL_DATA_DIR": str(tmp_path / "data")}
+    assert state(spool(**environment)) == state(expected)
+    with opened(folder) as client:
+        until(lambda: spool(**environment)["waiting"] == 0, "the delivery")
+        found, rows = asked(client, expected)
+        assert client.command(f"SELECT count() FROM otel_traces WHERE SpanName LIKE '%{CUT}%'") == 0
+    assert found == rows
+    assert state(spool(**environment)) == {"queues": 0, "waiting": 0, "dead": 0, "dropped": 0}
+
+
+def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -> None:
+    """The spool of a ClickHouse that was away is found under its name, and what is in it arrives, each row once."""
+    expected = EXPECTED["spool_server"]
+    data = tmp_path / "data"
+    was = unpacked("spool_server", data / "spool" / expected["folder"])
+    found = spool(GENESIS_OTEL_DATA_DIR=str(data), CLICKHOUSE_URL=expected["url"])
+    assert (found["folder"], state(found)) == (str(was), state(expected))
+    store = Store(new_store(tmp_path / "server"))
+    with running(store), contextlib.closing(store.client()) as client:
+        environment = {
+            "GENESIS_OTEL_DATA_DIR": str(data),
+            "CLICKHOUSE_URL": f"http://genesis:{PASSWORD}@127.0.0.1:{store.port}/default",
+        }
+        # The same server, at the port that it has today.
+        was.rename(spool(**environment)["folder"])
+        assert f"{expected['waiting']} spans delivered, 0 wait" in command("spool", "drain", **environment)
+        rows, answered = asked(client, expected)
+    assert rows == answered
+
+
+def test_a_collectors_spool_is_found_and_delivered_with_every_span(tmp_path: Path) -> None:
+    """The spool of a collector that was away is found under its name, and each span in it goes out by OTLP, once."""
+    expected = EXPECTED["spool_otlp"]
+    data = tmp_path / "data"
+    was = unpacked("spool_otlp", data / "spool" / expected["folder"])
+    found = spool(GENESIS_OTEL_DATA_DIR=str(data), OTEL_EXPORTER_OTLP_ENDPOINT=expected["url"])
+    assert (found["folder"], state(found)) == (str(was), state(expected))
+    with receiving() as (endpoint, received):
+        environment = {"GENESIS_OTEL_DATA_DIR": str(data), "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        was.rename(spool(**environment)["folder"])
+        assert f"{expected['waiting']} spans delivered, 0 wait" in command("spool", "drain", **environment)
+    assert sorted(each for each in received if "spool_state" not in each[1]) == spans_of(expected)
+
+
+def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> None:
+    """What a store refused is listed with its run and its reason, goes back into the spool, and arrives, each row once."""
+    expected = EXPECTED["dead_letters"]
+    folder = new_store(tmp_path / "data" / "store")
+    unpacked("dead_letters", folder / "spool")
+    environment = {"GENESIS_OTEL_DATA_DIR": str(tmp_path / "data")}
+    assert spool(**environment)["dead"] == len(expected["letters"])
+    letters = json.loads(command("spool", "dead", "--format", "json", **environment))
+    assert [[Path(each["file"]).name, each["span"], each["run_id"]] for each in letters] == expected["letters"]
+    assert all("Cannot parse" in each["reason"] for each in letters)
+    assert f"{len(letters)} spans are in the spool again" in command("spool", "requeue", **environment)
+    with opened(folder) as client:
+        until(lambda: spool(**environment)["waiting"] == 0, "the delivery")
+        found, rows = asked(client, expected)
+    assert found == rows
+    assert state(spool(**environment)) == {"queues": 0, "waiting": 0, "dead": 0, "dropped": 0}
+
+
+@contextlib.contextmanager
+def receiving() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """An OTLP receiver on loopback: its endpoint, and the ids and names of the spans that it took."""
+    received: list[tuple[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            spans = (span for of in request.resource_spans for scope in of.scope_spans for span in scope.spans)
+            received.extend((span.span_id.hex(), span.name) for span in spans)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join()
