@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 
 PRICED_AS = {"x_ai": "x-ai", "xai": "x-ai", "mistralai": "mistral", "azure.ai.inference": "azure", "gemini": "google"}
@@ -48,7 +49,8 @@ def price_of(models: Iterable[str], provider: str, tokens: Tokens, moment: datet
                 return _calculate(model, named, moment, counted), names.COST_PRICES
             except LookupError:
                 continue
-            except Exception:
+            except Exception as error:
+                pass_on(error)
                 warn_once("price", "The cost of a call could not be computed", exc_info=True)
     return 0.0, names.COST_UNKNOWN_MODEL
 
