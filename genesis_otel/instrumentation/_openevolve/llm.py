@@ -21,6 +21,7 @@ from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 
 Recorder = Literal["auto", "genesis", "openai", "none"]
@@ -59,7 +60,8 @@ def choose(wanted: Recorder = "auto") -> Recorder:
             return "openai"
     except ImportError:
         pass
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("openai", "OpenTelemetry's instrumentation of OpenAI's client does not start", exc_info=True)
     return "genesis"
 
@@ -127,7 +129,8 @@ class Call:
         if call is not None:
             try:
                 (_tell_embedding if self.operation == "embeddings" else _tell)(call, response)
-            except Exception:
+            except Exception as error:
+                pass_on(error)
                 warn_once("response", "An answer of the model could not be recorded", exc_info=True)
         return response
 
@@ -162,7 +165,8 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
     """The handle that ``begin`` gives; a block without one if it raises, which it never should."""
     try:
         return begin(*args, **kwargs)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("begin", "A span could not be started and is left out", exc_info=True)
         return nullcontext()
 
@@ -216,7 +220,8 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
                 _recorder_of(llm.client, completions, recorder),
                 server=getattr(llm.client, "base_url", ""),
             )
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
         return params
     if otel.get_value(attributes.LLM_ROLE, context) is None:
