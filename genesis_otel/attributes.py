@@ -246,6 +246,9 @@ GEN_AI_USAGE_REASONING_OUTPUT_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 GEN_AI_USAGE_COST = "gen_ai.usage.cost"
 """float, USD: what the call cost (OpenLIT's name; OpenTelemetry has none)."""
 
+SERVER_ADDRESS = "server.address"
+"""str: the host that a call goes to."""
+
 ERROR_TYPE = "error.type"
 """str: class of the error that ended an operation."""
 

@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Status, StatusCode
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
 from genesis_otel._emit.tally import account
 from genesis_otel._emit.values import warn_once
 from genesis_otel._ship.content import (
@@ -87,12 +88,31 @@ class LLMSpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hand the span on, as it should be stored."""
+        costs: list[Attributes] = []
         try:
-            span = self._complete(span)
-        except Exception:
+            self._hand_on(span, costs)
+        except BaseException as error:
+            if foreign(error):
+                uninterrupted(lambda: self.retake(span, costs))
+            raise
+
+    def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
+        """Hand on a span whose end was interrupted by an exception of a signal handler, if the next processor has not got it.
+
+        :param costs: what is accounted for already.
+        """
+        took = getattr(self._next, "took", None)
+        if took is not None and span.context is not None and not took(span.context.span_id):
+            self._hand_on(span, costs if costs is not None else [])
+
+    def _hand_on(self, span: ReadableSpan, costs: list[Attributes]) -> None:
+        try:
+            completed = self._complete(span, costs)
+        except Exception as error:
+            pass_on(error)
             warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
-            span = _bare(span)
-        self._next.on_end(span)
+            completed = _bare(span)
+        self._next.on_end(completed)
 
     def shutdown(self) -> None:
         """Nothing but the next processor's."""
@@ -102,14 +122,18 @@ class LLMSpanProcessor(SpanProcessor):
         """Nothing but the next processor's."""
         return self._next.force_flush(timeout_millis)
 
-    def _complete(self, span: ReadableSpan) -> ReadableSpan:
+    def _complete(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
         # As a dict: the SDK's own mapping takes a microsecond a look.
         attributes = _plain(span.attributes)
         changes: dict[str, Any] = {}
         try:
             if names.RECORD not in attributes and is_llm_call(attributes):
-                changes.update(self._cost(span, attributes))
-        except Exception:
+                # Once, and accounted for once, however often this is interrupted.
+                if not costs:
+                    costs.append(self._cost(span, attributes))
+                changes.update(costs[0])
+        except Exception as error:
+            pass_on(error)
             warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
         events = status = None
         if self._redact is not None or not (self._capture_content and self._capture_code):

@@ -64,7 +64,14 @@ REASONING_TOKENS = (
     "llm.token_count.completion_details.reasoning",
 )
 TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
-SERVERS = ("server.address", "gen_ai.openai.api_base", "openai.api_base", "llm.openai.api_base", "url.full", "http.url")
+SERVERS = (
+    names.SERVER_ADDRESS,
+    "gen_ai.openai.api_base",
+    "openai.api_base",
+    "llm.openai.api_base",
+    "url.full",
+    "http.url",
+)
 """Where a call went: a host or a URL."""
 COSTS = (
     names.GEN_AI_USAGE_COST,

@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from genesis_otel._store.providers import listed_as
 from genesis_otel._store.unit_prices import UnitPrices
 
 INSTEAD = {"input": "", "cached": "input", "cache_write": "input", "output": "", "reasoning": "output", "request": ""}
@@ -52,7 +53,8 @@ def read_own_prices(path: Path) -> OwnPrices:
 
 def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPrices | None:
     """The prices of a model: by its whole name, else by the first pattern that it fits; ``provider/model`` is a name, too."""
-    called = [name for model in models for name in (model.lower(), f"{provider}/{model}".lower())]
+    prefixes = dict.fromkeys(("", f"{provider}/", f"{listed_as(provider)}/"))
+    called = [f"{prefix}{model}".lower() for model in models for prefix in prefixes]
     exact = next((own[name] for name in called if name in own), None)
     if exact is not None:
         return exact

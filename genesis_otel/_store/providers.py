@@ -158,7 +158,7 @@ _CLIENTS = frozenset(
 )
 """Names that say which client spoke, and not who answered: every gateway speaks OpenAI's language."""
 
-_ORGANISATIONS = frozenset(("google", "minimaxai", "mistralai", "moonshotai", "openai"))
+_ORGANISATIONS = frozenset(("google", "minimaxai", "mistralai", "moonshotai"))
 """Organisations of Hugging Face that are called like providers. A name of theirs with a capital is one of weights, which anybody
 serves: providers' own ids are in small letters."""
 
@@ -190,6 +190,11 @@ def provider_at(host: str) -> str:
     return next((provider for end, provider in HOSTS.items() if dotted.endswith(f".{end}")), "")
 
 
+def listed_as(provider: str) -> str:
+    """A provider as the price list calls it, '' where the name says only which client spoke, or nobody knows it."""
+    return _PROVIDERS.get(_plain(provider), "")
+
+
 def is_local(provider: str, models: Sequence[str]) -> bool:
     """Whether the user runs the model: by the provider's name, or by the model's where the provider's says nothing."""
     plain = _plain(provider)
@@ -202,7 +207,7 @@ def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | Non
 
     :param models: names of one model, the one that answered first and the one that was asked for last.
     """
-    known = _PROVIDERS.get(_plain(provider), "")
+    known = listed_as(provider)
     # A gateway is told the provider in the model that it is asked for, and answers without.
     asked = known or next(filter(None, (_routed(model)[0] for model in reversed(models))), "")
     for model in models:

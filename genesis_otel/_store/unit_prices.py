@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel._store.providers import candidates
 from genesis_otel._store.tokens import Tokens
@@ -58,7 +59,8 @@ def listed_prices(
         return None
     try:
         tiers = _tiers(_Same(model.get_prices(moment or datetime.now(timezone.utc))))
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("price", "The cost of a call could not be computed", exc_info=True)
         return None
     return next(prices for start, prices in reversed(tiers) if input_tokens > start)
