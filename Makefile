@@ -8,11 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # grafana-client's HTTP library installs itself in the place of urllib3, on which clickhouse-connect stands, unless it is built
-# with this: https://github.com/jawah/urllib3.future
+# with this: https://github.com/jawah/urllib3.future. That it is built here says requirements/dev.txt.
 export URLLIB3_NO_OVERRIDE := 1
-export PIP_NO_BINARY := urllib3-future
+UV := 0.13.9
 
-.PHONY: help demo test check lint wheel collector dashboards bench format clean
+.PHONY: help demo test check lint wheel collector dashboards bench format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make bench      measure what recording costs'
 	@echo 'make format     put the code into shape'
+	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
 	@echo 'make clean      remove what the other targets made, .venv included'
 
 demo: $(VENV)/.demo
@@ -43,6 +44,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m grafana.source --check
+	$(BIN)/python scripts/lock.py --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -62,15 +64,22 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+lock:
+	'$(PYTHON)' -m venv build/lock
+	build/lock/bin/pip install --quiet uv==$(UV) "tomli>=2.2,<3; python_version < '3.11'"
+	build/lock/bin/python scripts/lock.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.demo: EXTRAS := embedded,openevolve,report
-$(VENV)/.dev: EXTRAS := dev
-$(VENV)/.demo $(VENV)/.dev: pyproject.toml
+# What is locked, with hashes, and then the checkout. Of a build's requirements pip checks no hash: they are installed first, and
+# the builds get none of their own.
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/build.txt requirements/%.txt pyproject.toml
 	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 to 3.13: make PYTHON=/path/to/python' >&2; exit 1; }
 	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 to 3.13. Name one: make PYTHON=python3.12" % v)'
 	'$(PYTHON)' -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/$*.txt --no-build-isolation
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -97,8 +97,9 @@ init() {
     done
     # Who may do what is read from the checkout at every start.
     put "$SECRETS/clickhouse/genesis.xml" 0440 $CLICKHOUSE < "$USERS_XML"
-    # The collector's image has no program that could ask for its health.
+    # The collector's image has no program that could ask for its health, and Grafana's need not keep the one that it has.
     put "$SECRETS/collector/wget" 0555 $COLLECTOR < "$BUSYBOX"
+    put "$SECRETS/grafana/wget" 0555 $GRAFANA < "$BUSYBOX"
 }
 
 show() {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
@@ -27,7 +28,7 @@ from genesis_otel._destinations import exporter_of, limits_of
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import DISABLED, CustomExporter, Destination, Disabled, Embedded, Settings, load_settings
 from genesis_otel._store.errors import first_line
-from genesis_otel.attributes import CORRELATION, SCOPE
+from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
 log = logging.getLogger(__name__)
@@ -223,12 +224,16 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
 
 
 class CorrelationProcessor(BaggageSpanProcessor):
-    """Puts run, generation and individual on the spans of other instrumentations; ours say for themselves where they belong."""
+    """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
+    has it; ours say for themselves where they belong."""
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
         scope = getattr(span, "instrumentation_scope", None)
         if scope is None or scope.name != SCOPE:
             super().on_start(span, parent_context)
+            role = otel.get_value(LLM_ROLE, parent_context)
+            if isinstance(role, str) and span.is_recording():
+                span.set_attribute(LLM_ROLE, role)
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:

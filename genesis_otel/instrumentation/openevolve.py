@@ -251,7 +251,8 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
     if search is None:
         return original(self, program, *args, **kwargs)
     with search.adding(program) as done:
-        with _calls_belong_here():
+        # OpenEvolve asks models here whether the program is new, and for nothing else.
+        with llm_calls.as_role("novelty"), _calls_belong_here():
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
     return admitted

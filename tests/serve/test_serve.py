@@ -406,7 +406,7 @@ def test_data_are_found_behind_an_inserts_head() -> None:
 def test_ten_at_once_start_one(folder: Path) -> None:
     """Ten processes that need the store at once get the same one."""
     code = (
-        "import sys, pathlib; from genesis_otel import _serve; f = pathlib.Path(sys.argv[1]);"
+        "import sys, pathlib; from genesis_otel._serve import client as store_process; f = pathlib.Path(sys.argv[1]);"
         "store_process.ensure_store_process(f); print(store_process.running(f).pid, 'chdb' in sys.modules)"
     )
     started = [

@@ -161,7 +161,7 @@ def test_one_drains_at_a_time(tmp_path: Path) -> None:
     source.append(b"a")
     (name,) = _spool.queues(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path; from genesis_otel import _spool\n"
+        "import sys, time; from pathlib import Path; from genesis_otel._ship.spool import queue as _spool\n"
         f"queue = _spool.take(Path({str(tmp_path)!r}), {name!r}); print(queue is not None, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
@@ -182,7 +182,7 @@ def test_a_looker_does_not_end_a_living_queue(tmp_path: Path) -> None:
     for _ in range(3):
         assert _spool.status(tmp_path).writers == 1
         take(tmp_path).release()
-    code = f"from pathlib import Path; from genesis_otel import _spool; print(_spool.status(Path({str(tmp_path)!r})).writers)"
+    code = f"from pathlib import Path; from genesis_otel._ship.spool import queue as _spool; print(_spool.status(Path({str(tmp_path)!r})).writers)"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout == "1\n"
     source.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import urllib.request
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,8 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import __version__
 from genesis_otel._cli.app import app
-from genesis_otel._serve import client as store_process
-from genesis_otel._store import errors, tables
-from tests.support.pipeline import Collector, Store, binary, environment_of, running, until
+from genesis_otel._store import connection, errors, schema, tables
+from tests.support.pipeline import PASSWORD, Collector, Store, binary, running, until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -33,6 +34,9 @@ LASTING = sorted(set(SERVICES) - ONCE)
 USERS = ET.parse(DEPLOY / "clickhouse" / "users.xml").getroot()  # noqa: S314 - our own file
 PRODUCTION = ROOT / "docs" / "production.md"
 DENIED, READ_ONLY = 497, 164
+
+# What an image listens on, where no file of ours says it.
+LISTENS = {"clickhouse": {8123, 9000}, "grafana": {3000}}
 
 # Where a service finds its own secrets.
 OWN = {
@@ -130,28 +134,126 @@ def test_each_service_sees_its_own_secrets() -> None:
     assert set(COMPOSE["volumes"]) == {name for name in used if not name.startswith("./")}
 
 
-def test_the_collector_is_told_what_it_reads() -> None:
-    """What the service sets is what otel-collector/config.yaml asks for, the folder of its queue is a volume, and its health
-    is asked where it answers."""
+def mounts(name: str) -> dict[str, str]:
+    """What a service sees where: a path of the checkout, or the name of a volume."""
+    return {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES[name]["volumes"]}
+
+
+def here(name: str, path: str, volumes: dict[str, Path] | None = None) -> Path:
+    """Where a path of a service is on this machine; volumes are the folders that stand for them."""
+    for target, source in sorted(mounts(name).items(), reverse=True):
+        if path == target or path.startswith(f"{target}/"):
+            found = ROOT / source if source.startswith("./") else (volumes or {})[source]
+            return found / path[len(target) :].lstrip("/") if path != target else found
+    raise AssertionError(f"{name} sees no {path}")
+
+
+def volumes_of(secrets: Path) -> dict[str, Path]:
+    """The folders that the first start has filled, by the volumes that they are."""
+    return {
+        volume: secrets / target.removeprefix("/secrets/")
+        for target, volume in mounts("secrets").items()
+        if target.startswith("/secrets/")
+    }
+
+
+def test_every_service_finds_its_files(secrets: Path) -> None:
+    """Whatever a service is told to read, by its command, environment and health check or by a file that it mounts, lies
+    below something that it mounts, and is in the checkout or made by the first start."""
+    provisioning = [path.read_text(encoding="utf-8") for path in (ROOT / "grafana" / "provisioning").rglob("*.yaml")]
+    told = {
+        "secrets": [*SERVICES["secrets"]["entrypoint"][1:], "/deploy/clickhouse/users.xml"],
+        "schema": re.findall(r"/run/genesis/\w+", (DEPLOY / "genesis-otel.sh").read_text()),
+        "grafana": [path for text in provisioning for path in re.findall(r"(?:path: |\{)(/[\w/]+)", text)],
+    }
+    assert len(told["schema"]) == 1 and len(told["grafana"]) == 2
+    for name, service in SERVICES.items():
+        values = [
+            *service.get("command", []),
+            *map(str, (service.get("environment") or {}).values()),
+            *service.get("healthcheck", {"test": []})["test"],
+        ]
+        named = [
+            path for value in values for path in re.findall(r"(?<![\w/:.])/[\w./-]+", value) if path != "/dev/null"
+        ]
+        for path in [*named, *told.get(name, [])]:
+            assert here(name, path, volumes_of(secrets)).exists(), (name, path)
+
+
+def test_a_volume_belongs_to_the_one_who_mounts_it(secrets: Path) -> None:
+    """The first start makes a folder for each of its mounts and no other, and gives it to the user of the service that mounts it."""
+    assert set(volumes_of(secrets).values()) == set(secrets.iterdir())
+    script = (DEPLOY / "secrets.sh").read_text(encoding="utf-8")
+    users = dict(re.findall(r"\b([A-Z]+)=(\d+):\d+", script))
+    given = {folder: users[user] for folder, user in re.findall(r"\b([a-z]+):\$([A-Z]+)", script)}
+    (of_the_image,) = re.findall(r"^USER (\d+):", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    for name in (*LASTING, "schema"):
+        user = SERVICES[name].get("user", of_the_image).split(":")[0]
+        for volume in set(mounts(name).values()) & set(volumes_of(secrets)):
+            assert given[volumes_of(secrets)[volume].name] == user, (name, volume)
+
+
+def test_every_variable_is_read_and_every_one_read_is_there() -> None:
+    """What a service is told, its script or its configuration asks for, and what that asks for without a default, it is told."""
     config = (ROOT / "otel-collector" / "config.yaml").read_text(encoding="utf-8")
+    script = (DEPLOY / "secrets.sh").read_text(encoding="utf-8")
+    asked = {
+        "secrets": (set(re.findall(r"\$\{(\w+):-", script)), set()),
+        "collector": (set(re.findall(r"\$\{env:(\w+)", config)), set(re.findall(r"\$\{env:(\w+)\}", config))),
+    }
+    # Go's own, and those of images: what they mean is in their documentation.
+    foreign = {"collector": {"GOMEMLIMIT"}, "clickhouse": {"CLICKHOUSE_SKIP_USER_SETUP"}}
+    for name, service in SERVICES.items():
+        told = set(service.get("environment") or ()) - foreign.get(name, set())
+        if name == "grafana":
+            assert all(re.fullmatch(r"GF_[A-Z]+(_[A-Z]+)+(__FILE)?", each) for each in told)
+        else:
+            may, must = asked.get(name, (set(), set()))
+            assert must <= told <= may, name
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+):-", text)) == set(re.findall(r"GENESIS_\w+_PORT", text.split("name:")[0]))
+
+
+def test_every_address_is_a_service_s() -> None:
+    """Whoever is told an address is told a service and a port on which that listens; ports to the outside are such ports, too."""
+    config = (ROOT / "otel-collector" / "config.yaml").read_text(encoding="utf-8")
+    listens = {**LISTENS, "collector": {int(port) for port in re.findall(r"OTELCOL_\w+_PORT:-(\d+)", config)}}
+    (source,) = datasources()
+    addresses = {
+        (source["jsonData"]["host"], str(source["jsonData"]["port"])),
+        *re.findall(r"CLICKHOUSE_HOST:-(\w+):(\d+)", (DEPLOY / "genesis-otel.sh").read_text()),
+        *re.findall(r"://(\w+):(\d+)", SERVICES["collector"]["environment"]["CLICKHOUSE_ENDPOINT"]),
+    }
+    assert addresses == {("clickhouse", "8123")} and 8123 in listens["clickhouse"]
+    for name, service in SERVICES.items():
+        for port in service.get("ports", []):
+            assert int(port.rsplit(":", 1)[1]) in listens[name]
+        if "healthcheck" in service:
+            asked = re.search(r"//127\.0\.0\.1:(\d+)/", service["healthcheck"]["test"][-1])
+            assert asked and int(asked[1]) in listens[name]
+    outside = {port.rsplit(":", 1)[1]: port for service in SERVICES.values() for port in service.get("ports", [])}
+    for variable, value in SERVICES["secrets"]["environment"].items():
+        default = re.search(r":-(\d+)\}", value)
+        assert default and f":{value}:" in outside[default[1]], variable
+
+
+def test_the_health_of_each_is_asked_by_a_program_that_is_there(secrets: Path) -> None:
+    """The program is the one that the first start puts beside the secrets, where its service may execute it, or ClickHouse's own."""
+    for name in LASTING:
+        program, *arguments = SERVICES[name]["healthcheck"]["test"][1:]
+        assert arguments[:-1] == ["-q", "-T", "3", "-O", "/dev/null"]
+        if name == "clickhouse":
+            assert program == "wget"
+        else:
+            copied = here(name, program, volumes_of(secrets))
+            assert copied.name == "wget" and stat.S_IMODE(copied.stat().st_mode) == 0o555
+            assert copied.read_bytes() == Path(sys.executable).read_bytes()
+
+
+def test_the_collector_s_queue_is_a_volume() -> None:
+    """What is not delivered yet outlives the container."""
     service = SERVICES["collector"]
-    told = {name for name in service["environment"] if name.startswith(("CLICKHOUSE_", "OTELCOL_"))}
-    assert told <= set(re.findall(r"\$\{env:(\w+)", config))
     assert f"collector-queue:{service['environment']['OTELCOL_STORAGE']}" in service["volumes"]
-    health = re.search(r"OTELCOL_HEALTH_PORT:-(\d+)", config)
-    assert health and service["healthcheck"]["test"][-1] == f"http://127.0.0.1:{health[1]}/"
-
-
-def test_the_image_gets_what_its_build_copies() -> None:
-    """The build of the schema's image sees the files that it copies, and little else."""
-    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
-    copied = [
-        name
-        for line in re.findall(r"^COPY (?:--\S+ )*(.+) \S+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-        for name in line.split()
-    ]
-    assert ignored[0] == "*" and {line[1:] for line in ignored if line.startswith("!")} == set(copied)
-    assert all((ROOT / name).exists() for name in copied)
 
 
 def datasources() -> list[dict[str, Any]]:
@@ -178,7 +280,7 @@ def test_grafana_stays_within_the_reader_s_limits() -> None:
 
 def run_secrets(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", str(DEPLOY / "secrets.sh"), *arguments],
+        ["sh", *(str(here("secrets", path)) for path in SERVICES["secrets"]["entrypoint"][1:]), *arguments],
         env={
             "PATH": os.environ["PATH"],
             "SECRETS": str(folder),
@@ -237,7 +339,7 @@ def test_only_their_reader_can_read_them(secrets: Path) -> None:
         assert stat.S_IMODE((secrets / name).stat().st_mode) == 0o700
     for name in contents(secrets):
         mode = stat.S_IMODE((secrets / name).stat().st_mode)
-        assert mode & 0o007 == (0o005 if name == "collector/wget" else 0) and mode & 0o222 == 0
+        assert mode & 0o007 == (0o005 if name.endswith("/wget") else 0) and mode & 0o222 == 0
     users = {**PLAIN, "clickhouse/passwords.xml": 101, "grafana/admin_password": 472}
     expected = users if os.geteuid() == 0 else dict.fromkeys(users, os.geteuid())
     assert {name: (secrets / name).stat().st_uid for name in users} == expected
@@ -301,22 +403,38 @@ def test_the_owner_s_command_has_the_password_in_its_url(secrets: Path, tmp_path
     assert done.stdout == f"http://genesis:{password}@clickhouse:8123/genesis init --x y\n"
 
 
-def test_the_collector_takes_its_password_from_the_file(secrets: Path, tmp_path: Path) -> None:
-    """A real collector with the service's way to name the password gets in where that password is asked for."""
+def test_the_collector_runs_as_its_service_says(tmp_path: Path) -> None:
+    """A real collector with the command, the environment and the files of its service, in front of a database with that name,
+    gets in with the password of its file, answers where its health is asked, and delivers."""
+    service = SERVICES["collector"]
     store = Store(tmp_path / "store")
+    volumes = {"collector-secrets": tmp_path / "secrets", "collector-queue": tmp_path / "queue"}
+    for folder in volumes.values():
+        folder.mkdir()
+    (volumes["collector-secrets"] / "password").write_text(PASSWORD)
+    environment = {name: value.replace("$$", "$") for name, value in service["environment"].items()}
+    # What is elsewhere here; a store process knows one user who may write.
+    environment["CLICKHOUSE_ENDPOINT"] = environment["CLICKHOUSE_ENDPOINT"].replace(
+        "clickhouse:8123", f"127.0.0.1:{store.port}"
+    )
+    environment["CLICKHOUSE_USER"] = "genesis"
+    environment["OTELCOL_STORAGE"] = str(here("collector", environment["OTELCOL_STORAGE"], volumes))
+    environment["CLICKHOUSE_PASSWORD"] = re.sub(
+        r"(?<=file:)[\w/]+", lambda found: str(here("collector", found[0], volumes)), environment["CLICKHOUSE_PASSWORD"]
+    )
+    (option,) = service["command"]
+    config = here("collector", option.removeprefix("--config="))
+    collector = Collector(binary(), tmp_path, [config], environment)
     with running(store):
-        address = store_process.running(store.folder)
-        assert address
-        (tmp_path / "password").write_text(address.secret)
-        told = SERVICES["collector"]["environment"]["CLICKHOUSE_PASSWORD"].replace("$$", "$")
-        environment = {
-            **environment_of(store),
-            "CLICKHOUSE_PASSWORD": told.replace("/run/genesis", str(tmp_path)),
-        }
-        collector = Collector(binary(), tmp_path, [ROOT / "otel-collector" / "config.yaml"], environment)
-        with running(collector), store_process.open_store(store.folder) as client:
+        url = store.url.replace("//", f"//genesis:{PASSWORD}@") + f"/{environment['CLICKHOUSE_DATABASE']}"
+        with contextlib.closing(connection.connect(url)) as client, running(collector):
+            schema.init_schema(client)
+            asked = re.sub(r":\d+/", f":{collector.health}/", service["healthcheck"]["test"][-1])
+            with urllib.request.urlopen(asked, timeout=3) as answer:  # noqa: S310 - on this machine
+                assert answer.status == 200
             send_a_span(collector)
             until(lambda: client.command("SELECT count() FROM otel_traces") == 1, "the span's arrival")
+            assert list(volumes["collector-queue"].iterdir())
 
 
 def send_a_span(collector: Collector) -> None:
@@ -590,6 +708,23 @@ def test_the_grants_of_the_documentation_are_those_of_the_services(store: Client
         for user in users
         if user.tag != "default"
     }
+
+
+def test_what_is_said_to_be_run_can_be_run(secrets: Path) -> None:
+    """Each `docker compose run` that a text shows names a service and something that its entry point knows."""
+    texts = [ROOT / "docker-compose.yml", ROOT / "README.md", *DEPLOY.rglob("*.sh"), *(ROOT / "docs").glob("*.md")]
+    shown = {
+        match
+        for path in texts
+        for match in re.findall(r"docker compose run --rm ([a-z]+) ([a-z]+)", path.read_text(encoding="utf-8"))
+    }
+    commands = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
+    assert {name for name, _ in shown} == {"secrets", "schema"}
+    for name, argument in shown:
+        if name == "secrets":
+            assert run_secrets(secrets, argument).returncode == 0
+        else:
+            assert argument in commands
 
 
 def test_the_documentation_names_what_there_is() -> None:

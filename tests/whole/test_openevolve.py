@@ -164,6 +164,11 @@ def test_every_call_is_recorded_once_with_its_individual_and_its_cost(forked: tu
     assert traces == same == 21
 
 
+def test_calls_that_others_record_have_a_role(forked: tuple[str, Rows]) -> None:
+    """The spans of OpenTelemetry's instrumentation say what the call was for, as our own do."""
+    assert forked[1]("SELECT DISTINCT role FROM llm_logs WHERE {run}") == [("mutation",)]
+
+
 def test_failures_show_as_failures(forked: tuple[str, Rows]) -> None:
     """Answers that give no program are failed proposals; programs that do not run are failed jobs, with the reason."""
     ask = forked[1]
@@ -337,6 +342,17 @@ def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows
     )
     assert min(spent[0]) > 0
     assert spent[0] == pytest.approx(logged[0])
+
+
+def test_calls_about_copies_are_the_copies(spawned: tuple[str, Rows]) -> None:
+    """OpenEvolve also asks whether a copy is new on its island: those calls are the copy's, and no call lacks its run."""
+    ask = spawned[1]
+    about = ask(
+        "SELECT count() > 0, groupUniqArray(l.role) FROM llm_logs AS l JOIN individuals AS i USING (run_id, individual_id)"
+        " WHERE {run} AND i.mutation_type = 'migration'"
+    )
+    assert about == [(True, ["novelty"])]
+    assert ask("SELECT count() FROM llm_logs WHERE run_id = '' OR individual_id = ''") == [(0,)]
 
 
 # --- the command line ------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """LLM calls of OpenEvolve as spans that belong to their individual.
 
-In: OpenEvolve's clients, as it makes them. Out: one span a call, with the individual, the generation and the run it
+In: OpenEvolve's clients, as it makes them: blocking ones, which 0.4.0 calls in a thread, or ones to be awaited. Out: one span a call, with the individual, the generation and the run it
 belongs to: from the instrumentation of OpenAI's client that is active, from OpenTelemetry's own where it is
 installed, else from `spans.llm_call`; never from two of them. On failure: the call goes on as if nothing were there;
 what went wrong is logged once, and an exception of the call itself is recorded and goes on.
@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 from opentelemetry import context as otel
 from opentelemetry.context import Context
 
-from genesis_otel import spans
+from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.values import warn_once
 
@@ -27,9 +27,6 @@ Recorder = Literal["auto", "genesis", "openai", "none"]
 """Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
 
 H = TypeVar("H", spans.Evaluation, spans.LLMCall)
-
-ROLE = "genesis-otel-openevolve-role"
-"""Key in the OpenTelemetry context: what the calls within are for."""
 
 CARRIED = "genesis_otel_context"
 """Parameter that takes the context into the thread in which OpenEvolve calls the client; it never reaches the
@@ -48,15 +45,17 @@ def choose(wanted: Recorder = "auto") -> Recorder:
     that."""
     if wanted == "none" or wanted == "genesis":
         return wanted
-    if _is_recorded():
-        return "none"
+    recorded = _recorded_kinds()
+    if any(recorded):
+        # Where only the blocking clients are wrapped, or only the others: each client for itself, as it is made.
+        return "none" if all(recorded) else "auto"
     try:
         from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
         for name, value in CONTENT.items():
             os.environ.setdefault(name, value)
         OpenAIInstrumentor().instrument()
-        if _is_recorded():
+        if all(_recorded_kinds()):
             return "openai"
     except ImportError:
         pass
@@ -73,12 +72,17 @@ def stop(chosen: Recorder) -> None:
         OpenAIInstrumentor().uninstrument()
 
 
-def _is_recorded() -> bool:
-    """Whether somebody has wrapped OpenAI's client: the calls themselves, or the requests underneath."""
-    from openai import OpenAI
-    from openai.resources.chat.completions import Completions
+def _recorded_kinds() -> tuple[bool, bool]:
+    """Whether somebody has wrapped OpenAI's blocking client, and the one to be awaited."""
+    from openai import AsyncOpenAI, OpenAI
+    from openai.resources.chat.completions import AsyncCompletions, Completions
 
-    found = (inspect.getattr_static(Completions, "create"), inspect.getattr_static(OpenAI, "request"))
+    return _is_recorded(OpenAI, Completions), _is_recorded(AsyncOpenAI, AsyncCompletions)
+
+
+def _is_recorded(client: type, calls: type) -> bool:
+    """Whether somebody has wrapped a kind of client: the calls themselves, or the requests underneath."""
+    found = (inspect.getattr_static(calls, "create", None), inspect.getattr_static(client, "request", None))
     return not all(type(each) is FunctionType for each in found)  # a proxy passes for an instance
 
 
@@ -86,34 +90,43 @@ def _is_recorded() -> bool:
 
 
 class Call:
-    """``client.chat.completions.create`` that knows where it belongs, in whichever thread it is called."""
+    """``client.chat.completions.create`` that knows where it belongs, in whichever thread or task it is called."""
 
     def __init__(self, create: Callable[..., Any], recorder: Recorder, operation: str = "chat") -> None:
         self.create = create
         self.recorder = recorder
         self.operation = operation
+        # OpenAI's client and those who wrap it leave a mark on what they wrap: the function itself is beneath.
+        self.is_awaited = inspect.iscoroutinefunction(inspect.unwrap(create))
 
     def __call__(self, **params: Any) -> Any:
-        """The client's own call, in the context that it was given."""
+        """The client's own call, in the context that it was given; a coroutine if the client's is one."""
         context = params.pop(CARRIED, None)
-        if not isinstance(context, Context):
-            return self._call(params)
-        with spans.attached(context):
-            return self._call(params)
+        belonging = spans.attached(context) if isinstance(context, Context) else nullcontext()
+        return self._awaited(belonging, params) if self.is_awaited else self._blocking(belonging, params)
 
-    def _call(self, params: dict[str, Any]) -> Any:
+    def _blocking(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
+        with belonging, self._recorded(params) as call:
+            return self._told(call, self.create(**params))
+
+    async def _awaited(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
+        # A timeout of OpenEvolve's cancels what is awaited here, and the call ends as that.
+        with belonging, self._recorded(params) as call:
+            return self._told(call, await self.create(**params))
+
+    def _recorded(self, params: dict[str, Any]) -> spans.LLMCall | AbstractContextManager[None]:
         if self.recorder != "genesis":
-            return self.create(**params)
+            return nullcontext()
         asked = params.get("messages", params.get("input"))
-        with begun(begin, params.get("model", ""), asked, params, self.operation) as call:
-            response = self.create(**params)
-            if call is None:
-                return response
+        return begun(begin, params.get("model", ""), asked, params, self.operation)
+
+    def _told(self, call: spans.LLMCall | None, response: Any) -> Any:
+        if call is not None:
             try:
                 (_tell_embedding if self.operation == "embeddings" else _tell)(call, response)
             except Exception:
                 warn_once("response", "An answer of the model could not be recorded", exc_info=True)
-            return response
+        return response
 
 
 def begin(
@@ -125,7 +138,7 @@ def begin(
     if place.generation is not None:
         settings["generation"] = place.generation
     # OpenEvolve embeds programs to judge their novelty, and for nothing else.
-    role = "novelty" if operation == "embeddings" else otel.get_value(ROLE)
+    role = "novelty" if operation == "embeddings" else otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
         provider=provider,
@@ -146,11 +159,16 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
 
 
 def as_role(role: str) -> AbstractContextManager[None]:
-    """A block whose calls are for ``role``."""
-    return spans.attached(otel.set_value(ROLE, role))
+    """A block whose calls are for ``role``, whoever records them: the processor of others' spans knows it, too."""
+    return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
 
 
 def _tell(call: spans.LLMCall, response: Any) -> None:
+    if isinstance(response, str):
+        # Of an endpoint that streams without being asked to, or of a proxy's error page: OpenEvolve takes neither.
+        call.response(response)
+        call.fail("the endpoint answered with a text that is no chat completion")
+        return
     choice = response.choices[0]
     usage = response.usage
     asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
@@ -180,18 +198,28 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
     try:
         completions = llm.client.chat.completions
         if not isinstance(completions.create, Call):
-            completions.create = Call(completions.create, recorder)
+            completions.create = Call(completions.create, _recorder_of(llm.client, completions, recorder))
     except Exception:
         warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
         return params
+    if otel.get_value(attributes.LLM_ROLE, context) is None:
+        context = otel.set_value(attributes.LLM_ROLE, "mutation", context)
     return {**params, CARRIED: context}
 
 
 def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
     """Record the calls of an ``EmbeddingClient``, which run in the context where they belong."""
     embeddings = embedder.client.embeddings
-    if recorder == "genesis" and not isinstance(embeddings.create, Call):
-        embeddings.create = Call(embeddings.create, recorder, "embeddings")
+    chosen = _recorder_of(embedder.client, embeddings, recorder)
+    if chosen == "genesis" and not isinstance(embeddings.create, Call):
+        embeddings.create = Call(embeddings.create, chosen, "embeddings")
+
+
+def _recorder_of(client: Any, calls: Any, recorder: Recorder) -> Recorder:
+    """Who records the calls of one client."""
+    if recorder != "auto":
+        return recorder
+    return "none" if _is_recorded(type(client), type(calls)) else "genesis"
 
 
 def observe_other(llm: Any) -> None:

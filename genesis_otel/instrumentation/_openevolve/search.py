@@ -175,7 +175,10 @@ class Search:
         """A program is being added to the database; the block is given what to call with the id that `add` returned."""
         begun = next((each for each in list(self.iterations.values()) if each.individual.id == program.id), None)
         if begun is None:
-            yield lambda admitted: self.migrated(program) if admitted and _is_migrant(program) else None
+            copy = self.copied(program) if _is_migrant(program) else None
+            # OpenEvolve may ask models whether it lets a copy in: those calls are the copy's.
+            with spans.attached(self.run.context if copy is None else copy.context):
+                yield lambda admitted: None if copy is None else self.migrated(copy, program, admitted is not None)
             return
         self.latest = begun.number
         self.arrived(begun.number)
@@ -277,21 +280,30 @@ class Search:
     # --- what else happens --------------------------------------------------------------------------------------------
 
     @quietly
-    def migrated(self, program: Any) -> None:
-        """A copy of a program has come to another island; it is an individual of its own, and may become a parent."""
-        from openevolve.utils.metrics_utils import get_fitness_score
-
-        failed = failure(program.metrics)
-        score = None if failed else get_fitness_score(program.metrics, self.features)
-        fitness = None if score is None else self._primary(program.metrics, score)
-        moved = spans.individual(
+    def copied(self, program: Any) -> spans.Individual:
+        """A copy of a program comes to another island; it is an individual of its own, and may become a parent."""
+        return spans.individual(
             program.id,
             parent_id=program.parent_id,
             mutation_type="migration",
             generation=self.latest,
             run=self.run,
         )
-        moved.record(
+
+    @quietly
+    def migrated(self, copy: spans.Individual, program: Any, admitted: bool) -> None:
+        """The copy is on that island, or was not let in: then it has no score, only what asking about it cost."""
+        from openevolve.utils.metrics_utils import get_fitness_score
+
+        if not admitted:
+            copy.record(island=program.metadata.get("island"))
+            copy.fail("not let in")
+            copy.end()
+            return
+        failed = failure(program.metrics)
+        score = None if failed else get_fitness_score(program.metrics, self.features)
+        fitness = None if score is None else self._primary(program.metrics, score)
+        copy.record(
             fitness=fitness,
             combined=score,
             metrics=program.metrics,
@@ -301,8 +313,8 @@ class Search:
             island=program.metadata.get("island"),
         )
         if failed:
-            moved.fail(f"evaluation failed: {failed}")
-        moved.end()
+            copy.fail(f"evaluation failed: {failed}")
+        copy.end()
 
     @quietly
     def act(self, action_type: str, details: Mapping[str, Any], number: int | None = None) -> None:
