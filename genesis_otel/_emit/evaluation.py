@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
+from genesis_otel._emit import tally
 from genesis_otel._emit.actions import action_attributes, as_dict, emit
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
@@ -48,10 +49,14 @@ class Evaluation(Handle):
     ) -> None:
         """Tell the outcome.
 
-        :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``.
+        :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``, and the individual
+            incorrect, where this process has it: the latest evaluation's word counts.
         """
         if correct is not None:
             self._correct = self._details["correct"] = truth(correct, "correct")
+            individual = tally.individual_at(self._place)
+            if individual is not None:
+                individual.correct = self._correct
         if combined_score is not None:
             self._details["combined_score"] = combined_score
         self._details.update(as_dict(details))

@@ -124,7 +124,7 @@ class Generation(Handle):
         if self._open.front is not None or not objectives:
             return
         try:
-            members = self._open.members
+            members = [member for member in self._open.members if member.counts]
             values = [[member.objective(name) for name in objectives] for member in members]
             front = [members[position].as_front_member() for position in pareto.front(objectives, values)]
             self._open.front = front

@@ -101,6 +101,7 @@ class Individual(Handle):
         code_size: int | None = None,
         fitness_delta: float | None = None,
         island: object = None,
+        correct: bool | None = None,
     ) -> None:
         """Tell what is known by now; a later value replaces an earlier one.
 
@@ -109,6 +110,7 @@ class Individual(Handle):
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
         :param fitness_delta: by default less the parent's fitness, where this process knows that.
         :param island: number or name of the subpopulation that it lives on, where the search has several.
+        :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         """
         told = self._told
         for name, value in (
@@ -125,6 +127,7 @@ class Individual(Handle):
             ("code_size", code_size),
             ("fitness_delta", fitness_delta),
             ("island", island),
+            ("correct", correct),
         ):
             if value is not None:
                 told[name] = value
@@ -192,6 +195,9 @@ class Individual(Handle):
             attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
         if "metrics" in told:
             attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
+        correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
+        if correct is not None:
+            attributes[names.INDIVIDUAL_CORRECT] = correct
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
@@ -239,6 +245,8 @@ class Individual(Handle):
                     attributes.get(names.INDIVIDUAL_CODE_SIZE),
                     sum(attributes[column] for _, column in COSTS),
                     self._failed,
+                    _is_incorrect(attributes, self._told.get("metrics")),
+                    text(self.mutation_type) in tally.COPIES,
                 )
             )
 
@@ -250,6 +258,13 @@ class Individual(Handle):
             self._told.get("metrics"),
             ended,
         )
+
+
+def _is_incorrect(attributes: Mapping[str, Any], metrics: object) -> bool:
+    told = attributes.get(names.INDIVIDUAL_CORRECT)
+    if told is None and isinstance(metrics, Mapping):
+        told = metrics.get("correct")
+    return told is False
 
 
 def add_scores(span: Span, fitness: object, combined: object, metrics: object, ended: int) -> None:

@@ -20,19 +20,23 @@ from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
 
+ABANDONED = "abandoned"
+"""Finish reason of a call whose answer its consumer did not want to the end; no provider tells one."""
+
 # --- LLM calls --------------------------------------------------------------------------------------------------------
 
 
 class LLMCall(Handle):
     """One call of a model."""
 
-    __slots__ = ("_attributes", "_began", "_first_token")
+    __slots__ = ("_attributes", "_began", "_finish_reason", "_first_token")
 
     def __init__(self, span: Span, base: Context, place: Place, attributes: dict[str, Value], began: int) -> None:
         super().__init__(span, base, place)
         self._attributes = attributes
         self._began = began
         self._first_token: int | None = None
+        self._finish_reason = ""
 
     @quietly
     def prompt(self, messages: object, *, exact: bool = False) -> None:
@@ -86,19 +90,27 @@ class LLMCall(Handle):
             names.GEN_AI_USAGE_COST: number(cost, "cost"),
         }
         self._attributes.update({name: value for name, value in told.items() if value is not None})
-        if text(finish_reason):
-            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [text(finish_reason)])
+        self._finish_reason = text(finish_reason) or self._finish_reason
 
     def fail(self, error: BaseException | object) -> None:
         """Record that the call failed, with an exception or a text."""
         self._attributes[names.ERROR_TYPE] = error_type(error) if isinstance(error, BaseException) else "_OTHER"
         failed(self._span, error)
 
+    def _raised(self, error: BaseException) -> None:
+        if isinstance(error, GeneratorExit):
+            # The consumer of a stream has seen enough of it.
+            self._finish_reason = self._finish_reason or ABANDONED
+        super()._raised(error)
+
     @quietly
     def end(self, end_time: object = None) -> None:
         """End the call."""
-        if self._first():
-            self._finish(self._attributes, end_time)
+        if not self._first():
+            return
+        if self._finish_reason:
+            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [self._finish_reason])
+        self._finish(self._attributes, end_time)
 
 
 def llm_call(

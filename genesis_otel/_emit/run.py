@@ -23,7 +23,7 @@ from genesis_otel._emit import tally as _tally
 from genesis_otel._emit.actions import action, emit
 from genesis_otel._emit.context import Place, start_root
 from genesis_otel._emit.generation import Generation, generation
-from genesis_otel._emit.handle import Handle, Value, failed, quietly
+from genesis_otel._emit.handle import Handle, Value, failed, quietly, reason
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, warn_once
@@ -34,13 +34,13 @@ from genesis_otel._emit.values import integer, json_object, nanoseconds, number,
 class Run(Handle):
     """A search, from its start to its end."""
 
-    __slots__ = ("_failed", "_told", "task")
+    __slots__ = ("_error", "_told", "task")
 
     def __init__(self, span: Span, base: Context, place: Place, task: str, told: Mapping[str, Value]) -> None:
         super().__init__(span, base, place)
         self.task = task
         self._told = told
-        self._failed = False
+        self._error: str | None = None
 
     @property
     def id(self) -> str:
@@ -64,8 +64,8 @@ class Run(Handle):
         action(action_type, details, metadata, run=self, **told)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that the run failed; its status will be ``failed``."""
-        self._failed = True
+        """Record that the run failed, with an exception or a text; its status will be ``failed``."""
+        self._error = reason(error)
         failed(self._span, error)
 
     @quietly
@@ -81,9 +81,11 @@ class Run(Handle):
             total_generations = len(_tally.run_tally(self.id).generations)
         ended = {
             **self._told,
-            names.RUN_STATUS: text(status) or ("failed" if self._failed else "completed"),
+            names.RUN_STATUS: text(status) or ("completed" if self._error is None else "failed"),
             names.RUN_TOTAL_GENERATIONS: integer(total_generations, "total_generations") or 0,
         }
+        if self._error is not None:
+            ended[names.RUN_ERROR] = self._error
         self._finish(ended, end_time)
 
 
