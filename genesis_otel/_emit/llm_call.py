@@ -9,16 +9,21 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from time import time_ns
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 ABANDONED = "abandoned"
 """Finish reason of a call whose answer its consumer did not want to the end; no provider tells one."""
@@ -39,11 +44,13 @@ class LLMCall(Handle):
         self._finish_reason = ""
 
     @quietly
-    def prompt(self, messages: object, *, exact: bool = False) -> None:
+    def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
         """Tell the prompt, where it was not known at the beginning.
 
         :param exact: leave every message that is more than a role and a text as it is.
         """
+        if extra:
+            warn_of(LLMCall.prompt, extra)
         if self._span.is_recording():
             self._attributes[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages, exact=exact)
 
@@ -69,6 +76,7 @@ class LLMCall(Handle):
         cache_write_tokens: int | None = None,
         reasoning_tokens: int | None = None,
         cost: float | None = None,
+        **extra: Unpack[NoMore],
     ) -> None:
         """Tell the answer.
 
@@ -76,6 +84,8 @@ class LLMCall(Handle):
         :param output_tokens: of the whole answer; ``reasoning_tokens`` are a part of it.
         :param cost: in USD; by default computed from the tokens.
         """
+        if extra:
+            warn_of(LLMCall.response, extra)
         if not self._span.is_recording():
             return
         told: dict[str, Value | None] = {
@@ -104,8 +114,10 @@ class LLMCall(Handle):
         super()._raised(error)
 
     @quietly
-    def end(self, end_time: object = None) -> None:
+    def end(self, end_time: object = None, **extra: Unpack[NoMore]) -> None:
         """End the call."""
+        if extra:
+            warn_of(LLMCall.end, extra)
         if not self._first():
             return
         if self._finish_reason:
@@ -127,6 +139,7 @@ def llm_call(
     run_id: str = "",
     individual_id: str = "",
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> LLMCall:
     """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
 
@@ -135,6 +148,8 @@ def llm_call(
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
     :param metadata: context (task, sampling parameters, ...) for ``llm_logs.metadata``.
     """
+    if extra:
+        warn_of(llm_call, extra)
     base, place = where(individual, generation, run, run_id, individual_id)
     began = nanoseconds(start_time, "start_time") or time_ns()
     asked: dict[str, Value] = {
