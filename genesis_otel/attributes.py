@@ -246,6 +246,9 @@ GEN_AI_USAGE_REASONING_OUTPUT_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 GEN_AI_USAGE_COST = "gen_ai.usage.cost"
 """float, USD: what the call cost (OpenLIT's name; OpenTelemetry has none)."""
 
+SERVER_ADDRESS = "server.address"
+"""str: the host that a call goes to."""
+
 ERROR_TYPE = "error.type"
 """str: class of the error that ended an operation."""
 
@@ -264,13 +267,27 @@ LLM_COST_SOURCE = "genesis.llm.cost_source"
 """str: where the cost comes from: one of the ``COST_*`` values."""
 
 COST_TOLD = "told"
-"""The caller, or the instrumentation that made the span, gave the cost."""
+"""The caller, or the instrumentation that made the span, gave the cost (``gen_ai.usage.cost``, ``llm.cost.total``)."""
+COST_OPENROUTER = "openrouter"
+"""OpenRouter said in its answer what it charged (``usage.cost``)."""
+COST_LITELLM = "litellm"
+"""LiteLLM computed the cost (its ``response_cost``)."""
+COST_OWN_PRICES = "own-prices"
+"""Computed from the tokens with the prices of ``GENESIS_OTEL_PRICES``."""
 COST_PRICES = "genai-prices"
 """Computed from the tokens with the price list of the library genai-prices."""
+COST_LOCAL = "local"
+"""A model that the user runs (Ollama, vLLM, llama.cpp, LM Studio): the cost is 0, whatever the machine costs."""
+COST_FAILED = "failed"
+"""The provider answered with an error and counted no tokens: the cost is 0, because nothing is billed for that."""
 COST_UNKNOWN_MODEL = "unknown-model"
-"""The price list does not know the model: the cost is 0."""
+"""No price is known for the model: the cost is 0 and says nothing."""
 COST_NO_TOKENS = "no-tokens"
-"""The span has no token counts: the cost is 0."""
+"""The span has no token counts, and nothing else that tells the cost: the cost is 0 and says nothing."""
+
+COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
+"""The sources of a cost that is not known; '' is a call that was not looked at yet (``genesis-otel reprice``). The column
+``llm_logs.unpriced`` says the same."""
 
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""

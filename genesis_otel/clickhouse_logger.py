@@ -22,6 +22,7 @@ from opentelemetry.context import Context
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.context import Place, from_environment, place_of, start_root
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.tally import known_score
 from genesis_otel._emit.values import integer, keep, number, text, warn_once
 
@@ -54,7 +55,8 @@ def _never_raises(call: Callable[P, R]) -> Callable[P, R | None]:
     def safe(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return call(*args, **kwargs)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once(f"ch_logger {call.__name__}", "ch_logger.%s failed", call.__name__, exc_info=True)
             return None
 
@@ -295,6 +297,7 @@ class ClickHouseLogger:
         try:
             return self._connected(telemetry)
         except Exception as error:
+            pass_on(error)
             self._failed_at = time.monotonic()
             warn_once("client", "ch_logger has no client: %s", _first_line(error))
             return None
@@ -357,6 +360,7 @@ class ClickHouseLogger:
             rows = client.query(RUN_OF_PATH, parameters={"path": path}, settings={"max_execution_time": 10}).result_rows
             found.extend(text(row[0]) for row in rows)
         except Exception as error:
+            pass_on(error)
             # A store that is new has no tables yet.
             logger.debug("No run was found by its path: %s", _first_line(error))
 
@@ -367,6 +371,7 @@ def _ready() -> Telemetry | None:
 
         return ensure_configured()
     except Exception as error:
+        pass_on(error)
         warn_once("configure", "ClickHouse logging disabled: %s", _first_line(error))
         return None
 
@@ -382,7 +387,8 @@ def _destination_of(telemetry: Telemetry | None) -> object | None:
 def _whole(value: object) -> int | None:
     try:
         return None if isinstance(value, bool) or value is None else int(value)  # type: ignore[call-overload]
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return None
 
 
@@ -400,7 +406,8 @@ def _field(of: object, name: str) -> object:
         return None
     try:
         return of.get(name)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("place", "Details could not be read for where they belong", exc_info=True)
         return None
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
@@ -119,7 +121,10 @@ class Telemetry:
                 return
 
 
-_lock = threading.Lock()
+# Reentrant: a signal handler's first record may come in the middle of it.
+_lock = threading.RLock()
+_configuring: int | None = None
+"""The thread that is at it."""
 _current: Telemetry | None = None
 _tried = False
 
@@ -143,35 +148,60 @@ def configure(
     :raises ValueError: a setting is wrong.
     :raises StoreError: the destination cannot be used.
     """
-    global _current
+    global _current, _configuring
     with _lock:
         if _current is not None:
             if overrides or exporter is not None or redactor is not None or resource_attributes:
                 log.warning("telemetry is configured already; what was given now is not used")
             return _current
-        settings = load_settings(**overrides)
-        destination: Destination = settings.destination
-        if exporter is not None and not (isinstance(destination, Disabled) and destination.asked):
-            destination = CustomExporter(f"{type(exporter).__module__}.{type(exporter).__qualname__}")
-        if isinstance(destination, Disabled):
-            _say_off(destination)
-            _current = Telemetry(settings, destination, trace.get_tracer_provider())
-            return _current
-        if isinstance(destination, Embedded):
-            store_process.prepare(destination.folder)
-        _current = _wired(settings, destination, exporter, redactor or _redactor(settings), resource_attributes or {})
-        atexit.register(_current.shutdown)
+        if _configuring is not None:
+            raise ValueError("configure() was called by a signal handler in the middle of configure()")
+        _configuring = threading.get_ident()
+        try:
+            _current = _configured(overrides, exporter, redactor, resource_attributes or {})
+        finally:
+            _configuring = None
         return _current
+
+
+def _forked() -> None:
+    """In a forked child: another thread of the parent may have been at it, and will never end here."""
+    global _lock, _configuring
+    _lock, _configuring = threading.RLock(), None
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _configured(
+    overrides: Mapping[str, Any],
+    exporter: SpanExporter | None,
+    redactor: Callable[[str], str] | None,
+    resource_attributes: Mapping[str, Any],
+) -> Telemetry:
+    settings = load_settings(**overrides)
+    destination: Destination = settings.destination
+    if exporter is not None and not (isinstance(destination, Disabled) and destination.asked):
+        destination = CustomExporter(f"{type(exporter).__module__}.{type(exporter).__qualname__}")
+    if isinstance(destination, Disabled):
+        _say_off(destination)
+        return Telemetry(settings, destination, trace.get_tracer_provider())
+    if isinstance(destination, Embedded):
+        store_process.prepare(destination.folder)
+    telemetry = _wired(settings, destination, exporter, redactor or _redactor(settings), resource_attributes)
+    atexit.register(telemetry.shutdown)
+    return telemetry
 
 
 def ensure_configured() -> Telemetry | None:
     """`configure` from the environment, for code that must not fail: what is wrong is said once, and None is given."""
     global _tried
-    if _current is not None or _tried:
+    if _current is not None or _tried or _configuring == threading.get_ident():
         return _current
     try:
         return configure()
     except Exception as error:
+        pass_on(error)
         log.warning("%s: %s", DISABLED, first_line(error))
         return None
     finally:
@@ -202,6 +232,8 @@ def _wired(
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
+    # First, because it may raise.
+    own_prices = settings.own_prices
     durable = DurableSpanProcessor(
         exporter or exporter_of(destination),
         settings.spool_folder(destination),
@@ -210,7 +242,11 @@ def _wired(
     processors: tuple[SpanProcessor, ...] = (
         CorrelationProcessor(CORRELATION.__contains__),
         LLMSpanProcessor(
-            durable, capture_content=settings.capture_content, capture_code=settings.capture_code, redact=redact
+            durable,
+            capture_content=settings.capture_content,
+            capture_code=settings.capture_code,
+            redact=redact,
+            own_prices=own_prices,
         ),
     )
     provider = trace.get_tracer_provider()

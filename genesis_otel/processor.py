@@ -1,17 +1,23 @@
 """The durable span processor: what ``end()`` has returned for survives the process, and arrives.
 
-In: ended spans, from any thread. Out: each is in the spool on disk when :meth:`DurableSpanProcessor.on_end` returns; a
-thread hands them to the exporter in batches, together with what dead processes left in the same folder.
-On failure: nothing is raised into the application, and no network is waited for. An outage backs off and loses nothing;
-a full disk keeps 16 MiB in memory, and what goes beyond that, or beyond the spool's limit, is counted and said.
+In: ended spans, from any thread, from signal handlers and from finalisers that run while another span ends. Out: each is in
+the spool on disk when :meth:`DurableSpanProcessor.on_end` returns (what a handler ends in the middle of another's end, when
+that one returns); a thread hands them to the exporter in batches, together with what dead processes left in the same folder.
+On failure: nothing of ours is raised into the application, and no network is waited for; what the application's own signal
+handlers raise passes, after the span is safe. An outage backs off and loses nothing; a full disk keeps 16 MiB in memory, and
+what goes beyond that, or beyond the spool's limit, is counted and said. A folder that is removed is noticed within a second
+and made again.
 """
 
 from __future__ import annotations
+
+import _thread
 
 # Loaded before any TracerProvider is made: the SDK's provider starts a thread pool in each forked child, and hangs there when
 # its own fork handler is older than the pool's, as it is where the module is loaded for the first time after it.
 import concurrent.futures.thread  # noqa: F401
 import errno
+import functools
 import logging
 import os
 import random
@@ -22,16 +28,19 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._ship.codec import encode
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
 from genesis_otel._ship.delivery import Drain, brief
 from genesis_otel._ship.spool import losses, queue
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.turn import Turn
 
 __all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 
@@ -41,8 +50,14 @@ HELD_BYTES = 16 << 20
 """What is kept in memory while the disk is full."""
 REOPEN_EVERY = 1.0
 """Seconds between two attempts to make a queue in a folder that refuses one."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the folder is still there."""
 SAY_EVERY = 600.0
 """Seconds between two warnings of the same outage."""
+Item = tuple[int, bytes]
+"""The id of a span, and its record."""
+RECENT = 4096
+"""Spans that are known to be safe, by their ids: more than other threads can end while one is interrupted."""
 
 
 class DurableSpanProcessor(SpanProcessor):
@@ -68,47 +83,67 @@ class DurableSpanProcessor(SpanProcessor):
             self._start()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._turn: Turn[Item] = Turn(self._write)
+        self._recent: deque[int] = deque(maxlen=RECENT)
         self._writer: queue.Writer | None = None
         self._queues: list[str] = []
-        self._thread: threading.Thread | None = None
         self._leader: ProcessLock | None = None
-        self._wake = threading.Event()
-        self._stop = threading.Event()
+        # A thread's own sign that it is the one; None while there is none.
+        self._thread: object | None = None
+        # Queues and no events: a signal handler may put into them while its thread is just doing so.
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._done: SimpleQueue[None] = SimpleQueue()
+        self._stop = False
         self._give_up = 0.0
         self._failures = 0
         self._in_vain = False
-        self._held: deque[bytes] = deque()
+        self._held: deque[Item] = deque()
         self._held_bytes = 0
         self._reopen = 0.0
+        self._next_look = 0.0
 
     def forked(self) -> None:
         """In a forked child: leave the parent's queue and thread alone, and begin anew with the next span."""
         if self._writer is not None:
             self._writer.abandon()
+        self._turn.items.clear()
         self._begin()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to do."""
+        """Let a signal handler touch a span that its own thread is touching just then: with the SDK's locks it would wait for
+        itself for ever."""
+        for part in (span, span._attributes, span._events):
+            if type(getattr(part, "_lock", None)) is _thread.LockType:
+                part._lock = threading.RLock()  # type: ignore[union-attr]
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Put the span on disk; never raises. After :meth:`shutdown`, too: then the next process delivers it."""
-        if span.context is None or not span.context.trace_flags.sampled:
+        """Put the span on disk; raises nothing of its own. After :meth:`shutdown`, too: then the next process delivers it."""
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
             return
         try:
-            record = encode(span)
-        except Exception as error:
-            losses.note(self._folder, 1, f"a span could not be encoded: {type(error).__name__}")
-            return
-        with self._lock:
-            try:
-                if self._held:
-                    self._write_held()
-                (self._writer or self._open()).append(record)
-            except Exception as error:
-                self._hold(record, error)
+            self._take(span, context.span_id)
+        except BaseException as error:
+            if not foreign(error):
+                losses.note(self._folder, 1, f"a span could not be encoded: {type(error).__name__}")
+                return
+            uninterrupted(functools.partial(self.retake, span))
+            raise
         if self._thread is None and self._exporter is not None and not self._ended:
             self._start()
+
+    def retake(self, span: ReadableSpan) -> None:
+        """Put a span on disk whose end was interrupted, if it is not there yet."""
+        context = span.context
+        if context is None or not context.trace_flags.sampled or span.end_time is None:
+            return
+        self._turn.run()
+        if not self.took(context.span_id):
+            self._take(span, context.span_id)
+
+    def took(self, span_id: int) -> bool:
+        """Whether a span that ended just now is safe, or about to be."""
+        return span_id in self._recent or any(span_id == each for each, _ in list(self._turn.items))
 
     def waiting(self) -> int:
         """Spans of this process that were not handed over yet."""
@@ -119,13 +154,12 @@ class DurableSpanProcessor(SpanProcessor):
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._settle():
             return False
-        with self._lock:
-            writer = self._writer
-            target = writer.position() if writer else (0, 0)
+        writer = self._writer
         if writer is None:
             return True
+        target = writer.position()
         pause = 0.005
-        self._wake.set()
+        self._wake.put(None)
         while queue.taken(self._folder, writer.id) < target:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -133,6 +167,12 @@ class DurableSpanProcessor(SpanProcessor):
                 return False
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, 0.1)
+            if not self._settle():
+                return False
+            if self._writer is not writer and self._writer is not None:
+                # The folder was removed, and what could be saved is in another queue.
+                writer = self._writer
+                target = writer.position()
         self._in_vain = False
         return True
 
@@ -144,95 +184,190 @@ class DurableSpanProcessor(SpanProcessor):
         if self._ended:
             return
         self._ended = True
-        thread, seconds = self._thread, 0.0 if self._failures or self._in_vain else self._limits.shutdown_timeout
+        # Once more: what is written now may still be handed over.
+        self._settle(last=True)
+        running, seconds = self._thread, 0.0 if self._failures or self._in_vain else self._limits.shutdown_timeout
         self._give_up = time.monotonic() + seconds
-        self._stop.set()
-        self._wake.set()
-        if thread is not None:
-            # An exporter that hangs is not waited for: its thread is a daemon, and its batch is in the spool.
-            thread.join(seconds + 0.5)
-        settled = self._settle()
-        with self._lock:
-            if not settled:
-                losses.note(self._folder, len(self._held), "cannot be written")
-                self._held.clear()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-        if self._exporter is not None and (thread is None or not thread.is_alive()):
+        self._stop = True
+        self._wake.put(None)
+        if running is not None:
+            try:
+                # An exporter that hangs is not waited for: its thread is a daemon, and its batch is in the spool.
+                self._done.get(timeout=seconds + 0.5)
+                running = None
+            except Empty:
+                logger.debug("the exporter does not come to an end and is left alone")
+        self._settle(last=True)
+        with self._turn.alone() as free:
+            # A signal handler that comes in the middle of an end() leaves the queue to it.
+            if free:
+                self._close()
+        losses.close(self._folder)
+        if self._exporter is not None and running is None:
             try:
                 self._exporter.shutdown()
-            except Exception:
+            except Exception as error:
+                if foreign(error):
+                    raise
                 logger.debug("the exporter's shutdown failed", exc_info=True)
 
-    # --- the calling thread, under the lock ---------------------------------------------------------------------------
+    # --- the calling thread, in its turn --------------------------------------------------------------------------------
+
+    def _take(self, span: ReadableSpan, span_id: int) -> None:
+        self._turn.take((span_id, encode(span)))
+
+    def _write(self, item: Item) -> None:
+        """One span, on its way to the disk; called again with the same one after an exception of a signal handler."""
+        span_id = item[0]
+        if self._recent and self._recent[-1] == span_id:
+            return
+        turn = self._turn
+        try:
+            self._look()
+            if self._held:
+                self._write_held()
+            writer = self._writer or self._open()
+            if self._turn is turn:
+                writer.append(item[1], item)
+        except Exception as error:
+            if foreign(error):
+                raise
+            if self._turn is turn:
+                self._hold(item, error)
+        if self._turn is turn:
+            # Else a signal handler has forked, and this is the child: the parent writes it.
+            self._recent.append(span_id)
 
     def _open(self) -> queue.Writer:
         if time.monotonic() < self._reopen:
             raise OSError(errno.EAGAIN, "the spool cannot be opened")
         self._reopen = time.monotonic() + REOPEN_EVERY
-        self._writer = queue.Writer(
+        writer = queue.Writer(
             self._folder,
             segment_bytes=self._limits.segment_bytes,
             spool_bytes=self._limits.spool_bytes,
             family=f"{self._family}-" if self._exporter is not None else "",
         )
         self._reopen = 0.0
-        self._queues.append(self._writer.id)
-        return self._writer
+        self._queues = [*self._queues, writer.id]
+        self._writer = writer
+        losses.settle(self._folder)
+        return writer
 
-    def _hold(self, record: bytes, error: Exception) -> None:
+    def _look(self) -> None:
+        """Every second: whether the folder is still there, and what is in it still ours."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_EVERY
+        writer = self._writer
+        if writer is None or writer.look():
+            return
+        rescued, lost = writer.rescue()
+        held = deque([*((0, record) for record in rescued), *self._held])
+        queues = [name for name in self._queues if name != writer.id]
+        # No call among these, so nothing that could interrupt them.
+        self._writer, self._held, self._queues = None, held, queues
+        self._held_bytes += sum(map(len, rescued))
+        losses.note(self._folder, lost, "their files were removed")
+        logger.warning(
+            "%s was removed or replaced while spans were written to it, and is made again: %d spans are written again, %d are lost",
+            self._folder,
+            len(rescued),
+            lost,
+        )
+        writer.close()
+
+    def _hold(self, item: Item, error: Exception) -> None:
         why = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
         if not self._held:
             logger.warning("spans cannot be written to %s (%s) and are kept in memory for now", self._folder, why)
-        if self._held_bytes + len(record) > HELD_BYTES:
+        size = len(item[1])
+        if self._held_bytes + size > HELD_BYTES:
             losses.note(self._folder, 1, "cannot be written, and there are too many to keep in memory")
             return
-        self._held.append(record)
-        self._held_bytes += len(record)
+        if not self._held or self._held[-1] is not item:
+            self._held.append(item)
+            self._held_bytes += size
+        if self._writer is not None:
+            self._writer.hold(len(self._held))
 
     def _write_held(self) -> None:
         while self._held:
-            (self._writer or self._open()).append(self._held[0])
-            self._held_bytes -= len(self._held.popleft())
+            item = self._held[0]
+            writer = self._writer or self._open()
+            writer.append(item[1], item)
+            if self._held and self._held[0] is item:
+                self._held.popleft()
+                self._held_bytes -= len(item[1])
+            writer.hold(len(self._held))
         losses.settle(self._folder)
 
-    def _settle(self) -> bool:
-        """Write what is held; False when the disk still takes nothing."""
-        with self._lock:
+    def _settle(self, *, last: bool = False) -> bool:
+        """Write what is held; False when the disk still takes nothing.
+
+        :param last: try it whenever it was tried before.
+        """
+        with self._turn.alone() as free:
+            if not free:
+                return False
+            if last:
+                self._reopen = self._next_look = 0.0
             try:
+                self._look()
                 if self._held:
                     self._write_held()
-            except OSError:
+            except OSError as error:
+                if foreign(error):
+                    raise
                 return False
             return True
+
+    def _close(self) -> None:
+        writer = self._writer
+        if self._held:
+            losses.note(self._folder, len(self._held), "cannot be written")
+            self._held.clear()
+            self._held_bytes = 0
+        if writer is not None:
+            writer.hold(0)
+            self._writer = None
+            writer.close()
 
     # --- the exporter's thread ----------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._ended:
-                try:
-                    self._leads()
-                    thread = threading.Thread(target=self._run, name="genesis-otel-exporter", daemon=True)
-                    thread.start()
-                    self._thread = thread
-                except RuntimeError:
-                    logger.debug("no thread can be had: the next process delivers", exc_info=True)
+        with self._turn.alone() as free:
+            # In the middle of another's end() it is that one that starts the thread.
+            if not free or self._thread is not None or self._ended:
+                return
+            mine = self._thread = object()
+            try:
+                self._leads()
+                # Not of ``threading``, whose own lock may be held by the very thread that a signal handler interrupts.
+                _thread.start_new_thread(self._run, (mine,))
+            except RuntimeError:
+                self._thread = None
+                logger.debug("no thread can be had: the next process delivers", exc_info=True)
+            except BaseException:
+                # A signal handler's. Should the thread have started all the same, it sees that it is not the one.
+                self._thread = None
+                raise
 
-    def _run(self) -> None:
+    def _run(self, mine: object) -> None:
         assert self._exporter is not None  # noqa: S101 - started for an exporter alone
+        done = self._done
         draining = Drain(self._folder, self._exporter, self._limits)
         # What the exporter's own client does is no span of the search. This context is this thread's alone.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         said = 0.0
         try:
-            while not self._stop.is_set():
+            while not self._stop and self._thread is mine:
                 pause = self._limits.flush_interval
                 try:
                     self._settle()
                     if self._leads():
-                        draining.round(self._mine(), stop=self._stop.is_set)
+                        draining.round(self._mine(), stop=self._stopped)
                     if said:
                         logger.info("spans go out of %s again", self._folder)
                     self._failures, said = 0, 0.0
@@ -243,8 +378,8 @@ class DurableSpanProcessor(SpanProcessor):
                         logger.warning("spans wait in %s: %s", self._folder, brief(error))
                     longest = min(self._limits.backoff_max, self._limits.backoff * 2 ** min(self._failures - 1, 20))
                     pause = random.uniform(0, longest)  # noqa: S311 - jitter
-                self._wake.wait(pause)
-                self._wake.clear()
+                if not self._stop:
+                    self._sleep(pause)
             if self._leads() and self._writer is not None and not self._late():
                 draining.round([self._writer.id], stop=self._late)
                 if not self._late():
@@ -253,9 +388,22 @@ class DurableSpanProcessor(SpanProcessor):
             logger.debug("spans are left to the next process: %s", brief(error))
         finally:
             draining.close()
-            if self._leader is not None:
+            if self._leader is not None and self._thread is mine:
                 self._leader_file().unlink(missing_ok=True)
                 self._leader.release()
+            done.put(None)
+
+    def _sleep(self, seconds: float) -> None:
+        """Until somebody asks for a flush, or the time is over."""
+        try:
+            self._wake.get(timeout=seconds)
+            while True:
+                self._wake.get_nowait()
+        except Empty:
+            pass
+
+    def _stopped(self) -> bool:
+        return self._stop
 
     def _late(self) -> bool:
         return time.monotonic() > self._give_up
@@ -278,7 +426,11 @@ class DurableSpanProcessor(SpanProcessor):
                     if not leader.valid():
                         self._leader = None
                         leader.release()
-            except OSError:
+            except BaseException as error:
+                if not isinstance(error, OSError) or foreign(error):
+                    self._leader = None
+                    leader.release()
+                    raise
                 logger.debug("%s cannot be used", self._folder, exc_info=True)
         return self._leader is not None
 

@@ -19,6 +19,7 @@ from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value
+from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
 from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def as_dict(details: object, name: str = "details") -> dict[str, Any]:
         details = plain(details) if not isinstance(details, Mapping) else details
         if isinstance(details, Mapping):
             return {text(name): value for name, value in details.items()}
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("details", "Details could not be read and are kept as text", exc_info=True)
     return {name: details}
 
@@ -122,12 +124,21 @@ def pareto_front(
     moment = nanoseconds(time, "time") or time_ns()
     span = start("pareto_front", base, start_time=moment)
     if span.is_recording():
-        try:
+
+        def complete() -> None:
+            if not span.is_recording():
+                retake(span)
+                return
             told = tally.front_members(members, tally.generation_at(place))
             span.set_attributes({names.RECORD: names.RECORD_PARETO_FRONT, **place.attributes()})
-            add_front(span, told, moment)
+            if not getattr(span, "events", ()):
+                add_front(span, told, moment)
             span.end(moment)
-        except Exception:
+
+        try:
+            uninterrupted(complete)
+        except Exception as error:
+            pass_on(error)
             warn_once("pareto_front", "A front could not be recorded", exc_info=True)
 
 
@@ -136,10 +147,19 @@ def emit(name: str, context: Context, attributes: Callable[[], Mapping[str, Valu
     moment = at_time or time_ns()
     span = start(name, context, start_time=moment)
     if span.is_recording():
-        try:
+
+        def complete() -> None:
+            # Ended, it was interrupted: the SDK may not have handed it on.
+            if not span.is_recording():
+                retake(span)
+                return
             span.set_attributes(attributes())
             span.end(moment)
-        except Exception:
+
+        try:
+            uninterrupted(complete)
+        except Exception as error:
+            pass_on(error)
             warn_once("emit", "A span could not be recorded and is left out", exc_info=True)
 
 

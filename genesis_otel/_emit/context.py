@@ -23,6 +23,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, Span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import integer, keep, text, warn_once
 
 IDS = "genesis-otel-ids"
@@ -127,7 +128,8 @@ def start(
     """A span of this package; one that records nothing if somebody's processor or sampler raises."""
     try:
         return tracer().start_span(name, context, kind, attributes, start_time=start_time)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("start", "A span could not be started and is left out", exc_info=True)
         return INVALID_SPAN
 
@@ -167,7 +169,8 @@ def start_root(
         finally:
             if token is not None:
                 detach(token)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("start", "A span could not be started and is left out", exc_info=True)
         return INVALID_SPAN
 
@@ -204,7 +207,8 @@ def environ(context: Context | None = None) -> dict[str, str]:
     try:
         TraceContextTextMapPropagator().inject(carrier, context)
         W3CBaggagePropagator().inject(carrier, context)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("environ", "The trace context could not be written into an environment", exc_info=True)
     return {name.upper(): value for name, value in carrier.items()}
 
@@ -217,6 +221,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Context:
     try:
         context = TraceContextTextMapPropagator().extract(carrier, context)
         return W3CBaggagePropagator().extract(carrier, context)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("environ", "The trace context in the environment could not be read", exc_info=True)
         return context

@@ -29,6 +29,7 @@ from genesis_otel._emit.arguments import (
 from genesis_otel._emit.context import Place, derived_span_context, place_of, start_root
 from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
 
@@ -139,15 +140,18 @@ class Generation(Handle):
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
-        if self._open.front is not None or not objectives:
+        if self._open.front is None and not objectives:
             return
         try:
-            members = [member for member in self._open.members if member.counts]
-            values = [[member.objective(name) for name in objectives] for member in members]
-            front = [members[position].as_front_member() for position in pareto.front(objectives, values)]
-            self._open.front = front
-            add_front(self._span, front, ended)
-        except Exception:
+            if self._open.front is None:
+                members = [member for member in self._open.members if member.counts]
+                values = [[member.objective(name) for name in objectives] for member in members]
+                self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
+            # A front that was told has its event, unless a signal handler's exception came in between.
+            if all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
+                add_front(self._span, self._open.front, ended)
+        except Exception as error:
+            pass_on(error)
             warn_once("front", "The Pareto front could not be computed", exc_info=True)
 
 

@@ -7,7 +7,6 @@ and goes on; nothing that telemetry itself gets wrong comes out, it is logged on
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
 import traceback
@@ -23,6 +22,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from genesis_otel._emit import context as _context
 from genesis_otel._emit.context import Place
+from genesis_otel._emit.interruption import foreign, pass_on, retake, uninterrupted
 from genesis_otel._emit.values import nanoseconds, text, warn_once
 
 Value = str | int | float | bool
@@ -32,13 +32,19 @@ P = ParamSpec("P")
 
 
 def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenate[Self, P], None]:
-    """Log what a method raises, once, instead of raising it into the search."""
+    """Log what a method raises, once, instead of raising it into the search. What a signal handler raises passes, when an
+    ``end`` that it interrupted is done."""
+    ends = method.__name__ == "end"
 
     @functools.wraps(method)
     def call(self: Self, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
-        except Exception:
+        except BaseException as error:
+            if foreign(error):
+                if ends:
+                    self._end_again(functools.partial(method, self, *args, **kwargs))
+                raise
             name = f"{type(self).__name__}.{method.__name__}"
             warn_once(name, "%s went wrong; what it should have recorded is lost", name, exc_info=True)
 
@@ -48,7 +54,7 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
 class Handle:
     """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
 
-    __slots__ = ("__weakref__", "_base", "_context", "_once", "_place", "_span", "_token")
+    __slots__ = ("__weakref__", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
 
     def __init__(self, span: Span, base: Context, place: Place) -> None:
         self._span = span
@@ -56,8 +62,9 @@ class Handle:
         self._place = place
         self._context: Context | None = None
         self._token: Token[Context] | None = None
-        # Taken by whoever ends the span first, and never given back.
+        # Taken by whoever ends the span first; given back only when a signal handler's exception has interrupted that.
         self._once = threading.Lock()
+        self._done = False
 
     @property
     def span(self) -> Span:
@@ -94,28 +101,44 @@ class Handle:
         self._finish({}, None)
 
     def _finish(self, attributes: Mapping[str, Value], end_time: object) -> None:
-        try:
-            if attributes:
-                self._span.set_attributes(attributes)
-        finally:
-            self._span.end(nanoseconds(end_time, "end_time"))
+        finish(self._span, attributes, nanoseconds(end_time, "end_time"))
+        self._done = True
+
+    def _end_again(self, end: Callable[[], None]) -> None:
+        def complete() -> None:
+            if not self._done and self._span.is_recording():
+                if self._once.locked():
+                    self._once.release()
+                end()
+
+        uninterrupted(complete)
 
     def _first(self) -> bool:
         return self._once.acquire(blocking=False)
 
     def __enter__(self: Self) -> Self:
-        self._token = otel.attach(self.context)
+        before = otel.get_current()
+        try:
+            self._token = otel.attach(self.context)
+        except BaseException as error:
+            # A signal handler's: the block is not entered, and will not be left.
+            otel.attach(before)
+            self.fail(error)
+            self.end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace_back: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            _context.detach(self._token)
-            self._token = None
-        if error is not None:
-            self._raised(error)
-        self.end()
+        try:
+            if self._token is not None:
+                _context.detach(self._token)
+                self._token = None
+            if error is not None:
+                uninterrupted(functools.partial(self._raised, error))
+        finally:
+            self.end()
 
     def _raised(self, error: BaseException) -> None:
         if is_failure(error):
@@ -130,6 +153,28 @@ class Handle:
         self.__exit__(kind, error, trace_back)
 
 
+def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
+    """End a span with its last attributes, also when a signal handler raises an exception meanwhile: then it is raised afterwards."""
+    try:
+        try:
+            if attributes:
+                span.set_attributes(attributes)
+        finally:
+            span.end(moment)
+    except BaseException as error:
+        if foreign(error):
+            uninterrupted(functools.partial(_finish_again, span, attributes, moment))
+        raise
+
+
+def _finish_again(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
+    if span.is_recording():
+        span.set_attributes(attributes)
+        span.end(moment)
+    else:
+        retake(span)
+
+
 def failed(span: Span, error: object) -> None:
     """Set a span's status to error, with the exception as its event."""
     if not span.is_recording():
@@ -141,10 +186,13 @@ def failed(span: Span, error: object) -> None:
         span.set_status(StatusCode.ERROR, reason(error))
         # By hand: the SDK's own way asks an exception for its text, which may raise.
         described = {"exception.type": error_type(error), "exception.message": text(error)}
-        with contextlib.suppress(Exception):
+        try:
             described["exception.stacktrace"] = text("".join(traceback.format_exception(error)))
+        except Exception as broken:
+            pass_on(broken)
         span.add_event("exception", described)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("fail", "An error could not be recorded", exc_info=True)
 
 

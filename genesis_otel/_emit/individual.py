@@ -33,6 +33,7 @@ from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, warn_once
 
@@ -52,7 +53,7 @@ COSTS = (
 class Individual(Handle):
     """One variant: its proposal, its LLM calls, its evaluation. ``parents`` and ``mutation_type`` may be set late."""
 
-    __slots__ = ("_failed", "_generation", "_lineage", "_open", "_parents", "_told", "mutation_type")
+    __slots__ = ("_failed", "_generation", "_lineage", "_member", "_open", "_parents", "_told", "mutation_type")
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class Individual(Handle):
         self._failed = False
         self._lineage = lineage
         self._told: dict[str, Any] = {}
+        self._member: tally.Member | None = None
         self._open = tally.OpenIndividual(span)
         tally.open_individual(place.run_id, place.individual_id, self._open)
 
@@ -181,12 +183,14 @@ class Individual(Handle):
             attributes = self._attributes(tally.sums(costs))
             self._remember(attributes)
             self._scores(attributes, ended)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
         if self._generation is None or not self._generation.hold(
             self.id, functools.partial(self._release, attributes, ended)
         ):
             self._finish(attributes, ended)
+        self._done = True
 
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
@@ -253,22 +257,25 @@ class Individual(Handle):
         fitness = tally.known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"))
         if fitness is not None:
             tally.run_tally(self._place.run_id).remember(self.id, fitness)
+        again = self._member
         if self._generation is not None:
-            self._generation.members.append(
-                tally.Member(
-                    self.id,
-                    fitness,
-                    attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
-                    self._told.get("metrics"),
-                    attributes.get(names.INDIVIDUAL_CODE_SIZE),
-                    sum(attributes[column] for _, column in COSTS),
-                    self._failed,
-                    _is_incorrect(attributes, self._told.get("metrics")),
-                    text(self.mutation_type) in tally.COPIES,
-                )
+            member = self._member = again or tally.Member(
+                self.id,
+                fitness,
+                attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
+                self._told.get("metrics"),
+                attributes.get(names.INDIVIDUAL_CODE_SIZE),
+                sum(attributes[column] for _, column in COSTS),
+                self._failed,
+                _is_incorrect(attributes, self._told.get("metrics")),
+                text(self.mutation_type) in tally.COPIES,
             )
+            if again is None or all(known is not member for known in self._generation.members):
+                self._generation.members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
+        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+            return  # an end that was interrupted has added them
         add_scores(
             self._span,
             attributes.get(names.INDIVIDUAL_FITNESS_SCORE),
@@ -348,7 +355,8 @@ def ids(told: object) -> tuple[str, ...]:
     if isinstance(told, Iterable) and not isinstance(told, (str, bytes)):
         try:
             return tuple(filter(None, map(text, told)))
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once("ids", "Ids could not be read and are kept as one text", exc_info=True)
     one = text(told)
     return (one,) if one else ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import plain, text, to_json
 
 READABLE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
@@ -27,7 +28,8 @@ def input_messages(messages: object, *, exact: bool = False) -> str:
         messages = [messages]
     try:
         simple = plain(messages)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         simple = text(messages)
     if isinstance(simple, list):
         return to_json([message(one) if _fits(one, exact) else one for one in simple])

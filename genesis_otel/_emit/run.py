@@ -26,6 +26,7 @@ from genesis_otel._emit.context import Place, start_root
 from genesis_otel._emit.generation import Generation, generation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly, reason
 from genesis_otel._emit.individual import Individual, individual
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, warn_once
 
@@ -171,6 +172,7 @@ def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:
         wanted = {text(name): text(direction) for name, direction in (told or {}).items()}
         pareto.directions(wanted)
     except Exception as error:
+        pass_on(error)
         warn_once("objectives", "The objectives cannot be read, no front is computed: %s", error)
         return {}
     return wanted

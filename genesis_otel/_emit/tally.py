@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.context import Place
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, number, plain, text, warn_once
 
 RUNS_KEPT = 64
@@ -277,7 +278,8 @@ def front_members(members: object, generation: OpenGeneration | None) -> list[di
     """The members of a front as the event lists them; what is no list of members is one."""
     try:
         several = [members] if members is None or isinstance(members, (str, Mapping)) else list(members)  # type: ignore[call-overload]
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         several = [members]
     return [front_member(member, generation) for member in several if member is not None]
 

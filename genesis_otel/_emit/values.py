@@ -18,6 +18,8 @@ from enum import Enum
 from itertools import islice
 from typing import Any, TypeVar
 
+from genesis_otel._emit.interruption import pass_on
+
 logger = logging.getLogger(__name__)
 
 DEEPEST = 100
@@ -85,7 +87,8 @@ def _text(value: object) -> str:
     for write in (str, repr):
         try:
             return str.__str__(write(value))
-        except Exception:  # noqa: S112 - the next way is the answer
+        except Exception as error:
+            pass_on(error)
             continue
     return f"<{type(value).__name__}>"
 
@@ -98,7 +101,8 @@ def number(value: object, name: str) -> float | None:
         return None
     try:
         return float(value)  # type: ignore[arg-type]
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once(f"number {name}", "%s: a value of type %s is no number and is left out", name, type(value).__name__)
         return None
 
@@ -113,8 +117,8 @@ def integer(value: object, name: str) -> int | str | None:
         whole = int(value)  # type: ignore[call-overload]
         if whole in INT64 and (isinstance(value, (str, bytes)) or whole == value):
             return int(whole)
-    except Exception:  # noqa: S110 - said below
-        pass
+    except Exception as error:
+        pass_on(error)
     warn_once(f"integer {name}", "%s: a value of type %s is no integer and is kept as text", name, type(value).__name__)
     return text(value)
 
@@ -123,7 +127,8 @@ def truth(value: object, name: str) -> bool:
     """``value`` as a bool; false, with one warning a name, where it cannot be told."""
     try:
         return bool(value)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once(f"truth {name}", "%s: a value of type %s is neither true nor false", name, type(value).__name__)
         return False
 
@@ -152,11 +157,13 @@ def _encoded(value: object) -> str:
         value = plain(value)
     try:
         return ENCODER.encode(value)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         # NaN, keys of other types, cycles, integers too long to write, an object that raises: walk it.
         try:
             return ENCODER.encode(plain(value))
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             return ENCODER.encode(text(value))
 
 
@@ -227,7 +234,8 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
         if isinstance(value, (list, tuple, Set, range)):
             return _list(value, above, left)
         simpler = _once(value, left[0])
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return _kept(text(value), left)
     return _kept(simpler, left) if isinstance(simpler, str) else _plain(simpler, above, left)
 
@@ -275,6 +283,7 @@ def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
         try:
             yield key, value[key]
         except Exception as error:
+            pass_on(error)
             yield key, f"<{type(error).__name__}>"
 
 
@@ -338,7 +347,7 @@ def nanoseconds(value: object, name: str) -> int | None:
         whole = int(seconds) if isinstance(seconds, int) else round(float(seconds) * 1e9)  # type: ignore[arg-type]
         if 0 <= whole < 2**63:
             return whole
-    except Exception:  # noqa: S110 - said below
-        pass
+    except Exception as error:
+        pass_on(error)
     warn_once(f"time {name}", "%s: a value of type %s is no time; it counts as now", name, type(value).__name__)
     return None

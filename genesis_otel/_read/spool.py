@@ -82,8 +82,8 @@ def letters(settings: Settings) -> Iterator[Letter]:
 
 def retry(settings: Settings) -> int:
     """Put the dead letters into the spool once more, and count them."""
-    _, folder = _where(settings)
-    return requeue(folder)
+    destination, folder = _where(settings)
+    return requeue(folder, _destinations.limits_of(settings, destination))
 
 
 def deliver(settings: Settings, timeout: float) -> Drained:

@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import to_json, warn_once
 from genesis_otel._ship.redact import REDACTED, Redact
 
@@ -119,7 +120,8 @@ def surely(redact: Redact) -> Redact:
     def surely(text: str) -> str:
         try:
             return redact(text)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once("redact", "A text could not be redacted and is left out", exc_info=True)
             return REDACTED
 

@@ -26,11 +26,14 @@ def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]
             yield path, reason, None
 
 
-def requeue(folder: Path) -> int:
-    """Put the dead letters into the spool once more, and count them."""
+def requeue(folder: Path, limits: Limits) -> int:
+    """Put the dead letters into the spool once more, and count them.
+
+    :param limits: those of whoever writes to the spool: with smaller ones the oldest spans that wait would go.
+    """
     buried = list(letters.buried(folder))
     if buried:
-        writer = Writer(folder, segment_bytes=Limits.segment_bytes, spool_bytes=Limits.spool_bytes)
+        writer = Writer(folder, segment_bytes=limits.segment_bytes, spool_bytes=limits.spool_bytes)
         try:
             for path, _, record in buried:
                 writer.append(record)

@@ -34,6 +34,7 @@ from opentelemetry.context import Context
 
 from genesis_otel import spans
 from genesis_otel._emit import pareto
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import worker
@@ -165,17 +166,18 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         search = _searches[self.database] = Search(self, _options)
         _options = replace(_options, run_id=None)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("run", "A search is not recorded", exc_info=True)
         return await original(self, *args, **kwargs)
-    error: BaseException | None = None
+    failure: BaseException | None = None
     try:
         return await original(self, *args, **kwargs)
     except BaseException as raised:
-        error = raised
+        failure = raised
         raise
     finally:
-        search.end(error)
+        search.end(failure)
         _searches.pop(self.database, None)
 
 
@@ -311,7 +313,8 @@ def _init_embeddings(original: Original, self: Any, *args: Any, **kwargs: Any) -
     original(self, *args, **kwargs)
     try:
         llm_calls.observe_embeddings(self, _recorder)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("embeddings", "Embeddings are not recorded", exc_info=True)
 
 
@@ -320,6 +323,7 @@ def _create_model(original: Original, model_cfg: Any) -> Any:
     try:
         if _options.llm != "none":
             llm_calls.observe_other(model)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("model", "A model's calls are not recorded", exc_info=True)
     return model

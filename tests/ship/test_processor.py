@@ -239,7 +239,7 @@ def test_what_is_refused_stands_alone(durable: Any, tmp_path: Path, caplog: pyte
     assert "1 spans were refused for their content" in caplog.text
     assert "CANNOT_PARSE_TEXT" not in caplog.text, "a reason may quote a prompt"
     store.refuses = ""
-    assert requeue(tmp_path) == 1
+    assert requeue(tmp_path, FAST) == 1
     drain(tmp_path, store)
     assert store.names.count("poison") == 1
     assert spool_status(tmp_path).dead == 0

@@ -87,26 +87,27 @@ def test_damage_costs_what_is_damaged(
     for record in records:
         source.append(record)
     source.close()
-    (segment,) = folder.glob("q-*/*.seg")
+    (segment,) = folder.glob("q2-*/*.seg")
     data = bytearray(segment.read_bytes())
     data[int(len(data) * at)] ^= flip
     segment.write_bytes(data)
     found = everything(folder, rows=3, size=120)
     remaining = iter(records)
     assert all(record in remaining for record in found), "order is kept"
-    # A length that was damaged may swallow the last record's place: then its tail is taken for a half-written one.
     assert len(found) >= len(records) - 1
-    if found[-1] == records[-1]:
-        assert _spool.status(folder).dropped == len(records) - len(found)
+    assert _spool.status(folder).dropped == len(records) - len(found)
 
 
 def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
     """A record that its process could not write to the end is passed over in silence: end() had not returned."""
-    source = writer(tmp_path)
-    source.append(b"whole")
-    source.append(b"half of this is missing")
-    source.close()
-    (segment,) = tmp_path.glob("q-*/*.seg")
+    child = os.fork()
+    if child == 0:
+        source = writer(tmp_path)
+        source.append(b"whole")
+        source.append(b"half of this is missing")
+        os._exit(0)
+    os.waitpid(child, 0)
+    (segment,) = tmp_path.glob("q2-*/*.seg")
     segment.write_bytes(segment.read_bytes()[:-5])
     assert everything(tmp_path) == [b"whole"]
     assert _spool.status(tmp_path).dropped == 0
@@ -117,7 +118,7 @@ def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None
     source = writer(tmp_path)
     source.append(b"first")
     source.append(b"second")
-    (segment,) = tmp_path.glob("q-*/*.seg")
+    (segment,) = tmp_path.glob("q2-*/*.seg")
     data = segment.read_bytes()
     segment.write_bytes(data[:-3])
     queue = take(tmp_path)
@@ -264,7 +265,7 @@ def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
     assert batch is not None
     queue.done(batch)
     queue.release()
-    (cut,) = tmp_path.glob("q-*/cut")
+    (cut,) = tmp_path.glob("q2-*/cut")
     cut.write_text(json.dumps("?"))
     source.close()
     assert everything(tmp_path) == [b"a", b"b"]

@@ -165,7 +165,7 @@ def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
     bury(tmp_path, b"no span", "Code: 6")
     assert details(state)["dead_letters"] == 1
     assert state.due(delivered=100) is None
-    assert requeue(tmp_path) == 1
+    assert requeue(tmp_path, FAST) == 1
     again = details(state)
     assert (again["dead_letters"], again["waiting"]) == (0, 1)
     losses.note(tmp_path, 2, "why")

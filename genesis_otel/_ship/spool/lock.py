@@ -4,13 +4,14 @@ In: a path. Out: the lock, or the id of the process that holds it. On failure: O
 dies, however, lets go.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
 import threading
 import time
 from pathlib import Path
+
+from genesis_otel._emit.interruption import pass_on
 
 
 class ProcessLock:
@@ -21,7 +22,9 @@ class ProcessLock:
     """
 
     _mine: dict[Path, int] = {}
-    _guard = threading.Lock()
+    # Reentrant: a signal handler or a finaliser may end a span while its thread looks at a lock. A lock that is new then has a
+    # name of its own, so that nothing that is open meanwhile is closed under it.
+    _guard = threading.RLock()
 
     def __init__(self, path: Path) -> None:
         """Name the file; `take` makes it."""
@@ -44,17 +47,19 @@ class ProcessLock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BaseException as error:
                 os.close(file)
-                if error.errno in (errno.EACCES, errno.EAGAIN):
+                if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EAGAIN):
                     return False
                 raise
-            # On a full disk nobody can be told who holds it; held it is.
-            with contextlib.suppress(OSError):
-                os.ftruncate(file, 0)
-                os.write(file, str(os.getpid()).encode())
             self._file = file
             self._mine[self._path] = os.getpid()
+            try:
+                os.ftruncate(file, 0)
+                os.write(file, str(os.getpid()).encode())
+            except OSError as error:
+                # On a full disk nobody can be told who holds it; held it is.
+                pass_on(error)
             return True
 
     def valid(self) -> bool:
@@ -82,12 +87,15 @@ class ProcessLock:
                 return os.getpid()
             try:
                 file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
                 return None
             try:
                 fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return int(os.read(file, 20) or b"-1")
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                    raise
+                told = os.read(file, 20)
+                return int(told) if told.isdigit() else -1
             else:
                 return None
             finally:
@@ -95,7 +103,7 @@ class ProcessLock:
 
 
 def _renew_guard() -> None:
-    ProcessLock._guard = threading.Lock()
+    ProcessLock._guard = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_guard)

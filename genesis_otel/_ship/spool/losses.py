@@ -1,18 +1,24 @@
 """What was lost: counted in the spool's folder for good, and said, though not once a span.
 
-In: a folder, how many spans, and why. Out: a line in the folder's file ``dropped``, and a WARNING at once and then at most
-one a minute for each reason. On failure: what cannot be written is kept and written with the next; nothing is raised.
+In: a folder, how many spans, and why. Out: a line in the folder's file ``dropped``, and a WARNING at once, then at most one a
+minute for each reason, and the rest at the end. On failure: what cannot be written is kept in the account of this process's
+queue, which needs no room on the disk, and written with the next; nothing is raised.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
-import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
+
+from genesis_otel._emit.interruption import foreign
+from genesis_otel._ship.spool import account
+from genesis_otel._ship.spool.turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -20,75 +26,135 @@ DROPPED = "dropped"
 SAY_EVERY = 60.0
 """Seconds between two warnings for the same reason."""
 
-_guard = threading.Lock()
+
+class Loss(NamedTuple):
+    """Spans that were lost; none, to write and say what is left of earlier ones."""
+
+    folder: Path
+    spans: int
+    why: str
+    last: bool = False
+
+
+_accounts: dict[Path, int] = {}
 _unwritten: Counter[Path] = Counter()
 _unsaid: Counter[tuple[Path, str]] = Counter()
 _said: dict[tuple[Path, str], float] = {}
+_counted: Loss | None = None
+"""The latest one that is in the counts above: a signal's exception lets it be handled again."""
 
 
 def note(folder: Path, spans: int, why: str) -> None:
     """Count ``spans`` as lost, and say so."""
-    with _guard:
-        _unwritten[folder] += spans
-        _unsaid[folder, why] += spans
-        _write(folder, why)
-        now = time.monotonic()
-        if _unsaid[folder, why] and now - _said.get((folder, why), -SAY_EVERY) >= SAY_EVERY:
-            _said[folder, why] = now
-            logger.warning("%d spans were dropped from %s: %s", _unsaid.pop((folder, why)), folder, why)
+    if spans:
+        _turn.take(Loss(folder, spans, why))
 
 
 def settle(folder: Path) -> None:
     """The disk takes writes again: put there what could not be counted."""
-    with _guard:
-        _write(folder, "counted late")
+    if _unwritten[folder]:
+        _turn.take(Loss(folder, 0, "counted late"))
+
+
+def close(folder: Path) -> None:
+    """This process is done with a folder: say what was not said yet."""
+    if _unwritten[folder] or any(at == folder for at, _ in _unsaid):
+        _turn.take(Loss(folder, 0, "counted late", last=True))
+
+
+def keep_in(folder: Path, file: int) -> None:
+    """Keep what cannot be written in a queue's account, open as ``file``."""
+    _accounts[folder] = file
+
+
+def forget(folder: Path, file: int) -> None:
+    """The account ``file`` is to be closed."""
+    if _accounts.get(folder) == file:
+        del _accounts[folder]
 
 
 def total(folder: Path) -> int:
-    """Spans that were lost in all the time of a folder."""
+    """Spans that were lost in all the time of a folder, but what dead writers left in their accounts."""
+    unwritten = 0 if folder in _accounts else _unwritten[folder]
     try:
         lines = (folder / DROPPED).read_bytes().splitlines()
-    except FileNotFoundError:
-        return _unwritten[folder]
-    return _unwritten[folder] + sum(map(_spans_of, lines))
+    except OSError:
+        return unwritten
+    return unwritten + sum(map(_spans_of, lines))
 
 
 def changed(folder: Path) -> int:
     """A number that is another one when something was lost; 0 where nothing ever was."""
     try:
         return (folder / DROPPED).stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0
+
+
+def _count(loss: Loss) -> None:
+    global _counted
+    folder, spans, why, last = loss
+    try:
+        if _counted is not loss:
+            unwritten, unsaid = _unwritten[folder] + spans, _unsaid[folder, why] + spans
+            # No call in between, so nothing that could raise: counted once, or not yet.
+            _unwritten[folder] = unwritten
+            _unsaid[folder, why] = unsaid
+            _counted = loss
+        _write(folder, why)
+        now = time.monotonic()
+        for of in [(folder, why)] if not last else [known for known in _unsaid if known[0] == folder]:
+            if _unsaid[of] and (last or now - _said.get(of, -SAY_EVERY) >= SAY_EVERY):
+                _said[of] = now
+                logger.warning("%d spans were dropped from %s: %s", _unsaid.pop(of), folder, of[1])
+            elif not _unsaid[of]:
+                del _unsaid[of]
+    except Exception as error:
+        if foreign(error):
+            raise
+        logger.debug("a loss could not be counted", exc_info=True)
 
 
 def _write(folder: Path, why: str) -> None:
     if not _unwritten[folder]:
         return
     # The first newline ends what a full disk may have cut short.
-    line = "\n" + json.dumps([round(time.time(), 3), _unwritten[folder], why]) + "\n"
+    line = b"\n%s\n" % json.dumps([time.time(), _unwritten[folder], why]).encode()
+    kept = _accounts.get(folder)
     try:
         file = os.open(folder / DROPPED, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            if os.write(file, line.encode()) == len(line):
-                del _unwritten[folder]
+            if os.write(file, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            del _unwritten[folder]
         finally:
             os.close(file)
-    except OSError:
+    except BaseException as error:
+        if foreign(error):
+            # Raised by a signal handler, before the line was written or after it.
+            if line in (folder / DROPPED).read_bytes():
+                del _unwritten[folder]
+            raise
         logger.debug("the count of dropped spans could not be written", exc_info=True)
+    if kept is not None:
+        account.write(kept, "lost", _unwritten[folder])
 
 
 def _spans_of(line: bytes) -> int:
     try:
         return int(json.loads(line)[1])
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, KeyError):
         return 0
 
 
+_turn: Turn[Loss] = Turn(_count)
+
+
 def _forked() -> None:
-    global _guard
-    _guard = threading.Lock()
-    _unwritten.clear()
-    _unsaid.clear()
+    global _turn
+    _turn = Turn(_count)
+    for known in (_accounts, _unwritten, _unsaid):
+        known.clear()
 
 
 os.register_at_fork(after_in_child=_forked)

@@ -3,31 +3,37 @@
 In: records. Out: the same records, oldest first, in batches that stay the same after a restart. A record is on disk, safe
 from the death of its process, when :meth:`Writer.append` returns (a power cut may take the last seconds: nothing is
 synced). On failure: OSError of the file system from ``append``; what a dying process left half written is no record;
-what was damaged is passed over, and counted like everything else that is dropped.
+what was damaged is passed over, and counted like everything else that is dropped: records are numbered, so how many are
+missing is known, but for the last second of a process that was killed. Whatever else lies in the folder stops nothing.
 
 A folder holds, for each queue ``ID``: ``ID.writer`` and ``ID.drain``, locks of who writes and of who takes from it;
-``ID/N.seg``, its records, each with a header and in one write; ``ID/cut``, what was taken so far and which batch is out.
-Beside them: ``dead/``, records that were refused, and ``dropped``, what was lost and why.
+``ID/N.seg``, its records, each with a header and in one write; ``ID/cut``, what was taken so far and which batch is out;
+``ID/N-LOST.gone``, in place of a segment that went at the spool's limit with so many records; ``ID.account``, what its writer has counted. Beside them: ``dead/``, records that were refused, and ``dropped``, what was lost
+and why. Queues of genesis-otel 0.1.0, whose records have no numbers, are named ``q-``; it sees only those.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool import account, dead_letters, losses
 from genesis_otel._ship.spool.lock import ProcessLock
-from genesis_otel._ship.spool.segment import HEADER, count, find, pack
+from genesis_otel._ship.spool.segment import Found, count, find, pack
 
 logger = logging.getLogger(__name__)
 
-CUT, SEGMENT = "cut", ".seg"
+CUT, SEGMENT, GONE = "cut", ".seg", ".gone"
+QUEUE, OLD_QUEUE = "q2-", "q-"
+DAMAGED = "damaged on disk"
 
 
 class Batch(NamedTuple):
@@ -37,6 +43,8 @@ class Batch(NamedTuple):
     segment: int
     start: int
     end: int
+    following: int
+    """The number of the record behind the last of them; -1 where records have none."""
 
 
 class Status(NamedTuple):
@@ -58,15 +66,28 @@ class Status(NamedTuple):
     """Seconds since the oldest waiting segment was written to; 0 when nothing waits."""
 
 
+class Place(NamedTuple):
+    """Where a writer is."""
+
+    file: int
+    segment: int
+    size: int
+    number: int
+    """Of the next record."""
+
+
 class Writer:
-    """This process's queue in a folder; not for a forked child, which makes its own."""
+    """This process's queue in a folder; not for a forked child, which makes its own.
+
+    Its methods stand an exception of a signal handler at any place: they can be called again.
+    """
 
     def __init__(self, folder: Path, *, segment_bytes: int, spool_bytes: int, family: str = "") -> None:
         """Make the queue. Processes that share an exporter, by fork, are a ``family``: it is in the queue's name.
 
         :raises OSError: it cannot be made; then nothing of it remains.
         """
-        self.folder, self.id = folder, f"q-{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
+        self.folder, self.id = folder, f"{QUEUE}{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
         # What goes at once at the limit is a segment: never a large part of all.
         self._segment_bytes, self._spool_bytes = min(segment_bytes, spool_bytes // 8), spool_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,62 +97,129 @@ class Writer:
         locked = folder / f"{self.id}.writer"
         self._lock = ProcessLock(locked)
         if not self._lock.take(1.0):
-            raise OSError(f"the lock of {self.id} in {folder} cannot be had")
-        self._number = self._size = 0
-        self._file = -1
+            raise OSError(errno.EAGAIN, f"the lock of {self.id} in {folder} cannot be had")
+        self._at = Place(-1, 0, 0, 0)
+        self._account = -1
+        self._begun: tuple[object, Place] | None = None
+        self._taken = 0
         try:
+            self._account = account.make(folder, self.id)
             (folder / self.id).mkdir(mode=0o700)
             self._next_segment()
         except OSError:
+            self._close_account(remove=True)
             with contextlib.suppress(OSError):
                 (folder / self.id).rmdir()
             locked.unlink(missing_ok=True)
             self._lock.release()
             raise
+        losses.keep_in(folder, self._account)
 
-    def append(self, payload: bytes) -> None:
+    def append(self, payload: bytes, once: object = None) -> None:
         """Write one record. Not for two threads at once.
 
+        :param once: when the call was interrupted, and the next one brings the same object, the record is still written once.
         :raises OSError: it could not be written; then nothing of it remains.
         """
-        if self._size >= self._segment_bytes:
-            self._next_segment()
-        record = pack(payload)
+        if once is None or self._begun is None or self._begun[0] is not once:
+            if self._at.size >= self._segment_bytes:
+                self._next_segment()
+            place = self._at
+            record = pack(payload, place.number)
+            self._begun = once, place
+        else:
+            # Interrupted: written or not, the file tells.
+            place = self._begun[1]
+            record = pack(payload, place.number)
+            if os.fstat(place.file).st_size == place.size + len(record):
+                self._at = place._replace(size=place.size + len(record), number=place.number + 1)
+                return
+            os.ftruncate(place.file, place.size)
         try:
-            written = os.write(self._file, record)
+            written = os.write(place.file, record)
         except OSError:
-            os.ftruncate(self._file, self._size)
+            os.ftruncate(place.file, place.size)
             raise
         if written != len(record):
-            os.ftruncate(self._file, self._size)
-            raise OSError(f"{written} of {len(record)} bytes were written")
-        self._size += len(record)
+            os.ftruncate(place.file, place.size)
+            raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes were written")
+        self._at = Place(place.file, place.segment, place.size + written, place.number + 1)
 
     def position(self) -> tuple[int, int]:
         """Behind what was appended so far: a segment and a place in it; see :func:`taken`."""
-        return self._number, self._size
+        return self._at.segment, self._at.size
+
+    def look(self) -> bool:
+        """Whether the queue is still where it was made; to be asked every second. Puts into the account what was appended."""
+        file, segment, size, number = self._at
+        try:
+            named = self._path(segment).stat()
+            mine = os.fstat(file)
+            if not os.path.samestat(mine, named) or not self._lock.valid():
+                return False
+        except OSError:
+            return False
+        if mine.st_size != size:
+            # Somebody has cut it: records go on behind what is left, and the numbers tell what is missing.
+            self._at = self._at._replace(size=mine.st_size)
+        account.write(self._account, "appended", number)
+        self._taken = max(self._taken, _read_cut(self.folder / self.id).number)
+        return True
+
+    def hold(self, records: int) -> None:
+        """Put into the account how many records are kept in memory: lost, should this process die now."""
+        account.write(self._account, "held", records)
+
+    def rescue(self) -> tuple[list[bytes], int]:
+        """When the folder was removed: the records that this process can still reach, and how many more were lost with it.
+
+        What was handed over in the last second comes once more.
+        """
+        file, _, _, number = self._at
+        if os.fstat(file).st_nlink:
+            # Moved, not removed: it is all there, elsewhere.
+            return [], 0
+        data = os.pread(file, os.fstat(file).st_size, 0)
+        found = [record for record in find(data, closed=True)[0] if record.number >= self._taken]
+        return [data[record.payload : record.end] for record in found], max(0, number - self._taken) - len(found)
 
     def close(self) -> None:
         """End the queue; what is in it waits for whoever drains."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        file = self._at.file
+        if file >= 0:
+            account.write(self._account, "appended", self._at.number)
+            self._at = self._at._replace(file=-1)
+            os.close(file)
+            self._close_account(remove=False)
             self._lock.release()
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file, and leave the queue to the parent."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        for file in (self._at.file, self._account):
+            if file >= 0:
+                os.close(file)
+        self._at, self._account = self._at._replace(file=-1), -1
+
+    def _path(self, segment: int) -> Path:
+        return self.folder / self.id / f"{segment:08d}{SEGMENT}"
 
     def _next_segment(self) -> None:
-        path = self.folder / self.id / f"{self._number + 1:08d}{SEGMENT}"
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        if self._file >= 0:
-            os.close(self._file)
-        self._file, self._size, self._number = file, 0, self._number + 1
-        if self._number > 1:
+        before = self._at
+        segment = before.segment + 1
+        file = os.open(self._path(segment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        # The new one first: a file that is closed is never written to, whatever comes in between.
+        self._at = Place(file, segment, 0, before.number)
+        if before.file >= 0:
+            os.close(before.file)
             enforce(self.folder, self._spool_bytes)
+
+    def _close_account(self, *, remove: bool) -> None:
+        file, self._account = self._account, -1
+        if file >= 0:
+            losses.forget(self.folder, file)
+            os.close(file)
+        if remove:
+            (self.folder / f"{self.id}{account.SUFFIX}").unlink(missing_ok=True)
 
 
 class Queue:
@@ -139,8 +227,12 @@ class Queue:
 
     def __init__(self, folder: Path, name: str, lock: ProcessLock) -> None:
         self.folder, self.name, self._lock = folder, name, lock
-        self._path = folder / name
-        self.segment, self.start, self.end = _read_cut(self._path)
+        self._path, self._old = folder / name, _is_old(name)
+        self.segment, self.start, self.end, self.number = _read_cut(self._path)
+        segments = _segments(self._path)
+        if segments and self.segment > max(segments) and not (self._old and self.segment == max(segments) + 1):
+            # No cut of ours goes so far while there are segments: from the first that is left, but what was taken.
+            self.segment, self.start, self.end = min(segments), 0, 0
 
     def next(self, max_rows: int, max_bytes: int) -> Batch | None:
         """The batch that is out, or else the next records; None when there are none now.
@@ -150,28 +242,57 @@ class Queue:
         while True:
             closed = _next_number(self._path, self.segment) is not None or not self.written_to()
             try:
-                with (self._path / f"{self.segment:08d}{SEGMENT}").open("rb") as file:
-                    file.seek(self.start)
-                    # The batch that is out, whole; else as much as a batch takes.
-                    data = file.read(self.end - self.start if self.end else max_bytes)
-                    whole = bool(self.end) or (closed and len(data) < max_bytes)
-                    spans, damaged = find(data, closed=whole, limit=len(data) if self.end else max_rows)
-                    if not spans and not whole:
-                        # A record larger than a batch goes alone; or there is damage, and the rest tells.
-                        data, whole = data + file.read(), closed
-                        spans, damaged = find(data, closed=whole, limit=1)
-            except FileNotFoundError:
-                spans, damaged, data, closed, whole = [], 0, b"", True, True
-            if damaged and not self.end and (spans or whole):
-                losses.note(self.folder, damaged, "damaged on disk")
-            if spans:
-                end = self.start + spans[-1][1]
-                if self.end != end:
-                    self.end = end
-                    self._write_cut()
-                return Batch([data[begin + HEADER.size : end] for begin, end in spans], self.segment, self.start, end)
+                data, found, damaged, whole = self._read(max_rows, max_bytes, closed)
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+                data, found, damaged, closed, whole = b"", [], 0, True, True
+            except OSError:
+                # Of somebody else, or on a disk that is ill: it stays, and stops nothing else.
+                logger.debug("%s cannot be read", self._path, exc_info=True)
+                return None
+            if found and found[-1].number < self.number and not self._old:
+                # The cut was damaged, but how many were taken is known.
+                self.start, self.end = self.start + found[-1].end, 0
+                continue
+            found = [record for record in found if self._old or record.number >= self.number]
+            if found:
+                return self._batch(data, found, damaged)
+            if self._old and damaged and whole and not self.end:
+                losses.note(self.folder, damaged, DAMAGED)
+            if self.end:
+                # The batch that was out is not there any more.
+                self.end = 0
+                continue
             if not closed or not self._forward():
                 return None
+
+    def _read(self, max_rows: int, max_bytes: int, closed: bool) -> tuple[bytes, list[Found], int, bool]:
+        """What comes next in the segment, and whether that is all that there is."""
+        with (self._path / f"{self.segment:08d}{SEGMENT}").open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if max(self.start, self.end) > size or 0 < self.end <= self.start:
+                # Somebody has cut the file, or changed the cut.
+                self.start, self.end = (0 if self.start > size else self.start), 0
+            file.seek(self.start)
+            # The batch that is out, whole; else as much as a batch takes.
+            data = file.read(self.end - self.start if self.end else max_bytes)
+            whole = bool(self.end) or (closed and len(data) < max_bytes)
+            limit = len(data) if self.end else max_rows
+            found, damaged = find(data, closed=whole, limit=limit, old=self._old)
+            if not found and not whole:
+                # A record larger than a batch goes alone; or there is damage, and the rest tells.
+                data, whole = data + file.read(), closed
+                found, damaged = find(data, closed=whole, limit=1, old=self._old)
+        return data, found, damaged, whole
+
+    def _batch(self, data: bytes, found: list[Found], damaged: int) -> Batch:
+        end, following = self.start + found[-1].end, found[-1].number + 1 if not self._old else -1
+        if self.end != end:
+            missing = damaged if self._old else following - self.number - len(found) - self._gone()
+            self.end = end
+            self._write_cut()
+            losses.note(self.folder, max(0, missing), DAMAGED)
+        records = [data[record.payload : record.end] for record in found]
+        return Batch(records, self.segment, self.start, end, following)
 
     def following(self, batch: Batch, max_rows: int, max_bytes: int) -> Batch | None:
         """The records behind ``batch`` in its segment, to prepare while it is under way; None where :meth:`next` has to look.
@@ -182,13 +303,16 @@ class Queue:
             with (self._path / f"{batch.segment:08d}{SEGMENT}").open("rb") as file:
                 file.seek(batch.end)
                 data = file.read(max_bytes)
-        except FileNotFoundError:
+        except OSError:
             return None
-        spans, damaged = find(data, closed=False, limit=max_rows)
-        if not spans or damaged:
+        found, damaged = find(data, closed=False, limit=max_rows, old=self._old)
+        if not found or damaged:
             return None
-        records = [data[begin + HEADER.size : end] for begin, end in spans]
-        return Batch(records, batch.segment, batch.end, batch.end + spans[-1][1])
+        following = found[-1].number + 1 if not self._old else -1
+        if not self._old and following - batch.following != len(found):
+            return None
+        records = [data[record.payload : record.end] for record in found]
+        return Batch(records, batch.segment, batch.end, batch.end + found[-1].end, following)
 
     def claim(self, batch: Batch) -> None:
         """Put on disk that ``batch``, from :meth:`following`, is out; the one before it is done."""
@@ -197,8 +321,9 @@ class Queue:
 
     def ahead(self) -> tuple[int, int]:
         """Behind what is in the queue now: a segment and a place in it."""
-        last = (_segments(self._path) or [self._path / f"0{SEGMENT}"])[-1]
-        return int(last.stem), _size(last)
+        segments = _segments(self._path)
+        last = max(segments, default=0)
+        return last, _size(segments[last]) if segments else 0
 
     def beyond(self, batch: Batch) -> bytes | None:
         """The first record behind ``batch``, which stays where it is; None when there is none yet."""
@@ -207,15 +332,15 @@ class Queue:
                 continue
             try:
                 data = (self._path / f"{number:08d}{SEGMENT}").read_bytes()[start:]
-            except FileNotFoundError:
+            except OSError:
                 continue
-            for begin, end in find(data, closed=False, limit=1)[0]:
-                return data[begin + HEADER.size : end]
+            for record in find(data, closed=False, limit=1, old=self._old)[0]:
+                return data[record.payload : record.end]
         return None
 
     def done(self, batch: Batch) -> None:
         """The batch has arrived: take it off the queue."""
-        self.start, self.end = batch.end, 0
+        self.start, self.end, self.number = batch.end, 0, batch.following
         self._write_cut()
 
     def written_to(self) -> bool:
@@ -225,15 +350,35 @@ class Queue:
     def release(self) -> None:
         """Let go of the queue, and remove it when its writer is dead and it is empty."""
         if not self.written_to() and not any(_segments(self._path)):
-            for path in self._path.glob("*"):
-                path.unlink(missing_ok=True)
             try:
+                self._settle()
+                for path in self._path.glob("*"):
+                    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
                 self._path.rmdir()
-                (self.folder / f"{self.name}.writer").unlink(missing_ok=True)
-                (self.folder / f"{self.name}.drain").unlink(missing_ok=True)
+                for suffix in (".writer", ".drain"):
+                    (self.folder / f"{self.name}{suffix}").unlink(missing_ok=True)
             except OSError:
                 logger.debug("the empty queue %s stays", self.name, exc_info=True)
         self._lock.release()
+
+    def _settle(self) -> None:
+        """Count what a dead writer could not count itself."""
+        appended, held, lost = account.read(self.folder, self.name)
+        losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
+        losses.note(self.folder, held, "in the memory of a process that died while the disk took nothing")
+        losses.note(self.folder, lost, "counted late")
+        # At once: what is counted must not be counted again.
+        (self.folder / f"{self.name}{account.SUFFIX}").unlink(missing_ok=True)
+
+    def _gone(self) -> int:
+        """Records before this place that went at the spool's limit, and are counted; to be asked once."""
+        lost = 0
+        for path in self._path.glob(f"*{GONE}"):
+            number, _, records = path.stem.partition("-")
+            if number.isdecimal() and records.isdecimal() and int(number) <= self.segment:
+                lost += int(records)
+                path.unlink(missing_ok=True)
+        return lost
 
     def _forward(self) -> bool:
         """Go to the next segment, and remove this one; False where there is none."""
@@ -242,14 +387,15 @@ class Queue:
             return False
         self.segment, self.start, self.end = following or self.segment + 1, 0, 0
         self._write_cut()
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         return following is not None
 
     def _write_cut(self) -> None:
         fresh = self._path / f"{CUT}.new"
         try:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-                json.dump([self.segment, self.start, self.end], file)
+                json.dump([self.segment, self.start, self.end, self.number], file)
             fresh.replace(self._path / CUT)
         except OSError:
             # A disk that the spool itself has filled gets room by draining it: so draining goes on. Should this process
@@ -266,8 +412,8 @@ def queues(folder: Path) -> list[str]:
     """The names of a folder's queues, oldest first."""
     found: list[tuple[float, str]] = []
     try:
-        names = [entry for entry in os.scandir(folder) if entry.name.startswith("q-") and entry.is_dir()]
-    except FileNotFoundError:
+        names = [entry for entry in os.scandir(folder) if entry.name.startswith((QUEUE, OLD_QUEUE)) and entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
     for entry in names:
         with contextlib.suppress(FileNotFoundError):  # drained and removed by somebody else meanwhile
@@ -277,14 +423,17 @@ def queues(folder: Path) -> list[str]:
 
 def taken(folder: Path, name: str) -> tuple[int, int]:
     """How far a queue was handed over: a segment and a place in it; see :meth:`Writer.position`."""
-    segment, start, _ = _read_cut(folder / name)
-    return segment, start
+    return _read_cut(folder / name)[:2]
 
 
 def take(folder: Path, name: str) -> Queue | None:
-    """Hold a queue for draining; None when somebody else does, or it is gone."""
+    """Hold a queue for draining; None when somebody else does, it is gone, or its lock is none."""
     lock = ProcessLock(folder / f"{name}.drain")
-    if not lock.take(0.0):
+    try:
+        if not lock.take(0.0):
+            return None
+    except OSError:
+        logger.debug("the queue %s in %s cannot be taken", name, folder, exc_info=True)
         return None
     if not (folder / name).is_dir():
         (folder / f"{name}.drain").unlink(missing_ok=True)
@@ -299,83 +448,117 @@ def enforce(folder: Path, limit: int) -> None:
     for name in queues(folder):
         segments = _segments(folder / name)
         living = writer_lives(folder, name)
-        for path in segments:
+        for number, path in segments.items():
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
-                sizes.append((stat.st_mtime, stat.st_size, path, living and path == segments[-1]))
+                sizes.append((stat.st_mtime, stat.st_size, path, living and number == max(segments)))
     total = sum(size for _, size, _, _ in sizes)
     for _, size, path, being_written in sorted(sizes):
         if total <= limit:
             return
         if being_written:
             continue
-        segment, start, _ = _read_cut(path.parent)
-        number = int(path.stem)
-        lost = count(path, start if number == segment else 0) if number >= segment else 0
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            continue  # drained meanwhile, or dropped and counted by another process
-        total -= size
-        if lost:
-            losses.note(folder, lost, f"the spool is over its limit of {limit} bytes")
+        total -= size if _drop(folder, path, limit) else 0
+
+
+def _drop(folder: Path, path: Path, limit: int) -> bool:
+    """Remove a segment, and count what is in it as lost; false when it is gone already."""
+    cut, number, old = _read_cut(path.parent), int(path.stem), _is_old(path.parent.name)
+    lost = count(path, cut.start if number == cut.segment else 0, old=old) if number >= cut.segment else 0
+    reason = f"the spool is over its limit of {limit} bytes"
+    gone = path.with_name(f"{path.stem}-{lost}{GONE}")
+    try:
+        # What reads the queue finds numbers missing, and has to know that these are counted. A full disk takes this, too.
+        path.rename(gone)
+        os.truncate(gone, 0)
+        if old or not lost:
+            gone.unlink()
+    except FileNotFoundError:
+        return False  # drained meanwhile, or dropped and counted by another process
+    except BaseException:
+        if not path.exists():
+            losses.note(folder, lost, reason)
+        raise
+    losses.note(folder, lost, reason)
+    return True
 
 
 def status(folder: Path) -> Status:
     """What a folder holds; looks without taking anything."""
-    alive = writers = waiting = size = 0
+    alive = writers = waiting = size = lost = 0
     oldest = 0.0
     for name in queues(folder):
         path = folder / name
-        segment, start, _ = _read_cut(path)
-        here = 0
-        for each in _segments(path):
-            number = int(each.stem)
-            if number >= segment:
-                here += count(each, start if number == segment else 0)
-            size += _size(each)
+        here = waiting_in(folder, name)
+        size += sum(map(_size, _segments(path).values()))
         living = writer_lives(folder, name)
         writers += living
         alive += bool(living or here)
         waiting += here
+        counts = account.read(folder, name)
+        lost += counts.lost + (0 if living else counts.held)
         if here:
             oldest = max(oldest, _age(path))
     dead = sum(1 for _ in dead_letters.files(folder))
-    return Status(alive, writers, waiting, size, dead, losses.total(folder), oldest)
+    return Status(alive, writers, waiting, size, dead, losses.total(folder) + lost, oldest)
 
 
 def waiting_in(folder: Path, name: str) -> int:
     """Records of one queue that were not handed over yet."""
-    segment, start, _ = _read_cut(folder / name)
+    cut, old = _read_cut(folder / name), _is_old(name)
     return sum(
-        count(path, start if int(path.stem) == segment else 0)
-        for path in _segments(folder / name)
-        if int(path.stem) >= segment
+        count(path, cut.start if number == cut.segment else 0, old=old)
+        for number, path in _segments(folder / name).items()
+        if number >= cut.segment
     )
 
 
-def _read_cut(path: Path) -> tuple[int, int, int]:
+class Cut(NamedTuple):
+    """What was taken of a queue."""
+
+    segment: int
+    start: int
+    """Of what was not taken, in the segment."""
+    end: int
+    """Of the batch that is out; 0 when none is."""
+    number: int
+    """Of the first record that was not taken: so many were."""
+
+
+def _read_cut(path: Path) -> Cut:
     try:
-        segment, start, end = json.loads((path / CUT).read_text())
-        return int(segment), int(start), int(end)
+        cut = Cut(*(int(number) for number in [*json.loads((path / CUT).read_text()), 0][:4]))
+        if cut.segment >= 1 and min(cut) >= (-1 if _is_old(path.name) else 0):
+            return cut
     except FileNotFoundError:
-        return 1, 0, 0
-    except (ValueError, TypeError):
-        # Damaged, by a power cut: from the first segment that is left. What comes twice is stored once.
-        return min((int(each.stem) for each in _segments(path)), default=1), 0, 0
+        return Cut(1, 0, 0, 0)
+    except (OSError, ValueError, TypeError):
+        pass
+    # Damaged, by a power cut: from the first segment that is left. What comes twice is stored once.
+    return Cut(min(_segments(path), default=1), 0, 0, 0)
 
 
-def _segments(path: Path) -> list[Path]:
-    return sorted(path.glob(f"[0-9]*{SEGMENT}"))
+def _is_old(name: str) -> bool:
+    return name.startswith(OLD_QUEUE)
+
+
+def _segments(path: Path) -> dict[int, Path]:
+    """A queue's segments by their numbers, in order."""
+    try:
+        names = [entry.name for entry in os.scandir(path) if re.fullmatch(r"\d+\.seg", entry.name) and entry.is_file()]
+    except OSError:
+        return {}
+    return {int(name.removesuffix(SEGMENT)): path / name for name in sorted(names)}
 
 
 def _next_number(path: Path, segment: int) -> int | None:
-    return min((number for number in (int(each.stem) for each in _segments(path)) if number > segment), default=None)
+    return min((number for number in _segments(path) if number > segment), default=None)
 
 
 def _age(path: Path) -> float:
     try:
-        return max(0.0, time.time() - min((each.stat().st_mtime for each in _segments(path)), default=time.time()))
+        times = (each.stat().st_mtime for each in _segments(path).values())
+        return max(0.0, time.time() - min(times, default=time.time()))
     except FileNotFoundError:
         return 0.0
 
@@ -383,5 +566,5 @@ def _age(path: Path) -> float:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:
+    except OSError:
         return 0

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit import pareto, tally
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import number, warn_once
 from genesis_otel.instrumentation._openevolve.config import as_json, task_name
 from genesis_otel.instrumentation._openevolve.llm import Recorder
@@ -36,7 +37,8 @@ def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate
     def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
             return method(self, *args, **kwargs)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once(f"search {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
             return None
 
@@ -186,6 +188,7 @@ class Search:
             with spans.attached(begun.individual.context):
                 yield lambda admitted: self.added(begun, program, admitted is not None)
         except Exception as error:
+            pass_on(error)
             self.failed(begun, error)
             raise
 

@@ -18,6 +18,7 @@ from opentelemetry.trace import INVALID_SPAN
 from genesis_otel import spans
 from genesis_otel._emit import tally
 from genesis_otel._emit.context import place_of
+from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve.llm import Recorder, as_role, begun
 
@@ -66,7 +67,8 @@ def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, i
             # OpenEvolve names the child after its LLM call, whose span has to carry the name: it was chosen before.
             result.child_program_dict["id"] = ticket.individual_id
         setattr(result, TICKET, Answer(tuple(opened.calls)))
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("result", "An iteration's cost could not be taken to the main process", exc_info=True)
     return result
 
@@ -85,7 +87,8 @@ def _arrive(ticket: Ticket) -> tuple[tally.OpenIndividual, AbstractContextManage
         ticket.instrument(ticket)
         tally.open_individual(ticket.run_id, ticket.individual_id, opened)
         return opened, spans.attached(spans.from_environment(ticket.environ))
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         warn_once("worker", "A worker cannot record what it does", exc_info=True)
         return opened, nullcontext()
 
@@ -105,7 +108,8 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
             job.result(correct=not error, combined_score=score, metadata={"public_metrics": metrics})
             if error:
                 job.fail(error)
-        except Exception:
+        except Exception as error:
+            pass_on(error)
             warn_once("evaluation", "The outcome of an evaluation could not be recorded", exc_info=True)
         return metrics
 

@@ -1,0 +1,87 @@
+"""Whose exception it is: one of telemetry's own steps, or the search's, which a signal handler raised while one ran.
+
+In: an exception that came out of a step of telemetry. Out: whether it belongs to the search, where it has to arrive. The class
+does not tell: ``TimeoutError`` is what a full network raises, and what a search's alarm raises. On failure: nothing here
+raises but what was raised before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+PACKAGE = __name__.partition(".")[0]
+ATTEMPTS = 8
+"""How often a step is begun again at most: a timer that fires faster than a step can run must not hold it for ever."""
+
+
+def foreign(error: BaseException) -> bool:
+    """Whether ``error`` is not telemetry's: raised by a signal handler, or thrown into the thread or task from outside."""
+    if not isinstance(error, Exception):
+        # KeyboardInterrupt, SystemExit, asyncio's CancelledError, greenlet's GreenletExit: telemetry raises none of them.
+        return True
+    return _in_handler(error.__traceback__) or (isinstance(error, OSError) and _thrown(error))
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise ``error`` again if it is not telemetry's."""
+    if foreign(error):
+        raise error
+
+
+def uninterrupted(step: Callable[[], object]) -> None:
+    """Run ``step`` to its end, from its beginning again if need be; what interrupted it is raised afterwards.
+
+    :param step: does no harm when it is begun twice.
+    """
+    interruption: BaseException | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            step()
+            break
+        except BaseException as error:
+            if not foreign(error):
+                if interruption is None:
+                    raise
+                break
+            interruption = interruption or error
+    if interruption is not None:
+        raise interruption
+
+
+def retake(span: Any) -> None:
+    """See that a span whose ``end()`` was interrupted is recorded.
+
+    The SDK marks a span as ended before it hands it to the processors; interrupted in between, it would never do so.
+    """
+    processors = getattr(getattr(span, "_span_processor", None), "_span_processors", ())
+    for processor in processors:
+        take = getattr(processor, "retake", None)
+        if take is not None:
+            take(span)
+
+
+def _in_handler(trace: TracebackType | None) -> bool:
+    """Whether a signal handler is among the frames: Python hands it the very frame that it interrupts."""
+    interrupted = None
+    while trace is not None:
+        frame = trace.tb_frame
+        if interrupted is not None:
+            code, values = frame.f_code, frame.f_locals
+            # Positional ones, and what ``*`` takes; ``**`` takes none of a handler's two.
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 1]
+            for value in (values.get(name) for name in names):
+                if value is interrupted or (type(value) is tuple and any(each is interrupted for each in value)):
+                    return True
+        interrupted, trace = frame, trace.tb_next
+    return False
+
+
+def _thrown(error: OSError) -> bool:
+    """Whether an error of the operating system's class came into a frame of ours from outside: the system's own has a number."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return error.errno is None and str(module).partition(".")[0] == PACKAGE
