@@ -188,7 +188,7 @@ def _configured(
         return Telemetry(settings, destination, trace.get_tracer_provider())
     if isinstance(destination, Embedded):
         store_process.prepare(destination.folder)
-    telemetry = _wired(settings, destination, exporter, redactor or _redactor(settings), resource_attributes)
+    telemetry = _wired(settings, destination, exporter, redactor, resource_attributes)
     atexit.register(telemetry.shutdown)
     return telemetry
 
@@ -226,14 +226,15 @@ def _wired(
     settings: Settings,
     destination: Destination,
     exporter: SpanExporter | None,
-    redact: Callable[[str], str] | None,
+    hook: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
-    # First, because it may raise.
+    # First, because they may raise.
     own_prices = settings.own_prices
+    usual = _redactor(settings)
     durable = DurableSpanProcessor(
         exporter or exporter_of(destination),
         settings.spool_folder(destination),
@@ -245,7 +246,9 @@ def _wired(
             durable,
             capture_content=settings.capture_content,
             capture_code=settings.capture_code,
-            redact=redact,
+            redact=hook or usual,
+            # A hook is for content; names and identifiers are not for it.
+            elsewhere=usual or _as_it_is,
             own_prices=own_prices,
         ),
     )
@@ -263,6 +266,10 @@ def _wired(
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
     return Telemetry(settings, destination, provider, processors, durable)
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _redactor(settings: Settings) -> Callable[[str], str] | None:
