@@ -147,7 +147,7 @@ def open_store(
     from clickhouse_connect.driver.exceptions import OperationalError
     from clickhouse_connect.driver.httputil import get_pool_manager
 
-    from genesis_otel._serve.http.front import USER
+    from genesis_otel._serve.http.login import USER
 
     deadline = time.monotonic() + timeout
     while True:
