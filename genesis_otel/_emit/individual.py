@@ -201,16 +201,16 @@ class Individual(Handle):
 
     def _place_on_front(self, attributes: dict[str, Value]) -> None:
         """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
-        objectives = tally.run_tally(self._place.run_id).objectives
-        if not objectives or self._generation is None or "is_pareto" in self._told:
+        objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
+        if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
             return
-        *before, own = (
-            (member.failed, [member.objective(name) for name in objectives])
-            for member in list(self._generation.members)
+        others = (
+            [each.objective(name) for name in objectives]
+            for each in list(self._generation.members)
+            if each.counts and each is not member
         )
-        attributes[names.INDIVIDUAL_IS_PARETO] = not own[0] and pareto.undominated(
-            objectives, own[1], (values for failed, values in before if not failed)
-        )
+        own = [member.objective(name) for name in objectives]
+        attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)
 
     def _attributes(self, costs: list[float]) -> dict[str, Value]:
         told = self._told
