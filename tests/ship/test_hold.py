@@ -62,7 +62,7 @@ def searched(tmp_path: Path, how: str) -> Path:
     return spool
 
 
-FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals ORDER BY timestamp"
+FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals ORDER BY individual_id"
 
 
 def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Client, connect: Connect) -> None:
@@ -70,7 +70,11 @@ def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Clie
     and with no more secrets than any other."""
     spool = searched(tmp_path, "killed")
     drain(spool, ClickHouseSpanExporter(connect))
-    assert store.query(FRONT).result_rows == [("best", True, False), ("smaller", True, False), ("worse", False, False)]
+    assert store.query(FRONT).result_rows == [
+        ("best", True, False),
+        ("smaller", True, False),
+        ("worse", False, False),
+    ]
     drain(spool, ClickHouseSpanExporter(connect))
     assert store.command("SELECT count() FROM individuals") == 3
     assert not list(spool.glob("h-*"))
@@ -86,9 +90,9 @@ def test_held_individuals_of_a_generation_that_ended_are_exact(
     drain(spool, ClickHouseSpanExporter(connect))
     assert [row[:2] for row in store.query(FRONT).result_rows] == [
         ("best", False),
+        ("best of all", True),
         ("smaller", False),
         ("worse", False),
-        ("best of all", True),
     ]
 
 
