@@ -33,6 +33,8 @@ from genesis_otel._store.errors import first_line
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
+__all__ = ["Telemetry", "configure", "ensure_configured"]
+
 log = logging.getLogger(__name__)
 
 
