@@ -47,6 +47,8 @@ from genesis_otel.processor import DurableSpanProcessor
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = ["Telemetry", "configure", "ensure_configured"]
+
 log = logging.getLogger(__name__)
 
 
