@@ -30,6 +30,21 @@ def pass_on(error: BaseException) -> None:
         raise error
 
 
+class ignored:  # noqa: N801 - read as a word, like contextlib.suppress
+    """Go on behind a block that raised one of ``kinds``, but what is not telemetry's."""
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return isinstance(error, self._kinds) and not foreign(error)
+
+
 def uninterrupted(step: Callable[[], object]) -> None:
     """Run ``step`` to its end, from its beginning again if need be; what interrupted it is raised afterwards.
 
