@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, masked, split_url
+from genesis_otel._store.own_prices import OwnPrices, read_own_prices
+from genesis_otel._store.prices import NO_OWN_PRICES
 
 DISABLED = "ClickHouse logging disabled"
 
@@ -129,6 +131,8 @@ class Settings(BaseSettings):
     """Replace what looks like a key or a password in prompts, responses and code."""
     redact_patterns: tuple[str, ...] = ()
     """More regular expressions of what is replaced; a JSON list in the environment."""
+    prices: Path | None = None
+    """A TOML file with prices of your own, which go before the price list."""
     spool_bytes: int = Field(2 << 30, gt=0)
     """Size of a spool at which its oldest spans go."""
     exit_timeout: float = Field(10.0, ge=0)
@@ -181,6 +185,14 @@ class Settings(BaseSettings):
             return Disabled(f"no CLICKHOUSE_URL, and the embedded store is not installed: {remedy}", asked=False)
         assert store is not None  # noqa: S101 (only a collector leaves it out)
         return store
+
+    @property
+    def own_prices(self) -> OwnPrices:
+        """The prices that the file ``prices`` holds; none without one.
+
+        :raises ValueError: the file cannot be read, or holds what is not a price.
+        """
+        return NO_OWN_PRICES if self.prices is None else read_own_prices(self.prices)
 
     def spool_folder(self, destination: Destination) -> Path:
         """The spool of a destination: what was meant for one is never delivered to another."""

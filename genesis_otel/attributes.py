@@ -61,16 +61,25 @@ RUN_CLUSTER_TYPE = "genesis.run.cluster_type"
 RUN_DATABASE_PATH = "genesis.run.database_path"
 """str: where the search keeps its own results."""
 
+RUN_DIRECTION = "genesis.run.direction"
+"""str: ``max`` or ``min``: whether a higher or a lower fitness is better. Where it is absent, higher is better."""
+
+RUN_ERROR = "genesis.run.error"
+"""str: why a run failed, for people: an exception, a signal, a cancelled task."""
+
+RUN_BUDGET = "genesis.run.budget"
+"""float, USD: what the run may spend."""
+
 # --- generation -> generations ----------------------------------------------------------------------------------------
 
 GENERATION_NUM_INDIVIDUALS = "genesis.generation.num_individuals"
 """int: individuals evaluated in this generation."""
 
 GENERATION_BEST_SCORE = "genesis.generation.best_score"
-"""float: highest fitness score."""
+"""float: best fitness score, by the run's direction; absent where no individual has one."""
 
 GENERATION_AVG_SCORE = "genesis.generation.avg_score"
-"""float: mean fitness score."""
+"""float: mean fitness score of the individuals that have one."""
 
 GENERATION_PARETO_SIZE = "genesis.generation.pareto_size"
 """int: individuals on the front."""
@@ -93,13 +102,16 @@ INDIVIDUAL_MUTATION_TYPE = "genesis.individual.mutation_type"
 """str: how it was made: ``init``, ``mutate``, ``crossover``, ..."""
 
 INDIVIDUAL_FITNESS_SCORE = "genesis.individual.fitness_score"
-"""float: score of the primary objective."""
+"""float: score of the primary objective; absent where there is none, as for most that failed."""
 
 INDIVIDUAL_COMBINED_SCORE = "genesis.individual.combined_score"
 """float: combined score of all objectives."""
 
 INDIVIDUAL_METRICS = "genesis.individual.metrics"
 """str: JSON object of all metrics."""
+
+INDIVIDUAL_CORRECT = "genesis.individual.correct"
+"""bool: whether the program ran and passed its checks; absent where nobody checked."""
 
 INDIVIDUAL_IS_PARETO = "genesis.individual.is_pareto"
 """bool: on the front of its generation, as far as known when the span ended."""
@@ -137,13 +149,13 @@ LINEAGE_MUTATION_TYPE = "genesis.lineage.mutation_type"
 """str: how the child was made; on an individual's span its own mutation type stands in."""
 
 LINEAGE_FITNESS_DELTA = "genesis.lineage.fitness_delta"
-"""float: fitness of the child less that of the parent."""
+"""float: fitness of the child less that of the parent; absent where either is not known."""
 
 LINEAGE_EDIT_SUMMARY = "genesis.lineage.edit_summary"
 """str: what changed, for people."""
 
 LINEAGE_EDGES = "genesis.lineage.edges"
-"""str: JSON array with an object an edge, ``{"parent_id": str, "fitness_delta": float}``, where there are several
+"""str: JSON array with an object an edge, ``{"parent_id": str, "fitness_delta": float | null}``, where there are several
 parents. Stands instead of ``LINEAGE_PARENT_ID`` and ``LINEAGE_FITNESS_DELTA``."""
 
 # --- evaluation -> agent_actions (job_completed, job_failed) ----------------------------------------------------------
@@ -234,6 +246,9 @@ GEN_AI_USAGE_REASONING_OUTPUT_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 GEN_AI_USAGE_COST = "gen_ai.usage.cost"
 """float, USD: what the call cost (OpenLIT's name; OpenTelemetry has none)."""
 
+SERVER_ADDRESS = "server.address"
+"""str: the host that a call goes to."""
+
 ERROR_TYPE = "error.type"
 """str: class of the error that ended an operation."""
 
@@ -252,13 +267,27 @@ LLM_COST_SOURCE = "genesis.llm.cost_source"
 """str: where the cost comes from: one of the ``COST_*`` values."""
 
 COST_TOLD = "told"
-"""The caller, or the instrumentation that made the span, gave the cost."""
+"""The caller, or the instrumentation that made the span, gave the cost (``gen_ai.usage.cost``, ``llm.cost.total``)."""
+COST_OPENROUTER = "openrouter"
+"""OpenRouter said in its answer what it charged (``usage.cost``)."""
+COST_LITELLM = "litellm"
+"""LiteLLM computed the cost (its ``response_cost``)."""
+COST_OWN_PRICES = "own-prices"
+"""Computed from the tokens with the prices of ``GENESIS_OTEL_PRICES``."""
 COST_PRICES = "genai-prices"
 """Computed from the tokens with the price list of the library genai-prices."""
+COST_LOCAL = "local"
+"""A model that the user runs (Ollama, vLLM, llama.cpp, LM Studio): the cost is 0, whatever the machine costs."""
+COST_FAILED = "failed"
+"""The provider answered with an error and counted no tokens: the cost is 0, because nothing is billed for that."""
 COST_UNKNOWN_MODEL = "unknown-model"
-"""The price list does not know the model: the cost is 0."""
+"""No price is known for the model: the cost is 0 and says nothing."""
 COST_NO_TOKENS = "no-tokens"
-"""The span has no token counts: the cost is 0."""
+"""The span has no token counts, and nothing else that tells the cost: the cost is 0 and says nothing."""
+
+COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
+"""The sources of a cost that is not known; '' is a call that was not looked at yet (``genesis-otel reprice``). The column
+``llm_logs.unpriced`` says the same."""
 
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""

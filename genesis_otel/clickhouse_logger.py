@@ -23,6 +23,7 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.context import Place, from_environment, place_of, start_root
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.tally import known_score
 from genesis_otel._emit.values import integer, keep, number, text, warn_once
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ RETRY_AFTER = 30.0
 """Seconds after which ``client`` tries again to connect, where it could not."""
 
 REMEMBERED = 1_000
-"""Paths, and beginnings of generations, that a process remembers."""
+"""Paths, beginnings of generations, and individuals without a score, that a process remembers of each."""
 
 RUN_OF_PATH = "SELECT run_id FROM evolution_runs WHERE database_path = {path:String} ORDER BY start_time DESC LIMIT 1"
 
@@ -69,6 +70,8 @@ class ClickHouseLogger:
         self._runs: dict[str, spans.Run] = {}
         self._current = ""
         self._paths: dict[str, str] = {}
+        self._unscored: dict[tuple[str, str], None] = {}
+        self._any_scored: dict[tuple[str, int | str | None], bool] = {}
         self._begun: dict[tuple[str, int | str | None], int] = {}
         self._client: tuple[object, Client] | None = None
         self._failed_at = -RETRY_AFTER
@@ -85,8 +88,9 @@ class ClickHouseLogger:
         cluster_type: str,
         database_path: str,
         status: str = "running",
+        direction: str | None = None,
     ) -> None:
-        """A run begins."""
+        """A run begins. With the direction ``min`` a lower fitness is better; by default a higher one is."""
         _ready()
         known, path = text(run_id), text(database_path)
         run = spans.run(
@@ -96,6 +100,7 @@ class ClickHouseLogger:
             population_size=population_size,
             cluster_type=cluster_type,
             database_path=path,
+            direction=direction,
         )
         self._current = known
         keep(self._paths, path, known, REMEMBERED)
@@ -137,13 +142,14 @@ class ClickHouseLogger:
         total_cost: float = 0.0,
         metadata: Any = None,
     ) -> None:
-        """A generation is complete."""
+        """A generation is complete. Scores of 0 are not known where none of the individuals that were logged has one."""
         place = self._place(run_id, generation)
+        any_scored = self._any_scored.pop((place.run_id, place.generation), True)
         begun = self._begun.pop((place.run_id, place.generation), None)
         spans.generation(generation, run_id=place.run_id, start_time=begun).end(
             num_individuals=num_individuals,
-            best_score=best_score,
-            avg_score=avg_score,
+            best_score=best_score if any_scored or best_score else None,
+            avg_score=avg_score if any_scored or avg_score else None,
             pareto_size=pareto_size,
             total_cost=total_cost,
             metadata=metadata,
@@ -169,6 +175,11 @@ class ClickHouseLogger:
     ) -> None:
         """An individual was evaluated; its edge is ``log_lineage``'s."""
         place = self._place(run_id, generation)
+        scored = known_score(number(fitness_score, "fitness_score"), metrics) is not None
+        if not scored:
+            keep(self._unscored, (place.run_id, text(individual_id)), None, REMEMBERED)
+        key = (place.run_id, place.generation)
+        keep(self._any_scored, key, scored or self._any_scored.get(key, False), REMEMBERED)
         individual = spans.individual(
             individual_id,
             parent_id=parent_id,
@@ -204,11 +215,13 @@ class ClickHouseLogger:
         parent_id: str,
         generation: int,
         mutation_type: str,
-        fitness_delta: float = 0.0,
+        fitness_delta: float | None = None,
         edit_summary: str = "",
     ) -> None:
-        """An edge from a parent to its child."""
+        """An edge from a parent to its child. A delta to or from an individual without a score is not known."""
         place = self._place(run_id, generation)
+        if {(place.run_id, text(child_id)), (place.run_id, text(parent_id))} & self._unscored.keys():
+            fitness_delta = None
         spans.lineage(child_id, parent_id, generation, mutation_type, fitness_delta, edit_summary, run_id=place.run_id)
 
     @_never_raises

@@ -218,6 +218,8 @@ def _wired(
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
+    # First, because it may raise.
+    own_prices = settings.own_prices
     durable = DurableSpanProcessor(
         exporter or exporter_of(destination),
         settings.spool_folder(destination),
@@ -226,7 +228,11 @@ def _wired(
     processors: tuple[SpanProcessor, ...] = (
         CorrelationProcessor(CORRELATION.__contains__),
         LLMSpanProcessor(
-            durable, capture_content=settings.capture_content, capture_code=settings.capture_code, redact=redact
+            durable,
+            capture_content=settings.capture_content,
+            capture_code=settings.capture_code,
+            redact=redact,
+            own_prices=own_prices,
         ),
     )
     provider = trace.get_tracer_provider()

@@ -99,16 +99,16 @@ def reprice(
     ] = "",
     again: Annotated[
         bool,
-        typer.Option("--again", help="Look again at calls whose model was unknown: a newer price list may have it."),
+        typer.Option("--again", help="Look again at calls without a price: newer prices may have their model."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
     format: FormatOption = None,
 ) -> None:
     """Compute the cost of LLM calls that came in without one, from their tokens.
 
-    What never met this package has no cost: calls that other instrumentations recorded, in other processes. They get the
-    one that genai-prices computes, at the prices of the call's day. Calls without tokens, and of models that the price list
-    does not know, stay at 0 and say so in cost_source. Run again, it changes nothing.
+    What never met this package has no cost: calls that other instrumentations recorded, in other processes. They get the one
+    that your own prices (GENESIS_OTEL_PRICES) or genai-prices make, at the prices of the call's day. Calls without tokens, and
+    of models whose price nobody knows, stay at 0 and say so in cost_source. Run again, it changes nothing.
 
     ```
     genesis-otel reprice --dry-run
@@ -127,14 +127,21 @@ def reprice(
     from genesis_otel._store import reprice as _reprice
 
     console = Console(file=sys.stderr)
-    with contextlib.closing(open_client(settings_of(context), start=True)) as client:
+    settings = settings_of(context)
+    own = settings.own_prices
+    with contextlib.closing(open_client(settings, start=True)) as client:
         run_id = run_id_of(client, run) if run else ""
         total = _reprice.open_calls(client, run_id=run_id, again=again)
         columns = (TextColumn("Calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=total)
             changed = _reprice.reprice(
-                client, run_id=run_id, again=again, dry_run=dry_run, progress=lambda rows: bar.advance(task, rows)
+                client,
+                run_id=run_id,
+                again=again,
+                dry_run=dry_run,
+                own=own,
+                progress=lambda rows: bar.advance(task, rows),
             )
     if not changed:
         say("Nothing to do: every call has a cost, or is known to have none.")

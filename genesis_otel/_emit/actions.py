@@ -72,25 +72,29 @@ def lineage(
     parent_id: str,
     generation: Handle | int | None = None,
     mutation_type: str = "mutate",
-    fitness_delta: float = 0.0,
+    fitness_delta: float | None = None,
     edit_summary: str = "",
     *,
     run_id: str = "",
     time: object = None,
 ) -> None:
-    """Record an edge from a parent to its child, apart from the child's own span (which has its edges already)."""
+    """Record an edge from a parent to its child, apart from the child's own span (which has its edges already).
+
+    :param fitness_delta: fitness of the child less that of the parent; None where either is not known.
+    """
     base, place = where(generation=generation, run_id=run_id, individual_id=child_id)
 
-    def edge() -> dict[str, Value]:
-        return {
+    def edge() -> Mapping[str, Value]:
+        told: dict[str, Value] = {
             names.RECORD: names.RECORD_LINEAGE,
             **place.attributes(),
             names.LINEAGE_CHILD_ID: text(child_id),
             names.LINEAGE_PARENT_ID: text(parent_id),
             names.LINEAGE_MUTATION_TYPE: text(mutation_type),
-            names.LINEAGE_FITNESS_DELTA: number(fitness_delta, "fitness_delta") or 0.0,
             names.LINEAGE_EDIT_SUMMARY: text(edit_summary),
         }
+        delta = number(fitness_delta, "fitness_delta")
+        return told if delta is None else {**told, names.LINEAGE_FITNESS_DELTA: delta}
 
     emit("lineage", base, edge, nanoseconds(time, "time"))
 

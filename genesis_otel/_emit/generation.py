@@ -96,7 +96,7 @@ class Generation(Handle):
             members = self._open.members
             extra: dict[str, Any] = {}
             if members:
-                computed, extra = tally.statistics_of(members, self._open.scores())
+                computed, extra = tally.statistics_of(self._tally, members, self._open.scores())
                 attributes |= {names.GENERATION_NUM_INDIVIDUALS: len(members), **computed}
             if self._tally.task:
                 attributes[names.GENERATION_TASK_NAME] = self._tally.task

@@ -212,13 +212,14 @@ class Individual(Handle):
         if "code_size" in told:
             attributes[names.INDIVIDUAL_CODE_SIZE] = integer(told["code_size"], "code_size") or 0
         if self._lineage:
-            self._add_lineage(attributes, fitness, number(get("fitness_delta"), "fitness_delta"))
+            known = tally.known_score(fitness, get("metrics"))
+            self._add_lineage(attributes, known, number(get("fitness_delta"), "fitness_delta"))
         return attributes
 
     def _add_lineage(self, attributes: dict[str, Value], fitness: float | None, told: float | None) -> None:
         run, parents = tally.run_tally(self._place.run_id), self.parents
         if len(parents) > 1:
-            edges = [{"parent_id": parent, "fitness_delta": run.delta(fitness, parent) or 0.0} for parent in parents]
+            edges = [{"parent_id": parent, "fitness_delta": run.delta(fitness, parent)} for parent in parents]
             attributes[names.LINEAGE_EDGES] = to_parsed_json(edges)
         else:
             attributes[names.LINEAGE_PARENT_ID] = parents[0] if parents else ""
@@ -229,7 +230,7 @@ class Individual(Handle):
             attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
 
     def _remember(self, attributes: Mapping[str, Any]) -> None:
-        fitness = attributes.get(names.INDIVIDUAL_FITNESS_SCORE)
+        fitness = tally.known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"))
         if fitness is not None:
             tally.run_tally(self._place.run_id).remember(self.id, fitness)
         again = self._member

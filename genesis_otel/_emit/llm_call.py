@@ -9,6 +9,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from time import time_ns
+from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
@@ -65,12 +66,14 @@ class LLMCall(Handle):
         cache_write_tokens: int | None = None,
         reasoning_tokens: int | None = None,
         cost: float | None = None,
+        cost_source: str = "",
     ) -> None:
         """Tell the answer.
 
         :param input_tokens: of the whole prompt; ``cached_tokens`` and ``cache_write_tokens`` are parts of it.
         :param output_tokens: of the whole answer; ``reasoning_tokens`` are a part of it.
         :param cost: in USD; by default computed from the tokens.
+        :param cost_source: who told the cost; by default you.
         """
         if not self._span.is_recording():
             return
@@ -84,6 +87,7 @@ class LLMCall(Handle):
             names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: integer(cache_write_tokens, "cache_write_tokens"),
             names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: integer(reasoning_tokens, "reasoning_tokens"),
             names.GEN_AI_USAGE_COST: number(cost, "cost"),
+            names.LLM_COST_SOURCE: None if cost is None else text(cost_source) or None,
         }
         self._attributes.update({name: value for name, value in told.items() if value is not None})
         if text(finish_reason):
@@ -105,6 +109,7 @@ def llm_call(
     model: str,
     *,
     provider: str = "",
+    server: object = "",
     operation: str = "chat",
     messages: object = None,
     role: str = "mutation",
@@ -118,6 +123,7 @@ def llm_call(
 ) -> LLMCall:
     """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
 
+    :param server: URL or host that the call goes to: where that is a known provider's, it is the provider.
     :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
     :param messages: the prompt: a text, or messages as clients take them.
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
@@ -133,6 +139,9 @@ def llm_call(
     }
     if text(provider):
         asked[names.GEN_AI_PROVIDER_NAME] = text(provider)
+    host = _host(text(server))
+    if host:
+        asked[names.SERVER_ADDRESS] = host
     name = f"{asked[names.GEN_AI_OPERATION_NAME]} {asked[names.GEN_AI_REQUEST_MODEL]}"
     span = start(name, base, attributes=asked, kind=SpanKind.CLIENT, start_time=began)
     if span.is_recording():
@@ -141,3 +150,11 @@ def llm_call(
         if metadata is not None:
             asked[names.LLM_METADATA] = json_object(metadata)
     return LLMCall(span, base, place, asked, began)
+
+
+def _host(server: str) -> str:
+    """The host of a URL, without the user and password that may be in it."""
+    try:
+        return urlsplit(server if "//" in server else f"//{server}").hostname or ""
+    except ValueError:
+        return ""

@@ -27,7 +27,7 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, text, warn_once
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, warn_once
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
@@ -97,6 +97,8 @@ def run(
     cluster_type: str = "local",
     database_path: str = "",
     objectives: Mapping[str, str] | None = None,
+    direction: str | None = None,
+    budget: float | None = None,
     start_time: object = None,
 ) -> Run:
     """Begin a run; it shows as running at once.
@@ -105,6 +107,9 @@ def run(
     :param config: the configuration, as JSON or as anything that can become JSON.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better. With them, each generation's
         Pareto front is computed, unless it is told.
+    :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default what ``objectives`` say
+        of the fitness, or of their only metric; else ``max``.
+    :param budget: what the run may spend, in USD.
     """
     known = text(run_id) or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
     place, began = Place(known), nanoseconds(start_time, "start_time") or time.time_ns()
@@ -120,6 +125,12 @@ def run(
     tally = _tally.run_tally(known)
     tally.task = text(task)
     tally.objectives = _objectives(objectives)
+    better = _direction(direction, tally.objectives)
+    if better is not None:
+        told[names.RUN_DIRECTION] = tally.direction = better
+    allowed = number(budget, "budget")
+    if allowed is not None:
+        told[names.RUN_BUDGET] = allowed
     around = trace.get_current_span().get_span_context()
     links = [Link(around)] if around.is_valid else []
     span = start_root(f"run {tally.task}", place, links=links, start_time=began)
@@ -137,3 +148,17 @@ def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:
         warn_once("objectives", "The objectives cannot be read, no front is computed: %s", error)
         return {}
     return wanted
+
+
+def _direction(told: str | None, objectives: Mapping[str, str]) -> str | None:
+    """``max`` or ``min``, as told or as the objectives have it; None where neither says, which readers take for ``max``."""
+    if told is None:
+        of_fitness = [objectives[name] for name in ("fitness", "fitness_score") if name in objectives]
+        told = next(iter(of_fitness or (objectives.values() if len(objectives) == 1 else ())), None)
+        if told is None:
+            return None
+    maximise = pareto.DIRECTIONS.get(text(told).lower())
+    if maximise is None:
+        warn_once("direction", "A run's direction is 'max' or 'min', not %r; it counts as 'max'", text(told))
+        return None
+    return "max" if maximise else "min"

@@ -38,6 +38,7 @@ class RunTally:
     run_id: str
     task: str = ""
     objectives: Mapping[str, str] = field(default_factory=dict)
+    direction: str = "max"
     fitness: dict[str, float] = field(default_factory=dict)
     generations: dict[int | str, None] = field(default_factory=dict)
 
@@ -45,15 +46,29 @@ class RunTally:
         """Keep an individual's fitness for its children."""
         keep(self.fitness, individual_id, fitness, FITNESS_KEPT)
 
+    def best(self, scores: Iterable[float]) -> float:
+        """The best of some scores, by the run's direction."""
+        return min(scores) if self.direction == "min" else max(scores)
+
     def delta(self, fitness: float | None, parent_id: str) -> float | None:
         """Fitness less that of the parent, where both are known."""
         of_parent = self.fitness.get(parent_id)
         return None if fitness is None or of_parent is None else fitness - of_parent
 
 
+def known_score(told: float | None, metrics: object) -> float | None:
+    """A score as one that others are compared with: None where none was told, or no finite one, and for the 0 beside
+    ``correct: false`` that evaluators write for want of a score (``sql/individuals.sql`` reads it in the same way)."""
+    if told is None or not math.isfinite(told):
+        return None
+    if told == 0 and isinstance(metrics, Mapping) and metrics.get("correct") is False:
+        return None
+    return told
+
+
 @dataclass(slots=True)
 class Member:
-    """An individual that has ended."""
+    """An individual that has ended; ``fitness`` is its :func:`known_score`."""
 
     individual_id: str
     fitness: float | None
@@ -138,8 +153,8 @@ class OpenGeneration:
         return sum(outside, sum(member.cost for member in self.members))
 
     def scores(self) -> list[float]:
-        """The fitness of the members that have one; what is not a finite number has no place among them."""
-        return [one.fitness for one in self.members if one.fitness is not None and math.isfinite(one.fitness)]
+        """The fitness of the members that have one."""
+        return [one.fitness for one in self.members if one.fitness is not None]
 
 
 _RUNS: dict[str, RunTally] = {}
@@ -233,14 +248,16 @@ def sums(calls: Iterable[tuple[int, float]]) -> list[float]:
     return total
 
 
-def statistics_of(members: Iterable[Member], scores: list[float]) -> tuple[dict[str, float], dict[str, Any]]:
+def statistics_of(
+    run: RunTally, members: Iterable[Member], scores: list[float]
+) -> tuple[dict[str, float], dict[str, Any]]:
     """A generation's best and mean score as attributes, and its further statistics as metadata."""
     metadata: dict[str, Any] = {"failed": sum(member.failed for member in members)}
     if not scores:
         return {}, metadata
     metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}
     return {
-        names.GENERATION_BEST_SCORE: max(scores),
+        names.GENERATION_BEST_SCORE: run.best(scores),
         names.GENERATION_AVG_SCORE: statistics.mean(scores),
     }, metadata
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import Status
+from opentelemetry.trace import Status, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
@@ -34,22 +34,18 @@ from genesis_otel._ship.content import (
     without_content,
 )
 from genesis_otel._ship.llm_names import (
-    CACHE_READ_TOKENS,
-    CACHE_WRITE_TOKENS,
-    COSTS,
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
-    PROVIDERS,
     Attributes,
-    first,
+    cost_told,
+    counts,
     is_llm_call,
     models,
-    number,
+    nothing_told,
+    provider,
     text_of,
-    tokens,
 )
 from genesis_otel._ship.redact import Redact, redactor, without_secrets
 from genesis_otel._store import prices as _prices
+from genesis_otel._store.own_prices import OwnPrices
 
 __all__ = ["LLMSpanProcessor", "is_llm_call", "price", "redactor"]
 
@@ -64,6 +60,7 @@ class LLMSpanProcessor(SpanProcessor):
     :param capture_code: false removes the code of individuals.
     :param redact: replaces secrets in a text; None leaves texts as they are. :func:`redactor` makes the usual one.
     :param prices: false adds no cost.
+    :param own_prices: go before the price list.
     """
 
     def __init__(
@@ -74,12 +71,14 @@ class LLMSpanProcessor(SpanProcessor):
         capture_code: bool = True,
         redact: Redact | None = None,
         prices: bool = True,
+        own_prices: OwnPrices = _prices.NO_OWN_PRICES,
     ) -> None:
         self._next = next_processor
         self._capture_content = capture_content
         self._capture_code = capture_code
         self._redact = None if redact is None else surely(redact)
-        self._price = price if prices else None
+        self._prices = prices
+        self._own_prices = own_prices
         if prices:
             _prices.load()
 
@@ -146,17 +145,25 @@ class LLMSpanProcessor(SpanProcessor):
         return _Changed(span, {**attributes, **changes}, events, status)
 
     def _cost(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
-        told = first(attributes, COSTS)
-        changes: dict[str, Any] = {}
-        if told is not None:
-            cost = number(told) or 0.0
-            if names.LLM_COST_SOURCE not in attributes:
-                changes[names.LLM_COST_SOURCE] = names.COST_TOLD
-        elif self._price is None:
-            return changes
+        scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
+        tokens = counts(attributes, scope)
+        told = cost_told(attributes)
+        # A caller of ours who tells 0 means it; others tell 0 of models that they have no price for.
+        meant = scope == names.SCOPE or not (tokens.input or tokens.output)
+        if told is None and meant and nothing_told(attributes):
+            told = (0.0, names.COST_TOLD)
+        if told is None and self._prices:
+            cost, source = price(
+                attributes, span.start_time, scope, error=_error(span, attributes), own=self._own_prices
+            )
+            changes: dict[str, Any] = {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
+        elif told is None:
+            return {}
         else:
-            cost, source = self._price(attributes, span.start_time)
-            changes = {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
+            cost, source = told
+            changes = {} if names.LLM_COST_SOURCE in attributes else {names.LLM_COST_SOURCE: source}
+            if source in (names.COST_OPENROUTER, names.COST_LITELLM):
+                changes[names.GEN_AI_USAGE_COST] = cost
         account(attributes, cost)
         return changes
 
@@ -257,15 +264,34 @@ def _plain(attributes: Attributes | None) -> dict[str, Any]:
     return copied if type(copied) is dict else dict(copied or {})
 
 
-def price(attributes: Attributes, start_time: int | None = None) -> tuple[float, str]:
+def price(
+    attributes: Attributes,
+    start_time: int | None = None,
+    scope: str = "",
+    *,
+    error: str | None = None,
+    own: OwnPrices = _prices.NO_OWN_PRICES,
+) -> tuple[float, str]:
     """What an LLM call cost in USD by its tokens, at the prices of its day, and where that comes from."""
-    counts = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS)
     return _prices.price_of(
         models(attributes),
-        str(first(attributes, PROVIDERS) or ""),
-        _prices.Tokens(*(tokens(attributes, keys) for keys in counts)),
+        provider(attributes),
+        counts(attributes, scope),
         datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None,
+        own=own,
+        error=error,
     )
+
+
+def _error(span: ReadableSpan, attributes: Attributes) -> str | None:
+    """The error that ended a call, None where it went well, as ``llm_logs`` has it."""
+    kind = text_of(attributes, names.ERROR_TYPE)
+    thrown = next((dict(event.attributes or {}) for event in span.events if event.name == "exception"), None)
+    if not kind and thrown is None and span.status.status_code is not StatusCode.ERROR:
+        return None
+    thrown = thrown or {}
+    message = thrown.get("exception.message") or span.status.description or ""
+    return f"{kind or thrown.get('exception.type', '')}: {message}"
 
 
 def _bare(span: ReadableSpan) -> ReadableSpan:

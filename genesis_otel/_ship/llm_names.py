@@ -1,16 +1,20 @@
 """Which spans are LLM calls, and what instrumentations call their model, provider, tokens and cost.
 
-In: a span's attributes. Out: whether it is a call of a model, and what it asked and used. On failure: what cannot be read is
-None; nothing here raises. The SQL of ``llm_logs`` reads the same names.
+In: a span's attributes and scope. Out: whether it is a call of a model, whom and what it asked, what it used and cost. On failure:
+what cannot be read is None; nothing here raises. The SQL of ``llm_logs`` reads the same names.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genesis_otel import attributes as names
+from genesis_otel._store.providers import host_of, provider_at
+from genesis_otel._store.tokens import Tokens, by_the_rule
 
 Attributes = Mapping[str, Any]
 
@@ -52,7 +56,32 @@ CACHE_WRITE_TOKENS = (
     "gen_ai.usage.cache_creation_input_tokens",
     "llm.token_count.prompt_details.cache_write",
 )
-COSTS = (names.GEN_AI_USAGE_COST, "llm.cost.total")
+REASONING_TOKENS = (
+    names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
+    "gen_ai.usage.reasoning_tokens",
+    "gen_ai.usage.details.reasoning_tokens",
+    "llm.usage.reasoning_tokens",
+    "llm.token_count.completion_details.reasoning",
+)
+TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
+SERVERS = (
+    names.SERVER_ADDRESS,
+    "gen_ai.openai.api_base",
+    "openai.api_base",
+    "llm.openai.api_base",
+    "url.full",
+    "http.url",
+)
+"""Where a call went: a host or a URL."""
+COSTS = (
+    names.GEN_AI_USAGE_COST,
+    "llm.cost.total",
+    "gen_ai.usage.total_cost",
+    "gen_ai.usage.cost_usd",
+    "llm.usage.total_cost",
+    "operation.cost",
+)
+COSTS_OF_LITELLM = ("gen_ai.cost.total_cost", "litellm.cost.total")
 
 
 def is_llm_call(attributes: Attributes) -> bool:
@@ -98,3 +127,78 @@ def number(value: object) -> float | None:
 def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
     count = number(first(attributes, keys))
     return int(count) if count is not None and 0 <= count < 2**63 else None
+
+
+def counts(attributes: Attributes, scope: str = "") -> Tokens:
+    """The call's tokens by OpenTelemetry's rule, whoever counted them.
+
+    :param scope: name of the instrumentation.
+    """
+    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
+    told = Tokens(*(tokens(attributes, each) for each in keys))
+    return by_the_rule(told, tokens(attributes, TOTAL_TOKENS), scope, provider_told(attributes))
+
+
+def provider_told(attributes: Attributes) -> str:
+    """The provider as the instrumentation names it, which is often the client that spoke."""
+    return str(first(attributes, PROVIDERS) or "")
+
+
+def provider(attributes: Attributes) -> str:
+    """Whom the call went to: by the host, where it is a known one, else as the instrumentation names it."""
+    server = first(attributes, SERVERS) or _hidden(attributes, "api_base")
+    return (provider_at(host_of(server)) if isinstance(server, str) else "") or provider_told(attributes)
+
+
+def cost_told(attributes: Attributes) -> tuple[float, str] | None:
+    """What the call cost in USD as it was told, and by whom: one of ``names.COST_*``.
+
+    A cost is a finite number above 0 here: instrumentations tell 0 of models that they have no price for.
+    """
+    return next(((cost, source) for cost, source in _costs_told(attributes) if cost and 0 < cost < math.inf), None)
+
+
+def nothing_told(attributes: Attributes) -> bool:
+    """Whether the call's cost was told to be 0."""
+    return any(number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS))
+
+
+def _costs_told(attributes: Attributes) -> Iterator[tuple[float | None, str]]:
+    """Costs, the provider's own first."""
+    yield _charged(attributes), names.COST_OPENROUTER
+    for key in COSTS_OF_LITELLM:
+        yield number(attributes.get(key)), names.COST_LITELLM
+    yield number(_hidden(attributes, "response_cost")), names.COST_LITELLM
+    for key in COSTS:
+        yield number(attributes.get(key)), names.COST_TOLD
+
+
+def _charged(attributes: Attributes) -> float | None:
+    """What the answer says was charged: ``usage.cost`` of a whole answer, which OpenInference keeps as JSON."""
+    answer = attributes.get("output.value")
+    if (
+        not isinstance(answer, str)
+        or '"cost"' not in answer
+        or attributes.get("output.mime_type") != "application/json"
+    ):
+        return None
+    try:
+        content = json.loads(answer)
+        usage = content["usage"]
+        # What a model answers may be JSON, too; it has no model's name beside its usage.
+        charged = number(usage["cost"]) if isinstance(content["model"], str) and content["model"] else None
+        if charged is not None and usage.get("is_byok") is True:
+            # With a key of the user's own, OpenRouter charges its fee, and the provider the rest.
+            charged += number(usage["cost_details"]["upstream_inference_cost"]) or 0.0
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return charged
+
+
+def _hidden(attributes: Attributes, key: str) -> str | None:
+    """A text or a number of LiteLLM's ``hidden_params``, which is JSON or the text of a Python dictionary."""
+    hidden = attributes.get("hidden_params")
+    if not isinstance(hidden, str):
+        return None
+    found = re.search(rf"""['"]{key}['"]: ?['"]?([^'",}}]+)""", hidden)
+    return found[1] if found else None

@@ -19,9 +19,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from genesis_otel import attributes as names
-from genesis_otel._store import landing, schema
+from genesis_otel._store import landing
 from genesis_otel._store.errors import StoreError, first_line
-from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, statements
+from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
+from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, select_of
 
 IDENTITY = dict.fromkeys(TABLES, ("trace_id", "span_id")) | dict.fromkeys(
     ("pareto_fronts", "code_lineages"), ("trace_id", "span_id", "position")
@@ -71,7 +72,7 @@ def backfill(client: Client) -> Iterator[Filled]:
 
     :raises StoreError: the tables are not there, or ClickHouse refuses.
     """
-    found = schema.existing(client)
+    found = existing(client)
     if LANDING not in found or any(table not in found for table in TABLES):
         raise StoreError("there are no tables to fill yet: run `genesis-otel init` first")
     columns = found[LANDING].columns
@@ -103,8 +104,7 @@ def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
 def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
     """Put the missing rows of a stretch into a table, and say how many."""
     target = STORED_IN[table]
-    select = _select_of(table, f"{table}_mv")
-    read = schema.FROM_LANDING.sub(lambda _: f"FROM {landing.source(columns, where=IN_STRETCH)}", select)
+    read = landing.reading(select_of(f"{table}_mv", table), columns, where=IN_STRETCH)
     parameters = {
         "begin": int(stretch.begin.timestamp()),
         "end": int(stretch.end.timestamp()),
@@ -129,20 +129,15 @@ def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretc
     return _count(client, target) - before
 
 
-def _select_of(file: str, view: str) -> str:
-    create = next(s for s in statements(file) if f"VIEW IF NOT EXISTS {view} " in s)
-    return schema.SELECT.split(create, maxsplit=1)[1]
-
-
-def fill_times(client: Client, found: Mapping[str, schema.Existing]) -> None:
+def fill_times(client: Client, found: Mapping[str, Existing]) -> None:
     """Fill the lookup of the traces' times, where it is ours; a collector's own has been filled all along."""
-    view = found.get(f"{schema.TRACE_TIMES}_mv")
-    if view is None or not view.comment.startswith(schema.MARK):
+    view = found.get(f"{TRACE_TIMES}_mv")
+    if view is None or not view.comment.startswith(MARK):
         return
-    select = _select_of(LANDING, f"{schema.TRACE_TIMES}_mv")
+    select = select_of(f"{TRACE_TIMES}_mv", LANDING)
     client.command(
-        f"INSERT INTO {schema.TRACE_TIMES} (TraceId, Start, End) "
-        + re.sub(r"\bWHERE\b", f"WHERE TraceId NOT IN (SELECT TraceId FROM {schema.TRACE_TIMES}) AND", select),
+        f"INSERT INTO {TRACE_TIMES} (TraceId, Start, End) "
+        + re.sub(r"\bWHERE\b", f"WHERE TraceId NOT IN (SELECT TraceId FROM {TRACE_TIMES}) AND", select),
         settings=SETTINGS,
     )
 

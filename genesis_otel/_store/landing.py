@@ -11,6 +11,7 @@ Columns that somebody added do no harm. https://github.com/open-telemetry/opente
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from genesis_otel import attributes as names
@@ -42,6 +43,7 @@ READ_BY_VIEWS = (
     "Timestamp",
     "TraceId",
     "SpanId",
+    "ParentSpanId",
     "Duration",
     "StatusCode",
     "StatusMessage",
@@ -131,3 +133,11 @@ def source(columns: Mapping[str, str], *, where: str = "") -> str:
         f"        arrayMap(each -> {FLATTENED.format(json='each')}, Events.Attributes) AS `Events.Attributes`\n"
         f"    FROM (SELECT * FROM {LANDING} WHERE {condition})\n)"
     )
+
+
+FROM_LANDING = re.compile(rf"\bFROM {LANDING}\b")
+
+
+def reading(select: str, columns: Mapping[str, str], *, where: str = "") -> str:
+    """A view's SELECT on the landing table as that is laid out; for ``where`` see :func:`source`."""
+    return FROM_LANDING.sub(lambda _: f"FROM {source(columns, where=where)}", select)

@@ -1,6 +1,6 @@
 """The cost of LLM calls that reached the store without one: of other instrumentations, in processes that never met ours.
 
-In: a client that may change ``llm_logs``. Out: their rows' ``cost``, computed from the tokens as ``_prices`` does for
+In: a client that may change ``llm_logs``. Out: their rows' ``cost``, computed from the tokens as ``prices`` does for
 spans, and ``cost_source``; what was changed, by model. A second call finds nothing, and changes nothing. On failure: what
 ClickHouse raises; the pages of rows before are done, and the next call goes on behind them.
 
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genesis_otel import attributes as names
 from genesis_otel._store import prices
+from genesis_otel._store.own_prices import OwnPrices
+from genesis_otel._store.tokens import Tokens, by_the_rule
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -39,7 +41,7 @@ COUNT = f"SELECT count() FROM llm_logs WHERE {CHOSEN}"  # noqa: S608 - a constan
 PAGE = f"""
 SELECT
     toString(id) AS id, toUnixTimestamp64Milli(timestamp) AS milliseconds, cost_source, model, response_model, provider,
-    input_tokens, output_tokens, cached_tokens, cache_write_tokens
+    input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, status, error
 FROM llm_logs
 WHERE {CHOSEN}
     AND timestamp >= fromUnixTimestamp64Milli({{milliseconds:Int64}})
@@ -77,6 +79,9 @@ class Call(NamedTuple):
     output_tokens: int
     cached_tokens: int
     cache_write_tokens: int
+    reasoning_tokens: int
+    status: str
+    error: str
 
 
 class Repriced(NamedTuple):
@@ -100,13 +105,15 @@ def reprice(
     run_id: str = "",
     again: bool = False,
     dry_run: bool = False,
+    own: OwnPrices = prices.NO_OWN_PRICES,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> list[Repriced]:
     """Give each call without a cost the one that its tokens make, and say what was changed, the dearest first.
 
     :param run_id: calls of this run alone; '' takes all.
-    :param again: look again at calls whose model was unknown: a newer price list may have it.
+    :param again: look again at calls without a price: a newer price list, or the user's, may have their model.
     :param dry_run: change nothing; the answer is the same.
+    :param own: the user's prices, which go before the price list.
     :param progress: told how many more rows are done.
     """
     chosen = _chosen(run_id, again)
@@ -116,7 +123,7 @@ def reprice(
         for number, call in enumerate(page, 1):
             if number % ROWS_OF_A_STEP == 0:
                 progress(ROWS_OF_A_STEP)
-            cost, source = _price(call)
+            cost, source = _price(call, own)
             # A call that was delivered twice is two rows until they are merged.
             if source == call.cost_source or call.id in priced.get(source, ()):
                 continue
@@ -132,7 +139,7 @@ def reprice(
 
 
 def _chosen(run_id: str, again: bool) -> dict[str, Any]:
-    return {"run_id": run_id, "open": [NOT_PRICED, names.COST_UNKNOWN_MODEL] if again else [NOT_PRICED]}
+    return {"run_id": run_id, "open": list(names.COST_UNPRICED) if again else [NOT_PRICED]}
 
 
 def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
@@ -148,17 +155,23 @@ def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
         milliseconds, last = calls[-1].milliseconds, calls[-1].id
 
 
-def _price(call: Call) -> tuple[float, str]:
+def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
     counts = [
         # As of spans: what no model can count is no count.
         count if count < 1 << 63 else None
-        for count in (call.input_tokens, call.output_tokens, call.cached_tokens, call.cache_write_tokens)
+        for count in (
+            call.input_tokens,
+            call.output_tokens,
+            call.cached_tokens,
+            call.cache_write_tokens,
+            call.reasoning_tokens,
+        )
     ]
-    # A row has 0 where its span had no count.
-    tokens = prices.Tokens(*counts) if any(counts) else prices.Tokens(None, None)
+    # A row has 0 where its span had no count. Rows of older versions have the counts as they came.
+    tokens = by_the_rule(Tokens(*counts)) if any(counts) else Tokens(None, None)
     moment = datetime.fromtimestamp(call.milliseconds / 1000, timezone.utc) if call.milliseconds else None
-    models = dict.fromkeys(filter(None, (call.response_model, call.model)))
-    return prices.price_of(models, call.provider, tokens, moment)
+    error = call.error if call.status == "error" else None
+    return prices.price_of((call.response_model, call.model), call.provider, tokens, moment, own=own, error=error)
 
 
 def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: list[str]) -> None:

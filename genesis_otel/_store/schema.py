@@ -9,40 +9,27 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from genesis_otel._store import landing as _layout
+from genesis_otel._store import version
 from genesis_otel._store.errors import StoreError, first_line
-from genesis_otel._store.tables import FILES, LANDING, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
+from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
+from genesis_otel._store.tables import FILES, LANDING, SELECT, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
+from genesis_otel._store.upgrade import upgrade_rows
 
 SET_ASIDE = "{table}_first_logger"
 """Name under which a table of the first logger stays, once its rows are in the new one."""
 
-TRACE_TIMES = "otel_traces_trace_id_ts"
-
 TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Timestamp", TRACE_TIMES: "Start"}
 """The column that a table's retention counts from."""
-
-MARK = "genesis-otel "
-"""How the comment of a view of ours begins; what follows tells its form."""
 
 STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
 COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
 SETTINGS = re.compile(r"^SETTINGS (?P<all>.+)\Z", re.MULTILINE)
-SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
-FROM_LANDING = re.compile(rf"\bFROM {LANDING}\b")
-
-
-class Existing(NamedTuple):
-    """What the database has under a name; ``columns`` are their types."""
-
-    engine: str
-    comment: str
-    definition: str
-    columns: Mapping[str, str]
 
 
 def init_schema(
@@ -72,19 +59,27 @@ def init_schema(
 
 def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
     done: list[str] = []
+    old = existing(client)
+    version.check(old, by_init=True)
     for table in TABLES:
         before = existing(client)
         if table in before and is_first_loggers(before[table]):
             if cluster is not None:
                 raise StoreError(f"{table} is the first logger's; run init without a cluster to take it over first")
             done.append(take_over(client, table, taken=frozenset(before)))
-    landing_is_new = LANDING not in existing(client)
+    landing_is_new = LANDING not in old
     for file in FILES:
         for statement in statements(file, cluster=cluster):
             before = existing(client)
             if LANDING in before:
                 statement = on_landing(statement, before[LANDING])
             done.extend(apply(client, statement, before, cluster=cluster))
+    changed = any(line.startswith("upgraded view") for line in done)
+    if any(table in old for table in TABLES) and (changed or version.of(old) < version.SCHEMA):
+        done.extend(upgrade_rows(client, existing(client)[LANDING].columns, on_cluster=on(cluster)))
+    # Last, so that an init that was interrupted is done again.
+    if version.of(old) < version.SCHEMA:
+        client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")
     wanted = dict(ttl_days)
     if landing_is_new and wanted.get(LANDING) is None:
         wanted[LANDING] = TRACES_TTL_DAYS
@@ -93,21 +88,6 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
         if days is not None:
             done.extend(keep(client, table, days, existing(client)[table], cluster=cluster))
     return done
-
-
-def existing(client: Client) -> dict[str, Existing]:
-    """Every table and view of the client's database."""
-    columns: dict[str, dict[str, str]] = {}
-    for table, column, kind in client.query(
-        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
-    ).result_rows:
-        columns.setdefault(table, {})[column] = kind
-    return {
-        name: Existing(engine, comment, definition, columns.get(name, {}))
-        for name, engine, comment, definition in client.query(
-            "SELECT name, engine, comment, create_table_query FROM system.tables WHERE database = currentDatabase()"
-        ).result_rows
-    }
 
 
 def is_first_loggers(table: Existing) -> bool:
@@ -125,7 +105,7 @@ def on_landing(statement: str, landing: Existing) -> str:
     # The lookup of a trace's time reads three columns that every layout has; unfolding JSON for it would cost every insert.
     if not select or f" {TRACE_TIMES}_mv " in head:
         return statement
-    return f"{head}AS\n{FROM_LANDING.sub(lambda _: f'FROM {_layout.source(landing.columns)}', select[0])}"
+    return f"{head}AS\n{_layout.reading(select[0], landing.columns)}"
 
 
 def apply(client: Client, statement: str, before: Mapping[str, Existing], *, cluster: str | None) -> list[str]:
@@ -149,6 +129,16 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         ]
         for column, definition in missing:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
+        # A mutation, which has ended when the statement has: a view that gives NULL stops every insert until then (code 349).
+        widened = [
+            (column, definition)
+            for column, definition in COLUMN.findall(statement)
+            if definition.split()[0] == f"Nullable({before[name].columns.get(column)})"
+        ]
+        for column, definition in widened:
+            client.command(
+                f"ALTER TABLE {name} {on_cluster} MODIFY COLUMN {column} {definition}", settings={"mutations_sync": 2}
+            )
         told = SETTINGS.search(statement)
         # One that is there with another value was set by somebody.
         unset = (
@@ -156,7 +146,11 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         )
         if unset:
             client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
-        return [f"added {name}.{column}" for column, _ in missing] + [f"set {name}: {each}" for each in unset]
+        return [
+            *(f"added {name}.{column}" for column, _ in missing),
+            *(f"{name}.{column} may be NULL now" for column, _ in widened),
+            *(f"set {name}: {each}" for each in unset),
+        ]
     mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
     if name not in before:
         client.command(f"{statement}\nCOMMENT '{mark}'")
@@ -233,9 +227,11 @@ def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
 def ensure(client: Client) -> None:
     """Make the tables where there are none yet; where there are, change nothing.
 
-    :raises StoreError: the database holds the first logger's tables, which only ``genesis-otel init`` takes over.
+    :raises StoreError: the database holds the first logger's tables, which only ``genesis-otel init`` takes over; or those of
+        another version, which this one cannot use.
     """
     before = existing(client)
+    version.check(before)
     if all(name in before for name in (LANDING, *TABLES, *(f"{table}_mv" for table in TABLES))):
         return
     theirs = [table for table in TABLES if table in before and is_first_loggers(before[table])]

@@ -44,6 +44,9 @@ INSERT_SETTINGS: dict[str, Any] = {
 }
 """Settings of every insert into :data:`LANDING`."""
 
+SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
+"""Where the SELECT of a view's statement begins."""
+
 FILES = ("otel_traces", *TABLES)
 """The files of ``sql/`` that make the schema, in order: the landing table first."""
 
@@ -63,3 +66,9 @@ def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
     for statement in re.split(r";\s*$", text, flags=re.MULTILINE):
         if re.sub(r"--[^\n]*", "", statement).strip():
             yield statement.strip()
+
+
+def select_of(view: str, name: str) -> str:
+    """The SELECT of a view that ``sql/{name}.sql`` makes."""
+    create = next(s for s in statements(name) if f"VIEW IF NOT EXISTS {view} " in s)
+    return SELECT.split(create, maxsplit=1)[1]

@@ -1,4 +1,5 @@
 -- code_lineages: one row an edge from a parent to its child, from a `lineage` span or from the child's own span.
+-- An edge that tells 0 though the child has no score, or no parent, tells nothing: earlier versions wrote it for want of a number.
 
 CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/
 (
@@ -8,11 +9,12 @@ CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/
     generation Int32,
     mutation_type LowCardinality(String),
     timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
-    fitness_delta Float64,
+    fitness_delta Nullable(Float64),
     edit_summary String CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     position UInt32 DEFAULT 0,
+    score_told String DEFAULT '',
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
@@ -20,6 +22,8 @@ ORDER BY (run_id, generation, child_id, trace_id, span_id, position)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS code_lineages_mv /*ON CLUSTER*/ TO code_lineages AS
+WITH
+    toFloat64OrNull(replaceOne(edge.2, 'json: unsupported value: ', '')) AS delta
 SELECT
     run_id,
     child_id,
@@ -27,11 +31,12 @@ SELECT
     generation,
     mutation_type,
     timestamp,
-    toFloat64OrZero(edge.2) AS fitness_delta,
+    if(isFinite(delta) AND NOT (delta = 0 AND (edge.1 = '' OR child_is_unscored)), delta, NULL) AS fitness_delta,
     edit_summary,
     trace_id,
     span_id,
-    toUInt32(position - 1) AS position
+    toUInt32(position - 1) AS position,
+    if(edge.2 IN ('', 'null') OR isFinite(delta), '', ifNull(toString(delta), edge.2)) AS score_told
 FROM
 (
     SELECT
@@ -41,6 +46,7 @@ FROM
         if(SpanAttributes['genesis.lineage.mutation_type'] = '', SpanAttributes['genesis.individual.mutation_type'], SpanAttributes['genesis.lineage.mutation_type']) AS mutation_type,
         toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
         SpanAttributes['genesis.lineage.edit_summary'] AS edit_summary,
+        SpanAttributes['genesis.record'] = 'individual' AND SpanAttributes['genesis.individual.fitness_score'] = '' AS child_is_unscored,
         TraceId AS trace_id,
         SpanId AS span_id,
         arrayMap(
@@ -49,7 +55,7 @@ FROM
         ) AS listed,
         if(
             empty(listed),
-            [(SpanAttributes['genesis.lineage.parent_id'], replaceOne(SpanAttributes['genesis.lineage.fitness_delta'], 'json: unsupported value: ', ''))],
+            [(SpanAttributes['genesis.lineage.parent_id'], SpanAttributes['genesis.lineage.fitness_delta'])],
             listed
         ) AS edges
     FROM otel_traces

@@ -1,7 +1,7 @@
 -- evolution_runs: one row a run, with its current status, to a plain SELECT.
 -- A run is told in two or more spans (its start, its end, later resumptions), possibly by different processes that do not
--- know each other's values. The log keeps each span's row; the view folds them: status, end and generations of the
--- latest word, and of everything else the latest value that was told at all.
+-- know each other's values. The log keeps each span's row; the view folds them: status, end, error and generations of
+-- the latest word, and of everything else the latest value that was told at all.
 
 CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
 (
@@ -18,13 +18,19 @@ CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
     trace_id String DEFAULT '',
     span_id String DEFAULT '',
     ingested_at DateTime64(3) DEFAULT now64(3),
-    told_at DateTime64(9) DEFAULT greatest(start_time, end_time)
+    told_at DateTime64(9) DEFAULT greatest(start_time, end_time),
+    direction LowCardinality(String) DEFAULT '',
+    error String DEFAULT '' CODEC(ZSTD(3)),
+    budget Nullable(Float64) DEFAULT NULL
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, told_at, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS evolution_runs_mv /*ON CLUSTER*/ TO evolution_runs_log AS
+WITH
+    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    toFloat64OrNull(SpanAttributes['genesis.run.budget']) AS told_budget
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     toDateTime64(Timestamp, 3) AS start_time,
@@ -42,7 +48,15 @@ SELECT
     SpanAttributes['genesis.run.database_path'] AS database_path,
     TraceId AS trace_id,
     SpanId AS span_id,
-    Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)) AS told_at
+    Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)) AS told_at,
+    lower(SpanAttributes['genesis.run.direction']) AS direction,
+    -- Before runs told their error, a failed one had it as its span's status.
+    arrayFirst(text -> text != '', if(
+        status IN ('running', 'completed'),
+        [SpanAttributes['genesis.run.error']],
+        [SpanAttributes['genesis.run.error'], StatusMessage, exception['exception.message'], exception['exception.type']]
+    )) AS error,
+    if(isFinite(told_budget), told_budget, NULL) AS budget
 FROM otel_traces
 WHERE SpanAttributes['genesis.record'] = 'run';
 
@@ -60,6 +74,10 @@ SELECT
     argMaxIf(log.database_path, log.told_at, log.database_path != '') AS database_path,
     argMax(log.trace_id, (log.told_at, log.end_time)) AS trace_id,
     argMax(log.span_id, (log.told_at, log.end_time)) AS span_id,
-    max(log.ingested_at) AS ingested_at
+    max(log.ingested_at) AS ingested_at,
+    -- What a run does not tell is maximised.
+    if(argMaxIf(log.direction, log.told_at, log.direction != '') = 'min', 'min', 'max') AS direction,
+    argMax(log.error, (log.told_at, log.end_time)) AS error,
+    argMaxIf(log.budget, log.told_at, log.budget IS NOT NULL) AS budget
 FROM evolution_runs_log AS log
 GROUP BY log.run_id;

@@ -1,4 +1,5 @@
 -- individuals: one row an individual's span, failed ones included (status says so).
+-- A score of 0 beside metrics that say that the program failed is what evaluators write for want of a score.
 
 CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
 (
@@ -8,8 +9,8 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
     timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
     parent_id String CODEC(ZSTD(1)),
     mutation_type LowCardinality(String),
-    fitness_score Float64,
-    combined_score Float64,
+    fitness_score Nullable(Float64),
+    combined_score Nullable(Float64),
     metrics String CODEC(ZSTD(3)),
     is_pareto Bool,
     api_cost Float64,
@@ -20,6 +21,8 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
     code String DEFAULT '' CODEC(ZSTD(3)),
     island LowCardinality(String) DEFAULT '',
     status LowCardinality(String) DEFAULT 'ok',
+    correct Nullable(Bool) DEFAULT NULL,
+    score_told String DEFAULT '',
     error String DEFAULT '' CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
@@ -30,7 +33,18 @@ ORDER BY (run_id, generation, individual_id, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS individuals_mv /*ON CLUSTER*/ TO individuals AS
-WITH arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception
+WITH
+    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') AS is_error,
+    JSONExtractRaw(SpanAttributes['genesis.individual.metrics'], 'correct') AS correct_metric,
+    correct_metric = 'false'
+        OR (is_error AND JSONHas(SpanAttributes['genesis.individual.metrics'], 'error'))
+        OR (is_error AND JSONExtractRaw(SpanAttributes['genesis.individual.metrics'], 'timeout') = 'true') AS metrics_of_a_failure,
+    -- A score is a finite number or NULL; of what else was told, `score_told` keeps the word.
+    (told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', ''))) AS number_of,
+    (told -> if(isFinite(number_of(told)) AND NOT (metrics_of_a_failure AND number_of(told) = 0), number_of(told), NULL)) AS finite,
+    (told -> if(told IN ('', 'null') OR finite(told) IS NOT NULL, '', ifNull(toString(number_of(told)), told))) AS not_finite,
+    (words -> arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', words)), ', ')) AS in_a_row
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     SpanAttributes['genesis.individual.id'] AS individual_id,
@@ -38,8 +52,8 @@ SELECT
     toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
     SpanAttributes['genesis.individual.parent_id'] AS parent_id,
     SpanAttributes['genesis.individual.mutation_type'] AS mutation_type,
-    toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.fitness_score'], 'json: unsupported value: ', '')) AS fitness_score,
-    toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.combined_score'], 'json: unsupported value: ', '')) AS combined_score,
+    finite(SpanAttributes['genesis.individual.fitness_score']) AS fitness_score,
+    finite(SpanAttributes['genesis.individual.combined_score']) AS combined_score,
     if(SpanAttributes['genesis.individual.metrics'] = '', '{}', SpanAttributes['genesis.individual.metrics']) AS metrics,
     SpanAttributes['genesis.individual.is_pareto'] = 'true' AS is_pareto,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.api_cost'], 'json: unsupported value: ', '')) AS api_cost,
@@ -49,7 +63,13 @@ SELECT
     toInt32OrZero(SpanAttributes['genesis.individual.code_size']) AS code_size,
     SpanAttributes['genesis.individual.code'] AS code,
     SpanAttributes['genesis.individual.island'] AS island,
-    if(StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception'), 'error', 'ok') AS status,
+    multiIf(is_error, 'error', ifNull(NOT correct, false), 'incorrect', 'ok') AS status,
+    CAST(multiIf(
+        SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
+        correct_metric IN ('true', 'false'), correct_metric,
+        NULL
+    ), 'Nullable(Bool)') AS correct,
+    in_a_row([not_finite(SpanAttributes['genesis.individual.fitness_score']), not_finite(SpanAttributes['genesis.individual.combined_score'])]) AS score_told,
     arrayFirst(text -> text != '', [StatusMessage, exception['exception.message'], exception['exception.type']]) AS error,
     TraceId AS trace_id,
     SpanId AS span_id

@@ -6,12 +6,13 @@ CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
     generation Int32,
     timestamp DateTime64(3) CODEC(Delta, ZSTD(1)),
     individual_id String CODEC(ZSTD(1)),
-    fitness_score Float64,
-    combined_score Float64,
+    fitness_score Nullable(Float64),
+    combined_score Nullable(Float64),
     metrics String CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     position UInt32 DEFAULT 0,
+    score_told String DEFAULT '',
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
@@ -19,13 +20,20 @@ ORDER BY (run_id, generation, individual_id, trace_id, span_id, position)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS pareto_fronts_mv /*ON CLUSTER*/ TO pareto_fronts AS
+WITH
+    -- A score is a finite number or NULL; of what else was told, `score_told` keeps the word.
+    (told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', ''))) AS number_of,
+    (told -> if(isFinite(number_of(told)), number_of(told), NULL)) AS finite,
+    (told -> if(told IN ('', 'null') OR isFinite(number_of(told)), '', ifNull(toString(number_of(told)), told))) AS not_finite,
+    (words -> arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', words)), ', ')) AS in_a_row,
+    (key -> trim(BOTH '"' FROM JSONExtractRaw(member.2, key))) AS score_of
 SELECT
     run_id,
     generation,
     toDateTime64(member.1, 3) AS timestamp,
     JSONExtractString(member.2, 'individual_id') AS individual_id,
-    toFloat64OrZero(trim(BOTH '"' FROM JSONExtractRaw(member.2, 'fitness_score'))) AS fitness_score,
-    toFloat64OrZero(trim(BOTH '"' FROM JSONExtractRaw(member.2, 'combined_score'))) AS combined_score,
+    finite(score_of('fitness_score')) AS fitness_score,
+    finite(score_of('combined_score')) AS combined_score,
     multiIf(
         JSONExtractString(member.2, 'metrics') != '', JSONExtractString(member.2, 'metrics'),
         JSONExtractRaw(member.2, 'metrics') NOT IN ('', 'null', '""'), JSONExtractRaw(member.2, 'metrics'),
@@ -33,7 +41,8 @@ SELECT
     ) AS metrics,
     trace_id,
     span_id,
-    toUInt32(position - 1) AS position
+    toUInt32(position - 1) AS position,
+    in_a_row([not_finite(score_of('fitness_score')), not_finite(score_of('combined_score'))]) AS score_told
 FROM
 (
     SELECT

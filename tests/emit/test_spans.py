@@ -257,7 +257,7 @@ def test_lineage_has_an_edge_a_parent_with_what_the_child_gained(recorded: Recor
     assert json.loads(found["two"][names.LINEAGE_EDGES]) == [
         {"parent_id": "p", "fitness_delta": 0.25},
         {"parent_id": "q", "fitness_delta": 0.5},
-        {"parent_id": "stranger", "fitness_delta": 0.0},
+        {"parent_id": "stranger", "fitness_delta": None},
     ]
     assert names.LINEAGE_PARENT_ID not in found["two"]
     assert found["two"][names.INDIVIDUAL_PARENT_ID] == "p"

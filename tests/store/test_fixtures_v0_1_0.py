@@ -23,10 +23,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from genesis_otel._store import schema
 from tests.support.pipeline import PASSWORD, Store, running, until
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))
+DEMO = "demo_20261126_141609_9b132a5d"
 CUT = "cut_in_the_write"
 """The action whose record is cut: its process died in the write, so it is no span that ended."""
 
@@ -38,12 +40,65 @@ def unpacked(name: str, folder: Path) -> Path:
     return folder
 
 
+UNSCORED = {
+    *(("spooled_by_two", name) for name in ("failed_in_the_search", "failed_in_the_worker")),
+    ("refused", "warm_failed"),
+    *(("full", name) for name in ("seed_failed", "seed_unscored", "all_fail_1", "all_fail_2", "copy_of_failed")),
+    ("running", "second"),
+    *(("raw_gone", name) for name in ("failed", "all_fail")),
+    *((run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")),
+    ("first_logger", "b"),
+    # Failed evaluations of OpenEvolve: two with a 0 of its own making, one without a program.
+    (DEMO, "03ebe937-5dec-40ab-92d6-666ae8e4b90f"),
+    (DEMO, "1d9757bb-c85a-4ddd-8135-e52396c37c16"),
+    (DEMO, "21ee5920-4fd5-48c2-9514-6c9a22f47bca"),
+}
+"""Individuals of which 0.1.0 stored 0 for want of a score, as their raw spans, their status or their metrics tell.
+
+Not among them is `raw_gone`'s `unscored`: without its span nothing tells it from one whose score is 0."""
+
+UNSCORED_GENERATIONS = {("full", 2), ("raw_gone", 2), (DEMO, 5), (DEMO, 12), (DEMO, 16)}
+"""Generations in which no individual has a score."""
+
+INCORRECT = {
+    ("full", "incorrect"),
+    ("first_logger", "b"),
+    *((run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")),
+}
+"""Individuals that ran and did not pass their checks: 0.1.0 had no word for them."""
+
+OF_NO_GENERATION = {("full", 0, "meta"), ("", 0, "")}
+"""Calls of no generation, by run, generation as it was stored, and role."""
+
+NO_DELTA = {("resumed", "after_2"), ("resumed", "after_3")}
+"""Children of a parent that their process did not know: 0.1.0 stored 0."""
+
+
+def of_today(told: dict[str, Any]) -> list[Any]:
+    """What a statement's answer is by now: what does not exist is NULL, and an individual can be incorrect."""
+    rows = [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
+    for row in rows:
+        unscored = (row.get("run_id"), row.get("individual_id", row.get("child_id"))) in UNSCORED
+        parent_unscored = (row.get("run_id"), row.get("parent_id")) in UNSCORED or row.get("parent_id") == ""
+        unknown = (row.get("run_id"), row.get("child_id")) in NO_DELTA
+        of_none = "best" in row and (row["run_id"], row["generation"]) in UNSCORED_GENERATIONS
+        if (row.get("run_id"), row.get("individual_id")) in INCORRECT and "status" in row:
+            row["status"] = "incorrect"
+        if "model" in row and (row["run_id"], row["generation"], row["role"]) in OF_NO_GENERATION:
+            row["generation"] = None
+        for column in row.keys() & {"fitness", "combined", "best", "avg", "delta"}:
+            zero = row[column] == "0" and (unscored or of_none or unknown)
+            if row[column] in ("nan", "inf", "-inf") or zero or (column == "delta" and (unscored or parent_unscored)):
+                row[column] = None
+    return [list(row.values()) for row in rows]
+
+
 def asked(client: Client, expected: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """What the store answers to the statements that 0.1.0 was asked, and what 0.1.0 answered."""
+    """What the store answers to the statements that 0.1.0 was asked, and what it has to, going by what 0.1.0 answered."""
     known = {name: told for name, told in expected.items() if isinstance(told, dict) and "sql" in told}
     return (
         {name: [list(row) for row in client.query(told["sql"]).result_rows] for name, told in known.items()},
-        {name: told["rows"] for name, told in known.items()},
+        {name: of_today(told) for name, told in known.items()},
     )
 
 
@@ -100,12 +155,44 @@ def spans_of(expected: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["store", "first_logger"])
-def test_a_store_opens_elsewhere_with_every_row(name: str, tmp_path: Path) -> None:
-    """The store opens in another folder than it was made in, and answers as it answered 0.1.0: every row of every table."""
+def test_a_store_is_upgraded_with_every_row(name: str, tmp_path: Path) -> None:
+    """The store opens in another folder than it was made in, with every row of every table: scores that are none are NULL by
+    now, as the raw spans say where they are there, and all else is as it was."""
     folder = unpacked(name, tmp_path / "elsewhere")
     with opened(folder) as client:
         found, expected = asked(client, EXPECTED[name])
+        again = schema.init_schema(client)
     assert found == expected
+    assert again == []
+
+
+def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
+    """What stood where no score is, is in `score_told`: NaN, infinities, the 0 of a failure; what was not told leaves nothing."""
+    with opened(unpacked("store", tmp_path)) as client:
+        told = client.query(
+            "SELECT run_id, individual_id, score_told FROM individuals "
+            "WHERE fitness_score IS NULL OR combined_score IS NULL"
+        ).result_rows
+        correct = client.query(
+            "SELECT run_id, individual_id, status FROM individuals WHERE NOT correct ORDER BY ALL"
+        ).result_rows
+        generations = client.query("SELECT count() FROM llm_logs WHERE generation IS NULL").result_rows
+    words = {(run_id, individual_id): word for run_id, individual_id, word in told}
+    zeros = {(run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")} | {
+        (DEMO, "03ebe937-5dec-40ab-92d6-666ae8e4b90f"),
+        (DEMO, "21ee5920-4fd5-48c2-9514-6c9a22f47bca"),
+    }
+    assert words == {each: "0" if each in zeros else "" for each in UNSCORED if each in words} | {
+        ("full", "told_nan"): "nan",
+        ("full", "told_inf"): "inf",
+        ("full", "told_minus_inf"): "-inf",
+        ("raw_gone", "told_nan"): "nan",
+    }
+    assert len(words) == 19
+    failed = [(run, name, "incorrect") for run in ("logged", "logged_raw_gone") for name in ("b", "d")]
+    assert correct == [("full", "incorrect", "incorrect"), *failed]
+    # A call of the run itself, of no generation.
+    assert generations == [(1,)]
 
 
 def test_the_store_holds_what_an_upgrade_must_tell_apart() -> None:

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from genesis_otel._ship import rows as _rows
 from genesis_otel._store import backfill, errors, schema
 from genesis_otel._store import tables as _tables
+from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.store.test_mapping import rows_of, spans_of
@@ -226,7 +227,7 @@ def test_what_is_no_landing_table_is_refused(connect: Connect) -> None:
     )
     with pytest.raises(errors.StoreError, match=r"lacks SpanId, .*SpanAttributes"):
         schema.init_schema(client)
-    assert list(schema.existing(client)) == ["otel_traces"]
+    assert list(existing(client)) == ["otel_traces"]
 
 
 def test_an_older_table_of_ours_gets_its_settings(store: Client) -> None:
@@ -255,4 +256,4 @@ def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Conn
     span(provider.get_tracer("genesis_otel"), "chat ours", chat)
     store_spans(ClickHouseSpanExporter(connect), kept.get_finished_spans())
     rows = store.query("SELECT run_id, generation FROM llm_logs ORDER BY run_id").result_rows
-    assert rows == [("", 0), ("on the resource", 4), ("on the resource", 4), ("on the span", 0)]
+    assert rows == [("", None), ("on the resource", 4), ("on the resource", 4), ("on the span", None)]

@@ -229,11 +229,11 @@ def test_values_as_the_collector_writes_them(value: object, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["json: unsupported value: +Inf", "Infinity", "+Inf", "inf"])
 def test_infinity_is_read_as_every_collector_wrote_it(text: str, store: Client, connect: Connect) -> None:
-    """Older collectors wrote numbers that JSON lacks as an error's text, newer ones as JavaScript does: both are the number."""
+    """Older collectors wrote numbers that JSON lacks as an error's text, newer ones as JavaScript does: both are told, and no score."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     span = {attributes.RECORD: "individual", attributes.INDIVIDUAL_FITNESS_SCORE: text}
     provider.get_tracer("t").start_span("individual", attributes=span).end()
     store_spans(ClickHouseSpanExporter(connect), kept.get_finished_spans())
-    assert store.query("SELECT fitness_score FROM individuals").result_rows == [(math.inf,)]
+    assert store.query("SELECT fitness_score, score_told FROM individuals").result_rows == [(None, "inf")]

@@ -14,8 +14,6 @@ EMITTED_FOR_OTHERS = {
     attributes.GEN_AI_EVALUATION_SCORE_VALUE,
     # The job's id is in the details too, where the reference has it.
     attributes.EVALUATION_JOB_ID,
-    # The provider's id serves whoever has its logs; it stays in the span's metadata.
-    attributes.GEN_AI_RESPONSE_ID,
 }
 
 

@@ -185,10 +185,11 @@ ANSWERS: dict[str, Callable[[], Rows]] = {
     "Compare configurations": lambda: [(run, TASK, {"evolution": {"num_generations": 5}}) for run in (GOING_ON, RUN)],
     "Fitness trajectory": lambda: [(g, best(g), average(g), total_cost(g)) for g in generations()],
     "Cost per generation": lambda: [(g, total_cost(g), total_cost(g) / len(of(g))) for g in generations()],
-    # ClickHouse's lag() of the first row is 0: the first generation's improvement is its score.
-    "Identify breakthrough generations (large improvement)": lambda: sorted(
-        [(g, best(g), improvements().get(g, best(g))) for g in generations()], key=lambda row: -row[2]
-    ),
+    # The first generation has nothing to be compared with; NULL sorts last.
+    "Identify breakthrough generations (large improvement)": lambda: [
+        *sorted([(g, best(g), gain) for g, gain in improvements().items()], key=lambda row: -row[2]),
+        (generations()[0], best(generations()[0]), None),
+    ],
     "Top 10 individuals ever created": lambda: [
         (fact.id, fact.generation, score(fact), fact.how, as_json(fact)) for fact in everyone()[:10]
     ],
@@ -225,10 +226,11 @@ ANSWERS: dict[str, Callable[[], Rows]] = {
         if fact.id in LINEAGE_OF_BEST
     ],
     "Most prolific parents (many children)": lambda: [
-        (parent, len(gains), mean(gains), sum(gain > 0 for gain in gains))
-        for parent, gains in by_how(
-            [(parent, gain) for _, parent, gain in edges()] + [("", 0.0) for fact in FACTS if not fact.parents]
-        ).items()
+        *(
+            (parent, len(gains), mean(gains), sum(gain > 0 for gain in gains))
+            for parent, gains in by_how([(parent, gain) for _, parent, gain in edges()]).items()
+        ),
+        ("", sum(not fact.parents for fact in FACTS), None, 0),
     ],
     "Best score per generation": lambda: [
         (g, best(g), average(g), len(front(g)), total_cost(g)) for g in generations()
@@ -252,7 +254,7 @@ ANSWERS: dict[str, Callable[[], Rows]] = {
         key=lambda row: -row[2],
     ),
     "Build phylogenetic tree": lambda: [
-        (fact.id, parent, fact.generation, fact.how, delta(fact, parent) if parent else 0.0)
+        (fact.id, parent, fact.generation, fact.how, delta(fact, parent) if parent else None)
         for fact in FACTS
         for parent in fact.parents or ("",)
     ],

@@ -19,6 +19,7 @@ from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import price
 from genesis_otel._store import reprice as _reprice
+from genesis_otel._store.own_prices import read_own_prices
 from genesis_otel._store.reprice import Repriced, open_calls, reprice
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
@@ -142,15 +143,15 @@ def test_the_second_time_changes_nothing(store: Client, connect: Connect) -> Non
 
 
 def test_what_has_a_cost_keeps_it(store: Client, connect: Connect) -> None:
-    """A cost that was told (zero, too), one of our own, and one of the first logger's rows, which has no source."""
-    told = {"gen_ai.usage.cost": 0.5}, {"gen_ai.usage.cost": 0.0}, {"llm.cost.total": 0.25}
+    """A cost that was told, one of our own, and one of the first logger's rows, which has no source."""
+    told = {"gen_ai.usage.cost": 0.5}, {"gen_ai.cost.total_cost": 0.0625}, {"llm.cost.total": 0.25}
     own = {"genesis.llm.cost_source": "genai-prices", "gen_ai.usage.cost": 0.125}
     store_spans(ClickHouseSpanExporter(connect), calls(*({**GPT_4O, **each} for each in (*told, own))))
     store.command(
         "INSERT INTO llm_logs (id, timestamp, model, cost) SELECT generateUUIDv4(), toDateTime64('2026-09-01', 3), 'gpt-4o', 2"
     )
     before = costs(store)
-    assert [cost for cost, _ in before] == [0.5, 0.0, 0.25, 0.125, 2.0]
+    assert [cost for cost, _ in before] == [0.5, 0.0625, 0.25, 0.125, 2.0]
     assert reprice(store) == []
     assert (costs(store), mutations(store)) == (before, 0)
 
@@ -210,6 +211,22 @@ def test_again_looks_at_unknown_models_once_more(store: Client, connect: Connect
     (told,) = reprice(store, again=True)
     assert (told.model, told.calls) == ("gpt-4o", 1)
     assert costs(store) == [(pytest.approx(COST), "genai-prices"), (0.0, "unknown-model")]
+
+
+def test_own_prices_count_too(store: Client, connect: Connect, tmp_path: Path) -> None:
+    """Prices of the user's go before the list, and give a price to what was unknown when asked again; a cost that is there stays."""
+    path = tmp_path / "prices.toml"
+    path.write_text('[models."gpt-4o"]\ninput = 1\noutput = 2\n[models."unheard-*"]\noutput = 10\n', encoding="utf-8")
+    own = read_own_prices(path)
+    unknown = {**GPT_4O, "gen_ai.request.model": "unheard-of"}
+    marked = {"genesis.llm.cost_source": "unknown-model", "gen_ai.usage.cost": 0.0}
+    priced = {"genesis.llm.cost_source": "genai-prices", "gen_ai.usage.cost": 0.125}
+    store_spans(ClickHouseSpanExporter(connect), calls(GPT_4O, {**unknown, **marked}, {**GPT_4O, **priced}))
+    reprice(store, own=own)
+    first = (pytest.approx(1200 / 1e6), "own-prices")
+    assert costs(store) == [first, (0.0, "unknown-model"), (0.125, "genai-prices")]
+    reprice(store, own=own, again=True)
+    assert costs(store) == [first, (pytest.approx(1000 / 1e6), "own-prices"), (0.125, "genai-prices")]
 
 
 @pytest.mark.parametrize(("page", "chunk"), [(1, 1), (7, 3), (50, 50), (51, 49)])
@@ -327,6 +344,13 @@ def test_the_command(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         "cost": pytest.approx(2 * COST),
     }
     assert "\tgpt-4o\t" not in ran("--run", "latest")[1]
+    prices = data / "prices.toml"
+    monkeypatch.setenv("GENESIS_OTEL_PRICES", str(prices))
+    code, _, err = ran("--dry-run")
+    assert code != 0 and f"{prices} cannot be read" in err
+    prices.write_text('[models."gpt-4o"]\nrequest = 0.5\n', encoding="utf-8")
+    assert ran("--dry-run")[1].splitlines()[1].split("\t")[2:] == ["own-prices", "1", "0.5"]
+    monkeypatch.delenv("GENESIS_OTEL_PRICES")
     assert ran()[1].splitlines()[1].split("\t")[3] == "1"
     assert ran() == (0, "", "Nothing to do: every call has a cost, or is known to have none.\n")
     assert ran("--again")[1] == ""

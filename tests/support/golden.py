@@ -234,7 +234,8 @@ CASES = [
                     "timestamp": "2023-11-14 22:13:22.000",
                     "num_individuals": 20,
                     "best_score": 0.95,
-                    "avg_score": "nan",
+                    "avg_score": None,
+                    "score_told": "nan",
                     "pareto_size": 3,
                     "total_cost": "inf",
                     "metadata": '{"median_score": 0.5}',
@@ -281,7 +282,13 @@ CASES = [
         ),
         {
             "pareto_fronts": [
-                {"individual_id": "b", "fitness_score": "nan", "combined_score": 0.0, "metrics": '{"x":1}'}
+                {
+                    "individual_id": "b",
+                    "fitness_score": None,
+                    "combined_score": None,
+                    "score_told": "nan",
+                    "metrics": '{"x":1}',
+                }
             ]
         },
     ),
@@ -363,11 +370,14 @@ CASES = [
                     "individual_id": "a",
                     "status": "error",
                     "error": "ValueError: no diff",
-                    "fitness_score": "-inf",
+                    "fitness_score": None,
+                    "combined_score": None,
+                    "score_told": "-inf",
+                    "correct": None,
                     "metrics": "{}",
                 }
             ],
-            "code_lineages": [{"child_id": "a", "parent_id": "", "fitness_delta": 0.0}],
+            "code_lineages": [{"child_id": "a", "parent_id": "", "fitness_delta": None, "score_told": ""}],
         },
     ),
     Case(

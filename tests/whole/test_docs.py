@@ -24,7 +24,7 @@ from tests.support.searched import end_store, fill, search_spans
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("tables", "settings", "delivery", "grafana", "report", "watch")),
+    *(f"docs/{name}.md" for name in ("tables", "settings", "prices", "delivery", "grafana", "report", "watch")),
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import threading
@@ -71,7 +72,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.released.wait(30)
         if model == "together":
             self.server.both.wait(30)
-        usage = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+        usage: dict[str, Any] = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+        if model == "charged":
+            usage["cost"] = 0.0125
         message = {"role": "assistant", "content": f"to {request.get('messages', [{}])[-1].get('content')}"}
         answer: dict[str, Any] = {
             "id": "chatcmpl-1",
@@ -197,6 +200,18 @@ def test_openevolves_own_client_is_recorded(recorder: Recorder, recorded: Record
     assert (told[names.INDIVIDUAL_ID], told[names.LLM_ROLE]) == ("i", "mutation")
     assert span.end_time is not None and span.end_time >= endpoint.answered[0]
     assert llm.last_usage["total_tokens"] == 14
+
+
+def test_what_a_gateway_charges_is_the_cost(recorded: Recorded, endpoint: Endpoint) -> None:
+    """Our own recorder keeps what the answer says was charged, as OpenRouter's does, and where the call went."""
+    openevolve.instrument(llm="genesis")
+    for name in ("charged", "some-model"):
+        llm = OpenAILLM(config(endpoint, name))
+        assert run(llm.client, ask=functools.partial(llm.generate, "question")) == "to question"
+    charged, other = (attributes_of(span) for span in calls_of(recorded))
+    assert (charged[names.GEN_AI_USAGE_COST], charged[names.LLM_COST_SOURCE]) == (0.0125, "openrouter")
+    assert names.GEN_AI_USAGE_COST not in other and names.LLM_COST_SOURCE not in other
+    assert charged[names.SERVER_ADDRESS] == other[names.SERVER_ADDRESS] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)

@@ -94,10 +94,13 @@ def _is_recorded(client: type, calls: type) -> bool:
 class Call:
     """``client.chat.completions.create`` that knows where it belongs, in whichever thread or task it is called."""
 
-    def __init__(self, create: Callable[..., Any], recorder: Recorder, operation: str = "chat") -> None:
+    def __init__(
+        self, create: Callable[..., Any], recorder: Recorder, operation: str = "chat", *, server: object = ""
+    ) -> None:
         self.create = create
         self.recorder = recorder
         self.operation = operation
+        self.server = server
         # OpenAI's client and those who wrap it leave a mark on what they wrap: the function itself is beneath.
         self.is_awaited = inspect.iscoroutinefunction(inspect.unwrap(create))
 
@@ -120,7 +123,7 @@ class Call:
         if self.recorder != "genesis":
             return nullcontext()
         asked = params.get("messages", params.get("input"))
-        return begun(begin, params.get("model", ""), asked, params, self.operation)
+        return begun(begin, params.get("model", ""), asked, params, self.operation, server=self.server)
 
     def _told(self, call: spans.LLMCall | None, response: Any) -> Any:
         if call is not None:
@@ -133,7 +136,12 @@ class Call:
 
 
 def begin(
-    model: str, messages: object, params: dict[str, Any], operation: str = "chat", provider: str = "openai"
+    model: str,
+    messages: object,
+    params: dict[str, Any],
+    operation: str = "chat",
+    provider: str = "openai",
+    server: object = "",
 ) -> spans.LLMCall:
     """Begin a span for a call in the current context."""
     settings = {name: value for name, value in params.items() if name not in ("model", "messages", "input")}
@@ -145,6 +153,7 @@ def begin(
     return spans.llm_call(
         model,
         provider=provider,
+        server=server,
         operation=operation,
         messages=messages,
         role=role if isinstance(role, str) else "mutation",
@@ -175,6 +184,7 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         return
     choice = response.choices[0]
     usage = response.usage
+    charged = getattr(usage, "cost", None)
     asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     call.response(
         choice.message.content or "",
@@ -186,6 +196,9 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         output_tokens=getattr(usage, "completion_tokens", None),
         cached_tokens=getattr(asked, "cached_tokens", None),
         reasoning_tokens=getattr(answered, "reasoning_tokens", None),
+        # OpenRouter tells what it charged; an endpoint that tells 0, or an object, leaves it to the tokens.
+        cost=charged if isinstance(charged, float) and charged > 0 else None,
+        cost_source=attributes.COST_OPENROUTER,
     )
 
 
@@ -202,7 +215,11 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
     try:
         completions = llm.client.chat.completions
         if not isinstance(completions.create, Call):
-            completions.create = Call(completions.create, _recorder_of(llm.client, completions, recorder))
+            completions.create = Call(
+                completions.create,
+                _recorder_of(llm.client, completions, recorder),
+                server=getattr(llm.client, "base_url", ""),
+            )
     except Exception as error:
         pass_on(error)
         warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
@@ -217,7 +234,9 @@ def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
     embeddings = embedder.client.embeddings
     chosen = _recorder_of(embedder.client, embeddings, recorder)
     if chosen == "genesis" and not isinstance(embeddings.create, Call):
-        embeddings.create = Call(embeddings.create, chosen, "embeddings")
+        embeddings.create = Call(
+            embeddings.create, chosen, "embeddings", server=getattr(embedder.client, "base_url", "")
+        )
 
 
 def _recorder_of(client: Any, calls: Any, recorder: Recorder) -> Recorder:

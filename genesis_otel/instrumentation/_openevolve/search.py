@@ -199,16 +199,18 @@ class Search:
 
         metrics = program.metrics or {}
         individual = begun.individual
-        score = get_fitness_score(metrics, self.features)
-        fitness = self._primary(metrics, score)
         error = failure(metrics, begun.future.result().artifacts if begun.future else None)
+        # OpenEvolve's score of a failure is 0, or whatever its stand-in metrics come to.
+        score = None if error else get_fitness_score(metrics, self.features)
+        fitness = None if score is None else self._primary(metrics, score)
         # Held to the end: the order in which individuals end is the order in which the front grows.
         with self.lock:
             on_front = not error and self._extend_front(program, fitness, score)
             before = program.metadata.get("parent_metrics")
             delta = None
-            if before and program.parent_id:
-                delta = fitness - self._primary(before, get_fitness_score(before, self.features))
+            if before and program.parent_id and fitness is not None and not failure(before):
+                of_parent = self._primary(before, get_fitness_score(before, self.features))
+                delta = None if of_parent is None else fitness - of_parent
             individual.record(
                 fitness=fitness,
                 combined=score,
@@ -230,7 +232,7 @@ class Search:
                     "depth": program.generation,
                     "tokens": usage.get("total_tokens", 0),
                 },
-                None if error else fitness,
+                tally.known_score(fitness, metrics),
             )
 
     @quietly
@@ -256,19 +258,20 @@ class Search:
             if self.options.objectives:
                 begun.generation.pareto_front(each.as_front_member() for each in self.front)
             if fitness is not None:
-                self.best = fitness if self.best is None else max(self.best, fitness)
+                self.best = tally.run_tally(self.run.id).best([fitness if self.best is None else self.best, fitness])
             begun.generation.end(metadata={**metadata, "best_so_far": self.best})
 
     # --- scores -------------------------------------------------------------------------------------------------------
 
-    def _primary(self, metrics: Mapping[str, Any], score: float) -> float:
-        """The first objective that is to be maximised; what OpenEvolve goes by, where there is none."""
-        for name, direction in self.options.objectives.items():
-            if pareto.DIRECTIONS.get(direction.lower()) and name in metrics:
-                return number(metrics[name], name) or 0.0
+    def _primary(self, metrics: Mapping[str, Any], score: float) -> float | None:
+        """The only objective, or the first that is to be maximised; what OpenEvolve goes by, where there is none."""
+        objectives = self.options.objectives
+        for name, direction in objectives.items():
+            if name in metrics and (len(objectives) == 1 or pareto.DIRECTIONS.get(direction.lower())):
+                return number(metrics[name], name)
         return score
 
-    def _extend_front(self, program: Any, fitness: float, score: float) -> bool:
+    def _extend_front(self, program: Any, fitness: float | None, score: float | None) -> bool:
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
         child = tally.Member(program.id, fitness, score, program.metrics, size, 0.0, failed=False)
         candidates = [*self.front, child]
@@ -300,16 +303,20 @@ class Search:
             copy.fail("not let in")
             copy.end()
             return
-        score = get_fitness_score(program.metrics, self.features)
+        failed = failure(program.metrics)
+        score = None if failed else get_fitness_score(program.metrics, self.features)
+        fitness = None if score is None else self._primary(program.metrics, score)
         copy.record(
-            fitness=self._primary(program.metrics, score),
+            fitness=fitness,
             combined=score,
             metrics=program.metrics,
             code=program.code,
-            fitness_delta=0.0,
+            fitness_delta=None if fitness is None else 0.0,
             edit_summary=f"Copied to island {program.metadata.get('island')}",
             island=program.metadata.get("island"),
         )
+        if failed:
+            copy.fail(f"evaluation failed: {failed}")
         copy.end()
 
     @quietly

@@ -1,0 +1,41 @@
+"""What a database holds already, as far as init, backfill and upgrades go by it.
+
+In: a client. Out: its tables and views, with their columns, and how a view of ours is known. On failure: what ClickHouse
+raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+MARK = "genesis-otel "
+"""How the comment of a view of ours begins; what follows tells its form."""
+
+TRACE_TIMES = "otel_traces_trace_id_ts"
+
+
+class Existing(NamedTuple):
+    """What the database has under a name; ``columns`` are their types."""
+
+    engine: str
+    comment: str
+    definition: str
+    columns: Mapping[str, str]
+
+
+def existing(client: Client) -> dict[str, Existing]:
+    """Every table and view of the client's database."""
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in client.query(
+        "SELECT table, name, type FROM system.columns WHERE database = currentDatabase()"
+    ).result_rows:
+        columns.setdefault(table, {})[column] = kind
+    return {
+        name: Existing(engine, comment, definition, columns.get(name, {}))
+        for name, engine, comment, definition in client.query(
+            "SELECT name, engine, comment, create_table_query FROM system.tables WHERE database = currentDatabase()"
+        ).result_rows
+    }

@@ -1,0 +1,185 @@
+"""Rows that an earlier version stored, as this one would store them: init does it once, after the tables and views.
+
+In: a client whose database has this version's tables and views. Out: the same rows, none more and none fewer, and a line for
+each thing that was changed. What a row's raw span says through the view decides; where the raw span is gone, the row itself
+does: a failed individual's 0, NaN, `correct: false` beside a 0. On failure: what ClickHouse raises; every step may be done
+twice, and the next init begins anew.
+
+Before 0.2.0 a score that did not exist was stored as 0. With that, the best of a search below 0 is a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import attributes as names
+from genesis_otel._store import landing
+from genesis_otel._store.backfill import IDENTITY, IN_STRETCH, SETTINGS, stretches
+from genesis_otel._store.tables import STORED_IN, select_of
+
+REMADE = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
+"""Tables whose rows are made again from their raw spans. Of ``llm_logs``, which has prompts and repriced costs, the column
+that changed is set alone."""
+
+FAILED = (
+    "(JSONExtractRaw(metrics, 'correct') = 'false' OR (status = 'error' AND "
+    "(JSONHas(metrics, 'error') OR JSONExtractRaw(metrics, 'timeout') = 'true')))"
+)
+"""Metrics that say that the program failed, as ``sql/individuals.sql`` has it, of a row."""
+
+UNSCORED = (
+    "SELECT run_id, individual_id FROM individuals GROUP BY run_id, individual_id HAVING count(fitness_score) = 0"
+)
+SCORED = "SELECT run_id, individual_id FROM individuals WHERE fitness_score IS NOT NULL"
+SCORES = "SELECT run_id, individual_id, any(fitness_score) AS score FROM individuals GROUP BY run_id, individual_id"
+
+MUTATION: dict[str, Any] = {
+    "mutations_sync": 2,
+    # Replicas read the rows that they have by then: those are the same ones.
+    "allow_nondeterministic_mutations": 1,
+}
+
+
+class Rule(NamedTuple):
+    """What is set in the rows of a table that meet a condition, and what that means."""
+
+    table: str
+    set_to: str
+    where: str
+    said: str
+
+
+def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str) -> list[str]:
+    """Bring rows of an earlier version to what this one would have stored.
+
+    :param columns: those of the landing table.
+    :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
+    """
+    done = []
+    for table in REMADE:
+        count = sum(_remake(client, table, columns, stretch) for stretch in stretches(client, columns))
+        if count:
+            client.command(f"OPTIMIZE TABLE {STORED_IN[table]} {on_cluster} FINAL")
+            done.append(f"{table}: {count} rows are what their spans say")
+    for rule in _rules(columns):
+        count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
+        if count:
+            client.command(
+                f"ALTER TABLE {rule.table} {on_cluster} UPDATE {rule.set_to} WHERE ifNull({rule.where}, false)",
+                settings=MUTATION,
+            )
+            done.append(f"{rule.table}: {count} {rule.said}")
+    return done
+
+
+def _remake(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
+    """Put the rows of a stretch that differ from what their spans say by now in again: with the same sort key, the last one stays."""
+    target, key = STORED_IN[table], ", ".join(IDENTITY[table])
+    read = landing.reading(select_of(f"{table}_mv", table), columns, where=IN_STRETCH)
+    parameters = {
+        "begin": int(stretch.begin.timestamp()),
+        "end": int(stretch.end.timestamp()),
+        "runs": stretch.runs,
+    }
+    written = ", ".join(row[0] for row in client.query(f"DESCRIBE ({read})", parameters=parameters).result_rows)
+    stored = f"FROM {target} FINAL WHERE run_id IN {{runs:Array(String)}}"
+    differing = (
+        f"SELECT {written}, ingested_at FROM (SELECT {written} FROM ({read}) EXCEPT SELECT {written} {stored}) AS told "
+        f"INNER JOIN (SELECT {key}, any(ingested_at) AS ingested_at {stored} GROUP BY {key}) AS stored USING ({key})"
+    )
+    count = _count(client, f"({differing})", parameters)
+    if count:
+        client.command(
+            f"INSERT INTO {target} ({written}, ingested_at) {differing}", parameters=parameters, settings=SETTINGS
+        )
+    return count
+
+
+def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = None) -> int:
+    return int(client.query(f"SELECT count() FROM {rows}", parameters=dict(parameters or {})).result_rows[0][0])
+
+
+def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
+    source = landing.source(columns)
+    spans = f"SELECT TraceId, SpanId FROM {source} WHERE SpanAttributes['{names.RECORD}'] = '{names.RECORD_INDIVIDUAL}'"
+    calls = landing.reading(select_of("llm_logs_mv", "llm_logs"), columns)
+    yield Rule(
+        "individuals",
+        "correct = JSONExtractRaw(metrics, 'correct') = 'true', "
+        "status = if(status = 'ok' AND JSONExtractRaw(metrics, 'correct') = 'false', 'incorrect', status)",
+        "correct IS NULL AND JSONExtractRaw(metrics, 'correct') IN ('true', 'false')",
+        "individuals know whether they are correct",
+    )
+    yield Rule(
+        "individuals",
+        "correct = false, status = if(status = 'ok', 'incorrect', status)",
+        "correct IS NULL AND (run_id, individual_id) IN (SELECT run_id, individual_id FROM agent_actions "
+        "WHERE action_type IN ('job_completed', 'job_failed') AND individual_id != '' GROUP BY run_id, individual_id "
+        "HAVING argMax(JSONExtractRaw(details, 'correct'), timestamp) = 'false')",
+        "individuals are incorrect, as their evaluation said",
+    )
+    yield _words("individuals", ("fitness_score", "combined_score"), zero=FAILED)
+    yield _zeros(
+        "individuals",
+        ("fitness_score", "combined_score"),
+        f"status = 'error' AND (trace_id, span_id) NOT IN ({spans})",
+    )
+    yield _words("generations", ("best_score", "avg_score"))
+    yield _zeros(
+        "generations",
+        ("best_score", "avg_score"),
+        "(run_id, generation) IN (SELECT run_id, generation FROM individuals GROUP BY run_id, generation "
+        "HAVING count(fitness_score) = 0)",
+    )
+    yield _words("pareto_fronts", ("fitness_score", "combined_score"))
+    yield _zeros("pareto_fronts", ("fitness_score", "combined_score"), f"(run_id, individual_id) IN ({UNSCORED})")
+    yield _words("code_lineages", ("fitness_delta",))
+    yield Rule(
+        "code_lineages",
+        "score_told = if(fitness_delta = 0, '', toString(assumeNotNull(fitness_delta))), fitness_delta = NULL",
+        f"fitness_delta IS NOT NULL AND ((run_id, child_id) IN ({UNSCORED}) OR (run_id, parent_id) IN ({UNSCORED}))",
+        "deltas to or from what has no score are NULL",
+    )
+    # A delta of 0 that is none was written for want of the parent's score, or is the default of the first logger's call.
+    yield _zeros(
+        "code_lineages",
+        ("fitness_delta",),
+        f"((run_id, parent_id) NOT IN ({SCORED}) OR (run_id, child_id, parent_id) IN ("
+        "SELECT edge.run_id, edge.child_id, edge.parent_id FROM code_lineages AS edge "
+        f"INNER JOIN ({SCORES}) AS child ON child.run_id = edge.run_id AND child.individual_id = edge.child_id "
+        f"INNER JOIN ({SCORES}) AS parent ON parent.run_id = edge.run_id AND parent.individual_id = edge.parent_id "
+        "WHERE edge.fitness_delta = 0 AND child.score != parent.score))",
+    )
+    yield Rule(
+        "llm_logs",
+        "generation = NULL",
+        "generation = 0 AND (run_id = '' OR (trace_id, span_id) IN "
+        f"(SELECT trace_id, span_id FROM ({calls}) WHERE generation IS NULL))",
+        "calls whose generation was not told have none",
+    )
+
+
+def _words(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
+    """Numbers that are no score become NULL, and stand in ``score_told``: what is not finite, and 0 under a condition."""
+    none = {score: f"(NOT isFinite({score}) OR ({score} = 0 AND {zero}))" for score in scores}
+    words = ", ".join(f"ifNull(if({is_none}, toString({score}), ''), '')" for score, is_none in none.items())
+    return Rule(
+        table,
+        ", ".join(f"{score} = if({is_none}, NULL, {score})" for score, is_none in none.items())
+        + f", score_told = arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', [{words}])), ', ')",
+        f"({' OR '.join(none.values())})",
+        "scores that were told and are none are NULL",
+    )
+
+
+def _zeros(table: str, scores: tuple[str, ...], where: str) -> Rule:
+    """Zeros that were stored for want of a score become NULL."""
+    return Rule(
+        table,
+        ", ".join(f"{score} = if({score} = 0, NULL, {score})" for score in scores),
+        f"(({' OR '.join(f'{score} = 0' for score in scores)}) AND {where})",
+        "zeros that stood for no score are NULL",
+    )

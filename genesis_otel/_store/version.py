@@ -1,0 +1,65 @@
+"""Which version of the schema a store has, and whether this package can use it.
+
+In: what the database holds. Out: a number; nothing where the store fits. On failure: :class:`StoreError`, which says what to
+run.
+
+The number is the comment of :data:`TABLE`: a comment needs no table and no grant of its own (who may read a table sees its
+comment), goes ``ON CLUSTER`` like every other statement, and 0.1.0, which knows of no number, leaves it alone. The comment
+also names the oldest schema whose packages can use the store: columns are only ever added, so that an older reader or writer
+goes on working, until a change comes that it cannot know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from genesis_otel._store.errors import StoreError
+from genesis_otel._store.present import Existing
+from genesis_otel._store.tables import LANDING, TABLES
+
+SCHEMA = 2
+"""The schema of this package. 1: that of 0.1.0. 2: scores may be NULL; direction, error, budget, correct."""
+
+OLDEST = 1
+"""The oldest schema whose packages can read and write this one."""
+
+TABLE = "individuals"
+"""The table whose comment has the number: every reader may read it."""
+
+COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
+
+TOLD = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and later")
+
+
+def of(found: Mapping[str, Existing]) -> int:
+    """The schema that a database has; 1 where it has tables and no number, 0 where it has none."""
+    if TABLE not in found:
+        return 0
+    told = TOLD.match(found[TABLE].comment)
+    return int(told["schema"]) if told else 1
+
+
+def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
+    """See that this package can use the store; ``init`` may not touch one that a later package made.
+
+    :raises StoreError: it cannot, and what to run.
+    """
+    schema = of(found)
+    if schema > SCHEMA:
+        told = TOLD.match(found[TABLE].comment)
+        if by_init or (told is not None and int(told["oldest"]) > SCHEMA):
+            raise StoreError(
+                f"the store is of a later genesis-otel (schema {schema}; this one knows {SCHEMA}): "
+                "install that version here: pip install -U genesis-otel"
+            )
+    elif schema < SCHEMA and not by_init and _is_whole(found):
+        raise StoreError(
+            f"the store is of an earlier genesis-otel (schema {schema}; this one needs {SCHEMA}): "
+            "run `genesis-otel init`, which upgrades it with every row kept"
+        )
+
+
+def _is_whole(found: Mapping[str, Existing]) -> bool:
+    """Whether these are tables that an init of ours made, and not the first logger's, or the half of a new store."""
+    return LANDING in found and all(name in found for name in TABLES) and "span_id" in found[TABLE].columns
