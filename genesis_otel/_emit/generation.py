@@ -167,7 +167,8 @@ def generation(
     """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
 
     :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
+        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
     """
     if extra:
         warn_of(generation, extra)

@@ -117,6 +117,10 @@ class LLMSpanProcessor(SpanProcessor):
             completed = _bare(span)
         self._next.on_end(completed)
 
+    def as_held(self, span: Span, attributes: Attributes, end_time: int) -> ReadableSpan:
+        """A span that is held, as it should be stored if nothing more came of it: ended, with these attributes."""
+        return self._complete(_Changed(span, {**_plain(span.attributes), **attributes}, None, None, end_time), [])
+
     def shutdown(self) -> None:
         """Nothing but the next processor's."""
         self._next.shutdown()
@@ -244,7 +248,12 @@ class _Changed(ReadableSpan):
     """A span with other attributes, events or status; all else, the counts of what the SDK dropped included, stays."""
 
     def __init__(
-        self, span: ReadableSpan, attributes: Attributes, events: Sequence[Event] | None, status: Status | None
+        self,
+        span: ReadableSpan,
+        attributes: Attributes,
+        events: Sequence[Event] | None,
+        status: Status | None,
+        end_time: int | None = None,
     ) -> None:
         super().__init__(
             name=span.name,
@@ -257,7 +266,7 @@ class _Changed(ReadableSpan):
             kind=span.kind,
             status=span.status if status is None else status,
             start_time=span.start_time,
-            end_time=span.end_time,
+            end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
         self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)
