@@ -75,7 +75,7 @@ class Alarm:
     """SIGALRM at random moments: ends a span of its own, or raises ``TimeoutError`` where that is wanted."""
 
     def __init__(self, tracer: Tracer, chance: random.Random, *, raises: bool, forks: bool = False) -> None:
-        self._tracer, self._chance, self._raises, self._forks = tracer, chance, raises, forks
+        self._tracer, self._chance, self._raises, self.forks = tracer, chance, raises, forks
         self.armed = self._stopped = False
         self.raised = self.passed = 0
         signal.signal(signal.SIGALRM, self)
@@ -99,7 +99,7 @@ class Alarm:
 
     def _go_off(self) -> None:
         what = self._chance.random()
-        if self._forks and what < 0.05:
+        if self.forks and what < 0.05:
             child = os.fork()
             if child == 0:
                 self.stop()
@@ -192,7 +192,10 @@ def forks(folder: Path, chance: random.Random, seconds: float) -> None:
     while time.monotonic() < deadline:
         end(tracer)
         if chance.random() < 0.05:
+            # A handler that forks in the middle of a fork waits for ever for Python's own concurrent.futures.
+            alarm.forks = False
             child = os.fork()
+            alarm.forks = True
             if child == 0:
                 alarm.stop()
                 end(tracer)
@@ -262,8 +265,10 @@ def clock(folder: Path, chance: random.Random, seconds: float) -> None:
 
 def configured(folder: Path, chance: random.Random, seconds: float) -> None:
     """A search as users have it: `configure` and the embedded store, whose process is killed meanwhile."""
-    telemetry = genesis_otel.configure(data_dir=folder, clickhouse_url=f"chdb://{folder / 'store'}", exit_timeout=60.0)
-    tracer = telemetry.provider.get_tracer("faults")
+    telemetry = genesis_otel.configure(
+        data_dir=folder.parent / "data", clickhouse_url=f"chdb://{folder.parent / 'store'}", exit_timeout=60.0
+    )
+    tracer = trace.get_tracer("faults")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         end(tracer)
