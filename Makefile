@@ -12,13 +12,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel collector dashboards bench faults soak format lock clean
+.PHONY: help demo test check lint wheel docs collector dashboards bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
+	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make bench      measure what recording costs'
@@ -55,6 +56,12 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/pip install --quiet build/wheel/dist/*.whl
 	build/wheel/venv/bin/genesis-otel --help > build/wheel/help.txt
 	test -s build/wheel/help.txt
+
+# Without what an earlier run left: a warning is told only for a page that is read.
+docs: $(VENV)/.dev
+	rm -rf build/docs
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/docs
+	@echo "Open $(CURDIR)/build/docs/docs/index.html"
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source

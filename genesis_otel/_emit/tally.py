@@ -68,7 +68,8 @@ def known_score(told: float | None, metrics: object) -> float | None:
 
 @dataclass(slots=True)
 class Member:
-    """An individual that has ended; ``fitness`` is its :func:`known_score`."""
+    """An individual that has ended; ``fitness`` is its :func:`known_score`. An error keeps it from its result (``failed``), or it
+    ran and is ``incorrect``; one that was only brought somewhere else, as migrants are, is ``copied``."""
 
     individual_id: str
     fitness: float | None
@@ -77,6 +78,18 @@ class Member:
     code_size: float | None
     cost: float
     failed: bool
+    incorrect: bool = False
+    copied: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is compared with others: not if it failed, is incorrect or a copy (``sql/parts/programs.sql`` reads it so)."""
+        return not (self.failed or self.incorrect or self.copied)
+
+    @property
+    def score(self) -> float | None:
+        """The score that counts, if it has one."""
+        return self.fitness if self.counts else None
 
     def objective(self, name: str) -> float | None:
         """The value of an objective: a metric, or one of the individual's own columns."""
@@ -95,19 +108,23 @@ class Member:
         }
 
 
+COPIES = frozenset({"migration", "migrant", "copy"})
+"""Mutation types of individuals that were only brought somewhere else."""
+
 Release = Callable[[bool | None], None]
 """Ends the span of an individual that was held, with whether it is on the front, if there is one."""
 
 
 class OpenIndividual:
-    """An individual that has not ended: where its calls belong, and what they cost."""
+    """An individual that has not ended: where its calls belong, what they cost, and what its latest evaluation said."""
 
-    __slots__ = ("__weakref__", "calls", "closed", "span")
+    __slots__ = ("__weakref__", "calls", "closed", "correct", "span")
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self.calls: list[tuple[int, float]] = []
         self.closed = False
+        self.correct: bool | None = None
 
 
 class OpenGeneration:
@@ -153,8 +170,8 @@ class OpenGeneration:
         return sum(outside, sum(member.cost for member in self.members))
 
     def scores(self) -> list[float]:
-        """The fitness of the members that have one."""
-        return [one.fitness for one in self.members if one.fitness is not None]
+        """The scores of the members that count."""
+        return [one.score for one in self.members if one.score is not None]
 
 
 _RUNS: dict[str, RunTally] = {}
@@ -252,7 +269,10 @@ def statistics_of(
     run: RunTally, members: Iterable[Member], scores: list[float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """A generation's best and mean score as attributes, and its further statistics as metadata."""
-    metadata: dict[str, Any] = {"failed": sum(member.failed for member in members)}
+    metadata: dict[str, Any] = {
+        "failed": sum(member.failed for member in members),
+        "incorrect": sum(member.incorrect and not member.failed for member in members),
+    }
     if not scores:
         return {}, metadata
     metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}

@@ -374,7 +374,8 @@ class Queue:
     def _settle(self) -> None:
         """Count what a dead writer could not count itself."""
         appended, held, lost = account.read(self.folder, self.name)
-        losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
+        if not self._old:  # the records of an old queue have no numbers: its damage is counted where it is found
+            losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
         losses.note(self.folder, held, "in the memory of a process that died while the disk took nothing")
         losses.note(self.folder, lost, "counted late")
         # At once: what is counted must not be counted again.
