@@ -288,7 +288,9 @@ class Individual(Handle):
                 self._generation.members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
-        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+        if self._again and any(
+            event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
+        ):
             return  # an end that was interrupted has added them
         add_scores(
             self._span,
