@@ -6,6 +6,8 @@ raises ValueError or StoreError at once, with the remedy and without any passwor
 `ensure_configured` says what is wrong, once, and stays off. Nothing here loads the embedded engine or waits for a network.
 """
 
+from __future__ import annotations
+
 import atexit
 import functools
 import logging
@@ -13,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -28,10 +30,22 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from genesis_otel._destinations import exporter_of, limits_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._serve import client as store_process
-from genesis_otel._settings import DISABLED, CustomExporter, Destination, Disabled, Embedded, Settings, load_settings
+from genesis_otel._settings import (
+    DISABLED,
+    CustomExporter,
+    Destination,
+    Disabled,
+    Embedded,
+    Settings,
+    SettingsArguments,
+    load_settings,
+)
 from genesis_otel._store.errors import first_line
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Telemetry", "configure", "ensure_configured"]
 
@@ -122,7 +136,7 @@ def configure(
     exporter: SpanExporter | None = None,
     redactor: Callable[[str], str] | None = None,
     resource_attributes: Mapping[str, str | bool | int | float] | None = None,
-    **overrides: Any,
+    **overrides: Unpack[SettingsArguments],
 ) -> Telemetry:
     """Record this process's spans. Once a process: called again, it gives what is there.
 

@@ -416,7 +416,8 @@ class DurableSpanProcessor(SpanProcessor):
         if self._leader is None:
             leader = ProcessLock(self._leader_file())
             try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not self._folder.is_dir():
+                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # Of families that are gone. Who takes one at this moment sees that it is not valid, and tries again.
                 for path in self._folder.glob("x-*.exports"):
                     if ProcessLock.holder(path) is None:

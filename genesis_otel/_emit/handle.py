@@ -136,9 +136,13 @@ class Handle:
                 _context.detach(self._token)
                 self._token = None
             if error is not None:
-                uninterrupted(functools.partial(self.fail, error))
+                uninterrupted(functools.partial(self._raised, error))
         finally:
             self.end()
+
+    def _raised(self, error: BaseException) -> None:
+        if is_failure(error):
+            self.fail(error)
 
     async def __aenter__(self: Self) -> Self:
         return self.__enter__()
@@ -179,7 +183,7 @@ def failed(span: Span, error: object) -> None:
         if not isinstance(error, BaseException):
             span.set_status(StatusCode.ERROR, text(error))
             return
-        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text(error)}")
+        span.set_status(StatusCode.ERROR, reason(error))
         # By hand: the SDK's own way asks an exception for its text, which may raise.
         described = {"exception.type": error_type(error), "exception.message": text(error)}
         try:
@@ -190,6 +194,32 @@ def failed(span: Span, error: object) -> None:
     except Exception as error:
         pass_on(error)
         warn_once("fail", "An error could not be recorded", exc_info=True)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception that leaves a block says that something went wrong: ``sys.exit(0)`` does not, and neither does a
+    generator that its consumer closes early."""
+    if isinstance(error, SystemExit):
+        return error.code is not None and error.code != 0
+    return not isinstance(error, GeneratorExit)
+
+
+def reason(error: object) -> str:
+    """Why something failed, for people, in one text."""
+    if not isinstance(error, BaseException):
+        return text(error)
+    if isinstance(error, SystemExit):
+        return f"SystemExit: {text(error.code)}"
+    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_UNSAID = {
+    "KeyboardInterrupt": "interrupted (Ctrl-C)",
+    "CancelledError": "the task was cancelled",
+    "GreenletExit": "the greenlet was killed",
+}
+"""What exceptions mean that come without a text."""
 
 
 def error_type(error: BaseException) -> str:

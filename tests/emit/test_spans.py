@@ -319,7 +319,13 @@ def test_a_generation_adds_up_its_individuals(recorded: Recorded) -> None:
     assert found[names.GENERATION_TOTAL_COST] == 3.75
     assert found[names.GENERATION_TASK_NAME] == "t"
     metadata = json.loads(found[names.GENERATION_METADATA])
-    assert metadata == {"failed": 1, "median_score": 2.0, "std_dev": pytest.approx(math.sqrt(14 / 3)), "elite_count": 5}
+    assert metadata == {
+        "failed": 1,
+        "incorrect": 0,
+        "median_score": 2.0,
+        "std_dev": pytest.approx(math.sqrt(14 / 3)),
+        "elite_count": 5,
+    }
     assert names.GENERATION_PARETO_SIZE not in found
 
 

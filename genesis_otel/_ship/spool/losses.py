@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from genesis_otel._emit.interruption import foreign
+from genesis_otel._emit.interruption import foreign, pass_on
 from genesis_otel._ship.spool import account
 from genesis_otel._ship.spool.turn import Turn
 
@@ -78,7 +78,8 @@ def total(folder: Path) -> int:
     unwritten = 0 if folder in _accounts else _unwritten[folder]
     try:
         lines = (folder / DROPPED).read_bytes().splitlines()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return unwritten
     return unwritten + sum(map(_spans_of, lines))
 
@@ -87,7 +88,8 @@ def changed(folder: Path) -> int:
     """A number that is another one when something was lost; 0 where nothing ever was."""
     try:
         return (folder / DROPPED).stat().st_size
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return 0
 
 
@@ -143,7 +145,8 @@ def _write(folder: Path, why: str) -> None:
 def _spans_of(line: bytes) -> int:
     try:
         return int(json.loads(line)[1])
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        pass_on(error)
         return 0
 
 

@@ -14,7 +14,6 @@ and why. Queues of genesis-otel 0.1.0, whose records have no numbers, are named 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
@@ -25,6 +24,7 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
+from genesis_otel._emit.interruption import ignored, pass_on
 from genesis_otel._ship.spool import account, dead_letters, losses
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.segment import Found, count, find, pack
@@ -90,7 +90,8 @@ class Writer:
         self.folder, self.id = folder, f"{QUEUE}{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
         # What goes at once at the limit is a segment: never a large part of all.
         self._segment_bytes, self._spool_bytes = min(segment_bytes, spool_bytes // 8), spool_bytes
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Processes that never fill a segment count as well: each looks once, before it adds one.
         enforce(folder, spool_bytes)
         # The lock comes before the queue: whoever sees the queue without its lock takes the writer for dead.
@@ -106,9 +107,10 @@ class Writer:
             self._account = account.make(folder, self.id)
             (folder / self.id).mkdir(mode=0o700)
             self._next_segment()
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             self._close_account(remove=True)
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 (folder / self.id).rmdir()
             locked.unlink(missing_ok=True)
             self._lock.release()
@@ -137,7 +139,8 @@ class Writer:
             os.ftruncate(place.file, place.size)
         try:
             written = os.write(place.file, record)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             os.ftruncate(place.file, place.size)
             raise
         if written != len(record):
@@ -157,7 +160,8 @@ class Writer:
             mine = os.fstat(file)
             if not os.path.samestat(mine, named) or not self._lock.valid():
                 return False
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return False
         if mine.st_size != size:
             # Somebody has cut it: records go on behind what is left, and the numbers tell what is missing.
@@ -243,9 +247,11 @@ class Queue:
             closed = _next_number(self._path, self.segment) is not None or not self.written_to()
             try:
                 data, found, damaged, whole = self._read(max_rows, max_bytes, closed)
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                pass_on(error)
                 data, found, damaged, closed, whole = b"", [], 0, True, True
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 # Of somebody else, or on a disk that is ill: it stays, and stops nothing else.
                 logger.debug("%s cannot be read", self._path, exc_info=True)
                 return None
@@ -303,7 +309,8 @@ class Queue:
             with (self._path / f"{batch.segment:08d}{SEGMENT}").open("rb") as file:
                 file.seek(batch.end)
                 data = file.read(max_bytes)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return None
         found, damaged = find(data, closed=False, limit=max_rows, old=self._old)
         if not found or damaged:
@@ -332,7 +339,8 @@ class Queue:
                 continue
             try:
                 data = (self._path / f"{number:08d}{SEGMENT}").read_bytes()[start:]
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 continue
             for record in find(data, closed=False, limit=1, old=self._old)[0]:
                 return data[record.payload : record.end]
@@ -357,14 +365,16 @@ class Queue:
                 self._path.rmdir()
                 for suffix in (".writer", ".drain"):
                     (self.folder / f"{self.name}{suffix}").unlink(missing_ok=True)
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 logger.debug("the empty queue %s stays", self.name, exc_info=True)
         self._lock.release()
 
     def _settle(self) -> None:
         """Count what a dead writer could not count itself."""
         appended, held, lost = account.read(self.folder, self.name)
-        losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
+        if not self._old:  # the records of an old queue have no numbers: its damage is counted where it is found
+            losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
         losses.note(self.folder, held, "in the memory of a process that died while the disk took nothing")
         losses.note(self.folder, lost, "counted late")
         # At once: what is counted must not be counted again.
@@ -387,7 +397,7 @@ class Queue:
             return False
         self.segment, self.start, self.end = following or self.segment + 1, 0, 0
         self._write_cut()
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             path.unlink(missing_ok=True)
         return following is not None
 
@@ -397,7 +407,8 @@ class Queue:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
                 json.dump([self.segment, self.start, self.end, self.number], file)
             fresh.replace(self._path / CUT)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             # A disk that the spool itself has filled gets room by draining it: so draining goes on. Should this process
             # die before there is room, what it takes off now comes once more.
             logger.debug("the cut of %s could not be written", self._path, exc_info=True)
@@ -413,10 +424,11 @@ def queues(folder: Path) -> list[str]:
     found: list[tuple[float, str]] = []
     try:
         names = [entry for entry in os.scandir(folder) if entry.name.startswith((QUEUE, OLD_QUEUE)) and entry.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        pass_on(error)
         return []
     for entry in names:
-        with contextlib.suppress(FileNotFoundError):  # drained and removed by somebody else meanwhile
+        with ignored(FileNotFoundError):  # drained and removed by somebody else meanwhile
             found.append((entry.stat().st_mtime, entry.name))
     return [name for _, name in sorted(found)]
 
@@ -432,7 +444,8 @@ def take(folder: Path, name: str) -> Queue | None:
     try:
         if not lock.take(0.0):
             return None
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         logger.debug("the queue %s in %s cannot be taken", name, folder, exc_info=True)
         return None
     if not (folder / name).is_dir():
@@ -449,7 +462,7 @@ def enforce(folder: Path, limit: int) -> None:
         segments = _segments(folder / name)
         living = writer_lives(folder, name)
         for number, path in segments.items():
-            with contextlib.suppress(FileNotFoundError):
+            with ignored(FileNotFoundError):
                 stat = path.stat()
                 sizes.append((stat.st_mtime, stat.st_size, path, living and number == max(segments)))
     total = sum(size for _, size, _, _ in sizes)
@@ -473,7 +486,8 @@ def _drop(folder: Path, path: Path, limit: int) -> bool:
         os.truncate(gone, 0)
         if old or not lost:
             gone.unlink()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return False  # drained meanwhile, or dropped and counted by another process
     except BaseException:
         if not path.exists():
@@ -530,10 +544,11 @@ def _read_cut(path: Path) -> Cut:
         cut = Cut(*(int(number) for number in [*json.loads((path / CUT).read_text()), 0][:4]))
         if cut.segment >= 1 and min(cut) >= (-1 if _is_old(path.name) else 0):
             return cut
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return Cut(1, 0, 0, 0)
-    except (OSError, ValueError, TypeError):
-        pass
+    except (OSError, ValueError, TypeError) as error:
+        pass_on(error)
     # Damaged, by a power cut: from the first segment that is left. What comes twice is stored once.
     return Cut(min(_segments(path), default=1), 0, 0, 0)
 
@@ -546,7 +561,8 @@ def _segments(path: Path) -> dict[int, Path]:
     """A queue's segments by their numbers, in order."""
     try:
         names = [entry.name for entry in os.scandir(path) if re.fullmatch(r"\d+\.seg", entry.name) and entry.is_file()]
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return {}
     return {int(name.removesuffix(SEGMENT)): path / name for name in sorted(names)}
 
@@ -559,12 +575,14 @@ def _age(path: Path) -> float:
     try:
         times = (each.stat().st_mtime for each in _segments(path).values())
         return max(0.0, time.time() - min(times, default=time.time()))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return 0.0
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return 0
