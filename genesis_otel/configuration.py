@@ -154,7 +154,7 @@ def configure(
     with _lock:
         if _current is not None:
             if overrides or exporter is not None or redactor is not None or resource_attributes:
-                log.warning("telemetry is configured already; what was given now is not used")
+                log.warning("telemetry is already configured; the new arguments are ignored")
             return _current
         if _configuring is not None:
             raise ValueError("configure() was called by a signal handler in the middle of configure()")
@@ -300,14 +300,14 @@ def _warn_of_losses(provider: TracerProvider) -> None:
     """Say what a provider that is not ours, or the environment, takes from the record."""
     if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
         log.warning(
-            "the sampler of this process (%s) drops spans, and what they hold is missing in the tables: use always_on",
+            "the sampler of this process (%s) drops spans, so their rows are missing in the tables: use always_on",
             provider.sampler.get_description(),
         )
     limits = provider._span_limits
     lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
     if lengths:
         log.warning(
-            "attributes are cut at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
+            "attributes are truncated at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
             "and OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
             min(lengths),
         )

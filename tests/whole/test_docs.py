@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{name}.md" for name in ("index", "architecture", "tables", "settings", "prices", "delivery", "grafana", "report", "watch")),
+    *(
+        f"docs/{name}.md"
+        for name in ("index", "architecture", "tables", "settings", "prices", "delivery", "grafana", "report", "watch")
+    ),
 )
 
 
