@@ -103,7 +103,9 @@ def number(value: object, name: str) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except Exception as error:
         pass_on(error)
-        warn_once(f"number {name}", "%s: a value of type %s is not a number and was dropped", name, type(value).__name__)
+        warn_once(
+            f"number {name}", "%s: a value of type %s is not a number and was dropped", name, type(value).__name__
+        )
         return None
 
 
@@ -119,7 +121,9 @@ def integer(value: object, name: str) -> int | str | None:
             return int(whole)
     except Exception as error:
         pass_on(error)
-    warn_once(f"integer {name}", "%s: a value of type %s is not an integer and is kept as text", name, type(value).__name__)
+    warn_once(
+        f"integer {name}", "%s: a value of type %s is not an integer and is kept as text", name, type(value).__name__
+    )
     return text(value)
 
 
@@ -349,5 +353,10 @@ def nanoseconds(value: object, name: str) -> int | None:
             return whole
     except Exception as error:
         pass_on(error)
-    warn_once(f"time {name}", "%s: a value of type %s is not a time; the current time is used instead", name, type(value).__name__)
+    warn_once(
+        f"time {name}",
+        "%s: a value of type %s is not a time; the current time is used instead",
+        name,
+        type(value).__name__,
+    )
     return None

@@ -278,7 +278,9 @@ def _split(url: str) -> Any:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise GrafanaError(f"GRAFANA_URL is not the URL of a Grafana; {form}")
     if "@" in parts.netloc:
-        raise GrafanaError(f"GRAFANA_URL has a user name: use a service account's token in GRAFANA_TOKEN instead; {form}")
+        raise GrafanaError(
+            f"GRAFANA_URL has a user name: use a service account's token in GRAFANA_TOKEN instead; {form}"
+        )
     if parts.query or parts.fragment:
         raise GrafanaError(f"GRAFANA_URL ends in a query; {form}")
     return parts
