@@ -331,6 +331,6 @@ def front_member(member: object, generation: OpenGeneration | None) -> dict[str,
     wanted = text(identifier)
     known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
     if not known:
-        warn_once("front", "A front names an individual that has not ended here: its scores are not known")
+        warn_once("front", "A front names an individual that has not ended in this process: its scores are not known")
         return {"individual_id": wanted}
     return known[-1].as_front_member()
