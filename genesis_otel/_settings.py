@@ -262,7 +262,9 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     """
     unknown = overrides.keys() - Settings.model_fields.keys()
     if unknown:
-        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(Settings.model_fields)}")
+        raise ValueError(
+            f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(Settings.model_fields)}"
+        )
     try:
         given: Mapping[str, Any] = overrides  # pydantic converts what it is given
         return Settings(**given)

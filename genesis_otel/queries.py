@@ -4,7 +4,7 @@ In: a name, and parameters by name. Out: the query's text, title, description an
 ClickHouse as server-side parameters (``{run_id:String}``), never into the text. On failure: :class:`UnknownQueryError` and
 :class:`ParameterError` say what there is; what ClickHouse raises is passed on.
 
-A file begins with comments: its title, its description, and a line a parameter, ``-- limit = 10: how many``, where what
+A file begins with comments: its title, its description, and a line per parameter, ``-- limit = 10: how many``, where what
 stands behind ``=`` is the default. A default of ``latest`` for ``run_id`` is the newest run.
 
 >>> from genesis_otel import queries

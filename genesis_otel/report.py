@@ -35,10 +35,10 @@ TOP = 10
 def page(client: Client, run_id: str, *, top: int = TOP, compare: Sequence[str] = (), say: Say = lambda _: None) -> str:
     """The report of a run.
 
-    :param run_id: the whole id; a run that is not there gives `LookupError`.
-    :param top: individuals that are shown with their code and prompts.
-    :param compare: ids of other runs, whose best scores are drawn and whose figures stand beside.
-    :param say: told what is being done, a line each.
+    :param run_id: the full id; an unknown run raises `LookupError`.
+    :param top: how many individuals to show with their code and prompts.
+    :param compare: ids of other runs, whose best scores and figures are added.
+    :param say: called with a line for each step.
     """
     return rendered(gather(client, run_id, top=top, compare=compare, say=say))
 

@@ -56,16 +56,19 @@ LINEAGE = {
 @answering
 def runs(
     context: typer.Context,
-    task: Annotated[str, typer.Option(metavar="TASK", show_default=False, help="Runs of this task alone.")] = "",
+    task: Annotated[str, typer.Option(metavar="TASK", show_default=False, help="Show only runs of this task.")] = "",
     status: Annotated[
-        str, typer.Option(metavar="STATUS", show_default=False, help="running, completed or failed alone.")
+        str,
+        typer.Option(
+            metavar="STATUS", show_default=False, help="Show only runs with this status: running, completed or failed."
+        ),
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show only the newest N runs.")] = 20,
     format: FormatOption = None,
 ) -> None:
-    """List runs: how far each is, its best score, its cost, and when it last gave a sign of life.
+    """List runs with their progress, best score, cost and last sign of life.
 
-    A run that was killed stays "running": its last sign of life tells.
+    A run that was killed stays "running": look at its last sign of life.
 
     ```
     genesis-otel runs
@@ -89,18 +92,18 @@ def runs(
 @answering
 def lineage(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or latest.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the start of its id, or latest.")],
     individual: Annotated[
         str,
         typer.Argument(
-            metavar="[INDIVIDUAL]", show_default=False, help="Its id or the beginning of it; else the best."
+            metavar="[INDIVIDUAL]", show_default=False, help="Its id, or the start of its id; by default the best one."
         ),
     ] = "",
     format: FormatOption = None,
 ) -> None:
-    """Show where an individual comes from, from the seed on: what each step changed, gained and cost.
+    """Show the ancestors of an individual, from the seed on: what each step changed, gained and cost.
 
-    Of several parents the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
+    Of several parents, the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
 
     ```
     genesis-otel lineage latest
@@ -130,23 +133,25 @@ def query(
     statement: Annotated[
         str | None,
         typer.Argument(
-            metavar="SQL|NAME|-", show_default=False, help="SQL, a query's name, or - for SQL on standard input."
+            metavar="SQL|NAME|-",
+            show_default=False,
+            help="SQL, the name of a query, or - to read SQL from standard input.",
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may stand often."),
+        typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may be repeated."),
     ] = None,
     format: FormatOption = None,
-    list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the queries that have a name.")] = False,
+    list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the named queries.")] = False,
     show: Annotated[
-        bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL, and do not run it.")
+        bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL without running it.")
     ] = False,
 ) -> None:
-    """Ask the store in SQL, or by a query's name. It only reads.
+    """Run read-only SQL, or a named query.
 
-    Parameters stand in SQL as {name:Type}. A run_id may be given by its beginning, or as latest, which is also what named
-    queries ask about when nothing is said. Times are yours in tables, and UTC everywhere else.
+    In SQL, write parameters as {name:Type}. Give a run_id as its id, the start of its id, or latest, which is the default of
+    named queries. Times are in your time zone in tables, and in UTC in all other formats.
 
     ```
     genesis-otel query --list
@@ -190,7 +195,7 @@ def _ask(
     values: dict[str, Any] = queries.values(named, given) if named else dict(given)
     unknown = [name for name in values if name not in types]
     if unknown:
-        raise WrongUseError(f"{{{unknown[0]}:...}} does not stand in the SQL")
+        raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
     with reader(settings_of(context)) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
         title = named.title if named else ""
@@ -218,7 +223,9 @@ def _value(client: Client, name: str, kind: str, value: str) -> Any:
         try:
             return ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            raise WrongUseError(f"{name} is {value!r}, which is no {kind}; an array is written ['a', 'b']") from None
+            raise WrongUseError(
+                f"{name} is {value!r}, which is not a valid {kind}; write an array as ['a', 'b']"
+            ) from None
     return value
 
 
@@ -227,7 +234,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.isidentifier():
-            raise WrongUseError(f"a parameter is NAME=VALUE, and {each!r} is not")
+            raise WrongUseError(f"{each!r} is not a parameter of the form NAME=VALUE")
         pairs[name] = value
     return pairs
 

@@ -1,4 +1,4 @@
-"""A generation: the root of a trace of its own, linked to its run.
+"""A generation: the root of its own trace, linked to its run.
 
 In: its number, and what ends within it. Out: the span ``generation`` with statistics, cost and front. On failure: as in
 :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Generation(Handle):
-    """A generation: the root of a trace of its own."""
+    """A generation: the root of its own trace."""
 
     __slots__ = ("_open", "_tally")
 
@@ -72,7 +72,7 @@ class Generation(Handle):
 
     @quietly
     def pareto_front(self, members: Iterable[object], *, time: object = None, **extra: Unpack[NoMore]) -> None:
-        """Tell the front as it is now.
+        """Record the Pareto front as it is now.
 
         :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
             ``combined_score`` and ``metrics``.
@@ -95,7 +95,7 @@ class Generation(Handle):
         end_time: object = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """End the generation. What is not told is computed from the individuals that ended within it in this process.
+        """End the generation. What is not given is computed from the individuals that ended within it in this process.
 
         Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
         the calls outside of them.
@@ -140,15 +140,16 @@ class Generation(Handle):
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
-        if self._open.front is None and not objectives:
+        told = self._open.front is not None
+        if (told and not self._again) or not (told or objectives):
             return
         try:
             if self._open.front is None:
                 members = [member for member in self._open.members if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
-            # A front that was told has its event, unless a signal handler's exception came in between.
-            if all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
+            # What was told has its event, unless a signal handler's exception came in between.
+            if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)
         except Exception as error:
             pass_on(error)

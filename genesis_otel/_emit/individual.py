@@ -117,13 +117,13 @@ class Individual(Handle):
         correct: bool | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell what is known by now; a later value replaces an earlier one.
+        """Record what is known so far; a later value replaces an earlier one.
 
-        :param fitness: the primary objective; where only one of ``fitness`` and ``combined`` is told, it is both.
+        :param fitness: the primary objective; if only one of ``fitness`` and ``combined`` is given, it is used for both.
         :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
-        :param fitness_delta: by default less the parent's fitness, where this process knows that.
-        :param island: number or name of the subpopulation that it lives on, where the search has several.
+        :param fitness_delta: by default the fitness less the parent's, if this process knows that.
+        :param island: number or name of the subpopulation that it lives on, if the search has several.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         """
         if extra:
@@ -163,7 +163,7 @@ class Individual(Handle):
         within(action, action_type, details, metadata, told=told, individual=self)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that it failed; it has a row all the same."""
+        """Record that the individual failed. It still has a row."""
         self._failed = True
         failed(self._span, error)
 
@@ -288,7 +288,9 @@ class Individual(Handle):
                 self._generation.members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
-        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+        if self._again and any(
+            event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
+        ):
             return  # an end that was interrupted has added them
         add_scores(
             self._span,
@@ -347,8 +349,8 @@ def individual(
     """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
 
     :param individual_id: by default a new UUID; may be set later.
-    :param parents: where there are several, instead of ``parent_id``; none at all is the initial population.
-    :param lineage: false for callers that tell its edges apart, with :func:`genesis_otel.spans.lineage`.
+    :param parents: instead of ``parent_id`` if there are several; an individual without parents is of the initial population.
+    :param lineage: false for callers that record its edges separately, with :func:`genesis_otel.spans.lineage`.
     """
     if extra:
         warn_of(individual, extra)

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from opentelemetry.trace import Span
 
@@ -203,8 +203,11 @@ class OpenGeneration:
 
 
 _RUNS: dict[str, RunTally] = {}
-_GENERATIONS: WeakValueDictionary[tuple[str, int | str | None], OpenGeneration] = WeakValueDictionary()
-_INDIVIDUALS: WeakValueDictionary[tuple[str, str], OpenIndividual] = WeakValueDictionary()
+# No WeakValueDictionary: Python swallows what a signal handler raises while that takes an entry out.
+_GENERATIONS: dict[tuple[str, int | str | None], ref[OpenGeneration]] = {}
+_INDIVIDUALS: dict[tuple[str, str], ref[OpenIndividual]] = {}
+OPEN_KEPT = 100_000
+"""Generations, and individuals, that are known as open at once; those that were dropped without an end count, too."""
 
 
 def run_tally(run_id: str) -> RunTally:
@@ -219,35 +222,40 @@ def run_tally(run_id: str) -> RunTally:
 def open_generation(place: Place, span: Span, *, hold: bool) -> OpenGeneration:
     """A generation that begins, and that holds its individuals or not."""
     opened = OpenGeneration(span, hold=hold)
-    _GENERATIONS[place.run_id, place.generation] = opened
+    keep(_GENERATIONS, (place.run_id, place.generation), ref(opened), OPEN_KEPT)
     return opened
 
 
 def open_individual(run_id: str, individual_id: str, opened: OpenIndividual) -> None:
     """An individual that begins, or goes by another id from now on."""
-    _INDIVIDUALS[run_id, individual_id] = opened
+    keep(_INDIVIDUALS, (run_id, individual_id), ref(opened), OPEN_KEPT)
 
 
 def generation_at(place: Place) -> OpenGeneration | None:
     """The generation of ``place``, if it is open in this process."""
-    return _GENERATIONS.get((place.run_id, place.generation))
+    known = _GENERATIONS.get((place.run_id, place.generation))
+    return known() if known is not None else None
 
 
 def close_generation(place: Place, opened: OpenGeneration) -> None:
     """A generation that ends: it takes no more costs."""
-    if _GENERATIONS.get((place.run_id, place.generation)) is opened:
+    if generation_at(place) is opened:
         _GENERATIONS.pop((place.run_id, place.generation), None)
 
 
 def individual_at(place: Place) -> OpenIndividual | None:
     """The individual of ``place``, if it is open in this process."""
-    found = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    found = known() if known is not None else None
     return None if found is None or found.closed else found
 
 
 def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, float]]:
     """An individual that ends; returns what its calls cost."""
     opened.closed = True
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    if known is not None and known() is opened:
+        _INDIVIDUALS.pop((place.run_id, place.individual_id), None)
     generation = generation_at(place)
     if generation is not None and place.individual_id in generation.calls:
         return [*opened.calls, *generation.calls.pop(place.individual_id, [])]
@@ -323,6 +331,6 @@ def front_member(member: object, generation: OpenGeneration | None) -> dict[str,
     wanted = text(identifier)
     known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
     if not known:
-        warn_once("front", "A front names an individual that has not ended here: its scores are not known")
+        warn_once("front", "A front names an individual that has not ended in this process: its scores are not known")
         return {"individual_id": wanted}
     return known[-1].as_front_member()

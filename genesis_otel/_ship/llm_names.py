@@ -129,14 +129,19 @@ def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
     return int(count) if count is not None and 0 <= count < 2**63 else None
 
 
+def counts_told(attributes: Attributes) -> Tokens:
+    """The call's tokens as the instrumentation counts them."""
+    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
+    return Tokens(*(tokens(attributes, each) for each in keys))
+
+
 def counts(attributes: Attributes, scope: str = "") -> Tokens:
     """The call's tokens by OpenTelemetry's rule, whoever counted them.
 
     :param scope: name of the instrumentation.
     """
-    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
-    told = Tokens(*(tokens(attributes, each) for each in keys))
-    return by_the_rule(told, tokens(attributes, TOTAL_TOKENS), scope, provider_told(attributes))
+    told, total = counts_told(attributes), tokens(attributes, TOTAL_TOKENS)
+    return by_the_rule(told, total, scope, provider_told(attributes))
 
 
 def provider_told(attributes: Attributes) -> str:

@@ -186,9 +186,7 @@ def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(queries, "ask", broken)
     code, out, err = run("runs")
-    assert (
-        (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (this is a fault of genesis-otel" in err
-    )
+    assert (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (a bug in genesis-otel" in err
     process = started("-v", "lineage", "nobody")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 3 and b"Traceback" in said
@@ -604,7 +602,7 @@ def test_init_makes_keeps_and_says(run: Run, empty: Path) -> None:
     assert code == 0
     assert "llm_logs keeps rows for 30 days" in out and "agent_actions keeps rows for 60 days" in out
     assert "otel_traces keeps rows for 7 days" in out
-    assert run("init") == (0, "Nothing to do: the tables are as they should be.\n", "")
+    assert run("init") == (0, "Nothing to do: the tables are up to date.\n", "")
     assert "llm_logs keeps all rows" in run("init", "--llm-logs-ttl-days", "0")[1]
 
 
@@ -632,7 +630,7 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
     code, out, _ = run("--url", url, "init", "--backfill")
     assert (code, out) == (
         0,
-        "Nothing to do: the tables are as they should be.\nNothing to fill in: every span of a search has its rows.\n",
+        "Nothing to do: the tables are up to date.\nNothing to fill in: every span of a search has its rows.\n",
     )
 
 
@@ -673,8 +671,8 @@ def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
     spooled(empty / "store" / "spool", spans)
     (status,) = json.loads(run("spool", "--format", "json")[1])
     assert (status["waiting"], status["dead"], status["dropped"], status["writers"]) == (len(spans), 0, 0, 0)
-    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 wait.\n", "")
-    assert run("spool", "drain")[1] == "0 spans delivered, 0 wait.\n"
+    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
+    assert run("spool", "drain")[1] == "0 spans delivered, 0 still wait.\n"
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
 
@@ -695,15 +693,15 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     code, out, err = run("--url", away, "spool", "drain")
     assert (code, out) == (1, "") and "3 spans still wait" in err and "Connection refused" in err
     code, _, err = run("--url", away, "spool")
-    assert code == 0 and f"For another destination, spans wait in {spool}" in err
-    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 wait.\n", "")
+    assert code == 0 and f"Spans for another destination wait in {spool}" in err
+    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
     assert run("--url", url, "query", "SELECT count() AS n FROM generations")[1] == "n\n5\n"
 
 
 def test_dead_letters(run: Run, empty: Path) -> None:
     """What was refused is listed with the reason, and can be sent once more."""
     spool = empty / "store" / "spool"
-    assert run("spool", "dead") == (0, "", "There are none.\n")
+    assert run("spool", "dead") == (0, "", "No span was refused.\n")
     span = search_spans()[0]
     spool.mkdir(parents=True, exist_ok=True)
     dead_letters.bury(spool, encode(span), "Code: 6, CANNOT_PARSE_TEXT")
@@ -712,7 +710,7 @@ def test_dead_letters(run: Run, empty: Path) -> None:
     assert json.loads(run("spool", "--format", "json")[1])[0]["dead"] == 1
     assert "1 were refused" in run("check")[1]
     assert run("spool", "requeue")[1].startswith("1 spans are in the spool again")
-    assert run("spool", "drain")[1].endswith("0 wait.\n")
+    assert run("spool", "drain")[1].endswith("0 still wait.\n")
     assert spool_status(spool).dead == 0
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
