@@ -5,11 +5,14 @@ spans go and whose store says where they are read. On failure: ValueError or Sto
 password or value. Nothing here connects to anything or loads an engine.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
@@ -20,6 +23,9 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, masked, split_url
 from genesis_otel._store.own_prices import OwnPrices, read_own_prices
 from genesis_otel._store.prices import NO_OWN_PRICES
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DISABLED = "ClickHouse logging disabled"
 
@@ -227,7 +233,29 @@ _ENDPOINT = (
 )
 
 
-def load_settings(**overrides: Any) -> Settings:
+class SettingsArguments(TypedDict, total=False):
+    """The fields of `Settings` as arguments."""
+
+    enabled: bool
+    clickhouse_url: str | SecretStr | None
+    otlp_endpoint: str | SecretStr | None
+    otlp_traces_endpoint: str | SecretStr | None
+    otlp_protocol: str | None
+    sdk_disabled: bool
+    service_name: str | None
+    data_dir: str | Path
+    capture_content: bool
+    capture_code: bool
+    redact: bool
+    redact_patterns: Sequence[str]
+    spool_bytes: int
+    exit_timeout: float
+    prices: str | Path | None
+    serve_password: str | SecretStr | None
+    serve_reader_password: str | SecretStr | None
+
+
+def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     """The settings, ``overrides`` before everything else.
 
     :raises ValueError: one of them is wrong or unknown; one line, which never repeats a value.
@@ -236,7 +264,8 @@ def load_settings(**overrides: Any) -> Settings:
     if unknown:
         raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(Settings.model_fields)}")
     try:
-        return Settings(**overrides)
+        given: Mapping[str, Any] = overrides  # pydantic converts what it is given
+        return Settings(**given)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)

@@ -417,3 +417,4 @@ def _where(place: Place) -> dict[str, Any]:
 
 
 ch_logger = ClickHouseLogger()
+"""The logger of this process."""

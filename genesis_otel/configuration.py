@@ -6,6 +6,8 @@ raises ValueError or StoreError at once, with the remedy and without any passwor
 `ensure_configured` says what is wrong, once, and stays off. Nothing here loads the embedded engine or waits for a network.
 """
 
+from __future__ import annotations
+
 import atexit
 import functools
 import logging
@@ -13,7 +15,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -26,12 +28,27 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._serve import client as store_process
-from genesis_otel._settings import DISABLED, CustomExporter, Destination, Disabled, Embedded, Settings, load_settings
+from genesis_otel._settings import (
+    DISABLED,
+    CustomExporter,
+    Destination,
+    Disabled,
+    Embedded,
+    Settings,
+    SettingsArguments,
+    load_settings,
+)
 from genesis_otel._store.errors import first_line
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["Telemetry", "configure", "ensure_configured"]
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +98,7 @@ class Telemetry:
             return
         self.flush()
         self._ended.set()
+        tally.hold_with(None)
         for processor in self._processors:
             processor.shutdown()
         waiting = self._durable.waiting()
@@ -120,7 +138,7 @@ def configure(
     exporter: SpanExporter | None = None,
     redactor: Callable[[str], str] | None = None,
     resource_attributes: Mapping[str, str | bool | int | float] | None = None,
-    **overrides: Any,
+    **overrides: Unpack[SettingsArguments],
 ) -> Telemetry:
     """Record this process's spans. Once a process: called again, it gives what is there.
 
@@ -216,6 +234,7 @@ def _wired(
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
+    from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
     # First, because it may raise.
@@ -225,16 +244,15 @@ def _wired(
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
-    processors: tuple[SpanProcessor, ...] = (
-        CorrelationProcessor(CORRELATION.__contains__),
-        LLMSpanProcessor(
-            durable,
-            capture_content=settings.capture_content,
-            capture_code=settings.capture_code,
-            redact=redact,
-            own_prices=own_prices,
-        ),
+    finish = LLMSpanProcessor(
+        durable,
+        capture_content=settings.capture_content,
+        capture_code=settings.capture_code,
+        redact=redact,
+        own_prices=own_prices,
     )
+    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(CORRELATION.__contains__), finish)
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.

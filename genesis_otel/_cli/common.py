@@ -95,7 +95,8 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     from genesis_otel._settings import load_settings
 
     told: Told = context.obj
-    return load_settings(**({"clickhouse_url": told.url} if told.url else {}), **overrides)
+    given: dict[str, Any] = {"clickhouse_url": told.url} if told.url else {}
+    return load_settings(**given, **overrides)
 
 
 FormatOption = Annotated[

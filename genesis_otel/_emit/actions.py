@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
 from genesis_otel._emit import tally
+from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value
 from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
 from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def as_dict(details: object, name: str = "details") -> dict[str, Any]:
@@ -50,8 +54,11 @@ def action(
     run_id: str = "",
     individual_id: str = "",
     time: object = None,
+    **extra: Unpack[NoMore],
 ) -> None:
     """Record an action (``archive_updated``, ``checkpoint``, ...) of a search; it shows at once."""
+    if extra:
+        warn_of(action, extra)
     base, place = where(individual, generation, run, run_id, individual_id)
     kind = text(action_type)
     emit(f"action {kind}", base, lambda: action_attributes(kind, details, metadata, place), nanoseconds(time, "time"))
@@ -77,11 +84,14 @@ def lineage(
     *,
     run_id: str = "",
     time: object = None,
+    **extra: Unpack[NoMore],
 ) -> None:
     """Record an edge from a parent to its child, apart from the child's own span (which has its edges already).
 
     :param fitness_delta: fitness of the child less that of the parent; None where either is not known.
     """
+    if extra:
+        warn_of(lineage, extra)
     base, place = where(generation=generation, run_id=run_id, individual_id=child_id)
 
     def edge() -> Mapping[str, Value]:
@@ -105,8 +115,11 @@ def pareto_front(
     run_id: str = "",
     generation: Handle | int | None = None,
     time: object = None,
+    **extra: Unpack[NoMore],
 ) -> None:
     """Record a front apart from its generation's span; for ``members`` see :meth:`Generation.pareto_front`."""
+    if extra:
+        warn_of(pareto_front, extra)
     base, place = where(generation=generation, run_id=run_id)
     moment = nanoseconds(time, "time") or time_ns()
     span = start("pareto_front", base, start_time=moment)

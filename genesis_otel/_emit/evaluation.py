@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
+from genesis_otel._emit import tally
 from genesis_otel._emit.actions import action_attributes, as_dict, emit
+from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.values import json_object, nanoseconds, text, truth
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # --- evaluation -------------------------------------------------------------------------------------------------------
 
@@ -45,13 +50,20 @@ class Evaluation(Handle):
         combined_score: float | None = None,
         details: Mapping[str, object] | None = None,
         metadata: object = None,
+        **extra: Unpack[NoMore],
     ) -> None:
         """Tell the outcome.
 
-        :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``.
+        :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``, and the individual
+            incorrect, where this process has it: the latest evaluation's word counts.
         """
+        if extra:
+            warn_of(Evaluation.result, extra)
         if correct is not None:
             self._correct = self._details["correct"] = truth(correct, "correct")
+            individual = tally.individual_at(self._place)
+            if individual is not None:
+                individual.correct = self._correct
         if combined_score is not None:
             self._details["combined_score"] = combined_score
         self._details.update(as_dict(details))
@@ -65,8 +77,10 @@ class Evaluation(Handle):
             self._details["error_type"] = error_type(error)
 
     @quietly
-    def end(self, end_time: object = None) -> None:
+    def end(self, end_time: object = None, **extra: Unpack[NoMore]) -> None:
         """End the job: ``job_completed``, or ``job_failed``."""
+        if extra:
+            warn_of(Evaluation.end, extra)
         if not self._first():
             return
         attributes: dict[str, Value] = {
@@ -88,12 +102,15 @@ def evaluation(
     details: Mapping[str, object] | None = None,
     metadata: object = None,
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> Evaluation:
     """Begin a job that evaluates ``individual``, or the current one, wherever it runs. ``job_submitted`` goes out at once.
 
     :param job_id: as the scheduler calls it; by default a new one.
     :param details: joins what is known of the job, in ``agent_actions.details``.
     """
+    if extra:
+        warn_of(evaluation, extra)
     base, place = where(individual=individual)
     known = text(job_id) or f"job_{uuid.uuid4().hex[:12]}"
     began = nanoseconds(start_time, "start_time")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -18,12 +18,23 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span
 from genesis_otel import attributes as names
 from genesis_otel._emit import pareto, tally
 from genesis_otel._emit.actions import action, add_front, as_dict
+from genesis_otel._emit.arguments import (
+    ActionOfGeneration,
+    CallOfGeneration,
+    IndividualArguments,
+    NoMore,
+    warn_of,
+    within,
+)
 from genesis_otel._emit.context import Place, derived_span_context, place_of, start_root
 from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # --- generation -------------------------------------------------------------------------------------------------------
 
@@ -45,25 +56,29 @@ class Generation(Handle):
         """The generation's number; 0 is the initial population."""
         return self._place.generation
 
-    def individual(self, individual_id: str | None = None, **told: Any) -> Individual:
+    def individual(self, individual_id: str | None = None, **told: Unpack[IndividualArguments]) -> Individual:
         """Begin an individual of this generation; see :func:`individual`."""
-        return individual(individual_id, generation=self, **told)
+        return within(individual, individual_id, told=told, generation=self)
 
-    def llm_call(self, model: str, **told: Any) -> LLMCall:
+    def llm_call(self, model: str, **told: Unpack[CallOfGeneration]) -> LLMCall:
         """Begin a call that belongs to no individual; see :func:`llm_call`."""
-        return llm_call(model, generation=self, **told)
+        return within(llm_call, model, told=told, generation=self)
 
-    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+    def action(
+        self, action_type: str, details: object = None, metadata: object = None, **told: Unpack[ActionOfGeneration]
+    ) -> None:
         """Record an action; see :func:`action`."""
-        action(action_type, details, metadata, generation=self, **told)
+        within(action, action_type, details, metadata, told=told, generation=self)
 
     @quietly
-    def pareto_front(self, members: Iterable[object], *, time: object = None) -> None:
+    def pareto_front(self, members: Iterable[object], *, time: object = None, **extra: Unpack[NoMore]) -> None:
         """Tell the front as it is now.
 
         :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
             ``combined_score`` and ``metrics``.
         """
+        if extra:
+            warn_of(Generation.pareto_front, extra)
         if self._span.is_recording():
             self._open.front = tally.front_members(members, self._open)
             add_front(self._span, self._open.front, nanoseconds(time, "time"))
@@ -78,12 +93,15 @@ class Generation(Handle):
         total_cost: float | None = None,
         metadata: Mapping[str, object] | str | None = None,
         end_time: object = None,
+        **extra: Unpack[NoMore],
     ) -> None:
         """End the generation. What is not told is computed from the individuals that ended within it in this process.
 
         Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
         the calls outside of them.
         """
+        if extra:
+            warn_of(Generation.end, extra)
         if not self._first():
             return
         tally.close_generation(self._place, self._open)
@@ -94,9 +112,9 @@ class Generation(Handle):
         try:
             self._compute_front(ended)
             members = self._open.members
-            extra: dict[str, Any] = {}
+            further: dict[str, Any] = {}
             if members:
-                computed, extra = tally.statistics_of(self._tally, members, self._open.scores())
+                computed, further = tally.statistics_of(self._tally, members, self._open.scores())
                 attributes |= {names.GENERATION_NUM_INDIVIDUALS: len(members), **computed}
             if self._tally.task:
                 attributes[names.GENERATION_TASK_NAME] = self._tally.task
@@ -114,7 +132,7 @@ class Generation(Handle):
                     attributes[name] = value
             # Text is JSON that was made before, and stays as it is.
             attributes[names.GENERATION_METADATA] = (
-                text(metadata) if isinstance(metadata, str) else to_json({**extra, **as_dict(metadata, "metadata")})
+                text(metadata) if isinstance(metadata, str) else to_json({**further, **as_dict(metadata, "metadata")})
             )
         finally:
             self._open.release()
@@ -122,15 +140,16 @@ class Generation(Handle):
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
-        if self._open.front is None and not objectives:
+        told = self._open.front is not None
+        if (told and not self._again) or not (told or objectives):
             return
         try:
             if self._open.front is None:
-                members = self._open.members
+                members = [member for member in self._open.members if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
-            # A front that was told has its event, unless a signal handler's exception came in between.
-            if all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
+            # What was told has its event, unless a signal handler's exception came in between.
+            if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)
         except Exception as error:
             pass_on(error)
@@ -144,12 +163,16 @@ def generation(
     run_id: str | None = None,
     hold_individuals: bool = False,
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> Generation:
     """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
 
     :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
+        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
     """
+    if extra:
+        warn_of(generation, extra)
     known = run.run_id if isinstance(run, Handle) else text(run_id) or place_of().run_id
     counted = integer(number, names.GENERATION)
     place = Place(known, 0 if counted is None else counted)

@@ -54,7 +54,7 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
 class Handle:
     """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
 
-    __slots__ = ("__weakref__", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
+    __slots__ = ("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
 
     def __init__(self, span: Span, base: Context, place: Place) -> None:
         self._span = span
@@ -64,7 +64,7 @@ class Handle:
         self._token: Token[Context] | None = None
         # Taken by whoever ends the span first; given back only when a signal handler's exception has interrupted that.
         self._once = threading.Lock()
-        self._done = False
+        self._done = self._again = False
 
     @property
     def span(self) -> Span:
@@ -107,6 +107,7 @@ class Handle:
     def _end_again(self, end: Callable[[], None]) -> None:
         def complete() -> None:
             if not self._done and self._span.is_recording():
+                self._again = True
                 if self._once.locked():
                     self._once.release()
                 end()
@@ -136,9 +137,13 @@ class Handle:
                 _context.detach(self._token)
                 self._token = None
             if error is not None:
-                uninterrupted(functools.partial(self.fail, error))
+                uninterrupted(functools.partial(self._raised, error))
         finally:
             self.end()
+
+    def _raised(self, error: BaseException) -> None:
+        if is_failure(error):
+            self.fail(error)
 
     async def __aenter__(self: Self) -> Self:
         return self.__enter__()
@@ -179,7 +184,7 @@ def failed(span: Span, error: object) -> None:
         if not isinstance(error, BaseException):
             span.set_status(StatusCode.ERROR, text(error))
             return
-        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {text(error)}")
+        span.set_status(StatusCode.ERROR, reason(error))
         # By hand: the SDK's own way asks an exception for its text, which may raise.
         described = {"exception.type": error_type(error), "exception.message": text(error)}
         try:
@@ -190,6 +195,32 @@ def failed(span: Span, error: object) -> None:
     except Exception as error:
         pass_on(error)
         warn_once("fail", "An error could not be recorded", exc_info=True)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception that leaves a block says that something went wrong: ``sys.exit(0)`` does not, and neither does a
+    generator that its consumer closes early."""
+    if isinstance(error, SystemExit):
+        return error.code is not None and error.code != 0
+    return not isinstance(error, GeneratorExit)
+
+
+def reason(error: object) -> str:
+    """Why something failed, for people, in one text."""
+    if not isinstance(error, BaseException):
+        return text(error)
+    if isinstance(error, SystemExit):
+        return f"SystemExit: {text(error.code)}"
+    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_UNSAID = {
+    "KeyboardInterrupt": "interrupted (Ctrl-C)",
+    "CancelledError": "the task was cancelled",
+    "GreenletExit": "the greenlet was killed",
+}
+"""What exceptions mean that come without a text."""
 
 
 def error_type(error: BaseException) -> str:

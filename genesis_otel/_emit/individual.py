@@ -13,14 +13,22 @@ import uuid
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from time import time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import tally
+from genesis_otel._emit import pareto, tally
 from genesis_otel._emit.actions import action
+from genesis_otel._emit.arguments import (
+    ActionArguments,
+    CallArguments,
+    EvaluationArguments,
+    NoMore,
+    warn_of,
+    within,
+)
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.evaluation import Evaluation, evaluation
@@ -28,6 +36,9 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, warn_once
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 SCORES = 16
 """Scores of an individual that go out as events: the SDK keeps 128 events a span and drops the rest in silence."""
@@ -103,6 +114,8 @@ class Individual(Handle):
         code_size: int | None = None,
         fitness_delta: float | None = None,
         island: object = None,
+        correct: bool | None = None,
+        **extra: Unpack[NoMore],
     ) -> None:
         """Tell what is known by now; a later value replaces an earlier one.
 
@@ -111,7 +124,10 @@ class Individual(Handle):
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
         :param fitness_delta: by default less the parent's fitness, where this process knows that.
         :param island: number or name of the subpopulation that it lives on, where the search has several.
+        :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         """
+        if extra:
+            warn_of(Individual.record, extra)
         told = self._told
         for name, value in (
             ("fitness", fitness),
@@ -127,21 +143,24 @@ class Individual(Handle):
             ("code_size", code_size),
             ("fitness_delta", fitness_delta),
             ("island", island),
+            ("correct", correct),
         ):
             if value is not None:
                 told[name] = value
 
-    def evaluation(self, job_id: str | None = None, **told: Any) -> Evaluation:
+    def evaluation(self, job_id: str | None = None, **told: Unpack[EvaluationArguments]) -> Evaluation:
         """Begin an evaluation of this individual; see :func:`evaluation`."""
-        return evaluation(job_id, individual=self, **told)
+        return within(evaluation, job_id, told=told, individual=self)
 
-    def llm_call(self, model: str, **told: Any) -> LLMCall:
+    def llm_call(self, model: str, **told: Unpack[CallArguments]) -> LLMCall:
         """Begin a call for this individual; see :func:`llm_call`."""
-        return llm_call(model, individual=self, **told)
+        return within(llm_call, model, told=told, individual=self)
 
-    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+    def action(
+        self, action_type: str, details: object = None, metadata: object = None, **told: Unpack[ActionArguments]
+    ) -> None:
         """Record an action; see :func:`action`."""
-        action(action_type, details, metadata, individual=self, **told)
+        within(action, action_type, details, metadata, told=told, individual=self)
 
     def fail(self, error: BaseException | object) -> None:
         """Record that it failed; it has a row all the same."""
@@ -149,8 +168,10 @@ class Individual(Handle):
         failed(self._span, error)
 
     @quietly
-    def end(self, end_time: object = None) -> None:
+    def end(self, end_time: object = None, **extra: Unpack[NoMore]) -> None:
         """End the individual, or let its generation end it where that holds its individuals."""
+        if extra:
+            warn_of(Individual.end, extra)
         if not self._first():
             return
         costs = tally.close_individual(self._place, self._open)
@@ -161,21 +182,35 @@ class Individual(Handle):
         try:
             attributes = self._attributes(tally.sums(costs))
             self._remember(attributes)
+            self._place_on_front(attributes)
             self._scores(attributes, ended)
         except Exception as error:
             pass_on(error)
             warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
         if self._generation is None or not self._generation.hold(
-            self.id, functools.partial(self._release, attributes, ended)
+            self.id, self._span, attributes, ended, functools.partial(self._release, attributes, ended)
         ):
             self._finish(attributes, ended)
         self._done = True
 
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
-        if is_pareto is not None:
-            attributes.setdefault(names.INDIVIDUAL_IS_PARETO, is_pareto)
+        if is_pareto is not None and "is_pareto" not in self._told:
+            attributes[names.INDIVIDUAL_IS_PARETO] = is_pareto
         self._finish(attributes, ended)
+
+    def _place_on_front(self, attributes: dict[str, Value]) -> None:
+        """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
+        objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
+        if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
+            return
+        others = (
+            [each.objective(name) for name in objectives]
+            for each in list(self._generation.members)
+            if each.counts and each is not member
+        )
+        own = [member.objective(name) for name in objectives]
+        attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)
 
     def _attributes(self, costs: list[float]) -> dict[str, Value]:
         told = self._told
@@ -196,6 +231,9 @@ class Individual(Handle):
             attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
         if "metrics" in told:
             attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
+        correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
+        if correct is not None:
+            attributes[names.INDIVIDUAL_CORRECT] = correct
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
@@ -243,12 +281,16 @@ class Individual(Handle):
                 attributes.get(names.INDIVIDUAL_CODE_SIZE),
                 sum(attributes[column] for _, column in COSTS),
                 self._failed,
+                _is_incorrect(attributes, self._told.get("metrics")),
+                text(self.mutation_type) in tally.COPIES,
             )
             if again is None or all(known is not member for known in self._generation.members):
                 self._generation.members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
-        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+        if self._again and any(
+            event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
+        ):
             return  # an end that was interrupted has added them
         add_scores(
             self._span,
@@ -257,6 +299,13 @@ class Individual(Handle):
             self._told.get("metrics"),
             ended,
         )
+
+
+def _is_incorrect(attributes: Mapping[str, Any], metrics: object) -> bool:
+    told = attributes.get(names.INDIVIDUAL_CORRECT)
+    if told is None and isinstance(metrics, Mapping):
+        told = metrics.get("correct")
+    return told is False
 
 
 def add_scores(span: Span, fitness: object, combined: object, metrics: object, ended: int) -> None:
@@ -295,6 +344,7 @@ def individual(
     run_id: str = "",
     lineage: bool = True,
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> Individual:
     """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
 
@@ -302,6 +352,8 @@ def individual(
     :param parents: where there are several, instead of ``parent_id``; none at all is the initial population.
     :param lineage: false for callers that tell its edges apart, with :func:`genesis_otel.spans.lineage`.
     """
+    if extra:
+        warn_of(individual, extra)
     known = text(individual_id) or str(uuid.uuid4())
     base, place = where(generation=generation, run=run, run_id=run_id)
     place = Place(place.run_id, place.generation, known)

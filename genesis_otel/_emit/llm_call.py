@@ -9,17 +9,25 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from time import time_ns
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+ABANDONED = "abandoned"
+"""Finish reason of a call whose answer its consumer did not want to the end; no provider tells one."""
 
 # --- LLM calls --------------------------------------------------------------------------------------------------------
 
@@ -27,20 +35,23 @@ from genesis_otel._emit.values import integer, json_object, nanoseconds, number,
 class LLMCall(Handle):
     """One call of a model."""
 
-    __slots__ = ("_attributes", "_began", "_first_token")
+    __slots__ = ("_attributes", "_began", "_finish_reason", "_first_token")
 
     def __init__(self, span: Span, base: Context, place: Place, attributes: dict[str, Value], began: int) -> None:
         super().__init__(span, base, place)
         self._attributes = attributes
         self._began = began
         self._first_token: int | None = None
+        self._finish_reason = ""
 
     @quietly
-    def prompt(self, messages: object, *, exact: bool = False) -> None:
+    def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
         """Tell the prompt, where it was not known at the beginning.
 
         :param exact: leave every message that is more than a role and a text as it is.
         """
+        if extra:
+            warn_of(LLMCall.prompt, extra)
         if self._span.is_recording():
             self._attributes[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages, exact=exact)
 
@@ -67,6 +78,7 @@ class LLMCall(Handle):
         reasoning_tokens: int | None = None,
         cost: float | None = None,
         cost_source: str = "",
+        **extra: Unpack[NoMore],
     ) -> None:
         """Tell the answer.
 
@@ -75,6 +87,8 @@ class LLMCall(Handle):
         :param cost: in USD; by default computed from the tokens.
         :param cost_source: who told the cost; by default you.
         """
+        if extra:
+            warn_of(LLMCall.response, extra)
         if not self._span.is_recording():
             return
         told: dict[str, Value | None] = {
@@ -90,19 +104,29 @@ class LLMCall(Handle):
             names.LLM_COST_SOURCE: None if cost is None else text(cost_source) or None,
         }
         self._attributes.update({name: value for name, value in told.items() if value is not None})
-        if text(finish_reason):
-            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [text(finish_reason)])
+        self._finish_reason = text(finish_reason) or self._finish_reason
 
     def fail(self, error: BaseException | object) -> None:
         """Record that the call failed, with an exception or a text."""
         self._attributes[names.ERROR_TYPE] = error_type(error) if isinstance(error, BaseException) else "_OTHER"
         failed(self._span, error)
 
+    def _raised(self, error: BaseException) -> None:
+        if isinstance(error, GeneratorExit):
+            # The consumer of a stream has seen enough of it.
+            self._finish_reason = self._finish_reason or ABANDONED
+        super()._raised(error)
+
     @quietly
-    def end(self, end_time: object = None) -> None:
+    def end(self, end_time: object = None, **extra: Unpack[NoMore]) -> None:
         """End the call."""
-        if self._first():
-            self._finish(self._attributes, end_time)
+        if extra:
+            warn_of(LLMCall.end, extra)
+        if not self._first():
+            return
+        if self._finish_reason:
+            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [self._finish_reason])
+        self._finish(self._attributes, end_time)
 
 
 def llm_call(
@@ -120,6 +144,7 @@ def llm_call(
     run_id: str = "",
     individual_id: str = "",
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> LLMCall:
     """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
 
@@ -129,6 +154,8 @@ def llm_call(
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
     :param metadata: context (task, sampling parameters, ...) for ``llm_logs.metadata``.
     """
+    if extra:
+        warn_of(llm_call, extra)
     base, place = where(individual, generation, run, run_id, individual_id)
     began = nanoseconds(start_time, "start_time") or time_ns()
     asked: dict[str, Value] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -21,13 +21,17 @@ from genesis_otel import attributes as names
 from genesis_otel._emit import pareto
 from genesis_otel._emit import tally as _tally
 from genesis_otel._emit.actions import action, emit
+from genesis_otel._emit.arguments import ActionOfRun, CallOfRun, IndividualOfRun, NoMore, warn_of, within
 from genesis_otel._emit.context import Place, start_root
 from genesis_otel._emit.generation import Generation, generation
-from genesis_otel._emit.handle import Handle, Value, failed, quietly
+from genesis_otel._emit.handle import Handle, Value, failed, quietly, reason
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, warn_once
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
@@ -35,56 +39,77 @@ from genesis_otel._emit.values import integer, json_object, nanoseconds, number,
 class Run(Handle):
     """A search, from its start to its end."""
 
-    __slots__ = ("_failed", "_told", "task")
+    __slots__ = ("_error", "_told", "task")
 
     def __init__(self, span: Span, base: Context, place: Place, task: str, told: Mapping[str, Value]) -> None:
         super().__init__(span, base, place)
         self.task = task
         self._told = told
-        self._failed = False
+        self._error: str | None = None
 
     @property
     def id(self) -> str:
         """The run's id, ``run_id`` in every table."""
         return self._place.run_id
 
-    def generation(self, number: int, *, hold_individuals: bool = False, start_time: object = None) -> Generation:
+    def generation(
+        self,
+        number: int,
+        *,
+        hold_individuals: bool = False,
+        start_time: object = None,
+        **extra: Unpack[NoMore],
+    ) -> Generation:
         """Begin a generation of this run; see :func:`generation`."""
+        if extra:
+            warn_of(Run.generation, extra)
         return generation(number, run=self, hold_individuals=hold_individuals, start_time=start_time)
 
-    def individual(self, individual_id: str | None = None, **told: Any) -> Individual:
+    def individual(self, individual_id: str | None = None, **told: Unpack[IndividualOfRun]) -> Individual:
         """Begin an individual of this run; see :func:`individual`."""
-        return individual(individual_id, run=self, **told)
+        return within(individual, individual_id, told=told, run=self)
 
-    def llm_call(self, model: str, **told: Any) -> LLMCall:
+    def llm_call(self, model: str, **told: Unpack[CallOfRun]) -> LLMCall:
         """Begin a call that belongs to no individual; see :func:`llm_call`."""
-        return llm_call(model, run=self, **told)
+        return within(llm_call, model, told=told, run=self)
 
-    def action(self, action_type: str, details: object = None, metadata: object = None, **told: Any) -> None:
+    def action(
+        self, action_type: str, details: object = None, metadata: object = None, **told: Unpack[ActionOfRun]
+    ) -> None:
         """Record an action; see :func:`action`."""
-        action(action_type, details, metadata, run=self, **told)
+        within(action, action_type, details, metadata, told=told, run=self)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that the run failed; its status will be ``failed``."""
-        self._failed = True
+        """Record that the run failed, with an exception or a text; its status will be ``failed``."""
+        self._error = reason(error)
         failed(self._span, error)
 
     @quietly
-    def end(self, status: str | None = None, total_generations: int | None = None, end_time: object = None) -> None:
+    def end(
+        self,
+        status: str | None = None,
+        total_generations: int | None = None,
+        end_time: object = None,
+        **extra: Unpack[NoMore],
+    ) -> None:
         """End the run.
 
         :param status: by default ``completed``, or ``failed`` after :meth:`fail`.
         :param total_generations: by default as many as this process saw.
         """
+        if extra:
+            warn_of(Run.end, extra)
         if not self._first():
             return
         if total_generations is None:
             total_generations = len(_tally.run_tally(self.id).generations)
         ended = {
             **self._told,
-            names.RUN_STATUS: text(status) or ("failed" if self._failed else "completed"),
+            names.RUN_STATUS: text(status) or ("completed" if self._error is None else "failed"),
             names.RUN_TOTAL_GENERATIONS: integer(total_generations, "total_generations") or 0,
         }
+        if self._error is not None:
+            ended[names.RUN_ERROR] = self._error
         self._finish(ended, end_time)
 
 
@@ -100,6 +125,7 @@ def run(
     direction: str | None = None,
     budget: float | None = None,
     start_time: object = None,
+    **extra: Unpack[NoMore],
 ) -> Run:
     """Begin a run; it shows as running at once.
 
@@ -111,6 +137,8 @@ def run(
         of the fitness, or of their only metric; else ``max``.
     :param budget: what the run may spend, in USD.
     """
+    if extra:
+        warn_of(run, extra)
     known = text(run_id) or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
     place, began = Place(known), nanoseconds(start_time, "start_time") or time.time_ns()
     told: dict[str, Value] = {

@@ -11,8 +11,8 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import Any, Protocol
+from weakref import ref
 
 from opentelemetry.trace import Span
 
@@ -68,7 +68,8 @@ def known_score(told: float | None, metrics: object) -> float | None:
 
 @dataclass(slots=True)
 class Member:
-    """An individual that has ended; ``fitness`` is its :func:`known_score`."""
+    """An individual that has ended; ``fitness`` is its :func:`known_score`. An error keeps it from its result (``failed``), or it
+    ran and is ``incorrect``; one that was only brought somewhere else, as migrants are, is ``copied``."""
 
     individual_id: str
     fitness: float | None
@@ -77,6 +78,18 @@ class Member:
     code_size: float | None
     cost: float
     failed: bool
+    incorrect: bool = False
+    copied: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is compared with others: not if it failed, is incorrect or a copy (``sql/parts/programs.sql`` reads it so)."""
+        return not (self.failed or self.incorrect or self.copied)
+
+    @property
+    def score(self) -> float | None:
+        """The score that counts, if it has one."""
+        return self.fitness if self.counts else None
 
     def objective(self, name: str) -> float | None:
         """The value of an objective: a metric, or one of the individual's own columns."""
@@ -95,19 +108,45 @@ class Member:
         }
 
 
+COPIES = frozenset({"migration", "migrant", "copy"})
+"""Mutation types of individuals that were only brought somewhere else."""
+
 Release = Callable[[bool | None], None]
 """Ends the span of an individual that was held, with whether it is on the front, if there is one."""
 
 
-class OpenIndividual:
-    """An individual that has not ended: where its calls belong, and what they cost."""
+class Holder(Protocol):
+    """Keeps what is held safe from the death of this process: the ship layer's, where that is set up (:func:`hold_with`)."""
 
-    __slots__ = ("__weakref__", "calls", "closed", "span")
+    def on_hold(self, of: object, span: Span, attributes: Mapping[str, Any], end_time: int) -> None:
+        """An individual has ended and is held by the generation ``of``: this is its span as it would be if nothing more came."""
+
+    def on_release(self, of: object, span: Span) -> None:
+        """Its span has ended."""
+
+    def on_all_released(self, of: object) -> None:
+        """The generation ``of`` holds nothing any more."""
+
+
+_holder: Holder | None = None
+
+
+def hold_with(holder: Holder | None) -> None:
+    """From now on, tell ``holder`` what is held; None tells nobody."""
+    global _holder
+    _holder = holder
+
+
+class OpenIndividual:
+    """An individual that has not ended: where its calls belong, what they cost, and what its latest evaluation said."""
+
+    __slots__ = ("__weakref__", "calls", "closed", "correct", "span")
 
     def __init__(self, span: Span) -> None:
         self.span = span
         self.calls: list[tuple[int, float]] = []
         self.closed = False
+        self.correct: bool | None = None
 
 
 class OpenGeneration:
@@ -120,14 +159,16 @@ class OpenGeneration:
         self.members: list[Member] = []
         self.calls: dict[str, list[tuple[int, float]]] = {}
         self.front: list[dict[str, Any]] | None = None
-        self.held: list[tuple[str, Release]] | None = [] if hold else None
+        self.held: list[tuple[str, Span, Release]] | None = [] if hold else None
 
-    def hold(self, individual_id: str, release: Release) -> bool:
+    def hold(self, individual_id: str, span: Span, attributes: Mapping[str, Any], ended: int, release: Release) -> bool:
         """Keep an ended individual until the generation ends; false where that is not asked for."""
         held = self.held
         if held is None:
             return False
-        held.append((individual_id, release))
+        if _holder is not None:
+            _holder.on_hold(self, span, attributes, ended)
+        held.append((individual_id, span, release))
         if self.held is None:
             # The generation has ended meanwhile, in another thread.
             self._let_go(held)
@@ -138,14 +179,18 @@ class OpenGeneration:
         held, self.held = self.held, None
         self._let_go(held or [])
 
-    def _let_go(self, held: list[tuple[str, Release]]) -> None:
+    def _let_go(self, held: list[tuple[str, Span, Release]]) -> None:
         on_front = {member.get("individual_id") for member in self.front or ()}
         while held:
             try:
-                individual_id, release = held.pop(0)
+                individual_id, span, release = held.pop(0)
             except IndexError:
-                return
+                break
             release(None if self.front is None else individual_id in on_front)
+            if _holder is not None:
+                _holder.on_release(self, span)
+        if _holder is not None:
+            _holder.on_all_released(self)
 
     def cost(self) -> float:
         """What individuals and calls outside of them cost so far, in USD."""
@@ -153,13 +198,16 @@ class OpenGeneration:
         return sum(outside, sum(member.cost for member in self.members))
 
     def scores(self) -> list[float]:
-        """The fitness of the members that have one."""
-        return [one.fitness for one in self.members if one.fitness is not None]
+        """The scores of the members that count."""
+        return [one.score for one in self.members if one.score is not None]
 
 
 _RUNS: dict[str, RunTally] = {}
-_GENERATIONS: WeakValueDictionary[tuple[str, int | str | None], OpenGeneration] = WeakValueDictionary()
-_INDIVIDUALS: WeakValueDictionary[tuple[str, str], OpenIndividual] = WeakValueDictionary()
+# No WeakValueDictionary: Python swallows what a signal handler raises while that takes an entry out.
+_GENERATIONS: dict[tuple[str, int | str | None], ref[OpenGeneration]] = {}
+_INDIVIDUALS: dict[tuple[str, str], ref[OpenIndividual]] = {}
+OPEN_KEPT = 100_000
+"""Generations, and individuals, that are known as open at once; those that were dropped without an end count, too."""
 
 
 def run_tally(run_id: str) -> RunTally:
@@ -174,35 +222,40 @@ def run_tally(run_id: str) -> RunTally:
 def open_generation(place: Place, span: Span, *, hold: bool) -> OpenGeneration:
     """A generation that begins, and that holds its individuals or not."""
     opened = OpenGeneration(span, hold=hold)
-    _GENERATIONS[place.run_id, place.generation] = opened
+    keep(_GENERATIONS, (place.run_id, place.generation), ref(opened), OPEN_KEPT)
     return opened
 
 
 def open_individual(run_id: str, individual_id: str, opened: OpenIndividual) -> None:
     """An individual that begins, or goes by another id from now on."""
-    _INDIVIDUALS[run_id, individual_id] = opened
+    keep(_INDIVIDUALS, (run_id, individual_id), ref(opened), OPEN_KEPT)
 
 
 def generation_at(place: Place) -> OpenGeneration | None:
     """The generation of ``place``, if it is open in this process."""
-    return _GENERATIONS.get((place.run_id, place.generation))
+    known = _GENERATIONS.get((place.run_id, place.generation))
+    return known() if known is not None else None
 
 
 def close_generation(place: Place, opened: OpenGeneration) -> None:
     """A generation that ends: it takes no more costs."""
-    if _GENERATIONS.get((place.run_id, place.generation)) is opened:
+    if generation_at(place) is opened:
         _GENERATIONS.pop((place.run_id, place.generation), None)
 
 
 def individual_at(place: Place) -> OpenIndividual | None:
     """The individual of ``place``, if it is open in this process."""
-    found = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    found = known() if known is not None else None
     return None if found is None or found.closed else found
 
 
 def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, float]]:
     """An individual that ends; returns what its calls cost."""
     opened.closed = True
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    if known is not None and known() is opened:
+        _INDIVIDUALS.pop((place.run_id, place.individual_id), None)
     generation = generation_at(place)
     if generation is not None and place.individual_id in generation.calls:
         return [*opened.calls, *generation.calls.pop(place.individual_id, [])]
@@ -244,7 +297,10 @@ def statistics_of(
     run: RunTally, members: Iterable[Member], scores: list[float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """A generation's best and mean score as attributes, and its further statistics as metadata."""
-    metadata: dict[str, Any] = {"failed": sum(member.failed for member in members)}
+    metadata: dict[str, Any] = {
+        "failed": sum(member.failed for member in members),
+        "incorrect": sum(member.incorrect and not member.failed for member in members),
+    }
     if not scores:
         return {}, metadata
     metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}

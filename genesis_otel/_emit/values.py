@@ -11,10 +11,11 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from enum import Enum
+from itertools import islice
 from typing import Any, TypeVar
 
 from genesis_otel._emit.interruption import pass_on
@@ -23,6 +24,15 @@ logger = logging.getLogger(__name__)
 
 DEEPEST = 100
 """Levels of nesting that JSON keeps as such; deeper ones become text."""
+
+MOST = 16 << 20
+"""Characters of a structured value that are kept, counted before they are copied: a ``range(10**8)`` in a configuration would take
+5 GB as a list. What lies beyond is left out, with a mark in its place."""
+
+ITEM = 16
+"""An item counts as so many characters: a million of them are kept, which takes a second and 40 MB."""
+
+CUT = "… [more is left out]"
 
 INT64 = range(-(2**63), 2**63)
 """What OpenTelemetry's protocol can carry as an integer."""
@@ -143,6 +153,8 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def _encoded(value: object) -> str:
+    if type(value) is not str and not _is_small(value):
+        value = plain(value)
     try:
         return ENCODER.encode(value)
     except Exception as error:
@@ -155,6 +167,32 @@ def _encoded(value: object) -> str:
             return ENCODER.encode(text(value))
 
 
+def _is_small(value: object) -> bool:
+    """Whether a value is surely within :data:`MOST`: the C encoder then takes it as it is."""
+    left, walk = MOST, [value]
+    while walk:
+        one = walk.pop()
+        kind = type(one)
+        if kind is str:
+            left -= len(one)  # type: ignore[arg-type]
+        elif kind is dict or kind is list or kind is tuple:
+            left -= len(one) * ITEM  # type: ignore[arg-type]
+            if left < 0 or len(walk) > _UNSEEN:
+                return False
+            walk.extend(one.values() if kind is dict else one)  # type: ignore[attr-defined, arg-type]
+        elif kind not in _SCALARS:
+            # An array, a range, a model: it tells its size only while it is taken apart.
+            return False
+        if left < 0:
+            return False
+    return True
+
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+_UNSEEN = 100_000
+"""Items that are copied to be looked at."""
+
+
 def json_object(value: object) -> str:
     """``value`` as JSON, for a column that holds an object; text that is given is taken as JSON that was made before."""
     if value is None:
@@ -164,12 +202,20 @@ def json_object(value: object) -> str:
     return to_json(value)
 
 
-def plain(value: object, _above: tuple[int, ...] = ()) -> Any:
-    """``value`` as lists, dicts with text keys and scalars that JSON takes; anything else as text."""
+def plain(value: object) -> Any:
+    """``value`` as lists, dicts with text keys and scalars that JSON takes; anything else as text. What lies beyond :data:`MOST`
+    is left out, with a mark in its place."""
+    return _plain(value, (), [MOST])
+
+
+def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
+    """:param above: the ids of what the value stands in.
+    :param left: characters that may still be kept, counted down."""
+    left[0] -= ITEM
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
-        return str.__str__(value)
+        return _kept(value, left)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _non_finite(value)
     if isinstance(value, int):
@@ -179,19 +225,56 @@ def plain(value: object, _above: tuple[int, ...] = ()) -> Any:
             # Python refuses to write integers of more than 4,300 digits in decimal.
             return hex(value)
         return int(value)
-    if id(value) in _above or len(_above) >= DEEPEST:
-        return f"<{type(value).__name__}>" if id(value) in _above else text(value)
-    above = (*_above, id(value))
+    if id(value) in above or len(above) >= DEEPEST:
+        return f"<{type(value).__name__}>" if id(value) in above else _kept(text(value), left)
+    above = (*above, id(value))
     try:
         if isinstance(value, Mapping):
-            return {_key(key): plain(of, above) for key, of in _items(value)}
-        if isinstance(value, (list, tuple)):
-            return [plain(of, above) for of in value]
-        simpler = _once(value)
+            return _dict(value, above, left)
+        if isinstance(value, (list, tuple, Set, range)):
+            return _list(value, above, left)
+        simpler = _once(value, left[0])
     except Exception as error:
         pass_on(error)
-        return text(value)
-    return simpler if isinstance(simpler, str) else plain(simpler, above)
+        return _kept(text(value), left)
+    return _kept(simpler, left) if isinstance(simpler, str) else _plain(simpler, above, left)
+
+
+def _kept(value: str, left: list[int]) -> str:
+    room = max(0, left[0])
+    left[0] -= len(value)
+    if len(value) <= room:
+        return str.__str__(value)
+    _say_cut()
+    return f"{str.__str__(value)[:room]}… [{len(value) - room:,} more characters]"
+
+
+def _list(values: Iterable[Any], above: tuple[int, ...], left: list[int]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if left[0] <= 0:
+            _say_cut()
+            found.append(CUT)
+            break
+        found.append(_plain(value, above, left))
+    return found
+
+
+def _dict(values: Mapping[Any, Any], above: tuple[int, ...], left: list[int]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in _items(values):
+        if left[0] <= 0:
+            _say_cut()
+            found[CUT] = True
+            break
+        name = _key(key)
+        left[0] -= len(name)
+        found[name] = _plain(value, above, left)
+    return found
+
+
+def _say_cut() -> None:
+    warn_once("cut", "A value is larger than %d characters: what lies beyond is left out, and marked", MOST)
 
 
 def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
@@ -214,8 +297,8 @@ def _key(key: object) -> str:
     return plain(key) if isinstance(key, (str, float)) else text(key)
 
 
-def _once(value: object) -> Any:
-    """One step from an object that JSON has no word for towards one that it has."""
+def _once(value: object, left: int = MOST) -> Any:
+    """One step from an object that JSON has no word for towards one that it has, with no more items of it than ``left`` characters allow."""
     for kind, simplify in _SIMPLER:
         if isinstance(value, kind):
             return simplify(value)
@@ -224,10 +307,20 @@ def _once(value: object) -> Any:
     for name in ("tolist", "model_dump"):  # numpy's scalars and arrays; pydantic's models
         method = getattr(value, name, None)
         if callable(method) and not isinstance(value, type):
+            if name == "tolist" and getattr(value, "ndim", None) and value.size * ITEM > left:  # type: ignore[attr-defined]
+                return _front_of(value, left)
             return method()
-    if isinstance(value, Iterable) and hasattr(value, "__len__") and not isinstance(value, type):
-        return list(value)
+    if isinstance(value, Iterable) and isinstance(value, Sized) and not isinstance(value, type):
+        # One more than are kept, so that what walks it sees that there are more.
+        return list(islice(value, max(0, left) // ITEM + 1))
     return text(value)
+
+
+def _front_of(array: Any, left: int) -> list[Any]:
+    """As much of a large array as may be kept, of its first axis."""
+    _say_cut()
+    rows = max(0, left) // ITEM * len(array) // array.size
+    return [*array[:rows].tolist(), CUT]
 
 
 _SIMPLER: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (

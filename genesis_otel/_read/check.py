@@ -17,7 +17,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._settings import DISABLED, Collector, Server, Settings
 from genesis_otel._settings import Disabled as Off
 from genesis_otel._ship.spool.queue import status as spool_status
-from genesis_otel._store import schema
+from genesis_otel._store import schema, version
 from genesis_otel._store.errors import StoreError, explain, first_line
 from genesis_otel._store.tables import TABLES
 
@@ -41,6 +41,7 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
             client.command("SELECT 1")
             say(CONNECTED)
             say(f"Connected to database: {client.database}")
+            version.see(client)
             schema.ensure(client)
             say("")
             say(f"📊 Tables: {', '.join(TABLES)}")

@@ -20,6 +20,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Embedded, Settings
 from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._store import version
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -53,6 +54,7 @@ def reader(settings: Settings) -> Iterator[Client]:
             deadline = time.monotonic() + CATCHING_UP
             while spool_status(store.folder / store_process.SPOOL).waiting and time.monotonic() < deadline:
                 time.sleep(0.1)
+        version.see(client)
         profile = client.server_settings.get("readonly")
         # A user who may only read may not change the setting either, and need not.
         if profile is None or profile.value not in READONLY_MODES:

@@ -2,29 +2,34 @@
 for a search.
 
 In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write),
-``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.lock`` (held while somebody
+``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.version`` (which version it is:
+a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``serve.lock`` (held while somebody
 has the engine open) and ``store.log``. Out: a store process that runs, or a client of the store. On failure: `StoreError`,
 whose text says what to do. Searches import this module and never the engine.
 """
 
 import json
 import os
+import re
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.queue import status as spool_status
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 
 HOST = "127.0.0.1"
+VERSION = "serve.version"
 LOOPBACK = (HOST, "localhost", "::1")
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
 IDLE_TIMEOUT = 60.0
@@ -48,7 +53,10 @@ def running(folder: Path) -> Address | None:
     """Where the store process of ``folder`` answers, or None when none is alive and ready."""
     try:
         holder = ProcessLock.holder(folder / LOCK)
-        address = Address(**json.loads((folder / ADDRESS).read_text())) if holder else None
+        told = json.loads((folder / ADDRESS).read_text()) if holder else {}
+        # A later version may tell more.
+        known = {each.name: told[each.name] for each in fields(Address) if each.name in told}
+        address = Address(**known) if known else None
     except (OSError, ValueError, TypeError):
         return None
     return address if address and address.pid == holder else None
@@ -57,9 +65,11 @@ def running(folder: Path) -> Address | None:
 def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
     """Start a store process that outlives this one, unless one runs. Many processes may call this at once: one starts.
 
+    One of an earlier version that has nothing to do is ended, and its place taken: it knows nothing of new columns.
+
     :raises StoreError: it cannot start, and why; or it is not ready within ``timeout`` seconds.
     """
-    if running(folder):
+    if running(folder) and not _is_outdated(folder):
         return
     prepare(folder)
     deadline = time.monotonic() + timeout
@@ -69,6 +79,11 @@ def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
             f"The store process of {folder} is being started for {timeout:.0f} s already; see {folder / LOG}."
         )
     try:
+        address = running(folder)
+        if address and _is_outdated(folder):
+            os.kill(address.pid, signal.SIGTERM)  # it ends after the batch in hand
+            while running(folder) == address and time.monotonic() < deadline:
+                time.sleep(0.05)
         while not running(folder):
             holder = ProcessLock.holder(folder / LOCK)
             if not holder:
@@ -79,6 +94,43 @@ def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
                 time.sleep(0.1)
     finally:
         starting.release()
+
+
+def version_of_package() -> list[int]:
+    """The schema and the version of this package, as ``serve.version`` has them."""
+    from importlib import metadata
+
+    from genesis_otel._store.tables import SCHEMA
+
+    return [SCHEMA, *map(int, re.findall(r"\d+", metadata.version("genesis-otel")))]
+
+
+def _is_outdated(folder: Path) -> bool:
+    """Whether the store process of ``folder`` is of an earlier version, has nothing to do, and was started by a search."""
+    address = running(folder)
+    if address is None:
+        return False
+    try:
+        pid, *told = json.loads((folder / VERSION).read_text())
+    except (OSError, ValueError, TypeError):
+        pid, told = 0, []
+    if pid == address.pid and told >= version_of_package():
+        return False
+    status = spool_status(folder / SPOOL)
+    return not status.waiting and not status.writers and _started_by_a_search(address.pid)
+
+
+def _started_by_a_search(pid: int) -> bool:
+    """Whether a process is one that :func:`ensure_store_process` started; one that somebody started by hand is theirs."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        try:
+            told = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, timeout=5, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        command = told.stdout
+    return b"genesis_otel._serve" in command
 
 
 def open_store(

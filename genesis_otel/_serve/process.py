@@ -33,11 +33,13 @@ from genesis_otel._serve.client import (
     LOG,
     LOOPBACK,
     SPOOL,
+    VERSION,
     Address,
     error_of,
     held,
     prepare,
     running,
+    version_of_package,
 )
 from genesis_otel._ship.spool.lock import ProcessLock
 
@@ -154,6 +156,7 @@ def _front(folder: Path, host: str, address: Address, ready: Callable[[Address],
     threading.Thread(target=server.run, name="genesis-otel-http", daemon=True).start()
     address = replace(address, port=int(server.effective_port))
     try:
+        _write_private(folder / VERSION, json.dumps([address.pid, *version_of_package()]))
         _write_private(folder / ADDRESS, json.dumps(asdict(address)))
         if ready:
             ready(address)

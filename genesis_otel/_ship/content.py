@@ -65,7 +65,7 @@ MESSAGE_EVENT_KEPT = frozenset(
 EXCEPTION_TEXTS = frozenset({"exception.message", "exception.stacktrace"})
 
 OWN_TEXTS: dict[str, tuple[str, ...]] = {
-    names.RECORD_RUN: (names.RUN_CONFIG,),
+    names.RECORD_RUN: (names.RUN_CONFIG, names.RUN_ERROR),
     names.RECORD_GENERATION: (names.GENERATION_METADATA,),
     names.RECORD_INDIVIDUAL: (names.INDIVIDUAL_CODE, names.INDIVIDUAL_METRICS, names.LINEAGE_EDIT_SUMMARY),
     names.RECORD_LINEAGE: (names.LINEAGE_EDIT_SUMMARY,),

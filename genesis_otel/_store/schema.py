@@ -18,7 +18,7 @@ from genesis_otel._store import landing as _layout
 from genesis_otel._store import version
 from genesis_otel._store.errors import StoreError, first_line
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
-from genesis_otel._store.tables import FILES, LANDING, SELECT, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
+from genesis_otel._store.tables import FILES, LANDING, SCHEMA, SELECT, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
 from genesis_otel._store.upgrade import upgrade_rows
 
 SET_ASIDE = "{table}_first_logger"
@@ -75,10 +75,10 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
                 statement = on_landing(statement, before[LANDING])
             done.extend(apply(client, statement, before, cluster=cluster))
     changed = any(line.startswith("upgraded view") for line in done)
-    if any(table in old for table in TABLES) and (changed or version.of(old) < version.SCHEMA):
+    if any(table in old for table in TABLES) and (changed or version.of(old) < SCHEMA):
         done.extend(upgrade_rows(client, existing(client)[LANDING].columns, on_cluster=on(cluster)))
     # Last, so that an init that was interrupted is done again.
-    if version.of(old) < version.SCHEMA:
+    if version.of(old) < SCHEMA:
         client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")
     wanted = dict(ttl_days)
     if landing_is_new and wanted.get(LANDING) is None:

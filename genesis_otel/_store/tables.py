@@ -22,6 +22,9 @@ TABLES = (
 )
 """The seven tables, in the order of the reference."""
 
+SCHEMA = 2
+"""The schema of this package. 1: that of 0.1.0. 2: scores may be NULL; direction, error, budget, correct."""
+
 LANDING = "otel_traces"
 """The table that both ways write; the views fill the seven from it."""
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from genesis_otel._store.errors import StoreError
-from genesis_otel._store.present import Existing
-from genesis_otel._store.tables import LANDING, TABLES
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
 
-SCHEMA = 2
-"""The schema of this package. 1: that of 0.1.0. 2: scores may be NULL; direction, error, budget, correct."""
+from genesis_otel._store.errors import StoreError
+from genesis_otel._store.present import Existing, existing
+from genesis_otel._store.tables import LANDING, SCHEMA, TABLES
 
 OLDEST = 1
 """The oldest schema whose packages can read and write this one."""
@@ -28,6 +28,22 @@ TABLE = "individuals"
 """The table whose comment has the number: every reader may read it."""
 
 COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
+
+GRANTS = (
+    "SELECT",
+    "INSERT",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "DROP VIEW",
+    "ALTER UPDATE",
+    "ALTER ADD COLUMN",
+    "ALTER MODIFY COLUMN",
+    "ALTER MODIFY COMMENT",
+    "ALTER SETTINGS",
+    "ALTER VIEW MODIFY QUERY",
+    "OPTIMIZE",
+)
+"""What ``genesis-otel init`` needs on the database to upgrade a store."""
 
 TOLD = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and later")
 
@@ -58,6 +74,34 @@ def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
             f"the store is of an earlier genesis-otel (schema {schema}; this one needs {SCHEMA}): "
             "run `genesis-otel init`, which upgrades it with every row kept"
         )
+
+
+def see(client: Client) -> None:
+    """See that this package can use the store of a client.
+
+    :raises StoreError: it cannot, what to run, and which grants are missing for that.
+    """
+    try:
+        check(existing(client))
+    except StoreError as error:
+        missing = [grant for grant in GRANTS if not _granted(client, grant)]
+        if not missing or "init" not in str(error):
+            raise
+        raise StoreError(
+            f"{error}. The user of CLICKHOUSE_URL lacks the grants for that: run it as the user who owns the schema, or "
+            f"GRANT {', '.join(missing)} ON {client.database}.*"
+        ) from error
+
+
+def _granted(client: Client, grant: str) -> bool:
+    try:
+        asked = client.query(
+            f"CHECK GRANT {grant} ON {{database:Identifier}}.*", parameters={"database": client.database}
+        )
+        return bool(int(asked.result_rows[0][0]))
+    except Error:
+        # Before ClickHouse 24.12 nobody can ask: init says what is missing.
+        return True
 
 
 def _is_whole(found: Mapping[str, Existing]) -> bool:

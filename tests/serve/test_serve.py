@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import http.client
 import json
@@ -27,7 +28,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve import process as _process
 from genesis_otel._serve.http.guard import split_data
+from genesis_otel._ship.spool import queue
 from genesis_otel._store.errors import StoreError
+from tests.support.pipeline import until
 
 
 def end(folder: Path, number: int = signal.SIGTERM) -> None:
@@ -566,3 +569,60 @@ def test_why_it_cannot_start_is_said(folder: Path) -> None:
     with pytest.raises(StoreError) as caught:
         store_process.ensure_store_process(folder)
     assert str(folder) in str(caught.value) and os.linesep not in str(caught.value)
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def make_older(folder: Path) -> store_process.Address:
+    """A store process that is told apart from this version's in nothing but its word: 0.1.0 says none."""
+    store_process.ensure_store_process(folder)
+    address = store_process.running(folder)
+    assert address
+    (folder / store_process.VERSION).unlink()
+    return address
+
+
+def test_an_older_idle_store_process_gives_way(folder: Path) -> None:
+    """A search ends the store process of an earlier version that has nothing to do, and starts its own, which stays."""
+    older = make_older(folder)
+    store_process.ensure_store_process(folder)
+    newer = store_process.running(folder)
+    assert newer and newer.pid != older.pid
+    assert json.loads((folder / store_process.VERSION).read_text()) == [newer.pid, *store_process.version_of_package()]
+    store_process.ensure_store_process(folder)
+    assert store_process.running(folder) == newer
+
+
+def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
+    """While a search writes into its spool, the store process of an earlier version goes on."""
+    older = make_older(folder)
+    with contextlib.closing(queue.Writer(folder / store_process.SPOOL, segment_bytes=1 << 20, spool_bytes=1 << 20)):
+        store_process.ensure_store_process(folder)
+        assert store_process.running(folder) == older
+
+
+def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path) -> None:
+    """`genesis-otel serve` in a terminal is its user's: no search ends it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "genesis_otel", "serve"],
+        env=os.environ | {"CLICKHOUSE_URL": f"chdb://{folder}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as by_hand:
+        try:
+            until(lambda: store_process.running(folder) is not None, "the store process")
+            (folder / store_process.VERSION).unlink()
+            store_process.ensure_store_process(folder)
+            address = store_process.running(folder)
+            assert address and address.pid == by_hand.pid
+        finally:
+            by_hand.terminate()
+
+
+def test_an_address_of_a_later_version_is_read(folder: Path) -> None:
+    """A later version may tell more of itself in `serve.json`: what is known of it is enough."""
+    store_process.ensure_store_process(folder)
+    address, path = store_process.running(folder), folder / store_process.ADDRESS
+    path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": 7}))
+    assert address and store_process.running(folder) == address

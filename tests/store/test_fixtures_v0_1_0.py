@@ -44,6 +44,8 @@ UNSCORED = {
     *(("spooled_by_two", name) for name in ("failed_in_the_search", "failed_in_the_worker")),
     ("refused", "warm_failed"),
     *(("full", name) for name in ("seed_failed", "seed_unscored", "all_fail_1", "all_fail_2", "copy_of_failed")),
+    # Of a front, told without a combined score.
+    ("full", "from_elsewhere"),
     ("running", "second"),
     *(("raw_gone", name) for name in ("failed", "all_fail")),
     *((run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")),
@@ -173,8 +175,8 @@ def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
             "SELECT run_id, individual_id, score_told FROM individuals "
             "WHERE fitness_score IS NULL OR combined_score IS NULL"
         ).result_rows
-        correct = client.query(
-            "SELECT run_id, individual_id, status FROM individuals WHERE NOT correct ORDER BY ALL"
+        incorrect = client.query(
+            "SELECT run_id, individual_id FROM individuals WHERE status = 'incorrect' AND NOT correct ORDER BY ALL"
         ).result_rows
         generations = client.query("SELECT count() FROM llm_logs WHERE generation IS NULL").result_rows
     words = {(run_id, individual_id): word for run_id, individual_id, word in told}
@@ -189,8 +191,8 @@ def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
         ("raw_gone", "told_nan"): "nan",
     }
     assert len(words) == 19
-    failed = [(run, name, "incorrect") for run in ("logged", "logged_raw_gone") for name in ("b", "d")]
-    assert correct == [("full", "incorrect", "incorrect"), *failed]
+    failed = [(run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")]
+    assert incorrect == [("full", "incorrect"), *failed]
     # A call of the run itself, of no generation.
     assert generations == [(1,)]
 

@@ -130,7 +130,7 @@ def test_wrong_settings_are_said_on_one_line_without_their_values(monkeypatch: p
     assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
     monkeypatch.delenv("GENESIS_OTEL_EXIT_TIMEOUT")
     with pytest.raises(ValueError, match="no such setting: exit_time;"):
-        load_settings(exit_time=1)
+        load_settings(exit_time=1)  # type: ignore[call-arg]
     for url in (
         "ftp://u:hunter2@h",
         "u:hunter2@h:8123",

@@ -445,13 +445,14 @@ def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: 
             pytest.fail("the run never showed as running")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-    ((status, total),) = ask("SELECT status, total_generations FROM evolution_runs WHERE {run}")
+    ((status, total, error),) = ask("SELECT status, total_generations, error FROM evolution_runs WHERE {run}")
     ((reason, abandoned),) = ask(
         "SELECT JSONExtractString(details, 'reason'), JSONExtract(details, 'abandoned', 'Array(Int32)') FROM agent_actions"
         " WHERE {run} AND action_type = 'search_stopped'"
     )
     generations = {row[0] for row in ask("SELECT generation FROM generations WHERE {run}")}
     assert (status, reason) == ("failed", "shutdown")
+    assert error == "interrupted: OpenEvolve was told to stop by a signal"
     assert total == len(generations) and abandoned and not generations & set(abandoned)
 
 
@@ -459,7 +460,8 @@ def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> No
     """The search's exception comes out as without us, and the run says it."""
     search("failing", folder, code=1)
     ask = rows_of(client, "failing")
-    assert ask("SELECT status FROM evolution_runs WHERE {run}") == [("failed",)]
+    row = ("failed", "LookupError: there is no such island")
+    assert ask("SELECT status, error FROM evolution_runs WHERE {run}") == [row]
     ((message,),) = ask(
         "SELECT StatusMessage FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = 'failing' AND StatusCode = 'Error'"
         " AND startsWith(SpanName, 'run ')"

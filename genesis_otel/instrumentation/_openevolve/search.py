@@ -220,6 +220,7 @@ class Search:
                 is_pareto=on_front if self.options.objectives else None,
                 fitness_delta=delta,
                 island=program.metadata.get("island"),
+                correct=not error,
             )
             if error:
                 individual.fail(f"evaluation failed: {error}")
@@ -314,6 +315,7 @@ class Search:
             fitness_delta=None if fitness is None else 0.0,
             edit_summary=f"Copied to island {program.metadata.get('island')}",
             island=program.metadata.get("island"),
+            correct=not failed,
         )
         if failed:
             copy.fail(f"evaluation failed: {failed}")
@@ -375,8 +377,9 @@ class Search:
             self.act("search_stopped", {"reason": self.reason or "done", "abandoned": sorted(self.abandoned)})
         if error is not None:
             self.run.fail(error)
-        interrupted = error is not None or self.reason == "shutdown"
-        self.run.end("failed" if interrupted else "completed", total_generations=self.completed)
+        elif self.reason == "shutdown":
+            self.run.fail("interrupted: OpenEvolve was told to stop by a signal")
+        self.run.end(total_generations=self.completed)
 
 
 _KINDS: Mapping[int, Mapping[str, str]] = {

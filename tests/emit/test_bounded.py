@@ -1,0 +1,72 @@
+"""Values without bound cost a search neither its memory nor a record."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from genesis_otel._emit.values import CUT, MOST, to_json
+
+NARROW = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+from genesis_otel._emit.values import to_json
+
+class Endless:
+    def __len__(self): return 10**12
+    def __iter__(self): return iter(range(10**12))
+
+for seeds in (range(10**8), {"a": {"b": [range(10**8)] * 1000}}, Endless(), {n: range(10**6) for n in range(10_000)}):
+    assert to_json({"seeds": seeds, "task": "t"}).startswith('{"seeds": ')
+print("done")
+"""
+
+
+def test_a_value_is_bounded_before_it_is_copied() -> None:
+    """Ranges and containers that would take many GB as lists pass in a process that may have one."""
+    answer = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, check=False)
+    assert (answer.stdout, answer.returncode) == ("done\n", 0), answer.stderr
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        range(10**7),
+        list(range(2_000_000)),
+        ["x" * (MOST // 2)] * 4,
+        {str(n): n for n in range(1_500_000)},
+        "x" * (MOST + 7),
+    ],
+    ids=["range", "list", "texts", "mapping", "text"],
+)
+def test_what_is_left_out_is_marked(large: Any) -> None:
+    """A value beyond the bound is still JSON, holds its beginning, and says that there was more."""
+    written = to_json({"first": 1, "large": large, "last": 2})
+    assert len(written) < MOST + 1000
+    read = json.loads(written)
+    assert read["first"] == 1
+    if isinstance(large, str):
+        assert read["large"].startswith("xxx") and read["large"].endswith("more characters]")
+    else:
+        kept = list(read["large"])
+        assert kept[0] == (large[0] if not isinstance(large, dict) else "0")
+        assert kept[-1] == CUT or str(kept[-1]).endswith("more characters]")
+
+
+def test_a_value_within_the_bound_is_whole() -> None:
+    """Ten megabytes in a hundred thousand items stay exactly what they are."""
+    value = {"rows": [[n, f"row {n} " + "x" * 80, n / 7] for n in range(100_000)]}
+    assert json.loads(to_json(value)) == value
+
+
+def test_a_large_array_keeps_its_beginning() -> None:
+    """An array is cut before it becomes a list."""
+    import numpy as np
+
+    read = json.loads(to_json({"a": np.arange(50_000_000, dtype=np.int8).reshape(-1, 10)}))
+    assert read["a"][0] == list(range(10))
+    assert read["a"][-1] == CUT

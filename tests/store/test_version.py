@@ -1,0 +1,172 @@
+"""Versions know each other: which store a package can use, what it says where it cannot, and what 0.1.0 makes of a newer one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import attributes as names
+from genesis_otel._store import errors, schema, tables, version
+from genesis_otel._store.present import existing
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.conftest import Connect
+from tests.store.test_mapping import spans_of
+from tests.support import golden
+from tests.support.pipeline import PASSWORD, Store, running
+from tests.support.recording import store_spans
+
+
+def number(client: Client, comment: str) -> None:
+    client.command(f"ALTER TABLE {version.TABLE} MODIFY COMMENT '{comment}'")
+
+
+def test_a_store_has_its_schemas_number(store: Client) -> None:
+    """A store that this package made has its schema's number, and everything in it is what this package reads."""
+    assert version.of(existing(store)) == tables.SCHEMA
+    version.see(store)
+    schema.ensure(store)
+
+
+def test_readers_and_writers_of_an_older_store_name_init(store: Client, connect: Connect) -> None:
+    """On a store of an earlier schema, writing and reading say `genesis-otel init`; init upgrades it, and both go on."""
+    number(store, "")
+    for use in (schema.ensure, version.see):
+        with pytest.raises(errors.StoreError, match=r"earlier genesis-otel \(schema 1.*run `genesis-otel init`"):
+            use(store)
+    exporter = ClickHouseSpanExporter(connect)
+    case = golden.CASES[6]
+    with pytest.raises(errors.StoreError, match="genesis-otel init"):
+        store_spans(exporter, spans_of(case))
+    schema.init_schema(store)
+    version.see(store)
+    store_spans(exporter, spans_of(case))
+    assert store.command("SELECT count() FROM individuals") == 1
+
+
+def test_a_later_store_is_used_and_left_alone(store: Client, connect: Connect) -> None:
+    """A store of a later schema that this one can use takes spans and answers; init, which would undo it, refuses by name."""
+    number(store, "genesis-otel schema 99, for 2 and later")
+    store.command("ALTER TABLE individuals ADD COLUMN of_later String DEFAULT 'x'")
+    store_spans(ClickHouseSpanExporter(connect), spans_of(golden.CASES[6]))
+    version.see(store)
+    assert store.query("SELECT individual_id, of_later FROM individuals").result_rows == [("child ☃", "x")]
+    with pytest.raises(errors.StoreError, match=r"later genesis-otel \(schema 99.*pip install -U genesis-otel"):
+        schema.init_schema(store)
+
+
+def test_a_later_store_that_cannot_be_used_is_refused_by_name(store: Client) -> None:
+    """Where a later schema says that this one cannot use it, writing and reading say so, and what to install."""
+    number(store, "genesis-otel schema 99, for 98 and later")
+    for use in (schema.ensure, version.see):
+        with pytest.raises(errors.StoreError, match="pip install -U genesis-otel"):
+            use(store)
+
+
+def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: Connect) -> None:
+    """The number is written last: rows that an interrupted init left as they were are upgraded by the next one."""
+    store_spans(ClickHouseSpanExporter(connect), spans_of(golden.CASES[7]))
+    store.command(
+        "ALTER TABLE individuals UPDATE fitness_score = 0, score_told = '' WHERE 1", settings={"mutations_sync": 2}
+    )
+    number(store, "")
+    done = schema.init_schema(store)
+    assert "individuals: 1 rows are what their spans say" in done
+    assert store.query("SELECT fitness_score, score_told FROM individuals").result_rows == [(None, "-inf")]
+    assert schema.init_schema(store) == []
+
+
+OLDER = {
+    "individuals": {
+        names.RECORD: "individual",
+        names.RUN_ID: "r",
+        names.INDIVIDUAL_ID: "child",
+        names.LINEAGE_EDGES: '[{"parent_id": "p", "fitness_delta": 0.0}, {"parent_id": "q", "fitness_delta": 0.0}]',
+    },
+    "lineages": {
+        names.RECORD: "lineage",
+        names.RUN_ID: "r",
+        names.LINEAGE_CHILD_ID: "seed",
+        names.LINEAGE_PARENT_ID: "",
+        names.LINEAGE_FITNESS_DELTA: 0.0,
+    },
+    "logged": {
+        names.RECORD: "individual",
+        names.RUN_ID: "r",
+        names.INDIVIDUAL_ID: "logged",
+        names.INDIVIDUAL_FITNESS_SCORE: 0.0,
+        names.INDIVIDUAL_COMBINED_SCORE: 0.0,
+        names.INDIVIDUAL_METRICS: '{"correct": false}',
+    },
+    "zero": {
+        names.RECORD: "individual",
+        names.RUN_ID: "r",
+        names.INDIVIDUAL_ID: "zero",
+        names.INDIVIDUAL_FITNESS_SCORE: 0.0,
+        names.INDIVIDUAL_COMBINED_SCORE: 0.0,
+        names.INDIVIDUAL_METRICS: '{"correct": true}',
+    },
+}
+"""What 0.1.0 tells for want of a score, and one that is 0."""
+
+
+def test_an_older_emitter_writes_into_this_store(store: Client, connect: Connect) -> None:
+    """Spans of 0.1.0 are rows of today: the zeros that it told for want of a number are NULL, the one that is a score stays."""
+    emit = golden.each_of(*(lambda tracer, told=told: golden.span(tracer, "x", told) for told in OLDER.values()))
+    store_spans(ClickHouseSpanExporter(connect), spans_of(golden.Case("older", emit, {})))
+    rows = store.query(
+        "SELECT individual_id, fitness_score, score_told, status FROM individuals ORDER BY individual_id"
+    ).result_rows
+    assert rows == [("child", None, "", "ok"), ("logged", None, "0", "incorrect"), ("zero", 0.0, "", "ok")]
+    deltas = store.query("SELECT child_id, parent_id, fitness_delta FROM code_lineages ORDER BY ALL").result_rows
+    assert deltas == [("child", "p", None), ("child", "q", None), ("seed", "", None)]
+
+
+def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, connect: Connect) -> None:
+    """0.1.0's init puts its views in the place of ours: what it stored by them is mended by the next init of this version."""
+    store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'genesis-otel of 0.1.0'")
+    store.command(
+        "ALTER TABLE individuals_mv MODIFY QUERY SELECT SpanAttributes['genesis.run.id'] AS run_id, "
+        "SpanAttributes['genesis.individual.id'] AS individual_id, 0::Int32 AS generation, "
+        "toDateTime64(Timestamp + toIntervalNanosecond(Duration), 3) AS timestamp, "
+        "toFloat64OrZero(SpanAttributes['genesis.individual.fitness_score']) AS fitness_score, "
+        "toFloat64OrZero(SpanAttributes['genesis.individual.combined_score']) AS combined_score, "
+        "TraceId AS trace_id, SpanId AS span_id FROM otel_traces WHERE SpanAttributes['genesis.record'] = 'individual'"
+    )
+    emit = golden.each_of(*(lambda tracer, told=told: golden.span(tracer, "x", told) for told in OLDER.values()))
+    store_spans(ClickHouseSpanExporter(connect), spans_of(golden.Case("older", emit, {})))
+    asked = "SELECT individual_id, fitness_score FROM individuals FINAL ORDER BY individual_id"
+    assert store.query(asked).result_rows == [("child", 0.0), ("logged", 0.0), ("zero", 0.0)]
+    assert "individuals: 3 rows are what their spans say" in schema.init_schema(store)
+    assert store.query(asked).result_rows == [("child", None), ("logged", None), ("zero", 0.0)]
+    assert store.command("SELECT count() FROM individuals") == 3
+
+
+def test_the_command_says_init_on_an_older_store(tmp_path: Path) -> None:
+    """`check` and `runs` on a server whose store is of an earlier version end with its name and `genesis-otel init`, not with a code."""
+    store = Store(tmp_path / "server")
+    with running(store):
+        client = store.client()
+        number(client, "")
+        client.close()
+        for command in ("check", "runs"):
+            done = genesis(command, store)
+            assert done.returncode == 1
+            assert "run `genesis-otel init`" in done.stderr and "Traceback" not in done.stderr
+        assert genesis("init", store).returncode == 0
+        assert genesis("check", store).returncode == 0
+
+
+def genesis(command: str, store: Store) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "genesis_otel", command],
+        env=os.environ | {"CLICKHOUSE_URL": f"http://genesis:{PASSWORD}@127.0.0.1:{store.port}/default"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
