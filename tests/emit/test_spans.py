@@ -638,6 +638,24 @@ def test_an_llm_call_carries_opentelemetrys_names(recorded: Recorded) -> None:
     }
 
 
+def test_an_llm_call_knows_where_it_goes(recorded: Recorded) -> None:
+    """Of a server's URL or address the host is kept, without the key that may stand in it; what is no address is left out."""
+    for server in ("https://user:secret@openrouter.ai/api/v1?key=secret", "127.0.0.1:8000", "http://[bad", ""):
+        spans.llm_call("m", server=server, run_id="r").end()
+    hosts = [attributes_of(span).get(names.SERVER_ADDRESS) for span in recorded.named("chat m")]
+    assert hosts == ["openrouter.ai", "127.0.0.1", None, None]
+
+
+def test_a_cost_tells_who_told_it(recorded: Recorded) -> None:
+    """`cost_source` goes with a cost, and without one says nothing."""
+    for cost in (0.25, None):
+        with spans.llm_call("m", run_id="r") as call:
+            call.response("x", cost=cost, cost_source=names.COST_OPENROUTER)
+    told, untold = (attributes_of(span) for span in recorded.named("chat m"))
+    assert (told[names.GEN_AI_USAGE_COST], told[names.LLM_COST_SOURCE]) == (0.25, "openrouter")
+    assert names.LLM_COST_SOURCE not in untold
+
+
 def test_an_llm_call_that_raised_has_its_error(recorded: Recorded) -> None:
     """`error.type` is the class with its module; the status and the exception say the rest."""
     with pytest.raises(json.JSONDecodeError), spans.llm_call("m"):
