@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(10.0, ge=0)
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
+    stalled_after: int = Field(900, gt=0)
+    """Seconds without a sign of life after which a running search is shown as stalled."""
+
     serve_password: SecretStr | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
     serve_reader_password: SecretStr | None = None
@@ -262,7 +265,9 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     """
     unknown = overrides.keys() - Settings.model_fields.keys()
     if unknown:
-        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(Settings.model_fields)}")
+        raise ValueError(
+            f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(Settings.model_fields)}"
+        )
     try:
         given: Mapping[str, Any] = overrides  # pydantic converts what it is given
         return Settings(**given)

@@ -290,7 +290,7 @@ class ClickHouseLogger:
 
     @property
     def client(self) -> Client | None:
-        """A clickhouse-connect client of the store, connected at the first use; None where there is none to be had."""
+        """A clickhouse-connect client of the store, connected at its first use; None if there is none."""
         telemetry = _ready()
         if telemetry is None or _destination_of(telemetry) is None:
             return None

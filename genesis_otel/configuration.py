@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
@@ -84,12 +85,12 @@ class Telemetry:
             self._watch.start()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until every span that has ended has arrived; False when ``timeout`` (by default the exit timeout) is over."""
+        """Wait until every ended span has arrived; return False after ``timeout`` (by default the exit timeout)."""
         timeout = self.settings.exit_timeout if timeout is None else timeout
         return self._durable is None or self._durable.force_flush(int(timeout * 1000))
 
     def shutdown(self) -> None:
-        """Flush within the exit timeout, end, and say how many spans still wait in the spool. A second call does nothing."""
+        """Flush within the exit timeout, stop, and log how many spans still wait in the spool. A second call does nothing."""
         if not _forget(self):
             return
         atexit.unregister(self.shutdown)
@@ -97,6 +98,7 @@ class Telemetry:
             return
         self.flush()
         self._ended.set()
+        tally.hold_with(None)
         for processor in self._processors:
             processor.shutdown()
         waiting = self._durable.waiting()
@@ -138,14 +140,14 @@ def configure(
     resource_attributes: Mapping[str, str | bool | int | float] | None = None,
     **overrides: Unpack[SettingsArguments],
 ) -> Telemetry:
-    """Record this process's spans. Once a process: called again, it gives what is there.
+    """Record this process's spans. Called again in the same process, it returns what the first call set up.
 
-    Where an application has set up OpenTelemetry's SDK before, its provider gets our processors and its spans go where
-    they went, too; otherwise a provider is made and becomes the global one.
+    If the application has already set up OpenTelemetry's SDK, its provider gets our processors, and its spans still go where they
+    went before. Otherwise a provider is created and becomes the global one.
 
-    :param exporter: takes the place of the destination that the settings name, with a spool of its own.
-    :param redactor: gets every prompt, response and code and gives what is recorded; instead of ours and its patterns.
-    :param resource_attributes: say more of this process on each of its spans.
+    :param exporter: replaces the destination that the settings name, with its own spool.
+    :param redactor: receives every prompt, response and code and returns what is recorded; replaces ours and its patterns.
+    :param resource_attributes: added to each span of this process.
     :param overrides: any field of `Settings`.
     :raises ValueError: a setting is wrong.
     :raises StoreError: the destination cannot be used.
@@ -154,7 +156,7 @@ def configure(
     with _lock:
         if _current is not None:
             if overrides or exporter is not None or redactor is not None or resource_attributes:
-                log.warning("telemetry is configured already; what was given now is not used")
+                log.warning("telemetry is already configured; the new arguments are ignored")
             return _current
         if _configuring is not None:
             raise ValueError("configure() was called by a signal handler in the middle of configure()")
@@ -196,7 +198,7 @@ def _configured(
 
 
 def ensure_configured() -> Telemetry | None:
-    """`configure` from the environment, for code that must not fail: what is wrong is said once, and None is given."""
+    """`configure` from the environment, for code that must not fail: an error is logged once, and None is returned."""
     global _tried
     if _current is not None or _tried or _configuring == threading.get_ident():
         return _current
@@ -232,6 +234,7 @@ def _wired(
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
+    from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
     # First, because it may raise.
@@ -241,16 +244,15 @@ def _wired(
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
-    processors: tuple[SpanProcessor, ...] = (
-        CorrelationProcessor(CORRELATION.__contains__),
-        LLMSpanProcessor(
-            durable,
-            capture_content=settings.capture_content,
-            capture_code=settings.capture_code,
-            redact=redact,
-            own_prices=own_prices,
-        ),
+    finish = LLMSpanProcessor(
+        durable,
+        capture_content=settings.capture_content,
+        capture_code=settings.capture_code,
+        redact=redact,
+        own_prices=own_prices,
     )
+    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(CORRELATION.__contains__), finish)
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
@@ -300,14 +302,14 @@ def _warn_of_losses(provider: TracerProvider) -> None:
     """Say what a provider that is not ours, or the environment, takes from the record."""
     if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
         log.warning(
-            "the sampler of this process (%s) drops spans, and what they hold is missing in the tables: use always_on",
+            "the sampler of this process (%s) drops spans, so their rows are missing in the tables: use always_on",
             provider.sampler.get_description(),
         )
     limits = provider._span_limits
     lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
     if lengths:
         log.warning(
-            "attributes are cut at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
+            "attributes are truncated at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
             "and OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
             min(lengths),
         )

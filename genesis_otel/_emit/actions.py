@@ -1,4 +1,4 @@
-"""What is told at once: actions, edges of the family tree, fronts apart from their generation.
+"""What is recorded at once: actions, edges of the family tree, and fronts separate from their generation.
 
 In: what happened, and where it belongs. Out: a span that ends as it begins, so that it shows at once. On failure: as in
 :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
@@ -86,9 +86,9 @@ def lineage(
     time: object = None,
     **extra: Unpack[NoMore],
 ) -> None:
-    """Record an edge from a parent to its child, apart from the child's own span (which has its edges already).
+    """Record an edge from a parent to its child, for an individual whose own span has no edges (``lineage=False``).
 
-    :param fitness_delta: fitness of the child less that of the parent; None where either is not known.
+    :param fitness_delta: fitness of the child less that of the parent; None if either is not known.
     """
     if extra:
         warn_of(lineage, extra)
@@ -117,7 +117,7 @@ def pareto_front(
     time: object = None,
     **extra: Unpack[NoMore],
 ) -> None:
-    """Record a front apart from its generation's span; for ``members`` see :meth:`Generation.pareto_front`."""
+    """Record a Pareto front separately from its generation's span; for ``members`` see :meth:`Generation.pareto_front`."""
     if extra:
         warn_of(pareto_front, extra)
     base, place = where(generation=generation, run_id=run_id)

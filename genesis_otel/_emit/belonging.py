@@ -1,7 +1,7 @@
 """Where a record belongs: the context and the place of a handle, of names, or of what is current.
 
 In: handles on what is open, names, or nothing. Out: the context to start a span in, and the run, generation and individual
-that it belongs to. On failure: what cannot be told is left empty; nothing here raises into a search.
+that it belongs to. On failure: what is not known is left empty; nothing here raises into a search.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def at(run_id: str, generation: int | None = None, individual_id: str | None = N
 
 
 def context_of(place: Place) -> Context:
-    """The context of a place: of its span where that is open in this process."""
+    """The context of a place: that of its span, if the span is open in this process."""
     opened = tally.individual_at(place) or tally.generation_at(place)
     if opened is None:
         return derived_context(place)

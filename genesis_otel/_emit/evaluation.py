@@ -52,7 +52,7 @@ class Evaluation(Handle):
         metadata: object = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell the outcome.
+        """Record the outcome.
 
         :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``, and the individual
             incorrect, where this process has it: the latest evaluation's word counts.
@@ -107,7 +107,7 @@ def evaluation(
     """Begin a job that evaluates ``individual``, or the current one, wherever it runs. ``job_submitted`` goes out at once.
 
     :param job_id: as the scheduler calls it; by default a new one.
-    :param details: joins what is known of the job, in ``agent_actions.details``.
+    :param details: added to what is known of the job, in ``agent_actions.details``.
     """
     if extra:
         warn_of(evaluation, extra)

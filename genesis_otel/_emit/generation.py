@@ -1,4 +1,4 @@
-"""A generation: the root of a trace of its own, linked to its run.
+"""A generation: the root of its own trace, linked to its run.
 
 In: its number, and what ends within it. Out: the span ``generation`` with statistics, cost and front. On failure: as in
 :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Generation(Handle):
-    """A generation: the root of a trace of its own."""
+    """A generation: the root of its own trace."""
 
     __slots__ = ("_open", "_tally")
 
@@ -72,7 +72,7 @@ class Generation(Handle):
 
     @quietly
     def pareto_front(self, members: Iterable[object], *, time: object = None, **extra: Unpack[NoMore]) -> None:
-        """Tell the front as it is now.
+        """Record the Pareto front as it is now.
 
         :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
             ``combined_score`` and ``metrics``.
@@ -95,7 +95,7 @@ class Generation(Handle):
         end_time: object = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """End the generation. What is not told is computed from the individuals that ended within it in this process.
+        """End the generation. What is not given is computed from the individuals that ended within it in this process.
 
         Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
         the calls outside of them.
@@ -168,7 +168,8 @@ def generation(
     """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
 
     :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
+        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
     """
     if extra:
         warn_of(generation, extra)

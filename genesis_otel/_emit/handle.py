@@ -46,7 +46,7 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
                     self._end_again(functools.partial(method, self, *args, **kwargs))
                 raise
             name = f"{type(self).__name__}.{method.__name__}"
-            warn_once(name, "%s went wrong; what it should have recorded is lost", name, exc_info=True)
+            warn_once(name, "%s failed; what it should have recorded is lost", name, exc_info=True)
 
     return call
 

@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import tally
+from genesis_otel._emit import pareto, tally
 from genesis_otel._emit.actions import action
 from genesis_otel._emit.arguments import (
     ActionArguments,
@@ -117,13 +117,13 @@ class Individual(Handle):
         correct: bool | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell what is known by now; a later value replaces an earlier one.
+        """Record what is known so far; a later value replaces an earlier one.
 
-        :param fitness: the primary objective; where only one of ``fitness`` and ``combined`` is told, it is both.
+        :param fitness: the primary objective; if only one of ``fitness`` and ``combined`` is given, it is used for both.
         :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
-        :param fitness_delta: by default less the parent's fitness, where this process knows that.
-        :param island: number or name of the subpopulation that it lives on, where the search has several.
+        :param fitness_delta: by default the fitness less the parent's, if this process knows that.
+        :param island: number or name of the subpopulation that it lives on, if the search has several.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         """
         if extra:
@@ -163,7 +163,7 @@ class Individual(Handle):
         within(action, action_type, details, metadata, told=told, individual=self)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that it failed; it has a row all the same."""
+        """Record that the individual failed. It still has a row."""
         self._failed = True
         failed(self._span, error)
 
@@ -182,21 +182,35 @@ class Individual(Handle):
         try:
             attributes = self._attributes(tally.sums(costs))
             self._remember(attributes)
+            self._place_on_front(attributes)
             self._scores(attributes, ended)
         except Exception as error:
             pass_on(error)
             warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
         if self._generation is None or not self._generation.hold(
-            self.id, functools.partial(self._release, attributes, ended)
+            self.id, self._span, attributes, ended, functools.partial(self._release, attributes, ended)
         ):
             self._finish(attributes, ended)
         self._done = True
 
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
-        if is_pareto is not None:
-            attributes.setdefault(names.INDIVIDUAL_IS_PARETO, is_pareto)
+        if is_pareto is not None and "is_pareto" not in self._told:
+            attributes[names.INDIVIDUAL_IS_PARETO] = is_pareto
         self._finish(attributes, ended)
+
+    def _place_on_front(self, attributes: dict[str, Value]) -> None:
+        """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
+        objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
+        if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
+            return
+        others = (
+            [each.objective(name) for name in objectives]
+            for each in list(self._generation.members)
+            if each.counts and each is not member
+        )
+        own = [member.objective(name) for name in objectives]
+        attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)
 
     def _attributes(self, costs: list[float]) -> dict[str, Value]:
         told = self._told
@@ -335,8 +349,8 @@ def individual(
     """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
 
     :param individual_id: by default a new UUID; may be set later.
-    :param parents: where there are several, instead of ``parent_id``; none at all is the initial population.
-    :param lineage: false for callers that tell its edges apart, with :func:`genesis_otel.spans.lineage`.
+    :param parents: instead of ``parent_id`` if there are several; an individual without parents is of the initial population.
+    :param lineage: false for callers that record its edges separately, with :func:`genesis_otel.spans.lineage`.
     """
     if extra:
         warn_of(individual, extra)

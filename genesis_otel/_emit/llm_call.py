@@ -46,9 +46,9 @@ class LLMCall(Handle):
 
     @quietly
     def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
-        """Tell the prompt, where it was not known at the beginning.
+        """Record the prompt, if it was not known when the call began.
 
-        :param exact: leave every message that is more than a role and a text as it is.
+        :param exact: keep messages that are more than a role and a text unchanged.
         """
         if extra:
             warn_of(LLMCall.prompt, extra)
@@ -57,7 +57,7 @@ class LLMCall(Handle):
 
     @quietly
     def first_token(self, time: object = None) -> None:
-        """The first token of a stream has come, now or at ``time``; later calls change nothing."""
+        """Record that the first token of a stream arrived, now or at ``time``; later calls change nothing."""
         if self._first_token is None:
             came = nanoseconds(time, "time") or time_ns()
             self._first_token = came
@@ -80,12 +80,12 @@ class LLMCall(Handle):
         cost_source: str = "",
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell the answer.
+        """Record the answer.
 
         :param input_tokens: of the whole prompt; ``cached_tokens`` and ``cache_write_tokens`` are parts of it.
         :param output_tokens: of the whole answer; ``reasoning_tokens`` are a part of it.
         :param cost: in USD; by default computed from the tokens.
-        :param cost_source: who told the cost; by default you.
+        :param cost_source: where ``cost`` comes from; by default the caller (``told``).
         """
         if extra:
             warn_of(LLMCall.response, extra)
@@ -146,9 +146,9 @@ def llm_call(
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> LLMCall:
-    """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
+    """Begin a call of ``model``, for the given individual, generation or run, or for the current one.
 
-    :param server: URL or host that the call goes to: where that is a known provider's, it is the provider.
+    :param server: URL or host that the call goes to; if it is a known provider's, it decides the provider.
     :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
     :param messages: the prompt: a text, or messages as clients take them.
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...

@@ -103,7 +103,9 @@ def number(value: object, name: str) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except Exception as error:
         pass_on(error)
-        warn_once(f"number {name}", "%s: a value of type %s is no number and is left out", name, type(value).__name__)
+        warn_once(
+            f"number {name}", "%s: a value of type %s is not a number and was dropped", name, type(value).__name__
+        )
         return None
 
 
@@ -119,7 +121,9 @@ def integer(value: object, name: str) -> int | str | None:
             return int(whole)
     except Exception as error:
         pass_on(error)
-    warn_once(f"integer {name}", "%s: a value of type %s is no integer and is kept as text", name, type(value).__name__)
+    warn_once(
+        f"integer {name}", "%s: a value of type %s is not an integer and is kept as text", name, type(value).__name__
+    )
     return text(value)
 
 
@@ -274,7 +278,7 @@ def _dict(values: Mapping[Any, Any], above: tuple[int, ...], left: list[int]) ->
 
 
 def _say_cut() -> None:
-    warn_once("cut", "A value is larger than %d characters: what lies beyond is left out, and marked", MOST)
+    warn_once("cut", "A value is longer than %d characters: it was cut there, and the cut is marked", MOST)
 
 
 def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
@@ -349,5 +353,10 @@ def nanoseconds(value: object, name: str) -> int | None:
             return whole
     except Exception as error:
         pass_on(error)
-    warn_once(f"time {name}", "%s: a value of type %s is no time; it counts as now", name, type(value).__name__)
+    warn_once(
+        f"time {name}",
+        "%s: a value of type %s is not a time; the current time is used instead",
+        name,
+        type(value).__name__,
+    )
     return None

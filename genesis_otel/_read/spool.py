@@ -119,7 +119,7 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
             return Drained(max(0, waiting - left.waiting), left.waiting)
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{left.waiting:,} spans still wait after {timeout:.0f} s; what hinders the store process is in {store / store_process.LOG}"
+                f"{left.waiting:,} spans still wait after {timeout:.0f} s; for the reason see {store / store_process.LOG}"
             )
         time.sleep(0.1)
 

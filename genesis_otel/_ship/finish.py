@@ -116,6 +116,10 @@ class LLMSpanProcessor(SpanProcessor):
             warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
             return _bare(span)
 
+    def as_held(self, span: Span, attributes: Attributes, end_time: int) -> ReadableSpan:
+        """A span that is held, as it should be stored if nothing more came of it: ended, with these attributes."""
+        return self._complete(_Changed(span, {**_plain(span.attributes), **attributes}, None, None, end_time), [])
+
     def shutdown(self) -> None:
         """Nothing but the next processor's."""
         self._next.shutdown()
@@ -243,7 +247,12 @@ class _Changed(ReadableSpan):
     """A span with other attributes, events or status; all else, the counts of what the SDK dropped included, stays."""
 
     def __init__(
-        self, span: ReadableSpan, attributes: Attributes, events: Sequence[Event] | None, status: Status | None
+        self,
+        span: ReadableSpan,
+        attributes: Attributes,
+        events: Sequence[Event] | None,
+        status: Status | None,
+        end_time: int | None = None,
     ) -> None:
         super().__init__(
             name=span.name,
@@ -256,7 +265,7 @@ class _Changed(ReadableSpan):
             kind=span.kind,
             status=span.status if status is None else status,
             start_time=span.start_time,
-            end_time=span.end_time,
+            end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
         self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)

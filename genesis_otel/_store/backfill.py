@@ -82,7 +82,7 @@ def backfill(client: Client) -> Iterator[Filled]:
         fill_times(client, found)
     except DatabaseError as error:
         raise StoreError(
-            f"filling the tables stopped: {first_line(error)}; run it again, it goes on from there"
+            f"filling the tables stopped: {first_line(error)}; run it again to continue from there"
         ) from error
 
 

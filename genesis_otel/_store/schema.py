@@ -54,7 +54,7 @@ def init_schema(
     try:
         return _init(client, ttl_days, cluster)
     except DatabaseError as error:
-        raise StoreError(f"the tables could not be made: {first_line(error)}") from error
+        raise StoreError(f"the tables could not be created: {first_line(error)}") from error
 
 
 def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
@@ -238,6 +238,6 @@ def ensure(client: Client) -> None:
     if theirs:
         raise StoreError(
             f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them, "
-            "and run `genesis-otel init`, which takes them over with every row kept"
+            "and run `genesis-otel init`, which takes them over and keeps every row"
         )
     init_schema(client)

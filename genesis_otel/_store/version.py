@@ -66,13 +66,13 @@ def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
         told = TOLD.match(found[TABLE].comment)
         if by_init or (told is not None and int(told["oldest"]) > SCHEMA):
             raise StoreError(
-                f"the store is of a later genesis-otel (schema {schema}; this one knows {SCHEMA}): "
+                f"the store is of a later genesis-otel (schema {schema}; this one knows schema {SCHEMA}): "
                 "install that version here: pip install -U genesis-otel"
             )
     elif schema < SCHEMA and not by_init and _is_whole(found):
         raise StoreError(
-            f"the store is of an earlier genesis-otel (schema {schema}; this one needs {SCHEMA}): "
-            "run `genesis-otel init`, which upgrades it with every row kept"
+            f"the store is of an earlier genesis-otel (schema {schema}; this one needs schema {SCHEMA}): "
+            "run `genesis-otel init`, which upgrades it and keeps every row"
         )
 
 

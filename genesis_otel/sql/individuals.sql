@@ -1,4 +1,4 @@
--- individuals: one row an individual's span, failed ones included (status says so).
+-- individuals: one row per individual's span, failed ones included (status says so).
 -- A score of 0 beside metrics that say that the program failed is what evaluators write for want of a score.
 
 CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/

@@ -1,4 +1,4 @@
--- llm_logs: one row a call of a model, from any instrumentation. The names that are out there, in the order in which they
+-- llm_logs: one row per call of a model, from any instrumentation. The names that are out there, in the order in which they
 -- are read: OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is known by its
 -- attributes, not by its kind (OpenInference's spans are INTERNAL). What cannot be read as messages stays as it came.
 -- A landing table may hold the LLM calls of a whole company: those of a search have its run's id, on the span or on the

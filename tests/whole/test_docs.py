@@ -24,7 +24,11 @@ from tests.support.searched import end_store, fill, search_spans
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("tables", "settings", "prices", "delivery", "grafana", "report", "watch")),
+    "CONTRIBUTING.md",
+    *(
+        f"docs/{name}.md"
+        for name in ("index", "architecture", "tables", "settings", "prices", "delivery", "grafana", "report", "watch")
+    ),
 )
 
 
@@ -140,7 +144,7 @@ def test_every_setting_is_documented() -> None:
 def test_every_column_is_documented(table: str, store: Client) -> None:
     """Each table's section names its columns, all of them and no other, and ours with their types."""
     text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
+    section = re.split(r"^##", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
     columns = {
         row[0]: re.sub(r"LowCardinality\((\w+)\)", r"\1", row[1])
         for row in store.query(f"DESCRIBE TABLE {table}").result_rows
