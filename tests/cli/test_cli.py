@@ -186,9 +186,7 @@ def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(queries, "ask", broken)
     code, out, err = run("runs")
-    assert (
-        (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (a bug in genesis-otel" in err
-    )
+    assert (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (a bug in genesis-otel" in err
     process = started("-v", "lineage", "nobody")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 3 and b"Traceback" in said
