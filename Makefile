@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel docs collector dashboards bench format lock clean
+.PHONY: help demo test check lint wheel docs collector dashboards bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,8 @@ help:
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make bench      measure what recording costs'
+	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
+	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
 	@echo 'make format     put the code into shape'
 	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
 	@echo 'make clean      remove what the other targets made, .venv included'
@@ -63,6 +65,15 @@ docs: $(VENV)/.dev
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
+
+SEEDS ?= 10
+faults: $(VENV)/.dev
+	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
+
+MINUTES ?= 30
+SEED ?= 1
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev
 	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done

@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(10.0, ge=0)
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
+    stalled_after: int = Field(900, gt=0)
+    """Seconds without a sign of life after which a running search is shown as stalled."""
+
     serve_password: SecretStr | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
     serve_reader_password: SecretStr | None = None

@@ -44,6 +44,14 @@ INDIVIDUAL_ID = "genesis.individual.id"
 CORRELATION = (RUN_ID, GENERATION, INDIVIDUAL_ID)
 """The names that travel as baggage, and that every span inside a run carries."""
 
+# --- where it runs: on ``run.start`` ------------------------------------------------------------------------------------
+
+HOST_NAME = "host.name"
+"""str: the machine of the process that begins a run; readers there know whether that process still lives."""
+
+PROCESS_PID = "process.pid"
+"""int: that process."""
+
 # --- run: spans ``run.start {task}`` and ``run {task}`` -> evolution_runs ---------------------------------------------
 
 RUN_TASK_NAME = "genesis.run.task_name"

@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
@@ -97,6 +98,7 @@ class Telemetry:
             return
         self.flush()
         self._ended.set()
+        tally.hold_with(None)
         for processor in self._processors:
             processor.shutdown()
         waiting = self._durable.waiting()
@@ -232,6 +234,7 @@ def _wired(
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
+    from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
     # First, because it may raise.
@@ -241,16 +244,15 @@ def _wired(
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
-    processors: tuple[SpanProcessor, ...] = (
-        CorrelationProcessor(CORRELATION.__contains__),
-        LLMSpanProcessor(
-            durable,
-            capture_content=settings.capture_content,
-            capture_code=settings.capture_code,
-            redact=redact,
-            own_prices=own_prices,
-        ),
+    finish = LLMSpanProcessor(
+        durable,
+        capture_content=settings.capture_content,
+        capture_code=settings.capture_code,
+        redact=redact,
+        own_prices=own_prices,
     )
+    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(CORRELATION.__contains__), finish)
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.

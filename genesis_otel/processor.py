@@ -105,16 +105,17 @@ class DurableSpanProcessor(SpanProcessor):
     def forked(self) -> None:
         """In a forked child: leave the parent's queue and thread alone, and begin anew with the next span."""
         if self._writer is not None:
-            self._writer.abandon()
+            self._writer.abandon(busy=self._turn.busy)
         self._turn.items.clear()
         self._begin()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Let a signal handler touch a span that its own thread is touching just then: with the SDK's locks it would wait for
         itself for ever."""
+        lock = threading.RLock()
         for part in (span, span._attributes, span._events):
-            if type(getattr(part, "_lock", None)) is _thread.LockType:
-                part._lock = threading.RLock()  # type: ignore[union-attr]
+            if hasattr(part, "_lock"):
+                part._lock = lock  # type: ignore[union-attr]
 
     def on_end(self, span: ReadableSpan) -> None:
         """Put the span on disk; raises nothing of its own. After :meth:`shutdown`, too: then the next process delivers it."""
@@ -214,7 +215,7 @@ class DurableSpanProcessor(SpanProcessor):
     # --- the calling thread, in its turn --------------------------------------------------------------------------------
 
     def _take(self, span: ReadableSpan, span_id: int) -> None:
-        self._turn.take((span_id, encode(span)))
+        self._turn.run((span_id, encode(span)))
 
     def _write(self, item: Item) -> None:
         """One span, on its way to the disk; called again with the same one after an exception of a signal handler."""
@@ -223,7 +224,8 @@ class DurableSpanProcessor(SpanProcessor):
             return
         turn = self._turn
         try:
-            self._look()
+            if time.monotonic() >= self._next_look:
+                self._look()
             if self._held:
                 self._write_held()
             writer = self._writer or self._open()
@@ -256,10 +258,7 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _look(self) -> None:
         """Every second: whether the folder is still there, and what is in it still ours."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + LOOK_EVERY
+        self._next_look = time.monotonic() + LOOK_EVERY
         writer = self._writer
         if writer is None or writer.look():
             return
@@ -314,7 +313,8 @@ class DurableSpanProcessor(SpanProcessor):
             if last:
                 self._reopen = self._next_look = 0.0
             try:
-                self._look()
+                if time.monotonic() >= self._next_look:
+                    self._look()
                 if self._held:
                     self._write_held()
             except OSError as error:

@@ -16,16 +16,20 @@ import typer
 
 from genesis_otel._cli.common import FormatOption, WrongUseError, answering, judged, settings_of
 from genesis_otel._cli.tables import STATUS, Column, Format, say, write
-from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed
+from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from genesis_otel._settings import Settings
     from genesis_otel.queries import Query
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
+
+MANY = 10_000
+"""More runs than are open at a time."""
 
 RUNS = {
     "run_id": Column("run"),
@@ -33,8 +37,11 @@ RUNS = {
     "status": Column("status", style=lambda status: STATUS.get(status, "")),
     "generations": Column("gens"),
     "individuals": Column("indivs"),
+    "failed": Column("failed", brief=-1),
+    "incorrect": Column("incorrect", brief=-1),
     "best_score": Column("best", number),
     "cost": Column("cost", dollars),
+    "unpriced": Column("", unpriced),
     "start_time": Column("started", moment, brief=-1),
     "silent_seconds": Column("seen", ago),
 }
@@ -48,6 +55,7 @@ LINEAGE = {
     "edit_summary": Column("what changed", one_line),
     "models": Column("model", lambda models: ", ".join(models), brief=12),
     "cost": Column("cost", dollars),
+    "unpriced": Column("", unpriced),
     "other_parents": Column("other parents", lambda parents: ", ".join(parents), brief=8),
     "trace_id": Column("trace", brief=8),
 }
@@ -60,33 +68,76 @@ def runs(
     status: Annotated[
         str,
         typer.Option(
-            metavar="STATUS", show_default=False, help="Show only runs with this status: running, completed or failed."
+            metavar="STATUS",
+            show_default=False,
+            help="Show only runs with this status: running, stalled, completed or failed.",
         ),
     ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show only the newest N runs.")] = 20,
+    close_stalled: Annotated[
+        bool,
+        typer.Option("--close-stalled", help="End stalled runs as failed, at their last sign of life, and list them."),
+    ] = False,
     format: FormatOption = None,
 ) -> None:
     """List runs with their progress, best score, cost and last sign of life.
 
-    A run that was killed stays "running": look at its last sign of life.
+    A run that has been silent for 15 minutes (GENESIS_OTEL_STALLED_AFTER) is "stalled", unless its process lives on this
+    machine. A cost leaves out the calls that are "unpriced".
 
     ```
     genesis-otel runs
     genesis-otel runs --task circle_packing --status running
+    genesis-otel runs --close-stalled
     genesis-otel runs --format json | jq -r '.[].run_id'
     ```
     """
-    from genesis_otel import queries
     from genesis_otel._read.client import NotFoundError, reader
 
-    with reader(settings_of(context)) as client:
-        rows = queries.ask(client, "runs", task=task, status=status, limit=limit)
+    settings = settings_of(context)
+    with reader(settings) as client:
+        rows = _closed(client, settings, task) if close_stalled else _runs(client, settings, task, status, limit)
+    if close_stalled and not rows:
+        say("No run is stalled.")
+        return
     if not rows:
         which = " ".join(filter(None, (f"of the task {task!r}" if task else "", f"that is {status}" if status else "")))
         raise NotFoundError(
             f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
         )
-    write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=RUNS)
+    columns = _shown(RUNS, rows)
+    if "unpriced" in columns:
+        columns["generations"] = Column("gens", brief=-1)  # so that a row has room in 80 columns
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
+
+
+def _runs(client: Client, settings: Settings, task: str, status: str, limit: int) -> list[dict[str, Any]]:
+    from genesis_otel import queries
+    from genesis_otel._read.health import alive
+
+    # Which of the silent ones are stalled, this machine knows and not the store.
+    asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
+    told = {"task": task, "status": asked, "limit": several, "stalled_after": settings.stalled_after}
+    rows = alive(client, queries.ask(client, "runs", **told))
+    return [row for row in rows if not status or row["status"] == status][:limit]
+
+
+def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any]]:
+    """The stalled runs, after they were ended."""
+    from genesis_otel._read.close import close
+
+    stalled = _runs(client, settings, task, "stalled", MANY)
+    if stalled:
+        close(settings, stalled)
+    return [{**row, "status": "failed"} for row in stalled]
+
+
+def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """``columns`` without those in which nothing stands."""
+    idle = [
+        name for name in ("other_parents", "failed", "incorrect", "unpriced") if not any(row.get(name) for row in rows)
+    ]
+    return {name: column for name, column in columns.items() if name not in idle}
 
 
 @answering
@@ -120,11 +171,8 @@ def lineage(
         run_id = run_id_of(client, run)
         individual_id = individual_id_of(client, run_id, individual)
         rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
-    shown = dict(LINEAGE)
-    if not any(row["other_parents"] for row in rows):
-        del shown["other_parents"]
     title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
-    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=shown)
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=_shown(LINEAGE, rows))
 
 
 @answering

@@ -60,10 +60,18 @@ def report(
     from genesis_otel._read.client import reader, run_id_of
     from genesis_otel.report import page
 
-    with reader(settings_of(context)) as client:
+    settings = settings_of(context)
+    with reader(settings) as client:
         run_id = run_id_of(client, run)
         others = [run_id_of(client, each) for each in compare or ()]
-        text = page(client, run_id, top=top, compare=others, say=lambda what: say(f"Reading {what} ..."))
+        text = page(
+            client,
+            run_id,
+            top=top,
+            compare=others,
+            say=lambda what: say(f"Reading {what} ..."),
+            stalled_after=settings.stalled_after,
+        )
     path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.html")
     _replace(path, text)
     typer.echo(str(path))

@@ -140,15 +140,16 @@ class Generation(Handle):
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
-        if self._open.front is None and not objectives:
+        told = self._open.front is not None
+        if (told and not self._again) or not (told or objectives):
             return
         try:
             if self._open.front is None:
                 members = [member for member in self._open.members if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
-            # A front that was told has its event, unless a signal handler's exception came in between.
-            if all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
+            # What was told has its event, unless a signal handler's exception came in between.
+            if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)
         except Exception as error:
             pass_on(error)
@@ -167,7 +168,8 @@ def generation(
     """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
 
     :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
+        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
     """
     if extra:
         warn_of(generation, extra)

@@ -54,7 +54,7 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
 class Handle:
     """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
 
-    __slots__ = ("__weakref__", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
+    __slots__ = ("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
 
     def __init__(self, span: Span, base: Context, place: Place) -> None:
         self._span = span
@@ -64,7 +64,7 @@ class Handle:
         self._token: Token[Context] | None = None
         # Taken by whoever ends the span first; given back only when a signal handler's exception has interrupted that.
         self._once = threading.Lock()
-        self._done = False
+        self._done = self._again = False
 
     @property
     def span(self) -> Span:
@@ -107,6 +107,7 @@ class Handle:
     def _end_again(self, end: Callable[[], None]) -> None:
         def complete() -> None:
             if not self._done and self._span.is_recording():
+                self._again = True
                 if self._once.locked():
                     self._once.release()
                 end()

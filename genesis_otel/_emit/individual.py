@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import tally
+from genesis_otel._emit import pareto, tally
 from genesis_otel._emit.actions import action
 from genesis_otel._emit.arguments import (
     ActionArguments,
@@ -182,21 +182,35 @@ class Individual(Handle):
         try:
             attributes = self._attributes(tally.sums(costs))
             self._remember(attributes)
+            self._place_on_front(attributes)
             self._scores(attributes, ended)
         except Exception as error:
             pass_on(error)
             warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
         if self._generation is None or not self._generation.hold(
-            self.id, functools.partial(self._release, attributes, ended)
+            self.id, self._span, attributes, ended, functools.partial(self._release, attributes, ended)
         ):
             self._finish(attributes, ended)
         self._done = True
 
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
-        if is_pareto is not None:
-            attributes.setdefault(names.INDIVIDUAL_IS_PARETO, is_pareto)
+        if is_pareto is not None and "is_pareto" not in self._told:
+            attributes[names.INDIVIDUAL_IS_PARETO] = is_pareto
         self._finish(attributes, ended)
+
+    def _place_on_front(self, attributes: dict[str, Value]) -> None:
+        """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
+        objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
+        if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
+            return
+        others = (
+            [each.objective(name) for name in objectives]
+            for each in list(self._generation.members)
+            if each.counts and each is not member
+        )
+        own = [member.objective(name) for name in objectives]
+        attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)
 
     def _attributes(self, costs: list[float]) -> dict[str, Value]:
         told = self._told
@@ -274,7 +288,9 @@ class Individual(Handle):
                 self._generation.members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
-        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+        if self._again and any(
+            event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
+        ):
             return  # an end that was interrupted has added them
         add_scores(
             self._span,

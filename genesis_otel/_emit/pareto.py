@@ -8,7 +8,7 @@ objective whose direction cannot be read raises ValueError.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 DIRECTIONS = {"max": True, "maximize": True, "maximise": True, "min": False, "minimize": False, "minimise": False}
 
@@ -42,3 +42,20 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
 
     kept = moocore.is_nondominated([row for _, row in complete], maximise=maximise, keep_weakly=True)
     return [position for (position, _), keep in zip(complete, kept, strict=True) if keep]
+
+
+def undominated(
+    objectives: Mapping[str, str], row: Sequence[float | None], others: Iterable[Sequence[float | None]]
+) -> bool:
+    """Whether a row has a number for every objective, and none of the others is better in one and as good in the rest."""
+    signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
+
+    def seen(values: Sequence[float | None]) -> list[float] | None:
+        known = [sign * value for sign, value in zip(signs, values, strict=True) if isinstance(value, (int, float))]
+        return None if len(known) < len(signs) or any(map(math.isnan, known)) else known
+
+    own = seen(row)
+    if own is None:
+        return False
+    rivals = (rival for rival in map(seen, others) if rival is not None)
+    return not any(rival != own and all(map(float.__ge__, rival, own)) for rival in rivals)

@@ -7,6 +7,8 @@ are: nothing comes out of here into a search.
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 import uuid
 from collections.abc import Mapping
@@ -163,7 +165,8 @@ def run(
     links = [Link(around)] if around.is_valid else []
     span = start_root(f"run {tally.task}", place, links=links, start_time=began)
     handle = Run(span, trace.set_span_in_context(INVALID_SPAN, otel.get_current()), place, tally.task, told)
-    emit(f"run.start {tally.task}", handle.context, lambda: {**told, names.RUN_STATUS: "running"}, began)
+    here: dict[str, Value] = {names.HOST_NAME: socket.gethostname(), names.PROCESS_PID: os.getpid()}
+    emit(f"run.start {tally.task}", handle.context, lambda: {**told, **here, names.RUN_STATUS: "running"}, began)
     return handle
 
 

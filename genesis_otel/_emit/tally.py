@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from weakref import ref
 
 from opentelemetry.trace import Span
@@ -115,6 +115,28 @@ Release = Callable[[bool | None], None]
 """Ends the span of an individual that was held, with whether it is on the front, if there is one."""
 
 
+class Holder(Protocol):
+    """Keeps what is held safe from the death of this process: the ship layer's, where that is set up (:func:`hold_with`)."""
+
+    def on_hold(self, of: object, span: Span, attributes: Mapping[str, Any], end_time: int) -> None:
+        """An individual has ended and is held by the generation ``of``: this is its span as it would be if nothing more came."""
+
+    def on_release(self, of: object, span: Span) -> None:
+        """Its span has ended."""
+
+    def on_all_released(self, of: object) -> None:
+        """The generation ``of`` holds nothing any more."""
+
+
+_holder: Holder | None = None
+
+
+def hold_with(holder: Holder | None) -> None:
+    """From now on, tell ``holder`` what is held; None tells nobody."""
+    global _holder
+    _holder = holder
+
+
 class OpenIndividual:
     """An individual that has not ended: where its calls belong, what they cost, and what its latest evaluation said."""
 
@@ -137,14 +159,16 @@ class OpenGeneration:
         self.members: list[Member] = []
         self.calls: dict[str, list[tuple[int, float]]] = {}
         self.front: list[dict[str, Any]] | None = None
-        self.held: list[tuple[str, Release]] | None = [] if hold else None
+        self.held: list[tuple[str, Span, Release]] | None = [] if hold else None
 
-    def hold(self, individual_id: str, release: Release) -> bool:
+    def hold(self, individual_id: str, span: Span, attributes: Mapping[str, Any], ended: int, release: Release) -> bool:
         """Keep an ended individual until the generation ends; false where that is not asked for."""
         held = self.held
         if held is None:
             return False
-        held.append((individual_id, release))
+        if _holder is not None:
+            _holder.on_hold(self, span, attributes, ended)
+        held.append((individual_id, span, release))
         if self.held is None:
             # The generation has ended meanwhile, in another thread.
             self._let_go(held)
@@ -155,14 +179,18 @@ class OpenGeneration:
         held, self.held = self.held, None
         self._let_go(held or [])
 
-    def _let_go(self, held: list[tuple[str, Release]]) -> None:
+    def _let_go(self, held: list[tuple[str, Span, Release]]) -> None:
         on_front = {member.get("individual_id") for member in self.front or ()}
         while held:
             try:
-                individual_id, release = held.pop(0)
+                individual_id, span, release = held.pop(0)
             except IndexError:
-                return
+                break
             release(None if self.front is None else individual_id in on_front)
+            if _holder is not None:
+                _holder.on_release(self, span)
+        if _holder is not None:
+            _holder.on_all_released(self)
 
     def cost(self) -> float:
         """What individuals and calls outside of them cost so far, in USD."""

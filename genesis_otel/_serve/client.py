@@ -21,8 +21,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.lock import ProcessLock
-from genesis_otel._ship.spool.queue import status as spool_status
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -114,10 +114,19 @@ def _is_outdated(folder: Path) -> bool:
         pid, *told = json.loads((folder / VERSION).read_text())
     except (OSError, ValueError, TypeError):
         pid, told = 0, []
-    if pid == address.pid and told >= version_of_package():
+    silent = pid != address.pid
+    if not silent and told >= version_of_package():
         return False
-    status = spool_status(folder / SPOOL)
-    return not status.waiting and not status.writers and _started_by_a_search(address.pid)
+    spool = folder / SPOOL
+    # 0.1.0, which says nothing of its version, sees its own queues alone: what waits in others waits for its end. What this
+    # process writes is for the one that comes.
+    sees = [
+        name
+        for name in queue.queues(spool)
+        if f"-{os.getpid()}-" not in name and (name.startswith(queue.OLD_QUEUE) or not silent)
+    ]
+    at_work = any(queue.writer_lives(spool, name) or queue.waiting_in(spool, name) for name in sees)
+    return not at_work and _started_by_a_search(address.pid)
 
 
 def _started_by_a_search(pid: int) -> bool:

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._ship.codec import Flat, decode, flatten, load
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool import dead_letters, hold, losses
 from genesis_otel._ship.spool import queue as _spool
 from genesis_otel._ship.spool_state import SpoolState
 
@@ -65,6 +65,7 @@ class Drain:
         :raises Outage: the destination took a batch neither whole nor in parts.
         """
         delivered = 0
+        hold.adopt(self._folder, segment_bytes=self._limits.segment_bytes, spool_bytes=self._limits.spool_bytes)
         for name in _spool.queues(self._folder) if names is None else list(names):
             queue = self._held.get(name) or _spool.take(self._folder, name)
             if queue is None:

@@ -93,7 +93,7 @@ class LLMSpanProcessor(SpanProcessor):
         """Hand the span on, as it should be stored."""
         costs: list[Attributes] = []
         try:
-            self._hand_on(span, costs)
+            self._next.on_end(self._completed(span, costs))
         except BaseException as error:
             if foreign(error):
                 uninterrupted(lambda: self.retake(span, costs))
@@ -106,16 +106,19 @@ class LLMSpanProcessor(SpanProcessor):
         """
         took = getattr(self._next, "took", None)
         if took is not None and span.context is not None and not took(span.context.span_id):
-            self._hand_on(span, costs if costs is not None else [])
+            self._next.on_end(self._completed(span, costs if costs is not None else []))
 
-    def _hand_on(self, span: ReadableSpan, costs: list[Attributes]) -> None:
+    def _completed(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
         try:
-            completed = self._complete(span, costs)
+            return self._complete(span, costs)
         except Exception as error:
             pass_on(error)
             warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
-            completed = _bare(span)
-        self._next.on_end(completed)
+            return _bare(span)
+
+    def as_held(self, span: Span, attributes: Attributes, end_time: int) -> ReadableSpan:
+        """A span that is held, as it should be stored if nothing more came of it: ended, with these attributes."""
+        return self._complete(_Changed(span, {**_plain(span.attributes), **attributes}, None, None, end_time), [])
 
     def shutdown(self) -> None:
         """Nothing but the next processor's."""
@@ -244,7 +247,12 @@ class _Changed(ReadableSpan):
     """A span with other attributes, events or status; all else, the counts of what the SDK dropped included, stays."""
 
     def __init__(
-        self, span: ReadableSpan, attributes: Attributes, events: Sequence[Event] | None, status: Status | None
+        self,
+        span: ReadableSpan,
+        attributes: Attributes,
+        events: Sequence[Event] | None,
+        status: Status | None,
+        end_time: int | None = None,
     ) -> None:
         super().__init__(
             name=span.name,
@@ -257,7 +265,7 @@ class _Changed(ReadableSpan):
             kind=span.kind,
             status=span.status if status is None else status,
             start_time=span.start_time,
-            end_time=span.end_time,
+            end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
         self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)

@@ -82,6 +82,8 @@ COSTS = (
     "operation.cost",
 )
 COSTS_OF_LITELLM = ("gen_ai.cost.total_cost", "litellm.cost.total")
+_TELL_COSTS = frozenset((*COSTS, *COSTS_OF_LITELLM, "hidden_params", "output.value"))
+"""A call without any of them told no cost: most have none."""
 
 
 def is_llm_call(attributes: Attributes) -> bool:
@@ -109,7 +111,10 @@ def models(attributes: Attributes) -> Iterable[str]:
 
 
 def first(attributes: Attributes, keys: Iterable[str]) -> Any:
-    return next((attributes[key] for key in keys if attributes.get(key) not in (None, "")), None)
+    for key in keys:
+        if key in attributes and attributes[key] not in (None, ""):
+            return attributes[key]
+    return None
 
 
 def text_of(attributes: Attributes, key: str) -> str:
@@ -160,12 +165,16 @@ def cost_told(attributes: Attributes) -> tuple[float, str] | None:
 
     A cost is a finite number above 0 here: instrumentations tell 0 of models that they have no price for.
     """
+    if _TELL_COSTS.isdisjoint(attributes):
+        return None
     return next(((cost, source) for cost, source in _costs_told(attributes) if cost and 0 < cost < math.inf), None)
 
 
 def nothing_told(attributes: Attributes) -> bool:
     """Whether the call's cost was told to be 0."""
-    return any(number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS))
+    return not _TELL_COSTS.isdisjoint(attributes) and any(
+        number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS)
+    )
 
 
 def _costs_told(attributes: Attributes) -> Iterator[tuple[float | None, str]]:

@@ -207,11 +207,14 @@ def test_runs_piped(run: Run) -> None:
 
 
 def test_runs_on_a_terminal() -> None:
-    """A table with status, generations, individuals, best score, cost and the last sign of life; narrow ones fit, too."""
+    """A table with status, generations, individuals, failed ones, best score, cost and the last sign of life; narrow ones fit, too. The
+    cost says how many calls it leaves out: one was given up."""
     shown = without_styles(on_terminal("runs"))
-    assert re.search(rf"{RUN} +{TASK} +completed +5 +13 +0\.97 +\$0\.0586 +[\d-]+ [\d:]+ +\d+ min ago\n", shown)
+    assert re.search(
+        rf"{RUN} +{TASK} +completed +5 +13 +1 +0\.97 +\$0\.0586 +\+ 1 unpriced +[\d-]+ [\d:]+ +\d+ min ago\n", shown
+    )
     narrow = without_styles(on_terminal("runs", columns=80))
-    assert re.search(rf"{RUN} +completed +5 +13 +0\.97 +\$0\.0586 +\d+ min ago\n", narrow)
+    assert re.search(rf"{RUN} +completed +13 +0\.97 +\$0\.0586 +\+ 1 unpriced +\d+ min ago\n", narrow)
     assert all(len(line) <= 80 for line in narrow.splitlines())
     one_by_one = without_styles(on_terminal("runs", columns=40))
     assert re.search(rf"run +{RUN}", one_by_one) and re.search(r"cost +\$0\.0586", one_by_one)
@@ -219,7 +222,7 @@ def test_runs_on_a_terminal() -> None:
 
 def test_runs_that_are_asked_for(run: Run) -> None:
     """--task, --status and --limit choose; where nothing is left, that is 3, and says what was looked for."""
-    ids = [row["run_id"] for row in json.loads(run("runs", "--status", "running", "--format", "json")[1])]
+    ids = [row["run_id"] for row in json.loads(run("runs", "--status", "stalled", "--format", "json")[1])]
     assert ids == [GOING_ON]
     assert len(json.loads(run("runs", "--limit", "1", "-f", "json")[1])) == 1
     code, out, err = run("runs", "--task", "another", "--status", "failed")
@@ -320,7 +323,7 @@ def test_query_by_name(run: Run) -> None:
     listed = json.loads(run("query", "--list", "--format", "json")[1])
     assert [row["name"] for row in listed] == list(queries.names())
     code, out, _ = run("query", "--show", "breakthroughs")
-    assert code == 0 and "threshold Float64 (default: '0.1')" in out and "QUALIFY" in out
+    assert code == 0 and "threshold Float64 (default: '0.1')" in out and "improvement >" in out
     ids = "individual_ids=['two_a', 'nobody']"
     detail = json.loads(run("query", "individuals_in_detail", "-p", f"run_id={RUN}", "-p", ids, "-f", "json")[1])
     assert [row["individual_id"] for row in detail] == ["two_a"]

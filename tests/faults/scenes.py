@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from genesis_otel._serve import client as store_process
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.queue import status
@@ -128,13 +129,7 @@ def to_its_end(program: subprocess.Popen[bytes], seconds: float, ledger: Ledger,
 
 def add_up(ledger: Ledger, folder: Path) -> Ledger:
     """Take what was said and what was stored, and drain the rest."""
-    for line in (folder.parent / "said").read_text().splitlines():
-        if line.startswith("= raised"):
-            ledger.raised += int(line.split()[2])
-        elif line.startswith("= passed"):
-            ledger.passed += int(line.split()[2])
-        elif len(line) == 16:
-            ledger.ended.add(line)
+    _read_said(ledger, folder)
     stored = folder.parent / "stored"
     # Twice: the first round lets go of queues that the second finds ended.
     for _ in range(2):
@@ -142,6 +137,16 @@ def add_up(ledger: Ledger, folder: Path) -> Ledger:
     ledger.stored = Counter(stored.read_text().splitlines())
     ledger.counted = status(folder).dropped
     return ledger
+
+
+def _read_said(ledger: Ledger, folder: Path) -> None:
+    for line in (folder.parent / "said").read_text().splitlines():
+        if line.startswith("= raised"):
+            ledger.raised += int(line.split()[2])
+        elif line.startswith("= passed"):
+            ledger.passed += int(line.split()[2])
+        elif len(line) == 16:
+            ledger.ended.add(line)
 
 
 def by_itself(name: str, *, unsaid: int = 0) -> Scene:
@@ -203,6 +208,41 @@ def damage(folder: Path, chance: random.Random, seconds: float) -> Ledger:
     return add_up(ledger, folder)
 
 
+def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
+    """Kill -9 of the store process of an embedded store, again and again while a search records through `configure`."""
+    ledger, store = Ledger(), folder.parent / "store"
+    try:
+        with running("configured", folder, chance.getrandbits(32), seconds + 4.0) as program:
+            begun(folder, 10)
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                address = store_process.running(store)
+                time.sleep(chance.uniform(0, 1.5))
+                if address is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(address.pid, signal.SIGKILL)
+            to_its_end(program, seconds + 4.0 + 60.0, ledger, folder)
+        _read_said(ledger, folder)
+        spool = store / store_process.SPOOL
+        deadline = time.monotonic() + PATIENCE
+        while status(spool).waiting and time.monotonic() < deadline:
+            store_process.ensure_store_process(store)
+            time.sleep(0.2)
+        with contextlib.closing(store_process.open_store(store)) as client:
+            rows = client.query(
+                "SELECT SpanId, count() FROM otel_traces WHERE SpanName = 'span' GROUP BY SpanId"
+            ).result_rows
+        ledger.stored = Counter({str(span): int(times) for span, times in rows})
+        ledger.counted = status(spool).dropped
+    finally:
+        address = store_process.running(store)
+        if address is not None:
+            os.kill(address.pid, signal.SIGTERM)
+            while store_process.running(store):
+                time.sleep(0.05)
+    return ledger
+
+
 def _cut(segment: Path, chance: random.Random) -> None:
     os.truncate(segment, chance.randrange(segment.stat().st_size + 1))
 
@@ -237,4 +277,5 @@ SCENES: dict[str, Scene] = {
     "kill -9 of search and workers": kill_search,
     "removed folder": remove_folder,
     "damage": damage,
+    "kill -9 of the store": kill_store,
 }

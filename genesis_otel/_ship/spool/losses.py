@@ -47,19 +47,19 @@ _counted: Loss | None = None
 def note(folder: Path, spans: int, why: str) -> None:
     """Count ``spans`` as lost, and say so."""
     if spans:
-        _turn.take(Loss(folder, spans, why))
+        _turn.run(Loss(folder, spans, why))
 
 
 def settle(folder: Path) -> None:
     """The disk takes writes again: put there what could not be counted."""
     if _unwritten[folder]:
-        _turn.take(Loss(folder, 0, "counted late"))
+        _turn.run(Loss(folder, 0, "counted late"))
 
 
 def close(folder: Path) -> None:
     """This process is done with a folder: say what was not said yet."""
     if _unwritten[folder] or any(at == folder for at, _ in _unsaid):
-        _turn.take(Loss(folder, 0, "counted late", last=True))
+        _turn.run(Loss(folder, 0, "counted late", last=True))
 
 
 def keep_in(folder: Path, file: int) -> None:

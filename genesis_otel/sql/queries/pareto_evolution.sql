@@ -7,7 +7,8 @@ SELECT
     generation,
     count(DISTINCT individual_id) AS pareto_size,
     max(fitness_score) AS max_fitness,
-    min(combined_score) AS min_combined
+    min(combined_score) AS min_combined,
+    if((SELECT any(direction) FROM evolution_runs WHERE run_id = {run_id:String}) = 'min', min(fitness_score), max(fitness_score)) AS best_fitness
 FROM pareto_fronts
 WHERE run_id = {run_id:String}
 GROUP BY generation

@@ -188,7 +188,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Silent searches",
-                "Running, and nothing of them has come for ten minutes.",
+                f"Running, and nothing of them has come for {health.SILENT // 60} minutes.",
                 f"SELECT countIf(silent > {health.SILENT}) FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
