@@ -51,7 +51,7 @@ def command(grafana: StandIn) -> Command:
 def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None:
     """Folder, data source, seven dashboards and the rules; a second time nothing is written, and that is said."""
     first = command("push")
-    assert first.exit_code == 0 and f"{THINGS} written, 0 left" in first.stderr
+    assert first.exit_code == 0 and f"{THINGS} written, 0 unchanged" in first.stderr
     assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
     source = grafana.datasources["genesis-clickhouse"]
     assert source["jsonData"]["defaultDatabase"] == "genesis" and grafana.passwords["genesis-clickhouse"] == PASSWORD
