@@ -1,8 +1,8 @@
 """The Pareto front of a population.
 
-In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: which individuals no
-other is better than in every respect. On failure: an individual without a number for every objective is left out, and an
-objective whose direction cannot be read raises ValueError.
+In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: the individuals that no
+other dominates. On failure: an individual without a finite number for every objective is left out (an infinity would be the
+whole front), and an objective whose direction cannot be read raises ValueError.
 """
 
 from __future__ import annotations
