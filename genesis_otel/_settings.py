@@ -13,16 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel._serve import client as store_process
-from genesis_otel._store.errors import URL_FORM, StoreError, masked, split_url
+from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._store.own_prices import OwnPrices, read_own_prices
 from genesis_otel._store.prices import NO_OWN_PRICES
+from genesis_otel._urls import UrlError, shown, split
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +50,7 @@ class Server:
 
     def __str__(self) -> str:
         """Its URL without the password."""
-        return masked(self.url)
+        return shown(self.url)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Collector:
 
     def __str__(self) -> str:
         """Its endpoint without a password, and the protocol."""
-        return f"{masked(self.endpoint)} ({self.protocol})"
+        return f"{shown(self.endpoint)} ({self.protocol})"
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,9 @@ class Settings(BaseSettings):
         if not url.startswith("chdb:"):
             split_url(url)
             return Server(url)
-        parts = urlsplit(url)
-        folder = Path(unquote(parts.path))
-        if parts.netloc or not folder.is_absolute() or folder == Path("/"):
+        # The whole rest is the path: a folder may be called a#b or a?b.
+        folder = Path(unquote(url.removeprefix("chdb:").removeprefix("//")))
+        if not folder.is_absolute() or folder == Path("/"):
             raise StoreError(f"CLICKHOUSE_URL names no folder after chdb://. Its form is {URL_FORM}")
         return Embedded(folder)
 
@@ -216,24 +217,20 @@ class Settings(BaseSettings):
             return None
         endpoint = given.get_secret_value().strip()
         try:
-            parts = urlsplit(endpoint)
-            port = parts.port
-        except ValueError:
-            raise ValueError(_ENDPOINT) from None
-        protocol = (self.otlp_protocol or ("grpc" if port == 4317 else "http/protobuf")).strip()
+            parts = split(endpoint)
+        except UrlError as error:
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT cannot be read: {error}. {_ENDPOINT}") from None
+        protocol = (self.otlp_protocol or ("grpc" if parts.port == 4317 else "http/protobuf")).strip()
         if protocol not in ("grpc", "http/protobuf"):
             raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; it can be grpc or http/protobuf")
-        if not (parts.scheme in ("http", "https") and parts.hostname):
-            raise ValueError(_ENDPOINT)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT begins with {parts.scheme!r}. {_ENDPOINT}")
         if protocol != "grpc" and self.otlp_traces_endpoint is None:
             endpoint = f"{endpoint.rstrip('/')}/v1/traces"
         return Collector(endpoint, protocol)
 
 
-_ENDPOINT = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT cannot be read; its form is http(s)://host:port, "
-    "for instance http://localhost:4318, or http://localhost:4317 for gRPC"
-)
+_ENDPOINT = "Its form is http(s)://host:port, for instance http://localhost:4318, or http://localhost:4317 for gRPC"
 
 
 class SettingsArguments(TypedDict, total=False):
@@ -284,8 +281,9 @@ def embedded_installed() -> bool:
 
 
 def without_password(destination: Destination) -> str:
+    """What names a destination, whatever its password is: a spool's folder is derived from it, so its form stays."""
     if not isinstance(destination, (Server, Collector)):
         return str(destination)
-    given = destination.url if isinstance(destination, Server) else destination.endpoint
-    parts = urlsplit(given)
-    return f"{parts.scheme}://{parts.username or ''}@{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"
+    parts = split(destination.url if isinstance(destination, Server) else destination.endpoint)
+    user = quote(parts.username or "", safe="")
+    return f"{parts.scheme}://{user}@{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"

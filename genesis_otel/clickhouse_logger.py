@@ -395,7 +395,7 @@ def _whole(value: object) -> int | None:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{error.name} is not installed"
-    from genesis_otel._store.errors import first_line
+    from genesis_otel._log import first_line
 
     return first_line(error)
 

@@ -9,7 +9,6 @@ raises ValueError or StoreError at once, with the remedy and without any passwor
 from __future__ import annotations
 
 import atexit
-import functools
 import logging
 import os
 import threading
@@ -30,6 +29,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from genesis_otel._destinations import exporter_of, limits_of
 from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._log import Trouble, due, first_line
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
@@ -41,7 +41,6 @@ from genesis_otel._settings import (
     SettingsArguments,
     load_settings,
 )
-from genesis_otel._store.errors import first_line
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
@@ -112,15 +111,13 @@ class Telemetry:
 
     def _keep_store_running(self, folder: Path) -> None:
         """Start a store process, and another when it dies. Runs in a thread; each trouble is said once."""
-        said = False
+        trouble = Trouble(log)
         while True:
             try:
                 store_process.ensure_store_process(folder)
-                said = False
+                trouble.ends("the store in %s takes spans again", folder)
             except Exception as error:
-                if not said:
-                    log.warning("spans wait in the spool: %s", first_line(error))
-                said = True
+                trouble.begins("store", "spans wait in the spool: %s", first_line(error))
             if self._ended.wait(WATCH_INTERVAL):
                 return
 
@@ -212,9 +209,9 @@ def ensure_configured() -> Telemetry | None:
         _tried = True
 
 
-@functools.cache
 def _say_off(off: Disabled) -> None:
-    log.log(logging.INFO if off.asked else logging.WARNING, "%s: %s", DISABLED, off)
+    if due(("off", off)):
+        log.log(logging.INFO if off.asked else logging.WARNING, "%s: %s", DISABLED, off)
 
 
 def _forget(telemetry: Telemetry) -> bool:

@@ -35,9 +35,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
+from genesis_otel._log import first_line
 from genesis_otel._ship.codec import encode
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.delivery import Drain, brief
+from genesis_otel._ship.delivery import Drain, Waiting
 from genesis_otel._ship.spool import losses, queue
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.turn import Turn
@@ -52,8 +53,6 @@ REOPEN_EVERY = 1.0
 """Seconds between two attempts to make a queue in a folder that refuses one."""
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the folder is still there."""
-SAY_EVERY = 600.0
-"""Seconds between two warnings of the same outage."""
 Item = tuple[int, bytes]
 """The id of a span, and its record."""
 RECENT = 4096
@@ -360,7 +359,7 @@ class DurableSpanProcessor(SpanProcessor):
         draining = Drain(self._folder, self._exporter, self._limits)
         # What the exporter's own client does is no span of the search. This context is this thread's alone.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        said = 0.0
+        waiting = Waiting(logger, self._folder)
         try:
             while not self._stop and self._thread is mine:
                 pause = self._limits.flush_interval
@@ -368,14 +367,11 @@ class DurableSpanProcessor(SpanProcessor):
                     self._settle()
                     if self._leads():
                         draining.round(self._mine(), stop=self._stopped)
-                    if said:
-                        logger.info("spans go out of %s again", self._folder)
-                    self._failures, said = 0, 0.0
+                    waiting.ends()
+                    self._failures = 0
                 except Exception as error:
                     self._failures += 1
-                    if not said or time.monotonic() - said > SAY_EVERY:
-                        said = time.monotonic()
-                        logger.warning("spans wait in %s: %s", self._folder, brief(error))
+                    waiting.begins(error)
                     longest = min(self._limits.backoff_max, self._limits.backoff * 2 ** min(self._failures - 1, 20))
                     pause = random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
@@ -385,7 +381,7 @@ class DurableSpanProcessor(SpanProcessor):
                 if not self._late():
                     draining.tell(last=True)
         except Exception as error:
-            logger.debug("spans are left to the next process: %s", brief(error))
+            logger.debug("spans are left to the next process: %s", first_line(error))
         finally:
             draining.close()
             if self._leader is not None and self._thread is mine:

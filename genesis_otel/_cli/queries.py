@@ -244,7 +244,8 @@ def _ask(
     unknown = [name for name in values if name not in types]
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
-    with reader(settings_of(context)) as client:
+    # As long as clickhouse-connect's own default: a statement that somebody typed may be a large one.
+    with reader(settings_of(context), answer_timeout=300.0) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
         title = named.title if named else ""
         if named and values.get("run_id"):

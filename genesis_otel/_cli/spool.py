@@ -61,9 +61,7 @@ def spool(context: typer.Context, format: FormatOption = None) -> None:
 @answering
 def spool_drain(
     context: typer.Context,
-    timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the embedded store.")
-    ] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")] = 60.0,
 ) -> None:
     """Deliver now what waits. A running search delivers its own spans."""
     from genesis_otel._read.spool import deliver

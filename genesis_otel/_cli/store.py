@@ -62,7 +62,7 @@ def init(
     from genesis_otel._store.schema import init_schema
 
     settings = settings_of(context)
-    with contextlib.closing(open_client(settings, start=True)) as client:
+    with contextlib.closing(open_client(settings, start=True, create=True, say=True)) as client:
         done = init_schema(
             client,
             llm_logs_ttl_days=llm_logs_ttl_days,
@@ -133,7 +133,7 @@ def reprice(
     console = Console(file=sys.stderr)
     settings = settings_of(context)
     own = settings.own_prices
-    with contextlib.closing(open_client(settings, start=True)) as client:
+    with contextlib.closing(open_client(settings, start=True, say=True)) as client:
         run_id = run_id_of(client, run) if run else ""
         total = _reprice.open_calls(client, run_id=run_id, again=again)
         columns = (TextColumn("Calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -159,7 +159,7 @@ def reprice(
 def check(context: typer.Context) -> None:
     """Test the connection, and show where spans go.
 
-    Every failure says how to fix it. Missing tables are created.
+    It tries what a search will do, creates nothing, and says for every failure how to fix it.
 
     ```
     genesis-otel check

@@ -8,7 +8,6 @@ here raises.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
@@ -19,8 +18,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from genesis_otel._emit.interruption import pass_on
-
-logger = logging.getLogger(__name__)
+from genesis_otel._log import warn_once as warn_once
 
 DEEPEST = 100
 """Levels of nesting that JSON keeps as such; deeper ones become text."""
@@ -37,17 +35,8 @@ CUT = "… [more is left out]"
 INT64 = range(-(2**63), 2**63)
 """What OpenTelemetry's protocol can carry as an integer."""
 
-_WARNED: set[str] = set()
-
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-def warn_once(key: str, message: str, *values: object, exc_info: bool = False) -> None:
-    """Log ``message`` at the first use of ``key`` in this process."""
-    if key not in _WARNED:
-        _WARNED.add(key)
-        logger.warning(message, *values, exc_info=exc_info)
 
 
 def keep(memory: dict[K, V], key: K, value: V, limit: int) -> None:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel._grafana.files import PLUGIN, GrafanaError
-from genesis_otel._store.errors import first_line
+from genesis_otel._log import first_line
 
 TIMEOUT = 30.0
 """Seconds for an answer; saving a large dashboard takes a busy Grafana more than the client's five."""

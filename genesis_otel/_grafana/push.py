@@ -18,7 +18,6 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from genesis_otel import __version__
 from genesis_otel._grafana.api import Grafana
@@ -165,7 +164,7 @@ def datasource_of(url: str, uid: str, settings: Mapping[str, Any]) -> dict[str, 
             "port": parts.port or (8443 if secure else 8123),
             "protocol": "http",
             "secure": secure,
-            "username": unquote(parts.username or "default"),
+            "username": parts.username or "default",
             "defaultDatabase": database,
             **{
                 kind: {**settings[kind], "defaultDatabase": database}
@@ -173,7 +172,7 @@ def datasource_of(url: str, uid: str, settings: Mapping[str, Any]) -> dict[str, 
                 if isinstance(settings.get(kind), Mapping)
             },
         },
-        "secureJsonData": {"password": unquote(parts.password or "")},
+        "secureJsonData": {"password": parts.password or ""},
     }
 
 

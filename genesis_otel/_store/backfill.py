@@ -19,8 +19,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from genesis_otel import attributes as names
+from genesis_otel._log import first_line
 from genesis_otel._store import landing
-from genesis_otel._store.errors import StoreError, first_line
+from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
 from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, select_of
 

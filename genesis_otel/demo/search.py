@@ -25,6 +25,7 @@ from rich.text import Text
 
 from genesis_otel import queries
 from genesis_otel._destinations import open_client
+from genesis_otel._log import first_line
 from genesis_otel._read.format import money, number
 from genesis_otel._settings import Disabled as Off
 from genesis_otel._settings import Settings, load_settings
@@ -215,7 +216,7 @@ def _watch(
                     client = opened.enter_context(contextlib.closing(open_client(settings, start=True)))
                 seen = glance(client, run_id)
             except Exception as error:  # the store is perhaps only starting, and the search does not need it
-                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                said = first_line(error)
                 live.update(Group(bar, Text(said, style="dim")))
             else:
                 bar.update(task, completed=seen.iterations)

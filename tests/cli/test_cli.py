@@ -35,6 +35,7 @@ from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel._store.tables import TABLES
 from genesis_otel.processor import DurableSpanProcessor
+from tests.support.between import Answer, Between, Request, between, inserts_only, login
 from tests.support.pipeline import free_ports
 from tests.support.searched import (
     BEST,
@@ -574,12 +575,111 @@ def test_check_without_the_client(filled: Path) -> None:
 
 
 def test_check_with_a_collector(run: Run, monkeypatch: pytest.MonkeyPatch, filled: Path) -> None:
-    """Where spans go to a collector, the store is the one that it fills: named or asked for."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
-    code, _, err = run("check")
-    assert code == 1 and "spans go to a collector: set CLICKHOUSE_URL" in err
-    code, out, _ = run("--url", f"chdb://{filled}/store", "check")
-    assert code == 0 and "Spans go to http://localhost:4318/v1/traces (http/protobuf)." in out
+    """Where spans go to a collector, that is tried, too; the store is the one that it fills: named or asked for."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    code, out, err = run("--url", f"chdb://{filled}/store", "check")
+    assert code == 1 and "which takes none: Connection refused at http://127.0.0.1" in err and "Spans go to" not in out
+    taken = Answer(200, {"Content-Type": "application/x-protobuf"})
+    with between(behaviour=lambda server, request: taken) as collector:
+        endpoint = f"http://127.0.0.1:{collector.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        code, out, err = run("check")
+        assert code == 1 and "spans go to a collector: set CLICKHOUSE_URL" in err and "Spans go to" in out
+        code, out, _ = run("--url", f"chdb://{filled}/store", "check")
+        assert code == 0 and f"Spans go to {endpoint}/v1/traces (http/protobuf)." in out
+        collector.behaviour = login
+        code, _, err = run("--url", f"chdb://{filled}/store", "check")
+        assert code == 1 and "a web page" in err
+
+
+def test_check_tries_what_a_search_does(run: Run, filled: Path) -> None:
+    """A user who may only read, a login page, an old proxy: none of them passes, and each is named."""
+    address = store_process.running(filled / "store")
+    assert address
+    code, out, err = run("--url", f"http://reader:{address.reader}@127.0.0.1:{address.port}/default", "check")
+    assert (code, out) == (1, "") and "can only read" in err and err.count("\n") == 1
+    with between(address.port, inserts_only(login(Between.__new__(Between), Request("", "", {}, b"")))) as server:
+        code, out, err = run("--url", f"http://genesis:{address.secret}@127.0.0.1:{server.port}/default", "check")
+        assert (code, out) == (1, "") and "a web page" in err
+        server.behaviour = inserts_only(DENIED)
+        code, out, err = run("--url", f"http://genesis:{address.secret}@127.0.0.1:{server.port}/default", "check")
+        assert (code, out) == (1, "") and "it lacks the grant INSERT(Timestamp, TraceId) ON default.otel_traces" in err
+
+
+DENIED = Answer(
+    403,
+    {"X-ClickHouse-Exception-Code": "497"},
+    b"Code: 497. DB::Exception: u: Not enough privileges. To execute this query, it's necessary to have the grant "
+    b"INSERT(Timestamp, TraceId) ON default.otel_traces. (ACCESS_DENIED) (version 25.3.1.1)",
+)
+
+
+@pytest.mark.parametrize("command", [["runs"], ["check"], ["query", "SELECT 1"], ["lineage", "latest"], ["reprice"]])
+def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_path: Path) -> None:
+    """A mistyped database is not made by whoever reads, and a mistyped folder neither; both are named, with what makes them."""
+    url = server_url(filled, "mistyped")
+    code, out, err = run("--url", url, *command)
+    assert (
+        (code, out) == (1, "")
+        and "the database 'mistyped' does not exist" in err
+        and "genesis-otel init makes it" in err
+    )
+    code, out, err = run("--url", f"chdb://{tmp_path}/mistyped", *command)
+    assert (code, out) == (1, "") and f"there is no store in {tmp_path}/mistyped" in err
+    assert not (tmp_path / "mistyped").exists()
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        assert not client.command("EXISTS DATABASE mistyped")
+
+
+def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
+    """It is connected to, nothing is made, and who makes the tables is said."""
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        client.command("CREATE DATABASE bare")
+        code, out, _ = run("--url", server_url(filled, "bare"), "check")
+        assert code == 0 and "Tables: none yet; a search makes them when it first inserts" in out
+        assert client.command("SELECT count() FROM system.tables WHERE database = 'bare'") == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"]]
+)
+def test_a_server_that_hangs_is_waited_for_within_a_bound(command: list[str], filled: Path, empty: Path) -> None:
+    """No command waits for ever: it says what it waits for, and then that no answer came."""
+    with between() as server:
+        server.behaviour = server.hangs
+        url = f"http://u:secret@127.0.0.1:{server.port}/d"
+        spooled(load_settings().spool_folder(Server(url)), search_spans()[:2])
+        process = started("--url", url, *command)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (1, b"")
+    told = err.decode().splitlines()
+    assert (
+        f"waiting for http://127.0.0.1:{server.port}" in told[0]
+        or f"waiting for http://u:***@127.0.0.1:{server.port}" in told[0]
+    )
+    assert "s at most" in told[0] and told[-1].startswith("Error: ") and b"secret" not in err
+    assert "did not answer in time" in told[-1] or "did not take them within 3 s" in told[-1]
+
+
+def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
+    """It holds the folder and does not answer: within a bound that is said, with its number."""
+    assert run("runs")[0] == 3
+    address = store_process.running(empty / "store")
+    assert address
+    os.kill(address.pid, signal.SIGSTOP)
+    try:
+        process = started("runs")
+        out, err = process.communicate(timeout=60)
+    finally:
+        os.kill(address.pid, signal.SIGCONT)
+    assert (process.returncode, out) == (1, b"")
+    assert (
+        b"waiting for http://127.0.0.1" in err
+        and f"is held by process {address.pid}, which does not answer".encode() in err
+    )
 
 
 def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

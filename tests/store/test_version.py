@@ -15,8 +15,8 @@ from genesis_otel._store import errors, schema, tables, version
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.store.test_mapping import spans_of
 from tests.support import golden
+from tests.support.mapping import spans_of
 from tests.support.pipeline import PASSWORD, Store, running
 from tests.support.recording import store_spans
 

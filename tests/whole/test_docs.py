@@ -18,7 +18,7 @@ from genesis_otel import queries
 from genesis_otel._cli.app import app, main
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Settings
-from genesis_otel._store import tables as connection
+from genesis_otel._store import tables
 from tests.support.searched import end_store, fill, search_spans
 
 ROOT = Path(__file__).parents[2]
@@ -140,7 +140,7 @@ def test_every_setting_is_documented() -> None:
             assert default.strip("`") in (str(field.default), str(field.default).lower())
 
 
-@pytest.mark.parametrize("table", connection.TABLES)
+@pytest.mark.parametrize("table", tables.TABLES)
 def test_every_column_is_documented(table: str, store: Client) -> None:
     """Each table's section names its columns, all of them and no other, and ours with their types."""
     text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")

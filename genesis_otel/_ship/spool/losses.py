@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genesis_otel._emit.interruption import foreign, pass_on
+from genesis_otel._log import due
 from genesis_otel._ship.spool import account
 from genesis_otel._ship.spool.turn import Turn
 
@@ -39,7 +40,6 @@ class Loss(NamedTuple):
 _accounts: dict[Path, int] = {}
 _unwritten: Counter[Path] = Counter()
 _unsaid: Counter[tuple[Path, str]] = Counter()
-_said: dict[tuple[Path, str], float] = {}
 _counted: Loss | None = None
 """The latest one that is in the counts above: a signal's exception lets it be handled again."""
 
@@ -104,10 +104,8 @@ def _count(loss: Loss) -> None:
             _unsaid[folder, why] = unsaid
             _counted = loss
         _write(folder, why)
-        now = time.monotonic()
         for of in [(folder, why)] if not last else [known for known in _unsaid if known[0] == folder]:
-            if _unsaid[of] and (last or now - _said.get(of, -SAY_EVERY) >= SAY_EVERY):
-                _said[of] = now
+            if _unsaid[of] and (due((*of, os.getpid()), SAY_EVERY) or last):
                 logger.warning("%d spans were dropped from %s: %s", _unsaid.pop(of), folder, of[1])
             elif not _unsaid[of]:
                 del _unsaid[of]

@@ -14,11 +14,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from genesis_otel._urls import hidden
+
 SECRET = re.compile(r"(?i)(^|_)(api_?key|key|secret|password|passwd|token|credentials?|authorization)$")
 """Names of settings whose values are not recorded; ``max_tokens`` is none of them."""
-
-USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-"""User and password in a URL."""
 
 HIDDEN = "[REDACTED]"
 
@@ -32,7 +31,7 @@ def as_json(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [as_json(each) for each in config]
     if isinstance(config, str):
-        return USER_INFO.sub(f"{HIDDEN}@", config)
+        return hidden(config, HIDDEN)
     if config is None or isinstance(config, (bool, int, float)):
         return config
     if callable(config):

@@ -10,7 +10,7 @@ SELECT
     max(height) OVER (PARTITION BY run_id ORDER BY timestamp, individual_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS top_before,
     sign * top AS best_so_far,
     ifNull(height > top_before, false) AS improved,
-    if(improved, assumeNotNull(height) - assumeNotNull(top_before), 0) AS gain,
+    if(improved, least(assumeNotNull(height) - assumeNotNull(top_before), 1.7976931348623157e308), 0) AS gain,
     max(generation) OVER so_far AS reached,
     row_number() OVER so_far AS place
 FROM (

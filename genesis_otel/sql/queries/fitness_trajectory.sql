@@ -1,6 +1,6 @@
 -- Fitness trajectory
 --
--- Best and mean score, size of the front and cost, a row a generation: whether the search still gets better. A generation
+-- Best and mean score, size of the front and cost, one row per generation: whether the search still gets better. A generation
 -- without a score has none here.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest

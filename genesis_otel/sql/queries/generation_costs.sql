@@ -1,6 +1,6 @@
 -- Cost per generation
 --
--- What each generation cost, in all and an individual, in USD, and how many of its calls have no price; the last row,
+-- What each generation cost in total and per individual, in USD, and how many of its calls have no price; the last row,
 -- without a generation, is what belongs to none.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest

@@ -1,6 +1,6 @@
 -- Pareto front over time
 --
--- Size and range of the front, a row a generation.
+-- Size and range of the front, one row per generation.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT

@@ -7,13 +7,16 @@
 -- status = : running, stalled, completed or failed alone; open for running and stalled
 -- limit = 20: how many
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
-WITH picked AS (
-    SELECT *
-    FROM (@state({task:String} = '' OR run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String}), {stalled_after:UInt32}))
-    WHERE {status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open)
-    ORDER BY start_time DESC, run_id
-    LIMIT {limit:UInt32}
-)
+WITH (
+    SELECT groupArray(run_id)
+    FROM (
+        SELECT run_id
+        FROM (@state({task:String} = '' OR run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String}), {stalled_after:UInt32}))
+        WHERE {status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open)
+        ORDER BY start_time DESC, run_id
+        LIMIT {limit:UInt32}
+    )
+) AS picked
 SELECT
     p.run_id AS run_id,
     p.task_name AS task_name,
@@ -31,10 +34,10 @@ SELECT
     p.last_seen AS last_seen,
     p.silent_seconds AS silent_seconds,
     p.error AS error
-FROM picked AS p
+FROM (@state(run_id IN (SELECT arrayJoin(picked)), {stalled_after:UInt32})) AS p
 LEFT JOIN (
-    SELECT run_id, uniqExact(generation) AS generations FROM generations WHERE run_id IN (SELECT run_id FROM picked) GROUP BY run_id
+    SELECT run_id, uniqExact(generation) AS generations FROM generations WHERE run_id IN (SELECT arrayJoin(picked)) GROUP BY run_id
 ) AS g ON g.run_id = p.run_id
-LEFT JOIN (@found(run_id IN (SELECT run_id FROM picked))) AS f ON f.run_id = p.run_id
-LEFT JOIN (@cost(run_id IN (SELECT run_id FROM picked))) AS c ON c.run_id = p.run_id
+LEFT JOIN (@found(run_id IN (SELECT arrayJoin(picked)))) AS f ON f.run_id = p.run_id
+LEFT JOIN (@cost(run_id IN (SELECT arrayJoin(picked)))) AS c ON c.run_id = p.run_id
 ORDER BY start_time DESC, run_id

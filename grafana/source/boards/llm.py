@@ -360,7 +360,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Cost",
-                "USD for calls. Without those whose price nobody knows.",
+                "USD for calls. Calls without a known price are left out.",
                 f"SELECT sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced {CALLS}",
                 unit="currencyUSD",
                 decimals=2,
@@ -413,7 +413,7 @@ def board() -> dict[str, Any]:
                 empty="No call was streamed.",
             ),
             over_time(
-                "Tokens a second",
+                "Tokens per second",
                 "Output tokens by the time of their calls.",
                 SPEED,
                 name=model,

@@ -323,7 +323,7 @@ def board() -> dict[str, Any]:
         [
             a_stat(
                 "Status",
-                "As the run last told; `stalled` after a quarter of an hour without a sign of life.",
+                "As the run last reported; `stalled` after 15 minutes without a sign of life.",
                 f"SELECT status FROM ({STATE})",
                 colors=STATUS_COLORS,
                 empty="No such run",
@@ -349,7 +349,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Cost",
-                "USD so far: LLM calls, and what was told beyond them. Without the calls whose price nobody knows.",
+                "USD so far: LLM calls, and costs recorded in addition. Calls without a known price are left out.",
                 COST,
                 unit="currencyUSD",
                 decimals=2,
@@ -494,7 +494,7 @@ def board() -> dict[str, Any]:
                 ISLANDS,
                 name="${__field.labels.island}",
                 style="steps",
-                empty="This search has told of no islands.",
+                empty="This search has no islands.",
             ),
             a_table(
                 "Islands",
@@ -509,7 +509,7 @@ def board() -> dict[str, Any]:
                     ],
                 },
                 size=(12, 8),
-                empty="This search has told of no islands.",
+                empty="This search has no islands.",
             ),
             a_table(
                 "Top individuals",
@@ -567,7 +567,7 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Actions",
-                "Everything else that the search told of: archive updates, islands, restarts.",
+                "Everything else that the search recorded: archive updates, islands, restarts.",
                 ACTIONS,
                 name="${__field.labels.action}",
                 style="bars",
@@ -590,7 +590,7 @@ def board() -> dict[str, Any]:
             row("As it was started"),
             a_table(
                 "Run",
-                "What the run told of itself; its configuration in full on a click.",
+                "What the run recorded about itself; click for the full configuration.",
                 f"""
 SELECT task_name AS task, error, direction, start_time AS started, population_size, cluster_type, database_path, config, trace_id
 FROM evolution_runs WHERE {THIS_RUN}

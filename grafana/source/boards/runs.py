@@ -184,7 +184,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Spent",
-                "USD in the time range, in all runs. Without the calls whose price nobody knows.",
+                "USD in the time range, for all runs. Calls without a known price are left out.",
                 SPENT,
                 unit="currencyUSD",
                 columns=panels.UNPRICED,

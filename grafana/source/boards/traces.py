@@ -160,7 +160,7 @@ def board() -> dict[str, Any]:
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
             panels.listed("only", "Show", ["all traces", "with failures"]),
-            typed("slower", "A call slower than (s)", "0", "Traces that have an LLM call of at least so many seconds."),
+            typed("slower", "A call slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
             a_stat("Spans", "Of the trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
