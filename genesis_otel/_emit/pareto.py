@@ -1,8 +1,8 @@
 """The Pareto front of a population.
 
-In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: which individuals no
-other is better than in every respect. On failure: an individual without a number for every objective is left out, and an
-objective whose direction cannot be read raises ValueError.
+In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: the individuals that no
+other dominates. On failure: an individual without a finite number for every objective is left out (an infinity would be the
+whole front), and an objective whose direction cannot be read raises ValueError.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
     complete = [
         (position, row)
         for position, row in enumerate(values)
-        if all(value is not None and not math.isnan(value) for value in row)
+        if all(value is not None and math.isfinite(value) for value in row)
     ]
     if not complete or not maximise:
         return []
@@ -47,12 +47,12 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
 def undominated(
     objectives: Mapping[str, str], row: Sequence[float | None], others: Iterable[Sequence[float | None]]
 ) -> bool:
-    """Whether a row has a number for every objective, and none of the others is better in one and as good in the rest."""
+    """Whether a row has a finite number for every objective, and none of the others is better in one and as good in the rest."""
     signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
 
     def seen(values: Sequence[float | None]) -> list[float] | None:
         known = [sign * value for sign, value in zip(signs, values, strict=True) if isinstance(value, (int, float))]
-        return None if len(known) < len(signs) or any(map(math.isnan, known)) else known
+        return known if len(known) == len(signs) and all(map(math.isfinite, known)) else None
 
     own = seen(row)
     if own is None:
