@@ -148,6 +148,9 @@ INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 INDIVIDUAL_ISLAND = "genesis.individual.island"
 """str: the island (deme, subpopulation) that it lives on, where a search has several."""
 
+INDIVIDUAL_METADATA = "genesis.individual.metadata"
+"""str: JSON object with context; ``"place": "guessed"`` where the run is only the one that was open."""
+
 INDIVIDUAL_CODE = "genesis.individual.code"
 """str: the code itself, when captured."""
 

@@ -126,6 +126,24 @@ def truth(value: object, name: str) -> bool:
         return False
 
 
+def reason(error: object) -> str:
+    """Why something failed, for people, in one text."""
+    if not isinstance(error, BaseException):
+        return text(error)
+    if isinstance(error, SystemExit):
+        return f"SystemExit: {text(error.code)}"
+    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_UNSAID = {
+    "KeyboardInterrupt": "interrupted (Ctrl-C)",
+    "CancelledError": "the task was cancelled",
+    "GreenletExit": "the greenlet was killed",
+}
+"""What exceptions mean that come without a text."""
+
+
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
