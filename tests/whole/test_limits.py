@@ -96,7 +96,7 @@ def test_our_provider_cuts_nothing(environment: dict[str, str], tmp_path: Path) 
     [
         ({}, "has more attributes than this process keeps"),
         ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "10"}, "spans keep 10 attributes"),
-        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100"}, "attributes are cut at 100 characters"),
+        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100"}, "attributes are truncated at 100 characters"),
     ],
 )
 def test_a_provider_of_the_applications_keeps_where_spans_belong(
