@@ -309,5 +309,8 @@ COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""
 
+LEFT_OUT = "genesis.left_out"
+"""int: how many characters of this span's texts were left out, because a text had more than 16 MiB. In ``otel_traces``."""
+
 LLM_METADATA = "genesis.llm.metadata"
 """str: JSON object with context (task, generation, sampling parameters, ...): the column ``metadata`` as it is."""

@@ -218,7 +218,7 @@ def _configured(
         settings,
         destination,
         exporter_of(destination) if exporter is None else made,
-        redactor or _redactor(settings),
+        redactor,
         resource_attributes,
     )
     atexit.register(_at_exit, telemetry)
@@ -340,15 +340,16 @@ def _wired(
     settings: Settings,
     destination: Destination,
     exporter: SpanExporter | None,
-    redact: Callable[[str], str] | None,
+    hook: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
-    # First, because it may raise.
+    # First, because they may raise.
     own_prices = settings.own_prices
+    usual = _redactor(settings)
     durable = DurableSpanProcessor(
         exporter,
         settings.spool_folder(destination),
@@ -358,7 +359,9 @@ def _wired(
         durable,
         capture_content=settings.capture_content,
         capture_code=settings.capture_code,
-        redact=redact,
+        redact=hook or usual,
+        # A hook is for content; names and identifiers are not for it.
+        elsewhere=usual or _as_it_is,
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
@@ -380,6 +383,10 @@ def _wired(
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
     return Telemetry(settings, destination, provider, processors, durable)
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _redactor(settings: Settings) -> Callable[[str], str] | None:

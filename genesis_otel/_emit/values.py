@@ -251,6 +251,11 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
     return _kept(simpler, left) if isinstance(simpler, str) else _plain(simpler, above, left)
 
 
+def cut(value: str) -> str:
+    """A text of :data:`MOST` characters at most: what lies beyond is left out, with a mark in its place."""
+    return value if len(value) <= MOST else _kept(value, [MOST])
+
+
 def _kept(value: str, left: list[int]) -> str:
     room = max(0, left[0])
     left[0] -= len(value)

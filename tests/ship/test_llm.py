@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -21,7 +18,6 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._ship import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
-from genesis_otel._ship.redact import without_secrets
 from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
 
@@ -331,117 +327,13 @@ def test_a_changed_span_is_the_same_span(monkeypatch: pytest.MonkeyPatch) -> Non
 # --- secrets ----------------------------------------------------------------------------------------------------------
 
 KEY = "aB3" * 16
-SECRETS = {
-    "OpenAI": f"sk-proj-{KEY}",
-    "OpenAI, old": f"sk-{KEY}",
-    "Anthropic": f"sk-ant-api03-{KEY}",
-    "AWS": "AKIAIOSFODNN7EXAMPLE",
-    "Google": "AIza" + "x" * 35,
-    "Google, access": "ya29." + KEY,
-    "GitHub": "ghp_" + "x" * 36,
-    "GitHub, fine": "github_pat_" + KEY,
-    "Hugging Face": "hf_" + "x" * 34,
-    "bearer": f"Bearer {KEY}",
-    "bearer, lower": f"bearer eyJhbGciOi.{KEY}",
-    "password in a URL": "https://user:hunter2!@db.example.com:8443/x",
-    "private key": "-----BEGIN RSA PRIVATE KEY-----\nMIIE/aBc+\nxyz==\n-----END RSA PRIVATE KEY-----",
-    "AWS secret": 'aws_secret_access_key = "' + "a/B+" * 10 + '"',
-}
-SECRET_PARTS = (KEY, "AKIAIO", "x" * 34, "hunter2", "MIIE", "a/B+")
-
-
-@pytest.mark.parametrize("secret", SECRETS)
-def test_secrets_are_redacted(secret: str) -> None:
-    """Each kind of secret goes, and nothing around it; in JSON, JSON stays JSON."""
-    redact = redactor()
-    found = redact(f"before {SECRETS[secret]} after")
-    assert not [part for part in SECRET_PARTS if part in found]
-    assert found.startswith("before ")
-    assert found.endswith(" after")
-    assert "[REDACTED]" in found
-    for lead in ("key=", "line\n", "tab\t", "‘"):
-        within = json.loads(redact(json.dumps({"a": f"{lead}{SECRETS[secret]}", "b": "after"})))
-        assert within["b"] == "after"
-        assert not [part for part in SECRET_PARTS if part in within["a"]]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "risk-assessment-of-the-task-force-2024-in-detail",
-        "sk-learn is short",
-        "the bearer of these responsibilities",
-        "https://example.com:8080/path?x=a@b",
-        "mailto:someone@example.com https://example.com",
-        "a PRIVATE KEY----- is mentioned",
-        "hf_transfer",
-        "def f(x):\n    return x @ y  # http://x",
-    ],
-)
-def test_ordinary_text_is_left_alone(text: str) -> None:
-    """Words, URLs without passwords and code are no secrets."""
-    assert redactor()(text) == text
-
-
-@given(st.text() | st.text(alphabet='sk-aA0:/@. \n\\"').map(lambda text: text * 50))
-def test_redacting_keeps_json_and_is_stable(text: str) -> None:
-    """Whatever a text is, its JSON is still JSON when redacted, and redacting again changes nothing."""
-    redact = redactor()
-    once = redact(json.dumps({"text": text}))
-    assert set(json.loads(once)) == {"text"}
-    assert redact(once) == once
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "sk-" * 700_000,
-        "://" * 700_000,
-        "://a:" * 400_000,
-        "Bearer " * 300_000,
-        "a" * 2_000_000 + "@://",
-        "-----BEGIN PRIVATE KEY-----" * 70_000,
-        "AKIA" * 500_000,
-    ],
-    ids=lambda text: text[:8],
-)
-def test_redacting_megabytes_takes_seconds_at_most(text: str) -> None:
-    """No text makes the patterns slow: two megabytes made to that end take less than five seconds."""
-    began = time.process_time()
-    redactor()(text)
-    assert time.process_time() - began < 5
-
-
-def test_own_patterns_join_the_default_ones() -> None:
-    """Regular expressions of one's own redact too, alone if wanted; a broken one is refused by its text."""
-    assert redactor([r"ACME-\d+"])(f"ACME-12 {SECRETS['AWS']}") == "[REDACTED] [REDACTED]"
-    assert redactor([r"ACME-\d+"], defaults=False)(f"ACME-12 {SECRETS['AWS']}") == f"[REDACTED] {SECRETS['AWS']}"
-    with pytest.raises(ValueError, match=r"\(unclosed"):
-        redactor(["(unclosed"])
-
-
-def test_settings_called_like_secrets_are_redacted() -> None:
-    """In a configuration the value of an `api_key` goes whatever it looks like; `max_tokens` stays."""
-    config = {
-        "llm": {"api_key": "plain words", "max_tokens": 5, "models": [{"OPENAI_API_KEY": "x", "name": "m"}]},
-        "password": "",
-        "monkey": "banana",
-        "tokenizer": "bpe",
-    }
-    redacted = json.loads(without_secrets(json.dumps(config)))
-    assert redacted["llm"] == {
-        "api_key": "[REDACTED]",
-        "max_tokens": 5,
-        "models": [{"OPENAI_API_KEY": "[REDACTED]", "name": "m"}],
-    }
-    assert (redacted["password"], redacted["monkey"], redacted["tokenizer"]) == ("", "banana", "bpe")
-    assert without_secrets("api_key: not JSON") == "api_key: not JSON"
+OPENAI_KEY = f"sk-proj-{KEY}"
 
 
 def test_no_secret_leaves_on_any_span(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a search or an instrumentation puts a key (code, configuration, messages, details, errors), it is gone."""
     recorded = through(monkeypatch, redact=redactor())
-    key = SECRETS["OpenAI"]
+    key = OPENAI_KEY
 
     def search() -> None:
         with spans.run("t", config={"llm": {"api_key": "plain"}, "note": key}) as run:

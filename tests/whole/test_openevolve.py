@@ -572,4 +572,4 @@ def test_no_secret_of_the_configuration_is_kept() -> None:
     )
     assert "a-secret" not in json.dumps(told)
     assert told["models"][0]["max_tokens"] == 12
-    assert told["api_base"] == "https://[REDACTED]@host/v1"
+    assert told["api_base"] == "https://user:[REDACTED]@host/v1"
