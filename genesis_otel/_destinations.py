@@ -6,40 +6,70 @@ waits for a network but :func:`open_client`.
 """
 
 import functools
-import os
-from collections.abc import Callable, Sequence
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, CustomExporter, Destination, Embedded, Server, Settings, load_settings
 from genesis_otel._ship.contract import STATE_INTERVAL, Limits
-from genesis_otel._store.errors import URL_FORM, StoreError
+from genesis_otel._store.errors import URL_FORM, MissingDatabaseError, StoreError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+ANSWER_TIMEOUT = 300.0
+"""Seconds for each answer of the store: clickhouse-connect's own default."""
 
 OTLP_LIMITS = Limits(max_rows=512, max_bytes=2 << 20)
 """A collector's gRPC receiver refuses a message over 4 MiB for good, and protobuf is larger than the spool's records."""
 
 
-def open_client(settings: Settings | None = None, *, start: bool = False) -> "Client":
+def open_client(
+    settings: Settings | None = None,
+    *,
+    start: bool = False,
+    create: bool = False,
+    say: bool = False,
+    answer_timeout: float = ANSWER_TIMEOUT,
+) -> "Client":
     """A client for reading, whatever the destination of spans is.
 
     :param start: with the embedded store, never open the engine in this process: start a store process when none runs.
-    :raises StoreError: the store cannot be reached, or none is named.
+    :param create: make a database, or a folder, that is named and not there; what reads does not.
+    :param say: say what is waited for when that takes long: for commands.
+    :param answer_timeout: seconds for each answer.
+    :raises StoreError: the store cannot be reached, is not there, or none is named.
     """
-    store = (settings or load_settings()).store
+    settings = settings or load_settings()
+    store = settings.store
     if isinstance(store, Embedded):
-        return store_process.open_store(store.folder, start=start)
+        # The default one cannot be mistyped, and is made by whoever comes first.
+        if not create and settings.clickhouse_url is not None and not store.folder.exists():
+            raise MissingDatabaseError(
+                f"there is no store in {store.folder}: check CLICKHOUSE_URL; genesis-otel init makes it, as does a search"
+            )
+        return store_process.open_store(store.folder, start=start, say=say, answer_timeout=answer_timeout)
     if store is None:
         raise StoreError(f"spans go to a collector: set CLICKHOUSE_URL to the database that it fills ({URL_FORM})")
     from genesis_otel._store.connection import connect
 
-    return connect(store.url)
+    return connect(store.url, create=create, say=say, answer_timeout=answer_timeout)
+
+
+def watch_command(settings: Settings, run_id: str) -> str:
+    """What watches a run, typed in another terminal; empty where its store is not known here."""
+    store = settings.store
+    if store is None:
+        return ""
+    try:
+        there = str(load_settings().store)
+    except ValueError:
+        there = ""
+    url = "" if str(store) == there else f"--url {shlex.quote(str(store))} "
+    return f"genesis-otel {url}watch {shlex.quote(run_id)}"
 
 
 def limits_of(settings: Settings, destination: Destination) -> Limits:
@@ -55,38 +85,9 @@ def exporter_of(destination: Destination) -> SpanExporter | None:
         from genesis_otel._ship.insert import InsertExporter
         from genesis_otel._store.connection import connect
 
-        return InsertExporter(functools.partial(connect, destination.url))
+        return InsertExporter(functools.partial(connect, destination.url, create=True))
     if isinstance(destination, Collector):
-        return OnFirstUse(functools.partial(_otlp, destination))
+        from genesis_otel._ship import otlp
+
+        return otlp.exporter(destination.endpoint, destination.protocol)
     return None
-
-
-def _otlp(collector: Collector) -> SpanExporter:
-    if collector.protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
-
-        return GrpcExporter(endpoint=collector.endpoint)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
-
-    return HttpExporter(endpoint=collector.endpoint)
-
-
-class OnFirstUse(SpanExporter):
-    """An exporter that is made where it is used: in the processor's thread, and anew in a forked child (gRPC needs it)."""
-
-    def __init__(self, make: Callable[[], SpanExporter]) -> None:
-        self._make = make
-        self._made: SpanExporter | None = None
-        self._pid = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        if self._made is None or self._pid != os.getpid():
-            self._made, self._pid = self._make(), os.getpid()
-        return self._made.export(spans)
-
-    def shutdown(self) -> None:
-        if self._made is not None and self._pid == os.getpid():
-            self._made.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True

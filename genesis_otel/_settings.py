@@ -13,16 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel._serve import client as store_process
-from genesis_otel._store.errors import URL_FORM, StoreError, masked, split_url
+from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._store.own_prices import OwnPrices, read_own_prices
 from genesis_otel._store.prices import NO_OWN_PRICES
+from genesis_otel._urls import UrlError, shown, split
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -49,7 +50,7 @@ class Server:
 
     def __str__(self) -> str:
         """Its URL without the password."""
-        return masked(self.url)
+        return shown(self.url)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Collector:
 
     def __str__(self) -> str:
         """Its endpoint without a password, and the protocol."""
-        return f"{masked(self.endpoint)} ({self.protocol})"
+        return f"{shown(self.endpoint)} ({self.protocol})"
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,15 @@ class Settings(BaseSettings):
     exit_timeout: float = Field(10.0, ge=0)
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
+    stalled_after: int = Field(900, gt=0)
+    """Seconds without a sign of life after which a running search is shown as stalled."""
+    quiet: bool = False
+    """True says nothing on standard error when a run begins."""
+    run_id: str = ""
+    """The id of the run that begins first; one that is known goes on."""
+    resume_days: float = Field(30.0, ge=0)
+    """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
+
     serve_password: SecretStr | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
     serve_reader_password: SecretStr | None = None
@@ -163,9 +173,9 @@ class Settings(BaseSettings):
         if not url.startswith("chdb:"):
             split_url(url)
             return Server(url)
-        parts = urlsplit(url)
-        folder = Path(unquote(parts.path))
-        if parts.netloc or not folder.is_absolute() or folder == Path("/"):
+        # The whole rest is the path: a folder may be called a#b or a?b.
+        folder = Path(unquote(url.removeprefix("chdb:").removeprefix("//")))
+        if not folder.is_absolute() or folder == Path("/"):
             raise StoreError(f"CLICKHOUSE_URL names no folder after chdb://. Its form is {URL_FORM}")
         return Embedded(folder)
 
@@ -213,24 +223,20 @@ class Settings(BaseSettings):
             return None
         endpoint = given.get_secret_value().strip()
         try:
-            parts = urlsplit(endpoint)
-            port = parts.port
-        except ValueError:
-            raise ValueError(_ENDPOINT) from None
-        protocol = (self.otlp_protocol or ("grpc" if port == 4317 else "http/protobuf")).strip()
+            parts = split(endpoint)
+        except UrlError as error:
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT cannot be read: {error}. {_ENDPOINT}") from None
+        protocol = (self.otlp_protocol or ("grpc" if parts.port == 4317 else "http/protobuf")).strip()
         if protocol not in ("grpc", "http/protobuf"):
             raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; it can be grpc or http/protobuf")
-        if not (parts.scheme in ("http", "https") and parts.hostname):
-            raise ValueError(_ENDPOINT)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT begins with {parts.scheme!r}. {_ENDPOINT}")
         if protocol != "grpc" and self.otlp_traces_endpoint is None:
             endpoint = f"{endpoint.rstrip('/')}/v1/traces"
         return Collector(endpoint, protocol)
 
 
-_ENDPOINT = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT cannot be read; its form is http(s)://host:port, "
-    "for instance http://localhost:4318, or http://localhost:4317 for gRPC"
-)
+_ENDPOINT = "Its form is http(s)://host:port, for instance http://localhost:4318, or http://localhost:4317 for gRPC"
 
 
 class SettingsArguments(TypedDict, total=False):
@@ -251,8 +257,16 @@ class SettingsArguments(TypedDict, total=False):
     spool_bytes: int
     exit_timeout: float
     prices: str | Path | None
+    stalled_after: int
+    quiet: bool
+    run_id: str
+    resume_days: float
     serve_password: str | SecretStr | None
     serve_reader_password: str | SecretStr | None
+
+
+SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
+"""The fields that hold passwords."""
 
 
 def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
@@ -262,7 +276,9 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     """
     unknown = overrides.keys() - Settings.model_fields.keys()
     if unknown:
-        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; there are {', '.join(Settings.model_fields)}")
+        raise ValueError(
+            f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(Settings.model_fields)}"
+        )
     try:
         given: Mapping[str, Any] = overrides  # pydantic converts what it is given
         return Settings(**given)
@@ -279,8 +295,9 @@ def embedded_installed() -> bool:
 
 
 def without_password(destination: Destination) -> str:
+    """What names a destination, whatever its password is: a spool's folder is derived from it, so its form stays."""
     if not isinstance(destination, (Server, Collector)):
         return str(destination)
-    given = destination.url if isinstance(destination, Server) else destination.endpoint
-    parts = urlsplit(given)
-    return f"{parts.scheme}://{parts.username or ''}@{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"
+    parts = split(destination.url if isinstance(destination, Server) else destination.endpoint)
+    user = quote(parts.username or "", safe="")
+    return f"{parts.scheme}://{user}@{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"

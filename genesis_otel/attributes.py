@@ -16,11 +16,17 @@ RECORD = "genesis.record"
 """str: which record the span is; one of the ``RECORD_*`` values. A span without it is not one of ours."""
 
 RECORD_RUN = "run"
+"""A run's start, or its whole."""
 RECORD_GENERATION = "generation"
+"""A generation."""
 RECORD_INDIVIDUAL = "individual"
+"""An individual, with the edges to its parents."""
 RECORD_EVALUATION = "evaluation"
+"""An evaluation: the end of its job."""
 RECORD_ACTION = "action"
+"""An action."""
 RECORD_LINEAGE = "lineage"
+"""An edge from a parent to its child, told apart from the child."""
 RECORD_PARETO_FRONT = "pareto_front"
 """A span whose only purpose is to carry the ``genesis.pareto_front`` event, for callers who log the front apart."""
 
@@ -37,6 +43,14 @@ INDIVIDUAL_ID = "genesis.individual.id"
 
 CORRELATION = (RUN_ID, GENERATION, INDIVIDUAL_ID)
 """The names that travel as baggage, and that every span inside a run carries."""
+
+# --- where it runs: on ``run.start`` ------------------------------------------------------------------------------------
+
+HOST_NAME = "host.name"
+"""str: the machine of the process that begins a run; readers there know whether that process still lives."""
+
+PROCESS_PID = "process.pid"
+"""int: that process."""
 
 # --- run: spans ``run.start {task}`` and ``run {task}`` -> evolution_runs ---------------------------------------------
 
@@ -133,6 +147,9 @@ INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 
 INDIVIDUAL_ISLAND = "genesis.individual.island"
 """str: the island (deme, subpopulation) that it lives on, where a search has several."""
+
+INDIVIDUAL_METADATA = "genesis.individual.metadata"
+"""str: JSON object with context; ``"place": "guessed"`` where the run is only the one that was open."""
 
 INDIVIDUAL_CODE = "genesis.individual.code"
 """str: the code itself, when captured."""

@@ -291,7 +291,7 @@ class ClickHouseLogger:
 
     @property
     def client(self) -> Client | None:
-        """A clickhouse-connect client of the store, connected at the first use; None where there is none to be had."""
+        """A clickhouse-connect client of the store, connected at its first use; None if there is none."""
         telemetry = _ready()
         if telemetry is None or _destination_of(telemetry) is None:
             return None
@@ -398,7 +398,7 @@ def _whole(value: object) -> int | None:
 def _first_line(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"{error.name} is not installed"
-    from genesis_otel._store.errors import first_line
+    from genesis_otel._log import first_line
 
     return first_line(error)
 
@@ -420,3 +420,4 @@ def _where(place: Place) -> dict[str, Any]:
 
 
 ch_logger = ClickHouseLogger()
+"""The logger of this process."""

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import atexit
 import functools
+import inspect
 import logging
 import os
+import pickle
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +26,22 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
+from opentelemetry.util.types import AttributeValue
 
-from genesis_otel._destinations import exporter_of, limits_of
+from genesis_otel._destinations import exporter_of, limits_of, watch_command
+from genesis_otel._emit import configured, opened, tally
+from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.values import keep
+from genesis_otel._log import Trouble, due, first_line, warn_once
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
+    SECRETS,
     CustomExporter,
     Destination,
     Disabled,
@@ -40,17 +50,28 @@ from genesis_otel._settings import (
     SettingsArguments,
     load_settings,
 )
-from genesis_otel._store.errors import first_line
+from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = ["Telemetry", "configure", "ensure_configured"]
+
 log = logging.getLogger(__name__)
 
 
 SERVICE = "genesis"
+NO_LIMITS = SpanLimits(
+    *[SpanLimits.UNSET] * len(inspect.signature(SpanLimits).parameters),
+)
+"""The SDK keeps 128 attributes and events of a span, the latest ones, and what the environment says: a conversation of 62 messages in
+flat form would push the run's id off its span. Nothing of ours is cut."""
+OUR_ATTRIBUTES = 64
+"""More than a span of ours ever has."""
+OPEN_AT_ONCE = 10_000
+"""Spans of other instrumentations whose places are kept until they end; theirs are calls, open for seconds."""
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at whether the store process lives: how long after its death another one is started."""
 
@@ -82,19 +103,20 @@ class Telemetry:
             self._watch.start()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until every span that has ended has arrived; False when ``timeout`` (by default the exit timeout) is over."""
+        """Wait until every ended span has arrived; return False after ``timeout`` (by default the exit timeout)."""
         timeout = self.settings.exit_timeout if timeout is None else timeout
         return self._durable is None or self._durable.force_flush(int(timeout * 1000))
 
     def shutdown(self) -> None:
-        """Flush within the exit timeout, end, and say how many spans still wait in the spool. A second call does nothing."""
+        """Flush within the exit timeout, stop, and log how many spans still wait in the spool. A second call does nothing."""
         if not _forget(self):
             return
-        atexit.unregister(self.shutdown)
+        configured.tell(None)
         if self._durable is None:
             return
         self.flush()
         self._ended.set()
+        tally.hold_with(None)
         for processor in self._processors:
             processor.shutdown()
         waiting = self._durable.waiting()
@@ -108,15 +130,13 @@ class Telemetry:
 
     def _keep_store_running(self, folder: Path) -> None:
         """Start a store process, and another when it dies. Runs in a thread; each trouble is said once."""
-        said = False
+        trouble = Trouble(log)
         while True:
             try:
                 store_process.ensure_store_process(folder)
-                said = False
+                trouble.ends("the store in %s takes spans again", folder)
             except Exception as error:
-                if not said:
-                    log.warning("spans wait in the spool: %s", first_line(error))
-                said = True
+                trouble.begins("store", "spans wait in the spool: %s", first_line(error))
             if self._ended.wait(WATCH_INTERVAL):
                 return
 
@@ -136,14 +156,14 @@ def configure(
     resource_attributes: Mapping[str, str | bool | int | float] | None = None,
     **overrides: Unpack[SettingsArguments],
 ) -> Telemetry:
-    """Record this process's spans. Once a process: called again, it gives what is there.
+    """Record this process's spans. Called again in the same process, it returns what the first call set up.
 
-    Where an application has set up OpenTelemetry's SDK before, its provider gets our processors and its spans go where
-    they went, too; otherwise a provider is made and becomes the global one.
+    If the application has already set up OpenTelemetry's SDK, its provider gets our processors, and its spans still go where they
+    went before. Otherwise a provider is created and becomes the global one.
 
-    :param exporter: takes the place of the destination that the settings name, with a spool of its own.
-    :param redactor: gets every prompt, response and code and gives what is recorded; instead of ours and its patterns.
-    :param resource_attributes: say more of this process on each of its spans.
+    :param exporter: replaces the destination that the settings name, with its own spool.
+    :param redactor: receives every prompt, response and code and returns what is recorded; replaces ours and its patterns.
+    :param resource_attributes: added to each span of this process.
     :param overrides: any field of `Settings`.
     :raises ValueError: a setting is wrong.
     :raises StoreError: the destination cannot be used.
@@ -152,7 +172,7 @@ def configure(
     with _lock:
         if _current is not None:
             if overrides or exporter is not None or redactor is not None or resource_attributes:
-                log.warning("telemetry is configured already; what was given now is not used")
+                log.warning("telemetry is already configured; the new arguments are ignored")
             return _current
         if _configuring is not None:
             raise ValueError("configure() was called by a signal handler in the middle of configure()")
@@ -175,26 +195,120 @@ os.register_at_fork(after_in_child=_forked)
 
 def _configured(
     overrides: Mapping[str, Any],
-    exporter: SpanExporter | None,
+    exporter: SpanExporter | _Elsewhere | None,
     redactor: Callable[[str], str] | None,
     resource_attributes: Mapping[str, Any],
 ) -> Telemetry:
     settings = load_settings(**overrides)
     destination: Destination = settings.destination
     if exporter is not None and not (isinstance(destination, Disabled) and destination.asked):
-        destination = CustomExporter(f"{type(exporter).__module__}.{type(exporter).__qualname__}")
+        destination = CustomExporter(
+            exporter.name
+            if isinstance(exporter, _Elsewhere)
+            else f"{type(exporter).__module__}.{type(exporter).__qualname__}"
+        )
     if isinstance(destination, Disabled):
         _say_off(destination)
+        configured.tell(Configured())
         return Telemetry(settings, destination, trace.get_tracer_provider())
     if isinstance(destination, Embedded):
         store_process.prepare(destination.folder)
-    telemetry = _wired(settings, destination, exporter, redactor, resource_attributes)
-    atexit.register(telemetry.shutdown)
+    made = None if isinstance(exporter, _Elsewhere) else exporter
+    telemetry = _wired(
+        settings,
+        destination,
+        exporter_of(destination) if exporter is None else made,
+        redactor,
+        resource_attributes,
+    )
+    atexit.register(_at_exit, telemetry)
+    memory = RunMemory(settings.data_dir.expanduser().absolute() / "runs")
+    memory.forget(settings.resume_days)
+    configured.tell(
+        Configured(
+            run_id=settings.run_id,
+            memory=memory if settings.resume_days else None,
+            announce=None if settings.quiet else functools.partial(_announce, settings, destination),
+            setup=_setup(settings.model_dump(exclude_unset=True), destination, made, redactor, resource_attributes),
+            # Whoever unpickles a handle has this process's environment, where passwords usually are.
+            reference_setup=None
+            if SECRETS & overrides.keys()
+            else _setup(overrides, destination, made, redactor, resource_attributes),
+        )
+    )
     return telemetry
 
 
+def _at_exit(telemetry: Telemetry) -> None:
+    opened.end_all()
+    telemetry.shutdown()
+
+
+def _announce(settings: Settings, destination: Destination, run_id: str) -> None:
+    """Say on standard error where a run goes that has begun, and how it is watched."""
+    command = watch_command(settings, run_id)
+    watch = f"; watch it with `{command}`" if command else ""
+    print(f"genesis-otel: run {run_id} goes to {destination}{watch}", file=sys.stderr, flush=True)
+
+
+# --- other processes that are to be set up as this one is -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """An exporter that only another process has: this one spools for it."""
+
+    name: str
+
+
+def _setup(
+    told: Mapping[str, Any],
+    destination: Destination,
+    exporter: SpanExporter | None,
+    redactor: Callable[[str], str] | None,
+    attributes: Mapping[str, Any],
+) -> Callable[[], object]:
+    """What sets up another process. What cannot be pickled stays here."""
+    settings = {name: value for name, value in told.items() if name != "run_id"}
+    spooled = isinstance(destination, CustomExporter) and not _crosses(exporter)
+    other = _Elsewhere(str(destination)) if spooled else exporter
+    untold = redactor is not None and not _crosses(redactor)
+    if untold:
+        settings |= {"capture_content": False, "capture_code": False}
+    return functools.partial(_set_up, settings, other, None if untold else redactor, dict(attributes), untold=untold)
+
+
+def _set_up(
+    settings: Mapping[str, Any],
+    exporter: Any,
+    redactor: Callable[[str], str] | None,
+    attributes: Mapping[str, Any],
+    *,
+    untold: bool,
+) -> None:
+    """Set this process up as another one is. Never raises."""
+    if untold:
+        log.warning(
+            "the redactor cannot be taken to this process, which records no prompts, responses and code: make it a function of a module"
+        )
+    try:
+        configure(exporter=exporter, redactor=redactor, resource_attributes=attributes, **settings)
+    except Exception as error:
+        pass_on(error)
+        log.warning("%s: %s", DISABLED, first_line(error))
+
+
+def _crosses(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        pass_on(error)
+        return False
+    return True
+
+
 def ensure_configured() -> Telemetry | None:
-    """`configure` from the environment, for code that must not fail: what is wrong is said once, and None is given."""
+    """`configure` from the environment, for code that must not fail: an error is logged once, and None is returned."""
     global _tried
     if _current is not None or _tried or _configuring == threading.get_ident():
         return _current
@@ -208,9 +322,9 @@ def ensure_configured() -> Telemetry | None:
         _tried = True
 
 
-@functools.cache
 def _say_off(off: Disabled) -> None:
-    log.log(logging.INFO if off.asked else logging.WARNING, "%s: %s", DISABLED, off)
+    if due(("off", off)):
+        log.log(logging.INFO if off.asked else logging.WARNING, "%s: %s", DISABLED, off)
 
 
 def _forget(telemetry: Telemetry) -> bool:
@@ -230,33 +344,36 @@ def _wired(
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
+    from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
     # First, because they may raise.
     own_prices = settings.own_prices
     usual = _redactor(settings)
     durable = DurableSpanProcessor(
-        exporter or exporter_of(destination),
+        exporter,
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
-    processors: tuple[SpanProcessor, ...] = (
-        CorrelationProcessor(CORRELATION.__contains__),
-        LLMSpanProcessor(
-            durable,
-            capture_content=settings.capture_content,
-            capture_code=settings.capture_code,
-            redact=hook or usual,
-            # A hook is for content; names and identifiers are not for it.
-            elsewhere=usual or _as_it_is,
-            own_prices=own_prices,
-        ),
+    finish = LLMSpanProcessor(
+        durable,
+        capture_content=settings.capture_content,
+        capture_code=settings.capture_code,
+        redact=hook or usual,
+        # A hook is for content; names and identifiers are not for it.
+        elsewhere=usual or _as_it_is,
+        own_prices=own_prices,
     )
+    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
         provider = TracerProvider(
-            resource=_resource(settings, attributes), id_generator=DerivedIdGenerator(), shutdown_on_exit=False
+            resource=_resource(settings, attributes),
+            id_generator=DerivedIdGenerator(),
+            span_limits=NO_LIMITS,
+            shutdown_on_exit=False,
         )
         trace.set_tracer_provider(provider)
     elif type(provider.id_generator) is RandomIdGenerator:
@@ -282,15 +399,36 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
 
 class CorrelationProcessor(BaggageSpanProcessor):
     """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
-    has it; ours say for themselves where they belong."""
+    has it; ours say for themselves where they belong. A provider that keeps few attributes drops the earliest: what it has dropped of
+    these comes back at the end."""
+
+    def __init__(self) -> None:
+        super().__init__(CORRELATION.__contains__)
+        self._places: dict[int, Mapping[str, AttributeValue]] = {}
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
         scope = getattr(span, "instrumentation_scope", None)
-        if scope is None or scope.name != SCOPE:
+        if (scope is None or scope.name != SCOPE) and isinstance(span, Span) and span.is_recording():
             super().on_start(span, parent_context)
             role = otel.get_value(LLM_ROLE, parent_context)
-            if isinstance(role, str) and span.is_recording():
+            if isinstance(role, str):
                 span.set_attribute(LLM_ROLE, role)
+            if span._limits.max_span_attributes is not None and span.attributes:
+                named = {name: span.attributes[name] for name in CORRELATION if name in span.attributes}
+                keep(self._places, span.get_span_context().span_id, named, OPEN_AT_ONCE)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        place = self._places.pop(span.context.span_id, None) if span.context is not None else None
+        if span.dropped_attributes:
+            warn_once(
+                "attributes cut",
+                "a span (%s) has more attributes than this process keeps, and its earliest are missing in the tables: set "
+                "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT to 4096, or give the provider span_limits",
+                span.name,
+            )
+            if place:
+                # The next processors get this very object.
+                span._attributes = {**(span.attributes or {}), **place}
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
@@ -305,14 +443,21 @@ def _warn_of_losses(provider: TracerProvider) -> None:
     """Say what a provider that is not ours, or the environment, takes from the record."""
     if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
         log.warning(
-            "the sampler of this process (%s) drops spans, and what they hold is missing in the tables: use always_on",
+            "the sampler of this process (%s) drops spans, so their rows are missing in the tables: use always_on",
             provider.sampler.get_description(),
         )
     limits = provider._span_limits
+    kept = limits.max_span_attributes
+    if kept is not None and kept < OUR_ATTRIBUTES:
+        log.warning(
+            "spans keep %d attributes, the latest ones, and columns of the tables are missing: unset OTEL_ATTRIBUTE_COUNT_LIMIT and "
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            kept,
+        )
     lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
     if lengths:
         log.warning(
-            "attributes are cut at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
+            "attributes are truncated at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
             "and OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
             min(lengths),
         )

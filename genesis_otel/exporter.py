@@ -31,6 +31,6 @@ class ClickHouseSpanExporter(InsertExporter):
 
 def _open_configured() -> Client:
     try:
-        return open_client(load_settings(), start=True)
+        return open_client(load_settings(), start=True, create=True)
     except ValueError as error:
         raise StoreError(str(error)) from error

@@ -35,9 +35,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
+from genesis_otel._log import first_line
 from genesis_otel._ship.codec import encode
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.delivery import Drain, brief
+from genesis_otel._ship.delivery import Drain, Waiting
 from genesis_otel._ship.spool import losses, queue
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.turn import Turn
@@ -52,8 +53,6 @@ REOPEN_EVERY = 1.0
 """Seconds between two attempts to make a queue in a folder that refuses one."""
 LOOK_EVERY = 1.0
 """Seconds between two looks whether the folder is still there."""
-SAY_EVERY = 600.0
-"""Seconds between two warnings of the same outage."""
 Item = tuple[int, bytes]
 """The id of a span, and its record."""
 RECENT = 4096
@@ -105,16 +104,17 @@ class DurableSpanProcessor(SpanProcessor):
     def forked(self) -> None:
         """In a forked child: leave the parent's queue and thread alone, and begin anew with the next span."""
         if self._writer is not None:
-            self._writer.abandon()
+            self._writer.abandon(busy=self._turn.busy)
         self._turn.items.clear()
         self._begin()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Let a signal handler touch a span that its own thread is touching just then: with the SDK's locks it would wait for
         itself for ever."""
+        lock = threading.RLock()
         for part in (span, span._attributes, span._events):
-            if type(getattr(part, "_lock", None)) is _thread.LockType:
-                part._lock = threading.RLock()  # type: ignore[union-attr]
+            if hasattr(part, "_lock"):
+                part._lock = lock  # type: ignore[union-attr]
 
     def on_end(self, span: ReadableSpan) -> None:
         """Put the span on disk; raises nothing of its own. After :meth:`shutdown`, too: then the next process delivers it."""
@@ -214,7 +214,7 @@ class DurableSpanProcessor(SpanProcessor):
     # --- the calling thread, in its turn --------------------------------------------------------------------------------
 
     def _take(self, span: ReadableSpan, span_id: int) -> None:
-        self._turn.take((span_id, encode(span)))
+        self._turn.run((span_id, encode(span)))
 
     def _write(self, item: Item) -> None:
         """One span, on its way to the disk; called again with the same one after an exception of a signal handler."""
@@ -223,7 +223,8 @@ class DurableSpanProcessor(SpanProcessor):
             return
         turn = self._turn
         try:
-            self._look()
+            if time.monotonic() >= self._next_look:
+                self._look()
             if self._held:
                 self._write_held()
             writer = self._writer or self._open()
@@ -256,10 +257,7 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _look(self) -> None:
         """Every second: whether the folder is still there, and what is in it still ours."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + LOOK_EVERY
+        self._next_look = time.monotonic() + LOOK_EVERY
         writer = self._writer
         if writer is None or writer.look():
             return
@@ -314,7 +312,8 @@ class DurableSpanProcessor(SpanProcessor):
             if last:
                 self._reopen = self._next_look = 0.0
             try:
-                self._look()
+                if time.monotonic() >= self._next_look:
+                    self._look()
                 if self._held:
                     self._write_held()
             except OSError as error:
@@ -360,7 +359,7 @@ class DurableSpanProcessor(SpanProcessor):
         draining = Drain(self._folder, self._exporter, self._limits)
         # What the exporter's own client does is no span of the search. This context is this thread's alone.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
-        said = 0.0
+        waiting = Waiting(logger, self._folder)
         try:
             while not self._stop and self._thread is mine:
                 pause = self._limits.flush_interval
@@ -368,14 +367,11 @@ class DurableSpanProcessor(SpanProcessor):
                     self._settle()
                     if self._leads():
                         draining.round(self._mine(), stop=self._stopped)
-                    if said:
-                        logger.info("spans go out of %s again", self._folder)
-                    self._failures, said = 0, 0.0
+                    waiting.ends()
+                    self._failures = 0
                 except Exception as error:
                     self._failures += 1
-                    if not said or time.monotonic() - said > SAY_EVERY:
-                        said = time.monotonic()
-                        logger.warning("spans wait in %s: %s", self._folder, brief(error))
+                    waiting.begins(error)
                     longest = min(self._limits.backoff_max, self._limits.backoff * 2 ** min(self._failures - 1, 20))
                     pause = random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
@@ -385,7 +381,7 @@ class DurableSpanProcessor(SpanProcessor):
                 if not self._late():
                     draining.tell(last=True)
         except Exception as error:
-            logger.debug("spans are left to the next process: %s", brief(error))
+            logger.debug("spans are left to the next process: %s", first_line(error))
         finally:
             draining.close()
             if self._leader is not None and self._thread is mine:
@@ -416,7 +412,8 @@ class DurableSpanProcessor(SpanProcessor):
         if self._leader is None:
             leader = ProcessLock(self._leader_file())
             try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not self._folder.is_dir():
+                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # Of families that are gone. Who takes one at this moment sees that it is not valid, and tries again.
                 for path in self._folder.glob("x-*.exports"):
                     if ProcessLock.holder(path) is None:

@@ -4,8 +4,12 @@ In: a name, and parameters by name. Out: the query's text, title, description an
 ClickHouse as server-side parameters (``{run_id:String}``), never into the text. On failure: :class:`UnknownQueryError` and
 :class:`ParameterError` say what there is; what ClickHouse raises is passed on.
 
-A file begins with comments: its title, its description, and a line a parameter, ``-- limit = 10: how many``, where what
+A file begins with comments: its title, its description, and a line per parameter, ``-- limit = 10: how many``, where what
 stands behind ``=`` is the default. A default of ``latest`` for ``run_id`` is the newest run.
+
+What several queries build on (which individual is the best, what a run costs, whether it is stalled) is defined once, in a file
+under ``sql/parts``: ``@climb(run_id = {run_id:String})`` stands for its text, with the condition in the place of ``@runs``. It is
+text and nothing in the store, so that readers need no more than the right to read, on any store, a cluster's too.
 
 >>> from genesis_otel import queries
 >>> query = queries.load("top_individuals")
@@ -34,6 +38,7 @@ __all__ = [
     "ask",
     "load",
     "names",
+    "part",
     "placeholders",
     "values",
 ]
@@ -43,6 +48,7 @@ LATEST = "latest"
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([^}]+)\}")
 _TOLD = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
+_PART = re.compile(r"@(\w+)\(")
 
 
 class UnknownQueryError(LookupError):
@@ -101,7 +107,7 @@ def parse(name: str, text: str) -> Query:
     lines = text.splitlines()
     head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
     title, *comments = (line[2:].strip() for line in lines[:head])
-    sql = "\n".join(lines[head:]).strip()
+    sql = composed("\n".join(lines[head:]).strip())
     types = placeholders(sql)
     told = {match[1]: match for line in comments if (match := _TOLD.fullmatch(line)) and match[1] in types}
     described = " ".join(line for line in comments if line and line not in {match[0] for match in told.values()})
@@ -112,6 +118,41 @@ def parse(name: str, text: str) -> Query:
         for each in order
     )
     return Query(name, title, described, tuple(parameters), sql)
+
+
+@functools.cache
+def part(name: str, *arguments: str) -> str:
+    """The text of ``sql/parts/{name}.sql`` with ``arguments`` in the places of its parameters, in the order of its head.
+
+    :param arguments: SQL, which is not looked at: conditions and numbers of this package, never what somebody typed.
+    """
+    lines = resources.files("genesis_otel").joinpath("sql", "parts", f"{name}.sql").read_text("utf-8").splitlines()
+    head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
+    takes = [match[1] for line in lines[:head] if (match := _TOLD.fullmatch(line[2:].strip())) and match[1].islower()]
+    sql = "\n".join(lines[head:]).strip()
+    if len(takes) != len(arguments):
+        raise ParameterError(f"the part {name} takes {', '.join(takes) or 'nothing'}")
+    for parameter, argument in zip(takes, arguments, strict=True):
+        whole = f"({argument})" if " OR " in argument else argument
+        sql = re.sub(rf"@{parameter}\b(?!\()", whole.replace("\\", "\\\\"), sql)
+    return composed(sql)
+
+
+def composed(sql: str) -> str:
+    """``sql`` with the text of each part that it names in its place."""
+    while match := _PART.search(sql):
+        depth, begun, arguments = 1, match.end(), []
+        for at in range(match.end(), len(sql)):
+            depth += {"(": 1, ")": -1}.get(sql[at], 0)
+            if depth == 0 or (depth == 1 and sql[at] == ","):
+                arguments.append(sql[begun:at].strip())
+                begun = at + 1
+            if depth == 0:
+                sql = sql[: match.start()] + part(match[1], *filter(None, arguments)) + sql[begun:]
+                break
+        else:
+            raise ValueError(f"the parenthesis of @{match[1]} does not end")
+    return sql
 
 
 def placeholders(sql: str) -> dict[str, str]:

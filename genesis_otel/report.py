@@ -21,6 +21,8 @@ from datetime import datetime, timezone
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from genesis_otel._read.format import unpriced
+from genesis_otel._read.health import STALLED
 from genesis_otel._read.report_data import Gathered, Say, gather
 
 if TYPE_CHECKING:
@@ -32,15 +34,24 @@ TOP = 10
 """Individuals shown with their code and prompts unless told otherwise."""
 
 
-def page(client: Client, run_id: str, *, top: int = TOP, compare: Sequence[str] = (), say: Say = lambda _: None) -> str:
+def page(
+    client: Client,
+    run_id: str,
+    *,
+    top: int = TOP,
+    compare: Sequence[str] = (),
+    say: Say = lambda _: None,
+    stalled_after: int = STALLED,
+) -> str:
     """The report of a run.
 
-    :param run_id: the whole id; a run that is not there gives `LookupError`.
-    :param top: individuals that are shown with their code and prompts.
-    :param compare: ids of other runs, whose best scores are drawn and whose figures stand beside.
-    :param say: told what is being done, a line each.
+    :param run_id: the full id; an unknown run raises `LookupError`.
+    :param top: how many individuals to show with their code and prompts.
+    :param compare: ids of other runs, whose best scores and figures are added.
+    :param say: called with a line for each step.
+    :param stalled_after: seconds without a sign of life after which a run is stalled.
     """
-    return rendered(gather(client, run_id, top=top, compare=compare, say=say))
+    return rendered(gather(client, run_id, top=top, compare=compare, say=say, stalled_after=stalled_after))
 
 
 def rendered(run: Gathered) -> str:
@@ -52,12 +63,11 @@ def rendered(run: Gathered) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=number, dollars=dollars, seconds=seconds, share=share)
+    environment.filters.update(number=number, dollars=dollars, money=money, seconds=seconds, share=share)
     return environment.from_string(_file("page.html")).render(
         run=run,
         summary=run.summary,
         made=datetime.now(timezone.utc),
-        cost=max(run.summary["llm_cost"] or 0, run.summary["generations_cost"] or 0),
         policy=f"default-src 'none'; script-src {_hash(plots)} {_hash(script)}; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'",
         style=Markup(_file("page.css")),  # noqa: S704
@@ -80,6 +90,7 @@ def _data(run: Gathered) -> str:
         "path": run.path,
         "islands": [each["island"] for each in run.islands],
         "others": run.others,
+        "better": -1 if run.summary["direction"] == "min" else 1,
     }
     text = json.dumps(drawn, allow_nan=False, default=str, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
@@ -114,6 +125,11 @@ def dollars(value: float | None) -> str:
     if value is None:
         return "–"
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"
+
+
+def money(cost: float | None, calls: int) -> str:
+    """USD, and how many calls are left out of it because nobody knows their price."""
+    return " ".join(filter(None, (dollars(cost), unpriced(calls))))
 
 
 def seconds(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The command ``genesis-otel``: arguments only; what they ask for is done elsewhere.
 
 In: a command line. Out: answers on standard output, everything said about them on standard error. On failure: a line that
-says what is wrong and what to do, and an exit code: 1 failed, 2 wrong use, 3 nothing found, 130 interrupted. A reader that
+says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 130 interrupted. A reader that
 has had enough (``| head``) is no failure.
 """
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 
 def version(wanted: bool) -> None:
-    """Say it and end."""
+    """Print the version and exit."""
     if wanted:
         from genesis_otel import __version__
 
@@ -45,32 +45,32 @@ def before(
             "--url",
             metavar="URL",
             help="The store, instead of CLICKHOUSE_URL: http(s)://user:password@host:port/database, or chdb:///folder. "
-            "Other users of this machine see a command's arguments: prefer the variable where there is a password.",
+            "Other users of this machine can see a command's arguments: use the variable if there is a password.",
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Say what goes on, and where an error comes from.")
+        bool, typer.Option("-v", "--verbose", help="Log what happens, with tracebacks of errors.")
     ] = False,
     _: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Records LLM-driven evolutionary searches as OpenTelemetry spans, and reads the seven ClickHouse tables they fill.
+    """Record LLM-driven evolutionary searches as OpenTelemetry spans, and read the seven ClickHouse tables that they fill.
 
-    Without `CLICKHOUSE_URL` the store is on this machine: ClickHouse's engine, embedded. Nothing needs to be started.
+    Without `CLICKHOUSE_URL`, the store is on this machine: ClickHouse's engine, embedded. You need not start anything.
 
     **First steps**
 
     ```
-    genesis-otel demo                            a real search, recorded, without a network
-    genesis-otel runs                            what there is
-    genesis-otel lineage latest                  where the best program comes from
-    genesis-otel query --list                    questions that have a name
-    genesis-otel query llm_latency               one of them
+    genesis-otel demo                            run and record a real search, offline
+    genesis-otel runs                            list the runs
+    genesis-otel lineage latest                  show where the best program comes from
+    genesis-otel query --list                    list the named queries
+    genesis-otel query llm_latency               run one of them
     genesis-otel query "SELECT count() FROM individuals"
     ```
 
-    **Exit codes**: 0 done, 1 failed (the store cannot be reached, a statement is refused), 2 wrong use,
+    **Exit codes**: 0 done, 1 failed (the store cannot be reached, a statement is refused), 2 wrong usage,
     3 nothing found (no such run or individual), 130 interrupted.
     """
     context.obj = Told(url)

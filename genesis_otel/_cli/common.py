@@ -1,7 +1,7 @@
 """What every command shares: settings, exit codes, and what is said of an error.
 
 In: the options before the command, and whatever a command raises. Out: settings; a line on standard error and an exit code:
-1 failed, 2 wrong use, 3 nothing found, 130 interrupted. A reader that has had enough (``| head``) is no failure.
+1 failed, 2 wrong usage, 3 nothing found, 130 interrupted. A reader that has had enough (``| head``) is no failure.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def judged(error: Exception) -> tuple[int, str]:
         return FAILED, str(error)
     return (
         FAILED,
-        f"{type(error).__name__}: {error} (this is a fault of genesis-otel; -v before the command shows where)",
+        f"{type(error).__name__}: {error} (a bug in genesis-otel; run `genesis-otel -v ...` for the traceback)",
     )
 
 

@@ -21,20 +21,22 @@ WIDTH_OF_A_FILE = 140
 @answering
 def demo(
     context: typer.Context,
-    iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="Programs to try.")] = 40,
+    iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="How many programs to try.")] = 40,
     real: Annotated[
         bool,
-        typer.Option("--real", help="Ask a real model: needs OPENAI_API_KEY, and costs cents (OPENAI_BASE_URL too)."),
+        typer.Option(
+            "--real", help="Ask a real model. Needs OPENAI_API_KEY (OPENAI_BASE_URL works too), and costs a few cents."
+        ),
     ] = False,
-    model: Annotated[str, typer.Option(help="The model that is asked.")] = "gpt-4.1-mini",
+    model: Annotated[str, typer.Option(help="The model to ask.")] = "gpt-4.1-mini",
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Keep the record there, instead of your data folder.")
+        Path | None, typer.Option(metavar="FOLDER", help="Store the record there instead of in your data folder.")
     ] = None,
 ) -> None:
     """Run a real OpenEvolve search, record it, and show what landed.
 
-    It packs circles into a square. The model is simulated on loopback and answers the same every time, so this needs
-    neither a network nor a key. What it records stays: look at it with runs, lineage and query.
+    The search packs circles into a square. The model is simulated on loopback and answers the same every time, so the demo
+    needs neither a network nor a key. What it records is kept: look at it with runs, lineage and query.
 
     ```
     genesis-otel demo
@@ -54,4 +56,4 @@ def demo(
     with contextlib.closing(open_client(settings, start=True)) as client:
         summarise(client, result.run_id, console)
     if data_dir:
-        say(f"\nThe commands find this record with: export GENESIS_OTEL_DATA_DIR={data_dir.absolute()}")
+        say(f"\nTo let the commands find this record: export GENESIS_OTEL_DATA_DIR={data_dir.absolute()}")

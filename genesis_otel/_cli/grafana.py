@@ -25,15 +25,15 @@ FOLDER = "genesis"
 """The uid of the folder where none is told."""
 
 FolderOption = Annotated[
-    str, typer.Option("--folder", metavar="UID", help="Uid of the folder in Grafana; made where it is not there.")
+    str, typer.Option("--folder", metavar="UID", help="Uid of the folder in Grafana; created if it is missing.")
 ]
 SourceOption = Annotated[
     str | None,
     typer.Option(
         "--datasource-uid",
         metavar="UID",
-        help="Use this ClickHouse data source, which is there, as it is. Without it one is made from "
-        "GRAFANA_CLICKHOUSE_URL, or CLICKHOUSE_URL.",
+        help="Use this existing ClickHouse data source unchanged. By default one is created from "
+        "GRAFANA_CLICKHOUSE_URL or CLICKHOUSE_URL.",
     ),
 ]
 FromOption = Annotated[
@@ -41,7 +41,7 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="FOLDER",
-        help="Files to take instead of those that come with genesis-otel: `dashboards/*.json`, `provisioning/alerting/*.yaml`.",
+        help="Use these files instead of those that come with genesis-otel: `dashboards/*.json`, `provisioning/alerting/*.yaml`.",
     ),
 ]
 
@@ -51,10 +51,10 @@ grafana_app = typer.Typer(no_args_is_help=True)
 
 @grafana_app.callback()
 def grafana() -> None:
-    """Brings the dashboards and alert rules into a Grafana that you already have.
+    """Bring the dashboards and alert rules into a Grafana that you already have.
 
-    `GRAFANA_URL` says where it is, `GRAFANA_TOKEN` holds a service account's token: the role Editor will do, Admin where the
-    data source is to be made. Both may stand in `.env`; neither is an argument, which other users of this machine would see.
+    Set `GRAFANA_URL` to its address and `GRAFANA_TOKEN` to a service account's token, with the role Editor, or Admin to create
+    the data source. Both may be in `.env`. Neither is an argument, because other users of this machine can see arguments.
 
         export GRAFANA_URL=https://grafana.example.org GRAFANA_TOKEN=glsa_...
         export GRAFANA_CLICKHOUSE_URL=http://reader:password@clickhouse:8123/genesis
@@ -70,19 +70,19 @@ def push(
     folder: FolderOption = FOLDER,
     datasource_uid: SourceOption = None,
     source: FromOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")] = False,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Write over what was edited in the browser, too, and send the data source's password again.",
+            help="Also overwrite what was edited in the browser, and send the data source's password again.",
         ),
     ] = False,
 ) -> None:
-    """Brings folder, data source, dashboards and alert rules into Grafana; a second time it changes nothing and says so.
+    """Bring folder, data source, dashboards and alert rules into Grafana. A second push changes nothing.
 
-    What somebody edited in the browser since the last push is not written over: then nothing is written at all, and `diff`
-    shows the edits, `pull` keeps them, `--overwrite` drops them.
+    If something was edited in the browser since the last push, nothing is written at all: `diff` shows the edits, `pull` keeps
+    them, and `--overwrite` discards them.
     """
     from genesis_otel._grafana import push as _grafana
     from genesis_otel._grafana.api import opened
@@ -104,9 +104,9 @@ def push(
             typer.echo(_line(each, "made" if each.state is _grafana.State.NEW else "saved"))
         written = sum(1 for each in items if each.write)
         say(
-            f"{api.where}: {written} written, {len(items) - written} left as they were."
+            f"{api.where}: {written} written, {len(items) - written} unchanged."
             if written
-            else f"{api.where} has all of it already; nothing was written."
+            else f"{api.where} is up to date; nothing was written."
         )
         fault = api.datasource_fault(wanted.datasource)
         if fault:
@@ -124,7 +124,7 @@ def diff(
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
-    """Shows what a push would change, as a unified diff from Grafana to the files. Exit code 1: there are differences."""
+    """Show what a push would change, as a unified diff from Grafana to the files. Exit code 1 means that there are differences."""
     from genesis_otel._grafana import push as _grafana
     from genesis_otel._grafana.api import opened
 
@@ -148,18 +148,16 @@ def diff(
 def pull(
     to: Annotated[
         Path,
-        typer.Option(
-            "--to", metavar="FOLDER", help="Where the files go: dashboards/ and provisioning/alerting/ in it."
-        ),
+        typer.Option("--to", metavar="FOLDER", help="The folder to write dashboards/ and provisioning/alerting/ to."),
     ],
     folder: FolderOption = FOLDER,
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
-    """Writes the dashboards and alert rules as they are in Grafana into files, so that edits made in the browser can be kept.
+    """Write the dashboards and alert rules of Grafana into files, to keep edits made in the browser.
 
-    Keys stay in their order and what Grafana adds by itself is left out, so that `git diff` shows the edits alone. What was
-    not edited is copied as it is. `push --from FOLDER` takes the files.
+    Keys keep their order, and what Grafana adds is left out, so that `git diff` shows only the edits. What was not edited is
+    copied unchanged. `push --from FOLDER` takes these files.
     """
     from genesis_otel._grafana import push as _grafana
     from genesis_otel._grafana.api import opened
@@ -174,7 +172,7 @@ def pull(
             found = True
             typer.echo(f"{path}: {'written' if changed else 'unchanged'}")
     if not found:
-        say("None of the dashboards and alert rules is in this Grafana; genesis-otel grafana push brings them there.")
+        say("This Grafana has none of the dashboards and alert rules; genesis-otel grafana push creates them.")
         raise typer.Exit(3)
 
 
@@ -199,7 +197,7 @@ def _wanted(
         raise GrafanaError(
             "there is no ClickHouse for Grafana's data source: set GRAFANA_CLICKHOUSE_URL to "
             "http(s)://user:password@host:port/database as Grafana reaches it (genesis-otel serve answers for an embedded "
-            "store), or name a data source that is there with --datasource-uid"
+            "store), or name an existing data source with --datasource-uid"
         )
     return _read(folder, DATASOURCE, url, source)
 
@@ -231,14 +229,14 @@ def _warn(wanted: Wanted, items: list[Item]) -> None:
     for each in items:
         if each.state is State.PROVISIONED:
             say(
-                f"{each.kind} {each.name} is provisioned from a file of that Grafana, and left as it is: change the file."
+                f"{each.kind} {each.name} is provisioned from a file of that Grafana and is not changed: edit that file."
             )
     if wanted.clickhouse and any(each.kind == "data source" and each.write for each in items):
         parts = split_url(wanted.clickhouse)
         if parts.hostname in LOOPBACK:
             say(f"Grafana will look for ClickHouse on its own machine: {parts.hostname} is what the URL names.")
         say(
-            f"Whoever may use the data source asks as the user {visible(parts.username or 'default')}, who should be able to read only."
+            f"Everyone with access to the data source queries as the user {visible(parts.username or 'default')}, who should have read access only."
         )
 
 

@@ -16,16 +16,20 @@ import typer
 
 from genesis_otel._cli.common import FormatOption, WrongUseError, answering, judged, settings_of
 from genesis_otel._cli.tables import STATUS, Column, Format, say, write
-from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed
+from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from genesis_otel._settings import Settings
     from genesis_otel.queries import Query
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
+
+MANY = 10_000
+"""More runs than are open at a time."""
 
 RUNS = {
     "run_id": Column("run"),
@@ -33,8 +37,11 @@ RUNS = {
     "status": Column("status", style=lambda status: STATUS.get(status, "")),
     "generations": Column("gens"),
     "individuals": Column("indivs"),
+    "failed": Column("failed", brief=-1),
+    "incorrect": Column("incorrect", brief=-1),
     "best_score": Column("best", number),
     "cost": Column("cost", dollars),
+    "unpriced": Column("", unpriced),
     "start_time": Column("started", moment, brief=-1),
     "silent_seconds": Column("seen", ago),
 }
@@ -48,6 +55,7 @@ LINEAGE = {
     "edit_summary": Column("what changed", one_line),
     "models": Column("model", lambda models: ", ".join(models), brief=12),
     "cost": Column("cost", dollars),
+    "unpriced": Column("", unpriced),
     "other_parents": Column("other parents", lambda parents: ", ".join(parents), brief=8),
     "trace_id": Column("trace", brief=8),
 }
@@ -56,51 +64,97 @@ LINEAGE = {
 @answering
 def runs(
     context: typer.Context,
-    task: Annotated[str, typer.Option(metavar="TASK", show_default=False, help="Runs of this task alone.")] = "",
+    task: Annotated[str, typer.Option(metavar="TASK", show_default=False, help="Show only runs of this task.")] = "",
     status: Annotated[
-        str, typer.Option(metavar="STATUS", show_default=False, help="running, completed or failed alone.")
+        str,
+        typer.Option(
+            metavar="STATUS",
+            show_default=False,
+            help="Show only runs with this status: running, stalled, completed or failed.",
+        ),
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show only the newest N runs.")] = 20,
+    close_stalled: Annotated[
+        bool,
+        typer.Option("--close-stalled", help="End stalled runs as failed, at their last sign of life, and list them."),
+    ] = False,
     format: FormatOption = None,
 ) -> None:
-    """List runs: how far each is, its best score, its cost, and when it last gave a sign of life.
+    """List runs with their progress, best score, cost and last sign of life.
 
-    A run that was killed stays "running": its last sign of life tells.
+    A run that has been silent for 15 minutes (GENESIS_OTEL_STALLED_AFTER) is "stalled", unless its process lives on this
+    machine. A cost leaves out the calls that are "unpriced".
 
     ```
     genesis-otel runs
     genesis-otel runs --task circle_packing --status running
+    genesis-otel runs --close-stalled
     genesis-otel runs --format json | jq -r '.[].run_id'
     ```
     """
-    from genesis_otel import queries
     from genesis_otel._read.client import NotFoundError, reader
 
-    with reader(settings_of(context)) as client:
-        rows = queries.ask(client, "runs", task=task, status=status, limit=limit)
+    settings = settings_of(context)
+    with reader(settings) as client:
+        rows = _closed(client, settings, task) if close_stalled else _runs(client, settings, task, status, limit)
+    if close_stalled and not rows:
+        say("No run is stalled.")
+        return
     if not rows:
         which = " ".join(filter(None, (f"of the task {task!r}" if task else "", f"that is {status}" if status else "")))
         raise NotFoundError(
             f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
         )
-    write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=RUNS)
+    columns = _shown(RUNS, rows)
+    if "unpriced" in columns:
+        columns["generations"] = Column("gens", brief=-1)  # so that a row has room in 80 columns
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
+
+
+def _runs(client: Client, settings: Settings, task: str, status: str, limit: int) -> list[dict[str, Any]]:
+    from genesis_otel import queries
+    from genesis_otel._read.health import alive
+
+    # Which of the silent ones are stalled, this machine knows and not the store.
+    asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
+    told = {"task": task, "status": asked, "limit": several, "stalled_after": settings.stalled_after}
+    rows = alive(client, queries.ask(client, "runs", **told))
+    return [row for row in rows if not status or row["status"] == status][:limit]
+
+
+def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any]]:
+    """The stalled runs, after they were ended."""
+    from genesis_otel._read.close import close
+
+    stalled = _runs(client, settings, task, "stalled", MANY)
+    if stalled:
+        close(settings, stalled)
+    return [{**row, "status": "failed"} for row in stalled]
+
+
+def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
+    """``columns`` without those in which nothing stands."""
+    idle = [
+        name for name in ("other_parents", "failed", "incorrect", "unpriced") if not any(row.get(name) for row in rows)
+    ]
+    return {name: column for name, column in columns.items() if name not in idle}
 
 
 @answering
 def lineage(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or latest.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the start of its id, or latest.")],
     individual: Annotated[
         str,
         typer.Argument(
-            metavar="[INDIVIDUAL]", show_default=False, help="Its id or the beginning of it; else the best."
+            metavar="[INDIVIDUAL]", show_default=False, help="Its id, or the start of its id; by default the best one."
         ),
     ] = "",
     format: FormatOption = None,
 ) -> None:
-    """Show where an individual comes from, from the seed on: what each step changed, gained and cost.
+    """Show the ancestors of an individual, from the seed on: what each step changed, gained and cost.
 
-    Of several parents the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
+    Of several parents, the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
 
     ```
     genesis-otel lineage latest
@@ -117,11 +171,8 @@ def lineage(
         run_id = run_id_of(client, run)
         individual_id = individual_id_of(client, run_id, individual)
         rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
-    shown = dict(LINEAGE)
-    if not any(row["other_parents"] for row in rows):
-        del shown["other_parents"]
     title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
-    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=shown)
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=_shown(LINEAGE, rows))
 
 
 @answering
@@ -130,23 +181,25 @@ def query(
     statement: Annotated[
         str | None,
         typer.Argument(
-            metavar="SQL|NAME|-", show_default=False, help="SQL, a query's name, or - for SQL on standard input."
+            metavar="SQL|NAME|-",
+            show_default=False,
+            help="SQL, the name of a query, or - to read SQL from standard input.",
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
-        typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may stand often."),
+        typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may be repeated."),
     ] = None,
     format: FormatOption = None,
-    list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the queries that have a name.")] = False,
+    list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the named queries.")] = False,
     show: Annotated[
-        bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL, and do not run it.")
+        bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL without running it.")
     ] = False,
 ) -> None:
-    """Ask the store in SQL, or by a query's name. It only reads.
+    """Run read-only SQL, or a named query.
 
-    Parameters stand in SQL as {name:Type}. A run_id may be given by its beginning, or as latest, which is also what named
-    queries ask about when nothing is said. Times are yours in tables, and UTC everywhere else.
+    In SQL, write parameters as {name:Type}. Give a run_id as its id, the start of its id, or latest, which is the default of
+    named queries. Times are in your time zone in tables, and in UTC in all other formats.
 
     ```
     genesis-otel query --list
@@ -190,8 +243,9 @@ def _ask(
     values: dict[str, Any] = queries.values(named, given) if named else dict(given)
     unknown = [name for name in values if name not in types]
     if unknown:
-        raise WrongUseError(f"{{{unknown[0]}:...}} does not stand in the SQL")
-    with reader(settings_of(context)) as client:
+        raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
+    # As long as clickhouse-connect's own default: a statement that somebody typed may be a large one.
+    with reader(settings_of(context), answer_timeout=300.0) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
         title = named.title if named else ""
         if named and values.get("run_id"):
@@ -218,7 +272,9 @@ def _value(client: Client, name: str, kind: str, value: str) -> Any:
         try:
             return ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            raise WrongUseError(f"{name} is {value!r}, which is no {kind}; an array is written ['a', 'b']") from None
+            raise WrongUseError(
+                f"{name} is {value!r}, which is not a valid {kind}; write an array as ['a', 'b']"
+            ) from None
     return value
 
 
@@ -227,7 +283,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.isidentifier():
-            raise WrongUseError(f"a parameter is NAME=VALUE, and {each!r} is not")
+            raise WrongUseError(f"{each!r} is not a parameter of the form NAME=VALUE")
         pairs[name] = value
     return pairs
 

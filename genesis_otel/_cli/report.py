@@ -22,29 +22,35 @@ from genesis_otel._cli.tables import say
 @answering
 def report(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or latest.")] = "latest",
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, or latest.")] = "latest",
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", show_default=False, help="The file; genesis-RUN.html here if not told."
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="The file; by default genesis-RUN.html in this folder.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=0, max=200, help="Individuals shown with code and prompts.")] = 10,
+    top: Annotated[
+        int, typer.Option("--top", min=0, max=200, help="How many individuals to show with code and prompts.")
+    ] = 10,
     compare: Annotated[
         list[str] | None,
         typer.Option(
             "--compare",
             metavar="RUN",
             show_default=False,
-            help="Draw this run's best scores and put its figures beside; may be repeated.",
+            help="Add this run's best scores and figures; may be repeated.",
         ),
     ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
 ) -> None:
     """Write a run as one HTML file that needs no Grafana, no store and no network.
 
-    Trajectory, cost, latency, Pareto front, lineage, mutations, the best programs with what changed and what models were asked,
-    the slowest generation and all errors. Prompts and code are in the file: think before you send it to somebody.
+    It shows the trajectory, cost, latency, Pareto front, lineage, mutations, the best programs with their changes and prompts,
+    the slowest generation and all errors. The file contains prompts and code: think before you send it to someone.
 
     ```
     genesis-otel report latest --open
@@ -54,10 +60,18 @@ def report(
     from genesis_otel._read.client import reader, run_id_of
     from genesis_otel.report import page
 
-    with reader(settings_of(context)) as client:
+    settings = settings_of(context)
+    with reader(settings) as client:
         run_id = run_id_of(client, run)
         others = [run_id_of(client, each) for each in compare or ()]
-        text = page(client, run_id, top=top, compare=others, say=lambda what: say(f"Reading {what} ..."))
+        text = page(
+            client,
+            run_id,
+            top=top,
+            compare=others,
+            say=lambda what: say(f"Reading {what} ..."),
+            stalled_after=settings.stalled_after,
+        )
     path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.html")
     _replace(path, text)
     typer.echo(str(path))

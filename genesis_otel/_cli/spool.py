@@ -22,10 +22,10 @@ spool_app = typer.Typer(no_args_is_help=False)
 @spool_app.callback(invoke_without_command=True)
 @answering
 def spool(context: typer.Context, format: FormatOption = None) -> None:
-    """Show what waits on its way to the store, what it refused, and what was lost.
+    """Show what waits to be delivered, what the store refused, and what was lost.
 
-    A search writes its spans to this spool before anything else. They wait there during an outage, and when the search was
-    killed; the next process that records to the same store delivers them, or: genesis-otel spool drain
+    A search writes its spans to this spool first. They wait there during an outage, or when the search was killed, until
+    the next process that records to the same store delivers them, or you run: genesis-otel spool drain
     """
     if context.invoked_subcommand:
         return
@@ -50,24 +50,24 @@ def spool(context: typer.Context, format: FormatOption = None) -> None:
         },
     )
     for folder in others(settings):
-        say(f"For another destination, spans wait in {folder}: they go out when something records or drains there.")
+        say(
+            f"Spans for another destination wait in {folder}; they are delivered when something records or drains there."
+        )
     if found.dead:
-        say("genesis-otel spool dead lists what was refused and why.")
+        say("To see what was refused, and why: genesis-otel spool dead")
 
 
 @spool_app.command("drain")
 @answering
 def spool_drain(
     context: typer.Context,
-    timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the embedded store.")
-    ] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")] = 60.0,
 ) -> None:
-    """Deliver what waits, now. What a running search holds is left to it."""
+    """Deliver now what waits. A running search delivers its own spans."""
     from genesis_otel._read.spool import deliver
 
     done = deliver(settings_of(context), timeout)
-    typer.echo(f"{done.delivered:,} spans delivered, {done.waiting:,} wait.")
+    typer.echo(f"{done.delivered:,} spans delivered, {done.waiting:,} still wait.")
 
 
 @spool_app.command("dead")
@@ -78,10 +78,10 @@ def spool_dead(context: typer.Context, format: FormatOption = None) -> None:
 
     rows = [list(letter) for letter in letters(settings_of(context))]
     if not rows:
-        say("There are none.")
+        say("No span was refused.")
         return
     write(list(Letter._fields), [rows], format, title="Refused spans")
-    say("genesis-otel spool requeue sends them once more, for instance after an upgrade.")
+    say("To send them once more, for instance after an upgrade: genesis-otel spool requeue")
 
 
 @spool_app.command("requeue")
@@ -90,4 +90,6 @@ def spool_requeue(context: typer.Context) -> None:
     """Send the refused spans once more, for instance after an upgrade of the store."""
     from genesis_otel._read.spool import retry
 
-    typer.echo(f"{retry(settings_of(context)):,} spans are in the spool again: genesis-otel spool drain")
+    typer.echo(
+        f"{retry(settings_of(context)):,} spans are in the spool again. To deliver them now: genesis-otel spool drain"
+    )

@@ -17,7 +17,9 @@ from genesis_otel._read.format import dollars
 
 # --- the store --------------------------------------------------------------------------------------------------------
 
-Days = Annotated[int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps all; not given, nothing changes.")]
+Days = Annotated[
+    int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps all rows; if not given, nothing changes.")
+]
 
 
 @answering
@@ -28,20 +30,22 @@ def init(
     traces_ttl_days: Days = None,
     backfill: Annotated[
         bool,
-        typer.Option("--backfill", help="Fill the tables from what otel_traces holds already; run again, it goes on."),
+        typer.Option(
+            "--backfill", help="Fill the tables from what otel_traces already holds; if interrupted, run it again."
+        ),
     ] = False,
     cluster: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Make everything ON CLUSTER NAME, with replicated engines."),
+        typer.Option(metavar="NAME", help="Create everything ON CLUSTER NAME, with replicated engines."),
     ] = None,
 ) -> None:
-    """Make or upgrade the tables, and say how long to keep what.
+    """Create or upgrade the tables, and set how long rows are kept.
 
-    Run again, it changes nothing. Tables of the first logger are taken over with every row kept; stop the searches that
-    write to them first. Tables are also made when a search first connects, so this is for retention and upgrades.
+    A second run changes nothing. Tables of the first logger are taken over with every row; stop the searches that write to
+    them first. A search that connects creates missing tables too, so you need this for retention and upgrades.
 
-    An otel_traces that a collector made is left as it is: the views are attached to it and take what comes in from then on,
-    and --backfill takes what is there already, oldest first. Rows are told apart by their spans, so none comes twice.
+    An otel_traces that a collector created is left unchanged: the views are attached to it and take what arrives from then
+    on, and --backfill takes what is already there, oldest first. Rows are identified by their spans, so none is stored twice.
 
     ```
     genesis-otel init
@@ -49,7 +53,7 @@ def init(
     genesis-otel init --backfill
     ```
 
-    The evolution tables are kept for good. The raw traces stay 90 days unless --traces-ttl-days says otherwise.
+    The evolution tables are kept forever. Raw traces are kept for 90 days, unless --traces-ttl-days sets another time.
     """
     import contextlib
 
@@ -58,7 +62,7 @@ def init(
     from genesis_otel._store.schema import init_schema
 
     settings = settings_of(context)
-    with contextlib.closing(open_client(settings, start=True)) as client:
+    with contextlib.closing(open_client(settings, start=True, create=True, say=True)) as client:
         done = init_schema(
             client,
             llm_logs_ttl_days=llm_logs_ttl_days,
@@ -66,7 +70,7 @@ def init(
             traces_ttl_days=traces_ttl_days,
             cluster=cluster,
         )
-        for line in done or ["Nothing to do: the tables are as they should be."]:
+        for line in done or ["Nothing to do: the tables are up to date."]:
             typer.echo(line)
         if backfill:
             rows: Counter[str] = Counter()
@@ -94,21 +98,21 @@ def reprice(
     run: Annotated[
         str,
         typer.Option(
-            metavar="RUN", show_default=False, help="Calls of this run alone: its id, the beginning of it, or latest."
+            metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
         ),
     ] = "",
     again: Annotated[
         bool,
-        typer.Option("--again", help="Look again at calls without a price: newer prices may have their model."),
+        typer.Option("--again", help="Also try calls whose price was not known: newer prices may have their model."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     format: FormatOption = None,
 ) -> None:
-    """Compute the cost of LLM calls that came in without one, from their tokens.
+    """Compute the cost of LLM calls that came without one, from their tokens.
 
-    What never met this package has no cost: calls that other instrumentations recorded, in other processes. They get the one
-    that your own prices (GENESIS_OTEL_PRICES) or genai-prices make, at the prices of the call's day. Calls without tokens, and
-    of models whose price nobody knows, stay at 0 and say so in cost_source. Run again, it changes nothing.
+    Calls that other instrumentations recorded in processes without this package have no cost. They get one from your own
+    prices (GENESIS_OTEL_PRICES) or from genai-prices, at the prices of the call's day. Calls without tokens, and calls of models
+    without a known price, stay at 0, and cost_source says why. A second run changes nothing.
 
     ```
     genesis-otel reprice --dry-run
@@ -129,7 +133,7 @@ def reprice(
     console = Console(file=sys.stderr)
     settings = settings_of(context)
     own = settings.own_prices
-    with contextlib.closing(open_client(settings, start=True)) as client:
+    with contextlib.closing(open_client(settings, start=True, say=True)) as client:
         run_id = run_id_of(client, run) if run else ""
         total = _reprice.open_calls(client, run_id=run_id, again=again)
         columns = (TextColumn("Calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -148,14 +152,14 @@ def reprice(
         return
     write(list(changed[0]._fields), [changed], format, columns=REPRICED)
     if dry_run:
-        say("Nothing was changed: the same without --dry-run does it.")
+        say("Nothing was changed. Run it without --dry-run to change it.")
 
 
 @answering
 def check(context: typer.Context) -> None:
-    """Test the connection, and say where spans go.
+    """Test the connection, and show where spans go.
 
-    Every failure says what to do about it. The tables are made when they are not there yet.
+    It tries what a search will do, creates nothing, and says for every failure how to fix it.
 
     ```
     genesis-otel check
@@ -170,26 +174,27 @@ def check(context: typer.Context) -> None:
 @answering
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Where to listen. Beyond this machine it is HTTP without TLS.")
+        str,
+        typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),
     ] = "127.0.0.1",
     idle_timeout: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="End after so long without work; by default at Ctrl-C alone."),
+        typer.Option(min=0, metavar="SECONDS", help="Exit after this time without work; by default only at Ctrl-C."),
     ] = None,
 ) -> None:
-    """Be the store process of the embedded store, in the foreground, for collectors, Grafana and ClickHouse's clients.
+    """Run the embedded store's process in the foreground, for collectors, Grafana and ClickHouse's clients.
 
-    Searches and commands start one in the background when they need it; this is for looking at it, for a fixed port, and
-    for tools that stay connected. It answers ClickHouse's HTTP interface to two users, each with a password of its own:
-    genesis owns the store, reader can only read.
+    Searches and commands start one in the background when they need it. Use this command for a fixed port, for tools that
+    stay connected, or to see its log. It offers ClickHouse's HTTP interface to two users, each with its own password:
+    genesis owns the store, and reader can only read.
 
-    The passwords are new at each start, and stand in serve.json beside the data, unless the environment tells them:
+    The passwords are new at each start and are in serve.json beside the data, unless the environment sets them:
     GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD.
 
-    It is for one machine and is not a ClickHouse server: no replicas, no users but these, no native protocol, no access
-    to files, URLs and other servers. docs/serve.md says what it covers.
+    It is meant for one machine and is not a ClickHouse server: it has no replicas, no other users, no native protocol, and no
+    access to files, URLs or other servers. docs/serve.md lists what it covers.
 
     ```
     genesis-otel serve --port 8123
@@ -208,19 +213,19 @@ def serve(
     address = store_process.running(store.folder)
     if address:
         raise StoreError(
-            f"process {address.pid} serves {store} already, on http://{address.host}:{address.port}; "
-            f"it ends by itself when it is idle, or at once with: kill {address.pid}"
+            f"process {address.pid} already serves {store} on http://{address.host}:{address.port}; "
+            f"it exits when it is idle, or now with: kill {address.pid}"
         )
 
     def ready(address: store_process.Address) -> None:
         secret = store.folder / store_process.ADDRESS
         typer.echo(
-            f"{store} answers on http://{address.host}:{address.port} as user genesis, and to read as user reader; "
+            f"{store} answers on http://{address.host}:{address.port} as user genesis, and for reading only as user reader; "
             f"the passwords are in {secret}"
         )
-        say("It is for one machine, and not a ClickHouse server. Ctrl-C ends it.")
+        say("It is meant for one machine and is not a ClickHouse server. Press Ctrl-C to end it.")
         if host not in store_process.LOOPBACK:
-            say(f"Warning: on {host} it is HTTP without TLS: passwords, prompts and code can be read on the way.")
+            say(f"Warning: on {host} it is HTTP without TLS: passwords, prompts and code can be read in transit.")
 
     passwords = (settings.serve_password, settings.serve_reader_password)
     password, reader_password = (told.get_secret_value() if told else None for told in passwords)

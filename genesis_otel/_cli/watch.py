@@ -34,18 +34,19 @@ TERMINATED = 128 + signal.SIGTERM
 @answering
 def watch(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the beginning of it, or latest.")] = "latest",
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, or latest.")] = "latest",
     interval: Annotated[
-        float, typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="How often to look.")
+        float,
+        typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="Seconds between two updates."),
     ] = 2.0,
 ) -> None:
-    """Watch a run while it goes on: progress, best score, cost, models, jobs, events and failures.
+    """Watch a running search: progress, best score, cost, models, jobs, events and failures.
 
-    In a terminal it is a screen that is drawn anew; in a pipe or file a line for every change, with times in UTC. It ends when
-    the run has ended, well or not, and at Ctrl-C. A store that goes away is tried again.
+    In a terminal it redraws the screen; in a pipe or file it writes a line for every change, with times in UTC. It ends when
+    the run has ended, successfully or not, or at Ctrl-C. If the store goes away, it tries again.
 
-    Rates and percentiles are of the last 5 minutes, and of a run that ended, of all of it. A run that was killed stays
-    "running": it is silent.
+    Rates and percentiles cover the last 5 minutes, or the whole run if it has ended. A run that was killed stays "running",
+    and its header shows how long it has been silent.
 
     ```
     genesis-otel watch latest
@@ -128,7 +129,7 @@ def _print(seen: Iterable[Look | Away]) -> None:
         away = False
         if before is None:
             task = each.pulse["task_name"]
-            say(f"Watching {each.run_id}{f' ({task})' if task else ''}; Ctrl-C ends it.")
+            say(f"Watching {each.run_id}{f' ({task})' if task else ''}; press Ctrl-C to end.")
         for line in lines(before, each):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from genesis_otel._cli.tables import STATUS
-from genesis_otel._read.format import ago, dollars, number, one_line, plain, visible
+from genesis_otel._read.format import ago, dollars, money, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT, STAGNANT
 from genesis_otel._read.watch import Look, Row
 
@@ -110,6 +110,8 @@ def _head(state: State, width: int, age: float) -> Iterator[Text]:
         yield Text(f"The store is away{since}, trying again: {one_line(state.away)}", style="bold red")
     elif age > STALE and not look.ended:
         yield Text(f"What you see is {_lasting(age)} old: the store is slow to answer", style="yellow")
+    if look.pulse["error"]:
+        yield Text(one_line(look.pulse["error"]), style="bold red")
     yield from _flow(_progress(look, age), width, indent=0)
 
 
@@ -135,20 +137,17 @@ def _best(look: Look, width: int) -> Iterator[Text]:
     if look.pulse["best_score"] is None:
         yield from _fact("best", [("none yet", "dim")], width)
         return
-    curve = [float(row["best_so_far"]) for row in look.best]
-    rises = [
-        row["generation"] for row, before in zip(look.best[1:], curve, strict=False) if row["best_so_far"] > before
-    ]
-    pieces: list[Piece] = [(number(look.pulse["best_score"]), "bold green")]
+    curve = [float(row["best_so_far"]) for row in look.best if row["best_so_far"] is not None]
+    pulse = look.pulse
+    pieces: list[Piece] = [(number(pulse["best_score"]), "bold green")]
     if len(curve) > 1:
         pieces.append((sparkline(curve, min(LONGEST_SPARKLINE, width // 3)), "green"))
-    if rises:
-        gain = max(row["best_so_far"] for row in look.best) - curve[0]
-        pieces.append((f"{gain:+.6g} since generation {look.best[0]['generation']}", ""))
-    if look.best:
-        still = look.best[-1]["generation"] - (rises[-1] if rises else look.best[0]["generation"])
-        if still:
-            pieces.append((f"{still} without a gain", "yellow" if still >= STAGNANT else "dim"))
+    if pulse["improvements"] and look.best:
+        gained = -pulse["gained"] if pulse["direction"] == "min" else pulse["gained"]
+        pieces.append((f"{gained:+.6g} since generation {look.best[0]['generation']}", ""))
+    still = pulse["since_improvement"]
+    if still:
+        pieces.append((f"{still} without a gain", "yellow" if still >= STAGNANT else "dim"))
     pieces.append((f"by {one_line(look.pulse['best_individual'])}", "dim"))
     yield from _fact("best", pieces, width)
 
@@ -162,10 +161,12 @@ def _individuals(look: Look) -> Iterator[Piece]:
     failed = pulse["failed_individuals"]
     if failed:
         yield f"{failed:,} failed ({failed / max(1, pulse['individuals']):.0%})", "red"
+    if pulse["incorrect_individuals"]:
+        yield f"{pulse['incorrect_individuals']:,} incorrect", "yellow"
 
 
 def _cost(look: Look) -> Iterator[Piece]:
-    yield dollars(look.pulse["cost"]), "bold"
+    yield money(look.pulse["cost"], look.pulse["unpriced"]), "bold"
     rate = look.per_minute("cost")
     if rate is not None:
         yield f"{dollars(rate)}/min", ""
@@ -253,7 +254,7 @@ def _event(row: Row) -> list[Piece]:
     return [
         (at.astimezone().strftime("%H:%M:%S"), "dim"),
         (one_line(row["what"]), "red" if row["failed"] else ""),
-        (f"gen {row['generation']}", "dim"),
+        ("" if row["generation"] is None else f"gen {row['generation']}", "dim"),
         (one_line(row["individual_id"]), "dim"),
         (one_line(row["told"]), ""),
     ]
@@ -278,6 +279,7 @@ def _changing(look: Look) -> tuple[Any, ...]:
         "individuals",
         "best_score",
         "cost",
+        "unpriced",
         "llm_calls",
         "completed_jobs",
         "failed_jobs",

@@ -1,4 +1,4 @@
-"""A generation: the root of a trace of its own, linked to its run.
+"""A generation: the root of its own trace, linked to its run.
 
 In: its number, and what ends within it. Out: the span ``generation`` with statistics, cost and front. On failure: as in
 :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
@@ -26,11 +26,13 @@ from genesis_otel._emit.arguments import (
     warn_of,
     within,
 )
+from genesis_otel._emit.belonging import check, noted
 from genesis_otel._emit.context import Place, derived_span_context, place_of, start_root
 from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Generation(Handle):
-    """A generation: the root of a trace of its own."""
+    """A generation: the root of its own trace."""
 
     __slots__ = ("_open", "_tally")
 
@@ -50,6 +52,11 @@ class Generation(Handle):
         self._tally = tally.run_tally(place.run_id)
         if place.generation is not None:
             self._tally.generations[place.generation] = None
+            self._open.members.extend(self._tally.begun.pop(place.generation, ()))
+
+    def _restore(self, *told: Any) -> None:
+        self._open = tally.OpenGeneration(self._span, hold=False)
+        self._tally = tally.run_tally(self._place.run_id)
 
     @property
     def number(self) -> int | str | None:
@@ -72,7 +79,7 @@ class Generation(Handle):
 
     @quietly
     def pareto_front(self, members: Iterable[object], *, time: object = None, **extra: Unpack[NoMore]) -> None:
-        """Tell the front as it is now.
+        """Record the Pareto front as it is now.
 
         :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
             ``combined_score`` and ``metrics``.
@@ -95,7 +102,8 @@ class Generation(Handle):
         end_time: object = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """End the generation. What is not told is computed from the individuals that ended within it in this process.
+        """End the generation. What is not given is computed from the individuals that ended within it, in this process and in
+        those of the run before.
 
         Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
         the calls outside of them.
@@ -132,23 +140,27 @@ class Generation(Handle):
                     attributes[name] = value
             # Text is JSON that was made before, and stays as it is.
             attributes[names.GENERATION_METADATA] = (
-                text(metadata) if isinstance(metadata, str) else to_json({**further, **as_dict(metadata, "metadata")})
+                text(metadata)
+                if isinstance(metadata, str) and not self._place.guessed
+                else to_json({**further, **as_dict(noted(metadata, self._place), "metadata")})
             )
         finally:
             self._open.release()
             self._finish(attributes, ended)
+        self._tally.completed(self._place.generation, self._open.front)
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
-        if self._open.front is None and not objectives:
+        told = self._open.front is not None
+        if (told and not self._again) or not (told or objectives):
             return
         try:
             if self._open.front is None:
                 members = [member for member in self._open.members if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
-            # A front that was told has its event, unless a signal handler's exception came in between.
-            if all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
+            # What was told has its event, unless a signal handler's exception came in between.
+            if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)
         except Exception as error:
             pass_on(error)
@@ -167,15 +179,19 @@ def generation(
     """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
 
     :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished; a process that dies before loses them.
+        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
+        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
     """
     if extra:
         warn_of(generation, extra)
     known = run.run_id if isinstance(run, Handle) else text(run_id) or place_of().run_id
+    guessed = "" if known else only_run()
+    known = known or guessed
     counted = integer(number, names.GENERATION)
-    place = Place(known, 0 if counted is None else counted)
+    place = Place(known, 0 if counted is None else counted, guessed=bool(guessed))
     of_run = run.span.get_span_context() if isinstance(run, Handle) else derived_span_context(known)
     links = [Link(of_run)] if known and of_run.is_valid else []
     base = trace.set_span_in_context(INVALID_SPAN, otel.get_current())
     span = start_root("generation", place, links=links, start_time=nanoseconds(start_time, "start_time"))
+    check("generation", place, recording=span.is_recording())
     return Generation(span, base, place, hold=hold_individuals)

@@ -19,7 +19,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import tally
+from genesis_otel._emit import pareto, tally
 from genesis_otel._emit.actions import action
 from genesis_otel._emit.arguments import (
     ActionArguments,
@@ -29,7 +29,7 @@ from genesis_otel._emit.arguments import (
     warn_of,
     within,
 )
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
@@ -77,6 +77,17 @@ class Individual(Handle):
         self._open = tally.OpenIndividual(span)
         tally.open_individual(place.run_id, place.individual_id, self._open)
 
+    def _reference(self) -> tuple[Any, ...]:
+        return self.parents, text(self.mutation_type)
+
+    def _restore(self, *told: Any) -> None:
+        parents: tuple[str, ...] = told[0]
+        self._parents, self.mutation_type = parents, text(told[1])
+        self._generation = self._member = None
+        self._failed = self._lineage = False
+        self._told = {}
+        self._open = tally.OpenIndividual(self._span)
+
     @property
     def id(self) -> str:
         """The individual's id."""
@@ -117,17 +128,22 @@ class Individual(Handle):
         correct: bool | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell what is known by now; a later value replaces an earlier one.
+        """Record what is known so far; a later value replaces an earlier one.
 
-        :param fitness: the primary objective; where only one of ``fitness`` and ``combined`` is told, it is both.
+        :param fitness: the primary objective; if only one of ``fitness`` and ``combined`` is given, it is used for both.
         :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
-        :param fitness_delta: by default less the parent's fitness, where this process knows that.
-        :param island: number or name of the subpopulation that it lives on, where the search has several.
+        :param fitness_delta: by default the fitness less the parent's, if this process knows that.
+        :param island: number or name of the subpopulation that it lives on, if the search has several.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         """
         if extra:
             warn_of(Individual.record, extra)
+        if self._refers:
+            warn_once(
+                "reference",
+                "record() in a worker is lost: return what it is to tell to the process that began the individual",
+            )
         told = self._told
         for name, value in (
             ("fitness", fitness),
@@ -163,7 +179,7 @@ class Individual(Handle):
         within(action, action_type, details, metadata, told=told, individual=self)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that it failed; it has a row all the same."""
+        """Record that the individual failed. It still has a row."""
         self._failed = True
         failed(self._span, error)
 
@@ -182,21 +198,35 @@ class Individual(Handle):
         try:
             attributes = self._attributes(tally.sums(costs))
             self._remember(attributes)
+            self._place_on_front(attributes)
             self._scores(attributes, ended)
         except Exception as error:
             pass_on(error)
             warn_once("individual", "Values of an individual could not be recorded", exc_info=True)
         if self._generation is None or not self._generation.hold(
-            self.id, functools.partial(self._release, attributes, ended)
+            self.id, self._span, attributes, ended, functools.partial(self._release, attributes, ended)
         ):
             self._finish(attributes, ended)
         self._done = True
 
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
-        if is_pareto is not None:
-            attributes.setdefault(names.INDIVIDUAL_IS_PARETO, is_pareto)
+        if is_pareto is not None and "is_pareto" not in self._told:
+            attributes[names.INDIVIDUAL_IS_PARETO] = is_pareto
         self._finish(attributes, ended)
+
+    def _place_on_front(self, attributes: dict[str, Value]) -> None:
+        """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
+        objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
+        if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
+            return
+        others = (
+            [each.objective(name) for name in objectives]
+            for each in list(self._generation.members)
+            if each.counts and each is not member
+        )
+        own = [member.objective(name) for name in objectives]
+        attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)
 
     def _attributes(self, costs: list[float]) -> dict[str, Value]:
         told = self._told
@@ -220,6 +250,8 @@ class Individual(Handle):
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
         if correct is not None:
             attributes[names.INDIVIDUAL_CORRECT] = correct
+        if self._place.guessed:
+            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(None, self._place))
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
@@ -255,26 +287,28 @@ class Individual(Handle):
 
     def _remember(self, attributes: Mapping[str, Any]) -> None:
         fitness = tally.known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"))
-        if fitness is not None:
-            tally.run_tally(self._place.run_id).remember(self.id, fitness)
         again = self._member
-        if self._generation is not None:
-            member = self._member = again or tally.Member(
-                self.id,
-                fitness,
-                attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
-                self._told.get("metrics"),
-                attributes.get(names.INDIVIDUAL_CODE_SIZE),
-                sum(attributes[column] for _, column in COSTS),
-                self._failed,
-                _is_incorrect(attributes, self._told.get("metrics")),
-                text(self.mutation_type) in tally.COPIES,
-            )
-            if again is None or all(known is not member for known in self._generation.members):
-                self._generation.members.append(member)
+        member = self._member = again or tally.Member(
+            self.id,
+            fitness,
+            attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
+            self._told.get("metrics"),
+            attributes.get(names.INDIVIDUAL_CODE_SIZE),
+            sum(attributes[column] for _, column in COSTS),
+            self._failed,
+            _is_incorrect(attributes, self._told.get("metrics")),
+            text(self.mutation_type) in tally.COPIES,
+        )
+        if again is None:
+            tally.run_tally(self._place.run_id).remember(member, self._place.generation)
+        members = [] if self._generation is None else self._generation.members
+        if again is None or all(known is not member for known in members):
+            members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
-        if any(event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())):
+        if self._again and any(
+            event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
+        ):
             return  # an end that was interrupted has added them
         add_scores(
             self._span,
@@ -333,15 +367,16 @@ def individual(
     """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
 
     :param individual_id: by default a new UUID; may be set later.
-    :param parents: where there are several, instead of ``parent_id``; none at all is the initial population.
-    :param lineage: false for callers that tell its edges apart, with :func:`genesis_otel.spans.lineage`.
+    :param parents: instead of ``parent_id`` if there are several; an individual without parents is of the initial population.
+    :param lineage: false for callers that record its edges separately, with :func:`genesis_otel.spans.lineage`.
     """
     if extra:
         warn_of(individual, extra)
     known = text(individual_id) or str(uuid.uuid4())
     base, place = where(generation=generation, run=run, run_id=run_id)
-    place = Place(place.run_id, place.generation, known)
+    place = place._replace(individual_id=known)
     span = start("individual", base, start_time=nanoseconds(start_time, "start_time"))
+    check("individual", place, recording=span.is_recording())
     opened = getattr(generation, "_open", None)
     if not isinstance(opened, tally.OpenGeneration):
         opened = tally.generation_at(place)

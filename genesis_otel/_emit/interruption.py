@@ -7,8 +7,9 @@ raises but what was raised before.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from types import TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
@@ -28,6 +29,21 @@ def pass_on(error: BaseException) -> None:
     """Raise ``error`` again if it is not telemetry's."""
     if foreign(error):
         raise error
+
+
+class ignored:  # noqa: N801 - read as a word, like contextlib.suppress
+    """Go on behind a block that raised one of ``kinds``, but what is not telemetry's."""
+
+    def __init__(self, *kinds: type[Exception]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        return isinstance(error, self._kinds) and not foreign(error)
 
 
 def uninterrupted(step: Callable[[], object]) -> None:
@@ -66,15 +82,28 @@ def _in_handler(trace: TracebackType | None) -> bool:
     """Whether a signal handler is among the frames: Python hands it the very frame that it interrupts."""
     interrupted = None
     while trace is not None:
-        frame = trace.tb_frame
-        if interrupted is not None:
-            code, values = frame.f_code, frame.f_locals
-            # Positional ones, and what ``*`` takes; ``**`` takes none of a handler's two.
-            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 1]
-            for value in (values.get(name) for name in names):
-                if value is interrupted or (type(value) is tuple and any(each is interrupted for each in value)):
-                    return True
-        interrupted, trace = frame, trace.tb_next
+        if interrupted is not None and _handles(trace.tb_frame, interrupted):
+            return True
+        interrupted, trace = trace.tb_frame, trace.tb_next
+    return False
+
+
+def handler_within(code: CodeType) -> bool:
+    """Whether what runs here is a signal handler that has interrupted the function of ``code``, or what that calls."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not code:
+        if frame.f_back is not None and _handles(frame, frame.f_back):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _handles(frame: FrameType, interrupted: FrameType) -> bool:
+    """Whether ``frame`` was handed ``interrupted``: among its positional arguments, or in what ``*`` takes."""
+    code, values = frame.f_code, frame.f_locals
+    for value in (values.get(name) for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 1]):
+        if value is interrupted or (type(value) is tuple and any(each is interrupted for each in value)):
+            return True
     return False
 
 

@@ -9,7 +9,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
@@ -17,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.arguments import NoMore, warn_of
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
@@ -44,11 +44,15 @@ class LLMCall(Handle):
         self._first_token: int | None = None
         self._finish_reason = ""
 
+    def _restore(self, *told: Any) -> None:
+        self._attributes, self._began = {}, 0
+        self._first_token, self._finish_reason = None, ""
+
     @quietly
     def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
-        """Tell the prompt, where it was not known at the beginning.
+        """Record the prompt, if it was not known when the call began.
 
-        :param exact: leave every message that is more than a role and a text as it is.
+        :param exact: keep messages that are more than a role and a text unchanged.
         """
         if extra:
             warn_of(LLMCall.prompt, extra)
@@ -57,7 +61,7 @@ class LLMCall(Handle):
 
     @quietly
     def first_token(self, time: object = None) -> None:
-        """The first token of a stream has come, now or at ``time``; later calls change nothing."""
+        """Record that the first token of a stream arrived, now or at ``time``; later calls change nothing."""
         if self._first_token is None:
             came = nanoseconds(time, "time") or time_ns()
             self._first_token = came
@@ -80,12 +84,12 @@ class LLMCall(Handle):
         cost_source: str = "",
         **extra: Unpack[NoMore],
     ) -> None:
-        """Tell the answer.
+        """Record the answer.
 
         :param input_tokens: of the whole prompt; ``cached_tokens`` and ``cache_write_tokens`` are parts of it.
         :param output_tokens: of the whole answer; ``reasoning_tokens`` are a part of it.
         :param cost: in USD; by default computed from the tokens.
-        :param cost_source: who told the cost; by default you.
+        :param cost_source: where ``cost`` comes from; by default the caller (``told``).
         """
         if extra:
             warn_of(LLMCall.response, extra)
@@ -146,9 +150,9 @@ def llm_call(
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> LLMCall:
-    """Begin a call of ``model``, for the individual, generation or run that is given or named, or within what is current.
+    """Begin a call of ``model``, for the given individual, generation or run, or for the current one.
 
-    :param server: URL or host that the call goes to: where that is a known provider's, it is the provider.
+    :param server: URL or host that the call goes to; if it is a known provider's, it decides the provider.
     :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
     :param messages: the prompt: a text, or messages as clients take them.
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
@@ -174,8 +178,10 @@ def llm_call(
     if span.is_recording():
         if messages is not None:
             asked[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages)
-        if metadata is not None:
-            asked[names.LLM_METADATA] = json_object(metadata)
+        if metadata is not None or place.guessed:
+            asked[names.LLM_METADATA] = json_object(noted(metadata, place))
+        if place.guessed:
+            check("llm_call", place, recording=True)
     return LLMCall(span, base, place, asked, began)
 
 

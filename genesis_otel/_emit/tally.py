@@ -1,6 +1,7 @@
 """What a process remembers of its runs: the fitness of individuals, and what a generation adds up to.
 
-In: individuals as they end, costs as calls end. Out: fitness deltas, a generation's statistics, cost and front.
+In: individuals as they end, costs as calls end, and what earlier processes kept of a run. Out: fitness deltas, a generation's
+statistics, cost and front, and notes by which another process can go on.
 On failure: nothing here raises for what a search hands in; memory is bounded, and what was forgotten counts as unknown.
 No lock is taken, so that a fork finds none held: lists and dicts are only appended to, set and popped.
 """
@@ -11,12 +12,14 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import Any, Protocol
+from weakref import ref
 
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
+from genesis_otel._emit import configured
+from genesis_otel._emit.configured import Memory, Note
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, number, plain, text, warn_once
@@ -41,12 +44,57 @@ class RunTally:
     direction: str = "max"
     fitness: dict[str, float] = field(default_factory=dict)
     generations: dict[int | str, None] = field(default_factory=dict)
+    best: float | None = None
+    """The best score so far."""
+    front: list[Member] = field(default_factory=list)
+    """The front that the latest generation told, as far as its members are known."""
+    is_known: bool = False
+    """Whether this process began it, or has found something in it."""
+    noted_front: list[str] = field(default_factory=list)
+    begun: dict[int | str, list[Member]] = field(default_factory=dict)
+    """Of an earlier process: who has ended in a generation that has not."""
 
-    def remember(self, individual_id: str, fitness: float) -> None:
-        """Keep an individual's fitness for its children."""
-        keep(self.fitness, individual_id, fitness, FITNESS_KEPT)
+    def remember(self, member: Member, generation: int | str | None) -> None:
+        """Keep an individual's fitness for its children, and its score if it is the best."""
+        self.is_known = True
+        self.learn(member)
+        _note(self.run_id, {"individual": member.as_note(), "generation": generation})
 
-    def best(self, scores: Iterable[float]) -> float:
+    def learn(self, member: Member) -> None:
+        """The same, for one that is noted already."""
+        if member.fitness is not None:
+            keep(self.fitness, member.individual_id, member.fitness, FITNESS_KEPT)
+        if member.score is not None:
+            self.best = member.score if self.best is None else self.best_of((self.best, member.score))
+
+    def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None) -> None:
+        """A generation has ended, with the front that it told."""
+        note: dict[str, Any] = {"completed": generation}
+        if front is not None:
+            members = [text(member.get("individual_id")) for member in front]
+            if members != self.noted_front:
+                self.noted_front = note["front"] = members
+        _note(self.run_id, note)
+
+    def recall(self) -> None:
+        """Take over what earlier processes kept of the run."""
+        memory = _memory()
+        known: dict[str, Member] = {}
+        for note in memory.recall(self.run_id) if memory is not None else ():
+            generation = note.get("generation")
+            if "individual" in note:
+                member = Member.of_note(note["individual"])
+                known[member.individual_id] = member
+                self.learn(member)
+                if generation is not None:
+                    self.begun.setdefault(generation, []).append(member)
+            elif "completed" in note:
+                self.begun.pop(note["completed"], None)
+                self.generations[note["completed"]] = None
+                if "front" in note:
+                    self.front = [known[name] for name in note["front"] if name in known]
+
+    def best_of(self, scores: Iterable[float]) -> float:
         """The best of some scores, by the run's direction."""
         return min(scores) if self.direction == "min" else max(scores)
 
@@ -54,6 +102,21 @@ class RunTally:
         """Fitness less that of the parent, where both are known."""
         of_parent = self.fitness.get(parent_id)
         return None if fitness is None or of_parent is None else fitness - of_parent
+
+
+def _memory() -> Memory | None:
+    telemetry = configured.current()
+    return None if telemetry is None else telemetry.memory
+
+
+def _note(run_id: str, note: Note) -> None:
+    memory = _memory()
+    if memory is not None and run_id:
+        try:
+            memory.keep(run_id, note)
+        except Exception as error:
+            pass_on(error)
+            warn_once("memory", "What a run needs to be resumed could not be kept", exc_info=True)
 
 
 def known_score(told: float | None, metrics: object) -> float | None:
@@ -107,12 +170,64 @@ class Member:
             "metrics": {} if self.metrics is None else self.metrics,
         }
 
+    def as_note(self) -> dict[str, Any]:
+        """As it is kept for another process: of its metrics the numbers, which nobody has to hide."""
+        metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
+        numbers = {text(name): value for name, value in metrics.items() if type(value) in (int, float, bool)}
+        return {
+            "individual_id": self.individual_id,
+            "fitness": self.fitness,
+            "combined": self.combined,
+            "metrics": numbers,
+            "code_size": self.code_size,
+            "cost": self.cost,
+            **{name: True for name in ("failed", "incorrect", "copied") if getattr(self, name)},
+        }
+
+    @classmethod
+    def of_note(cls, note: Mapping[str, Any]) -> Member:
+        """The member that :meth:`as_note` has written."""
+        get = note.get
+        return cls(
+            text(get("individual_id")),
+            number(get("fitness"), "fitness"),
+            number(get("combined"), "combined"),
+            get("metrics"),
+            number(get("code_size"), "code_size"),
+            number(get("cost"), "cost") or 0.0,
+            get("failed") is True,
+            get("incorrect") is True,
+            get("copied") is True,
+        )
+
 
 COPIES = frozenset({"migration", "migrant", "copy"})
 """Mutation types of individuals that were only brought somewhere else."""
 
 Release = Callable[[bool | None], None]
 """Ends the span of an individual that was held, with whether it is on the front, if there is one."""
+
+
+class Holder(Protocol):
+    """Keeps what is held safe from the death of this process: the ship layer's, where that is set up (:func:`hold_with`)."""
+
+    def on_hold(self, of: object, span: Span, attributes: Mapping[str, Any], end_time: int) -> None:
+        """An individual has ended and is held by the generation ``of``: this is its span as it would be if nothing more came."""
+
+    def on_release(self, of: object, span: Span) -> None:
+        """Its span has ended."""
+
+    def on_all_released(self, of: object) -> None:
+        """The generation ``of`` holds nothing any more."""
+
+
+_holder: Holder | None = None
+
+
+def hold_with(holder: Holder | None) -> None:
+    """From now on, tell ``holder`` what is held; None tells nobody."""
+    global _holder
+    _holder = holder
 
 
 class OpenIndividual:
@@ -137,14 +252,16 @@ class OpenGeneration:
         self.members: list[Member] = []
         self.calls: dict[str, list[tuple[int, float]]] = {}
         self.front: list[dict[str, Any]] | None = None
-        self.held: list[tuple[str, Release]] | None = [] if hold else None
+        self.held: list[tuple[str, Span, Release]] | None = [] if hold else None
 
-    def hold(self, individual_id: str, release: Release) -> bool:
+    def hold(self, individual_id: str, span: Span, attributes: Mapping[str, Any], ended: int, release: Release) -> bool:
         """Keep an ended individual until the generation ends; false where that is not asked for."""
         held = self.held
         if held is None:
             return False
-        held.append((individual_id, release))
+        if _holder is not None:
+            _holder.on_hold(self, span, attributes, ended)
+        held.append((individual_id, span, release))
         if self.held is None:
             # The generation has ended meanwhile, in another thread.
             self._let_go(held)
@@ -155,14 +272,18 @@ class OpenGeneration:
         held, self.held = self.held, None
         self._let_go(held or [])
 
-    def _let_go(self, held: list[tuple[str, Release]]) -> None:
+    def _let_go(self, held: list[tuple[str, Span, Release]]) -> None:
         on_front = {member.get("individual_id") for member in self.front or ()}
         while held:
             try:
-                individual_id, release = held.pop(0)
+                individual_id, span, release = held.pop(0)
             except IndexError:
-                return
+                break
             release(None if self.front is None else individual_id in on_front)
+            if _holder is not None:
+                _holder.on_release(self, span)
+        if _holder is not None:
+            _holder.on_all_released(self)
 
     def cost(self) -> float:
         """What individuals and calls outside of them cost so far, in USD."""
@@ -175,8 +296,23 @@ class OpenGeneration:
 
 
 _RUNS: dict[str, RunTally] = {}
-_GENERATIONS: WeakValueDictionary[tuple[str, int | str | None], OpenGeneration] = WeakValueDictionary()
-_INDIVIDUALS: WeakValueDictionary[tuple[str, str], OpenIndividual] = WeakValueDictionary()
+# No WeakValueDictionary: Python swallows what a signal handler raises while that takes an entry out.
+_GENERATIONS: dict[tuple[str, int | str | None], ref[OpenGeneration]] = {}
+_INDIVIDUALS: dict[tuple[str, str], ref[OpenIndividual]] = {}
+OPEN_KEPT = 100_000
+"""Generations, and individuals, that are known as open at once; those that were dropped without an end count, too."""
+
+
+def resume(run: RunTally) -> None:
+    """A run begins here, or goes on here with what earlier processes kept of it; its direction is known by now."""
+    if run.is_known:
+        return
+    run.is_known = True
+    try:
+        run.recall()
+    except Exception as error:
+        pass_on(error)
+        warn_once("recall", "What is known of earlier parts of a run could not be taken over", exc_info=True)
 
 
 def run_tally(run_id: str) -> RunTally:
@@ -191,35 +327,40 @@ def run_tally(run_id: str) -> RunTally:
 def open_generation(place: Place, span: Span, *, hold: bool) -> OpenGeneration:
     """A generation that begins, and that holds its individuals or not."""
     opened = OpenGeneration(span, hold=hold)
-    _GENERATIONS[place.run_id, place.generation] = opened
+    keep(_GENERATIONS, (place.run_id, place.generation), ref(opened), OPEN_KEPT)
     return opened
 
 
 def open_individual(run_id: str, individual_id: str, opened: OpenIndividual) -> None:
     """An individual that begins, or goes by another id from now on."""
-    _INDIVIDUALS[run_id, individual_id] = opened
+    keep(_INDIVIDUALS, (run_id, individual_id), ref(opened), OPEN_KEPT)
 
 
 def generation_at(place: Place) -> OpenGeneration | None:
     """The generation of ``place``, if it is open in this process."""
-    return _GENERATIONS.get((place.run_id, place.generation))
+    known = _GENERATIONS.get((place.run_id, place.generation))
+    return known() if known is not None else None
 
 
 def close_generation(place: Place, opened: OpenGeneration) -> None:
     """A generation that ends: it takes no more costs."""
-    if _GENERATIONS.get((place.run_id, place.generation)) is opened:
+    if generation_at(place) is opened:
         _GENERATIONS.pop((place.run_id, place.generation), None)
 
 
 def individual_at(place: Place) -> OpenIndividual | None:
     """The individual of ``place``, if it is open in this process."""
-    found = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    found = known() if known is not None else None
     return None if found is None or found.closed else found
 
 
 def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, float]]:
     """An individual that ends; returns what its calls cost."""
     opened.closed = True
+    known = _INDIVIDUALS.get((place.run_id, place.individual_id))
+    if known is not None and known() is opened:
+        _INDIVIDUALS.pop((place.run_id, place.individual_id), None)
     generation = generation_at(place)
     if generation is not None and place.individual_id in generation.calls:
         return [*opened.calls, *generation.calls.pop(place.individual_id, [])]
@@ -265,11 +406,13 @@ def statistics_of(
         "failed": sum(member.failed for member in members),
         "incorrect": sum(member.incorrect and not member.failed for member in members),
     }
+    if run.best is not None:
+        metadata["best_so_far"] = run.best
     if not scores:
         return {}, metadata
     metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}
     return {
-        names.GENERATION_BEST_SCORE: run.best(scores),
+        names.GENERATION_BEST_SCORE: run.best_of(scores),
         names.GENERATION_AVG_SCORE: statistics.mean(scores),
     }, metadata
 
@@ -295,6 +438,6 @@ def front_member(member: object, generation: OpenGeneration | None) -> dict[str,
     wanted = text(identifier)
     known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
     if not known:
-        warn_once("front", "A front names an individual that has not ended here: its scores are not known")
+        warn_once("front", "A front names an individual that has not ended in this process: its scores are not known")
         return {"individual_id": wanted}
     return known[-1].as_front_member()

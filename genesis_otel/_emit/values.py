@@ -8,7 +8,6 @@ here raises.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set, Sized
@@ -19,8 +18,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from genesis_otel._emit.interruption import pass_on
-
-logger = logging.getLogger(__name__)
+from genesis_otel._log import warn_once as warn_once
 
 DEEPEST = 100
 """Levels of nesting that JSON keeps as such; deeper ones become text."""
@@ -37,17 +35,8 @@ CUT = "… [more is left out]"
 INT64 = range(-(2**63), 2**63)
 """What OpenTelemetry's protocol can carry as an integer."""
 
-_WARNED: set[str] = set()
-
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-def warn_once(key: str, message: str, *values: object, exc_info: bool = False) -> None:
-    """Log ``message`` at the first use of ``key`` in this process."""
-    if key not in _WARNED:
-        _WARNED.add(key)
-        logger.warning(message, *values, exc_info=exc_info)
 
 
 def keep(memory: dict[K, V], key: K, value: V, limit: int) -> None:
@@ -103,7 +92,9 @@ def number(value: object, name: str) -> float | None:
         return float(value)  # type: ignore[arg-type]
     except Exception as error:
         pass_on(error)
-        warn_once(f"number {name}", "%s: a value of type %s is no number and is left out", name, type(value).__name__)
+        warn_once(
+            f"number {name}", "%s: a value of type %s is not a number and was dropped", name, type(value).__name__
+        )
         return None
 
 
@@ -119,7 +110,9 @@ def integer(value: object, name: str) -> int | str | None:
             return int(whole)
     except Exception as error:
         pass_on(error)
-    warn_once(f"integer {name}", "%s: a value of type %s is no integer and is kept as text", name, type(value).__name__)
+    warn_once(
+        f"integer {name}", "%s: a value of type %s is not an integer and is kept as text", name, type(value).__name__
+    )
     return text(value)
 
 
@@ -131,6 +124,24 @@ def truth(value: object, name: str) -> bool:
         pass_on(error)
         warn_once(f"truth {name}", "%s: a value of type %s is neither true nor false", name, type(value).__name__)
         return False
+
+
+def reason(error: object) -> str:
+    """Why something failed, for people, in one text."""
+    if not isinstance(error, BaseException):
+        return text(error)
+    if isinstance(error, SystemExit):
+        return f"SystemExit: {text(error.code)}"
+    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_UNSAID = {
+    "KeyboardInterrupt": "interrupted (Ctrl-C)",
+    "CancelledError": "the task was cancelled",
+    "GreenletExit": "the greenlet was killed",
+}
+"""What exceptions mean that come without a text."""
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -289,7 +300,7 @@ def _dict(values: Mapping[Any, Any], above: tuple[int, ...], left: list[int]) ->
 
 
 def _say_cut() -> None:
-    warn_once("cut", "A value is larger than %d characters: what lies beyond is left out, and marked", MOST)
+    warn_once("cut", "A value is longer than %d characters: it was cut there, and the cut is marked", MOST)
 
 
 def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
@@ -364,5 +375,10 @@ def nanoseconds(value: object, name: str) -> int | None:
             return whole
     except Exception as error:
         pass_on(error)
-    warn_once(f"time {name}", "%s: a value of type %s is no time; it counts as now", name, type(value).__name__)
+    warn_once(
+        f"time {name}",
+        "%s: a value of type %s is not a time; the current time is used instead",
+        name,
+        type(value).__name__,
+    )
     return None

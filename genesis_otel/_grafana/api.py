@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from genesis_otel._grafana.files import PLUGIN, GrafanaError
-from genesis_otel._store.errors import first_line
+from genesis_otel._log import first_line
 
 TIMEOUT = 30.0
 """Seconds for an answer; saving a large dashboard takes a busy Grafana more than the client's five."""
@@ -73,7 +73,7 @@ class Grafana:
         """
         told = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
         if not isinstance(told, dict) or "database" not in told:
-            raise GrafanaError(f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included")
+            raise GrafanaError(f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path")
         path = f"/plugins/{PLUGIN}/settings"
         if self._ask(lambda: self._api.client.GET(path), "read plugins", "", optional=True) is None:
             raise GrafanaError(
@@ -174,7 +174,7 @@ class Grafana:
     def _found(self, call: Callable[[], Any], doing: str, permission: str) -> dict[str, Any] | None:
         told = self._ask(call, doing, permission, optional=True)
         if told is not None and not isinstance(told, dict):
-            raise GrafanaError(f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included")
+            raise GrafanaError(f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path")
         return told
 
     def _ask(self, call: Callable[[], Any], doing: str, permission: str, *, optional: bool = False) -> Any:
@@ -246,7 +246,7 @@ class Grafana:
         if re.search("timed? ?out", f"{name} {text}", re.IGNORECASE):
             return f"{self.where} did not answer within {TIMEOUT:.0f} seconds: check host, port and firewall"
         if isinstance(error, ValueError):
-            return f"what answers at {self.where} is no Grafana: check GRAFANA_URL, its path included"
+            return f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path"
         return f"Grafana at {self.where}: {first_line(error)}"
 
 
@@ -259,12 +259,12 @@ def opened(settings: GrafanaSettings) -> Grafana:
         raise GrafanaError("GRAFANA_URL is not set: export GRAFANA_URL=https://grafana.example.org")
     if settings.grafana_token is None:
         raise GrafanaError(
-            "GRAFANA_TOKEN is not set: make a service account with the role Editor (Admin, to make the data source) under "
-            "Administration, Users and access, Service accounts, and export GRAFANA_TOKEN with a token of it"
+            "GRAFANA_TOKEN is not set: create a service account with the role Editor (Admin, to create the data source) under "
+            "Administration, Users and access, Service accounts, and export one of its tokens as GRAFANA_TOKEN"
         )
     token = settings.grafana_token.get_secret_value()
     if not token.isprintable() or not token.isascii() or " " in token:
-        raise GrafanaError("GRAFANA_TOKEN holds characters that no token has: copy it again")
+        raise GrafanaError("GRAFANA_TOKEN has characters that no token has: copy it again")
     return Grafana(settings.grafana_url, token)
 
 
@@ -276,9 +276,11 @@ def _split(url: str) -> Any:
     except ValueError as error:
         raise GrafanaError(f"GRAFANA_URL cannot be read; {form}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise GrafanaError(f"GRAFANA_URL is no URL of a Grafana; {form}")
+        raise GrafanaError(f"GRAFANA_URL is not the URL of a Grafana; {form}")
     if "@" in parts.netloc:
-        raise GrafanaError(f"GRAFANA_URL holds a user: a service account's token in GRAFANA_TOKEN is asked for; {form}")
+        raise GrafanaError(
+            f"GRAFANA_URL has a user name: use a service account's token in GRAFANA_TOKEN instead; {form}"
+        )
     if parts.query or parts.fragment:
         raise GrafanaError(f"GRAFANA_URL ends in a query; {form}")
     return parts

@@ -67,7 +67,7 @@ def dashboards(root: Path) -> list[Dashboard]:
     uids = [each.uid for each in found]
     for each in found:
         if uids.count(each.uid) > 1:
-            raise GrafanaError(f"{each.path}: the uid {each.uid!r} stands in another file, too")
+            raise GrafanaError(f"{each.path}: the uid {each.uid!r} is used in another file too")
     return found
 
 
@@ -75,9 +75,9 @@ def _dashboard(path: Path) -> Dashboard:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise GrafanaError(f"{path} is no JSON: {error}") from error
+        raise GrafanaError(f"{path} is not JSON: {error}") from error
     if not isinstance(model, dict) or not all(isinstance(model.get(key), str) for key in ("uid", "title")):
-        raise GrafanaError(f"{path} is no dashboard: it has no uid and title")
+        raise GrafanaError(f"{path} is not a dashboard: it has no uid and title")
     return Dashboard(path, model)
 
 
@@ -94,9 +94,9 @@ def rule_groups(root: Path) -> list[RuleGroup]:
                 for each in told.get("groups") or []
             ]
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
-            raise GrafanaError(f"{path} is no provisioning file of alert rules: {error}") from error
+            raise GrafanaError(f"{path} is not a provisioning file of alert rules: {error}") from error
         except KeyError as error:
-            raise GrafanaError(f"{path}: a group or a rule of it has no {error}") from error
+            raise GrafanaError(f"{path}: a group or a rule in it has no {error}") from error
     return groups
 
 
@@ -108,7 +108,7 @@ def datasource_settings(root: Path) -> dict[str, Any]:
         try:
             told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
-            raise GrafanaError(f"{path} is no YAML: {error}") from error
+            raise GrafanaError(f"{path} is not YAML: {error}") from error
         for each in told.get("datasources") or []:
             if each.get("type") == PLUGIN:
                 return dict(each.get("jsonData") or {})
@@ -169,7 +169,7 @@ def seconds(text: str) -> float:
         return 0
     parts = re.findall(r"(\d+)(ms|[smhdwy])", text)
     if not parts or "".join(map("".join, parts)) != text:
-        raise ValueError(f"{text!r} is no duration like 1m or 1h30m")
+        raise ValueError(f"{text!r} is not a duration like 1m or 1h30m")
     return sum(int(count) * _SECONDS[unit] for count, unit in parts)
 
 

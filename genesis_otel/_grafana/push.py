@@ -18,7 +18,6 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 from genesis_otel import __version__
 from genesis_otel._grafana.api import Grafana
@@ -111,8 +110,8 @@ def refuse_edited(items: Sequence[Item]) -> None:
         as_it_is = [each.name for each in items if each.state is State.EDITED and each.kind == DATA_SOURCE]
         raise GrafanaError(
             f"edited in Grafana, not by a push, so nothing was written: {', '.join(edited)}. See the edits with genesis-otel "
-            "grafana diff, keep them with genesis-otel grafana pull --to FOLDER, or drop them with push --overwrite"
-            + "".join(f"; --datasource-uid {uid} uses the data source as it is" for uid in as_it_is)
+            "grafana diff, keep them with genesis-otel grafana pull --to FOLDER, or discard them with push --overwrite"
+            + "".join(f"; --datasource-uid {uid} uses the data source unchanged" for uid in as_it_is)
         )
 
 
@@ -165,7 +164,7 @@ def datasource_of(url: str, uid: str, settings: Mapping[str, Any]) -> dict[str, 
             "port": parts.port or (8443 if secure else 8123),
             "protocol": "http",
             "secure": secure,
-            "username": unquote(parts.username or "default"),
+            "username": parts.username or "default",
             "defaultDatabase": database,
             **{
                 kind: {**settings[kind], "defaultDatabase": database}
@@ -173,7 +172,7 @@ def datasource_of(url: str, uid: str, settings: Mapping[str, Any]) -> dict[str, 
                 if isinstance(settings.get(kind), Mapping)
             },
         },
-        "secureJsonData": {"password": unquote(parts.password or "")},
+        "secureJsonData": {"password": parts.password or ""},
     }
 
 
@@ -183,10 +182,10 @@ def _datasource(grafana: Grafana, wanted: Wanted, overwrite: bool) -> Item:
     if wanted.clickhouse is None:
         if there is None:
             raise GrafanaError(
-                f"there is no data source {wanted.datasource!r}: its uid stands in the address of its page in Grafana"
+                f"there is no data source {wanted.datasource!r}: its uid is in the address of its page in Grafana"
             )
         if there.get("type") != PLUGIN:
-            raise GrafanaError(f"the data source {wanted.datasource!r} is no {PLUGIN}, but {there.get('type')}")
+            raise GrafanaError(f"the data source {wanted.datasource!r} is not a {PLUGIN} but a {there.get('type')}")
         return item(State.SAME, "", "", None)
     ours = datasource_of(wanted.clickhouse, wanted.datasource, wanted.settings)
     told = {key: value for key, value in ours.items() if key != "secureJsonData"}

@@ -32,12 +32,14 @@ class Step:
     mutation_type: str = ""
     fitness_score: float | None = None
     gain: float | None = None
-    """Fitness less that of the parent; None for a seed."""
+    """By how much it is better than its parent in the run's direction; None for a seed, and where that is not known."""
     edit_summary: str = ""
     models: tuple[str, ...] = ()
     """The models that were asked for it."""
     cost: float = 0.0
     """In USD: its LLM calls, embeddings and novelty."""
+    unpriced: int = 0
+    """Of its calls, those without a price."""
     is_pareto: bool = False
     status: str = ""
     other_parents: tuple[str, ...] = ()
@@ -73,6 +75,7 @@ def ancestors(client: Client, run_id: str, individual_id: str) -> list[Step]:
                 edit_summary=row["edit_summary"],
                 models=tuple(row["models"]),
                 cost=row["cost"],
+                unpriced=row["unpriced"],
                 is_pareto=bool(row["is_pareto"]),
                 status=row["status"],
                 other_parents=others,

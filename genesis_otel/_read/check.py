@@ -1,65 +1,134 @@
 """The connection test: whether a search that starts now would be recorded, and where.
 
-In: settings. Out: what was found, line by line, as it is found. On failure: StoreError or ValueError, whose text is what is
-wrong and what to do about it.
+In: settings. Out: what was found, line by line, as it is found. It tries what the search will do (an insert of nothing, an
+empty export to the collector) and makes nothing. On failure: StoreError or ValueError, whose text is what is wrong and what
+to do about it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clickhouse_connect.driver.exceptions import Error
 
 from genesis_otel import queries
-from genesis_otel._destinations import open_client
+from genesis_otel._destinations import exporter_of, open_client
+from genesis_otel._log import first_line, waiting
 from genesis_otel._settings import DISABLED, Collector, Server, Settings
 from genesis_otel._settings import Disabled as Off
+from genesis_otel._ship.contract import Outage, Refused, Sender
+from genesis_otel._ship.insert import insert_nothing
+from genesis_otel._ship.otlp import TIMEOUT as OTLP_TIMEOUT
 from genesis_otel._ship.spool.queue import status as spool_status
-from genesis_otel._store import schema, version
-from genesis_otel._store.errors import StoreError, explain, first_line
-from genesis_otel._store.tables import TABLES
+from genesis_otel._store import version
+from genesis_otel._store.errors import ConfigurationError, StoreError, explained
+from genesis_otel._store.present import existing
+from genesis_otel._store.schema import leave_first_loggers
+from genesis_otel._store.tables import LANDING, TABLES
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+log = logging.getLogger(__name__)
+
 CONNECTED = "✅ ClickHouse connection successful!"
+
+ANSWER_TIMEOUT = 15.0
+"""Seconds for each answer."""
+
+TO_MAKE_TABLES = ("CREATE TABLE", "CREATE VIEW", "ALTER TTL", "SELECT", "INSERT")
+"""Grants on the database that a search's first insert needs where there are no tables yet."""
 
 
 def check(settings: Settings, say: Callable[[str], None]) -> None:
-    """Connect, see that the tables are there (they are made where there are none yet), and say what was found.
+    """Connect, try what a search will do, and say what was found.
 
-    :raises StoreError: the store cannot be used, and what to do.
+    :raises StoreError: the store or the collector cannot be used, and what to do.
     :raises ValueError: a setting is wrong.
     """
     destination, store = settings.destination, settings.store
     if isinstance(destination, Off) and not destination.asked:
         raise StoreError(f"{DISABLED}: {destination}")
+    if store is None and isinstance(destination, Collector):
+        _try_collector(destination)
+        say(f"Spans go to {destination}.")
+    recording = not isinstance(destination, (Off, Collector))
     try:
-        with contextlib.closing(open_client(settings, start=True)) as client:
+        with contextlib.closing(open_client(settings, start=True, say=True, answer_timeout=ANSWER_TIMEOUT)) as client:
             client.command("SELECT 1")
+            there = existing(client)
+            leave_first_loggers(there)
+            if recording:
+                _try_insert(client, LANDING in there)
             say(CONNECTED)
             say(f"Connected to database: {client.database}")
             version.see(client)
-            schema.ensure(client)
             say("")
-            say(f"📊 Tables: {', '.join(TABLES)}")
-            _say_more(client, say)
+            found = [table for table in TABLES if table in there]
+            say(
+                f"📊 Tables: {', '.join(found) or 'none yet; a search makes them when it first inserts, or genesis-otel init now'}"
+            )
+            if len(found) == len(TABLES):
+                _say_more(client, say)
     except Error as error:
-        raise StoreError(explain(error, store.url) if isinstance(store, Server) else first_line(error)) from error
+        raise explained(error, store.url if isinstance(store, Server) else "http://localhost") from error
     if isinstance(destination, Off):
         say(f"Nothing is recorded: {destination}.")
         return
+    folder = settings.spool_folder(destination)
+    _see_that_it_can_be_written(folder)
+    if isinstance(destination, Collector):
+        _try_collector(destination)
     say(f"Spans go to {destination}.")
     if isinstance(destination, Collector):
         say("Whether the collector fills these tables shows as soon as a search has run: genesis-otel runs")
-    status = spool_status(settings.spool_folder(destination))
+    status = spool_status(folder)
     if status.waiting or status.dead or status.dropped:
         say(
             f"In the spool {status.waiting:,} spans wait, {status.dead:,} were refused and {status.dropped:,} were lost: "
             "genesis-otel spool"
         )
+
+
+def _try_insert(client: Client, landing: bool) -> None:
+    if landing:
+        insert_nothing(client)
+        return
+    readonly = client.server_settings.get("readonly")
+    if readonly is not None and readonly.value != "0":
+        raise ConfigurationError(
+            f"the user of CLICKHOUSE_URL can only read (readonly = {readonly.value}): name one who may insert"
+        )
+    missing = [grant for grant in TO_MAKE_TABLES if not version.granted(client, grant)]
+    if missing:
+        raise ConfigurationError(
+            f"there are no tables in {client.database} yet, and the user of CLICKHOUSE_URL lacks the grants to make them: "
+            f"GRANT {', '.join(missing)} ON {client.database}.*, or run genesis-otel init as the user who owns the schema"
+        )
+
+
+def _try_collector(collector: Collector) -> None:
+    exporter = exporter_of(collector)
+    assert isinstance(exporter, Sender)  # noqa: S101 - ours, for every collector
+    try:
+        with waiting(log, str(collector), OTLP_TIMEOUT):
+            exporter.send(exporter.prepare([]))
+    except (Outage, Refused) as error:
+        raise StoreError(f"spans go to {collector}, which takes none: {first_line(error)}") from error
+    finally:
+        exporter.shutdown()
+
+
+def _see_that_it_can_be_written(folder: Path) -> None:
+    """The spool's folder, or what there is of the way to it."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise StoreError(f"the spool {folder} cannot be written: make {there} writable, or set GENESIS_OTEL_DATA_DIR")
 
 
 def _say_more(client: Client, say: Callable[[str], None]) -> None:

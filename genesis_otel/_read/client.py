@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CATCHING_UP = 5.0
 """Seconds that a reader waits at most for a store process, which it started, to take in what waited in the spool."""
 
+ANSWER_TIMEOUT = 60.0
+"""Seconds for each answer to a command; a statement that somebody typed may take longer."""
+
 READONLY = "164"
 READONLY_MODES = ("1", "2")
 SYNTAX_ERROR = 62
@@ -42,14 +45,15 @@ class AmbiguousError(ValueError):
 
 
 @contextlib.contextmanager
-def reader(settings: Settings) -> Iterator[Client]:
-    """A client of the store whose statements can only read.
+def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Client]:
+    """A client of the store whose statements can only read; reading makes nothing, and says what it waits for.
 
+    :param answer_timeout: seconds for each answer.
     :raises StoreError: the store cannot be reached, or none is named.
     """
     store = settings.store
     began_it = isinstance(store, Embedded) and store_process.running(store.folder) is None
-    with contextlib.closing(open_client(settings, start=True)) as client:
+    with contextlib.closing(open_client(settings, start=True, say=True, answer_timeout=answer_timeout)) as client:
         if isinstance(store, Embedded) and began_it:
             deadline = time.monotonic() + CATCHING_UP
             while spool_status(store.folder / store_process.SPOOL).waiting and time.monotonic() < deadline:

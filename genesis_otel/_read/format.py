@@ -86,6 +86,16 @@ def dollars(value: Any) -> str:
     return "" if value is None else f"${value:,.4f}"
 
 
+def money(cost: Any, calls: int) -> str:
+    """An amount in USD, with how many calls it leaves out because nobody knows their price."""
+    return " ".join(filter(None, (dollars(cost), unpriced(calls))))
+
+
+def unpriced(calls: int) -> str:
+    """How many calls stand beside an amount, because nobody knows their price."""
+    return f"+ {calls:,} unpriced" if calls else ""
+
+
 def signed(value: Any) -> str:
     """A gain or a loss."""
     return "" if value is None else f"{value:+.4f}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genesis_otel import queries
 from genesis_otel._read.ancestry import chain
 from genesis_otel._read.format import visible
+from genesis_otel._read.health import STALLED, alive
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -46,7 +47,6 @@ class Gathered:
     individuals: int
     throughput: list[int]
     """How many individuals ended in each of `BINS` equal parts of the run's time."""
-    improvements: int
     generations: list[dict[str, Any]]
     front: list[dict[str, Any]]
     front_sizes: list[dict[str, Any]]
@@ -60,33 +60,45 @@ class Gathered:
     failures: list[dict[str, Any]]
     slowest: dict[str, Any] | None
     others: dict[str, list[dict[str, Any]]]
-    """Of the runs that it is compared with the individuals that beat all before them, and the last one."""
+    """Of the runs that it is compared with where their best so far changes, and the last point."""
     beside: list[Mapping[str, Any]]
     """The run's summary and those of the others; empty without others."""
 
 
 def gather(
-    client: Client, run_id: str, *, top: int, compare: Sequence[str] = (), say: Say = lambda _: None
+    client: Client,
+    run_id: str,
+    *,
+    top: int,
+    compare: Sequence[str] = (),
+    say: Say = lambda _: None,
+    stalled_after: int = STALLED,
 ) -> Gathered:
     """Ask for everything.
 
     :param top: individuals that are shown with their code and prompts.
     :param compare: ids of other runs.
+    :param stalled_after: seconds without a sign of life after which a run is stalled.
     :param say: told what is being asked, a line each.
     """
+
+    def summaries(of: str) -> list[dict[str, Any]]:
+        found = queries.ask(client, "run_summary", run_id=of, stalled_after=stalled_after)
+        return [_plain(row) for row in alive(client, found)]
 
     def ask(name: str, **given: Any) -> list[dict[str, Any]]:
         return [_plain(row) for row in queries.ask(client, name, **{"run_id": run_id, **given})]
 
     compare = [each for each in dict.fromkeys(compare) if each != run_id]
     say("individuals and generations")
-    summary = next(iter(ask("run_summary")), None)
+    summary = next(iter(summaries(run_id)), None)
     if summary is None:
         raise LookupError(f"there is no run {run_id!r}")
     individuals = ask("individual_points")
     scored = [each for each in individuals if each["score"] is not None]
-    improvements = _mark(individuals)
-    ranked = sorted(scored, key=lambda each: (-each["score"], each["generation"], each["seconds"]))
+    # They come in the order in which they finished, and a sort keeps it among equals.
+    sign = -1 if summary["direction"] == "min" else 1
+    ranked = sorted(scored, key=lambda each: -sign * each["score"])
     parents = {row["child_id"]: row["parent_ids"] for row in ask("parents")}
     path = chain(parents, ranked[0]["individual_id"]) if ranked else []
 
@@ -101,11 +113,12 @@ def gather(
     return Gathered(
         run_id=run_id,
         summary=summary,
-        points=_thinned(individuals, {*path, *(each["individual_id"] for each in ranked[:top]), *_rising(individuals)}),
+        points=_thinned(
+            individuals, {*path, *(each["individual_id"] for each in ranked[:top]), *_rising(individuals, sign)}
+        ),
         calls=calls[:: max(1, math.ceil(len(calls) / POINTS))],
         individuals=len(individuals),
         throughput=_throughput(individuals),
-        improvements=improvements,
         generations=ask("fitness_trajectory"),
         front=ask("pareto_latest"),
         front_sizes=ask("pareto_evolution"),
@@ -118,7 +131,7 @@ def gather(
         failures=ask("failures", limit=FAILURES),
         slowest=_slowest(ask),
         others={other: _climb(ask("individual_points", run_id=other)) for other in compare},
-        beside=[summary, *(row for other in compare for row in ask("run_summary", run_id=other))] if compare else [],
+        beside=[summary, *(row for other in compare for row in summaries(other))] if compare else [],
     )
 
 
@@ -137,34 +150,20 @@ def _shown(value: Any) -> Any:
     return value
 
 
-def _mark(individuals: Sequence[dict[str, Any]]) -> int:
-    """Say of each individual whether it beat all before it, and what was spent until then; how many did beat all."""
-    best, found, spent = None, 0, 0.0
-    for each in individuals:
-        score = each["score"]
-        spent += each["cost"] or 0
-        each["spent"] = spent
-        each["better"] = score is not None and best is not None and score > best
-        if score is not None and (best is None or score > best):
-            best = score
-        found += each["better"]
-    return found
+def _climb(individuals: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where the best so far of a run changes, and where the run is last known to have been."""
+    known = [each for each in individuals if each["best_so_far"] is not None]
+    kept = [each for each in known if each["improved"] or each is known[0] or each is known[-1]]
+    return [{name: each[name] for name in ("reached", "seconds", "spent", "best_so_far")} for each in kept]
 
 
-def _climb(individuals: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    _mark(individuals)
-    scored = [each for each in individuals if each["score"] is not None]
-    kept = [each for each in scored if each["better"] or each is scored[0] or each is scored[-1]]
-    return [{name: each[name] for name in ("generation", "seconds", "spent", "score")} for each in kept]
-
-
-def _rising(individuals: Sequence[Mapping[str, Any]]) -> list[str]:
+def _rising(individuals: Sequence[Mapping[str, Any]], sign: int) -> list[str]:
     """Those that beat all before them on their island."""
     best: dict[str, float] = {}
     found = []
     for each in individuals:
-        if each["score"] is not None and each["score"] > best.get(each["island"], -math.inf):
-            best[each["island"]] = each["score"]
+        if each["score"] is not None and sign * each["score"] > best.get(each["island"], -math.inf):
+            best[each["island"]] = sign * each["score"]
             found.append(each["individual_id"])
     return found
 
@@ -181,7 +180,9 @@ def _thinned(individuals: Sequence[dict[str, Any]], kept: set[str]) -> list[dict
     """At most about `POINTS` of them: all that matter, and every n-th of the others."""
     step = max(1, math.ceil(len(individuals) / POINTS))
     return [
-        each for at, each in enumerate(individuals) if at % step == 0 or each["better"] or each["individual_id"] in kept
+        each
+        for at, each in enumerate(individuals)
+        if at % step == 0 or each["improved"] or each["individual_id"] in kept
     ]
 
 

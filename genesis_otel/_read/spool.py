@@ -6,6 +6,8 @@ StoreError, with what to do; nothing is taken off a spool that was not delivered
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 from genesis_otel import _destinations, _settings
 from genesis_otel import attributes as names
+from genesis_otel._log import first_line, waiting
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Disabled as Off
 from genesis_otel._settings import Embedded, Settings
@@ -20,7 +23,9 @@ from genesis_otel._ship.contract import Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
 from genesis_otel._ship.spool.queue import status as spool_status
-from genesis_otel._store.errors import StoreError, first_line
+from genesis_otel._store.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 
 class Spool(NamedTuple):
@@ -99,18 +104,31 @@ def deliver(settings: Settings, timeout: float) -> Drained:
         return _by_store_process(destination.folder, before.waiting, timeout)
     exporter = _destinations.exporter_of(destination)
     assert exporter is not None  # noqa: S101 - only the embedded store has none
-    try:
-        delivered = drain(folder, exporter, _destinations.limits_of(settings, destination))
-    except Outage as error:
-        why = first_line(error.__cause__ if isinstance(error.__cause__, StoreError) else error)
-        raise StoreError(f"{spool_status(folder).waiting:,} spans still wait in {folder}: {why}") from error
-    finally:
-        exporter.shutdown()
-    return Drained(delivered, spool_status(folder).waiting)
+    result: list[int | Exception] = []
+
+    def work() -> None:
+        try:
+            result.append(drain(folder, exporter, _destinations.limits_of(settings, destination)))
+            exporter.shutdown()
+        except Exception as error:
+            result.append(error)
+
+    # In a thread that dies with this process: a destination that hangs is not waited for, and its batch is in the spool.
+    thread = threading.Thread(target=work, name="genesis-otel-drain", daemon=True)
+    with waiting(log, str(destination), timeout):
+        thread.start()
+        thread.join(timeout)
+    (done,) = result or [StoreError(f"{destination} did not take them within {timeout:.0f} s")]
+    left = spool_status(folder).waiting
+    if isinstance(done, (Outage, StoreError)):
+        raise StoreError(f"{left:,} spans still wait in {folder}: {first_line(done)}") from done
+    if isinstance(done, Exception):
+        raise done
+    return Drained(done, left)
 
 
 def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
-    store_process.ensure_store_process(store)
+    store_process.ensure_store_process(store, max(timeout, 1.0))
     deadline = time.monotonic() + timeout
     while True:
         left = spool_status(store / store_process.SPOOL)
@@ -119,7 +137,7 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
             return Drained(max(0, waiting - left.waiting), left.waiting)
         if time.monotonic() > deadline:
             raise StoreError(
-                f"{left.waiting:,} spans still wait after {timeout:.0f} s; what hinders the store process is in {store / store_process.LOG}"
+                f"{left.waiting:,} spans still wait after {timeout:.0f} s; for the reason see {store / store_process.LOG}"
             )
         time.sleep(0.1)
 

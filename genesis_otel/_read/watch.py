@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import Error
 from urllib3.exceptions import HTTPError
 
 from genesis_otel import queries
+from genesis_otel._read import health
 from genesis_otel._read.client import NotFoundError, brief, reader, run_id_of
 from genesis_otel._read.spool import spool
 from genesis_otel._store.errors import StoreError
@@ -57,8 +58,8 @@ class Look(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """It is over, well or not."""
-        return self.status not in ("", "running")
+        """It is over, well or not; one that is stalled may still go on."""
+        return self.status not in ("", "running", "stalled")
 
     def per_minute(self, what: str) -> float | None:
         """How much of ``individuals``, ``llm_calls`` or ``cost`` a minute brings: lately, or of a run that ended, as a whole."""
@@ -87,7 +88,7 @@ def looks(settings: Settings, run: str, interval: float) -> Generator[Look | Awa
             with reader(settings) as client:
                 run_id = run_id or _appearing(client, settings, run)
                 while True:
-                    found = look(client, run_id)
+                    found = look(client, run_id, settings.stalled_after)
                     seen = True
                     yield found
                     if found.ended:
@@ -120,8 +121,10 @@ def _recording(settings: Settings) -> bool:
     return bool(status.writers or status.waiting)
 
 
-def look(client: Client, run_id: str) -> Look:
+def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Look:
     """What the store knows of a run now.
+
+    :param stalled_after: seconds without a sign of life after which it is stalled.
 
     :raises NotFoundError: nothing.
     """
@@ -129,7 +132,8 @@ def look(client: Client, run_id: str) -> Look:
     def ask(name: str, **parameters: Any) -> list[dict[str, Any]]:
         return queries.ask(client, name, run_id=run_id, **parameters)
 
-    pulse = ask("pulse", window=WINDOW)
+    found = ask("pulse", window=WINDOW, stalled_after=stalled_after)
+    pulse = health.alive(client, [{"run_id": run_id, **row} for row in found])
     if not pulse:
         raise NotFoundError(f"the store has nothing of the run {run_id}")
     return Look(

@@ -8,7 +8,9 @@ has the engine open) and ``store.log``. Out: a store process that runs, or a cli
 whose text says what to do. Searches import this module and never the engine.
 """
 
+import contextlib
 import json
+import logging
 import os
 import re
 import selectors
@@ -21,18 +23,22 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genesis_otel._log import waiting
+from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.lock import ProcessLock
-from genesis_otel._ship.spool.queue import status as spool_status
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 VERSION = "serve.version"
 LOOPBACK = (HOST, "localhost", "::1")
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
 IDLE_TIMEOUT = 60.0
+OPEN_TIMEOUT = 15.0
+"""Seconds for a store process that runs to answer at first."""
 START_TIMEOUT = 60.0
 """Seconds for a store process to answer: loading the engine takes one or two, on a busy machine many more."""
 
@@ -114,10 +120,19 @@ def _is_outdated(folder: Path) -> bool:
         pid, *told = json.loads((folder / VERSION).read_text())
     except (OSError, ValueError, TypeError):
         pid, told = 0, []
-    if pid == address.pid and told >= version_of_package():
+    silent = pid != address.pid
+    if not silent and told >= version_of_package():
         return False
-    status = spool_status(folder / SPOOL)
-    return not status.waiting and not status.writers and _started_by_a_search(address.pid)
+    spool = folder / SPOOL
+    # 0.1.0, which says nothing of its version, sees its own queues alone: what waits in others waits for its end. What this
+    # process writes is for the one that comes.
+    sees = [
+        name
+        for name in queue.queues(spool)
+        if f"-{os.getpid()}-" not in name and (name.startswith(queue.OLD_QUEUE) or not silent)
+    ]
+    at_work = any(queue.writer_lives(spool, name) or queue.waiting_in(spool, name) for name in sees)
+    return not at_work and _started_by_a_search(address.pid)
 
 
 def _started_by_a_search(pid: int) -> bool:
@@ -134,42 +149,36 @@ def _started_by_a_search(pid: int) -> bool:
 
 
 def open_store(
-    folder: Path, *, start: bool = False, timeout: float = 15.0, settings: dict[str, Any] | None = None
+    folder: Path,
+    *,
+    start: bool = False,
+    timeout: float = OPEN_TIMEOUT,
+    settings: dict[str, Any] | None = None,
+    say: bool = False,
+    answer_timeout: float = 300.0,
 ) -> "Client":
     """A client of the store in ``folder``: over HTTP to its store process, or the engine itself when none runs.
 
     While this process has the engine open, no store process can start; so close the client soon.
 
     :param start: start a store process when none runs: for readers that stay, and for those who must not load the engine.
+    :param say: say what is waited for when that takes long: for commands.
+    :param answer_timeout: seconds for each answer.
     :raises StoreError: another process holds the folder and does not answer within ``timeout`` seconds.
     """
-    import clickhouse_connect
-    from clickhouse_connect.driver.exceptions import OperationalError
-    from clickhouse_connect.driver.httputil import get_pool_manager
-
-    from genesis_otel._serve.http.login import USER
-
+    if start and running(folder) is None:
+        with (
+            waiting(log, f"the store process of {folder} to start", START_TIMEOUT) if say else contextlib.nullcontext()
+        ):
+            ensure_store_process(folder)
     deadline = time.monotonic() + timeout
     while True:
         if start:
             ensure_store_process(folder)
         address = running(folder)
         if address:
-            try:
-                return clickhouse_connect.get_client(
-                    host=address.host,
-                    port=address.port,
-                    username=USER,
-                    password=address.secret,
-                    database="default",
-                    settings=settings,
-                    compress=False,  # on loopback it costs more than it saves
-                    autogenerate_session_id=False,
-                    pool_mgr=get_pool_manager(),  # one of its own: the default one takes the environment's HTTP_PROXY
-                )
-            except OperationalError:  # it ended between two lines
-                if time.monotonic() > deadline:
-                    raise
+            with contextlib.suppress(Unanswered):  # it ended between two lines, or does not answer
+                return _open_there(address, settings, max(1.0, deadline - time.monotonic()), answer_timeout, say)
         elif not start:
             prepare(folder)
             lock = ProcessLock(folder / LOCK)
@@ -178,6 +187,44 @@ def open_store(
         if time.monotonic() > deadline:
             raise held(folder)
         time.sleep(0.1)
+
+
+class Unanswered(Exception):  # noqa: N818
+    """A store process did not answer."""
+
+
+def _open_there(
+    address: Address, settings: dict[str, Any] | None, timeout: float, answer_timeout: float, say: bool
+) -> "Client":
+    from typing import cast
+
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import OperationalError
+    from clickhouse_connect.driver.httpclient import HttpClient
+    from urllib3 import Timeout
+
+    from genesis_otel._serve.http.login import USER
+    from genesis_otel._store.wire import wire
+
+    try:
+        client = clickhouse_connect.get_client(
+            host=address.host,
+            port=address.port,
+            username=USER,
+            password=address.secret,
+            database="default",
+            settings=settings,
+            compress=False,  # on loopback it costs more than it saves
+            autogenerate_session_id=False,
+            connect_timeout=timeout,
+            send_receive_timeout=timeout,
+            # Past the environment's HTTP_PROXY: the secret is for this machine.
+            pool_mgr=wire(f"http://{address.host}:{address.port}", say=answer_timeout if say else None, proxied=False),
+        )
+    except OperationalError as error:
+        raise Unanswered from error
+    cast(HttpClient, client).timeout = Timeout(connect=timeout, read=answer_timeout)
+    return client
 
 
 def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":

@@ -128,7 +128,7 @@ def check_listening(host: str, *passwords: str | None) -> None:
     :raises StoreError: a password is too short, or one is missing where others than this machine can ask.
     """
     if any(told is not None and len(told) < SHORTEST for told in passwords):
-        raise error_of(f"A password of the store has at least {SHORTEST} characters: openssl rand -base64 24")
+        raise error_of(f"A password of the store has at least {SHORTEST} characters: openssl rand -hex 24")
     if host not in LOOPBACK and None in passwords:
         raise error_of(
             f"To answer on {host}, where other machines can ask, both passwords have to be told: "
@@ -176,11 +176,12 @@ def _drain(
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
-    from genesis_otel._ship.delivery import Drain
+    from genesis_otel._ship.delivery import Drain, Waiting
     from genesis_otel._ship.spool.queue import status as spool_status
 
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
-    busy, pause, said = time.monotonic(), PAUSE, ""
+    waiting = Waiting(log, folder / SPOOL)
+    busy, pause = time.monotonic(), PAUSE
     try:
         while not stop.wait(pause):
             # Else this process would put into removed files what is spooled at the same path now.
@@ -188,13 +189,12 @@ def _drain(
                 return "its folder was removed"
             try:
                 delivered = draining.round(stop=stop.is_set)
-                pause, said = PAUSE, ""
+                waiting.ends()
+                pause = PAUSE
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("spans wait in the spool: %s", said)
+                waiting.begins(error)
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
             if status is None or status.waiting or status.writers:

@@ -1,14 +1,14 @@
 """What delivery and exporters agree on: how an exporter tells a refusal from an outage, and the bounds of what it is handed.
 
-In and out: types alone. On failure: :class:`Refused` for content that no retry will mend, anything else for what may work
-later.
+In and out: types alone. On failure: :class:`Refused` for content that no retry will mend, :class:`Misconfigured` for what
+somebody has to set right, anything else for what may work later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from genesis_otel._ship.codec import Flat
 
@@ -20,8 +20,23 @@ class Refused(Exception):  # noqa: N818 - the word for what happened, not for a 
     """The destination refuses a batch for its content: sending it again is of no use. Raised by an exporter's ``send``."""
 
 
+class TooLarge(Refused):
+    """The destination takes no batch of this size: its halves may go in."""
+
+
 class Outage(Exception):  # noqa: N818
     """The destination took nothing, for now."""
+
+
+class Misconfigured(Outage):
+    """The destination takes nothing until somebody has set something right: a user, a grant, an address. Nothing is lost."""
+
+
+class Rejected(NamedTuple):
+    """Spans of a batch that the destination took and threw away; it does not say which."""
+
+    spans: int
+    reason: str
 
 
 @runtime_checkable
@@ -32,8 +47,9 @@ class Sender(Protocol):
     def prepare(self, spans: Sequence[Flat]) -> Any:
         """Flat ``spans`` as :meth:`send` takes them; called from any thread, and must not wait for anything."""
 
-    def send(self, prepared: Any) -> None:
-        """Return when what was prepared is stored; raise :class:`Refused` for their content, anything else when it may work later."""
+    def send(self, prepared: Any) -> Rejected | None:
+        """Return when the destination has confirmed what was prepared, with what it rejected all the same; raise
+        :class:`Refused` for their content, :class:`Misconfigured` or anything else when it may work later."""
 
 
 @dataclass(frozen=True)

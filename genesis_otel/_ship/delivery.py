@@ -1,8 +1,8 @@
 """From the spool to an exporter: batches, in order, until they have arrived.
 
 In: a folder of queues and a span exporter. Out: every span handed over; what the destination refuses for its content
-ends alone among the dead letters, with the reason, and everything beside it goes in. On failure: :class:`Outage`: nothing
-is taken off the queue, and the same batch comes again.
+ends alone among the dead letters, with the reason, and everything beside it goes in. What it takes and rejects all
+the same is counted as lost. On failure: :class:`Outage`: nothing is taken off the queue, and the same batch comes again.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from genesis_otel._log import Trouble, first_line
 from genesis_otel._ship.codec import Flat, decode, flatten, load
-from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
+from genesis_otel._ship.spool import dead_letters, hold, losses
 from genesis_otel._ship.spool import queue as _spool
 from genesis_otel._ship.spool_state import SpoolState
+from genesis_otel._store.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,51 @@ LARGE = 4096
 
 PATIENCE = 5
 """Failures in a row of a batch after which an exporter that only says FAILURE is asked about its parts."""
+SMALLEST = 64 << 10
+"""Bytes below which a batch is not made smaller, whatever size went in: a span may be larger, and others are not to suffer."""
+
+
+class Sent(NamedTuple):
+    """What became of a batch."""
+
+    refused: list[tuple[int, str]]
+    """The spans that were refused, by their place, and why."""
+    rejected: int = 0
+    """Spans that were taken and thrown away; nobody knows which."""
+    largest: int | None = None
+    """Where the batch was too large: spans in the largest part that went in."""
+
+
+class Waiting:
+    """Says that spans wait, and why, when that begins; and that they go out again, when it ends."""
+
+    def __init__(self, logger: logging.Logger, folder: Path) -> None:
+        self._trouble, self._logger, self._folder = Trouble(logger), logger, folder
+
+    def begins(self, error: Exception) -> None:
+        """A round has failed."""
+        wrong = isinstance(error, Misconfigured)
+        self._trouble.begins(
+            "settings" if wrong else "outage",
+            "spans are kept in %s, and NONE IS STORED until this is set right: %s (%s wait)"
+            if wrong
+            else "spans wait in %s: %s (%s wait)",
+            self._folder,
+            first_line(error),
+            self._count(),
+            level=logging.ERROR if wrong else logging.WARNING,
+        )
+
+    def ends(self) -> None:
+        """A round has not."""
+        if self._trouble:
+            self._trouble.ends("spans go out of %s again (%s wait)", self._folder, self._count())
+
+    def _count(self) -> str:
+        try:
+            return f"{_spool.status(self._folder).waiting:,}"
+        except OSError:
+            return "an unknown number"
 
 
 class Loaded(NamedTuple):
@@ -65,6 +112,7 @@ class Drain:
         :raises Outage: the destination took a batch neither whole nor in parts.
         """
         delivered = 0
+        hold.adopt(self._folder, segment_bytes=self._limits.segment_bytes, spool_bytes=self._limits.spool_bytes)
         for name in _spool.queues(self._folder) if names is None else list(names):
             queue = self._held.get(name) or _spool.take(self._folder, name)
             if queue is None:
@@ -88,7 +136,7 @@ class Drain:
             else:
                 self._exporter.export([span])
         except Exception as error:
-            logger.debug("the state of the spool was not told: %s", brief(error))
+            logger.debug("the state of the spool was not told: %s", first_line(error))
 
     def close(self) -> None:
         """Let go of all queues."""
@@ -168,16 +216,32 @@ class Drain:
                 if isinstance(self._exporter, Sender):
                     sent = send_halving(self._exporter, spans, prepared)
                 else:
-                    sent = self._export(self._exporter, spans, queue, batch)
+                    sent = Sent(self._export(self._exporter, spans, queue, batch))
             except Outage:
                 self._failures += 1
                 raise
             self._failures = 0
-            bad = {at for at, _ in sent}
+            if sent.rejected:
+                losses.note(
+                    self._folder,
+                    sent.rejected,
+                    "rejected by the destination, which does not say which (partial success)",
+                )
+            if sent.largest is not None:
+                self._fit(batch, sent.largest)
+            bad = {at for at, _ in sent.refused}
             self._went = next((readable[at] for at in range(len(spans)) if at not in bad), self._went)
-            refused += [(readable[at], reason) for at, reason in sent]
+            refused += [(readable[at], reason) for at, reason in sent.refused]
         if refused:
             self._bury(refused)
+
+    def _fit(self, batch: _spool.Batch, largest: int) -> None:
+        """Make batches as large as what has gone in, for the rest of this process: each too large one is sent in vain."""
+        size = sum(map(len, batch.records)) * largest // len(batch.records)
+        self._limits = replace(self._limits, max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
+        logger.info(
+            "batches of %s are of %d bytes from now on: larger ones are refused", self._folder, self._limits.max_bytes
+        )
 
     def _export(
         self, exporter: SpanExporter, spans: list[ReadableSpan], queue: _spool.Queue, batch: _spool.Batch
@@ -215,28 +279,38 @@ class Drain:
         )
 
 
-def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> list[tuple[int, str]]:
-    """Send ``spans``; of what is refused send the halves, down to single ones. Returns the refused, with the reason.
+def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> Sent:
+    """Send ``spans``; of what is refused send the halves, down to single ones.
 
     :param prepared: what ``exporter.prepare(spans)`` gave, or None. What it raises is a refusal: it sees the content alone.
     :raises Outage: anything but a refusal was raised.
     """
     refused: list[tuple[int, str]] = []
+    rejected, largest, too_large = 0, 0, False
     parts = [(0, len(spans))]
     while parts:
         begin, end = parts.pop()
         try:
             whole = end - begin == len(spans) and prepared is not None
-            exporter.send(prepared if whole else _prepare(exporter, spans[begin:end]))
+            told: Rejected | None = exporter.send(prepared if whole else _prepare(exporter, spans[begin:end]))
+            largest = max(largest, end - begin)
         except Refused as error:
+            too_large = too_large or isinstance(error, TooLarge)
             middle = (begin + end) // 2
             if end - begin == 1:
                 refused.append((begin, str(error)))
             else:
                 parts += [(middle, end), (begin, middle)]
+        except Outage:
+            raise
         except Exception as error:
-            raise Outage(brief(error)) from error
-    return refused
+            raise Outage(named(error)) from error
+        else:
+            if told is not None:
+                rejected += told.spans
+                # What it says may quote a span: for those alone who ask for it.
+                logger.debug("%d spans were rejected: %s", told.spans, told.reason)
+    return Sent(refused, rejected, largest if too_large else None)
 
 
 def _prepare(exporter: Sender, spans: list[Flat]) -> Any:
@@ -245,7 +319,7 @@ def _prepare(exporter: Sender, spans: list[Flat]) -> Any:
     except (Refused, MemoryError):
         raise
     except Exception as error:
-        raise Refused(brief(error)) from error
+        raise Refused(named(error)) from error
 
 
 def diagnose(
@@ -281,10 +355,10 @@ def diagnose(
     return None if bad and not goes_in([good]) else bad
 
 
-def brief(error: BaseException) -> str:
-    """An error on one line of a log: without what URLs say of passwords, and no longer than it has to be."""
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {re.sub(r'://[^/@ ]*@', '://***@', first)[:300]}"
+def named(error: BaseException) -> str:
+    """An error on one line; with its class where it is none whose text is written for people."""
+    text = first_line(error)
+    return text if isinstance(error, StoreError) else f"{type(error).__name__}: {text}"
 
 
 def _decoded(record: bytes | None) -> ReadableSpan | None:

@@ -9,6 +9,7 @@ nothing here raises.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -42,6 +43,7 @@ from genesis_otel._ship.llm_names import (
     Attributes,
     cost_told,
     counts,
+    counts_told,
     is_llm_call,
     models,
     nothing_told,
@@ -51,6 +53,7 @@ from genesis_otel._ship.llm_names import (
 from genesis_otel._ship.redact import Redact, recognised, redactor, without_secrets
 from genesis_otel._store import prices as _prices
 from genesis_otel._store.own_prices import OwnPrices
+from genesis_otel._store.tokens import Tokens
 
 __all__ = ["LLMSpanProcessor", "is_llm_call", "price", "redactor"]
 
@@ -101,7 +104,7 @@ class LLMSpanProcessor(SpanProcessor):
         """Hand the span on, as it should be stored."""
         costs: list[Attributes] = []
         try:
-            self._hand_on(span, costs)
+            self._next.on_end(self._completed(span, costs))
         except BaseException as error:
             if foreign(error):
                 uninterrupted(lambda: self.retake(span, costs))
@@ -114,16 +117,19 @@ class LLMSpanProcessor(SpanProcessor):
         """
         took = getattr(self._next, "took", None)
         if took is not None and span.context is not None and not took(span.context.span_id):
-            self._hand_on(span, costs if costs is not None else [])
+            self._next.on_end(self._completed(span, costs if costs is not None else []))
 
-    def _hand_on(self, span: ReadableSpan, costs: list[Attributes]) -> None:
+    def _completed(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
         try:
-            completed = self._complete(span, costs)
+            return self._complete(span, costs)
         except Exception as error:
             pass_on(error)
             warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
-            completed = _bare(span)
-        self._next.on_end(completed)
+            return _bare(span)
+
+    def as_held(self, span: Span, attributes: Attributes, end_time: int) -> ReadableSpan:
+        """A span that is held, as it should be stored if nothing more came of it: ended, with these attributes."""
+        return self._complete(_Changed(span, {**_plain(span.attributes), **attributes}, None, None, end_time), [])
 
     def shutdown(self) -> None:
         """Nothing but the next processor's."""
@@ -167,20 +173,34 @@ class LLMSpanProcessor(SpanProcessor):
         meant = scope == names.SCOPE or not (tokens.input or tokens.output)
         if told is None and meant and nothing_told(attributes):
             told = (0.0, names.COST_TOLD)
+        changes = self._metadata(attributes, tokens)
         if told is None and self._prices:
-            cost, source = price(
-                attributes, span.start_time, scope, error=_error(span, attributes), own=self._own_prices
-            )
-            changes: dict[str, Any] = {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
+            error = _error(span, attributes)
+            cost, source = _priced(attributes, tokens, span.start_time, error, self._own_prices)
+            changes |= {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
         elif told is None:
-            return {}
+            return changes
         else:
             cost, source = told
-            changes = {} if names.LLM_COST_SOURCE in attributes else {names.LLM_COST_SOURCE: source}
+            if names.LLM_COST_SOURCE not in attributes:
+                changes[names.LLM_COST_SOURCE] = source
             if source in (names.COST_OPENROUTER, names.COST_LITELLM):
                 changes[names.GEN_AI_USAGE_COST] = cost
         account(attributes, cost)
         return changes
+
+    @staticmethod
+    def _metadata(attributes: Attributes, tokens: Tokens) -> dict[str, Any]:
+        """A caller's metadata with the counts as they were told, where the row has others."""
+        told = counts_told(attributes)
+        if told[:2] == tokens[:2] or names.LLM_METADATA not in attributes:
+            return {}
+        try:
+            metadata = json.loads(attributes[names.LLM_METADATA])
+            metadata["tokens_told"] = {"input": told.input, "output": told.output}
+            return {names.LLM_METADATA: json.dumps(metadata)}
+        except (ValueError, TypeError):
+            return {}
 
     def _clean(self, attributes: Attributes, changes: dict[str, Any]) -> None:
         """Note in ``changes`` what is to be another text, or (None) not there."""
@@ -296,6 +316,7 @@ class _Changed(ReadableSpan):
         attributes: Attributes,
         events: Sequence[Event] | None,
         status: Status | None,
+        end_time: int | None = None,
         *,
         name: str | None = None,
         links: Sequence[Link] | None = None,
@@ -312,7 +333,7 @@ class _Changed(ReadableSpan):
             kind=span.kind,
             status=span.status if status is None else status,
             start_time=span.start_time,
-            end_time=span.end_time,
+            end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
         self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)
@@ -345,14 +366,14 @@ def price(
     own: OwnPrices = _prices.NO_OWN_PRICES,
 ) -> tuple[float, str]:
     """What an LLM call cost in USD by its tokens, at the prices of its day, and where that comes from."""
-    return _prices.price_of(
-        models(attributes),
-        provider(attributes),
-        counts(attributes, scope),
-        datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None,
-        own=own,
-        error=error,
-    )
+    return _priced(attributes, counts(attributes, scope), start_time, error, own)
+
+
+def _priced(
+    attributes: Attributes, tokens: Tokens, start_time: int | None, error: str | None, own: OwnPrices
+) -> tuple[float, str]:
+    moment = datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None
+    return _prices.price_of(models(attributes), provider(attributes), tokens, moment, own=own, error=error)
 
 
 def _error(span: ReadableSpan, attributes: Attributes) -> str | None:

@@ -14,7 +14,8 @@ import os
 from opentelemetry import context
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from genesis_otel._emit.context import IDS
+from genesis_otel._emit.context import IDS, start_root
+from genesis_otel._emit.interruption import handler_within
 
 
 class DerivedIdGenerator(IdGenerator):
@@ -25,17 +26,23 @@ class DerivedIdGenerator(IdGenerator):
 
     def generate_trace_id(self) -> int:
         """The trace id that was derived for the span that is being started, or a random one."""
-        ids = context.get_value(IDS)
-        return ids[0] if isinstance(ids, tuple) else _random(16)
+        ids = _told()
+        return ids[0] if ids is not None else _random(16)
 
     def generate_span_id(self) -> int:
         """The span id that was derived for the span that is being started, or a random one."""
-        ids = context.get_value(IDS)
-        return ids[1] if isinstance(ids, tuple) else _random(8)
+        ids = _told()
+        return ids[1] if ids is not None else _random(8)
 
     def is_trace_id_random(self) -> bool:
         """True: the derived ids are parts of a SHA-256 and as evenly spread, so that samplers that go by them work."""
         return True
+
+
+def _told() -> tuple[int, int] | None:
+    """The ids that were derived for the span that is being started; not for one that a signal handler starts meanwhile."""
+    ids = context.get_value(IDS)
+    return None if not isinstance(ids, tuple) or handler_within(start_root.__code__) else ids
 
 
 def _random(size: int) -> int:

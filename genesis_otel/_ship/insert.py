@@ -1,9 +1,10 @@
 """The insert: spans in, one block into ``otel_traces``, whose views fill the seven tables.
 
 In: batches of ended spans. Out: the rows in ClickHouse; a batch that is sent again within the tables' deduplication
-window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. On failure: :meth:`send` raises
-:class:`~genesis_otel._ship.contract.Refused` when ClickHouse refuses the batch for its content, anything else when it may
-succeed later; :meth:`export`, which the SDK's own processors call, logs and returns ``FAILURE``, and never raises.
+window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. Stored is what ClickHouse itself
+confirms, by the id that the insert had. On failure: :meth:`send` raises :class:`~genesis_otel._ship.contract.Refused` when
+ClickHouse refuses the batch for its content, ``Misconfigured`` when somebody has to set something right, anything else when
+it may succeed later; :meth:`export`, which the SDK's own processors call, logs and returns ``FAILURE``, and never raises.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ import logging
 import os
 import struct
 import threading
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from clickhouse_connect.datatypes.base import ClickHouseType
+from clickhouse_connect.datatypes.temporal import DateTime, DateTime64
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DataError, Error
+from clickhouse_connect.driver.httpclient import HttpClient
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from genesis_otel._log import Trouble, first_line, quiet, warn_once
 from genesis_otel._ship import rows
 from genesis_otel._ship.codec import Flat, flatten
-from genesis_otel._ship.contract import Refused
+from genesis_otel._ship.contract import Misconfigured, Refused, TooLarge
 from genesis_otel._store import schema
-from genesis_otel._store.errors import first_line
+from genesis_otel._store.errors import ACCESS_DENIED, ConfigurationError, StoreError, TooLargeError, code_of, explained
 from genesis_otel._store.tables import INSERT_SETTINGS, LANDING
+from genesis_otel._store.wire import INSERT_ID
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +67,13 @@ REFUSALS = {
 https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
 
+CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
+"""Where clickhouse-connect logs each failed attempt; what it raises says the same, and is said once."""
+
+TIMES = ("Timestamp", "Events.Timestamp")
+ASKED_AT_ONCE = 2_000
+"""Spans that one SELECT asks for: 108 kB of a statement, of which ClickHouse takes 256 KiB."""
+
 
 class Prepared(NamedTuple):
     """A block on its way: the columns of ``otel_traces``, and the token by which it is known when it comes again."""
@@ -81,16 +94,19 @@ class InsertExporter(SpanExporter):
         self._pid = os.getpid()
         self._client: Client | None = None
         self._types: dict[str, ClickHouseType] = {}
-        self._said: str | None = None
+        self._ticks: dict[str, int] = {}
+        self._trouble = Trouble(logger)
 
     def prepare(self, spans: Sequence[Flat]) -> Prepared:
         """Flat ``spans`` (``_codec.flatten``) as one block for :meth:`send`; from any thread."""
         return Prepared(rows.columns(spans) if spans else {}, token(spans))
 
     def send(self, prepared: Prepared) -> None:
-        """Insert a block, and return when it is stored.
+        """Insert a block, and return when ClickHouse has confirmed that it is stored.
 
         :raises Refused: ClickHouse, or the client while encoding, refuses it for its content.
+        :raises TooLarge: what stands before ClickHouse refuses it for its size.
+        :raises Misconfigured: somebody has to set something right: a user, a grant, an address, a proxy.
         :raises Exception: anything else: the store cannot be reached, is not ready, or is overloaded.
         """
         if not prepared.columns:
@@ -98,26 +114,21 @@ class InsertExporter(SpanExporter):
         if self._pid != os.getpid():
             # In a forked child: the parent's connection is the parent's, and its lock may have been held.
             self._pid, self._lock, self._client = os.getpid(), threading.Lock(), None
-        with self._lock:
+        with self._lock, quiet(CLIENT_LOG):
             try:
                 client = self._connected()
-                columns = {name: values for name, values in prepared.columns.items() if name in self._types}
-                client.insert(
-                    LANDING,
-                    list(columns.values()),
-                    column_names=list(columns),
-                    column_types=[self._types[name] for name in columns],
-                    column_oriented=True,
-                    settings={**INSERT_SETTINGS, "insert_deduplication_token": prepared.token},
-                )
-            except Error as error:
-                if isinstance(error, DataError) or error.code in REFUSALS:
-                    raise Refused(first_line(error)) from error
+                if not self._insert(client, prepared):
+                    self._find(client, prepared)
+            except Refused:
+                raise
+            except TooLargeError as error:
+                raise TooLarge(str(error)) from error
+            except Exception as error:
                 # The tables may be new, gone or altered, the address another one: look again next time.
                 self._disconnect()
+                if isinstance(error, ConfigurationError):
+                    raise Misconfigured(str(error)) from error
                 raise
-            except (UnicodeError, OverflowError, TypeError, ValueError, struct.error) as error:
-                raise Refused(f"{type(error).__name__}: {first_line(error)}") from error
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """:meth:`send` as the SDK's processors want it. They ignore a failure: prefer ``DurableSpanProcessor``."""
@@ -125,11 +136,9 @@ class InsertExporter(SpanExporter):
             self.send(self.prepare([flatten(span) for span in spans]))
         except Exception as error:
             text = first_line(error)
-            if text != self._said:
-                logger.warning("%d spans were not stored: %s", len(spans), text)
-            self._said = text
+            self._trouble.begins(text, "%d spans were not stored: %s", len(spans), text)
             return SpanExportResult.FAILURE
-        self._said = None
+        self._trouble.ends("spans are stored again")
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
@@ -145,19 +154,153 @@ class InsertExporter(SpanExporter):
         if self._client is None:
             client = self._connect()
             try:
-                schema.ensure(client)
+                _ensure(client)
                 described = client.create_insert_context(LANDING)
-            except BaseException:
+                self._types = dict(zip(described.column_names, described.column_types, strict=True))
+                self._ticks = {name: tick(name, self._types[name]) for name in TIMES if name in self._types}
+            except BaseException as error:
                 client.close()
+                if isinstance(error, Error):
+                    raise explained(error, place(client)) from error
                 raise
-            self._types = dict(zip(described.column_names, described.column_types, strict=True))
             self._client = client
         return self._client
+
+    def _insert(self, client: Client, prepared: Prepared) -> bool:
+        """Insert, and say whether ClickHouse has confirmed it by its id; one in this process need not."""
+        columns = {name: self._in_ticks(name, of) for name, of in prepared.columns.items() if name in self._types}
+        settings, query_id = insert_settings(client, prepared.token)
+        try:
+            summary = client.insert(
+                LANDING,
+                list(columns.values()),
+                column_names=list(columns),
+                column_types=[self._types[name] for name in columns],
+                column_oriented=True,
+                settings=settings,
+            )
+        except Error as error:
+            if isinstance(error, DataError) or code_of(error) in REFUSALS:
+                raise Refused(first_line(error)) from error
+            raise explained(error, place(client)) from error
+        except (UnicodeError, OverflowError, TypeError, ValueError, struct.error) as error:
+            raise Refused(f"{type(error).__name__}: {first_line(error)}") from error
+        return query_id is None or summary.query_id() == query_id
+
+    def _in_ticks(self, name: str, values: list[Any]) -> list[Any]:
+        ticks = self._ticks.get(name, 1)
+        if ticks == 1:
+            return values
+        return [[at // ticks for at in of] if isinstance(of, list) else of // ticks for of in values]
+
+    def _find(self, client: Client, prepared: Prepared) -> None:
+        """Ask for the spans of a block whose insert nobody has confirmed; on the same path, so that who answers is the same.
+
+        :raises ConfigurationError: they are not there.
+        """
+        ticks, columns = self._ticks.get("Timestamp", 1), prepared.columns
+        begun = [start // ticks * ticks for start in columns["Timestamp"]]
+        spans = list(zip(columns["TraceId"], columns["SpanId"], begun, columns["Duration"], strict=True))
+        nobody = f"{place(client)} does not confirm inserts as ClickHouse does"
+        found: set[tuple[str, str, int, int]] = set()
+        try:
+            for at in range(0, len(spans), ASKED_AT_ONCE):
+                part = spans[at : at + ASKED_AT_ONCE]
+                starts = [start for _, _, start, _ in part]
+                answer = client.query(
+                    f"SELECT TraceId, SpanId, toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)), toUInt64(Duration) FROM {LANDING} "  # noqa: S608 - a name of ours
+                    "WHERE Timestamp BETWEEN fromUnixTimestamp64Nano(%(first)s) AND fromUnixTimestamp64Nano(%(last)s) "
+                    "AND (TraceId, SpanId) IN %(spans)s",
+                    parameters={
+                        "first": min(starts),
+                        "last": max(starts),
+                        "spans": tuple((trace, span) for trace, span, _, _ in part),
+                    },
+                )
+                found.update((str(trace), str(span), start, last) for trace, span, start, last in answer.result_rows)
+        except Error as error:
+            if code_of(error) != ACCESS_DENIED:
+                raise explained(error, place(client)) from error
+            # ClickHouse itself says that this user may only insert: so it is ClickHouse that took the insert.
+            found = set(spans)
+        except (ValueError, TypeError, IndexError, struct.error) as error:
+            raise ConfigurationError(
+                f"{nobody}, and answers a SELECT with something else: a proxy stands before it"
+            ) from error
+        missing = len(set(spans) - found)
+        if missing:
+            raise ConfigurationError(
+                f"{nobody}, and {missing:,} of {len(spans):,} spans are not there: a proxy, a login page or another server answers"
+            )
+        warn_once(
+            f"stripped {place(client)}",
+            "what stands before ClickHouse at %s takes the headers X-ClickHouse-* off its answers: each batch is asked for by a "
+            "SELECT, which costs time; let the headers pass",
+            place(client),
+        )
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+
+def _ensure(client: Client) -> None:
+    """See that the tables are there; a user who may only insert does not see the views, and need not."""
+    try:
+        schema.ensure(client)
+    except StoreError as error:
+        cause = error.__cause__
+        if not (isinstance(cause, Error) and code_of(cause) == ACCESS_DENIED):
+            raise
+        if not client.command(f"EXISTS TABLE {LANDING}"):
+            raise explained(cause, place(client)) from error
+
+
+def insert_settings(client: Client, deduplication_token: str) -> tuple[dict[str, Any], str | None]:
+    """The settings of an insert, and the id by which ClickHouse confirms it; None where the engine is in this process."""
+    query_id = f"{INSERT_ID}{uuid.uuid4()}" if isinstance(client, HttpClient) else None
+    settings = {**INSERT_SETTINGS, "insert_deduplication_token": deduplication_token}
+    return settings | ({"query_id": query_id} if query_id else {}), query_id
+
+
+def insert_nothing(client: Client) -> None:
+    """Try what :meth:`InsertExporter.send` does, with no rows: rights, settings, and who it is that answers.
+
+    :raises StoreError: it would not work, and what to do.
+    """
+    settings, query_id = insert_settings(client, "")
+    try:
+        summary = client.raw_insert(LANDING, insert_block=b"", fmt="Native", settings=settings)
+    except Error as error:
+        raise explained(error, place(client)) from error
+    if query_id is not None and summary.query_id() != query_id:
+        warn_once(
+            f"stripped {place(client)}",
+            "what answers at %s does not repeat X-ClickHouse-Query-Id: is it a proxy that takes headers off? Each batch will be "
+            "asked for by a SELECT",
+            place(client),
+        )
+
+
+def place(client: Client) -> str:
+    """The URL of a client's database, without user and password; of the embedded engine, any that can be read."""
+    return f"{client.url}/{client.database}" if isinstance(client, HttpClient) else "http://localhost"
+
+
+def tick(name: str, kind: ClickHouseType) -> int:
+    """Nanoseconds in a tick of a time column.
+
+    :raises ConfigurationError: it is none.
+    """
+    inner = getattr(kind, "element_type", kind)
+    if isinstance(inner, DateTime64):
+        return int(10 ** (9 - inner.scale))
+    if isinstance(inner, DateTime):
+        return 10**9
+    raise ConfigurationError(
+        f"the column {name} of {LANDING} is {kind.name} and holds no time: DateTime64(9) is expected"
+    )
 
 
 def token(spans: Sequence[Flat]) -> str:

@@ -82,6 +82,8 @@ COSTS = (
     "operation.cost",
 )
 COSTS_OF_LITELLM = ("gen_ai.cost.total_cost", "litellm.cost.total")
+_TELL_COSTS = frozenset((*COSTS, *COSTS_OF_LITELLM, "hidden_params", "output.value"))
+"""A call without any of them told no cost: most have none."""
 
 
 def is_llm_call(attributes: Attributes) -> bool:
@@ -109,7 +111,10 @@ def models(attributes: Attributes) -> Iterable[str]:
 
 
 def first(attributes: Attributes, keys: Iterable[str]) -> Any:
-    return next((attributes[key] for key in keys if attributes.get(key) not in (None, "")), None)
+    for key in keys:
+        if key in attributes and attributes[key] not in (None, ""):
+            return attributes[key]
+    return None
 
 
 def text_of(attributes: Attributes, key: str) -> str:
@@ -129,14 +134,19 @@ def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
     return int(count) if count is not None and 0 <= count < 2**63 else None
 
 
+def counts_told(attributes: Attributes) -> Tokens:
+    """The call's tokens as the instrumentation counts them."""
+    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
+    return Tokens(*(tokens(attributes, each) for each in keys))
+
+
 def counts(attributes: Attributes, scope: str = "") -> Tokens:
     """The call's tokens by OpenTelemetry's rule, whoever counted them.
 
     :param scope: name of the instrumentation.
     """
-    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
-    told = Tokens(*(tokens(attributes, each) for each in keys))
-    return by_the_rule(told, tokens(attributes, TOTAL_TOKENS), scope, provider_told(attributes))
+    told, total = counts_told(attributes), tokens(attributes, TOTAL_TOKENS)
+    return by_the_rule(told, total, scope, provider_told(attributes))
 
 
 def provider_told(attributes: Attributes) -> str:
@@ -155,12 +165,16 @@ def cost_told(attributes: Attributes) -> tuple[float, str] | None:
 
     A cost is a finite number above 0 here: instrumentations tell 0 of models that they have no price for.
     """
+    if _TELL_COSTS.isdisjoint(attributes):
+        return None
     return next(((cost, source) for cost, source in _costs_told(attributes) if cost and 0 < cost < math.inf), None)
 
 
 def nothing_told(attributes: Attributes) -> bool:
     """Whether the call's cost was told to be 0."""
-    return any(number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS))
+    return not _TELL_COSTS.isdisjoint(attributes) and any(
+        number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS)
+    )
 
 
 def _costs_told(attributes: Attributes) -> Iterator[tuple[float | None, str]]:

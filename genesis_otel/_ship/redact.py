@@ -53,7 +53,7 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
         try:
             own.append(re.compile(pattern))
         except (re.error, TypeError) as error:
-            raise ValueError(f"the redaction pattern {pattern!r} is no regular expression: {error}") from None
+            raise ValueError(f"the redaction pattern {pattern!r} is not a valid regular expression: {error}") from None
 
     def redact(text: str) -> str:
         if defaults:

@@ -19,8 +19,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from genesis_otel import attributes as names
+from genesis_otel._log import first_line
 from genesis_otel._store import landing
-from genesis_otel._store.errors import StoreError, first_line
+from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
 from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, select_of
 
@@ -82,7 +83,7 @@ def backfill(client: Client) -> Iterator[Filled]:
         fill_times(client, found)
     except DatabaseError as error:
         raise StoreError(
-            f"filling the tables stopped: {first_line(error)}; run it again, it goes on from there"
+            f"filling the tables stopped: {first_line(error)}; run it again to continue from there"
         ) from error
 
 

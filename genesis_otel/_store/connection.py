@@ -1,60 +1,104 @@
 """The store: connecting to ClickHouse (a server, or the embedded engine), its schema, and what its errors mean.
 
-In: a URL as in ``CLICKHOUSE_URL``, or a folder. Out: a clickhouse-connect client whose database has the tables.
+In: a URL as in ``CLICKHOUSE_URL``, or a folder. Out: a clickhouse-connect client. Reading makes nothing: not a database, not a table.
 On failure: :class:`StoreError`, whose text says what is wrong and what to do about it, and never holds a password.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, Error
+from clickhouse_connect.driver.httpclient import HttpClient
+from urllib3 import Timeout
 
-from genesis_otel._store.errors import UNKNOWN_DATABASE, URL_FORM, StoreError, explain, first_line, split_url
+from genesis_otel._log import first_line
+from genesis_otel._store.errors import (
+    UNKNOWN_DATABASE,
+    URL_FORM,
+    ConfigurationError,
+    StoreError,
+    code_of,
+    explained,
+    split_url,
+    where,
+)
+from genesis_otel._store.wire import wire
+
+logger = logging.getLogger(__name__)
 
 DATABASE = "default"
 """The database where a URL names none."""
 
 
-def connect(url: str, *, settings: dict[str, Any] | None = None, timeout: float = 10.0) -> Client:
-    """A client of the ClickHouse server at ``url``; its database is made when it does not exist yet.
+def connect(
+    url: str,
+    *,
+    create: bool = False,
+    settings: dict[str, Any] | None = None,
+    timeout: float = 10.0,
+    answer_timeout: float = 300.0,
+    say: bool = False,
+) -> Client:
+    """A client of the ClickHouse server at ``url``.
 
     :param url: ``http://`` or ``https://`` with user, password, host, port and database, as in ``CLICKHOUSE_URL``.
+    :param create: make the database when there is none, and say so: for ``init`` and for a search's first insert.
     :param settings: ClickHouse settings of every statement of this client.
-    :param timeout: seconds for the connection; a statement has clickhouse-connect's own default of 300 s.
-    :raises StoreError: the URL is malformed, or the server refuses or cannot be reached.
+    :param timeout: seconds for the connection and for what the server is asked first.
+    :param answer_timeout: seconds for each answer after that.
+    :param say: say what is waited for when that takes long: for commands.
+    :raises MissingDatabaseError: there is no such database.
+    :raises ConfigurationError: the server refuses the user, or what answers is no ClickHouse.
+    :raises StoreError: the URL is malformed, or the server cannot be reached.
     """
     parts = split_url(url)
-    options: dict[str, Any] = {
-        "host": parts.hostname,
-        "port": parts.port or (8443 if parts.scheme == "https" else 8123),
-        "username": unquote(parts.username or "default"),
-        "password": unquote(parts.password or ""),
-        "secure": parts.scheme == "https",
-        "connect_timeout": timeout,
-        "settings": settings,
-        "autogenerate_session_id": False,
-        "query_retries": 0,
-    }
     database = unquote(parts.path.strip("/")) or DATABASE
+
+    def client(database: str) -> Client:
+        opened = cast(
+            HttpClient,
+            clickhouse_connect.get_client(
+                host=parts.hostname,
+                port=parts.port or (8443 if parts.scheme == "https" else 8123),
+                username=parts.username or "default",
+                password=parts.password or "",
+                secure=parts.scheme == "https",
+                database=database,
+                connect_timeout=timeout,
+                send_receive_timeout=timeout,
+                settings=settings,
+                autogenerate_session_id=False,
+                query_retries=0,
+                pool_mgr=wire(url, say=answer_timeout if say else None),
+            ),
+        )
+        opened.timeout = Timeout(connect=timeout, read=answer_timeout)
+        return opened
+
     try:
         try:
-            return clickhouse_connect.get_client(database=database, **options)
+            return client(database)
         except DatabaseError as error:
-            if error.code != UNKNOWN_DATABASE:
+            if not create or code_of(error) != UNKNOWN_DATABASE:
                 raise
-        founder = clickhouse_connect.get_client(database=DATABASE, **options)
-        try:
+        with contextlib.closing(client(DATABASE)) as founder:
             founder.command("CREATE DATABASE IF NOT EXISTS {database:Identifier}", parameters={"database": database})
-        finally:
-            founder.close()
-        return clickhouse_connect.get_client(database=database, **options)
+        logger.warning("made the database %s at %s", database, where(url))
+        return client(database)
     except Error as error:
-        raise StoreError(explain(error, url)) from error
+        raise explained(error, url) from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        # clickhouse-connect, on an answer that it did not expect.
+        raise ConfigurationError(
+            f"what answers at {where(url)} is no ClickHouse: a proxy, a login page or another server; check CLICKHOUSE_URL"
+        ) from error
 
 
 def open_embedded(folder: Path, *, settings: dict[str, Any] | None = None) -> Client:

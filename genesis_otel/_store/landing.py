@@ -1,7 +1,7 @@
 """The layouts of ``otel_traces``: how the views read one that a collector has made, whatever its version.
 
 In: the columns of a landing table and their types. Out: what the views select from: the table itself where it has the
-layout of ``sql/otel_traces.sql``, else a subquery on it that has. On failure: :class:`StoreError` where it is no landing
+layout of ``sql/otel_traces.sql``, else a subquery on it that has. On failure: :class:`ConfigurationError` where it is no landing
 table of the collector's at all.
 
 Layouts of the collector's clickhouseexporter, all of which are read: without ``ScopeName`` (up to 2023), with ``Duration`` as Int64
@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 
 from genesis_otel import attributes as names
-from genesis_otel._store.errors import StoreError
+from genesis_otel._store.errors import ConfigurationError
 from genesis_otel._store.tables import LANDING
 
 REQUIRED = (
@@ -98,7 +98,7 @@ def check(columns: Mapping[str, str]) -> None:
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise StoreError(
+        raise ConfigurationError(
             f"the {LANDING} in this database is not laid out as the collector's clickhouse exporter makes it; it lacks "
             f"{', '.join(missing)}. Name another database, or let the collector write to a new table"
         )

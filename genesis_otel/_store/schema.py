@@ -14,9 +14,10 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from genesis_otel._log import first_line
 from genesis_otel._store import landing as _layout
 from genesis_otel._store import version
-from genesis_otel._store.errors import StoreError, first_line
+from genesis_otel._store.errors import ConfigurationError, StoreError
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
 from genesis_otel._store.tables import FILES, LANDING, SCHEMA, SELECT, STORED_IN, TABLES, TRACES_TTL_DAYS, statements
 from genesis_otel._store.upgrade import upgrade_rows
@@ -54,7 +55,7 @@ def init_schema(
     try:
         return _init(client, ttl_days, cluster)
     except DatabaseError as error:
-        raise StoreError(f"the tables could not be made: {first_line(error)}") from error
+        raise StoreError(f"the tables could not be created: {first_line(error)}") from error
 
 
 def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
@@ -234,10 +235,18 @@ def ensure(client: Client) -> None:
     version.check(before)
     if all(name in before for name in (LANDING, *TABLES, *(f"{table}_mv" for table in TABLES))):
         return
+    leave_first_loggers(before)
+    init_schema(client)
+
+
+def leave_first_loggers(before: Mapping[str, Existing]) -> None:
+    """See that no table is the first logger's.
+
+    :raises StoreError: one is; only ``genesis-otel init`` takes them over.
+    """
     theirs = [table for table in TABLES if table in before and is_first_loggers(before[table])]
     if theirs:
-        raise StoreError(
+        raise ConfigurationError(
             f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them, "
-            "and run `genesis-otel init`, which takes them over with every row kept"
+            "and run `genesis-otel init`, which takes them over and keeps every row"
         )
-    init_schema(client)

@@ -50,7 +50,7 @@ def by_the_rule(told: Tokens, total: int | None = None, scope: str = "", provide
         or (scope in CACHE_BESIDE_INPUT_OF_ANTHROPIC and "anthropic" in provider.lower())
         or rest in (cache, cache + reasoning)
     )
-    rest -= cache if cache_beside and rest >= cache else 0
+    rest -= min(cache, rest) if cache_beside else 0
     if scope in REASONING_IN_TOTAL_ALONE and reasoning == 0:
         reasoning = rest
     reasoning_beside = reasoning > 0 and (reasoning > answer or rest >= reasoning)

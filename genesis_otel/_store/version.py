@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 
-from genesis_otel._store.errors import StoreError
+from genesis_otel._store.errors import ConfigurationError, StoreError
 from genesis_otel._store.present import Existing, existing
 from genesis_otel._store.tables import LANDING, SCHEMA, TABLES
 
@@ -65,14 +65,14 @@ def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
     if schema > SCHEMA:
         told = TOLD.match(found[TABLE].comment)
         if by_init or (told is not None and int(told["oldest"]) > SCHEMA):
-            raise StoreError(
-                f"the store is of a later genesis-otel (schema {schema}; this one knows {SCHEMA}): "
+            raise ConfigurationError(
+                f"the store is of a later genesis-otel (schema {schema}; this one knows schema {SCHEMA}): "
                 "install that version here: pip install -U genesis-otel"
             )
     elif schema < SCHEMA and not by_init and _is_whole(found):
-        raise StoreError(
-            f"the store is of an earlier genesis-otel (schema {schema}; this one needs {SCHEMA}): "
-            "run `genesis-otel init`, which upgrades it with every row kept"
+        raise ConfigurationError(
+            f"the store is of an earlier genesis-otel (schema {schema}; this one needs schema {SCHEMA}): "
+            "run `genesis-otel init`, which upgrades it and keeps every row"
         )
 
 
@@ -84,16 +84,17 @@ def see(client: Client) -> None:
     try:
         check(existing(client))
     except StoreError as error:
-        missing = [grant for grant in GRANTS if not _granted(client, grant)]
+        missing = [grant for grant in GRANTS if not granted(client, grant)]
         if not missing or "init" not in str(error):
             raise
-        raise StoreError(
+        raise ConfigurationError(
             f"{error}. The user of CLICKHOUSE_URL lacks the grants for that: run it as the user who owns the schema, or "
             f"GRANT {', '.join(missing)} ON {client.database}.*"
         ) from error
 
 
-def _granted(client: Client, grant: str) -> bool:
+def granted(client: Client, grant: str) -> bool:
+    """Whether a client's user has a grant on the database; true where the server cannot be asked."""
     try:
         asked = client.query(
             f"CHECK GRANT {grant} ON {{database:Identifier}}.*", parameters={"database": client.database}

@@ -25,6 +25,8 @@ from rich.text import Text
 
 from genesis_otel import queries
 from genesis_otel._destinations import open_client
+from genesis_otel._log import first_line
+from genesis_otel._read.format import money, number
 from genesis_otel._settings import Disabled as Off
 from genesis_otel._settings import Settings, load_settings
 from genesis_otel._store.errors import StoreError
@@ -175,8 +177,9 @@ class Glance:
     """A run as the store has it now."""
 
     iterations: int = 0
-    best: float = 0.0
+    best: float | None = None
     cost: float = 0.0
+    unpriced: int = 0
     rows: tuple[int, ...] = (0,) * len(TABLES)
 
 
@@ -186,7 +189,7 @@ def glance(client: "Client", run_id: str) -> Glance:
     for summary in queries.ask(client, "run_summary", run_id=run_id):
         # Generation 0 is the initial program's.
         iterations = max(0, summary["generations"] - 1)
-        return Glance(iterations, summary["best_score"] or 0.0, summary["llm_cost"] or 0.0, rows)
+        return Glance(iterations, summary["best_score"], summary["cost"], summary["unpriced"], rows)
     return Glance(rows=rows)
 
 
@@ -213,7 +216,7 @@ def _watch(
                     client = opened.enter_context(contextlib.closing(open_client(settings, start=True)))
                 seen = glance(client, run_id)
             except Exception as error:  # the store is perhaps only starting, and the search does not need it
-                said = str(error).splitlines()[0] if str(error) else type(error).__name__
+                said = first_line(error)
                 live.update(Group(bar, Text(said, style="dim")))
             else:
                 bar.update(task, completed=seen.iterations)
@@ -225,7 +228,7 @@ def _watch(
 def _as_table(run_id: str, seen: Glance) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_row("run", run_id)
-    grid.add_row("best fitness", f"{seen.best:.4f}")
-    grid.add_row("cost", f"${seen.cost:.4f}")
+    grid.add_row("best fitness", number(seen.best) or "none yet")
+    grid.add_row("cost", money(seen.cost, seen.unpriced))
     grid.add_row("rows", ", ".join(f"{table} {count}" for table, count in zip(TABLES, seen.rows, strict=True)))
     return grid

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from genesis_otel import queries
 from genesis_otel._read.ancestry import ancestors
+from genesis_otel._read.format import money, number
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -44,7 +45,7 @@ def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None
     """The best individual's ancestors, first the seed."""
     steps = ancestors(client, run_id, best)
     table = _table(
-        f"Best individual {best}: fitness {steps[-1].fitness_score or 0:.4f}, in {len(steps) - 1} steps",
+        f"Best individual {best}: fitness {number(steps[-1].fitness_score)}, in {len(steps) - 1} steps",
         ("generation", "how", "fitness", "gain", "cost", "what changed", "trace"),
         right=(0, 2, 3, 4),
     )
@@ -54,7 +55,7 @@ def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None
             step.mutation_type,
             "" if step.fitness_score is None else f"{step.fitness_score:.4f}",
             "" if step.gain is None else f"{step.gain:+.4f}",
-            f"${step.cost:.4f}",
+            money(step.cost, step.unpriced),
             Text(_brief(step.edit_summary)),
             step.trace_id[:8],
         )
@@ -63,7 +64,7 @@ def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None
 
 def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], console: Console) -> None:
     table = _table(
-        f"LLM calls: ${sum(row['total_cost'] for row in costs):.4f} in all",
+        f"LLM calls: {money(sum(row['total_cost'] for row in costs), sum(row['unpriced'] for row in costs))} in all",
         ("model", "calls", "failed", "tokens in", "cached", "out", "cost", "p50", "p90", "p99"),
         right=range(1, 10),
     )
@@ -71,7 +72,9 @@ def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], consol
         took = latency[row["model"]]
         counts = (row["calls"], took["failed"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
         seconds = (f"{took[quantile]:.2f} s" for quantile in ("p50", "p90", "p99"))
-        table.add_row(row["model"], *(f"{each:,}" for each in counts), f"${row['total_cost']:.4f}", *seconds)
+        table.add_row(
+            row["model"], *(f"{each:,}" for each in counts), money(row["total_cost"], row["unpriced"]), *seconds
+        )
     _show(table, console, gap=False)
     for row in slowest:
         console.print(

@@ -32,14 +32,21 @@
   const labels = { generation: "generation", seconds: since, spent: "USD spent" };
   const at = (each) => (axis === "seconds" ? time(each) : each[axis]);
 
-  function bestSoFar(all, where = at) {
-    const x = [], y = [];
-    let best = -Infinity;
-    for (const each of all.filter((one) => one.score !== null).sort((a, b) => where(a) - where(b))) {
-      if (each.score > best) best = each.score;
-      x.push(where(each)); y.push(best);
+  // What happened lies where the search was when it happened: generations overlap, and one that is late is no step back.
+  const reached = (each) => (axis === "generation" ? each.reached : at(each));
+
+  function bestSoFar(all) {
+    const known = all.filter((each) => each.best_so_far !== null);
+    return { x: known.map(reached), y: known.map((each) => each.best_so_far) };
+  }
+
+  function bestOfIsland(island) {
+    const all = points.filter((each) => each.island === island && each.score !== null), y = [];
+    for (const each of all) {
+      const best = y.length ? y[y.length - 1] : each.score;
+      y.push(data.better * each.score > data.better * best ? each.score : best);
     }
-    return { x, y };
+    return { x: all.map(time), y };
   }
 
   const draw = {
@@ -62,8 +69,8 @@
         traces.push(Object.assign({ type: "scatter", mode: "lines", name: plain(run), hovertemplate: "%{y}<extra></extra>",
           line: { width: 1.5, shape: "hv", dash: "dash" } }, bestSoFar(climb)));
       }
-      const stars = points.filter((each) => each.better);
-      traces.push({ type: "scatter", mode: "markers", name: "breakthrough", x: stars.map(at), y: stars.map((each) => each.score),
+      const stars = points.filter((each) => each.improved);
+      traces.push({ type: "scatter", mode: "markers", name: "breakthrough", x: stars.map(reached), y: stars.map((each) => each.score),
         text: stars.map((each) => plain(each.individual_id)), customdata: stars.map((each) => each.individual_id),
         hovertemplate: "%{text}<br>%{y}<extra></extra>", marker: { size: 11, symbol: "star", color: color("good") } });
       return [traces, layout(labels[axis], "score")];
@@ -71,7 +78,7 @@
     cost(node) {
       return [[{ type: "scatter", mode: "lines", x: points.map(time), y: points.map((each) => each.spent),
         fill: "tozeroy", line: { color: color("warm") }, hovertemplate: "%{y:$.4f}<extra></extra>" }],
-      layout(since, "USD of individuals so far", { showlegend: false })];
+      layout(since, "USD so far", { showlegend: false })];
     },
     throughput(node) {
       const last = points.length ? points[points.length - 1].seconds : 1, wide = last / data.throughput.length || 1;
@@ -107,7 +114,7 @@
       const colors = wheel();
       return [data.islands.map((island, n) => Object.assign({ type: "scatter", mode: "lines", name: plain("island " + island),
         line: { color: colors[n % colors.length], width: 2, shape: "hv" }, hovertemplate: "%{y}<extra></extra>" },
-      bestSoFar(points.filter((each) => each.island === island), time))), layout(since, "best score so far")];
+      bestOfIsland(island))), layout(since, "best score so far")];
     },
     tree(node) {
       const known = new Map(data.tree.map((each) => [each.id, each]));
@@ -166,7 +173,7 @@
     if (!each) return;
     list.replaceChildren();
     const told = { id: each.individual_id, generation: each.generation, score: each.score, status: each.status, made: each.mutation_type,
-      parent: each.parent_id || "none", island: each.island || "none", cost: "$" + (each.cost || 0).toFixed(4), trace: each.trace_id };
+      parent: each.parent_id || "none", island: each.island || "none", cost: "$" + (each.cost || 0).toFixed(4) + (each.unpriced ? " + " + each.unpriced + " unpriced" : ""), trace: each.trace_id };
     for (const [name, value] of Object.entries(told)) {
       const cell = document.createElement("div"), term = document.createElement("dt"), text = document.createElement("dd");
       term.textContent = name; text.textContent = String(value);

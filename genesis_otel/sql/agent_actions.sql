@@ -1,4 +1,4 @@
--- agent_actions: one row an action's span, and one an evaluation's, which is the end of its job.
+-- agent_actions: one row per action's span, and one per evaluation's, which is the end of its job.
 
 CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
 (

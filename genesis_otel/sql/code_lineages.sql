@@ -1,4 +1,4 @@
--- code_lineages: one row an edge from a parent to its child, from a `lineage` span or from the child's own span.
+-- code_lineages: one row per edge from a parent to its child, from a `lineage` span or from the child's own span.
 -- An edge that tells 0 though the child has no score, or no parent, tells nothing: earlier versions wrote it for want of a number.
 
 CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/

@@ -1,4 +1,4 @@
--- generations: one row a generation's span.
+-- generations: one row per generation's span.
 
 CREATE TABLE IF NOT EXISTS generations /*ON CLUSTER*/
 (

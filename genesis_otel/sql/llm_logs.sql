@@ -1,4 +1,4 @@
--- llm_logs: one row a call of a model, from any instrumentation. The names that are out there, in the order in which they
+-- llm_logs: one row per call of a model, from any instrumentation. The names that are out there, in the order in which they
 -- are read: OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is known by its
 -- attributes, not by its kind (OpenInference's spans are INTERNAL). What cannot be read as messages stays as it came.
 -- A landing table may hold the LLM calls of a whole company: those of a search have its run's id, on the span or on the
@@ -114,100 +114,6 @@ WITH
     JSONExtractArrayRaw(a['gen_ai.output.messages']) AS output_messages,
     arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(a['gen_ai.system_instructions'])), '\n') AS system_text,
     arrayStringConcat(arrayFilter(text -> text != '', arrayMap(raw -> text_of(raw), output_messages)), '\n') AS output_text,
-    -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
-    arrayFirst(text -> text != '', [a['gen_ai.provider.name'], a['gen_ai.system'], a['llm.provider'], a['llm.system']]) AS provider_told,
-    arrayFirst(text -> text != '', [
-        a['server.address'], a['gen_ai.openai.api_base'], a['openai.api_base'], a['llm.openai.api_base'], a['url.full'], a['http.url'],
-        extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
-    ]) AS server,
-    concat('.', lower(extract(server, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'))) AS host,
-    if(host = '.', '', arrayFirst(known -> endsWith(host, known.1), [
-        ('.openrouter.ai', 'openrouter'), ('.api.openai.com', 'openai'), ('.openai.azure.com', 'azure.ai.openai'),
-        ('.openai.azure.us', 'azure.ai.openai'), ('.cognitiveservices.azure.com', 'azure.ai.openai'), ('.azure-api.net', 'azure.ai.openai'),
-        ('.services.ai.azure.com', 'azure.ai.inference'), ('.models.ai.azure.com', 'azure.ai.inference'),
-        ('.inference.ai.azure.com', 'azure.ai.inference'), ('.api.anthropic.com', 'anthropic'), ('.amazonaws.com', 'aws.bedrock'),
-        ('.amazonaws.com.cn', 'aws.bedrock'), ('.api.aws', 'aws.bedrock'), ('.generativelanguage.googleapis.com', 'gcp.gemini'),
-        ('.googleapis.com', 'gcp.vertex_ai'), ('.api.groq.com', 'groq'), ('.api.together.xyz', 'together_ai'), ('.api.together.ai', 'together_ai'),
-        ('.api.fireworks.ai', 'fireworks_ai'), ('.api.deepseek.com', 'deepseek'), ('.api.mistral.ai', 'mistral_ai'),
-        ('.codestral.mistral.ai', 'mistral_ai'), ('.api.x.ai', 'x_ai'), ('.api.perplexity.ai', 'perplexity'), ('.api.cohere.com', 'cohere'),
-        ('.api.cohere.ai', 'cohere'), ('.api.cerebras.ai', 'cerebras'), ('.api.moonshot.ai', 'moonshot_ai'), ('.api.moonshot.cn', 'moonshot_ai'),
-        ('.api.z.ai', 'z_ai'), ('.open.bigmodel.cn', 'zhipu_ai'), ('.api.minimax.io', 'minimax'), ('.api.minimax.chat', 'minimax'),
-        ('.api.minimaxi.com', 'minimax'), ('.api.novita.ai', 'novita'), ('.githubcopilot.com', 'github_copilot'), ('.api.voyageai.com', 'voyage_ai'),
-        ('.cloud.databricks.com', 'databricks'), ('.azuredatabricks.net', 'databricks'), ('.gcp.databricks.com', 'databricks'),
-        ('.api.cloudflare.com', 'cloudflare'), ('.inference.baseten.co', 'baseten'), ('.cloud.ovh.net', 'ovhcloud'),
-        ('.api.deepinfra.com', 'deepinfra'), ('.api.sambanova.ai', 'sambanova'), ('.api.studio.nebius.ai', 'nebius'),
-        ('.api.studio.nebius.com', 'nebius'), ('.api.tokenfactory.nebius.com', 'nebius'), ('.api.hyperbolic.xyz', 'hyperbolic'),
-        ('.aliyuncs.com', 'alibaba_cloud'), ('.api.siliconflow.cn', 'siliconflow'), ('.api.siliconflow.com', 'siliconflow'),
-        ('.volces.com', 'volcengine'), ('.integrate.api.nvidia.com', 'nvidia'), ('.api.replicate.com', 'replicate'),
-        ('.router.huggingface.co', 'huggingface'), ('.api-inference.huggingface.co', 'huggingface'), ('.models.github.ai', 'github_models'),
-        ('.ml.cloud.ibm.com', 'ibm.watsonx.ai'), ('.ollama.com', 'ollama_cloud')
-    ]).2) AS provider_at,
-    -- Token counts by OpenTelemetry's rule (_store/tokens.py): cached tokens within the input, reasoning tokens within the output.
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.input_tokens'], a['gen_ai.usage.prompt_tokens'], a['llm.usage.prompt_tokens'], a['llm.token_count.prompt']
-    ])) AS input_told,
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.output_tokens'], a['gen_ai.usage.completion_tokens'], a['llm.usage.completion_tokens'],
-        a['llm.token_count.completion']
-    ])) AS output_told,
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.cache_read.input_tokens'], a['gen_ai.usage.cache_read_input_tokens'],
-        a['llm.token_count.prompt_details.cache_read']
-    ])) AS read_told,
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.cache_write.input_tokens'], a['gen_ai.usage.cache_creation.input_tokens'],
-        a['gen_ai.usage.cache_creation_input_tokens'], a['llm.token_count.prompt_details.cache_write']
-    ])) AS write_told,
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.reasoning.output_tokens'], a['gen_ai.usage.reasoning_tokens'], a['gen_ai.usage.details.reasoning_tokens'],
-        a['llm.usage.reasoning_tokens'], a['llm.token_count.completion_details.reasoning']
-    ])) AS reasoning_told,
-    toUInt64OrZero(arrayFirst(text -> text != '', [
-        a['gen_ai.usage.total_tokens'], a['llm.usage.total_tokens'], a['llm.token_count.total']
-    ])) AS total_told,
-    read_told + write_told AS cache_told,
-    if(total_told > input_told + output_told, total_told - input_told - output_told, 0) AS beside_told,
-    cache_told > 0 AND (
-        cache_told > input_told
-        OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
-        OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(provider_told, 'anthropic') > 0)
-        OR beside_told = cache_told
-        OR beside_told = cache_told + reasoning_told
-    ) AS cache_is_beside,
-    if(cache_is_beside AND beside_told >= cache_told, beside_told - cache_told, beside_told) AS beside_output,
-    if(
-        reasoning_told = 0
-        AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'),
-        beside_output,
-        reasoning_told
-    ) AS reasoning_counted,
-    reasoning_counted > 0 AND (reasoning_counted > output_told OR beside_output >= reasoning_counted) AS reasoning_is_beside,
-    -- What the call cost, as it was told: a finite number above 0; the provider's own word first. Instrumentations tell 0 of models
-    -- that they have no price for; callers of ours mean it.
-    arrayFirst(told -> told.1 > 0 AND isFinite(told.1), [
-        (if(
-            a['output.mime_type'] = 'application/json' AND position(a['output.value'], '"cost"') > 0
-                AND JSONExtractString(a['output.value'], 'model') != '',
-            JSONExtractFloat(a['output.value'], 'usage', 'cost') + if(
-                JSONExtractBool(a['output.value'], 'usage', 'is_byok'),
-                JSONExtractFloat(a['output.value'], 'usage', 'cost_details', 'upstream_inference_cost'),
-                0
-            ),
-            0
-        ), 'openrouter'),
-        (toFloat64OrZero(a['gen_ai.cost.total_cost']), 'litellm'), (toFloat64OrZero(a['litellm.cost.total']), 'litellm'),
-        (toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)')), 'litellm'),
-        (toFloat64OrZero(a['gen_ai.usage.cost']), 'told'), (toFloat64OrZero(a['llm.cost.total']), 'told'),
-        (toFloat64OrZero(a['gen_ai.usage.total_cost']), 'told'), (toFloat64OrZero(a['gen_ai.usage.cost_usd']), 'told'),
-        (toFloat64OrZero(a['llm.usage.total_cost']), 'told'), (toFloat64OrZero(a['operation.cost']), 'told')
-    ]) AS cost_told,
-    (ScopeName = 'genesis_otel' OR input_told + output_told = 0) AND arrayExists(
-        text -> ifNull(toFloat64OrNull(text) = 0, 0),
-        [
-            a['gen_ai.cost.total_cost'], a['litellm.cost.total'], a['gen_ai.usage.cost'], a['llm.cost.total'],
-            a['gen_ai.usage.total_cost'], a['gen_ai.usage.cost_usd'], a['llm.usage.total_cost'], a['operation.cost']
-        ]
-    ) AS is_told_free,
     arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
     StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') OR a['error.type'] != '' AS is_error,
     arrayFirst(text -> text != '', [a['error.type'], exception['exception.type']]) AS error_type,
@@ -248,17 +154,10 @@ SELECT
         numbered_messages('llm.output_messages.', '.message.'),
         a['output.value']
     ]) AS response,
-    cost_told.1 AS cost,
+    multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
     -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
-    if(a['genesis.llm.metadata'] != '', if(
-        (cache_is_beside OR reasoning_is_beside) AND startsWith(a['genesis.llm.metadata'], '{"') AND endsWith(a['genesis.llm.metadata'], '}'),
-        concat(
-            substring(a['genesis.llm.metadata'], 1, length(a['genesis.llm.metadata']) - 1),
-            ',"tokens_told":{"input":', toString(input_told), ',"output":', toString(output_told), '}}'
-        ),
-        a['genesis.llm.metadata']
-    ), toJSONString(mapSort(mapFilter(
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapFilter(
         (key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'),
         a
     )))) AS metadata,
@@ -288,38 +187,151 @@ SELECT
     ]) AS finish_reason,
     if(is_error, 'error', 'ok') AS status,
     if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
-    if(cache_is_beside, input_told + cache_told, input_told) AS input_tokens,
-    if(reasoning_is_beside, output_told + reasoning_counted, output_told) AS output_tokens,
+    input_told + beside.1 AS input_tokens,
+    output_told + beside.3 AS output_tokens,
     read_told AS cached_tokens,
     write_told AS cache_write_tokens,
-    reasoning_counted AS reasoning_tokens,
+    beside.2 AS reasoning_tokens,
     toFloat64OrZero(replaceOne(
         first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']), 'json: unsupported value: ', ''
     )) AS time_to_first_token,
     multiIf(
         a['genesis.llm.cost_source'] != '', a['genesis.llm.cost_source'],
-        cost_told.2 != '', cost_told.2,
-        is_told_free, 'told',
+        charged > 0, 'openrouter',
+        cost_of_litellm > 0, 'litellm',
+        cost_told > 0 OR (is_told_free AND (ScopeName = 'genesis_otel' OR input_told + output_told = 0)), 'told',
         ''
     ) AS cost_source,
     TraceId AS trace_id,
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
     a['gen_ai.response.id'] AS response_id
-FROM otel_traces
-WHERE (
-        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
-        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
-        OR (
-            SpanAttributes['gen_ai.operation.name'] = ''
-            AND SpanAttributes['gen_ai.system'] != ''
-            AND SpanAttributes['gen_ai.request.model'] != ''
+FROM
+(
+    -- What is read more than once: where an expression's name stands, it is analysed anew.
+    WITH
+        SpanAttributes AS a,
+        arrayFirst(text -> text != '', [
+            a['server.address'], a['gen_ai.openai.api_base'], a['openai.api_base'], a['llm.openai.api_base'], a['url.full'],
+            a['http.url'],
+            extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
+        ]) AS server,
+        concat('.', lower(extract(server, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'))) AS host
+    SELECT
+        *,
+        arrayFirst(text -> text != '', [a['gen_ai.provider.name'], a['gen_ai.system'], a['llm.provider'], a['llm.system']]) AS provider_told,
+        -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
+        if(server = '', '', arrayFirst((provider, end) -> endsWith(host, end), [
+            'openrouter', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference',
+            'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'gcp.gemini',
+            'gcp.vertex_ai', 'groq', 'together_ai', 'together_ai', 'fireworks_ai', 'deepseek', 'mistral_ai', 'mistral_ai', 'x_ai',
+            'perplexity', 'cohere', 'cohere', 'cerebras', 'moonshot_ai', 'moonshot_ai', 'z_ai', 'zhipu_ai', 'minimax', 'minimax',
+            'minimax', 'novita', 'github_copilot', 'voyage_ai', 'databricks', 'databricks', 'databricks', 'cloudflare', 'baseten',
+            'ovhcloud', 'deepinfra', 'sambanova', 'nebius', 'nebius', 'nebius', 'hyperbolic', 'alibaba_cloud', 'siliconflow',
+            'siliconflow', 'volcengine', 'nvidia', 'replicate', 'huggingface', 'huggingface', 'github_models', 'ibm.watsonx.ai',
+            'ollama_cloud'
+        ], [
+            '.openrouter.ai', '.api.openai.com', '.openai.azure.com', '.openai.azure.us', '.cognitiveservices.azure.com',
+            '.azure-api.net', '.services.ai.azure.com', '.models.ai.azure.com', '.inference.ai.azure.com', '.api.anthropic.com',
+            '.amazonaws.com', '.amazonaws.com.cn', '.api.aws', '.generativelanguage.googleapis.com', '.googleapis.com', '.api.groq.com',
+            '.api.together.xyz', '.api.together.ai', '.api.fireworks.ai', '.api.deepseek.com', '.api.mistral.ai',
+            '.codestral.mistral.ai', '.api.x.ai', '.api.perplexity.ai', '.api.cohere.com', '.api.cohere.ai', '.api.cerebras.ai',
+            '.api.moonshot.ai', '.api.moonshot.cn', '.api.z.ai', '.open.bigmodel.cn', '.api.minimax.io', '.api.minimax.chat',
+            '.api.minimaxi.com', '.api.novita.ai', '.githubcopilot.com', '.api.voyageai.com', '.cloud.databricks.com',
+            '.azuredatabricks.net', '.gcp.databricks.com', '.api.cloudflare.com', '.inference.baseten.co', '.cloud.ovh.net',
+            '.api.deepinfra.com', '.api.sambanova.ai', '.api.studio.nebius.ai', '.api.studio.nebius.com', '.api.tokenfactory.nebius.com',
+            '.api.hyperbolic.xyz', '.aliyuncs.com', '.api.siliconflow.cn', '.api.siliconflow.com', '.volces.com',
+            '.integrate.api.nvidia.com', '.api.replicate.com', '.router.huggingface.co', '.api-inference.huggingface.co',
+            '.models.github.ai', '.ml.cloud.ibm.com', '.ollama.com'
+        ])) AS provider_at,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.input_tokens'], a['gen_ai.usage.prompt_tokens'], a['llm.usage.prompt_tokens'], a['llm.token_count.prompt']
+        ])) AS input_told,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.output_tokens'], a['gen_ai.usage.completion_tokens'], a['llm.usage.completion_tokens'],
+            a['llm.token_count.completion']
+        ])) AS output_told,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.cache_read.input_tokens'], a['gen_ai.usage.cache_read_input_tokens'],
+            a['llm.token_count.prompt_details.cache_read']
+        ])) AS read_told,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.cache_write.input_tokens'], a['gen_ai.usage.cache_creation.input_tokens'],
+            a['gen_ai.usage.cache_creation_input_tokens'], a['llm.token_count.prompt_details.cache_write']
+        ])) AS write_told,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.reasoning.output_tokens'], a['gen_ai.usage.reasoning_tokens'], a['gen_ai.usage.details.reasoning_tokens'],
+            a['llm.usage.reasoning_tokens'], a['llm.token_count.completion_details.reasoning']
+        ])) AS reasoning_told,
+        toUInt64OrZero(arrayFirst(text -> text != '', [
+            a['gen_ai.usage.total_tokens'], a['llm.usage.total_tokens'], a['llm.token_count.total']
+        ])) AS total_told,
+        -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
+        -- and those of them that stand beside the output.
+        arrayMap(
+            counted -> (
+                counted.1,
+                if(
+                    reasoning_told = 0
+                    AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'),
+                    counted.2,
+                    reasoning_told
+                ) AS reasoning,
+                if(reasoning > output_told OR counted.2 >= reasoning, reasoning, 0)
+            ),
+            arrayMap(
+                (cache, rest) -> if(
+                    cache > input_told
+                    OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
+                    OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(provider_told, 'anthropic') > 0)
+                    OR rest = cache
+                    OR rest = cache + reasoning_told,
+                    (cache, rest - least(cache, rest)),
+                    (toUInt64(0), rest)
+                ),
+                [read_told + write_told],
+                [if(total_told > input_told + output_told, total_told - input_told - output_told, 0)]
+            )
+        )[1] AS beside,
+        -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
+        -- models that they have no price for.
+        if(
+            position(a['output.value'], '"cost"') > 0 AND a['output.mime_type'] = 'application/json'
+                AND JSONExtractString(a['output.value'], 'model') != '',
+            JSONExtractFloat(a['output.value'], 'usage', 'cost') + if(
+                JSONExtractBool(a['output.value'], 'usage', 'is_byok'),
+                JSONExtractFloat(a['output.value'], 'usage', 'cost_details', 'upstream_inference_cost'),
+                0
+            ),
+            0
+        ) AS charged,
+        arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayMap(text -> toFloat64OrZero(text), [
+            a['gen_ai.cost.total_cost'], a['litellm.cost.total'],
+            extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)')
+        ])) AS cost_of_litellm,
+        arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayMap(text -> toFloat64OrZero(text), [
+            a['gen_ai.usage.cost'], a['llm.cost.total'], a['gen_ai.usage.total_cost'], a['gen_ai.usage.cost_usd'],
+            a['llm.usage.total_cost'], a['operation.cost']
+        ])) AS cost_told,
+        arrayExists(text -> ifNull(toFloat64OrNull(text) = 0, 0), [
+            a['gen_ai.cost.total_cost'], a['litellm.cost.total'], a['gen_ai.usage.cost'], a['llm.cost.total'],
+            a['gen_ai.usage.total_cost'], a['gen_ai.usage.cost_usd'], a['llm.usage.total_cost'], a['operation.cost']
+        ]) AS is_told_free
+    FROM otel_traces
+    WHERE (
+            SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+            OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+            OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+            OR (
+                SpanAttributes['gen_ai.operation.name'] = ''
+                AND SpanAttributes['gen_ai.system'] != ''
+                AND SpanAttributes['gen_ai.request.model'] != ''
+            )
         )
-    )
-    AND (
-        SpanAttributes['genesis.run.id'] != ''
-        OR ResourceAttributes['genesis.run.id'] != ''
-        OR SpanAttributes['genesis.llm.cost_source'] != ''
-        OR ScopeName = 'genesis_otel'
-    );
+        AND (
+            SpanAttributes['genesis.run.id'] != ''
+            OR ResourceAttributes['genesis.run.id'] != ''
+            OR SpanAttributes['genesis.llm.cost_source'] != ''
+            OR ScopeName = 'genesis_otel'
+        )
+);

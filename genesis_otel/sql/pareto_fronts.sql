@@ -1,4 +1,4 @@
--- pareto_fronts: one row a member of a front. The front is one event whose members are one JSON attribute.
+-- pareto_fronts: one row per member of a front. The front is one event whose members are one JSON attribute.
 
 CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
 (

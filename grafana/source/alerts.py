@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from genesis_otel._grafana.files import DATASOURCE
+from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
-from grafana.source.sql import SINCE_IMPROVEMENT, climb, spent
+from grafana.source.sql import cost, found, state
 
 THRESHOLDS = {
-    "run stalled": 600.0,  # seconds without a sign of life
+    "run stalled": float(STALLED),  # seconds without a sign of life
     "LLM error rate": 0.3,  # share of the calls of the last 15 minutes
     "LLM p95": 120.0,  # seconds, of the calls of the last 15 minutes
     "cost over budget": 50.0,  # USD a run
@@ -44,18 +45,9 @@ THEIRS = f"run_id IN (SELECT run_id FROM ({RUNNING.strip()}))"
 LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
 
 
-def _seen(table: str) -> str:
-    return f"(SELECT run_id, max(timestamp) AS seen FROM {table} WHERE {THEIRS} GROUP BY run_id)"
-
-
-STALLED = f"""
-SELECT r.run_id AS run_id, r.task_name AS task,
-    toFloat64(greatest(0, dateDiff('second', greatest(r.start_time, i.seen, l.seen, a.seen, g.seen), now64(3)))) AS seconds
-FROM ({RUNNING.strip()}) AS r
-LEFT JOIN {_seen("individuals")} AS i ON i.run_id = r.run_id
-LEFT JOIN {_seen("llm_logs")} AS l ON l.run_id = r.run_id
-LEFT JOIN {_seen("agent_actions")} AS a ON a.run_id = r.run_id
-LEFT JOIN {_seen("generations")} AS g ON g.run_id = r.run_id
+STALLED_RUNS = f"""
+SELECT run_id, task_name AS task, toFloat64(silent_seconds) AS seconds
+FROM ({state(THEIRS)})
 """
 
 ERRORS = f"""
@@ -75,15 +67,19 @@ HAVING count() >= {CALLS_AT_LEAST}
 """
 
 DEAR = f"""
-SELECT run_id, sum(cost) AS usd
-FROM ({spent(THEIRS)})
-GROUP BY run_id
+SELECT run_id, toFloat64(c.cost) AS usd
+FROM ({cost(THEIRS)}) AS c
+"""
+
+UNPRICED = f"""
+SELECT run_id, toFloat64(unpriced) AS calls
+FROM ({cost(THEIRS)})
 """
 
 STAGNANT = f"""
-SELECT run_id, toFloat64({SINCE_IMPROVEMENT}) AS generations
-FROM ({climb(THEIRS)})
-GROUP BY run_id
+SELECT run_id, toFloat64(assumeNotNull(since_improvement)) AS generations
+FROM ({found(THEIRS)})
+WHERE since_improvement IS NOT NULL
 """
 
 STALE = f"""
@@ -127,13 +123,15 @@ class Rule(NamedTuple):
     severity: str
     summary: str
     link: str
+    beside: str = ""
+    """A second query, whose number for the same texts the summary knows as ``$values.B``."""
 
 
 RULES = (
     Rule(
         "genesis-run-stalled",
         "run stalled",
-        STALLED,
+        STALLED_RUNS,
         "2m",
         "critical",
         "{{ $labels.run_id }} ({{ $labels.task }}) has given no sign of life for {{ humanizeDuration $values.A.Value }}.",
@@ -163,8 +161,10 @@ RULES = (
         DEAR,
         "0s",
         "critical",
-        '{{ $labels.run_id }} has spent {{ printf "%.2f" $values.A.Value }} USD.',
+        '{{ $labels.run_id }} has spent {{ printf "%.2f" $values.A.Value }} USD'
+        "{{ with $values.B }}{{ if gt .Value 0.0 }} + {{ .Value }} unpriced calls{{ end }}{{ end }}.",
         _OPEN_RUN,
+        UNPRICED,
     ),
     Rule(
         "genesis-stagnant",
@@ -198,8 +198,6 @@ RULES = (
 
 def provisioned(rule: Rule) -> dict[str, Any]:
     """A rule as the provisioning file has it."""
-    asked = Target(rule.sql, TABLE).to_json()
-    asked["datasource"] = {"type": asked["datasource"]["type"], "uid": DATASOURCE}
     expression = {
         "refId": "C",
         "type": "threshold",
@@ -214,7 +212,11 @@ def provisioned(rule: Rule) -> dict[str, Any]:
         "title": f"{FOLDER}: {rule.name}",
         "condition": "C",
         "data": [
-            {"refId": "A", "relativeTimeRange": span, "datasourceUid": DATASOURCE, "model": asked},
+            *(
+                {"refId": ref, "relativeTimeRange": span, "datasourceUid": DATASOURCE, "model": _model(sql, ref)}
+                for ref, sql in (("A", rule.sql), ("B", rule.beside))
+                if sql
+            ),
             {"refId": "C", "relativeTimeRange": span, "datasourceUid": "__expr__", "model": expression},
         ],
         # No row is no search that this could be true of.
@@ -225,6 +227,11 @@ def provisioned(rule: Rule) -> dict[str, Any]:
         "labels": {"severity": rule.severity, "service": "genesis"},
         "isPaused": False,
     }
+
+
+def _model(sql: str, ref: str) -> dict[str, Any]:
+    asked = Target(sql, TABLE, ref).to_json()
+    return {**asked, "datasource": {"type": asked["datasource"]["type"], "uid": DATASOURCE}}
 
 
 def file() -> dict[str, Any]:

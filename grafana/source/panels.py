@@ -57,11 +57,13 @@ GOOD_WHEN_LOW: Steps = ((None, GREEN), (0.1, YELLOW), (0.3, RED))
 
 STATUS_COLORS = {
     "running": BLUE,
+    "stalled": RED,
     "completed": GREEN,
     "ok": GREEN,
     "improving": GREEN,
     "failed": RED,
     "error": RED,
+    "incorrect": ORANGE,
     "silent": RED,
     "failing": RED,
     "LLM errors": ORANGE,
@@ -230,6 +232,20 @@ def point_size(pixels: int) -> list[Setting]:
     return [Setting("custom.pointSize", {"fixed": pixels})]
 
 
+def unpriced() -> list[Setting]:
+    """How many calls a sum of money leaves out, because nobody knows their price."""
+    return [
+        *unit("none", 0),
+        *limits(((None, GREY), (1, YELLOW))),
+        Setting("custom.drawStyle", "points"),
+        *right_axis(),
+    ]
+
+
+UNPRICED: Columns = {"unpriced": unpriced()}
+"""The column that stands beside every sum of money."""
+
+
 # --- links among the dashboards ------------------------------------------------------------------------------------------
 
 # Encoded as a whole: a run's id may have any sign in it. Without a format Grafana leaves '&', '#' and '+' as they are.
@@ -291,9 +307,10 @@ def a_stat(
     decimals: int | None = None,
     steps: Steps = ((None, GREY),),
     colors: Mapping[str, str] | None = None,
+    columns: Columns | None = None,
     empty: str = NOTHING,
 ) -> Panel:
-    """One value; a text where ``colors`` gives texts their colours."""
+    """One value; a text where ``colors`` gives texts their colours. Where several ``columns`` are named, each with its name."""
     panel = (
         _told(stat.Panel(), title, description, size)
         .with_target(Target(sql))
@@ -302,7 +319,7 @@ def a_stat(
         .thresholds(_steps(steps))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
-        .text_mode(common.BigValueTextMode.VALUE)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns else common.BigValueTextMode.VALUE)
         .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False))
     )
     if decimals is not None:
@@ -312,7 +329,7 @@ def a_stat(
             text: dashboard.ValueMappingResult(color=each, index=at) for at, (text, each) in enumerate(colors.items())
         }
         panel = panel.mappings([dashboard.ValueMap(options=result)])
-    built: Panel = panel
+    built: Panel = _columns(panel, columns or {})
     return built
 
 
@@ -352,13 +369,17 @@ def over_time(
     style: Style = "line",
     stacked: bool = False,
     minimum: float | None = None,
+    gaps: bool = False,
     empty: str = NOTHING,
 ) -> Panel:
-    """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` makes the legend."""
+    """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` makes the legend.
+
+    :param gaps: a missing value is a gap; not where texts part rows into series, which lack each other's times.
+    """
     panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
     if name is not None:
         panel = panel.display_name(name)
-    return _series(panel, style, stacked, minimum, empty, columns or {})
+    return _series(panel, style, stacked, minimum, gaps, empty, columns or {})
 
 
 def by_number(
@@ -378,10 +399,12 @@ def by_number(
     """Series by a number that rises from row to row: the column ``x``, a generation mostly."""
     panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
     whole = [Setting("unit", "none"), Setting("decimals", 0)]
-    return _series(panel, style, stacked, minimum, empty, {x: whole, **(columns or {})})
+    return _series(panel, style, stacked, minimum, True, empty, {x: whole, **(columns or {})})
 
 
-def _series(panel: Any, style: Style, stacked: bool, minimum: float | None, empty: str, columns: Columns) -> Panel:
+def _series(
+    panel: Any, style: Style, stacked: bool, minimum: float | None, gaps: bool, empty: str, columns: Columns
+) -> Panel:
     """How lines and bars look, by time and by number alike."""
     drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
@@ -389,7 +412,7 @@ def _series(panel: Any, style: Style, stacked: bool, minimum: float | None, empt
         .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
         .fill_opacity(30 if stacked or style == "bars" else 5)
         .line_width(1)
-        .span_nulls(True)
+        .span_nulls(not gaps)
         .legend(_legend())
         .tooltip(_tooltip())
     )

@@ -1,17 +1,25 @@
-"""SQL that more than one dashboard builds on, once each. In: conditions. Out: text; nothing is asked here."""
+"""SQL that more than one dashboard builds on, once each. In: conditions. Out: text; nothing is asked here.
+
+What is best, what a run costs and how it stands is said where the command has it from, too: `genesis_otel/sql/parts`.
+"""
 
 from __future__ import annotations
 
+from genesis_otel._read.health import STALLED
+from genesis_otel.queries import part
 from grafana.source.panels import OF_TASK, value
 
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
-SCORED = "status = 'ok' AND isFinite(fitness_score)"
-"""Individuals with a score that counts."""
-
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
 """Calls that a provider turned away for want of room."""
+
+COPIED = part("copied")
+"""Individuals that were only brought somewhere else."""
+
+PLANNED = part("planned")
+"""Generations that a run's configuration asks for; 0 where it does not say."""
 
 ALIVE = f"""
 SELECT run_id, task_name, status, start_time, end_time, config
@@ -24,43 +32,42 @@ LIMIT 200
 
 ALIVE_RUNS = f"run_id IN (SELECT run_id FROM ({ALIVE.strip()}))"
 
-PLANNED = (
-    "greatest(JSONExtractInt(config, 'evolution', 'num_generations'), JSONExtractInt(config, 'evo_config', 'num_generations'),"
-    " JSONExtractInt(config, 'num_generations'), JSONExtractInt(config, 'max_iterations'))"
-)
-"""Generations that a run's configuration asks for, as Genesis, ShinkaEvolve and OpenEvolve call it; 0 where none of them does."""
 
-
-def spent(where: str) -> str:
-    """What runs paid, row by row: their LLM calls, or their individuals where no call of theirs has a cost."""
-    return f"""
-    SELECT run_id, generation, timestamp, cost
-    FROM llm_logs
-    WHERE {where} AND cost > 0
-    UNION ALL
-    SELECT run_id, generation, timestamp, api_cost + embed_cost + novelty_cost AS cost
-    FROM individuals
-    WHERE {where} AND run_id NOT IN (SELECT run_id FROM llm_logs WHERE {where} AND cost > 0)
-"""
+def state(where: str) -> str:
+    """Runs as they stand, `stalled` ones by that name."""
+    return part("state", where, str(STALLED))
 
 
 def climb(where: str) -> str:
-    """The best score so far of each run in each generation, and whether that generation improved it."""
-    return f"""
-    SELECT
-        run_id, generation, so_far,
-        so_far > lagInFrame(so_far, 1, so_far) OVER (PARTITION BY run_id ORDER BY generation) AS improved
-    FROM (
-        SELECT run_id, generation, max(best) OVER (PARTITION BY run_id ORDER BY generation) AS so_far
-        FROM (
-            SELECT run_id, generation, maxOrNullIf(fitness_score, {SCORED}) AS best
-            FROM individuals
-            WHERE {where}
-            GROUP BY run_id, generation
-        )
-    )
-"""
+    """Individuals in the order in which they finished, with the best so far."""
+    return part("climb", where)
 
 
-SINCE_IMPROVEMENT = "max(generation) - greatest(maxIf(generation, improved), min(generation))"
-"""Of a climb: generations without a better program."""
+def programs(where: str) -> str:
+    """Individuals, each once."""
+    return part("programs", where)
+
+
+def found(where: str) -> str:
+    """What each run has found."""
+    return part("found", where)
+
+
+def steps(where: str) -> str:
+    """What each generation has found."""
+    return part("steps", where)
+
+
+def edges(where: str) -> str:
+    """Edges from parents to children, with gains."""
+    return part("edges", where)
+
+
+def spent(where: str) -> str:
+    """What runs paid, row by row."""
+    return part("spent", where)
+
+
+def cost(where: str) -> str:
+    """What each run cost, and how many of its calls have no price."""
+    return part("cost", where)

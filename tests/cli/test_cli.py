@@ -35,6 +35,7 @@ from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel._store.tables import TABLES
 from genesis_otel.processor import DurableSpanProcessor
+from tests.support.between import Answer, Between, Request, between, inserts_only, login
 from tests.support.pipeline import free_ports
 from tests.support.searched import (
     BEST,
@@ -186,9 +187,7 @@ def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(queries, "ask", broken)
     code, out, err = run("runs")
-    assert (
-        (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (this is a fault of genesis-otel" in err
-    )
+    assert (code, out) == (1, "") and err.count("\n") == 1 and "KeyError: 'lost' (a bug in genesis-otel" in err
     process = started("-v", "lineage", "nobody")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 3 and b"Traceback" in said
@@ -209,11 +208,14 @@ def test_runs_piped(run: Run) -> None:
 
 
 def test_runs_on_a_terminal() -> None:
-    """A table with status, generations, individuals, best score, cost and the last sign of life; narrow ones fit, too."""
+    """A table with status, generations, individuals, failed ones, best score, cost and the last sign of life; narrow ones fit, too. The
+    cost says how many calls it leaves out: one was given up."""
     shown = without_styles(on_terminal("runs"))
-    assert re.search(rf"{RUN} +{TASK} +completed +5 +13 +0\.97 +\$0\.0586 +[\d-]+ [\d:]+ +\d+ min ago\n", shown)
+    assert re.search(
+        rf"{RUN} +{TASK} +completed +5 +13 +1 +0\.97 +\$0\.0586 +\+ 1 unpriced +[\d-]+ [\d:]+ +\d+ min ago\n", shown
+    )
     narrow = without_styles(on_terminal("runs", columns=80))
-    assert re.search(rf"{RUN} +completed +5 +13 +0\.97 +\$0\.0586 +\d+ min ago\n", narrow)
+    assert re.search(rf"{RUN} +completed +13 +0\.97 +\$0\.0586 +\+ 1 unpriced +\d+ min ago\n", narrow)
     assert all(len(line) <= 80 for line in narrow.splitlines())
     one_by_one = without_styles(on_terminal("runs", columns=40))
     assert re.search(rf"run +{RUN}", one_by_one) and re.search(r"cost +\$0\.0586", one_by_one)
@@ -221,7 +223,7 @@ def test_runs_on_a_terminal() -> None:
 
 def test_runs_that_are_asked_for(run: Run) -> None:
     """--task, --status and --limit choose; where nothing is left, that is 3, and says what was looked for."""
-    ids = [row["run_id"] for row in json.loads(run("runs", "--status", "running", "--format", "json")[1])]
+    ids = [row["run_id"] for row in json.loads(run("runs", "--status", "stalled", "--format", "json")[1])]
     assert ids == [GOING_ON]
     assert len(json.loads(run("runs", "--limit", "1", "-f", "json")[1])) == 1
     code, out, err = run("runs", "--task", "another", "--status", "failed")
@@ -322,7 +324,7 @@ def test_query_by_name(run: Run) -> None:
     listed = json.loads(run("query", "--list", "--format", "json")[1])
     assert [row["name"] for row in listed] == list(queries.names())
     code, out, _ = run("query", "--show", "breakthroughs")
-    assert code == 0 and "threshold Float64 (default: '0.1')" in out and "QUALIFY" in out
+    assert code == 0 and "threshold Float64 (default: '0.1')" in out and "improvement >" in out
     ids = "individual_ids=['two_a', 'nobody']"
     detail = json.loads(run("query", "individuals_in_detail", "-p", f"run_id={RUN}", "-p", ids, "-f", "json")[1])
     assert [row["individual_id"] for row in detail] == ["two_a"]
@@ -573,12 +575,111 @@ def test_check_without_the_client(filled: Path) -> None:
 
 
 def test_check_with_a_collector(run: Run, monkeypatch: pytest.MonkeyPatch, filled: Path) -> None:
-    """Where spans go to a collector, the store is the one that it fills: named or asked for."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
-    code, _, err = run("check")
-    assert code == 1 and "spans go to a collector: set CLICKHOUSE_URL" in err
-    code, out, _ = run("--url", f"chdb://{filled}/store", "check")
-    assert code == 0 and "Spans go to http://localhost:4318/v1/traces (http/protobuf)." in out
+    """Where spans go to a collector, that is tried, too; the store is the one that it fills: named or asked for."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
+    code, out, err = run("--url", f"chdb://{filled}/store", "check")
+    assert code == 1 and "which takes none: Connection refused at http://127.0.0.1" in err and "Spans go to" not in out
+    taken = Answer(200, {"Content-Type": "application/x-protobuf"})
+    with between(behaviour=lambda server, request: taken) as collector:
+        endpoint = f"http://127.0.0.1:{collector.port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        code, out, err = run("check")
+        assert code == 1 and "spans go to a collector: set CLICKHOUSE_URL" in err and "Spans go to" in out
+        code, out, _ = run("--url", f"chdb://{filled}/store", "check")
+        assert code == 0 and f"Spans go to {endpoint}/v1/traces (http/protobuf)." in out
+        collector.behaviour = login
+        code, _, err = run("--url", f"chdb://{filled}/store", "check")
+        assert code == 1 and "a web page" in err
+
+
+def test_check_tries_what_a_search_does(run: Run, filled: Path) -> None:
+    """A user who may only read, a login page, an old proxy: none of them passes, and each is named."""
+    address = store_process.running(filled / "store")
+    assert address
+    code, out, err = run("--url", f"http://reader:{address.reader}@127.0.0.1:{address.port}/default", "check")
+    assert (code, out) == (1, "") and "can only read" in err and err.count("\n") == 1
+    with between(address.port, inserts_only(login(Between.__new__(Between), Request("", "", {}, b"")))) as server:
+        code, out, err = run("--url", f"http://genesis:{address.secret}@127.0.0.1:{server.port}/default", "check")
+        assert (code, out) == (1, "") and "a web page" in err
+        server.behaviour = inserts_only(DENIED)
+        code, out, err = run("--url", f"http://genesis:{address.secret}@127.0.0.1:{server.port}/default", "check")
+        assert (code, out) == (1, "") and "it lacks the grant INSERT(Timestamp, TraceId) ON default.otel_traces" in err
+
+
+DENIED = Answer(
+    403,
+    {"X-ClickHouse-Exception-Code": "497"},
+    b"Code: 497. DB::Exception: u: Not enough privileges. To execute this query, it's necessary to have the grant "
+    b"INSERT(Timestamp, TraceId) ON default.otel_traces. (ACCESS_DENIED) (version 25.3.1.1)",
+)
+
+
+@pytest.mark.parametrize("command", [["runs"], ["check"], ["query", "SELECT 1"], ["lineage", "latest"], ["reprice"]])
+def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_path: Path) -> None:
+    """A mistyped database is not made by whoever reads, and a mistyped folder neither; both are named, with what makes them."""
+    url = server_url(filled, "mistyped")
+    code, out, err = run("--url", url, *command)
+    assert (
+        (code, out) == (1, "")
+        and "the database 'mistyped' does not exist" in err
+        and "genesis-otel init makes it" in err
+    )
+    code, out, err = run("--url", f"chdb://{tmp_path}/mistyped", *command)
+    assert (code, out) == (1, "") and f"there is no store in {tmp_path}/mistyped" in err
+    assert not (tmp_path / "mistyped").exists()
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        assert not client.command("EXISTS DATABASE mistyped")
+
+
+def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
+    """It is connected to, nothing is made, and who makes the tables is said."""
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        client.command("CREATE DATABASE bare")
+        code, out, _ = run("--url", server_url(filled, "bare"), "check")
+        assert code == 0 and "Tables: none yet; a search makes them when it first inserts" in out
+        assert client.command("SELECT count() FROM system.tables WHERE database = 'bare'") == 0
+
+
+@pytest.mark.parametrize(
+    "command", [["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"]]
+)
+def test_a_server_that_hangs_is_waited_for_within_a_bound(command: list[str], filled: Path, empty: Path) -> None:
+    """No command waits for ever: it says what it waits for, and then that no answer came."""
+    with between() as server:
+        server.behaviour = server.hangs
+        url = f"http://u:secret@127.0.0.1:{server.port}/d"
+        spooled(load_settings().spool_folder(Server(url)), search_spans()[:2])
+        process = started("--url", url, *command)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (1, b"")
+    told = err.decode().splitlines()
+    assert (
+        f"waiting for http://127.0.0.1:{server.port}" in told[0]
+        or f"waiting for http://u:***@127.0.0.1:{server.port}" in told[0]
+    )
+    assert "s at most" in told[0] and told[-1].startswith("Error: ") and b"secret" not in err
+    assert "did not answer in time" in told[-1] or "did not take them within 3 s" in told[-1]
+
+
+def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
+    """It holds the folder and does not answer: within a bound that is said, with its number."""
+    assert run("runs")[0] == 3
+    address = store_process.running(empty / "store")
+    assert address
+    os.kill(address.pid, signal.SIGSTOP)
+    try:
+        process = started("runs")
+        out, err = process.communicate(timeout=60)
+    finally:
+        os.kill(address.pid, signal.SIGCONT)
+    assert (process.returncode, out) == (1, b"")
+    assert (
+        b"waiting for http://127.0.0.1" in err
+        and f"is held by process {address.pid}, which does not answer".encode() in err
+    )
 
 
 def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -604,7 +705,7 @@ def test_init_makes_keeps_and_says(run: Run, empty: Path) -> None:
     assert code == 0
     assert "llm_logs keeps rows for 30 days" in out and "agent_actions keeps rows for 60 days" in out
     assert "otel_traces keeps rows for 7 days" in out
-    assert run("init") == (0, "Nothing to do: the tables are as they should be.\n", "")
+    assert run("init") == (0, "Nothing to do: the tables are up to date.\n", "")
     assert "llm_logs keeps all rows" in run("init", "--llm-logs-ttl-days", "0")[1]
 
 
@@ -632,7 +733,7 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
     code, out, _ = run("--url", url, "init", "--backfill")
     assert (code, out) == (
         0,
-        "Nothing to do: the tables are as they should be.\nNothing to fill in: every span of a search has its rows.\n",
+        "Nothing to do: the tables are up to date.\nNothing to fill in: every span of a search has its rows.\n",
     )
 
 
@@ -673,8 +774,8 @@ def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
     spooled(empty / "store" / "spool", spans)
     (status,) = json.loads(run("spool", "--format", "json")[1])
     assert (status["waiting"], status["dead"], status["dropped"], status["writers"]) == (len(spans), 0, 0, 0)
-    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 wait.\n", "")
-    assert run("spool", "drain")[1] == "0 spans delivered, 0 wait.\n"
+    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
+    assert run("spool", "drain")[1] == "0 spans delivered, 0 still wait.\n"
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
 
@@ -695,15 +796,15 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     code, out, err = run("--url", away, "spool", "drain")
     assert (code, out) == (1, "") and "3 spans still wait" in err and "Connection refused" in err
     code, _, err = run("--url", away, "spool")
-    assert code == 0 and f"For another destination, spans wait in {spool}" in err
-    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 wait.\n", "")
+    assert code == 0 and f"Spans for another destination wait in {spool}" in err
+    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
     assert run("--url", url, "query", "SELECT count() AS n FROM generations")[1] == "n\n5\n"
 
 
 def test_dead_letters(run: Run, empty: Path) -> None:
     """What was refused is listed with the reason, and can be sent once more."""
     spool = empty / "store" / "spool"
-    assert run("spool", "dead") == (0, "", "There are none.\n")
+    assert run("spool", "dead") == (0, "", "No span was refused.\n")
     span = search_spans()[0]
     spool.mkdir(parents=True, exist_ok=True)
     dead_letters.bury(spool, encode(span), "Code: 6, CANNOT_PARSE_TEXT")
@@ -712,7 +813,7 @@ def test_dead_letters(run: Run, empty: Path) -> None:
     assert json.loads(run("spool", "--format", "json")[1])[0]["dead"] == 1
     assert "1 were refused" in run("check")[1]
     assert run("spool", "requeue")[1].startswith("1 spans are in the spool again")
-    assert run("spool", "drain")[1].endswith("0 wait.\n")
+    assert run("spool", "drain")[1].endswith("0 still wait.\n")
     assert spool_status(spool).dead == 0
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
@@ -736,7 +837,7 @@ def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
     assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} as user genesis")
     assert run("--url", server_url(empty, "default"), "query", "SELECT 1 AS one")[1] == "one\n1\n"
     code, _, err = run("serve")
-    assert code == 1 and f"process {process.pid} serves" in err
+    assert code == 1 and f"process {process.pid} already serves" in err
     process.send_signal(signal.SIGINT)
     _, err_bytes = process.communicate(timeout=30)
     assert process.returncode == 0 and b"Traceback" not in err_bytes

@@ -513,3 +513,38 @@ def test_logging_says_no_more_than_once(
         ch_logger.log_llm_interaction("m", "SECRET", "SECRET", cost="SECRET")  # type: ignore[arg-type]
     assert len(caplog.records) == 3
     assert "SECRET" not in caplog.text
+
+
+def test_a_failure_of_the_first_loggers_has_no_score(
+    ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
+) -> None:
+    """Its callers tell 0.0 with `correct: false`: that is no score, nor is what they compute from it: a delta, the best of failures."""
+    ch_logger.log_evolution_run("r", "t", {}, 2, "local", "", direction="min")
+    for name, parent, generation, score, correct in (
+        ("a", "", 0, -1.0, True),
+        ("b", "a", 1, 0.0, False),
+        ("c", "b", 2, -3.0, True),
+        ("d", "c", 2, 0.0, True),
+    ):
+        metrics = {"correct": correct, "combined_score": score}
+        ch_logger.log_individual("r", name, generation, parent, "diff", score, score, metrics, False)
+        ch_logger.log_lineage("r", name, parent, generation, "diff", score - 1.0)
+    for generation, best, average in ((0, -1.0, -1.0), (1, 0.0, 0.0), (2, -3.0, -1.5)):
+        ch_logger.log_generation("r", generation, 1, best, average, 0)
+    store_spans(ClickHouseSpanExporter(connect), recorded.spans)
+    assert store.query(
+        "SELECT individual_id, fitness_score, score_told, status, correct FROM individuals ORDER BY individual_id"
+    ).result_rows == [
+        ("a", -1.0, "", "ok", True),
+        ("b", None, "0", "incorrect", False),
+        ("c", -3.0, "", "ok", True),
+        ("d", 0.0, "", "ok", True),
+    ]
+    deltas = store.query("SELECT child_id, fitness_delta FROM code_lineages ORDER BY child_id").result_rows
+    assert deltas == [("a", -2.0), ("b", None), ("c", None), ("d", -1.0)]
+    assert store.query("SELECT best_score, avg_score FROM generations ORDER BY generation").result_rows == [
+        (-1.0, -1.0),
+        (None, None),
+        (-3.0, -1.5),
+    ]
+    assert store.query("SELECT direction FROM evolution_runs").result_rows == [("min",)]

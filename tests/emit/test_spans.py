@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel._emit import context, tally
+from genesis_otel._emit import context, opened, tally
 from tests.support.recording import Recorded, attributes_of, hostile_values, ids_of, record
 
 SECOND = 1_000_000_000
@@ -56,6 +57,8 @@ def test_a_run_shows_as_running_at_once(recorded: Recorded) -> None:
         names.RUN_POPULATION_SIZE: 20,
         names.RUN_CLUSTER_TYPE: "slurm",
         names.RUN_DATABASE_PATH: "/results/x.db",
+        names.HOST_NAME: socket.gethostname(),
+        names.PROCESS_PID: os.getpid(),
     }
     for number in (0, 1, 1):
         run.generation(number).end()
@@ -322,6 +325,7 @@ def test_a_generation_adds_up_its_individuals(recorded: Recorded) -> None:
     assert metadata == {
         "failed": 1,
         "incorrect": 0,
+        "best_so_far": 6.0,
         "median_score": 2.0,
         "std_dev": pytest.approx(math.sqrt(14 / 3)),
         "elite_count": 5,
@@ -439,6 +443,94 @@ def test_held_individuals_know_whether_they_are_on_the_front(recorded: Recorded)
     assert recorded.records("generation")[0][names.GENERATION_NUM_INDIVIDUALS] == 3
 
 
+def test_an_individual_knows_at_its_end_whether_it_is_on_the_front_so_far(recorded: Recorded) -> None:
+    """It is when none of its generation that ended before is better; a failed one and one without a number are not, and a failed one
+    keeps no other from it. What was told stands, and without objectives nothing is said."""
+    generation = spans.run("t", objectives={"fitness": "max", "size": "min"}).generation(1)
+    for name, fitness, size, failed in (
+        ("first", 0.5, 50, False),
+        ("failed", 0.9, 1, True),
+        ("smaller", 0.4, 20, False),
+        ("worse", 0.4, 30, False),
+        ("equal", 0.5, 50, False),
+        ("nameless", None, 1, False),
+        ("best", 0.9, 10, False),
+    ):
+        with generation.individual(name) as one:
+            one.record(fitness=fitness, metrics={"size": size})
+            if failed:
+                one.fail("no diff")
+    with generation.individual("told") as one:
+        one.record(fitness=0.1, metrics={"size": 99}, is_pareto=True)
+    with spans.run("u").generation(1).individual("elsewhere") as one:
+        one.record(fitness=0.1)
+    on_front = {
+        each[names.INDIVIDUAL_ID]: each.get(names.INDIVIDUAL_IS_PARETO) for each in recorded.records("individual")
+    }
+    assert on_front == {
+        "first": True,
+        "failed": False,
+        "smaller": True,
+        "worse": False,
+        "equal": True,
+        "nameless": False,
+        "best": True,
+        "told": True,
+        "elsewhere": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "direction", "best"),
+    [
+        ({}, None, 3.0),
+        ({"direction": "min"}, "min", 1.0),
+        ({"direction": "Maximise"}, "max", 3.0),
+        ({"objectives": {"length": "min"}}, "min", 1.0),
+        ({"objectives": {"size": "min", "fitness": "max"}}, "max", 3.0),
+        ({"objectives": {"size": "min", "speed": "min"}}, None, 3.0),
+        ({"objectives": {"length": "min"}, "direction": "max"}, "max", 3.0),
+        ({"direction": "sideways"}, None, 3.0),
+    ],
+)
+def test_a_run_has_a_direction(
+    arguments: dict[str, Any], direction: str | None, best: float, recorded: Recorded
+) -> None:
+    """As told, or as the objectives have it of the fitness or of their only metric; a generation's best goes by it."""
+    with spans.run("t", budget=12.5, **arguments) as run, run.generation(0) as generation:
+        for fitness in (1.0, 3.0, 2.0):
+            with generation.individual() as one:
+                one.record(fitness=fitness, metrics={"length": fitness})
+    assert [one.get(names.RUN_DIRECTION) for one in recorded.records("run")] == [direction, direction]
+    assert [one[names.RUN_BUDGET] for one in recorded.records("run")] == [12.5, 12.5]
+    assert recorded.records("generation")[0][names.GENERATION_BEST_SCORE] == best
+
+
+def test_what_has_no_score_tells_none(recorded: Recorded) -> None:
+    """No attribute for a score, a delta or a best that does not exist: not for a failure, nor for a child of one, nor for a
+    generation of failures; the 0 beside `correct: false` is told, and compared with nothing."""
+    with spans.run("t") as run:
+        with run.generation(0) as generation:
+            with generation.individual("failed") as one:
+                one.fail("no diff")
+            with generation.individual("incorrect") as one:
+                one.record(fitness=0.0, metrics={"correct": False})
+        with run.generation(1) as generation:
+            for name, parents in (("child", ["failed"]), ("cross", ["failed", "incorrect"])):
+                with generation.individual(name, parents=parents) as one:
+                    one.record(fitness=-1.0)
+        spans.lineage("child", "failed", 1)
+    first, second = recorded.records("generation")
+    assert names.GENERATION_BEST_SCORE not in first and names.GENERATION_AVG_SCORE not in first
+    assert second[names.GENERATION_BEST_SCORE] == -1.0
+    found = {one[names.INDIVIDUAL_ID]: one for one in recorded.records("individual")}
+    assert names.INDIVIDUAL_FITNESS_SCORE not in found["failed"]
+    assert found["incorrect"][names.INDIVIDUAL_FITNESS_SCORE] == 0.0
+    assert names.LINEAGE_FITNESS_DELTA not in found["child"]
+    assert [edge["fitness_delta"] for edge in json.loads(found["cross"][names.LINEAGE_EDGES])] == [None, None]
+    assert names.LINEAGE_FITNESS_DELTA not in recorded.records("lineage")[0]
+
+
 def test_objectives_that_cannot_be_read_cost_the_front_and_nothing_else(
     recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -548,6 +640,24 @@ def test_an_llm_call_carries_opentelemetrys_names(recorded: Recorded) -> None:
         names.LLM_ROLE: "meta",
         names.LLM_METADATA: '{"temperature": 0.7}',
     }
+
+
+def test_an_llm_call_knows_where_it_goes(recorded: Recorded) -> None:
+    """Of a server's URL or address the host is kept, without the key that may stand in it; what is no address is left out."""
+    for server in ("https://user:secret@openrouter.ai/api/v1?key=secret", "127.0.0.1:8000", "http://[bad", ""):
+        spans.llm_call("m", server=server, run_id="r").end()
+    hosts = [attributes_of(span).get(names.SERVER_ADDRESS) for span in recorded.named("chat m")]
+    assert hosts == ["openrouter.ai", "127.0.0.1", None, None]
+
+
+def test_a_cost_tells_who_told_it(recorded: Recorded) -> None:
+    """`cost_source` goes with a cost, and without one says nothing."""
+    for cost in (0.25, None):
+        with spans.llm_call("m", run_id="r") as call:
+            call.response("x", cost=cost, cost_source=names.COST_OPENROUTER)
+    told, untold = (attributes_of(span) for span in recorded.named("chat m"))
+    assert (told[names.GEN_AI_USAGE_COST], told[names.LLM_COST_SOURCE]) == (0.25, "openrouter")
+    assert names.LLM_COST_SOURCE not in untold
 
 
 def test_an_llm_call_that_raised_has_its_error(recorded: Recorded) -> None:
@@ -680,12 +790,12 @@ def test_a_block_may_end_in_another_context_than_it_began(recorded: Recorded, ca
         await asyncio.create_task(source.aclose())  # type: ignore[attr-defined]
 
     asyncio.run(consume())
-    with spans.individual("a") as individual:
+    with spans.individual("a", run_id="r") as individual:
         ender = threading.Thread(target=individual.end)
         ender.start()
         ender.join()
     entered = contextvars.copy_context()
-    other = spans.individual("b")
+    other = spans.individual("b", run_id="r")
     entered.run(other.__enter__)
     other.__exit__(None, None, None)
     assert len(recorded.spans) == 3
@@ -879,10 +989,11 @@ def test_a_second_end_changes_nothing(recorded: Recorded, caplog: pytest.LogCapt
 
 
 def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run remembers the latest individuals, a process the latest runs, and nothing of what is not held any more."""
+    """A run remembers the latest individuals, a process the latest runs and the latest handles that nobody has ended."""
     monkeypatch.setattr(tally, "FITNESS_KEPT", 10)
     monkeypatch.setattr(tally, "RUNS_KEPT", 3)
     monkeypatch.setattr(context, "_ROOTED_LIMIT", 5)
+    monkeypatch.setattr(opened, "REMEMBERED", 2)
     for number in range(5):
         run = spans.run("t", run_id=f"r{number}")
         for each in range(30):
@@ -893,8 +1004,8 @@ def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) 
     assert list(tally._RUNS["r4"].fitness) == [str(each) for each in range(20, 30)]
     assert len(context._ROOTED) == 5
     gc.collect()
-    assert dict(tally._GENERATIONS) == {}
-    assert [key for key in dict(tally._INDIVIDUALS) if key[0] != run.id] == []
+    assert [key for key, known in tally._GENERATIONS.items() if known() is not None] == [("r4", 0)]
+    assert [key for key, known in tally._INDIVIDUALS.items() if known() is not None and key[0] != run.id] == []
 
 
 def test_a_span_that_is_not_sampled_costs_nothing_to_describe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ CALLS_AT_LEAST = 20
 
 def threshold(name: str) -> float:
     """The number above which a rule fires, by its file."""
-    (told,) = (each["evaluator"] for each in RULES[name]["data"][1]["model"]["conditions"])
+    (told,) = (each["evaluator"] for each in RULES[name]["data"][-1]["model"]["conditions"])
     assert told["type"] == "gt"
     return float(told["params"][0])
 
@@ -182,8 +182,10 @@ def test_the_file_is_what_grafana_provisions() -> None:
     boards = {path.stem for path in (PROVISIONING.parent / "dashboards").glob("*.json")}
     assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 7
     for rule in RULES.values():
-        asked, expression = rule["data"]
-        assert asked["datasourceUid"] == asked["model"]["datasource"]["uid"] == source["uid"]
+        asked, *beside, expression = rule["data"]
+        for each in (asked, *beside):
+            assert each["datasourceUid"] == each["model"]["datasource"]["uid"] == source["uid"]
+            assert each["refId"] == "A" or f"$values.{each['refId']}" in rule["annotations"]["summary"]
         assert rule["condition"] == expression["refId"] and expression["model"]["expression"] == asked["refId"]
         assert "$" not in asked["model"]["rawSql"], "alert rules know no variables"
         assert rule["annotations"]["link"].split("?")[0].removeprefix("/d/") in boards

@@ -51,7 +51,7 @@ def command(grafana: StandIn) -> Command:
 def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None:
     """Folder, data source, seven dashboards and the rules; a second time nothing is written, and that is said."""
     first = command("push")
-    assert first.exit_code == 0 and f"{THINGS} written, 0 left" in first.stderr
+    assert first.exit_code == 0 and f"{THINGS} written, 0 unchanged" in first.stderr
     assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
     source = grafana.datasources["genesis-clickhouse"]
     assert source["jsonData"]["defaultDatabase"] == "genesis" and grafana.passwords["genesis-clickhouse"] == PASSWORD
@@ -111,13 +111,13 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
     """A threshold changed by hand is kept from a push, and comes back into the file."""
     command("push")
     rule = grafana.rule("genesis-cost")
-    rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
+    rule["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
     refused = command("push")
     assert refused.exit_code != 0 and "alert rules Genesis" in refused.stderr
     command("pull", "--to", str(tmp_path / "mine"))
     assert "500.0" in (tmp_path / "mine" / "provisioning" / "alerting" / "genesis.yaml").read_text()
     assert command("push", "--overwrite").exit_code == 0
-    assert grafana.rule("genesis-cost")["data"][1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
+    assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
 
 
 def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_another_data_source(grafana: StandIn, command: Command) -> None:
     assert "genesis-clickhouse" not in grafana.datasources
     for uid, said in (
         ("none", "there is no data source 'none'"),
-        ("prometheus", "is no grafana-clickhouse-datasource"),
+        ("prometheus", "is not a grafana-clickhouse-datasource"),
     ):
         done = command("push", "--datasource-uid", uid)
         assert done.exit_code != 0 and said in done.stderr
@@ -189,7 +189,7 @@ def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, ro
         ("GRAFANA_TOKEN", "", "GRAFANA_TOKEN is not set"),
         ("GRAFANA_TOKEN", "glsa_of_another", "does not take the token"),
         ("GRAFANA_URL", "", "GRAFANA_URL is not set"),
-        ("GRAFANA_URL", "grafana.example.org", "no URL of a Grafana"),
+        ("GRAFANA_URL", "grafana.example.org", "not the URL of a Grafana"),
         ("GRAFANA_URL", "http://127.0.0.1:9/", "Connection refused"),
         ("GRAFANA_CLICKHOUSE_URL", "chdb:///store", "there is no ClickHouse for Grafana's data source"),
     ],
@@ -241,7 +241,7 @@ def test_a_grafana_that_is_none_or_lacks_the_plugin(
     assert done.exit_code != 0 and "grafana cli plugins install" in done.stderr
     grafana.prefix = "/grafana"
     done = command("push")
-    assert done.exit_code != 0 and "is no Grafana" in done.stderr and grafana.written == []
+    assert done.exit_code != 0 and "is not Grafana" in done.stderr and grafana.written == []
 
 
 def test_somebody_is_quicker(grafana: StandIn, command: Command, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_data_source_that_does_not_reach_clickhouse(grafana: StandIn, command:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("dashboards/x.json", "{", "is no JSON"),
+        ("dashboards/x.json", "{", "is not JSON"),
         ("dashboards/x.json", "{}", "has no uid and title"),
         ("provisioning/alerting/x.yaml", "groups: [{name: x}]", "has no 'interval'"),
         ("other/x.json", "{}", "there are no dashboards"),

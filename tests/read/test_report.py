@@ -137,7 +137,7 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     assert (tiles["improvements"], tiles["LLM calls"], tiles["individuals failed"]) == ("6", "11", "8 %")
     assert drawn(driver) == 8
     beside = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#beside tbody tr")]
-    assert [(row[0], row[1], row[2]) for row in beside] == [(RUN, "completed", "0.97"), (GOING_ON, "running", "0.5")]
+    assert [(row[0], row[1], row[2]) for row in beside] == [(RUN, "completed", "0.97"), (GOING_ON, "stalled", "0.5")]
     names = "return document.querySelector('[data-plot=trajectory]').data.map((each) => each.name)"
     for button in driver.find_elements(By.CSS_SELECTOR, ".choice button"):
         press(driver, button)

@@ -21,8 +21,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from genesis_otel._serve import process
-from genesis_otel._serve.http import compression as _packing
-from genesis_otel._serve.http import native_format
+from genesis_otel._serve.http import compression, native_format
 from genesis_otel._store.errors import StoreError
 from tests.conftest import Connect
 from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running, until
@@ -155,14 +154,14 @@ def test_clickhouse_go_is_told_what_is_not_spoken(served: Store, probe: Path) ->
 
 def test_frames_are_checked(served: Store) -> None:
     """ClickHouse's own frames: what comes whole is read, what was damaged on the way is refused with ClickHouse's code."""
-    body = _packing.framed(b"1\n2\n3\n")
+    body = compression.framed(b"1\n2\n3\n")
     insert = {"query": "INSERT INTO numbered FORMAT TSV", "decompress": 1}
     damaged = body[:-1] + bytes([body[-1] ^ 1])
     assert ask(served, "POST", insert, damaged)[:2] == (400, "40")
     assert ask(served, "POST", insert, body[:-4])[:2] == (400, "271")
     assert served.count("SELECT count() FROM numbered") == 1000
     status, _, framed = ask(served, "POST", {"query": "SELECT 'framed'", "compress": 1})
-    assert (status, _packing.unframed(framed, 100)) == (200, b"framed\n")
+    assert (status, compression.unframed(framed, 100)) == (200, b"framed\n")
 
 
 def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> None:

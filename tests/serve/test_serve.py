@@ -595,11 +595,28 @@ def test_an_older_idle_store_process_gives_way(folder: Path) -> None:
 
 
 def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
-    """While a search writes into its spool, the store process of an earlier version goes on."""
-    older = make_older(folder)
-    with contextlib.closing(queue.Writer(folder / store_process.SPOOL, segment_bytes=1 << 20, spool_bytes=1 << 20)):
+    """While another search writes into a queue that it drains, the store process of an earlier version goes on; a queue that it
+    cannot see, or this process's own, is no work of its."""
+    older, spool = make_older(folder), folder / store_process.SPOOL
+    # As 0.1.0 made it, in another process: here nobody can hold a lock against himself.
+    (spool / "q-1-abc").mkdir()
+    writing = (
+        "import sys, time; from pathlib import Path; from genesis_otel._ship.spool.lock import ProcessLock\n"
+        "assert ProcessLock(Path(sys.argv[1])).take(5)\nprint('held', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", writing, str(spool / "q-1-abc.writer")], stdout=subprocess.PIPE
+    ) as writer:
+        try:
+            assert writer.stdout is not None and writer.stdout.readline() == b"held\n"
+            store_process.ensure_store_process(folder)
+            assert store_process.running(folder) == older
+        finally:
+            writer.kill()
+    with contextlib.closing(queue.Writer(spool, segment_bytes=1 << 20, spool_bytes=1 << 20)):
         store_process.ensure_store_process(folder)
-        assert store_process.running(folder) == older
+        newer = store_process.running(folder)
+        assert newer and newer != older
 
 
 def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path) -> None:

@@ -32,7 +32,7 @@ from genesis_otel._ship.requeue import dead_letters
 from genesis_otel._ship.spool import losses
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
-from tests.ship.test_processor import FAST, Ambiguous, Store, end
+from tests.support.destinations import FAST, Ambiguous, Store, end
 
 Make = Callable[..., tuple[Tracer, DurableSpanProcessor]]
 

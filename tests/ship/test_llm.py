@@ -20,6 +20,7 @@ from genesis_otel import spans
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
+from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
 
 GPT_4O = (2.50, 1.25, 10.0)
@@ -39,43 +40,6 @@ def emitted(recorded: Recorded, attributes: dict[str, Any], events: dict[str, di
 
 
 # --- cost -------------------------------------------------------------------------------------------------------------
-
-DIALECTS: dict[str, dict[str, Any]] = {
-    "current": {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-4o",
-        "gen_ai.usage.input_tokens": 1000,
-        "gen_ai.usage.output_tokens": 100,
-        "gen_ai.usage.cache_read.input_tokens": 400,
-        "gen_ai.usage.reasoning.output_tokens": 50,
-    },
-    "older": {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.system": "openai",
-        "gen_ai.request.model": "gpt-4o",
-        "gen_ai.usage.prompt_tokens": 1000,
-        "gen_ai.usage.completion_tokens": 100,
-        "gen_ai.usage.cache_read_input_tokens": 400,
-    },
-    "traceloop": {
-        "llm.request.type": "chat",
-        "gen_ai.system": "OpenAI",
-        "gen_ai.request.model": "gpt-4o",
-        "gen_ai.response.model": "gpt-4o-2024-08-06",
-        "gen_ai.usage.input_tokens": 1000,
-        "gen_ai.usage.output_tokens": 100,
-        "gen_ai.usage.cache_read_input_tokens": 400,
-    },
-    "openinference": {
-        "openinference.span.kind": "LLM",
-        "llm.provider": "openai",
-        "llm.invocation_parameters": '{"model": "gpt-4o"}',
-        "llm.token_count.prompt": 1000,
-        "llm.token_count.completion": 100,
-        "llm.token_count.prompt_details.cache_read": 400,
-    },
-}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

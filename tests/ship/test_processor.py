@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,41 +21,19 @@ import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer, TraceState
 
-from genesis_otel._ship.codec import Flat, decode, encode, inflate
-from genesis_otel._ship.contract import Limits, Outage, Refused
+from genesis_otel._ship.codec import decode, encode
+from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
-
-FAST = Limits(flush_interval=0.02, backoff=0.01, backoff_max=0.05)
-
-
-class Store(SpanExporter):
-    """A destination in memory: takes spans, or fails as it is told to, as the exporters of real ones do."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.calls = 0
-        self.away = False
-        self.refuses = ""
-
-    def prepare(self, spans: Sequence[Flat]) -> list[str]:
-        return [inflate(flat).name for flat in spans]
-
-    def send(self, names: list[str]) -> None:
-        self.calls += 1
-        if self.away:
-            raise ConnectionError("away")
-        if self.refuses and self.refuses in names:
-            raise Refused("Code: 6, CANNOT_PARSE_TEXT")
-        self.names += names
+from tests.support.destinations import FAST, Ambiguous, Store, end
 
 
 @pytest.fixture
@@ -73,11 +51,6 @@ def durable(tmp_path: Path) -> Iterator[Any]:
     yield make
     for processor in made:
         processor.shutdown()
-
-
-def end(tracer: Tracer, *names: str) -> None:
-    for name in names:
-        tracer.start_span(name).end()
 
 
 class Color(str, enum.Enum):
@@ -255,22 +228,6 @@ def test_what_cannot_be_read_is_a_dead_letter(durable: Any, tmp_path: Path) -> N
     drain(tmp_path, store)
     assert store.names == ["a", "b"]
     assert [span for _, _, span in dead_letters(tmp_path)] == [None]
-
-
-class Ambiguous(SpanExporter):
-    """An exporter that only says FAILURE, like OpenTelemetry's own."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.calls = 0
-        self.away = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.calls += 1
-        if self.away or any(span.name == "poison" for span in spans):
-            return SpanExportResult.FAILURE
-        self.names += [span.name for span in spans]
-        return SpanExportResult.SUCCESS
 
 
 def test_an_exporter_that_only_says_no_loses_nothing_in_an_outage(durable: Any, tmp_path: Path) -> None:

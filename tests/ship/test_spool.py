@@ -14,8 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.spool import account, dead_letters, losses
 from genesis_otel._ship.spool import queue as _spool
+from genesis_otel._ship.spool.turn import Turn
 
 
 def writer(folder: Path, *, segment_bytes: int = 1 << 20, spool_bytes: int = 1 << 30) -> _spool.Writer:
@@ -269,3 +272,78 @@ def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
     cut.write_text(json.dumps("?"))
     source.close()
     assert everything(tmp_path) == [b"a", b"b"]
+
+
+def test_requeue_keeps_to_the_limit_that_it_is_told(tmp_path: Path) -> None:
+    """Dead letters go into a spool that is larger than the default limit without costing it a span."""
+    source = writer(tmp_path, segment_bytes=1000)
+    for number in range(20):
+        source.append(f"{number:03d}".encode() * 200)
+    source.close()
+    dead_letters.bury(tmp_path, b"once refused", "why")
+    assert requeue(tmp_path, Limits(spool_bytes=1 << 30)) == 1
+    assert _spool.status(tmp_path).dropped == 0
+    assert len(everything(tmp_path, size=2000)) == 21
+    # And with less room than there is, the oldest would have gone: what the limit is matters.
+    source = writer(tmp_path, segment_bytes=1000)
+    for number in range(20):
+        source.append(f"{number:03d}".encode() * 200)
+    source.close()
+    dead_letters.bury(tmp_path, b"once refused", "why")
+    requeue(tmp_path, Limits(spool_bytes=5000))
+    assert _spool.status(tmp_path).dropped > 0
+
+
+def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:
+    """What goes at the limit leaves a gap in the numbers of its queue, which is not counted again as damage."""
+    source = writer(tmp_path, segment_bytes=500, spool_bytes=4000)
+    for number in range(100):
+        source.append(f"{number:03d}".encode() * 30)
+    source.close()
+    dropped = _spool.status(tmp_path).dropped
+    found = everything(tmp_path)
+    assert dropped > 0
+    assert (len(found) + dropped, _spool.status(tmp_path).dropped) == (100, dropped)
+
+
+def test_what_a_dead_process_held_is_counted(tmp_path: Path) -> None:
+    """Records that a process had only in memory, and losses that it could not write down, count when it is gone."""
+    child = os.fork()
+    if child == 0:
+        source = writer(tmp_path)
+        source.append(b"on disk")
+        source.hold(7)
+        (tmp_path / "dropped").mkdir()  # where losses are written down, nothing can be written
+        losses.note(tmp_path, 5, "test")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert _spool.status(tmp_path).dropped == 12
+    (tmp_path / "dropped").rmdir()
+    assert everything(tmp_path) == [b"on disk"]
+    assert _spool.status(tmp_path).dropped == 12
+    assert account.read(tmp_path, "nothing") == (0, 0, 0)
+
+
+def test_the_rest_of_the_losses_is_said_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However many losses a minute has, all are said when their process is done with the folder."""
+    for _ in range(50):
+        losses.note(tmp_path, 2, "test")
+    losses.close(tmp_path)
+    said = [record.args[0] for record in caplog.records if isinstance(record.args, tuple)]
+    assert sum(number for number in said if isinstance(number, int)) == losses.total(tmp_path) == 100
+    assert len(said) == 2
+
+
+def test_a_thread_does_not_wait_for_itself() -> None:
+    """What a thread hands over while it is at work is handled by that work, afterwards and in order."""
+    handled: list[int] = []
+
+    def handle(item: int) -> None:
+        handled.append(item)
+        if item < 5:
+            turn.run(item + 1)
+            assert handled[-1] == item, "not in the middle of it"
+
+    turn: Turn[int] = Turn(handle)
+    turn.run(0)
+    assert handled == list(range(6))

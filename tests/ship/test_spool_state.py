@@ -15,8 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from genesis_otel import queries
 from genesis_otel._destinations import limits_of
-from genesis_otel._settings import Collector, Server, load_settings
-from genesis_otel._settings import CustomExporter as Custom
+from genesis_otel._settings import Collector, CustomExporter, Server, load_settings
 from genesis_otel._ship import spool_state
 from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import Drain, drain
@@ -26,7 +25,7 @@ from genesis_otel._ship.spool.dead_letters import bury
 from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
-from tests.ship.test_processor import FAST, Store, end
+from tests.support.destinations import FAST, Store, end
 
 AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
 
@@ -111,7 +110,7 @@ def test_whoever_asks_for_none_gets_none(tmp_path: Path) -> None:
     bury(tmp_path, b"no span", "Code: 6")
     assert drain(tmp_path, store) == 0 and store.names == []
     settings = load_settings()
-    assert limits_of(settings, Custom("of somebody")).state_interval is None
+    assert limits_of(settings, CustomExporter("of somebody")).state_interval is None
     assert limits_of(settings, Server("http://h:1")).state_interval is not None
     assert limits_of(settings, Collector("http://h:1", "grpc")).state_interval is not None
 

@@ -18,8 +18,8 @@ from genesis_otel._store import tables as _tables
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.store.test_mapping import rows_of, spans_of
 from tests.support.golden import CASES, SECOND, START, Case, front_of, span
+from tests.support.mapping import rows_of, spans_of
 from tests.support.recording import flat, store_spans
 
 NESTED = """

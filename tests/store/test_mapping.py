@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 from clickhouse_connect.driver.client import Client
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -16,37 +12,8 @@ from genesis_otel._store import errors, schema, tables
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import CASES, START, Case, front_of
+from tests.support.mapping import columns_of, rows_of, spans_of
 from tests.support.recording import flat, store_spans
-
-
-def spans_of(case: Case) -> Sequence[ReadableSpan]:
-    kept = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
-    case.emit(provider.get_tracer("golden", "1.0"))
-    return kept.get_finished_spans()
-
-
-def rows_of(client: Client, table: str) -> list[dict[str, Any]]:
-    """A table's rows; times as text, and what is not a number by its name, so that they compare."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        return value
-
-    times = ", ".join(
-        f"toString({column}) AS {column}"
-        for column in ("timestamp", "start_time", "end_time")
-        if column in columns_of(client, table)
-    )
-    order = "position" if "position" in columns_of(client, table) else "span_id"
-    answer = client.query(f"SELECT * REPLACE ({times}) FROM {table} ORDER BY {order}")
-    return [{name: plain(value) for name, value in row.items()} for row in answer.named_results()]
-
-
-def columns_of(client: Client, table: str) -> list[str]:
-    return [row[0] for row in client.query(f"DESCRIBE TABLE {table}").result_rows]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -23,7 +23,7 @@ from genesis_otel._store.own_prices import read_own_prices
 from genesis_otel._store.reprice import Repriced, open_calls, reprice
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.ship.test_llm import DIALECTS
+from tests.support.dialects import DIALECTS
 from tests.support.recording import store_spans
 from tests.support.searched import RUN, end_store, fill, search_spans
 

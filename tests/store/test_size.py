@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import spans
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._store import tables as connection
+from genesis_otel._store import tables
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.recording import record, store_spans
@@ -70,10 +70,10 @@ def test_a_typical_run_fits_into_what_the_reference_says(
     recorded = record(monkeypatch, through=LLMSpanProcessor)
     typical_run(random.Random(20))
     store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
-    rows = {table: int(str(store.command(f"SELECT count() FROM {table}"))) for table in connection.TABLES}
+    rows = {table: int(str(store.command(f"SELECT count() FROM {table}"))) for table in tables.TABLES}
     assert (rows["individuals"], rows["generations"], rows["llm_logs"], rows["agent_actions"]) == (200, 10, 400, 500)
     sizes: dict[str, int] = {}
-    for table in connection.STORED_IN.values():
+    for table in tables.STORED_IN.values():
         store.command(f"OPTIMIZE TABLE {table} FINAL")
         # Of a small part ClickHouse keeps all columns in one file: its size on disk is what counts.
         sizes[table] = int(

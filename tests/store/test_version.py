@@ -15,8 +15,8 @@ from genesis_otel._store import errors, schema, tables, version
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.store.test_mapping import spans_of
 from tests.support import golden
+from tests.support.mapping import spans_of
 from tests.support.pipeline import PASSWORD, Store, running
 from tests.support.recording import store_spans
 
@@ -78,6 +78,36 @@ def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: C
     assert "individuals: 1 rows are what their spans say" in done
     assert store.query("SELECT fitness_score, score_told FROM individuals").result_rows == [(None, "-inf")]
     assert schema.init_schema(store) == []
+
+
+WIDENED = {
+    "generations": ("best_score", "avg_score"),
+    "individuals": ("fitness_score", "combined_score"),
+    "pareto_fronts": ("fitness_score", "combined_score"),
+    "code_lineages": ("fitness_delta",),
+}
+
+
+def test_columns_take_null_before_a_view_gives_it(store: Client, connect: Connect) -> None:
+    """A view that gives NULL to a column that takes none stops every insert (code 349): init alters each table first, rows kept."""
+    for table, scores in WIDENED.items():
+        for score in scores:
+            store.command(
+                f"ALTER TABLE {table} MODIFY COLUMN {score} Float64 DEFAULT 0", settings={"mutations_sync": 2}
+            )
+        store.command(f"ALTER TABLE {table}_mv MODIFY COMMENT 'genesis-otel of 0.1.0'")
+    number(store, "")
+    scored = spans_of(golden.CASES[6])
+    store.insert("individuals", [["r", "kept", 0.5]], column_names=["run_id", "individual_id", "fitness_score"])
+    done = schema.init_schema(store)
+    for table, scores in WIDENED.items():
+        before = [done.index(f"{table}.{score} may be NULL now") for score in scores]
+        assert max(before) < done.index(f"upgraded view {table}_mv")
+    exporter = ClickHouseSpanExporter(connect)
+    for spans in (scored, spans_of(golden.CASES[7])):
+        store_spans(exporter, spans)
+    rows = store.query("SELECT individual_id, fitness_score FROM individuals ORDER BY individual_id").result_rows
+    assert rows == [("a", None), ("child ☃", 0.9), ("kept", 0.5)]
 
 
 OLDER = {

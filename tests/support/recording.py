@@ -13,9 +13,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
+from genesis_otel import _log
 from genesis_otel import attributes as names
 from genesis_otel._emit import context as _context
-from genesis_otel._emit import tally, values
+from genesis_otel._emit import opened, tally
 from genesis_otel._ship.codec import Flat, flatten
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
@@ -69,7 +70,9 @@ def record(
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(_context, "_ROOTED", {})
     monkeypatch.setattr(tally, "_RUNS", {})
-    monkeypatch.setattr(values, "_WARNED", set())
+    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(opened, "_HANDLES", {})
+    monkeypatch.setattr(opened, "_RUNS", {})
     return Recorded(exporter)
 
 

@@ -36,8 +36,8 @@ from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
-from tests.store.test_mapping import rows_of, spans_of
 from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
+from tests.support.mapping import rows_of, spans_of
 from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
 from tests.support.recording import flat, store_spans
 

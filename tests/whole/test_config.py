@@ -22,8 +22,7 @@ import pytest
 
 from genesis_otel import _destinations, configuration
 from genesis_otel._serve import client as store_process
-from genesis_otel._settings import Collector, Embedded, Server, load_settings
-from genesis_otel._settings import Disabled as Off
+from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
 from genesis_otel._store.errors import StoreError
 
 SEARCH = """
@@ -171,8 +170,8 @@ def test_the_destination_follows_from_the_settings(tmp_path: Path) -> None:
     assert server.destination == Collector("http://c:4317", "grpc")
     assert server.store == Server("http://u:p@h:8123/db")
     assert load_settings(otlp_endpoint="http://c:4317").store is None
-    assert isinstance(load_settings(enabled=False).destination, Off)
-    assert isinstance(load_settings(sdk_disabled=True).destination, Off)
+    assert isinstance(load_settings(enabled=False).destination, Disabled)
+    assert isinstance(load_settings(sdk_disabled=True).destination, Disabled)
 
 
 def test_the_collectors_protocol_and_path_are_openTelemetrys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +347,7 @@ def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING the sampler of this process (TraceIdRatioBased" in done.stderr
-    assert "cut at 100 characters" in done.stderr
+    assert "truncated at 100 characters" in done.stderr
 
 
 # --- off --------------------------------------------------------------------------------------------------------------

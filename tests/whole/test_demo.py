@@ -254,7 +254,7 @@ def test_the_demo_fills_the_seven_tables(demo: Demo) -> None:
     assert rows["individuals"] == rows["code_lineages"] > 41
     assert rows["llm_logs"] == 42  # one call failed and was made again by OpenEvolve
     assert rows["pareto_fronts"] > 60 and rows["agent_actions"] > 80
-    assert seen.best > 0.8
+    assert seen.best is not None and seen.best > 0.8
     ((cost, logged),) = client.query(
         "SELECT (SELECT sum(total_cost) FROM generations), (SELECT sum(cost) FROM llm_logs)"
     ).result_rows

@@ -18,13 +18,17 @@ from genesis_otel import queries
 from genesis_otel._cli.app import app, main
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Settings
-from genesis_otel._store import tables as connection
+from genesis_otel._store import tables
 from tests.support.searched import end_store, fill, search_spans
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("tables", "settings", "prices", "delivery", "grafana", "report", "watch")),
+    "CONTRIBUTING.md",
+    *(
+        f"docs/{name}.md"
+        for name in ("index", "architecture", "tables", "settings", "prices", "delivery", "grafana", "report", "watch")
+    ),
 )
 
 
@@ -51,6 +55,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("GENESIS_OTEL_QUIET", "true")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield tmp_path / "data"
     end_store(tmp_path / "data" / "store")
@@ -136,11 +141,11 @@ def test_every_setting_is_documented() -> None:
             assert default.strip("`") in (str(field.default), str(field.default).lower())
 
 
-@pytest.mark.parametrize("table", connection.TABLES)
+@pytest.mark.parametrize("table", tables.TABLES)
 def test_every_column_is_documented(table: str, store: Client) -> None:
     """Each table's section names its columns, all of them and no other, and ours with their types."""
     text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    section = re.split(r"^## ", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
+    section = re.split(r"^##", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
     columns = {
         row[0]: re.sub(r"LowCardinality\((\w+)\)", r"\1", row[1])
         for row in store.query(f"DESCRIBE TABLE {table}").result_rows

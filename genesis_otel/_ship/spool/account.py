@@ -7,11 +7,12 @@ count that cannot be written is left as it was.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
+
+from genesis_otel._emit.interruption import ignored, pass_on
 
 SUFFIX = ".account"
 WIDTH = 20
@@ -36,7 +37,8 @@ def make(folder: Path, name: str) -> int:
     try:
         if os.pwrite(file, text, 0) != len(text):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         os.close(file)
         (folder / f"{name}{SUFFIX}").unlink(missing_ok=True)
         raise
@@ -45,7 +47,7 @@ def make(folder: Path, name: str) -> int:
 
 def write(file: int, count: str, value: int) -> bool:
     """Set one of the counts; false where the disk does not take it."""
-    with contextlib.suppress(OSError):
+    with ignored(OSError):
         return os.pwrite(file, b"%019d " % value, WIDTH * Account._fields.index(count)) == WIDTH
     return False
 
@@ -55,5 +57,6 @@ def read(folder: Path, name: str) -> Account:
     try:
         text = (folder / f"{name}{SUFFIX}").read_bytes()
         return Account(*(int(text[WIDTH * at : WIDTH * (at + 1)]) for at in range(3)))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        pass_on(error)
         return Account()

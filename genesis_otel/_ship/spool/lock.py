@@ -6,12 +6,13 @@ dies, however, lets go.
 
 import errno
 import fcntl
+import functools
 import os
 import threading
 import time
 from pathlib import Path
 
-from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.interruption import foreign, pass_on
 
 
 class ProcessLock:
@@ -28,7 +29,7 @@ class ProcessLock:
 
     def __init__(self, path: Path) -> None:
         """Name the file; `take` makes it."""
-        self._path = path.resolve()
+        self._path = _resolved(path)
         self._file: int | None = None
 
     def take(self, wait: float) -> bool:
@@ -49,7 +50,7 @@ class ProcessLock:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BaseException as error:
                 os.close(file)
-                if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EAGAIN):
+                if isinstance(error, OSError) and not foreign(error) and error.errno in (errno.EACCES, errno.EAGAIN):
                     return False
                 raise
             self._file = file
@@ -67,7 +68,8 @@ class ProcessLock:
         try:
             named = self._path.stat()
             return self._file is not None and os.path.samestat(os.fstat(self._file), named)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return False
 
     def release(self) -> None:
@@ -81,18 +83,19 @@ class ProcessLock:
     @classmethod
     def holder(cls, path: Path) -> int | None:
         """The process that holds the lock, -1 if it has not said yet, or None. Looks with a shared lock for an instant."""
-        path = path.resolve()
+        path = _resolved(path)
         with cls._guard:
             if cls._mine.get(path) == os.getpid():
                 return os.getpid()
             try:
                 file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                pass_on(error)
                 return None
             try:
                 fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError as error:
-                if error.errno not in (errno.EACCES, errno.EAGAIN):
+                if foreign(error) or error.errno not in (errno.EACCES, errno.EAGAIN):
                     raise
                 told = os.read(file, 20)
                 return int(told) if told.isdigit() else -1
@@ -100,6 +103,16 @@ class ProcessLock:
                 return None
             finally:
                 os.close(file)
+
+
+def _resolved(path: Path) -> Path:
+    return _folder(os.path.abspath(path.parent)) / path.name  # noqa: PTH100 - no look at the disk
+
+
+@functools.lru_cache(maxsize=64)
+def _folder(path: str) -> Path:
+    # Not each time: Python's own way swallows an OSError that a signal handler raises meanwhile.
+    return Path(path).resolve()
 
 
 def _renew_guard() -> None:

@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from genesis_otel._emit.interruption import foreign
+from genesis_otel._emit.interruption import foreign, pass_on
+from genesis_otel._log import due
 from genesis_otel._ship.spool import account
 from genesis_otel._ship.spool.turn import Turn
 
@@ -39,7 +40,6 @@ class Loss(NamedTuple):
 _accounts: dict[Path, int] = {}
 _unwritten: Counter[Path] = Counter()
 _unsaid: Counter[tuple[Path, str]] = Counter()
-_said: dict[tuple[Path, str], float] = {}
 _counted: Loss | None = None
 """The latest one that is in the counts above: a signal's exception lets it be handled again."""
 
@@ -47,19 +47,19 @@ _counted: Loss | None = None
 def note(folder: Path, spans: int, why: str) -> None:
     """Count ``spans`` as lost, and say so."""
     if spans:
-        _turn.take(Loss(folder, spans, why))
+        _turn.run(Loss(folder, spans, why))
 
 
 def settle(folder: Path) -> None:
     """The disk takes writes again: put there what could not be counted."""
     if _unwritten[folder]:
-        _turn.take(Loss(folder, 0, "counted late"))
+        _turn.run(Loss(folder, 0, "counted late"))
 
 
 def close(folder: Path) -> None:
     """This process is done with a folder: say what was not said yet."""
     if _unwritten[folder] or any(at == folder for at, _ in _unsaid):
-        _turn.take(Loss(folder, 0, "counted late", last=True))
+        _turn.run(Loss(folder, 0, "counted late", last=True))
 
 
 def keep_in(folder: Path, file: int) -> None:
@@ -78,7 +78,8 @@ def total(folder: Path) -> int:
     unwritten = 0 if folder in _accounts else _unwritten[folder]
     try:
         lines = (folder / DROPPED).read_bytes().splitlines()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return unwritten
     return unwritten + sum(map(_spans_of, lines))
 
@@ -87,7 +88,8 @@ def changed(folder: Path) -> int:
     """A number that is another one when something was lost; 0 where nothing ever was."""
     try:
         return (folder / DROPPED).stat().st_size
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return 0
 
 
@@ -102,10 +104,8 @@ def _count(loss: Loss) -> None:
             _unsaid[folder, why] = unsaid
             _counted = loss
         _write(folder, why)
-        now = time.monotonic()
         for of in [(folder, why)] if not last else [known for known in _unsaid if known[0] == folder]:
-            if _unsaid[of] and (last or now - _said.get(of, -SAY_EVERY) >= SAY_EVERY):
-                _said[of] = now
+            if _unsaid[of] and (due((*of, os.getpid()), SAY_EVERY) or last):
                 logger.warning("%d spans were dropped from %s: %s", _unsaid.pop(of), folder, of[1])
             elif not _unsaid[of]:
                 del _unsaid[of]
@@ -143,7 +143,8 @@ def _write(folder: Path, why: str) -> None:
 def _spans_of(line: bytes) -> int:
     try:
         return int(json.loads(line)[1])
-    except (ValueError, TypeError, IndexError, KeyError):
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        pass_on(error)
         return 0
 
 

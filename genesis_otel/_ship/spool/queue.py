@@ -14,7 +14,6 @@ and why. Queues of genesis-otel 0.1.0, whose records have no numbers, are named 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
@@ -25,6 +24,7 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
+from genesis_otel._emit.interruption import ignored, pass_on
 from genesis_otel._ship.spool import account, dead_letters, losses
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.segment import Found, count, find, pack
@@ -66,14 +66,9 @@ class Status(NamedTuple):
     """Seconds since the oldest waiting segment was written to; 0 when nothing waits."""
 
 
-class Place(NamedTuple):
-    """Where a writer is."""
-
-    file: int
-    segment: int
-    size: int
-    number: int
-    """Of the next record."""
+Place = tuple[int, int, int, int]
+"""Where a writer is: its open file, the number of the segment and its size, and the number of the next record. One value, so that
+an exception of a signal handler finds it before a step or behind it. No class: that takes a third of a microsecond a span."""
 
 
 class Writer:
@@ -90,7 +85,8 @@ class Writer:
         self.folder, self.id = folder, f"{QUEUE}{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
         # What goes at once at the limit is a segment: never a large part of all.
         self._segment_bytes, self._spool_bytes = min(segment_bytes, spool_bytes // 8), spool_bytes
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Processes that never fill a segment count as well: each looks once, before it adds one.
         enforce(folder, spool_bytes)
         # The lock comes before the queue: whoever sees the queue without its lock takes the writer for dead.
@@ -98,7 +94,7 @@ class Writer:
         self._lock = ProcessLock(locked)
         if not self._lock.take(1.0):
             raise OSError(errno.EAGAIN, f"the lock of {self.id} in {folder} cannot be had")
-        self._at = Place(-1, 0, 0, 0)
+        self._at: Place = (-1, 0, 0, 0)
         self._account = -1
         self._begun: tuple[object, Place] | None = None
         self._taken = 0
@@ -106,9 +102,10 @@ class Writer:
             self._account = account.make(folder, self.id)
             (folder / self.id).mkdir(mode=0o700)
             self._next_segment()
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             self._close_account(remove=True)
-            with contextlib.suppress(OSError):
+            with ignored(OSError):
                 (folder / self.id).rmdir()
             locked.unlink(missing_ok=True)
             self._lock.release()
@@ -122,32 +119,32 @@ class Writer:
         :raises OSError: it could not be written; then nothing of it remains.
         """
         if once is None or self._begun is None or self._begun[0] is not once:
-            if self._at.size >= self._segment_bytes:
+            if self._at[2] >= self._segment_bytes:
                 self._next_segment()
-            place = self._at
-            record = pack(payload, place.number)
+            place = file, segment, size, number = self._at
+            record = pack(payload, number)
             self._begun = once, place
         else:
             # Interrupted: written or not, the file tells.
-            place = self._begun[1]
-            record = pack(payload, place.number)
-            if os.fstat(place.file).st_size == place.size + len(record):
-                self._at = place._replace(size=place.size + len(record), number=place.number + 1)
+            file, segment, size, number = self._begun[1]
+            record = pack(payload, number)
+            if os.fstat(file).st_size == size + len(record):
+                self._at = file, segment, size + len(record), number + 1
                 return
-            os.ftruncate(place.file, place.size)
+            os.ftruncate(file, size)
         try:
-            written = os.write(place.file, record)
+            written = os.write(file, record)
         except OSError:
-            os.ftruncate(place.file, place.size)
+            os.ftruncate(file, size)
             raise
         if written != len(record):
-            os.ftruncate(place.file, place.size)
+            os.ftruncate(file, size)
             raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes were written")
-        self._at = Place(place.file, place.segment, place.size + written, place.number + 1)
+        self._at = file, segment, size + written, number + 1
 
     def position(self) -> tuple[int, int]:
         """Behind what was appended so far: a segment and a place in it; see :func:`taken`."""
-        return self._at.segment, self._at.size
+        return self._at[1], self._at[2]
 
     def look(self) -> bool:
         """Whether the queue is still where it was made; to be asked every second. Puts into the account what was appended."""
@@ -157,11 +154,12 @@ class Writer:
             mine = os.fstat(file)
             if not os.path.samestat(mine, named) or not self._lock.valid():
                 return False
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return False
         if mine.st_size != size:
             # Somebody has cut it: records go on behind what is left, and the numbers tell what is missing.
-            self._at = self._at._replace(size=mine.st_size)
+            self._at = file, segment, mine.st_size, number
         account.write(self._account, "appended", number)
         self._taken = max(self._taken, _read_cut(self.folder / self.id).number)
         return True
@@ -185,32 +183,39 @@ class Writer:
 
     def close(self) -> None:
         """End the queue; what is in it waits for whoever drains."""
-        file = self._at.file
+        file, segment, size, number = self._at
         if file >= 0:
-            account.write(self._account, "appended", self._at.number)
-            self._at = self._at._replace(file=-1)
+            account.write(self._account, "appended", number)
+            self._at = -1, segment, size, number
             os.close(file)
             self._close_account(remove=False)
             self._lock.release()
 
-    def abandon(self) -> None:
-        """In a forked child: let go of the parent's file, and leave the queue to the parent."""
-        for file in (self._at.file, self._account):
+    def abandon(self, *, busy: bool) -> None:
+        """In a forked child: let go of the parent's file, and leave the queue to the parent.
+
+        :param busy: a signal handler has forked in the middle of :meth:`append`, which goes on in the child, too: into nothing.
+        """
+        if busy and self._at[0] >= 0:
+            nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nothing, self._at[0], inheritable=False)
+            os.close(nothing)
+        for file in (self._account,) if busy else (self._at[0], self._account):
             if file >= 0:
                 os.close(file)
-        self._at, self._account = self._at._replace(file=-1), -1
+        self._at, self._account = (-1, *self._at[1:]), -1
 
     def _path(self, segment: int) -> Path:
         return self.folder / self.id / f"{segment:08d}{SEGMENT}"
 
     def _next_segment(self) -> None:
-        before = self._at
-        segment = before.segment + 1
+        before, segment, _, number = self._at
+        segment += 1
         file = os.open(self._path(segment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         # The new one first: a file that is closed is never written to, whatever comes in between.
-        self._at = Place(file, segment, 0, before.number)
-        if before.file >= 0:
-            os.close(before.file)
+        self._at = file, segment, 0, number
+        if before >= 0:
+            os.close(before)
             enforce(self.folder, self._spool_bytes)
 
     def _close_account(self, *, remove: bool) -> None:
@@ -243,9 +248,11 @@ class Queue:
             closed = _next_number(self._path, self.segment) is not None or not self.written_to()
             try:
                 data, found, damaged, whole = self._read(max_rows, max_bytes, closed)
-            except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                pass_on(error)
                 data, found, damaged, closed, whole = b"", [], 0, True, True
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 # Of somebody else, or on a disk that is ill: it stays, and stops nothing else.
                 logger.debug("%s cannot be read", self._path, exc_info=True)
                 return None
@@ -303,7 +310,8 @@ class Queue:
             with (self._path / f"{batch.segment:08d}{SEGMENT}").open("rb") as file:
                 file.seek(batch.end)
                 data = file.read(max_bytes)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             return None
         found, damaged = find(data, closed=False, limit=max_rows, old=self._old)
         if not found or damaged:
@@ -332,7 +340,8 @@ class Queue:
                 continue
             try:
                 data = (self._path / f"{number:08d}{SEGMENT}").read_bytes()[start:]
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 continue
             for record in find(data, closed=False, limit=1, old=self._old)[0]:
                 return data[record.payload : record.end]
@@ -357,14 +366,16 @@ class Queue:
                 self._path.rmdir()
                 for suffix in (".writer", ".drain"):
                     (self.folder / f"{self.name}{suffix}").unlink(missing_ok=True)
-            except OSError:
+            except OSError as error:
+                pass_on(error)
                 logger.debug("the empty queue %s stays", self.name, exc_info=True)
         self._lock.release()
 
     def _settle(self) -> None:
         """Count what a dead writer could not count itself."""
         appended, held, lost = account.read(self.folder, self.name)
-        losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
+        if not self._old:  # the records of an old queue have no numbers: its damage is counted where it is found
+            losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
         losses.note(self.folder, held, "in the memory of a process that died while the disk took nothing")
         losses.note(self.folder, lost, "counted late")
         # At once: what is counted must not be counted again.
@@ -387,7 +398,7 @@ class Queue:
             return False
         self.segment, self.start, self.end = following or self.segment + 1, 0, 0
         self._write_cut()
-        with contextlib.suppress(OSError):
+        with ignored(OSError):
             path.unlink(missing_ok=True)
         return following is not None
 
@@ -397,7 +408,8 @@ class Queue:
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
                 json.dump([self.segment, self.start, self.end, self.number], file)
             fresh.replace(self._path / CUT)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             # A disk that the spool itself has filled gets room by draining it: so draining goes on. Should this process
             # die before there is room, what it takes off now comes once more.
             logger.debug("the cut of %s could not be written", self._path, exc_info=True)
@@ -413,10 +425,11 @@ def queues(folder: Path) -> list[str]:
     found: list[tuple[float, str]] = []
     try:
         names = [entry for entry in os.scandir(folder) if entry.name.startswith((QUEUE, OLD_QUEUE)) and entry.is_dir()]
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        pass_on(error)
         return []
     for entry in names:
-        with contextlib.suppress(FileNotFoundError):  # drained and removed by somebody else meanwhile
+        with ignored(FileNotFoundError):  # drained and removed by somebody else meanwhile
             found.append((entry.stat().st_mtime, entry.name))
     return [name for _, name in sorted(found)]
 
@@ -432,7 +445,8 @@ def take(folder: Path, name: str) -> Queue | None:
     try:
         if not lock.take(0.0):
             return None
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         logger.debug("the queue %s in %s cannot be taken", name, folder, exc_info=True)
         return None
     if not (folder / name).is_dir():
@@ -449,7 +463,7 @@ def enforce(folder: Path, limit: int) -> None:
         segments = _segments(folder / name)
         living = writer_lives(folder, name)
         for number, path in segments.items():
-            with contextlib.suppress(FileNotFoundError):
+            with ignored(FileNotFoundError):
                 stat = path.stat()
                 sizes.append((stat.st_mtime, stat.st_size, path, living and number == max(segments)))
     total = sum(size for _, size, _, _ in sizes)
@@ -473,7 +487,8 @@ def _drop(folder: Path, path: Path, limit: int) -> bool:
         os.truncate(gone, 0)
         if old or not lost:
             gone.unlink()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return False  # drained meanwhile, or dropped and counted by another process
     except BaseException:
         if not path.exists():
@@ -530,10 +545,11 @@ def _read_cut(path: Path) -> Cut:
         cut = Cut(*(int(number) for number in [*json.loads((path / CUT).read_text()), 0][:4]))
         if cut.segment >= 1 and min(cut) >= (-1 if _is_old(path.name) else 0):
             return cut
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return Cut(1, 0, 0, 0)
-    except (OSError, ValueError, TypeError):
-        pass
+    except (OSError, ValueError, TypeError) as error:
+        pass_on(error)
     # Damaged, by a power cut: from the first segment that is left. What comes twice is stored once.
     return Cut(min(_segments(path), default=1), 0, 0, 0)
 
@@ -546,7 +562,8 @@ def _segments(path: Path) -> dict[int, Path]:
     """A queue's segments by their numbers, in order."""
     try:
         names = [entry.name for entry in os.scandir(path) if re.fullmatch(r"\d+\.seg", entry.name) and entry.is_file()]
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return {}
     return {int(name.removesuffix(SEGMENT)): path / name for name in sorted(names)}
 
@@ -559,12 +576,14 @@ def _age(path: Path) -> float:
     try:
         times = (each.stat().st_mtime for each in _segments(path).values())
         return max(0.0, time.time() - min(times, default=time.time()))
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        pass_on(error)
         return 0.0
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return 0

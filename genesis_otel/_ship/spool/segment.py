@@ -13,6 +13,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from genesis_otel._emit.interruption import pass_on
+
 MARK = b"\xabGO2"
 """Begins a record; also what is looked for behind a damaged one."""
 HEADER = struct.Struct("<4sIII")
@@ -82,8 +84,8 @@ def count(path: Path, start: int, *, old: bool = False) -> int:
                     return found + len(find(file.read(), closed=True, old=old)[0])
                 start += header.size + length
                 found += 1
-    except (OSError, struct.error):
-        pass
+    except (OSError, struct.error) as error:
+        pass_on(error)
     return found
 
 

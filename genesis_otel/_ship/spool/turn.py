@@ -1,7 +1,7 @@
 """One at a time, without waiting for oneself: what a thread is handed while it is at work is done by that same work.
 
 In: items, from any thread, from signal handlers and from finalisers that the garbage collector runs. Out: each is handled once,
-in order, before :meth:`Turn.take` returns; only what comes from within the handling itself, in the same thread, is handled by
+in order, before :meth:`Turn.run` returns; only what comes from within the handling itself, in the same thread, is handled by
 the call that it interrupts, right afterwards. A lock alone would let a thread wait for itself for ever there.
 On failure: an exception from outside (a signal handler's) is raised when nothing is left to handle.
 """
@@ -30,28 +30,30 @@ class Turn(Generic[T]):
         self.items: deque[T] = deque()
         # Reentrant, so that the thread that holds it can see that it does.
         self._lock = threading.RLock()
-        self._busy = False
+        self.busy = False
 
-    def take(self, item: T) -> None:
-        """Handle ``item``, and whatever else waits."""
-        self.items.append(item)
-        self.run()
-
-    def run(self) -> None:
-        """Handle what waits."""
+    def run(self, *new: T) -> None:
+        """Handle ``new`` items, and whatever else waits."""
+        items, handle = self.items, self._handle
+        items.extend(new)
         interruption: BaseException | None = None
         attempts = 0
         # Looked at again behind the lock: a signal may have brought one more just before it was given back.
-        while self.items:
+        while items:
             try:
                 with self._lock:
-                    if self._busy:
+                    if self.busy:
                         break
-                    self._busy = True
+                    self.busy = True
                     try:
-                        self._work()
+                        while items:
+                            item = items[0]
+                            handle(item)
+                            # A fork in a signal handler has emptied it in the child.
+                            if items and items[0] is item:
+                                items.popleft()
                     finally:
-                        self._busy = False
+                        self.busy = False
             except BaseException as error:
                 interruption = interruption or error
                 attempts += 1
@@ -64,21 +66,12 @@ class Turn(Generic[T]):
     def alone(self) -> Iterator[bool]:
         """Hold the turn for something else; false where this thread has it already, and the work is in the middle of it."""
         with self._lock:
-            if self._busy:
+            if self.busy:
                 yield False
                 return
-            self._busy = True
+            self.busy = True
             try:
                 yield True
             finally:
-                self._busy = False
+                self.busy = False
         self.run()
-
-    def _work(self) -> None:
-        items = self.items
-        while items:
-            item = items[0]
-            self._handle(item)
-            # A fork in a signal handler has emptied it in the child.
-            if items and items[0] is item:
-                items.popleft()

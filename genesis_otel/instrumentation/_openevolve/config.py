@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genesis_otel._ship.redact import REDACTED, is_secret_setting, recognised
+from genesis_otel._urls import hidden
 
 
 def as_json(config: Any) -> Any:
@@ -25,7 +26,7 @@ def as_json(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [as_json(each) for each in config]
     if isinstance(config, str):
-        return recognised(config)
+        return hidden(recognised(config), REDACTED)
     if config is None or isinstance(config, (bool, int, float)):
         return config
     if callable(config):

@@ -1,8 +1,9 @@
 -- Active runs
 --
--- Runs whose status is running: those that go on, and those that died without a word. `runs` says how long each is silent.
+-- Runs that have not ended: those that go on, and those that are stalled, because they died without a word.
 --
-SELECT run_id, task_name, start_time, total_generations
-FROM evolution_runs
-WHERE status = 'running'
+-- stalled_after = 900: seconds without a sign of life after which a run is stalled
+SELECT run_id, task_name, start_time, total_generations, status
+FROM (@state(1, {stalled_after:UInt32}))
+WHERE open
 ORDER BY start_time DESC

@@ -1,12 +1,11 @@
 -- Best individual of a task
 --
--- The best programs that any run of a task has found.
+-- The best programs that any run of a task has found, in the direction of the runs.
 --
 -- task: name of the task, e.g. circle_packing
 -- limit = 1: how many
-SELECT i.run_id AS run_id, i.individual_id AS individual_id, i.generation AS generation, i.fitness_score AS fitness_score, i.metrics AS metrics
-FROM individuals AS i
-INNER JOIN evolution_runs AS r ON i.run_id = r.run_id
-WHERE r.task_name = {task:String} AND i.status = 'ok'
-ORDER BY i.fitness_score DESC, i.timestamp
+SELECT run_id, individual_id, generation, fitness_score, metrics
+FROM (@climb(run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String})))
+WHERE height IS NOT NULL
+ORDER BY height DESC, timestamp, individual_id
 LIMIT {limit:UInt32}

@@ -1,13 +1,9 @@
 -- Best so far
 --
--- The best score of each generation's individuals, and the best that the search had found by then: where it still rises.
+-- The best score of each generation's individuals, what it gained over all that had finished before, and the best that the
+-- search had found by then: where it still gets better.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
-SELECT
-    generation,
-    max(fitness_score) AS best_score,
-    max(best_score) OVER (ORDER BY generation ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS best_so_far
-FROM individuals
-WHERE run_id = {run_id:String} AND status = 'ok' AND isFinite(fitness_score)
-GROUP BY generation
+SELECT generation, best_score, improvement, best_so_far
+FROM (@steps(run_id = {run_id:String}))
 ORDER BY generation

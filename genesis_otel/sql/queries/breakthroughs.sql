@@ -1,16 +1,14 @@
 -- Generations with breakthroughs
 --
--- Generations whose best score is above that of the one before by more than a share of it. QUALIFY, because a HAVING
--- may not look at a window function.
+-- Generations that gained more than a share of the best score before them.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- threshold = 0.1: how much of the earlier score the improvement has to be; 0.1 is 10 %
 SELECT
     generation,
     best_score,
-    best_score - lagInFrame(best_score, 1, best_score) OVER (ORDER BY generation) AS improvement,
-    improvement / abs(lagInFrame(best_score, 1, best_score) OVER (ORDER BY generation)) AS improvement_pct
-FROM generations
-WHERE run_id = {run_id:String}
-QUALIFY improvement_pct > {threshold:Float64}
-ORDER BY improvement_pct DESC, generation
+    improvement,
+    improvement / nullIf(abs(best_so_far - sign * improvement), 0) AS improvement_pct
+FROM (@steps(run_id = {run_id:String}))
+WHERE improvement > {threshold:Float64} * abs(best_so_far - sign * improvement)
+ORDER BY improvement_pct DESC NULLS FIRST, generation

@@ -1,6 +1,7 @@
 -- LLM calls as points
 --
--- When each LLM call of a run began, in seconds since the run did, how long it took and what it cost in USD.
+-- When each LLM call of a run began, in seconds since the run did, how long it took and what it cost in USD; a call
+-- without a price has no cost.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- limit = 20000: how many, the newest of them
@@ -14,8 +15,8 @@ SELECT
     status,
     generation
 FROM (
-    SELECT timestamp, model, role, execution_time, cost, status, generation
-    FROM llm_logs
+    SELECT timestamp, model, role, execution_time, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, status, generation
+    FROM llm_logs FINAL
     WHERE run_id = {run_id:String}
     ORDER BY timestamp DESC
     LIMIT {limit:UInt32}

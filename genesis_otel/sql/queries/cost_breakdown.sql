@@ -1,12 +1,15 @@
 -- Cost breakdown by component
 --
--- What a run's individuals cost in USD: mutations, embeddings, judging their novelty.
+-- What a run's individuals cost in USD: mutations, embeddings, judging their novelty. `run_cost` is what the run cost in
+-- all, and `unpriced` how many of its calls have no price.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT
     sum(api_cost) AS total_mutation_cost,
     sum(embed_cost) AS total_embedding_cost,
     sum(novelty_cost) AS total_novelty_cost,
-    sum(api_cost + embed_cost + novelty_cost) AS total_cost
-FROM individuals
-WHERE run_id = {run_id:String}
+    sum(api_cost + embed_cost + novelty_cost) AS total_cost,
+    (SELECT sum(cost) FROM (@cost(run_id = {run_id:String}))) AS run_cost,
+    (SELECT sum(unpriced) FROM (@cost(run_id = {run_id:String}))) AS unpriced
+FROM (@programs(run_id = {run_id:String}))
+WHERE NOT copied

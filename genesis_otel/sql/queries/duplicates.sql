@@ -1,11 +1,11 @@
 -- Duplicates
 --
--- Programs that were proposed more than once: their hash, how often, and where first.
+-- Programs that were proposed more than once: their hash, how often, and where first. A migrant is no proposal.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT code_hash, count() AS count, argMin(individual_id, timestamp) AS first_individual
-FROM individuals
-WHERE run_id = {run_id:String} AND code_hash != ''
+FROM (@programs(run_id = {run_id:String}))
+WHERE code_hash != '' AND NOT copied
 GROUP BY code_hash
 HAVING count > 1
 ORDER BY count DESC, code_hash

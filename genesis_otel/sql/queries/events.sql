@@ -41,9 +41,9 @@ FROM (
     SELECT * FROM (
         SELECT
             timestamp,
-            'individual' AS what,
-            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), toString(round(fitness_score, 6))), substring(error, 1, 1000)) AS told,
-            status != 'ok' AS failed,
+            if(status = 'incorrect', 'incorrect individual', 'individual') AS what,
+            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), ifNull(toString(round(fitness_score, 6)), 'without a score')), substring(error, 1, 1000)) AS told,
+            status != 'ok' AND NOT @copied() AS failed,
             generation, individual_id, trace_id
         FROM individuals
         WHERE run_id = {run_id:String} AND failed >= {failed:UInt8}
@@ -57,7 +57,7 @@ FROM (
         SELECT
             timestamp,
             'generation' AS what,
-            concat(toString(num_individuals), ' individuals, best ', toString(round(best_score, 6))) AS told,
+            concat(toString(num_individuals), ' individuals, ', ifNull(concat('best ', toString(round(best_score, 6))), 'none with a score')) AS told,
             false AS failed,
             generation, '' AS individual_id, trace_id
         FROM generations

@@ -1,26 +1,28 @@
 -- Failures
 --
 -- What went wrong, newest first: LLM calls, evaluations and other actions, and the individuals of which no action tells.
+-- `incorrect` sets programs that ran and did not pass their checks apart from errors.
 --
 -- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
 -- limit = 20: how many
-SELECT timestamp, what, error, run_id, generation, individual_id, trace_id
+SELECT timestamp, what, error, incorrect, run_id, generation, individual_id, trace_id
 FROM (
-    SELECT timestamp, concat('LLM call ', model) AS what, error, run_id, generation, individual_id, trace_id
+    SELECT timestamp, concat('LLM call ', model) AS what, error, false AS incorrect, run_id, generation, individual_id, trace_id
     FROM llm_logs
     WHERE status != 'ok' AND ({run_id:String} = '' OR run_id = {run_id:String})
 
     UNION ALL
 
-    SELECT timestamp, action_type AS what, JSONExtractString(details, 'error') AS error, run_id, generation, individual_id, trace_id
+    SELECT timestamp, action_type AS what, JSONExtractString(details, 'error') AS error,
+        JSONExtractRaw(details, 'correct') = 'false' AND error = '' AS incorrect, run_id, generation, individual_id, trace_id
     FROM agent_actions
     WHERE endsWith(action_type, '_failed') AND ({run_id:String} = '' OR run_id = {run_id:String})
 
     UNION ALL
 
-    SELECT timestamp, 'individual' AS what, error, run_id, generation, individual_id, trace_id
+    SELECT timestamp, 'individual' AS what, error, status = 'incorrect' AS incorrect, run_id, generation, individual_id, trace_id
     FROM individuals
-    WHERE status != 'ok'
+    WHERE status != 'ok' AND NOT @copied()
         AND ({run_id:String} = '' OR run_id = {run_id:String})
         AND (run_id, individual_id) NOT IN (
             SELECT run_id, individual_id

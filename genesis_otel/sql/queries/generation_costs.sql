@@ -1,12 +1,18 @@
 -- Cost per generation
 --
--- What each generation cost, in all and an individual, in USD.
+-- What each generation cost in total and per individual, in USD, and how many of its calls have no price; the last row,
+-- without a generation, is what belongs to none.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT
-    generation,
-    total_cost,
-    if(num_individuals = 0, 0, total_cost / num_individuals) AS cost_per_individual
-FROM generations
-WHERE run_id = {run_id:String}
-ORDER BY generation
+    c.generation AS generation,
+    c.cost AS total_cost,
+    if(s.individuals > 0, c.cost / s.individuals, NULL) AS cost_per_individual,
+    c.unpriced AS unpriced
+FROM (
+    SELECT generation, sum(cost) AS cost, sum(unpriced) AS unpriced
+    FROM (@spent(run_id = {run_id:String}))
+    GROUP BY generation
+) AS c
+LEFT JOIN (@steps(run_id = {run_id:String})) AS s ON s.generation = c.generation
+ORDER BY generation NULLS LAST

@@ -1,34 +1,45 @@
 -- Individuals as points
 --
--- Every individual of a run with what can be drawn of it, oldest first: its score, cost in USD, where it comes from, and for
--- how many seconds the run had gone on. Once each, however often it was delivered.
+-- Every individual of a run with what can be drawn of it, in the order in which they finished: its score, cost in USD,
+-- where it comes from, for how many seconds the run had gone on, what it had spent and which generation it had reached by
+-- then, the best so far, and whether it is an improvement. Once each, however often it was delivered.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- limit = 100000: how many, the newest of them
 WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String}) AS began
 SELECT
-    individual_id,
-    generation,
-    greatest(0, dateDiff('millisecond', began, timestamp)) / 1000 AS seconds,
-    if(isFinite(fitness_score) AND status = 'ok', fitness_score, NULL) AS score,
-    status,
-    mutation_type,
-    is_pareto,
-    api_cost + embed_cost + novelty_cost AS cost,
-    parent_id,
-    island,
-    trace_id
+    p.individual_id AS individual_id,
+    p.generation AS generation,
+    greatest(0, dateDiff('millisecond', began, p.timestamp)) / 1000 AS seconds,
+    p.score AS score,
+    p.outcome AS status,
+    p.copied AS copied,
+    p.mutation_type AS mutation_type,
+    (p.generation, p.individual_id) IN (SELECT generation, individual_id FROM pareto_fronts WHERE run_id = {run_id:String}) AS is_pareto,
+    c.cost AS cost,
+    c.unpriced AS unpriced,
+    p.parent_id AS parent_id,
+    p.island AS island,
+    p.trace_id AS trace_id,
+    p.best_so_far AS best_so_far,
+    p.improved AS improved,
+    p.gain AS gain,
+    p.reached AS reached,
+    s.so_far AS spent
 FROM (
     SELECT *
-    FROM (
-        SELECT
-            individual_id, generation, timestamp, fitness_score, status, mutation_type, is_pareto, api_cost, embed_cost,
-            novelty_cost, parent_id, island, trace_id
-        FROM individuals
-        WHERE run_id = {run_id:String}
-        ORDER BY timestamp DESC, individual_id
-        LIMIT {limit:UInt32}
-    )
-    LIMIT 1 BY individual_id
-)
-ORDER BY timestamp, individual_id
+    FROM (@climb(run_id = {run_id:String}))
+    ORDER BY place DESC
+    LIMIT {limit:UInt32}
+) AS p
+LEFT JOIN (
+    SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced
+    FROM (@spent(run_id = {run_id:String}))
+    GROUP BY individual_id
+) AS c ON c.individual_id = p.individual_id AND NOT p.copied
+LEFT ASOF JOIN (
+    SELECT run_id, timestamp, max(so_far) AS so_far
+    FROM (SELECT run_id, timestamp, sum(cost) OVER (ORDER BY timestamp) AS so_far FROM (@spent(run_id = {run_id:String})))
+    GROUP BY run_id, timestamp
+) AS s ON s.run_id = p.run_id AND s.timestamp <= p.timestamp
+ORDER BY p.place

@@ -1,6 +1,7 @@
 -- Prompts of individuals
 --
--- What models were asked and answered to make individuals, in order; long texts are cut after so many characters.
+-- What models were asked and answered to make individuals, in order; long texts are cut after so many characters. A call
+-- without a price has no cost.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
@@ -13,7 +14,7 @@ SELECT
     status,
     error,
     execution_time,
-    cost,
+    if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
     input_tokens,
     output_tokens,
     substringUTF8(messages, 1, {characters:UInt32}) AS messages,

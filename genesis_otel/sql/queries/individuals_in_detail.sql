@@ -1,44 +1,34 @@
 -- Individuals in detail
 --
--- Where each individual comes from, what it scored and gained, what changed, which models made it and what that cost. A
--- gain that was not recorded is the difference of the scores.
+-- Where each individual comes from, what it scored and gained over its parent in the run's direction, what changed, which models
+-- made it, what it cost in USD and how many of its calls have no price. A gain that was not recorded is the difference of the scores.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
-WITH known AS (
-    SELECT individual_id, argMax(fitness_score, timestamp) AS score, argMax(status, timestamp) AS status
-    FROM individuals
-    WHERE run_id = {run_id:String}
-    GROUP BY individual_id
-)
+WITH (SELECT any(direction) FROM evolution_runs WHERE run_id = {run_id:String}) AS direction
 SELECT
     i.individual_id AS individual_id,
     i.generation AS generation,
     i.mutation_type AS mutation_type,
     i.fitness_score AS fitness_score,
     i.combined_score AS combined_score,
-    i.is_pareto AS is_pareto,
-    i.status AS status,
+    (i.generation, i.individual_id) IN (SELECT generation, individual_id FROM pareto_fronts WHERE run_id = {run_id:String}) AS is_pareto,
+    i.outcome AS status,
     i.parent_id AS parent_id,
-    multiIf(
-        e.fitness_delta != 0, e.fitness_delta,
-        p.status = 'ok' AND i.status = 'ok', i.fitness_score - p.score,
-        0
-    ) AS gain,
+    if(i.outcome = 'ok', ifNull(e.gain, if(direction = 'min', -1, 1) * (i.fitness_score - p.fitness_score)), NULL) AS gain,
     e.edit_summary AS edit_summary,
     m.models AS models,
-    i.api_cost + i.embed_cost + i.novelty_cost AS cost,
+    c.cost AS cost,
+    c.unpriced AS unpriced,
     i.timestamp AS timestamp,
     i.trace_id AS trace_id
 FROM (
     SELECT *
-    FROM individuals
-    WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id)
-    ORDER BY timestamp DESC
-    LIMIT 1 BY individual_id
+    FROM (@programs(run_id = {run_id:String}))
+    WHERE has({individual_ids:Array(String)}, individual_id)
 ) AS i
 LEFT JOIN (
-    SELECT child_id, fitness_delta, edit_summary
+    SELECT child_id, if(direction = 'min', -1, 1) * fitness_delta AS gain, edit_summary
     FROM code_lineages
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
     ORDER BY position, timestamp
@@ -50,5 +40,11 @@ LEFT JOIN (
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
     GROUP BY individual_id
 ) AS m ON m.individual_id = i.individual_id
-LEFT JOIN known AS p ON p.individual_id = i.parent_id
-ORDER BY i.generation, i.timestamp
+LEFT JOIN (
+    SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced
+    FROM (@spent(run_id = {run_id:String}))
+    GROUP BY individual_id
+) AS c ON c.individual_id = i.individual_id AND NOT i.copied
+LEFT JOIN (
+    SELECT individual_id, fitness_score FROM (@programs(run_id = {run_id:String})) WHERE outcome = 'ok'
+) AS p ON p.individual_id = i.parent_id

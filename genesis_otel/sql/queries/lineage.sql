@@ -20,11 +20,7 @@ FROM (
             (path, step) -> if(mother[path[-1]] = '', path, arrayPushBack(path, mother[path[-1]])),
             range(least(1000, 20 + 2 * generations)),
             [if({individual_id:String} != '', {individual_id:String}, (
-                SELECT individual_id
-                FROM individuals
-                WHERE run_id = {run_id:String}
-                ORDER BY status = 'ok' AND isFinite(fitness_score) DESC, fitness_score DESC, generation, timestamp, individual_id
-                LIMIT 1
+                SELECT any(best_individual) FROM (@found(run_id = {run_id:String}))
             ))]
         )) AS path
         FROM (

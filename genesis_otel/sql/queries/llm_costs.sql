@@ -1,19 +1,20 @@
 -- LLM costs by model
 --
--- Calls, cost in USD and time in seconds of each model.
+-- Calls, cost in USD and time in seconds of each model. `unpriced` calls have no price and count for nothing in the sums
+-- and means of costs.
 --
 -- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
 SELECT
     model,
     count() AS calls,
     sum(cost) AS total_cost,
-    avg(cost) AS avg_cost_per_call,
+    avgOrNullIf(cost, NOT without_price) AS avg_cost_per_call,
     avg(execution_time) AS avg_time,
     sum(execution_time) AS total_time_seconds,
     sum(input_tokens) AS input_tokens,
     sum(cached_tokens) AS cached_tokens,
-    sum(output_tokens) AS output_tokens
-FROM llm_logs
-WHERE {run_id:String} = '' OR run_id = {run_id:String}
+    sum(output_tokens) AS output_tokens,
+    countIf(without_price) AS unpriced
+FROM (SELECT *, llm_logs.unpriced AS without_price FROM llm_logs FINAL WHERE {run_id:String} = '' OR run_id = {run_id:String})
 GROUP BY model
 ORDER BY total_cost DESC, model

@@ -7,19 +7,11 @@
 -- individual = : the text
 -- limit = 5: how many
 SELECT individual_id, individual_id = {individual:String} AS is_it, startsWith(individual_id, {individual:String}) AS begins
-FROM (
-    SELECT individual_id, max(fitness_score) AS score, max(status = 'ok' AND isFinite(fitness_score)) AS scored, min(generation) AS born, min(timestamp) AS ended
-    FROM individuals
-    WHERE run_id = {run_id:String}
-    GROUP BY individual_id
-)
+FROM (@climb(run_id = {run_id:String}))
 ORDER BY
     is_it DESC,
     begins DESC,
     if({individual:String} = '', 0, ngramDistanceCaseInsensitive(individual_id, {individual:String})),
-    scored DESC,
-    score DESC,
-    born,
-    ended,
-    individual_id
+    height DESC NULLS LAST,
+    place
 LIMIT {limit:UInt32}

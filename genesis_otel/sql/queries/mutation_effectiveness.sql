@@ -1,17 +1,20 @@
 -- Mutation type effectiveness
 --
--- The scores that each kind of mutation leads to, without the initial population.
+-- The scores that each kind of mutation leads to, without the initial population and without copies, and how many have none
+-- because they failed or are incorrect. `best_fitness` is the best in the direction of the run.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT
     mutation_type,
     count() AS count,
-    avg(fitness_score) AS avg_fitness,
-    quantile(0.5)(fitness_score) AS median_fitness,
-    quantile(0.9)(fitness_score) AS p90_fitness,
-    max(fitness_score) AS max_fitness,
-    countIf(status != 'ok') AS failed
-FROM individuals
-WHERE run_id = {run_id:String} AND generation > 0
+    avg(score) AS avg_fitness,
+    quantile(0.5)(score) AS median_fitness,
+    quantile(0.9)(score) AS p90_fitness,
+    max(score) AS max_fitness,
+    any(sign) * max(height) AS best_fitness,
+    countIf(outcome = 'failed') AS failed,
+    countIf(outcome = 'incorrect') AS incorrect
+FROM (@climb(run_id = {run_id:String}))
+WHERE generation > 0 AND NOT copied
 GROUP BY mutation_type
-ORDER BY avg_fitness DESC
+ORDER BY any(sign) * avg_fitness DESC NULLS LAST, mutation_type

@@ -6,9 +6,9 @@
 SELECT
     mutation_type,
     count() AS count,
-    avg(fitness_delta) AS avg_improvement,
-    max(fitness_delta) AS best_improvement
-FROM code_lineages
-WHERE fitness_delta > 0 AND ({run_id:String} = '' OR run_id = {run_id:String})
+    avg(gain) AS avg_improvement,
+    max(gain) AS best_improvement
+FROM (@edges({run_id:String} = '' OR run_id = {run_id:String}))
+WHERE gain > 0
 GROUP BY mutation_type
-ORDER BY avg_improvement DESC
+ORDER BY avg_improvement DESC, mutation_type

@@ -1,9 +1,13 @@
 -- Members of Pareto fronts
 --
--- The individuals that were on the front of their generation when they ended.
+-- The individuals on the front of each generation.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT generation, individual_id, fitness_score, combined_score
-FROM individuals
-WHERE run_id = {run_id:String} AND is_pareto
-ORDER BY generation, fitness_score DESC
+FROM pareto_fronts
+WHERE run_id = {run_id:String}
+ORDER BY
+    generation,
+    if((SELECT any(direction) FROM evolution_runs WHERE run_id = {run_id:String}) = 'min', -1, 1) * fitness_score DESC,
+    individual_id
+LIMIT 1 BY generation, individual_id

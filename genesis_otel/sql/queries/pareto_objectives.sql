@@ -1,6 +1,7 @@
 -- Compare Pareto fronts across generations
 --
--- Two metrics of each member of each front: the trade-off that the search has found.
+-- Two metrics of each member of each front: the trade-off that the search has found. A metric that a member lacks, or has no finite number of,
+-- is NULL.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- x = accuracy: name of the first metric
@@ -8,8 +9,9 @@
 SELECT
     generation,
     individual_id,
-    JSONExtractFloat(metrics, {x:String}) AS x,
-    JSONExtractFloat(metrics, {y:String}) AS y
+    if(isFinite(JSONExtractFloat(metrics, {x:String})), JSONExtract(metrics, {x:String}, 'Nullable(Float64)'), NULL) AS x,
+    if(isFinite(JSONExtractFloat(metrics, {y:String})), JSONExtract(metrics, {y:String}, 'Nullable(Float64)'), NULL) AS y
 FROM pareto_fronts
 WHERE run_id = {run_id:String}
-ORDER BY generation, x DESC
+ORDER BY generation, x DESC, individual_id
+LIMIT 1 BY generation, individual_id

@@ -1,6 +1,6 @@
 -- Evolution progress
 --
--- Each generation's statistics beside the members of the front that its individuals say they are.
+-- Each generation's statistics beside the members of the front that was told of it.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 SELECT
@@ -9,9 +9,13 @@ SELECT
     g.avg_score AS avg_score,
     g.pareto_size AS pareto_size,
     g.total_cost AS total_cost,
-    countIf(i.is_pareto) AS pareto_actual
-FROM generations AS g
-LEFT JOIN individuals AS i ON g.run_id = i.run_id AND g.generation = i.generation
-WHERE g.run_id = {run_id:String}
-GROUP BY g.generation, g.best_score, g.avg_score, g.pareto_size, g.total_cost
-ORDER BY g.generation
+    g.unpriced AS unpriced,
+    f.members AS pareto_actual
+FROM (@trajectory(run_id = {run_id:String})) AS g
+LEFT JOIN (
+    SELECT generation, uniqExact(individual_id) AS members
+    FROM pareto_fronts
+    WHERE run_id = {run_id:String}
+    GROUP BY generation
+) AS f ON f.generation = g.generation
+ORDER BY generation

@@ -7,10 +7,10 @@
 SELECT
     parent_id,
     count() AS num_children,
-    avg(fitness_delta) AS avg_improvement,
-    countIf(fitness_delta > 0) AS successful_children
-FROM code_lineages
-WHERE run_id = {run_id:String} AND parent_id != ''
+    avg(gain) AS avg_improvement,
+    countIf(gain > 0) AS successful_children
+FROM (@edges(run_id = {run_id:String}))
+WHERE parent_id != ''
 GROUP BY parent_id
 ORDER BY num_children DESC, parent_id
 LIMIT {limit:UInt32}

@@ -1,12 +1,12 @@
 -- Pulse of a run
 --
 -- A run in one row, for whoever looks again every few seconds: how far it is and what it took as a whole, and beside that
--- what the last seconds brought (`recent_...`, before the run's end where it has one). `planned` is what its configuration
--- says, 0 where it says nothing. The cost is the largest of what LLM calls, individuals and generations add up to: each may
--- be the one that was recorded. The percentiles are of recent calls, or of all where none is recent, in seconds.
+-- what the last seconds brought (`recent_...`, before the run's end where it has one). `planned` is how many generations were
+-- asked for last, 0 where nobody said. The percentiles are of recent calls, or of all where none is recent, in seconds.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- window = 300: how many seconds are recent
+-- stalled_after = 900: seconds without a sign of life after which a run is stalled
 WITH
     assumeNotNull((
         SELECT if(any(status) IN ('', 'running'), now64(3), max(end_time))
@@ -17,20 +17,27 @@ WITH
 SELECT
     r.task_name AS task_name,
     r.status AS status,
-    arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [r.began, g.first, i.first, l.first, a.first])) AS start_time,
+    r.error AS error,
+    r.direction AS direction,
+    arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [r.began, g.first, f.first, l.first, a.first])) AS start_time,
     greatest(0, dateDiff('millisecond', start_time, until)) / 1000 AS seconds,
-    greatest(0, dateDiff('millisecond', greatest(start_time, r.ended, g.last, i.last, l.last, a.last), now64(3))) / 1000 AS silent_seconds,
+    greatest(0, dateDiff('millisecond', greatest(start_time, r.ended, g.last, f.last, l.last, a.last), now64(3))) / 1000 AS silent_seconds,
     r.planned AS planned,
     g.generations AS generations,
-    if(g.generations > 0 AND i.individuals > 0, greatest(g.newest, i.newest), if(i.individuals > 0, i.newest, g.newest)) AS generation,
-    i.individuals AS individuals,
-    i.failed AS failed_individuals,
+    if(g.generations > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
+    f.individuals AS individuals,
+    f.failed AS failed_individuals,
+    f.incorrect AS incorrect_individuals,
     i.recent AS recent_individuals,
-    i.best AS best_score,
-    i.best_generation AS best_generation,
-    i.best_individual AS best_individual,
-    greatest(g.spent, i.spent, l.spent) AS cost,
-    greatest(g.recent_spent, i.recent_spent, l.recent_spent) AS recent_cost,
+    f.best_score AS best_score,
+    f.best_generation AS best_generation,
+    f.best_individual AS best_individual,
+    f.improvements AS improvements,
+    f.gained AS gained,
+    f.since_improvement AS since_improvement,
+    c.whole AS cost,
+    c.recent AS recent_cost,
+    c.without_price AS unpriced,
     l.calls AS llm_calls,
     l.failed AS failed_llm_calls,
     l.recent AS recent_llm_calls,
@@ -42,42 +49,29 @@ FROM (
     SELECT
         any(task_name) AS task_name,
         any(status) AS status,
+        any(error) AS error,
+        any(direction) AS direction,
         min(start_time) AS began,
         max(end_time) AS ended,
-        max(greatest(
-            JSONExtractInt(config, 'evolution', 'num_generations'), JSONExtractInt(config, 'evo_config', 'num_generations'),
-            JSONExtractInt(config, 'num_generations'), JSONExtractInt(config, 'max_iterations')
-        )) AS planned
-    FROM evolution_runs
-    WHERE run_id = {run_id:String}
+        max(asked) AS planned
+    FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
 ) AS r
 CROSS JOIN (
-    SELECT
-        uniqExact(generation) AS generations,
-        max(generation) AS newest,
-        min(timestamp) AS first,
-        max(timestamp) AS last,
-        sum(total_cost) AS spent,
-        sumIf(total_cost, timestamp > since) AS recent_spent
+    SELECT uniqExact(generation) AS generations, max(generation) AS newest, min(timestamp) AS first, max(timestamp) AS last
     FROM generations
     WHERE run_id = {run_id:String}
 ) AS g
 CROSS JOIN (
-    SELECT
-        uniqExact(individual_id) AS individuals,
-        uniqExactIf(individual_id, status != 'ok') AS failed,
-        uniqExactIf(individual_id, timestamp > since) AS recent,
-        max(generation) AS newest,
-        maxOrNullIf(fitness_score, status = 'ok' AND isFinite(fitness_score)) AS best,
-        argMaxIf(generation, (fitness_score, -generation), status = 'ok' AND isFinite(fitness_score)) AS best_generation,
-        argMaxIf(individual_id, (fitness_score, -generation), status = 'ok' AND isFinite(fitness_score)) AS best_individual,
-        min(timestamp) AS first,
-        max(timestamp) AS last,
-        sum(api_cost + embed_cost + novelty_cost) AS spent,
-        sumIf(api_cost + embed_cost + novelty_cost, timestamp > since) AS recent_spent
-    FROM individuals
-    WHERE run_id = {run_id:String}
+    SELECT {run_id:String} AS run_id
+) AS this
+LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = this.run_id
+CROSS JOIN (
+    SELECT countIf(timestamp > since AND NOT copied) AS recent FROM (@programs(run_id = {run_id:String}))
 ) AS i
+CROSS JOIN (
+    SELECT sum(cost) AS whole, sumIf(cost, timestamp > since) AS recent, sum(unpriced) AS without_price
+    FROM (@spent(run_id = {run_id:String}))
+) AS c
 CROSS JOIN (
     SELECT
         count() AS calls,
@@ -86,10 +80,8 @@ CROSS JOIN (
         quantiles(0.5, 0.95)(execution_time) AS quantiles,
         quantilesIf(0.5, 0.95)(execution_time, timestamp > since) AS recent_quantiles,
         min(timestamp) AS first,
-        max(timestamp) AS last,
-        sum(cost) AS spent,
-        sumIf(cost, timestamp > since) AS recent_spent
-    FROM llm_logs
+        max(timestamp) AS last
+    FROM llm_logs FINAL
     WHERE run_id = {run_id:String}
 ) AS l
 CROSS JOIN (
@@ -99,7 +91,7 @@ CROSS JOIN (
         countIf(action_type = 'job_failed') AS failed,
         min(timestamp) AS first,
         max(timestamp) AS last
-    FROM agent_actions
+    FROM agent_actions FINAL
     WHERE run_id = {run_id:String}
 ) AS a
-WHERE r.status != '' OR g.generations > 0 OR i.individuals > 0 OR l.calls > 0 OR a.actions > 0
+WHERE r.status != '' OR g.generations > 0 OR f.individuals > 0 OR l.calls > 0 OR a.actions > 0

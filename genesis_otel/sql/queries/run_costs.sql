@@ -1,12 +1,14 @@
 -- Total costs by run
 --
--- What each run's generations cost in USD, dearest first.
+-- What each run cost in USD, dearest first, and how many of its calls have no price.
 --
 SELECT
-    run_id,
-    task_name,
-    sum(total_cost) AS total_evolution_cost,
-    count(DISTINCT generation) AS generations
-FROM generations
-GROUP BY run_id, task_name
-ORDER BY total_evolution_cost DESC
+    c.run_id AS run_id,
+    r.task_name AS task_name,
+    c.cost AS total_evolution_cost,
+    g.generations AS generations,
+    c.unpriced AS unpriced
+FROM (@cost(run_id != '')) AS c
+LEFT JOIN evolution_runs AS r ON r.run_id = c.run_id
+LEFT JOIN (SELECT run_id, uniqExact(generation) AS generations FROM generations GROUP BY run_id) AS g ON g.run_id = c.run_id
+ORDER BY total_evolution_cost DESC, run_id

@@ -1,24 +1,39 @@
 -- Summary of a run
 --
--- A run in one row: how far it is, what it found, what it took.
+-- A run in one row: how far it is, what it found, what it took, and why it failed where it did.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
+-- stalled_after = 900: seconds without a sign of life after which a run is stalled
 SELECT
     r.run_id AS run_id,
     r.task_name AS task_name,
     r.status AS status,
+    r.error AS error,
+    r.direction AS direction,
     r.start_time AS start_time,
-    if(r.status = 'running', dateDiff('second', r.start_time, now64(3)), dateDiff('second', r.start_time, r.end_time)) AS seconds,
+    r.seconds AS seconds,
+    r.silent_seconds AS silent_seconds,
     (SELECT uniqExact(generation) FROM generations WHERE run_id = {run_id:String}) AS generations,
-    (SELECT uniqExact(individual_id) FROM individuals WHERE run_id = {run_id:String}) AS individuals,
-    (SELECT countIf(status != 'ok') FROM individuals WHERE run_id = {run_id:String}) AS failed_individuals,
-    (SELECT maxOrNullIf(fitness_score, status = 'ok' AND isFinite(fitness_score)) FROM individuals WHERE run_id = {run_id:String}) AS best_score,
-    (SELECT countIf(fitness_delta > 0) FROM code_lineages WHERE run_id = {run_id:String}) AS improvements,
-    (SELECT count() FROM llm_logs WHERE run_id = {run_id:String}) AS llm_calls,
-    (SELECT countIf(status != 'ok') FROM llm_logs WHERE run_id = {run_id:String}) AS failed_llm_calls,
-    (SELECT sum(input_tokens) FROM llm_logs WHERE run_id = {run_id:String}) AS input_tokens,
-    (SELECT sum(output_tokens) FROM llm_logs WHERE run_id = {run_id:String}) AS output_tokens,
-    (SELECT sum(cost) FROM llm_logs WHERE run_id = {run_id:String}) AS llm_cost,
-    (SELECT sum(total_cost) FROM generations WHERE run_id = {run_id:String}) AS generations_cost
-FROM evolution_runs AS r
-WHERE r.run_id = {run_id:String}
+    f.individuals AS individuals,
+    f.failed AS failed_individuals,
+    f.incorrect AS incorrect_individuals,
+    f.best_score AS best_score,
+    f.best_individual AS best_individual,
+    f.best_generation AS best_generation,
+    f.improvements AS improvements,
+    f.gained AS gained,
+    f.since_improvement AS since_improvement,
+    l.calls AS llm_calls,
+    l.failed AS failed_llm_calls,
+    l.input_tokens AS input_tokens,
+    l.output_tokens AS output_tokens,
+    c.cost AS cost,
+    c.unpriced AS unpriced
+FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})) AS r
+LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = r.run_id
+LEFT JOIN (@cost(run_id = {run_id:String})) AS c ON c.run_id = r.run_id
+CROSS JOIN (
+    SELECT count() AS calls, countIf(status != 'ok') AS failed, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens
+    FROM llm_logs FINAL
+    WHERE run_id = {run_id:String}
+) AS l

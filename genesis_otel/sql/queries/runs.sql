@@ -1,58 +1,43 @@
 -- Runs
 --
--- Runs, newest first: how far each is, its best score, what it cost in USD, and for how many seconds it has been silent.
--- The cost is the largest of what its LLM calls, its individuals and its generations add up to: each may be the one that
--- was recorded, and the calls are there first.
+-- Runs, newest first: how far each is, its best score in its own direction, how many individuals failed or are incorrect,
+-- what it cost in USD, how many of its calls have no price, and for how many seconds it has been silent.
 --
 -- task = : runs of this task alone
--- status = : running, completed or failed alone
+-- status = : running, stalled, completed or failed alone; open for running and stalled
 -- limit = 20: how many
-WITH picked AS (
-    SELECT run_id, task_name, status, start_time, end_time
-    FROM evolution_runs
-    WHERE ({task:String} = '' OR task_name = {task:String}) AND ({status:String} = '' OR status = {status:String})
-    ORDER BY start_time DESC, run_id
-    LIMIT {limit:UInt32}
-)
+-- stalled_after = 900: seconds without a sign of life after which a run is stalled
+WITH (
+    SELECT groupArray(run_id)
+    FROM (
+        SELECT run_id
+        FROM (@state({task:String} = '' OR run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String}), {stalled_after:UInt32}))
+        WHERE {status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open)
+        ORDER BY start_time DESC, run_id
+        LIMIT {limit:UInt32}
+    )
+) AS picked
 SELECT
     p.run_id AS run_id,
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
     g.generations AS generations,
-    i.individuals AS individuals,
-    i.best AS best_score,
-    greatest(g.cost, i.cost, l.cost) AS cost,
-    greatest(p.start_time, p.end_time, g.seen, i.seen, l.seen, a.seen) AS last_seen,
-    greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds
-FROM picked AS p
+    f.individuals AS individuals,
+    f.failed AS failed,
+    f.incorrect AS incorrect,
+    f.best_score AS best_score,
+    f.best_individual AS best_individual,
+    f.since_improvement AS since_improvement,
+    c.cost AS cost,
+    c.unpriced AS unpriced,
+    p.last_seen AS last_seen,
+    p.silent_seconds AS silent_seconds,
+    p.error AS error
+FROM (@state(run_id IN (SELECT arrayJoin(picked)), {stalled_after:UInt32})) AS p
 LEFT JOIN (
-    SELECT run_id, uniqExact(generation) AS generations, sum(total_cost) AS cost, max(timestamp) AS seen
-    FROM generations
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
+    SELECT run_id, uniqExact(generation) AS generations FROM generations WHERE run_id IN (SELECT arrayJoin(picked)) GROUP BY run_id
 ) AS g ON g.run_id = p.run_id
-LEFT JOIN (
-    SELECT
-        run_id,
-        uniqExact(individual_id) AS individuals,
-        maxOrNullIf(fitness_score, status = 'ok' AND isFinite(fitness_score)) AS best,
-        sum(api_cost + embed_cost + novelty_cost) AS cost,
-        max(timestamp) AS seen
-    FROM individuals
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
-) AS i ON i.run_id = p.run_id
-LEFT JOIN (
-    SELECT run_id, sum(cost) AS cost, max(timestamp) AS seen
-    FROM llm_logs
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
-) AS l ON l.run_id = p.run_id
-LEFT JOIN (
-    SELECT run_id, max(timestamp) AS seen
-    FROM agent_actions
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
-) AS a ON a.run_id = p.run_id
+LEFT JOIN (@found(run_id IN (SELECT arrayJoin(picked)))) AS f ON f.run_id = p.run_id
+LEFT JOIN (@cost(run_id IN (SELECT arrayJoin(picked)))) AS c ON c.run_id = p.run_id
 ORDER BY start_time DESC, run_id

@@ -1,10 +1,11 @@
 -- Slowest LLM calls
 --
--- The calls that took longest, and where they belong; trace_id leads to everything around them.
+-- The calls that took longest, and where they belong; trace_id leads to everything around them. A call without a price has
+-- no cost.
 --
 -- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
 -- limit = 10: how many
-SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, cost, status, trace_id
+SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, if(llm_logs.unpriced, NULL, cost) AS cost, status, trace_id
 FROM llm_logs
 WHERE {run_id:String} = '' OR run_id = {run_id:String}
 ORDER BY execution_time DESC, timestamp

@@ -21,7 +21,7 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import SCORED, climb, spent
+from grafana.source.sql import cost, edges, found, programs, spent, state, steps
 
 OF_RUNS = runs_among("runs")
 
@@ -33,38 +33,36 @@ SELECT
     r.run_id AS run_id,
     r.task_name AS task,
     r.status AS status,
-    i.best AS best,
-    i.reached AS reached_in_generation,
+    r.direction AS direction,
+    f.best_score AS best,
+    f.best_generation AS reached_in_generation,
     i.generations AS generations,
-    i.individuals AS individuals,
+    f.individuals AS individuals,
     i.distinct AS distinct_programs,
-    i.failed AS failed,
-    c.improvements AS improvements,
-    s.cost AS cost,
-    if(c.improvements > 0, s.cost / c.improvements, NULL) AS cost_per_improvement,
-    greatest(0, dateDiff('second', r.start_time, i.seen)) AS took,
+    f.failed / f.individuals AS failed,
+    f.incorrect / f.individuals AS incorrect,
+    f.improvements AS improvements,
+    c.cost AS cost,
+    c.unpriced AS unpriced,
+    if(f.improvements > 0, c.cost / f.improvements, NULL) AS cost_per_improvement,
+    greatest(0, dateDiff('second', r.start_time, f.last)) AS took,
     l.calls AS llm_calls,
     l.p50 AS llm_p50,
     l.p95 AS llm_p95,
     l.errors AS llm_errors,
     l.models AS models
-FROM (SELECT * FROM evolution_runs WHERE {OF_RUNS}) AS r
+FROM ({state(OF_RUNS)}) AS r
+LEFT JOIN ({found(OF_RUNS)}) AS f ON f.run_id = r.run_id
 LEFT JOIN (
     SELECT
         run_id,
-        maxOrNullIf(fitness_score, {SCORED}) AS best,
-        argMaxIf(generation, (fitness_score, -generation), {SCORED}) AS reached,
         uniqExact(generation) AS generations,
-        uniqExact(individual_id) AS individuals,
-        uniqExactIf(code_hash, code_hash != '') / nullIf(countIf(code_hash != ''), 0) AS distinct,
-        countIf(status != 'ok') / count() AS failed,
-        max(timestamp) AS seen
-    FROM individuals
-    WHERE {OF_RUNS}
+        uniqExactIf(code_hash, code_hash != '') / nullIf(countIf(code_hash != ''), 0) AS distinct
+    FROM ({programs(OF_RUNS)})
+    WHERE NOT copied
     GROUP BY run_id
 ) AS i ON i.run_id = r.run_id
-LEFT JOIN (SELECT run_id, countIf(improved) AS improvements FROM ({climb(OF_RUNS)}) GROUP BY run_id) AS c ON c.run_id = r.run_id
-LEFT JOIN (SELECT run_id, sum(cost) AS cost FROM ({spent(OF_RUNS)}) GROUP BY run_id) AS s ON s.run_id = r.run_id
+LEFT JOIN ({cost(OF_RUNS)}) AS c ON c.run_id = r.run_id
 LEFT JOIN (
     SELECT
         run_id,
@@ -77,7 +75,7 @@ LEFT JOIN (
     WHERE {OF_RUNS}
     GROUP BY run_id
 ) AS l ON l.run_id = r.run_id
-ORDER BY best DESC
+ORDER BY if(r.direction = 'min', -1, 1) * best DESC NULLS LAST, run_id
 """
 
 # One row a run and a generation: the best so far, what had been spent, and how long it had gone on. Each picture below is
@@ -86,17 +84,12 @@ JOURNEY = f"""
 SELECT
     b.run_id AS run_id,
     b.generation AS generation,
-    max(b.best) OVER of_run AS score,
+    b.best_so_far AS score,
     sum(c.cost) OVER of_run AS spent,
     greatest(0, dateDiff('millisecond', r.start_time, max(b.seen) OVER of_run)) / 1000 AS seconds,
     row_number() OVER of_run AS place,
     count() OVER (PARTITION BY b.run_id) AS places
-FROM (
-    SELECT run_id, generation, maxOrNullIf(fitness_score, {SCORED}) AS best, max(timestamp) AS seen
-    FROM individuals
-    WHERE {OF_RUNS}
-    GROUP BY run_id, generation
-) AS b
+FROM ({steps(OF_RUNS)}) AS b
 INNER JOIN (SELECT run_id, start_time FROM evolution_runs WHERE {OF_RUNS}) AS r ON r.run_id = b.run_id
 LEFT JOIN (
     SELECT run_id, generation, sum(cost) AS cost FROM ({spent(OF_RUNS)}) GROUP BY run_id, generation
@@ -120,11 +113,11 @@ SELECT
     run_id,
     toString(mutation_type) AS mutation_type,
     count() AS tried,
-    countIf(fitness_delta > 0) / count() AS success,
-    avg(fitness_delta) AS mean_gain,
-    max(fitness_delta) AS best_gain
-FROM code_lineages
-WHERE {OF_RUNS} AND generation > 0 AND isFinite(fitness_delta)
+    countIf(gain > 0) / count() AS success,
+    avg(gain) AS mean_gain,
+    max(gain) AS best_gain
+FROM ({edges(OF_RUNS)})
+WHERE generation > 0
 GROUP BY run_id, mutation_type
 ORDER BY mutation_type, success DESC
 """
@@ -135,6 +128,7 @@ SELECT
     toString(model) AS model,
     count() AS calls,
     sum(cost) AS cost,
+    countIf(llm_logs.unpriced) AS unpriced,
     quantile(0.5)(execution_time) AS p50,
     quantile(0.95)(execution_time) AS p95,
     countIf(status != 'ok') / count() AS errors
@@ -195,7 +189,9 @@ def board() -> dict[str, Any]:
                     "best": [*unit("short", 5), *color("green")],
                     "distinct_programs": gauge(),
                     "failed": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],
+                    "incorrect": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],
                     "cost": unit("currencyUSD", 2),
+                    **panels.UNPRICED,
                     "cost_per_improvement": unit("currencyUSD", 2),
                     "took": unit("s"),
                     "llm_p50": unit("s"),
@@ -249,6 +245,7 @@ def board() -> dict[str, Any]:
                 {
                     "run_id": TO_RUN,
                     "cost": unit("currencyUSD", 2),
+                    **panels.UNPRICED,
                     "p50": unit("s"),
                     "p95": unit("s"),
                     "errors": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],

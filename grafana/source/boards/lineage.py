@@ -28,7 +28,7 @@ from grafana.source.panels import (
     value,
     width,
 )
-from grafana.source.sql import SCORED, THIS_RUN
+from grafana.source.sql import THIS_RUN, climb, edges, programs, spent
 
 SHOWN = 150
 """The best individuals that the tree shows, each with all its ancestors: a browser draws some hundred nodes well."""
@@ -39,9 +39,8 @@ DEEPEST = 500
 # The best first: without a choice it is shown.
 INDIVIDUALS = f"""
 SELECT individual_id
-FROM individuals
-WHERE {THIS_RUN}
-ORDER BY {SCORED} DESC, fitness_score DESC, generation, timestamp, individual_id
+FROM ({climb(THIS_RUN)})
+ORDER BY height DESC NULLS LAST, place
 LIMIT 1000
 """
 
@@ -53,13 +52,15 @@ WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
 GROUP BY child_id, parent_id
 """
 
+SIGN = f"if((SELECT any(direction) FROM evolution_runs WHERE {THIS_RUN}) = 'min', -1, 1)"
+"""What makes a difference of scores a gain."""
+
 # An individual once, however often its span was delivered.
 OF_THE_RUN = f"""
-SELECT individual_id, generation, timestamp, fitness_score, status, mutation_type, api_cost, embed_cost, novelty_cost, trace_id
-FROM individuals
-WHERE {THIS_RUN}
-ORDER BY timestamp DESC
-LIMIT 1 BY individual_id
+SELECT p.*, s.cost AS cost, s.unpriced AS unpriced
+FROM ({programs(THIS_RUN)}) AS p
+LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id) AS s
+    ON s.individual_id = p.individual_id AND NOT p.copied
 """
 
 # What the tree shows: the best individuals, the chosen one and its children, and everybody's first-parent ancestors. Individuals
@@ -86,9 +87,9 @@ SHOWN_IDS = f"""(
                 SELECT groupArray(id)
                 FROM (
                     SELECT individual_id AS id
-                    FROM individuals
-                    WHERE {THIS_RUN} AND {SCORED}
-                    ORDER BY fitness_score DESC, generation
+                    FROM ({climb(THIS_RUN)})
+                    WHERE height IS NOT NULL
+                    ORDER BY height DESC, place
                     LIMIT {SHOWN}
                     UNION DISTINCT
                     SELECT {value("individual")}
@@ -112,22 +113,16 @@ SELECT
     i.individual_id AS id,
     substring(i.individual_id, 1, 12) AS title,
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
-    if(i.status = 'ok', toString(round(i.fitness_score, 5)), 'failed') AS mainstat,
-    concat('$', toString(round(i.api_cost + i.embed_cost + i.novelty_cost, 4))) AS secondarystat,
+    if(i.outcome = 'ok', ifNull(toString(round(i.fitness_score, 5)), 'no score'), i.outcome) AS mainstat,
+    concat('$', toString(round(i.cost, 4)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
-    toFloat64(i.status != 'ok' AND NOT arc__chosen) AS arc__failed,
-    toFloat64(i.is_pareto AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
+    toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
+    toFloat64(i.individual_id IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN}) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
     toFloat64(1 - arc__chosen - arc__failed - arc__front) AS arc__other,
     l.edit AS detail__edit,
     i.metrics AS detail__metrics,
     i.trace_id AS detail__trace_id
-FROM (
-    SELECT *
-    FROM individuals
-    WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS}
-    ORDER BY timestamp DESC
-    LIMIT 1 BY individual_id
-) AS i
+FROM (SELECT * FROM ({OF_THE_RUN}) WHERE individual_id IN {SHOWN_IDS}) AS i
 LEFT JOIN (SELECT child_id, argMin(edit, position) AS edit FROM ({EDGES}) GROUP BY child_id) AS l ON l.child_id = i.individual_id
 ORDER BY i.generation, i.individual_id
 """
@@ -138,9 +133,9 @@ SELECT
     concat(parent_id, ' > ', child_id) AS id,
     parent_id AS source,
     child_id AS target,
-    if(gain = 0, '', concat(if(gain > 0, '+', ''), toString(round(gain, 5)))) AS mainstat,
+    if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull(toString(round(gain, 5)), ''))) AS mainstat,
     toString(mutation_type) AS secondarystat,
-    if(gain > 0, 2, 1) AS thickness
+    if(ifNull({SIGN} * gain, 0) > 0, 2, 1) AS thickness
 FROM ({EDGES})
 WHERE child_id IN there AND parent_id IN there
 ORDER BY id
@@ -154,10 +149,10 @@ SELECT
     i.generation AS generation,
     a.id AS individual_id,
     a.mutation_type AS mutation_type,
-    i.fitness_score AS score,
-    if(i.status = 'ok', i.fitness_score, NULL) AS known,
-    known - lagInFrame(known, 1, NULL) OVER (ORDER BY i.generation, i.timestamp) AS gain,
-    i.api_cost + i.embed_cost + i.novelty_cost AS cost,
+    if(i.outcome = 'ok', i.fitness_score, NULL) AS score,
+    {SIGN} * (score - lagInFrame(score, 1, NULL) OVER (ORDER BY i.timestamp, a.id)) AS gain,
+    i.cost AS cost,
+    i.unpriced AS unpriced,
     a.edit_summary AS edit,
     l.models AS models,
     l.prompt AS prompt,
@@ -176,7 +171,7 @@ LEFT JOIN (
         AND individual_id IN (SELECT id FROM ({PATH_IDS}))
     GROUP BY individual_id
 ) AS l ON l.individual_id = a.id
-ORDER BY i.generation, i.timestamp
+ORDER BY i.timestamp, a.id
 """
 
 ON_PATH = f"""
@@ -184,37 +179,39 @@ FROM ({OF_THE_RUN})
 WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))
 """
 
-PATH_COST = f"SELECT sum(api_cost + embed_cost + novelty_cost) AS cost {ON_PATH}"
+PATH_COST = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced {ON_PATH}"
 
-PATH_SCORES = (
-    f'SELECT toFloat64(generation) AS x, fitness_score AS "score of the path", individual_id {ON_PATH} ORDER BY x'
-)
+PATH_SCORES = f"""
+SELECT toFloat64(generation) AS x, if(outcome = 'ok', fitness_score, NULL) AS "score of the path", individual_id
+{ON_PATH.strip()}
+ORDER BY x
+"""
 
 ALL_SCORES = f"""
-SELECT toFloat64(generation) AS x, fitness_score AS "all individuals", individual_id
-FROM individuals
-WHERE {THIS_RUN} AND {SCORED}
+SELECT toFloat64(generation) AS x, score AS "all individuals", individual_id
+FROM ({programs(THIS_RUN)}) AS individuals
+WHERE score IS NOT NULL
 ORDER BY individuals.generation DESC, individual_id
 LIMIT 5000
 """
 
 CHILDREN = f"""
 SELECT
-    c.child_id AS individual_id, c.mutation_type AS mutation_type, i.generation AS generation, i.status AS status,
-    i.fitness_score AS score, c.gain AS gain, c.edit AS edit, i.trace_id AS trace_id
+    c.child_id AS individual_id, c.mutation_type AS mutation_type, i.generation AS generation, i.outcome AS status,
+    if(i.outcome = 'ok', i.fitness_score, NULL) AS score, if(i.outcome = 'ok', {SIGN} * c.gain, NULL) AS gain, c.edit AS edit, i.trace_id AS trace_id
 FROM ({EDGES}) AS c
 LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = c.child_id
 WHERE c.parent_id = {value("individual")}
-ORDER BY gain DESC
+ORDER BY gain DESC NULLS LAST
 LIMIT 200
 """
 
 BREAKTHROUGHS = f"""
 SELECT
-    child_id AS individual_id, parent_id, generation, mutation_type, fitness_delta AS gain, edit_summary AS edit, trace_id
-FROM code_lineages
-WHERE {THIS_RUN} AND fitness_delta > 0
-ORDER BY fitness_delta DESC, generation
+    child_id AS individual_id, parent_id, generation, mutation_type, gain, edit_summary AS edit, trace_id
+FROM ({edges(THIS_RUN)})
+WHERE gain > 0
+ORDER BY gain DESC, generation
 LIMIT 50
 """
 
@@ -255,7 +252,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Score",
                 "Of the chosen individual.",
-                f"SELECT fitness_score {CHOSEN}",
+                f"SELECT if(status = 'ok', fitness_score, NULL) AS score {CHOSEN}",
                 steps=((None, "green"),),
                 decimals=5,
                 size=(4, 4),
@@ -273,6 +270,7 @@ def board() -> dict[str, Any]:
                 "USD for all of its ancestors and itself.",
                 PATH_COST,
                 unit="currencyUSD",
+                columns=panels.UNPRICED,
                 size=(4, 4),
             ),
             a_stat(
@@ -319,10 +317,10 @@ def board() -> dict[str, Any]:
                     "score": signed,
                     "gain": [*signed, *panels.limits(((None, "red"), (0, "text"), (1e-12, "green")))],
                     "cost": unit("currencyUSD", 4),
+                    **panels.UNPRICED,
                     "edit": long_text(),
                     "prompt": long_text(),
                     "response": long_text(),
-                    "known": panels.hidden(),
                     "trace_id": TO_TRACE,
                 },
                 size=(24, 10),

@@ -83,8 +83,8 @@ SELECT
     sum(output_tokens) AS output,
     sum(reasoning_tokens) AS reasoning,
     sum(cost) AS cost,
-    cost / calls AS cost_per_call,
-    countIf(cost_source IN ('', 'unknown-model', 'no-tokens')) AS unpriced
+    cost / nullIf(calls - unpriced, 0) AS cost_per_call,
+    countIf(llm_logs.unpriced) AS unpriced
 {CALLS}
 GROUP BY {column}
 ORDER BY cost DESC, calls DESC
@@ -103,7 +103,7 @@ SUMMARY_COLUMNS = {
     "cached": unit("percentunit", 0),
     "cost": unit("currencyUSD", 2),
     "cost_per_call": unit("currencyUSD", 4),
-    "unpriced": limits(((None, "green"), (1, "yellow"))),
+    **panels.UNPRICED,
 }
 
 FIRST_TOKEN = f"""
@@ -154,7 +154,7 @@ def calls_by(order: str) -> str:
     return f"""
 SELECT
     timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
-    input_tokens AS input, output_tokens AS output, cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
+    input_tokens AS input, output_tokens AS output, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
     substring(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs
 WHERE (run_id, timestamp, trace_id, span_id) IN (
@@ -177,14 +177,14 @@ CALL_COLUMNS = {
 }
 
 COST = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(cost) AS cost
+SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
 {CALLS}
 GROUP BY time, model
 ORDER BY time
 """
 
 COST_BY_ROLE = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(role) AS role, sum(cost) AS cost
+SELECT $__timeInterval(timestamp) AS time, toString(role) AS role, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
 {CALLS}
 GROUP BY time, role
 ORDER BY time
@@ -305,7 +305,7 @@ FROM ({WHERE_TIME_GOES})
 def board() -> dict[str, Any]:
     """The dashboard's JSON."""
     of_model, of_role = "${__field.name} ${__field.labels.model}", "${__field.name} ${__field.labels.role}"
-    model, role = "${__field.labels.model}", "${__field.labels.role}"
+    model = "${__field.labels.model}"
     return a_dashboard(
         LLM,
         "LLM latency and cost",
@@ -358,7 +358,14 @@ def board() -> dict[str, Any]:
                 f"SELECT countIf(status != 'ok' AND {RATE_LIMITED}) {CALLS}",
                 steps=((None, "green"), (1, "yellow"), (100, "red")),
             ),
-            a_stat("Cost", "USD.", f"SELECT sum(cost) {CALLS}", unit="currencyUSD", decimals=2),
+            a_stat(
+                "Cost",
+                "USD for calls. Calls without a known price are left out.",
+                f"SELECT sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced {CALLS}",
+                unit="currencyUSD",
+                decimals=2,
+                columns=panels.UNPRICED,
+            ),
             row("Where the time of a generation goes"),
             by_number(
                 "Where the time goes",
@@ -406,7 +413,7 @@ def board() -> dict[str, Any]:
                 empty="No call was streamed.",
             ),
             over_time(
-                "Tokens a second",
+                "Tokens per second",
                 "Output tokens by the time of their calls.",
                 SPEED,
                 name=model,
@@ -463,20 +470,22 @@ def board() -> dict[str, Any]:
             row("Cost"),
             over_time(
                 "Cost by model",
-                "USD as it is spent.",
+                "USD as it is spent, and the calls without a price.",
                 COST,
-                name=model,
+                name=of_model,
                 unit="currencyUSD",
+                columns=panels.UNPRICED,
                 style="bars",
                 stacked=True,
                 size=(8, 8),
             ),
             over_time(
                 "Cost by role",
-                "USD as it is spent.",
+                "USD as it is spent, and the calls without a price.",
                 COST_BY_ROLE,
-                name=role,
+                name=of_role,
                 unit="currencyUSD",
+                columns=panels.UNPRICED,
                 style="bars",
                 stacked=True,
                 size=(8, 8),

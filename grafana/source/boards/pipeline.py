@@ -188,7 +188,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Silent searches",
-                "Running, and nothing of them has come for ten minutes.",
+                f"Running, and nothing of them has come for {health.SILENT // 60} minutes.",
                 f"SELECT countIf(silent > {health.SILENT}) FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
@@ -224,9 +224,9 @@ def board() -> dict[str, Any]:
                 empty="No search is running.",
             ),
             over_time("Delay", "Seconds from an event to its row.", DELAY, unit="s", minimum=0),
-            over_time("Rows a second", "What came in, by table.", RATE, name="${__field.labels.table}", minimum=0),
+            over_time("Rows per second", "What came in, by table.", RATE, name="${__field.labels.table}", minimum=0),
             over_time(
-                "Spans a second",
+                "Spans per second",
                 "Raw spans by the service that sent them.",
                 SPANS,
                 name="${__field.labels.service}",
@@ -243,7 +243,7 @@ def board() -> dict[str, Any]:
             row("Spool and dead letters"),
             a_table(
                 "Spools",
-                "Of each machine that searches: how many spans waited there when it last told, were refused (dead letters) or were lost.",
+                "For each machine that runs searches: how many spans waited at its last report, were refused (dead letters) or were lost.",
                 SPOOLS,
                 {
                     "bytes": unit("bytes"),
@@ -252,7 +252,7 @@ def board() -> dict[str, Any]:
                     "dropped": limits(((None, "green"), (1, "red"))),
                 },
                 size=(24, 7),
-                empty="No spool has told of itself: it does after a minute of recording, and at once when something is lost.",
+                empty="No spool has reported yet: it does after a minute of recording, and at once when something is lost.",
             ),
             over_time(
                 "Waiting in spools",
@@ -260,7 +260,7 @@ def board() -> dict[str, Any]:
                 WAITING,
                 name="${__field.labels.spool}",
                 minimum=0,
-                empty="No spool has told of itself in this time range.",
+                empty="No spool has reported in this time range.",
             ),
             words("What only its machine knows", ON_THE_SEARCH_S_MACHINE, (12, 8)),
             row("Stored"),

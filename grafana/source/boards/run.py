@@ -37,40 +37,24 @@ from grafana.source.panels import (
     value,
     width,
 )
-from grafana.source.sql import PLANNED, SCORED, SINCE_IMPROVEMENT, THIS_RUN, climb, spent
+from grafana.source.sql import PLANNED, THIS_RUN, climb, cost, edges, found, programs, spent, state
 
 STATE = f"""
-SELECT
-    status AS status,
-    if(status = 'running', greatest(0, dateDiff('second', greatest(start_time, seen), now64(3))), NULL) AS silent,
-    dateDiff('second', start_time, if(status = 'running', now64(3), greatest(end_time, start_time))) AS took
-FROM (
-    SELECT
-        *,
-        greatest(
-            (SELECT max(timestamp) FROM individuals WHERE {THIS_RUN}),
-            (SELECT max(timestamp) FROM generations WHERE {THIS_RUN}),
-            (SELECT max(timestamp) FROM llm_logs WHERE {THIS_RUN}),
-            (SELECT max(timestamp) FROM agent_actions WHERE {THIS_RUN})
-        ) AS seen
-    FROM evolution_runs
-    WHERE {THIS_RUN}
-)
+SELECT status, error, if(open, silent_seconds, NULL) AS silent, seconds AS took
+FROM ({state(THIS_RUN)})
 """
 
-CLIMB = climb(THIS_RUN)
+FOUND = found(THIS_RUN)
 
-COST = f"SELECT sum(cost) AS cost FROM ({spent(THIS_RUN)})"
+COST = f"SELECT cost, unpriced FROM ({cost(THIS_RUN)})"
 
 COST_PER_IMPROVEMENT = f"""
-SELECT if(improvements > 0, ({COST}) / improvements, NULL) AS cost
-FROM (SELECT countIf(improved) AS improvements FROM ({CLIMB}))
+SELECT if(improvements > 0, c.cost / improvements, NULL) AS cost, c.unpriced AS unpriced
+FROM ({FOUND}) AS f
+INNER JOIN ({cost(THIS_RUN)}) AS c ON c.run_id = f.run_id
 """
 
-SINCE = f"""
-SELECT if(count() = 0, NULL, {SINCE_IMPROVEMENT}) AS generations
-FROM ({CLIMB})
-"""
+SINCE = f"SELECT since_improvement AS generations FROM ({FOUND})"
 
 PROGRESS = f"""
 SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
@@ -84,16 +68,13 @@ BUCKET = f"""
 """
 
 FITNESS = f"""
-SELECT time, best AS "best of its time", mean, max(best) OVER (ORDER BY time) AS "best so far"
-FROM (
-    SELECT
-        toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
-        max(fitness_score) AS best,
-        avg(fitness_score) AS mean
-    FROM individuals
-    WHERE {THIS_RUN} AND {SCORED}
-    GROUP BY time
-)
+SELECT
+    toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
+    any(sign) * max(height) AS "best of its time",
+    avg(score) AS mean,
+    any(sign) * max(top) AS "best so far"
+FROM ({climb(THIS_RUN)})
+GROUP BY time
 ORDER BY time
 """
 
@@ -101,28 +82,22 @@ BREAKTHROUGHS = f"""
 SELECT
     timestamp AS time,
     concat('Generation ', toString(generation)) AS title,
-    concat(individual_id, ': ', toString(round(fitness_score, 6)), ' (+', toString(round(fitness_score - before, 6)), ')') AS text,
+    concat(individual_id, ': ', toString(round(assumeNotNull(score), 6)), ' (', if(sign > 0, '+', '-'), toString(round(gain, 6)), ')') AS text,
     mutation_type AS tags
-FROM (
-    SELECT
-        timestamp, generation, individual_id, fitness_score, mutation_type,
-        max(fitness_score) OVER (ORDER BY timestamp, individual_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
-        row_number() OVER (ORDER BY timestamp, individual_id) AS place
-    FROM individuals
-    WHERE {THIS_RUN} AND {SCORED}
-)
-WHERE place > 1 AND fitness_score > before
-ORDER BY fitness_score - before DESC
+FROM ({climb(THIS_RUN)})
+WHERE improved
+ORDER BY gain DESC
 LIMIT 50
 """
 
 SPENT = f"""
-SELECT time, sum(cost) OVER (ORDER BY time) AS "spent so far", cost * 3600 / seconds AS "USD an hour"
+SELECT time, sum(cost) OVER (ORDER BY time) AS "spent so far", cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
     SELECT
         {BUCKET.strip()} AS seconds,
         toStartOfInterval(timestamp, toIntervalSecond(seconds)) AS time,
-        sum(cost) AS cost
+        sum(cost) AS cost,
+        sum(unpriced) AS calls
     FROM ({spent(THIS_RUN)})
     GROUP BY time, seconds
 )
@@ -156,16 +131,19 @@ SELECT
     uniqExact(code_hash) AS "distinct programs",
     count() AS individuals,
     uniqExact(code_hash) / count() AS share
-FROM individuals
-WHERE {THIS_RUN} AND code_hash != ''
+FROM ({programs(THIS_RUN)})
+WHERE code_hash != '' AND NOT copied
 GROUP BY generation
 ORDER BY generation
 """
 
 SIZES = f"""
-SELECT generation, avg(code_size) AS mean, argMaxIf(code_size, fitness_score, {SCORED}) AS "of the best"
-FROM individuals
-WHERE {THIS_RUN} AND code_size > 0
+SELECT
+    generation,
+    avg(code_size) AS mean,
+    if(count(height) = 0, NULL, argMaxIf(code_size, (height, -place), height IS NOT NULL)) AS "of the best"
+FROM ({climb(THIS_RUN)})
+WHERE code_size > 0 AND NOT copied
 GROUP BY generation
 ORDER BY generation
 """
@@ -176,11 +154,12 @@ SELECT
     e.total AS tried,
     s.improvements AS better_than_parent,
     s.success_rate AS success,
-    s.avg_delta AS mean_gain,
+    s.avg_gain AS mean_gain,
     g.best_improvement AS best_gain,
     e.failed / e.total AS failed,
+    e.incorrect / e.total AS incorrect,
     e.avg_fitness AS mean_score,
-    e.max_fitness AS best_score
+    e.best_fitness AS best_score
 FROM (
     SELECT *, count AS total FROM ({named("mutation_effectiveness", run_id=value("run"))})
 ) AS e
@@ -191,18 +170,18 @@ ORDER BY success DESC
 
 GAINS = f"""
 SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(mutation_type) AS mutation_type, count() AS better
-FROM code_lineages
-WHERE {THIS_RUN} AND fitness_delta > 0
+FROM ({edges(THIS_RUN)})
+WHERE gain > 0
 GROUP BY time, mutation_type
 ORDER BY time
 """
 
 ISLANDS = f"""
-SELECT time, concat('island ', island) AS island, max(best) OVER (PARTITION BY island ORDER BY time) AS best
+SELECT time, concat('island ', island) AS island, sign * max(best) OVER (PARTITION BY island ORDER BY time) AS best
 FROM (
-    SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(island) AS island, max(fitness_score) AS best
-    FROM individuals
-    WHERE {THIS_RUN} AND island != '' AND {SCORED}
+    SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(island) AS island, any(sign) AS sign, max(height) AS best
+    FROM ({climb(THIS_RUN)})
+    WHERE island != '' AND height IS NOT NULL
     GROUP BY time, island
 )
 ORDER BY time
@@ -211,12 +190,13 @@ ORDER BY time
 TOP = f"""
 SELECT
     i.individual_id AS individual_id, i.generation AS generation, i.mutation_type AS mutation_type,
-    i.fitness_score AS score, i.combined_score AS combined, i.is_pareto AS on_front,
-    i.api_cost + i.embed_cost + i.novelty_cost AS cost, i.code_size AS bytes, i.metrics AS metrics,
-    l.edit_summary AS edit, i.code AS code, i.trace_id AS trace_id
+    i.score AS score, i.combined_score AS combined, i.individual_id IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN}) AS on_front,
+    s.cost AS cost, s.unpriced AS unpriced, i.code_size AS bytes, i.metrics AS metrics,
+    l.edit_summary AS edit, c.code AS code, i.trace_id AS trace_id
 FROM (
-    SELECT * FROM individuals WHERE {THIS_RUN} AND {SCORED}
-    ORDER BY fitness_score DESC, generation, timestamp
+    SELECT * FROM ({climb(THIS_RUN)})
+    WHERE height IS NOT NULL
+    ORDER BY height DESC, place
     LIMIT 20
 ) AS i
 LEFT JOIN (
@@ -226,11 +206,15 @@ LEFT JOIN (
     ORDER BY position, timestamp
     LIMIT 1 BY child_id
 ) AS l ON l.child_id = i.individual_id
-ORDER BY i.fitness_score DESC, i.generation, i.timestamp
+LEFT JOIN (SELECT individual_id, argMax(code, timestamp) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
+    ON c.individual_id = i.individual_id
+LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id) AS s
+    ON s.individual_id = i.individual_id
+ORDER BY i.height DESC, i.place
 """
 
 FAILURES = f"""
-SELECT timestamp AS time, what, error, generation, individual_id, trace_id
+SELECT timestamp AS time, what, if(incorrect AND error = '', 'incorrect', error) AS error, generation, individual_id, trace_id
 FROM ({named("failures", run_id=value("run"), limit="100")})
 ORDER BY time DESC
 """
@@ -239,7 +223,8 @@ COMPONENTS = f"""
 SELECT part.1 AS component, part.2 AS cost
 FROM (
     SELECT arrayJoin([
-        ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost)
+        ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost),
+        ('beside the individuals', greatest(0, run_cost - total_cost)), (concat(toString(unpriced), ' unpriced calls'), 0)
     ]) AS part
     FROM ({named("cost_breakdown", run_id=value("run"))})
 )
@@ -279,7 +264,8 @@ ORDER BY min(place), name
 def value_of(axis: str) -> str:
     """A front member's value on an axis."""
     name = value(axis)
-    return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, JSONExtractFloat(metrics, {name}))"
+    metric = f"if(isFinite(JSONExtractFloat(metrics, {name})), JSONExtract(metrics, {name}, 'Nullable(Float64)'), NULL)"
+    return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, {metric})"
 
 
 X, Y = value_of("x"), value_of("y")
@@ -301,8 +287,8 @@ LIMIT 1000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
-FROM individuals
-WHERE {THIS_RUN} AND {SCORED} AND NOT is_pareto
+FROM ({programs(THIS_RUN)}) AS individuals
+WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN})
 ORDER BY individuals.generation DESC, individual_id
 LIMIT 2000
 """,
@@ -337,7 +323,7 @@ def board() -> dict[str, Any]:
         [
             a_stat(
                 "Status",
-                "As the run last told.",
+                "As the run last reported; `stalled` after 15 minutes without a sign of life.",
                 f"SELECT status FROM ({STATE})",
                 colors=STATUS_COLORS,
                 empty="No such run",
@@ -349,8 +335,8 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Best score",
-                "Of all individuals that did not fail.",
-                f"SELECT maxOrNullIf(fitness_score, {SCORED}) AS best FROM individuals WHERE {THIS_RUN}",
+                "In the run's direction, of all individuals that neither failed nor are incorrect.",
+                f"SELECT best_score AS best FROM ({FOUND})",
                 steps=((None, "green"),),
                 decimals=4,
             ),
@@ -361,22 +347,31 @@ def board() -> dict[str, Any]:
                 unit="none",
                 steps=((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red")),
             ),
-            a_stat("Cost", "USD for LLM calls, embeddings and novelty so far.", COST, unit="currencyUSD", decimals=2),
+            a_stat(
+                "Cost",
+                "USD so far: LLM calls, and costs recorded in addition. Calls without a known price are left out.",
+                COST,
+                unit="currencyUSD",
+                decimals=2,
+                columns=panels.UNPRICED,
+            ),
             a_stat(
                 "Cost per improvement",
-                "USD for each generation that beat all before it.",
+                "USD for each individual that beat all before it.",
                 COST_PER_IMPROVEMENT,
                 unit="currencyUSD",
                 decimals=2,
+                columns=panels.UNPRICED,
                 empty="No improvement",
             ),
             a_stat(
                 "Failed individuals",
-                "Share of all individuals.",
-                f"SELECT if(count() = 0, NULL, countIf(status != 'ok') / count()) AS failed FROM individuals WHERE {THIS_RUN}",
+                "Share of all individuals that failed, and of those that ran and are incorrect.",
+                f"SELECT failed / individuals AS failed, incorrect / individuals AS incorrect FROM ({FOUND}) WHERE individuals > 0",
                 unit="percentunit",
                 decimals=1,
                 steps=GOOD_WHEN_LOW,
+                columns={"failed": [], "incorrect": []},
             ),
             a_stat(
                 "Last sign of life",
@@ -390,15 +385,20 @@ def board() -> dict[str, Any]:
                 "Fitness over time",
                 "Best and mean score of the individuals as they came. Marks are breakthroughs: individuals better than all before.",
                 FITNESS,
+                gaps=True,
                 columns={"mean": color("blue"), "best so far": color("green")},
                 empty="No individual with a score yet.",
             ),
             by_number(
                 "Fitness by generation",
-                "Best and mean score of each generation, as it was recorded at its end.",
+                "Best and mean score of each generation; a generation without a score is a gap.",
                 named("fitness_trajectory", run_id=value("run")),
                 "generation",
-                columns={"total_cost": panels.not_drawn(), "pareto_size": panels.not_drawn()},
+                columns={
+                    "total_cost": panels.not_drawn(),
+                    "pareto_size": panels.not_drawn(),
+                    "unpriced": panels.not_drawn(),
+                },
                 empty="No generation has ended yet.",
             ),
             over_time(
@@ -406,18 +406,18 @@ def board() -> dict[str, Any]:
                 "USD so far, and at what rate (right axis).",
                 SPENT,
                 unit="currencyUSD",
-                columns={"USD an hour": [*panels.right_axis(), *color("orange")]},
+                columns={"USD an hour": [*panels.right_axis(), *color("orange")], **panels.UNPRICED},
                 minimum=0,
                 empty="Nothing has cost anything yet.",
             ),
             by_number(
                 "Cost by generation",
                 "USD of each generation, and of an individual in it.",
-                named("generation_costs", run_id=value("run")),
+                f"SELECT * FROM ({named('generation_costs', run_id=value('run'))}) WHERE generation IS NOT NULL",
                 "generation",
                 unit="currencyUSD",
                 style="bars",
-                columns={"cost_per_individual": panels.as_line()},
+                columns={"cost_per_individual": panels.as_line(), **panels.UNPRICED},
             ),
             row("Pareto front"),
             scatter(
@@ -451,6 +451,7 @@ def board() -> dict[str, Any]:
                 {
                     "success": panels.gauge(),
                     "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
+                    "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
                     "mean_gain": unit("short", 4),
                     "best_gain": unit("short", 4),
                     "mean_score": unit("short", 4),
@@ -493,7 +494,7 @@ def board() -> dict[str, Any]:
                 ISLANDS,
                 name="${__field.labels.island}",
                 style="steps",
-                empty="This search has told of no islands.",
+                empty="This search has no islands.",
             ),
             a_table(
                 "Islands",
@@ -508,7 +509,7 @@ def board() -> dict[str, Any]:
                     ],
                 },
                 size=(12, 8),
-                empty="This search has told of no islands.",
+                empty="This search has no islands.",
             ),
             a_table(
                 "Top individuals",
@@ -519,6 +520,7 @@ def board() -> dict[str, Any]:
                     "score": unit("short", 5),
                     "combined": unit("short", 5),
                     "cost": unit("currencyUSD", 4),
+                    **panels.UNPRICED,
                     "bytes": unit("bytes"),
                     "metrics": long_text(),
                     "edit": long_text(),
@@ -565,7 +567,7 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Actions",
-                "Everything else that the search told of: archive updates, islands, restarts.",
+                "Everything else that the search recorded: archive updates, islands, restarts.",
                 ACTIONS,
                 name="${__field.labels.action}",
                 style="bars",
@@ -588,9 +590,9 @@ def board() -> dict[str, Any]:
             row("As it was started"),
             a_table(
                 "Run",
-                "What the run told of itself; its configuration in full on a click.",
+                "What the run recorded about itself; click for the full configuration.",
                 f"""
-SELECT task_name AS task, start_time AS started, population_size, cluster_type, database_path, config, trace_id
+SELECT task_name AS task, error, direction, start_time AS started, population_size, cluster_type, database_path, config, trace_id
 FROM evolution_runs WHERE {THIS_RUN}
 """,
                 {"config": long_text(), "started": width(180), "trace_id": TO_TRACE},

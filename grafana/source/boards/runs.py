@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genesis_otel._read.health import QUIET, SILENT, STAGNANT
+from genesis_otel._read.health import QUIET, SILENT, STAGNANT, STALLED
 from grafana.source import panels
 from grafana.source.panels import (
     GOOD_WHEN_LOW,
@@ -32,51 +32,24 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import ALIVE, ALIVE_RUNS, PLANNED, SCORED, spent
+from grafana.source.sql import ALIVE, ALIVE_RUNS, COPIED, PLANNED, climb, cost, found, programs, spent, state, steps
 
 OVERVIEW = f"""
 WITH
     picked AS ({ALIVE}),
-    -- One row a generation, so that what comes after works on thousands of rows and not on millions.
-    by_generation AS (
+    -- A row a generation: what comes after works on thousands of rows and not on millions.
+    by_generation AS ({steps("run_id IN (SELECT run_id FROM picked)")}),
+    curves AS (
         SELECT
             run_id,
-            generation,
-            uniqExact(individual_id) AS individuals,
-            countIf(status != 'ok') AS failed,
-            maxOrNullIf(fitness_score, status = 'ok' AND isFinite(fitness_score)) AS best,
-            sum(api_cost + embed_cost + novelty_cost) AS cost,
-            max(timestamp) AS seen
-        FROM individuals
-        WHERE run_id IN (SELECT run_id FROM picked)
-        GROUP BY run_id, generation
-    ),
-    rising AS (
-        SELECT *, max(best) OVER (PARTITION BY run_id ORDER BY generation) AS so_far
-        FROM by_generation
-    ),
-    climbed AS (
-        SELECT *, so_far > lagInFrame(so_far, 1, so_far) OVER (PARTITION BY run_id ORDER BY generation) AS improved
-        FROM rising
-    ),
-    found AS (
-        SELECT
-            run_id,
-            sum(c.individuals) AS individuals,
-            max(c.generation) AS generation,
-            max(c.best) AS best,
-            countIf(c.improved) AS improvements,
-            max(c.generation) - greatest(maxIf(c.generation, c.improved), min(c.generation)) AS since_improvement,
-            sum(c.cost) AS cost,
-            max(c.seen) AS seen,
             -- Of the newest ten generations.
-            sumIf(c.failed, c.place <= 10) / greatest(1, sumIf(c.individuals, c.place <= 10)) AS failing,
-            arraySort(point -> point.1, groupArray((c.generation, c.so_far))) AS points,
+            sumIf(failed + incorrect, place <= 10) / greatest(1, sumIf(individuals, place <= 10)) AS failing,
+            arraySort(point -> point.1, groupArrayIf((generation, best_so_far), best_so_far IS NOT NULL)) AS points,
             arrayMap(point -> point.2, arrayFilter(
                 (point, n) -> (n - 1) % greatest(1, intDiv(length(points), 60)) = 0 OR n = length(points),
                 points, arrayEnumerate(points)
             )) AS trend
-        FROM (SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY generation DESC) AS place FROM climbed) AS c
+        FROM (SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY generation DESC) AS place FROM by_generation)
         GROUP BY run_id
     )
 SELECT
@@ -85,88 +58,75 @@ SELECT
     p.status AS status,
     multiIf(
         p.status != 'running', p.status,
-        silent > {SILENT}, 'silent',
         l.recent_errors > 0.3, 'LLM errors',
-        f.failing > 0.5, 'failing',
+        t.failing > 0.5, 'failing',
         f.since_improvement >= {STAGNANT}, 'stagnant',
         'improving'
     ) AS health,
-    if(planned > 0, least(1, (f.generation + if(p.status = 'running', 0, 1)) / planned), NULL) AS progress,
-    f.generation AS generation,
+    if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
+    f.newest AS generation,
     f.individuals AS individuals,
-    f.best AS best,
-    f.trend AS trend,
+    f.best_score AS best,
+    t.trend AS trend,
     f.since_improvement AS since_improvement,
-    greatest(f.cost, l.cost, g.cost) AS cost,
-    if(f.improvements > 0, cost / f.improvements, NULL) AS cost_per_improvement,
+    c.cost AS cost,
+    c.unpriced AS unpriced,
+    if(f.improvements > 0, c.cost / f.improvements, NULL) AS cost_per_improvement,
+    f.failed AS failed,
+    f.incorrect AS incorrect,
     l.recent_errors AS llm_errors,
-    greatest(p.start_time, f.seen, g.seen, l.seen, a.seen) AS seen,
-    if(p.status = 'running', greatest(0, dateDiff('second', seen, now64(3))), NULL) AS silent,
+    p.last_seen AS seen,
+    if(p.open, p.silent_seconds, NULL) AS silent,
     p.start_time AS started,
-    dateDiff('second', p.start_time, seen) AS took,
+    p.seconds AS took,
     toString(toUnixTimestamp64Milli(p.start_time)) AS from_ms,
-    toString(toUnixTimestamp64Milli(if(p.status = 'running', now64(3), seen)) + 1000) AS to_ms
+    toString(toUnixTimestamp64Milli(if(p.status = 'running', now64(3), p.last_seen)) + 1000) AS to_ms,
+    p.error AS error
 FROM (
-    SELECT
-        *,
-        {PLANNED} AS planned
-    FROM picked
+    SELECT *, {PLANNED} AS planned
+    FROM ({state("run_id IN (SELECT run_id FROM picked)")})
 ) AS p
-LEFT JOIN found AS f ON f.run_id = p.run_id
+LEFT JOIN ({found("run_id IN (SELECT run_id FROM picked)")}) AS f ON f.run_id = p.run_id
+LEFT JOIN curves AS t ON t.run_id = p.run_id
+LEFT JOIN ({cost("run_id IN (SELECT run_id FROM picked)")}) AS c ON c.run_id = p.run_id
 LEFT JOIN (
-    SELECT run_id, sum(total_cost) AS cost, max(timestamp) AS seen
-    FROM generations
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
-) AS g ON g.run_id = p.run_id
-LEFT JOIN (
-    SELECT
-        run_id,
-        sum(cost) AS cost,
-        max(timestamp) AS seen,
-        countIf(status != 'ok' AND timestamp > now64(3) - INTERVAL 15 MINUTE)
-            / greatest(1, countIf(timestamp > now64(3) - INTERVAL 15 MINUTE)) AS recent_errors
+    SELECT run_id, countIf(status != 'ok') / count() AS recent_errors
     FROM llm_logs
-    WHERE run_id IN (SELECT run_id FROM picked)
+    WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
-LEFT JOIN (
-    SELECT run_id, max(timestamp) AS seen
-    FROM agent_actions
-    WHERE run_id IN (SELECT run_id FROM picked)
-    GROUP BY run_id
-) AS a ON a.run_id = p.run_id
+ORDER BY started DESC, run_id
 """
 
 
-RUNNING = f"SELECT countIf(status = 'running') FROM ({ALIVE.strip()})"
+RUNNING = (
+    f"SELECT countIf(status = 'running') AS running, countIf(status = 'stalled') AS stalled FROM ({state(ALIVE_RUNS)})"
+)
 
-SPENT = f"SELECT sum(cost) FROM ({spent(f'{ALIVE_RUNS} AND $__timeFilter(timestamp)')})"
+SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
 SCORED_PER_HOUR = f"""
 SELECT count() / greatest(1 / 60, dateDiff('second', min(timestamp), max(timestamp)) / 3600)
-FROM individuals
-WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)
+FROM ({programs(ALIVE_RUNS)})
+WHERE NOT copied AND $__timeFilter(timestamp)
 """
 
 CALLS = f"FROM llm_logs WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)"
 
 BEST_SO_FAR = f"""
-SELECT time, run_id, max(best) OVER (PARTITION BY run_id ORDER BY time) AS best
-FROM (
-    SELECT $__timeInterval(timestamp) AS time, run_id, max(fitness_score) AS best
-    FROM individuals
-    WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND {SCORED}
-    GROUP BY time, run_id
-)
+SELECT $__timeInterval(timestamp) AS time, run_id, any(sign) * max(top) AS best
+FROM ({climb(ALIVE_RUNS)})
+WHERE top IS NOT NULL AND $__timeFilter(timestamp)
+GROUP BY time, run_id
 ORDER BY time
 """
 
 COST_SO_FAR = f"""
-SELECT time, run_id, sum(cost) OVER (PARTITION BY run_id ORDER BY time) AS cost
+SELECT time, run_id, sum(cost) OVER (PARTITION BY run_id ORDER BY time) AS cost, sum(calls) OVER (PARTITION BY run_id ORDER BY time) AS unpriced
 FROM (
-    SELECT $__timeInterval(timestamp) AS time, run_id, sum(cost) AS cost
-    FROM ({spent(f"{ALIVE_RUNS} AND $__timeFilter(timestamp)")})
+    SELECT $__timeInterval(timestamp) AS time, run_id, sum(cost) AS cost, sum(unpriced) AS calls
+    FROM ({spent(ALIVE_RUNS)})
+    WHERE $__timeFilter(timestamp)
     GROUP BY time, run_id
 )
 ORDER BY time
@@ -174,16 +134,16 @@ ORDER BY time
 
 THROUGHPUT = f"""
 SELECT $__timeInterval(timestamp) AS time, run_id, count() / $__interval_s * 3600 AS individuals
-FROM individuals
-WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)
+FROM ({programs(ALIVE_RUNS)})
+WHERE NOT copied AND $__timeFilter(timestamp)
 GROUP BY time, run_id
 ORDER BY time
 """
 
 FAILED_SHARE = f"""
-SELECT $__timeInterval(timestamp) AS time, run_id, countIf(status != 'ok') / count() AS failed
-FROM individuals
-WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)
+SELECT $__timeInterval(timestamp) AS time, run_id, countIf(outcome = 'failed') / count() AS failed, countIf(outcome = 'incorrect') / count() AS incorrect
+FROM ({programs(ALIVE_RUNS)})
+WHERE NOT copied AND $__timeFilter(timestamp)
 GROUP BY time, run_id
 ORDER BY time
 """
@@ -195,9 +155,9 @@ FROM (
     FROM llm_logs
     WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok'
     UNION ALL
-    SELECT timestamp, run_id, 'individual' AS what, error, generation, individual_id, trace_id
+    SELECT timestamp, run_id, if(status = 'incorrect', 'incorrect individual', 'individual') AS what, error, generation, individual_id, trace_id
     FROM individuals
-    WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok'
+    WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok' AND NOT {COPIED}
 )
 ORDER BY timestamp DESC
 LIMIT 100
@@ -215,12 +175,19 @@ def board() -> dict[str, Any]:
         "Every search: which one is worth its money, which one is stuck, and why.",
         [panels.datasource(), TASK],
         [
-            a_stat("Running", "Searches that have begun and not ended.", RUNNING, steps=((None, "blue"),)),
+            a_stat(
+                "Running",
+                "Searches that have begun and not ended, and those of them that give no sign of life any more.",
+                RUNNING,
+                steps=((None, "blue"),),
+                columns={"running": [], "stalled": limits(((None, "text"), (1, "red")))},
+            ),
             a_stat(
                 "Spent",
-                "USD for LLM calls in the time range, in all runs.",
+                "USD in the time range, for all runs. Calls without a known price are left out.",
                 SPENT,
                 unit="currencyUSD",
+                columns=panels.UNPRICED,
                 empty="0",
                 size=(4, 4),
             ),
@@ -252,8 +219,8 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Runs",
-                "The newest 200 that were alive in the time range. *Health* says why a run needs you: `silent` (no sign of life "
-                f"for {SILENT // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
+                "The newest 200 that were alive in the time range. *Health* says why a run needs you: `stalled` (no sign of life "
+                f"for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
                 "(more than half of the individuals of the last ten generations), `stagnant` (no better program for "
                 f"{STAGNANT} generations). *Progress* is known where the configuration says how many generations there will be.",
                 OVERVIEW,
@@ -272,6 +239,7 @@ def board() -> dict[str, Any]:
                         *limits(((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red"))),
                     ],
                     "cost": unit("currencyUSD", 2),
+                    **panels.UNPRICED,
                     "cost_per_improvement": unit("currencyUSD", 2),
                     "llm_errors": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
                     "silent": [*unit("s"), *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red")))],
@@ -280,6 +248,7 @@ def board() -> dict[str, Any]:
                     "seen": hidden(),
                     "from_ms": hidden(),
                     "to_ms": hidden(),
+                    "error": panels.long_text(),
                 },
                 size=(24, 12),
                 empty="No run in this time range. `genesis-otel demo` makes one.",
@@ -295,8 +264,9 @@ def board() -> dict[str, Any]:
                 "Cost so far",
                 "USD that each run has spent in the time range.",
                 COST_SO_FAR,
-                name=by_run,
+                name=f"${{__field.name}} {by_run}",
                 unit="currencyUSD",
+                columns=panels.UNPRICED,
             ),
             over_time(
                 "Individuals an hour",
@@ -307,9 +277,9 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Failed individuals",
-                "Share of each run's individuals that failed.",
+                "Share of each run's individuals that failed, and of those that ran and are incorrect.",
                 FAILED_SHARE,
-                name=by_run,
+                name=f"${{__field.name}} {by_run}",
                 unit="percentunit",
                 minimum=0,
             ),

@@ -15,6 +15,7 @@ from grafana.source.panels import (
     TASK,
     TO_RUN,
     TRACE,
+    UNPRICED,
     a_dashboard,
     a_stat,
     a_table,
@@ -112,14 +113,15 @@ SELECT
     sum(individuals) AS individuals,
     sum(calls) AS llm_calls,
     sum(failed) AS failed,
-    sum(cost) AS cost,
+    sum(paid) AS cost,
+    sum(without_price) AS unpriced,
     max(slowest) AS slowest_call
 FROM (
-    SELECT trace_id, run_id, generation, timestamp, 1 AS individuals, 0 AS calls, toUInt8(status != 'ok') AS failed, 0. AS cost, 0. AS slowest
+    SELECT trace_id, run_id, generation, timestamp, 1 AS individuals, 0 AS calls, toUInt8(status != 'ok') AS failed, 0. AS paid, 0 AS without_price, 0. AS slowest
     FROM individuals
     WHERE $__timeFilter(timestamp) AND {OF_RUNS}
     UNION ALL
-    SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, execution_time
+    SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, execution_time
     FROM llm_logs
     WHERE $__timeFilter(timestamp) AND {OF_RUNS}
 )
@@ -158,7 +160,7 @@ def board() -> dict[str, Any]:
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
             panels.listed("only", "Show", ["all traces", "with failures"]),
-            typed("slower", "A call slower than (s)", "0", "Traces that have an LLM call of at least so many seconds."),
+            typed("slower", "A call slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
             a_stat("Spans", "Of the trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
@@ -239,6 +241,7 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                     "took": unit("s"),
                     "failed": panels.limits(((None, "text"), (1, "red"))),
                     "cost": unit("currencyUSD", 4),
+                    **UNPRICED,
                     "slowest_call": unit("s"),
                 },
                 size=(24, 12),

@@ -1,0 +1,90 @@
+"""What the price of a call costs: this package's, whose unit prices are looked up once, beside genai-prices itself.
+
+Run: python benchmarks/prices.py [--calls N]. Prints µs of CPU a call, in pairs of rounds in turn, their medians and the ratio; only the
+ratio means anything. Its verdict: a sixth of the library's or less, at prices that are equal to a billionth of a dollar. The
+attributes of a span are read in both: the library is given what it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from genai_prices import Usage, calc_price
+from rich.console import Console
+
+from genesis_otel._store.prices import price_of
+from genesis_otel._store.tokens import Tokens
+
+LIMIT = 1 / 6
+EQUAL = 1e-9
+ROUNDS = 7
+MODELS = (
+    *(("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("anthropic", "claude-sonnet-4-5")),
+    # Dearer beyond a size of prompt; cheaper by night.
+    *(("google", "gemini-2.5-pro"), ("deepseek", "deepseek-chat")),
+)
+
+Call = tuple[str, str, Tokens, datetime]
+
+
+def ours(call: Call) -> float:
+    provider, model, tokens, moment = call
+    return price_of((model,), provider, tokens, moment)[0]
+
+
+def librarys(call: Call) -> float:
+    provider, model, tokens, moment = call
+    usage = Usage(
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_read_tokens=tokens.cache_read,
+        cache_write_tokens=tokens.cache_write,
+    )
+    return float(calc_price(usage, model, provider_id=provider, genai_request_timestamp=moment).total_price)
+
+
+def calls_of(count: int) -> list[Call]:
+    chance = random.Random(5)
+    made = []
+    for number in range(count):
+        whole = int(10 ** chance.uniform(1, 6))
+        read = chance.randrange(whole + 1)
+        tokens = Tokens(whole, int(10 ** chance.uniform(0, 5)), read, chance.randrange(whole - read + 1))
+        moment = datetime(2026, 8, 1 + number % 28, chance.randrange(24), tzinfo=timezone.utc)
+        made.append((*MODELS[number % len(MODELS)], tokens, moment))
+    return made
+
+
+def microseconds(price: Callable[[Call], float], calls: list[Call]) -> float:
+    began = time.thread_time()
+    for call in calls:
+        price(call)
+    return (time.thread_time() - began) / len(calls) * 1e6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=2_000)
+    calls = calls_of(parser.parse_args().calls)
+    furthest = max(abs(ours(call) - librarys(call)) for call in calls)
+    pairs = [(microseconds(ours, calls), microseconds(librarys, calls)) for _ in range(ROUNDS)]
+    mine, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
+    ratio = statistics.median(one / other for one, other in pairs)
+    console = Console()
+    console.print(
+        f"genai-prices {theirs:.1f} µs a call, unit prices {mine:.1f} µs: {ratio:.3f} of it (at most {LIMIT:.3f})"
+    )
+    console.print(f"furthest apart: {furthest:.1e} USD (at most {EQUAL:.0e})")
+    good = ratio <= LIMIT and furthest <= EQUAL
+    console.print("holds" if good else "does not hold")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""To an OpenTelemetry Collector, or whatever else takes OTLP, over HTTP or gRPC: spans in, delivered when it has said so.
+
+In: batches of flat spans; an endpoint, and what OpenTelemetry's environment variables say of headers, certificates,
+compression and time. Out: the spans at the collector. Delivered is what an ``ExportTraceServiceResponse`` confirms; what that
+rejects is counted. On failure: ``Refused``, ``TooLarge``, ``Misconfigured`` or ``Outage`` of :mod:`genesis_otel._ship.contract`,
+with a text for people. Connections belong to one process: a forked child makes its own.
+
+OpenTelemetry's own exporters take any answer below 400 for success, over gRPC look at no answer at all, and try again by
+themselves, with a line in the log at each attempt. https://opentelemetry.io/docs/specs/otlp/
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.util.re import parse_env_headers
+
+from genesis_otel._log import first_line, warn_once
+from genesis_otel._ship.codec import Flat, flatten, inflate
+from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
+from genesis_otel._store.wire import redirected
+from genesis_otel._urls import split
+
+TIMEOUT = 10.0
+"""Seconds for an answer where the environment says nothing: OpenTelemetry's default."""
+
+RETRYABLE = frozenset({429, 502, 503, 504})
+"""Statuses that OTLP says to try again."""
+
+
+class Options(NamedTuple):
+    """What the environment says of a collector."""
+
+    headers: dict[str, str]
+    timeout: float
+    compression: str
+    certificate: str | None
+    client_key: str | None
+    client_certificate: str | None
+
+
+def options() -> Options:
+    """OpenTelemetry's variables, those for traces before those for all signals.
+
+    :raises Misconfigured: one of them cannot be read.
+    """
+
+    def told(name: str) -> str | None:
+        return (
+            os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") or None
+        )
+
+    compression = (told("COMPRESSION") or "none").strip().lower()
+    if compression not in ("none", "gzip", "deflate"):
+        raise Misconfigured("OTEL_EXPORTER_OTLP_COMPRESSION can be none, gzip or deflate")
+    try:
+        timeout = float(told("TIMEOUT") or TIMEOUT)
+    except ValueError:
+        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT is a number of seconds") from None
+    return Options(
+        headers=dict(parse_env_headers(told("HEADERS") or "", liberal=True)),
+        timeout=timeout,
+        compression=compression,
+        certificate=told("CERTIFICATE"),
+        client_key=told("CLIENT_KEY"),
+        client_certificate=told("CLIENT_CERTIFICATE"),
+    )
+
+
+class Transport(Protocol):
+    """One way to hand over an encoded request."""
+
+    def send(self, body: bytes) -> ExportTraceServiceResponse:
+        """Hand it over, and give what was answered; raise what :mod:`genesis_otel._ship.contract` has."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
+
+
+class OtlpExporter(SpanExporter):
+    """Writes spans to what takes OTLP.
+
+    :param connect: makes the transport, in the thread that exports, and anew in a forked child (gRPC needs it).
+    """
+
+    def __init__(self, connect: Callable[[], Transport]) -> None:
+        self._connect = connect
+        self._transport: Transport | None = None
+        self._pid = 0
+
+    def prepare(self, spans: Sequence[Flat]) -> bytes:
+        """Flat ``spans`` as the body of a request; from any thread."""
+        request = encode_spans([inflate(flat) for flat in spans]) if spans else ExportTraceServiceRequest()
+        body: bytes = request.SerializeToString()
+        return body
+
+    def send(self, body: bytes) -> Rejected | None:
+        """Hand over a request, and return when the collector has confirmed it.
+
+        :raises Refused: it refuses the content; ``TooLarge``: the size; ``Misconfigured``, ``Outage``: it takes nothing.
+        """
+        if self._transport is None or self._pid != os.getpid():
+            self._transport, self._pid = self._connect(), os.getpid()
+        partial = self._transport.send(body).partial_success
+        return Rejected(partial.rejected_spans, partial.error_message) if partial.rejected_spans else None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """:meth:`send` as the SDK's processors want it."""
+        try:
+            rejected = self.send(self.prepare([flatten(span) for span in spans]))
+        except (Refused, Outage):
+            return SpanExportResult.FAILURE
+        return SpanExportResult.FAILURE if rejected else SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Close the connections of this process."""
+        if self._transport is not None and self._pid == os.getpid():
+            self._transport.close()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is kept here: always true."""
+        return True
+
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+
+
+class Http:
+    """OTLP over HTTP, as protobuf."""
+
+    def __init__(self, endpoint: str) -> None:
+        import requests
+
+        parts, told = split(endpoint), options()
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self._where = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+        self._url = f"{self._where}{parts.path}"
+        self._timeout, self._compression = told.timeout, told.compression
+        self._failures = requests.exceptions
+        self._session = requests.Session()
+        self._session.headers.update({"Content-Type": "application/x-protobuf", **told.headers})
+        if told.compression != "none":
+            self._session.headers["Content-Encoding"] = told.compression
+        if parts.username is not None:
+            self._session.auth = requests.auth.HTTPBasicAuth(parts.username.encode(), (parts.password or "").encode())
+        if told.certificate:
+            self._session.verify = told.certificate
+        if told.client_certificate:
+            self._session.cert = (
+                (told.client_certificate, told.client_key) if told.client_key else told.client_certificate
+            )
+
+    def send(self, body: bytes) -> ExportTraceServiceResponse:
+        """See :class:`Transport`."""
+        if self._compression != "none":
+            body = gzip.compress(body) if self._compression == "gzip" else zlib.compress(body)
+        try:
+            answer = self._session.post(self._url, data=body, timeout=self._timeout, allow_redirects=False)
+        except self._failures.Timeout as error:
+            raise Outage(f"the collector at {self._where} did not answer within {self._timeout:.0f} s") from error
+        except self._failures.SSLError as error:
+            raise Outage(f"TLS with the collector at {self._where} failed: {first_line(error)}") from error
+        except self._failures.RequestException as error:
+            raise Outage(unreachable(self._where, error)) from error
+        return self._judged(answer.status_code, answer.headers, answer.content)
+
+    def _judged(self, status: int, headers: Any, body: bytes) -> ExportTraceServiceResponse:
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        place = f"the collector at {self._where}"
+        if status == 200 and not kind and not body:
+            # As protobuf that is an answer without any rejection, and some who take OTLP leave the type out.
+            warn_once(
+                f"typeless {self._where}",
+                "%s answers with nothing, not even a Content-Type, which OTLP demands: whether it keeps what it takes is not known",
+                place,
+            )
+            return ExportTraceServiceResponse()
+        if status == 200:
+            try:
+                return response_of(kind, body)
+            except ValueError:
+                what = "a web page" if kind == "text/html" else f"{kind or 'nothing'} and not with OTLP"
+                raise Misconfigured(
+                    f"{place} answered with {what}: a login page or a proxy stands before it, or the endpoint is another's"
+                ) from None
+        if 300 <= status < 400:
+            raise Misconfigured(redirected(self._where, headers.get("Location", "")))
+        if status == 413:
+            raise TooLarge(f"{place} answered 413: a request is too large for it or for what stands before it")
+        if status in (400, 422) and kind != "text/html":
+            raise Refused(f"{place} answered with HTTP status {status}, bad data")
+        if status in RETRYABLE or status >= 500:
+            raise Outage(f"{place} answered with HTTP status {status}")
+        remedy = {
+            401: ": check OTEL_EXPORTER_OTLP_HEADERS",
+            403: ": check OTEL_EXPORTER_OTLP_HEADERS",
+            404: ": check the path of the endpoint, /v1/traces by default",
+            405: ": is the endpoint another's, or gRPC's port?",
+        }
+        raise Misconfigured(f"{place} answered with HTTP status {status}{remedy.get(status, '')}")
+
+    def close(self) -> None:
+        """See :class:`Transport`."""
+        self._session.close()
+
+
+def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
+    """What a collector has answered, in protobuf or in JSON.
+
+    :raises ValueError: it is no answer to an export of spans.
+    """
+    from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    answer = ExportTraceServiceResponse()
+    if kind == "application/x-protobuf":
+        try:
+            answer.ParseFromString(body)
+            return answer
+        except DecodeError as error:
+            raise ValueError("no protobuf of this kind") from error
+    if kind == "application/json":
+        try:
+            ParseDict(json.loads(body), answer, ignore_unknown_fields=True)
+            return answer
+        except (ParseError, AttributeError, TypeError) as error:
+            raise ValueError("no JSON of this kind") from error
+    raise ValueError("neither protobuf nor JSON")
+
+
+def unreachable(place: str, error: Exception) -> str:
+    """Why nothing was sent, without a library's way to say so."""
+    text = str(error)
+    if "refused" in text:
+        return f"Connection refused at {place}: is the collector running, and is the port right?"
+    if any(each in text for each in ("resolve", "Name or service", "nodename")):
+        return f"the host of {place} is not known"
+    return f"the collector at {place} cannot be reached: {type(error).__name__}"
+
+
+# --- gRPC -------------------------------------------------------------------------------------------------------------
+
+
+class Grpc:
+    """OTLP over gRPC."""
+
+    def __init__(self, endpoint: str) -> None:
+        import grpc  # type: ignore[import-untyped]
+
+        parts, told = split(endpoint), options()
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self._where = f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        self._timeout = told.timeout
+        self._headers = tuple((name.lower(), value) for name, value in told.headers.items())
+        self._codes, self._error = grpc.StatusCode, grpc.RpcError
+        packed = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}.get(told.compression)
+        try:
+            if parts.scheme == "https":
+                credentials = grpc.ssl_channel_credentials(
+                    *(
+                        Path(file).read_bytes() if file else None
+                        for file in (told.certificate, told.client_key, told.client_certificate)
+                    )
+                )
+                self._channel = grpc.secure_channel(self._where, credentials, compression=packed)
+            else:
+                self._channel = grpc.insecure_channel(self._where, compression=packed)
+        except OSError as error:
+            raise Misconfigured(
+                f"a certificate that OTEL_EXPORTER_OTLP_CERTIFICATE names cannot be read: {error.strerror}"
+            ) from error
+        self._export = self._channel.unary_unary(
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            response_deserializer=ExportTraceServiceResponse.FromString,
+        )
+
+    def send(self, body: bytes) -> ExportTraceServiceResponse:
+        """See :class:`Transport`."""
+        try:
+            answer: ExportTraceServiceResponse = self._export(body, metadata=self._headers, timeout=self._timeout)
+        except self._error as error:
+            raise self._judged(error) from error
+        return answer
+
+    def _judged(self, error: Any) -> Exception:
+        code, codes, place = error.code(), self._codes, f"the collector at {self._where} (gRPC)"
+        details = first_line(Exception(error.details() or ""))
+        if code is codes.INVALID_ARGUMENT:
+            return Refused(f"{place} answered INVALID_ARGUMENT")
+        if code is codes.RESOURCE_EXHAUSTED and "larger than max" in details:
+            return TooLarge(f"{place} takes no message of this size")
+        if code is codes.DEADLINE_EXCEEDED:
+            return Outage(f"{place} did not answer within {self._timeout:.0f} s")
+        if code in (codes.UNAUTHENTICATED, codes.PERMISSION_DENIED):
+            return Misconfigured(f"{place} answered {code.name}: check OTEL_EXPORTER_OTLP_HEADERS")
+        # Where a web server or OTLP's other port answers, gRPC says UNAVAILABLE or UNKNOWN, with a status or what it could not parse.
+        if code is codes.UNIMPLEMENTED or "parsing HTTP/2" in details or "HTTP status code" in details:
+            return Misconfigured(
+                f"what answers at {self._where} is no OTLP over gRPC ({code.name}): is it the port for HTTP (4318)? "
+                "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf speaks that"
+            )
+        if code is codes.UNAVAILABLE and "refused" in details:
+            return Outage(f"Connection refused at {self._where}: is the collector running, and is the port right?")
+        return Outage(f"{place} answered {code.name}: {details}")
+
+    def close(self) -> None:
+        """See :class:`Transport`."""
+        self._channel.close()
+
+
+def exporter(endpoint: str, protocol: str) -> OtlpExporter:
+    """An exporter for an endpoint, whose protocol is ``grpc`` or ``http/protobuf``."""
+    return OtlpExporter(lambda: Grpc(endpoint) if protocol == "grpc" else Http(endpoint))

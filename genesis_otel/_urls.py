@@ -1,0 +1,102 @@
+"""URLs that hold a user and a password: their parts, and how they are shown.
+
+In: one URL of a setting, or any text that may hold some. Out: its parts; the same without what is secret. On failure:
+:func:`split` raises :class:`UrlError`, which says what is wrong and repeats nothing of the URL. Nothing else raises.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+HIDDEN = "***"
+
+# A host and what may follow it. The user and the password before it end at the last "@", whatever they hold.
+HOST = r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s\[\]@:/?#\\]+)(?::(?P<port>\d{0,5}))?"
+URL = re.compile(
+    rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>.*)@)?{HOST}(?P<path>/[^@?#]*)?(?P<rest>[?#][^@]*)?", re.DOTALL
+)
+AUTHORITY = re.compile(rf"(?:[^/?#]*@)?{HOST}(?<!:)")
+"""What stands between ``://`` and the first ``/``, ``?`` or ``#``, as the standard reads it; nobody writes an empty port."""
+
+USER_INFO = re.compile(r"(?<=://)[^\s\"<>]*(?=@)")
+PARAMETER = re.compile(
+    r"(?i)([?&;](?:password|passwd|pwd|token|access_token|api_?key|key|secret|sig|signature|auth|authorization)=)"
+    r"[^&;\s\"'<>#)]+"
+)
+
+
+class UrlError(ValueError):
+    """A URL cannot be read. The text repeats nothing of it."""
+
+
+class Url(NamedTuple):
+    """The parts of a URL; user and password as they are meant, without percent-encoding."""
+
+    scheme: str
+    username: str | None
+    password: str | None
+    hostname: str
+    port: int | None
+    path: str
+    """With its percent-encoding."""
+
+
+def split(url: str) -> Url:
+    """The parts of ``url``, whose password may hold ``/ # ? @`` as long as no other reading is possible.
+
+    :raises UrlError: it is none, or it can be read in two ways.
+    """
+    found = URL.fullmatch(url.strip())
+    if found is None:
+        raise UrlError(
+            "it is no URL with a host; in a user or a password, percent-encode what is no letter or digit"
+            if "://" in url
+            else "it has no scheme such as http://"
+        )
+    scheme, user, host, port, path, _ = found.group("scheme", "user", "host", "port", "path", "rest")
+    authority = re.split(r"[/?#]", url.strip().partition("://")[2], maxsplit=1)[0]
+    if user is not None and re.search(r"[/?#]", user) and _is_whole(authority):
+        # http://user:12/34@host: the password is 12/34, or the port is 12 and 34@host is the path.
+        raise UrlError("it can be read in two ways: percent-encode / # ? and @ in the user and the password")
+    if port and int(port) > 65535:
+        raise UrlError("its port is over 65535")
+    name, colon, password = (user or "").partition(":")
+    return Url(
+        scheme.lower(),
+        unquote(name) if name else None,
+        unquote(password) if colon else None,
+        host.strip("[]").lower(),
+        int(port) if port else None,
+        path or "",
+    )
+
+
+def _is_whole(authority: str) -> bool:
+    found = AUTHORITY.fullmatch(authority)
+    return found is not None and int(found["port"] or 0) <= 65535
+
+
+def shown(url: str) -> str:
+    """One URL as it may be shown, whatever its password holds."""
+    head, separator, tail = url.partition("://")
+    user, at, host = tail.rpartition("@")
+    return hidden(f"{head}{separator}{_shown(user)}{at}{host}") if at else hidden(url)
+
+
+def hidden(text: str, instead: str = HIDDEN) -> str:
+    """``text`` without the passwords and tokens of URLs that stand in it.
+
+    Of a user with a password the name stays; what stands before the ``@`` alone may be a token and does not.
+    """
+    if "://" not in text:
+        return text
+    text = USER_INFO.sub(lambda found: _shown(found[0], instead), text)
+    return PARAMETER.sub(rf"\g<1>{instead}", text)
+
+
+def _shown(user: str, instead: str = HIDDEN) -> str:
+    name, colon, _ = user.partition(":")
+    # "host:8123/path" is no name: then the "@" stood in the path.
+    return f"{name}:{instead}" if colon and re.fullmatch(r"[\w.%-]*", name) else instead

@@ -1,0 +1,15 @@
+-- Edges from parents to children, each once: `gain` is the fitness of the child above that of its parent in the run's direction,
+-- NULL where it is not known, where the child failed or is incorrect. Copies are no children.
+--
+-- runs: which, a condition on run_id
+SELECT
+    run_id, child_id, parent_id, generation, mutation_type, timestamp, edit_summary, position, trace_id, fitness_delta,
+    if(
+        parent_id = '' OR (run_id, child_id) IN (SELECT run_id, individual_id FROM individuals WHERE @runs AND status != 'ok'),
+        NULL,
+        if(run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND direction = 'min'), -1, 1) * fitness_delta
+    ) AS gain
+FROM code_lineages
+WHERE @runs AND NOT @copied()
+ORDER BY timestamp DESC
+LIMIT 1 BY run_id, child_id, parent_id

@@ -1,0 +1,24 @@
+-- Runs as they stand: one that is `running` and has given no sign of life for so many seconds is `stalled`. A sign of life is a
+-- row of anything; of a run that ended, its end.
+--
+-- runs: which, a condition on run_id
+-- stalled_after: seconds
+SELECT
+    r.run_id AS run_id, task_name, start_time, end_time, config, direction, error, budget, total_generations, population_size, cluster_type,
+    database_path, trace_id,
+    told_status = 'running' AS open,
+    greatest(start_time, end_time, seen) AS last_seen,
+    greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds,
+    if(open AND silent_seconds >= @stalled_after, 'stalled', told_status) AS status,
+    dateDiff('millisecond', start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)) / 1000 AS seconds
+FROM (SELECT *, status AS told_status FROM evolution_runs WHERE @runs) AS r
+LEFT JOIN (
+    SELECT run_id, max(at) AS seen
+    FROM (
+        SELECT run_id, max(timestamp) AS at FROM individuals WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+        UNION ALL SELECT run_id, max(timestamp) FROM generations WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+        UNION ALL SELECT run_id, max(timestamp) FROM llm_logs WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+        UNION ALL SELECT run_id, max(timestamp) FROM agent_actions WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+    )
+    GROUP BY run_id
+) AS s ON s.run_id = r.run_id

@@ -1,0 +1,101 @@
+"""Searches that die without a word, with real processes: who is stalled, who only thinks, and how the dead are ended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from genesis_otel._cli.app import app
+from genesis_otel._read.client import reader
+from genesis_otel._read.report_data import gather
+from genesis_otel._read.watch import look
+from genesis_otel._settings import load_settings
+from tests.support.searched import end_store
+
+SEARCH = """
+import os, signal, sys, time
+import genesis_otel
+from genesis_otel import spans
+
+genesis_otel.configure()
+run = spans.run("t", run_id=sys.argv[1])
+individual = run.individual("a", generation=0)
+individual.record(fitness=1.0)
+individual.end()
+print("told", flush=True)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An embedded store, in which a search is stalled after a second of silence."""
+    folder = tmp_path / "store"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("GENESIS_OTEL_STALLED_AFTER", "1")
+    yield folder
+    end_store(folder)
+
+
+@contextmanager
+def search(name: str) -> Iterator[None]:
+    """A search in a process of its own, which has told of an individual; killed at the latest at the end."""
+    process = subprocess.Popen([sys.executable, "-c", SEARCH, name], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "told\n"
+        if name == "killed":
+            process.wait(60)
+        yield
+    finally:
+        process.kill()
+        process.wait(60)
+        process.stdout.close()
+
+
+def runs(*arguments: str) -> dict[str, dict[str, Any]]:
+    done = CliRunner().invoke(app, ["runs", *arguments, "--format", "json"])
+    assert done.exit_code in (0, 3), done.stderr
+    return {row["run_id"]: row for row in json.loads(done.stdout or "[]")}
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not what() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert what()
+
+
+def test_a_killed_search_is_stalled_and_one_that_thinks_is_not(folder: Path) -> None:
+    """Both have been silent for longer than the setting says; the process of one lives on this machine. runs, watch and report
+    agree. --close-stalled ends the dead one as failed at its last sign of life, with the reason, and leaves the other."""
+    with search("killed"), search("thinking"):
+        eventually(lambda: runs().get("killed", {}).get("status") == "stalled")
+        eventually(lambda: runs()["thinking"]["silent_seconds"] > 1)
+        assert runs()["thinking"]["status"] == "running"
+        assert set(runs("--status", "running")) == {"thinking"} and set(runs("--status", "stalled")) == {"killed"}
+        settings = load_settings()
+        with reader(settings) as client:
+            for run, status in (("killed", "stalled"), ("thinking", "running")):
+                assert look(client, run, settings.stalled_after).status == status
+                assert gather(client, run, top=0, stalled_after=settings.stalled_after).summary["status"] == status
+        seen = runs()["killed"]["last_seen"]
+        assert set(runs("--close-stalled")) == {"killed"}
+        closed = runs()
+        assert (closed["killed"]["status"], closed["thinking"]["status"]) == ("failed", "running")
+        assert closed["killed"]["error"] == f"stalled: no sign of life since {seen}"
+        assert CliRunner().invoke(app, ["runs", "--close-stalled"]).stderr == "No run is stalled.\n"
+    eventually(lambda: runs()["thinking"]["status"] == "stalled")

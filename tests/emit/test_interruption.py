@@ -1,0 +1,144 @@
+"""What a search's own signal handlers raise arrives where it was raised, whatever its class; telemetry's own errors do not."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from genesis_otel._emit.interruption import foreign, ignored, uninterrupted
+from genesis_otel._emit.values import text
+from tests.support.recording import Recorded, record
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    return record(monkeypatch)
+
+
+def raised_by(step: Any) -> BaseException:
+    try:
+        step()
+    except BaseException as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def in_a_handler(handler: Any) -> BaseException:
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        return raised_by(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def raises(kind: type[BaseException], number: int, frame: FrameType | None) -> None:
+    raise kind("by a handler")
+
+
+class Limit:
+    """A handler that is a method, and calls others."""
+
+    def __init__(self, kind: type[BaseException]) -> None:
+        self._kind = kind
+
+    def __call__(self, *told: Any) -> None:
+        self._deeper()
+
+    def _deeper(self) -> None:
+        raise self._kind("by a handler")
+
+
+@pytest.mark.parametrize("kind", [TimeoutError, OSError, FileNotFoundError, ValueError, RuntimeError, KeyError])
+@pytest.mark.parametrize("handler", [lambda kind: functools.partial(raises, kind), Limit], ids=["function", "object"])
+def test_what_a_handler_raises_is_not_telemetrys(kind: type[Exception], handler: Any) -> None:
+    """An exception of any class from a signal handler's frame, or from what that calls, is the search's."""
+    assert foreign(in_a_handler(handler(kind)))
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
+def test_what_ends_a_program_or_a_task_is_not_telemetrys(kind: type[BaseException]) -> None:
+    """Ctrl-C, exit() and a cancelled task are never an error of telemetry's, wherever they come up."""
+    assert foreign(kind())
+
+
+def test_telemetrys_own_errors_are_its_own() -> None:
+    """What the operating system answers has a number, and what broken values raise comes from no handler."""
+
+    class Broken:
+        def __str__(self) -> str:
+            raise TimeoutError("no database")
+
+    assert not foreign(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+    assert not foreign(raised_by(lambda: os.stat("/nowhere/at/all")))  # noqa: PTH116
+    assert not foreign(raised_by(lambda: str(Broken())))
+    assert "Broken" in text(Broken())
+
+
+def test_a_step_is_done_before_its_interruption_arrives() -> None:
+    """A step that a handler interrupts is begun again and comes to its end; then the exception is raised, the first one."""
+    done: list[int] = []
+
+    def step() -> None:
+        done.append(len(done))
+        if len(done) < 3:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    error = in_a_handler_around(lambda: uninterrupted(step))
+    assert (len(done), str(error)) == (3, "1")
+
+
+def in_a_handler_around(step: Any) -> BaseException:
+    calls: list[int] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        calls.append(1)
+        raise TimeoutError(str(len(calls)))
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        return raised_by(step)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_going_on_behind_an_error_is_for_ones_own() -> None:
+    """`ignored` goes on behind an OSError of the system, and lets that of a handler pass."""
+    with ignored(OSError):
+        os.stat("/nowhere/at/all")  # noqa: PTH116
+
+    def step() -> None:
+        with ignored(OSError):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    assert isinstance(in_a_handler_around(step), TimeoutError)
+
+
+def test_the_record_is_safe_when_a_handler_interrupts_its_end(recorded: Recorded) -> None:
+    """An individual whose end a handler's exception interrupts, in the description of its metrics, is recorded whole, and the
+    exception arrives."""
+    import genesis_otel
+
+    individual = genesis_otel.individual(run_id="r", individual_id="i")
+
+    class Slow(dict[str, float]):
+        armed = True
+
+        def __iter__(self) -> Any:
+            if Slow.armed:
+                Slow.armed = False
+                os.kill(os.getpid(), signal.SIGUSR1)
+            return super().__iter__()
+
+    individual.record(fitness=1.0, metrics=Slow(a=float("nan")), code="x = 1")
+    error = in_a_handler_around(individual.end)
+    assert isinstance(error, TimeoutError)
+    (found,) = recorded.records("individual")
+    assert found["genesis.individual.fitness_score"] == 1.0
+    assert found["genesis.individual.code"] == "x = 1"

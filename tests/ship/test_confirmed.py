@@ -1,0 +1,304 @@
+"""Delivered is what ClickHouse itself confirms, whoever stands between: real store process, real client, servers on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.sdk.trace import TracerProvider
+
+from genesis_otel import attributes as names
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.insert import InsertExporter
+from genesis_otel._ship.spool import dead_letters
+from genesis_otel._ship.spool.queue import status
+from genesis_otel._store.connection import connect
+from genesis_otel.processor import DurableSpanProcessor
+from tests.support.between import (
+    Answer,
+    Behaviour,
+    Between,
+    Request,
+    between,
+    empty,
+    inserts_only,
+    is_insert,
+    login,
+    passes,
+    strips,
+)
+from tests.support.pipeline import PASSWORD, Store, free_ports, until
+
+FAST = Limits(flush_interval=0.02, backoff=0.02, backoff_max=0.1)
+MEMORY = Answer(200, {}, b"Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)")
+DENIED = Answer(403, {}, b"Code: 497. DB::Exception: genesis: Not enough privileges. (ACCESS_DENIED)")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store process at a port of its own."""
+    store = Store(tmp_path_factory.mktemp("served"))
+    store.start()
+    yield store
+    store.kill(signal.SIGTERM)
+
+
+class Search:
+    """A search whose spans go to a database of its own in the store, through whatever stands between."""
+
+    def __init__(self, folder: Path, server: Between, database: str) -> None:
+        self.folder, self.server, self.database = folder, server, database
+        self.processor: DurableSpanProcessor | None = None
+        self.ended = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://genesis:{PASSWORD}@127.0.0.1:{self.server.port}/{self.database}"
+
+    def start(self, url: str = "", limits: Limits = FAST) -> None:
+        exporter = InsertExporter(partial(connect, url or self.url, create=True))
+        self.processor = DurableSpanProcessor(exporter, self.folder, limits=limits)
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider.add_span_processor(self.processor)
+
+    def end(self, count: int, size: int = 0) -> None:
+        tracer = self.provider.get_tracer("test")
+        for _ in range(count):
+            tracer.start_span(f"span {self.ended}", attributes={"text": "x" * size}).end()
+            self.ended += 1
+
+    def stop(self) -> None:
+        if self.processor is not None:
+            self.processor.shutdown()
+
+    def waits(self) -> int:
+        return status(self.folder).waiting
+
+
+@pytest.fixture
+def search(served: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Search]:
+    """A search behind a server that passes everything on, until it is told otherwise."""
+    with between(served.port) as server:
+        made = Search(tmp_path / "spool", server, f"db_{abs(hash(request.node.name))}")
+        yield made
+        made.stop()
+
+
+@pytest.fixture
+def stored(served: Store) -> Iterator[Callable[[Search], tuple[int, int]]]:
+    """How many spans a search's database holds, and how many different ones; (0, 0) where there is none yet."""
+    with contextlib.closing(connect(f"http://genesis:{PASSWORD}@127.0.0.1:{served.port}/default")) as client:
+
+        def count(search: Search) -> tuple[int, int]:
+            if not client.command(f"EXISTS TABLE {search.database}.otel_traces"):
+                return 0, 0
+            (row,) = client.query(f"SELECT count(), uniqExact(SpanId) FROM {search.database}.otel_traces").result_rows
+            return int(row[0]), int(row[1])
+
+        yield count
+
+
+Stored = Callable[[Search], tuple[int, int]]
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+def test_a_proxy_that_strips_headers(search: Search, stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
+    """Without the headers the spans are asked for by a SELECT: all arrive, once, and one line says what the proxy does."""
+    search.server.behaviour = strips
+    search.start()
+    for _ in range(3):
+        search.end(1_000)
+        until(lambda: search.waits() == 0, "the delivery")
+    search.end(5_000)
+    until(lambda: search.waits() == 0, "the delivery")
+    assert stored(search) == (8_000, 8_000)
+    (line,) = [line for line in lines(caplog) if "made the database" not in line]
+    assert "takes the headers X-ClickHouse-* off" in line
+
+
+def test_a_lost_acknowledgement_behind_a_proxy_that_strips(search: Search, stored: Stored) -> None:
+    """An insert that arrived and whose answer did not is sent again, and stands once."""
+    lost: list[bool] = []
+
+    def loses(server: Between, request: Request) -> Answer:
+        answer = strips(server, request)
+        if is_insert(request) and len(lost) < 2:
+            lost.append(True)
+            return Answer(502)
+        return answer
+
+    search.server.behaviour = loses
+    search.start()
+    search.end(500)
+    until(lambda: search.waits() == 0, "the delivery")
+    assert len(lost) == 2 and stored(search) == (500, 500)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (login, "a web page"),
+        (inserts_only(login(Between.__new__(Between), Request("", "", {}, b""))), "a web page"),
+        (empty, "is no ClickHouse"),
+        (inserts_only(Answer(200)), "spans are not there"),
+        (inserts_only(MEMORY), "Memory limit"),
+        (inserts_only(Answer(200, {"X-ClickHouse-Query-Id": "another"})), "spans are not there"),
+        (inserts_only(Answer(302, {"Location": "https://h.example/x"})), "redirects to https://h.example: name that"),
+        (inserts_only(Answer(202)), "HTTP status 202"),
+        (inserts_only(Answer(200, {}, b'{"ok": true}')), "answered an insert with a text"),
+    ],
+    ids=[
+        "login",
+        "login on inserts",
+        "empty",
+        "empty on inserts",
+        "exception",
+        "another id",
+        "redirect",
+        "202",
+        "text",
+    ],
+)
+def test_what_clickhouse_has_not_confirmed_is_not_delivered(
+    behaviour: Behaviour, reason: str, search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Status 200 alone proves nothing: the spans stay in the spool, the reason is said, and later all arrive, once."""
+    search.server.behaviour = behaviour
+    search.start()
+    search.end(50)
+    until(lambda: any(reason in line for line in lines(caplog)), "the line that says why")
+    assert search.waits() == 50 and stored(search)[0] == 0
+    search.server.behaviour = passes
+    until(lambda: search.waits() == 0, "the delivery")
+    assert stored(search) == (50, 50) and dead_letters.changed(search.folder) == 0
+
+
+def test_a_user_who_may_only_insert(search: Search, stored: Stored) -> None:
+    """ClickHouse's own refusal of the SELECT, 497, proves as well who took the insert."""
+    search.start()
+    search.end(1)
+    until(lambda: search.waits() == 0, "the delivery")
+
+    def denies(server: Between, request: Request) -> Answer:
+        return DENIED if b"SELECT TraceId, SpanId" in request.body else strips(server, request)
+
+    search.server.behaviour = denies
+    search.end(100)
+    until(lambda: search.waits() == 0, "the delivery")
+    assert stored(search) == (101, 101)
+    assert any(b"SELECT TraceId, SpanId" in request.body for request in search.server.requests)
+
+
+@pytest.mark.parametrize("abrupt", [False, True], ids=["reads on", "closes"])
+def test_413_means_halve(abrupt: bool, search: Search, stored: Stored) -> None:
+    """Behind a limit of bodies a batch goes in parts; a span that alone is too large is a dead letter; the next batches fit."""
+    search.server.limit, search.server.abrupt = 40_000, abrupt
+    search.start(limits=Limits(flush_interval=0.5, backoff=0.02, backoff_max=0.1))
+    search.end(300, 2_000)
+    import random
+
+    noise = random.Random(7)
+    search.provider.get_tracer("test").start_span("large", attributes={"text": str(noise.randbytes(90_000))}).end()
+    until(lambda: search.waits() == 0, "the delivery")
+    assert stored(search) == (300, 300)
+    (letter,) = dead_letters.buried(search.folder)
+    assert "too large" in letter[1] or "413" in letter[1] or "closed the connection" in letter[1]
+
+
+def test_a_wrong_password_is_told_at_once_and_apart_from_an_outage(
+    search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What somebody has to set right is an ERROR, said once, without the password; the spans are kept and arrive later."""
+    wrong = search.url.replace(PASSWORD, "s3cret-of-mine")
+    search.start(wrong)
+    search.end(20)
+    until(lambda: lines(caplog, logging.ERROR), "the line")
+    before = len(search.server.requests)
+    until(lambda: len(search.server.requests) > before + 8, "more attempts")
+    (line,) = lines(caplog)
+    assert "NONE IS STORED until this is set right" in line and "refused the user or the password" in line
+    assert "20 wait" in line and "s3cret" not in caplog.text
+    search.stop()
+    search.start()
+    until(lambda: search.waits() == 0, "the delivery")
+    assert stored(search) == (20, 20)
+
+
+def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
+    """One when it begins, with the reason and how many wait, one when it ends; nobody else speaks meanwhile."""
+    search.start()
+    search.end(5)
+    until(lambda: search.waits() == 0, "the delivery")
+    caplog.clear()
+    port, search.server.upstream = search.server.upstream, free_ports(1)[0]
+    search.server.behaviour = lambda server, request: Answer(502)
+    search.end(7)
+    until(lambda: lines(caplog), "the line")
+    seen = len(search.server.requests)
+    until(lambda: len(search.server.requests) > seen + 6, "more attempts")
+    (line,) = lines(caplog)
+    assert "spans wait in" in line and "HTTP status 502" in line and "7 wait" in line
+    search.server.upstream, search.server.behaviour = port, passes
+    until(lambda: len(lines(caplog)) == 2, "the second line")
+    assert "spans go out of" in lines(caplog)[1]
+    assert stored(search) == (12, 12)
+
+
+def test_reading_makes_no_database(search: Search, served: Store) -> None:
+    """A database is made by a search's first insert, which says so, and by nobody who reads."""
+    from genesis_otel._store.errors import MissingDatabaseError
+
+    with pytest.raises(MissingDatabaseError, match="does not exist"):
+        connect(search.url)
+    with contextlib.closing(connect(f"http://genesis:{PASSWORD}@127.0.0.1:{served.port}/default")) as client:
+        assert not client.command(f"EXISTS DATABASE {search.database}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticks"), [("DateTime64(3)", 10**6), ("DateTime64(6, 'UTC')", 10**3), ("DateTime", 10**9)]
+)
+def test_a_landing_table_with_coarser_times(kind: str, ticks: int, search: Search, served: Store) -> None:
+    """Nanoseconds become the column's own ticks: the right moment, and the views fill."""
+    with contextlib.closing(connect(search.url, create=True)) as client:
+        made(client, kind)
+        from genesis_otel._store.schema import init_schema
+
+        init_schema(client)
+        search.server.behaviour = strips
+        search.start()
+        began = time.time_ns()
+        span = search.provider.get_tracer("genesis_otel").start_span(
+            "action x",
+            attributes={names.RECORD: names.RECORD_ACTION, names.RUN_ID: "run_1", names.ACTION_TYPE: "x"},
+            start_time=began,
+        )
+        span.add_event("e", timestamp=began)
+        span.end(began + 5_000_000)
+        until(lambda: search.waits() == 0, "the delivery")
+        ((at, event),) = client.query(
+            "SELECT toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)), toUnixTimestamp64Nano(toDateTime64(`Events.Timestamp`[1], 9)) "
+            "FROM otel_traces"
+        ).result_rows
+        assert at == event == began // ticks * ticks
+        ((action, late),) = client.query(
+            "SELECT action_type, abs(dateDiff('second', timestamp, now())) FROM agent_actions"
+        ).result_rows
+        assert action == "x" and late < 3600
+
+
+def made(client: Client, kind: str) -> None:
+    """An otel_traces of somebody whose times are of another type."""
+    from genesis_otel._store.tables import statements
+
+    create = next(iter(statements("otel_traces")))
+    client.command(create.replace("DateTime64(9)", kind))

@@ -1,0 +1,127 @@
+"""Held individuals: exact where their generation ends, on disk until then, and delivered where their process dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool.hold import Hold, adopt
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.conftest import Connect
+
+LIMITS = {"segment_bytes": 1 << 20, "spool_bytes": 1 << 30}
+
+SEARCH = """
+import os, signal, sys
+import genesis_otel
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def individual(name, fitness, size):
+    with generation.individual(name) as made:
+        made.record(fitness=fitness, metrics={"size": size}, code="key = 'sk-ant-" + "api03-" + "Zk4" * 30 + "'")
+
+genesis_otel.configure()
+run = genesis_otel.run("t", run_id="r", objectives={"fitness": "max", "size": "min"})
+generation = run.generation(1, hold_individuals=True)
+individual("best", 0.9, 50)
+individual("smaller", 0.5, 20)
+individual("worse", 0.4, 60)
+if sys.argv[1] == "forked":
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+if sys.argv[1] == "killed":
+    die()
+individual("best of all", 0.95, 10)
+generation.end()
+die()
+"""
+
+
+def searched(tmp_path: Path, how: str) -> Path:
+    """The spool of a search that was killed, before its generation ended or right after."""
+    environment = os.environ | {
+        "GENESIS_OTEL_DATA_DIR": str(tmp_path),
+        "CLICKHOUSE_URL": "http://genesis@127.0.0.1:9/default",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", SEARCH, how], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (spool,) = (tmp_path / "spool").iterdir()
+    return spool
+
+
+FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals ORDER BY individual_id"
+
+
+def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Client, connect: Connect) -> None:
+    """A generation that never ended loses none of its individuals: each is stored with what was known of the front at its end,
+    and with no more secrets than any other."""
+    spool = searched(tmp_path, "killed")
+    drain(spool, ClickHouseSpanExporter(connect))
+    assert store.query(FRONT).result_rows == [
+        ("best", True, False),
+        ("smaller", True, False),
+        ("worse", False, False),
+    ]
+    drain(spool, ClickHouseSpanExporter(connect))
+    assert store.command("SELECT count() FROM individuals") == 3
+    assert not list(spool.glob("h-*"))
+
+
+@pytest.mark.parametrize("how", ["ended", "forked"])
+def test_held_individuals_of_a_generation_that_ended_are_exact(
+    how: str, tmp_path: Path, store: Client, connect: Connect
+) -> None:
+    """Once their generation has ended they say who is on its front, each is stored once, and nothing is held any more."""
+    spool = searched(tmp_path, how)
+    assert not list(spool.glob("h-*"))
+    drain(spool, ClickHouseSpanExporter(connect))
+    assert [row[:2] for row in store.query(FRONT).result_rows] == [
+        ("best", False),
+        ("best of all", True),
+        ("smaller", False),
+        ("worse", False),
+    ]
+
+
+def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> None:
+    """While it is held, no drain takes it, this version's or 0.1.0's, which knows of queues and dead letters alone."""
+    hold = Hold(tmp_path)
+    hold.keep(b"12345678", b"a span")
+    assert adopt(tmp_path, **LIMITS) == 0
+    assert queue.queues(tmp_path) == [] and queue.status(tmp_path).waiting == 0
+    assert {path.suffix for path in tmp_path.iterdir()} == {".held", ".holder"}
+    hold.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
+    """Of a process that died while it released its individuals, only those that had not gone their way are adopted, whole."""
+    dying = (
+        "import os, signal, sys; from pathlib import Path; from genesis_otel._ship.spool.hold import Hold\n"
+        "hold = Hold(Path(sys.argv[1]))\n"
+        "for n in range(3): hold.keep(b'%08d' % n, b'record %d' % n)\n"
+        "hold.release(b'%08d' % 1)\n"
+        "os.write(hold._file, b'half a record')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False, timeout=60)
+    assert adopt(tmp_path, **LIMITS) == 2
+    (name,) = queue.queues(tmp_path)
+    taken = queue.take(tmp_path, name)
+    assert taken is not None
+    batch = taken.next(10, 1 << 20)
+    assert batch is not None and batch.records == [b"record 0", b"record 2"]
+    assert adopt(tmp_path, **LIMITS) == 0

@@ -1,0 +1,295 @@
+"""To a collector: delivered is what an answer to an export confirms, over HTTP and gRPC, whatever answers on loopback."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.sdk.trace import TracerProvider
+
+from genesis_otel._ship import otlp
+from genesis_otel._ship.contract import Limits, Misconfigured, Outage
+from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool.queue import status
+from genesis_otel.processor import DurableSpanProcessor
+from tests.support.between import Answer, Between, Request, between, empty, login
+from tests.support.pipeline import free_ports, until
+
+FAST = Limits(max_rows=512, max_bytes=2 << 20, flush_interval=0.05, backoff=0.02, backoff_max=0.1)
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+
+
+def names_in(body: bytes) -> list[str]:
+    request = ExportTraceServiceRequest.FromString(body)
+    return [span.name for of in request.resource_spans for scope in of.scope_spans for span in scope.spans]
+
+
+class Took:
+    """What a collector took."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, _: Between, request: Request) -> Answer:
+        body = gzip.decompress(request.body) if request.headers.get("Content-Encoding") == "gzip" else request.body
+        self.names += names_in(body)
+        return Answer(200, PROTOBUF)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Ends spans of given names, on their way to an endpoint; gives the folder of the spool."""
+    made: list[DurableSpanProcessor] = []
+
+    def end(endpoint: str, protocol: str, *names: str, size: int = 0) -> Path:
+        if not made:
+            made.append(DurableSpanProcessor(otlp.exporter(endpoint, protocol), tmp_path / "spool", limits=FAST))
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(made[0])
+        for name in names:
+            provider.get_tracer("test").start_span(name, attributes={"text": "x" * size}).end()
+        return tmp_path / "spool"
+
+    yield end
+    for processor in made:
+        processor.shutdown()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+PARTIAL = ExportTraceServiceResponse()
+PARTIAL.partial_success.rejected_spans = 2
+PARTIAL.partial_success.error_message = "too old"
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "reason"),
+    [
+        (login(Between.__new__(Between), Request("", "", {}, b"")), "ERROR", "answered with a web page"),
+        (Answer(200, {"Content-Type": "text/plain"}), "ERROR", "answered with text/plain and not with OTLP"),
+        (Answer(200, PROTOBUF, b"<html>"), "ERROR", "not with OTLP"),
+        (
+            Answer(301, {"Location": "https://user:hunter2@c.example/v1/traces"}),
+            "ERROR",
+            "redirects to https://c.example",
+        ),
+        (Answer(401), "ERROR", "check OTEL_EXPORTER_OTLP_HEADERS"),
+        (Answer(404), "ERROR", "check the path of the endpoint"),
+        (Answer(400, {"Content-Type": "text/html"}, b"<h1>400"), "ERROR", "HTTP status 400"),
+        (Answer(503), "WARNING", "answered with HTTP status 503"),
+        (Answer(500), "WARNING", "answered with HTTP status 500"),
+    ],
+)
+def test_what_is_no_answer_of_a_collector_delivers_nothing(
+    answer: Answer, level: str, reason: str, recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spans wait, one line says why (loudly where waiting does not help), no attempt has a line of its own; then all arrive."""
+    took = Took()
+    with between(behaviour=lambda server, request: answer) as server:
+        folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a", "b")
+        until(lambda: len(server.requests) > 6, "attempts")
+        (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+        assert reason in record.getMessage() and record.levelname == level and "hunter2" not in caplog.text
+        assert status(folder).waiting == 2
+        server.behaviour = took
+        until(lambda: status(folder).waiting == 0, "the delivery")
+        until(lambda: len(lines(caplog)) == 2, "the line that it goes on")
+    assert took.names == ["a", "b"]
+    assert "go out" in lines(caplog)[1] and dead_letters.changed(folder) == 0
+
+
+@pytest.mark.parametrize("kind", ["protobuf", "json"])
+def test_rejected_spans_are_counted_and_said(
+    kind: str, recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a collector takes and rejects in one answer is lost, in the count and in a line."""
+    told = (
+        Answer(200, PROTOBUF, PARTIAL.SerializeToString())
+        if kind == "protobuf"
+        else Answer(
+            200,
+            {"Content-Type": "application/json; charset=utf-8"},
+            json.dumps({"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}).encode(),
+        )
+    )
+    with between(behaviour=lambda server, request: told) as server:
+        folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a", "b", "c")
+        until(lambda: status(folder).waiting == 0, "the delivery")
+        until(lambda: losses.total(folder) == 2, "the count")
+    assert any("2 spans" in line and "rejected by the destination" in line for line in lines(caplog))
+
+
+def test_413_and_400_mean_halve(recorded: Callable[..., Path]) -> None:
+    """A request that is too large goes in parts; a span that is refused alone is a dead letter, and the others arrive."""
+    took = Took()
+
+    def judge(server: Between, request: Request) -> Answer:
+        if "bad" in names_in(request.body):
+            return Answer(400, PROTOBUF)
+        return took(server, request)
+
+    with between(behaviour=judge) as server:
+        server.limit = 50_000
+        names = [f"span {each}" for each in range(100)]
+        folder = recorded(
+            f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", *names[:50], "bad", *names[50:], size=2_000
+        )
+        until(lambda: status(folder).waiting == 0, "the delivery")
+    assert sorted(took.names) == sorted(names)
+    (letter,) = dead_letters.buried(folder)
+    assert "400" in letter[1]
+
+
+def test_headers_compression_and_password_go_along(
+    recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenTelemetry's variables hold; the user and the password of the endpoint become a header."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=one%20two")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip")
+    took = Took()
+    with between(behaviour=took) as server:
+        folder = recorded(f"http://me:p/w#d@127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a")
+        until(lambda: status(folder).waiting == 0, "the delivery")
+        (request,) = server.requests
+    assert took.names == ["a"] and request.path == "/v1/traces"
+    assert request.headers["x-tenant"] == "one two" and request.headers["Authorization"] == "Basic bWU6cC93I2Q="
+
+
+def test_an_answer_without_a_type_is_taken_and_said(
+    recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing at all is a success in protobuf, and some answer so; one line says that it is not known what it means."""
+    with between(behaviour=empty) as server:
+        folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a")
+        until(lambda: status(folder).waiting == 0, "the delivery")
+        recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "b")
+        until(lambda: status(folder).waiting == 0, "the delivery")
+    (line,) = lines(caplog)
+    assert "whether it keeps what it takes is not known" in line
+
+
+def test_a_collector_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer has a bound, and what has happened is said in words."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    with between() as server:
+        server.behaviour = server.hangs
+        with pytest.raises(Outage, match="did not answer within"):
+            otlp.exporter(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf").send(b"")
+    with pytest.raises(Outage, match="Connection refused at http://"):
+        otlp.exporter(f"http://127.0.0.1:{free_ports(1)[0]}/v1/traces", "http/protobuf").send(b"")
+
+
+# --- gRPC -------------------------------------------------------------------------------------------------------------
+
+
+class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """OTLP over gRPC that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.attempts = 0
+        self.answer = ExportTraceServiceResponse()
+        self.code: grpc.StatusCode | None = None
+        self.metadata: dict[str, str] = {}
+
+    def service(self, details: Any) -> Any:
+        def export(body: bytes, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+            self.attempts += 1
+            self.metadata = dict(context.invocation_metadata())
+            if self.code is not None:
+                context.abort(self.code, "as told")
+            self.names += names_in(body)
+            return self.answer
+
+        assert details.method == "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+        return grpc.unary_unary_rpc_method_handler(
+            export, response_serializer=ExportTraceServiceResponse.SerializeToString
+        )
+
+
+@pytest.fixture
+def service() -> Iterator[tuple[Service, str]]:
+    """A gRPC server with the usual bound of 4 MiB a message, and its endpoint."""
+    service = Service()
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool, handlers=(service,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield service, f"http://127.0.0.1:{port}"
+        server.stop(0).wait()
+
+
+def test_grpc_confirms_and_rejects(
+    service: tuple[Service, str], recorded: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans arrive with the headers of the environment; what is rejected is counted."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer abc")
+    collector, endpoint = service
+    collector.answer = PARTIAL
+    folder = recorded(endpoint, "grpc", "a", "b", "c")
+    until(lambda: status(folder).waiting == 0, "the delivery")
+    until(lambda: losses.total(folder) == 2, "the count")
+    assert collector.names == ["a", "b", "c"] and collector.metadata["authorization"] == "Bearer abc"
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "WARNING"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "WARNING"),
+        (grpc.StatusCode.UNAUTHENTICATED, "ERROR"),
+        (grpc.StatusCode.UNIMPLEMENTED, "ERROR"),
+    ],
+)
+def test_what_grpc_refuses_waits(
+    code: grpc.StatusCode,
+    level: str,
+    service: tuple[Service, str],
+    recorded: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line says why, loudly where waiting does not help; then all arrive."""
+    collector, endpoint = service
+    collector.code = code
+    folder = recorded(endpoint, "grpc", "a")
+    until(lambda: collector.attempts > 4, "attempts")
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert code.name in record.getMessage() and record.levelname == level
+    collector.code = None
+    until(lambda: status(folder).waiting == 0, "the delivery")
+    assert collector.names == ["a"]
+
+
+def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: Callable[..., Path]) -> None:
+    """A span over the message bound is a dead letter, and what was beside it arrives."""
+    collector, endpoint = service
+    folder = recorded(endpoint, "grpc", "a", "b")
+    until(lambda: status(folder).waiting == 0, "the delivery")
+    recorded(endpoint, "grpc", "large", size=5 << 20)
+    recorded(endpoint, "grpc", "c")
+    until(lambda: status(folder).waiting == 0, "the delivery")
+    assert collector.names == ["a", "b", "c"]
+    (letter,) = dead_letters.buried(folder)
+    assert "takes no message of this size" in letter[1]
+
+
+def test_grpc_to_the_port_of_http_is_named() -> None:
+    """The likeliest mistake has its own words, and so has a closed port."""
+    with between(behaviour=empty) as server:
+        with pytest.raises(Misconfigured, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"):
+            otlp.exporter(f"http://127.0.0.1:{server.port}", "grpc").send(b"")
+    with pytest.raises(Outage, match="Connection refused"):
+        otlp.exporter(f"http://127.0.0.1:{free_ports(1)[0]}", "grpc").send(b"")

@@ -1,0 +1,327 @@
+"""One value each: whatever reads a search says the same of it, on searches that are hard to count.
+
+The searches and what is true of them are in `tests/support/hard_cases.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import queries
+from genesis_otel._cli.watch_screen import State, screen
+from genesis_otel._emit import tally
+from genesis_otel._read.ancestry import ancestors
+from genesis_otel._read.client import individual_id_of
+from genesis_otel._read.report_data import gather
+from genesis_otel._read.watch import look
+from genesis_otel.report import page
+from tests.support import hard_cases
+from tests.support.dashboards import Asked, around_now, dashboards, queries_of
+from tests.support.grafana_query import ALL, Value, sent
+from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
+
+BOARDS = dashboards()
+ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
+RUNS = tuple(TRUTHS)
+GIVEN = {"task": TASK, "individual_ids": ["four_best", "one_nan", "seed_broken"], "run_ids": list(RUNS)}
+
+
+@pytest.fixture(scope="module")
+def store(engine: Path) -> Iterator[Client]:
+    """A client on a database with all the hard searches in it."""
+    client = hard_cases.hard_store(engine, "hard")
+    yield client
+    client.command("DROP DATABASE hard SYNC")
+    client.close()
+
+
+def of_board(client: Client, board: str, title: str, run: str, ref: str = "A", **others: str) -> list[dict[str, Any]]:
+    """What a panel shows of a run."""
+    (asked,) = (each for each in ASKED if (each.board, each.title, each.ref) == (board, title, ref))
+    return list(client.query(sent(asked.sql, chosen(asked, run, **others), around_now(), EVERYTHING)).named_results())
+
+
+EVERYTHING = {"task": (TASK,), "run": RUNS, "model": (hard_cases.PRICED, hard_cases.UNPRICED), "runs": RUNS}
+
+
+def chosen(asked: Asked, run: str, **others: str) -> dict[str, Value]:
+    """The variables of a dashboard as a link to the run would leave them."""
+    known: Mapping[str, Value] = {
+        **{"datasource": "d", "trace": "", "x": "accuracy", "y": "size", "only": "all traces", "slower": "0"},
+        **{"individual": TRUTHS[run].best_individual, "runs": RUNS, "run": run, **others},
+    }
+    variables = BOARDS[asked.board]["templating"]["list"]
+    return {
+        each["name"]: ALL if each.get("includeAll") and each["name"] not in others else known[each["name"]]
+        for each in variables
+    }
+
+
+def asked_of_all(client: Client, name: str, run: str) -> list[dict[str, Any]]:
+    """The rows of a named query about a run."""
+    takes = {each.name for each in queries.load(name).parameters}
+    return queries.ask(client, name, **{key: value for key, value in {**GIVEN, "run_id": run}.items() if key in takes})
+
+
+# --- the best ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_best_is_one(store: Client, run: str) -> None:
+    """Its score is the same in runs, watch, summary, report, named queries, generations and dashboards; so is its id, where one
+    is named, and it is where lineage begins when nobody is asked for."""
+    true = TRUTHS[run]
+    report, seen = gather(store, run, top=3), look(store, run)
+    (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
+    (side,) = (row for row in of_board(store, "genesis-compare", "Side by side", run) if row["run_id"] == run)
+    (overview,) = (row for row in of_board(store, "genesis-runs", "Runs", run) if row["run_id"] == run)
+    minimises = report.summary["direction"] == "min"
+    of_generations = [row["best_score"] for row in asked_of_all(store, "fitness_trajectory", run)]
+    scores = [score for score in of_generations if score is not None]
+    stored = [
+        row[0]
+        for row in store.query(
+            "SELECT best_score FROM generations WHERE run_id = {run:String} AND best_score IS NOT NULL",
+            parameters={"run": run},
+        ).result_rows
+    ]
+    of_run = of_board(store, "genesis-run", "Best score", run)
+    told = {
+        "runs": listed["best_score"],
+        "watch": seen.pulse["best_score"],
+        "summary": report.summary["best_score"],
+        "report": report.top[0]["score"] if report.top else None,
+        "the report's line": report.points[-1]["best_so_far"],
+        "best_so_far": asked_of_all(store, "best_so_far", run)[-1]["best_so_far"],
+        "top_individuals": next((row["fitness_score"] for row in asked_of_all(store, "top_individuals", run)), None),
+        "the table generations": (min if minimises else max)(stored, default=None),
+        "generations": (min if minimises else max)(scores, default=None),
+        "Run": of_run[0]["best"] if of_run else None,
+        "Run, its line": of_board(store, "genesis-run", "Fitness over time", run)[-1]["best so far"],
+        "Runs": overview["best"],
+        "Compare": side["best"],
+    }
+    assert told == dict.fromkeys(told, true.best_score)
+    if true.best_score is None:
+        return
+    of_lineage = of_board(store, "genesis-lineage", "$individual", run, "")
+    named = {
+        listed["best_individual"],
+        seen.pulse["best_individual"],
+        report.summary["best_individual"],
+        report.path[-1],
+        report.top[0]["individual_id"],
+        individual_id_of(store, run, ""),
+        ancestors(store, run, individual_id_of(store, run, ""))[-1].individual_id,
+        asked_of_all(store, "lineage", run)[-1]["id"] if run in (UPWARDS, DOWNWARDS) else true.best_individual,
+        of_lineage[0]["individual_id"],
+        of_board(store, "genesis-run", "Top individuals", run)[0]["individual_id"],
+    }
+    assert named == {true.best_individual}
+    generation = {seen.pulse["best_generation"], report.summary["best_generation"], side["reached_in_generation"]}
+    assert generation == {true.best_generation}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_improvements_are_the_same_events(store: Client, run: str) -> None:
+    """How many there were, what they gained, when the last one was; each is a star of the report on its line, and an annotation."""
+    true = TRUTHS[run]
+    report, pulse = gather(store, run, top=1), look(store, run).pulse
+    gains = [row["improvement"] for row in asked_of_all(store, "generation_improvements", run)]
+    stars = [each for each in report.points if each["improved"]]
+    marks = of_board(store, "genesis-run", "Breakthroughs", run, "")
+    (overview,) = (row for row in of_board(store, "genesis-runs", "Runs", run) if row["run_id"] == run)
+    assert {len(stars), len(marks), pulse["improvements"], report.summary["improvements"]} == {true.improvements}
+    assert all(star["best_so_far"] == star["score"] for star in stars)
+    assert {row["text"].split(":")[0] for row in marks} == {star["individual_id"] for star in stars}
+    for gained in (sum(gains), sum(star["gain"] for star in stars), pulse["gained"], report.summary["gained"]):
+        assert gained == pytest.approx(true.gained)
+    since = [row["generations"] for row in of_board(store, "genesis-run", "Since the last improvement", run)]
+    assert {pulse["since_improvement"], overview["since_improvement"], *since} == {true.since_improvement}
+
+
+def test_events_come_in_the_order_in_which_they_finished(store: Client) -> None:
+    """A generation that is faster than the one before has its improvement first; the best so far never gets worse."""
+    points = asked_of_all(store, "individual_points", UPWARDS)
+    told = [fact.id for fact in (*hard_cases.BEFORE, *hard_cases.AFTER)]
+    assert [each["individual_id"] for each in points] == [*told, "four_copied"]
+    assert [each["individual_id"] for each in points if each["improved"]] == ["one_better", "three_early", "four_best"]
+    line = [each["best_so_far"] for each in points]
+    assert line == sorted(line)
+    assert [each["reached"] for each in points] == sorted(each["reached"] for each in points)
+    falling = [each["best_so_far"] for each in asked_of_all(store, "individual_points", DOWNWARDS)]
+    assert falling == sorted(falling, reverse=True)
+
+
+# --- money ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_cost_is_one(store: Client, run: str) -> None:
+    """In runs, watch, summary, report, run_costs, generation_costs and dashboards, each with the calls that have no price."""
+    true = TRUTHS[run]
+    report, seen = gather(store, run, top=1), look(store, run)
+    (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
+    (side,) = (row for row in of_board(store, "genesis-compare", "Side by side", run) if row["run_id"] == run)
+    (overview,) = (row for row in of_board(store, "genesis-runs", "Runs", run) if row["run_id"] == run)
+    burnt = of_board(store, "genesis-run", "Cost burn", run)
+    so_far = [row for row in of_board(store, "genesis-runs", "Cost so far", run) if row["run_id"] == run]
+    by_generation = asked_of_all(store, "generation_costs", run)
+    of_run = [row for row in queries.ask(store, "run_costs") if row["run_id"] == run]
+    told = {
+        "runs": (listed["cost"], listed["unpriced"]),
+        "watch": (seen.pulse["cost"], seen.pulse["unpriced"]),
+        "report": (report.summary["cost"], report.summary["unpriced"]),
+        "generation_costs": (
+            sum(row["total_cost"] for row in by_generation),
+            sum(row["unpriced"] for row in by_generation),
+        ),
+        "Runs": (overview["cost"], overview["unpriced"]),
+        "Compare": (side["cost"], side["unpriced"]),
+        "cost_breakdown": tuple(
+            asked_of_all(store, "cost_breakdown", run)[0][name] or 0 for name in ("run_cost", "unpriced")
+        ),
+        **{
+            f"Run {n}": (row["cost"], row["unpriced"])
+            for n, row in enumerate(of_board(store, "genesis-run", "Cost", run))
+        },
+        **{f"run_costs {n}": (row["total_evolution_cost"], row["unpriced"]) for n, row in enumerate(of_run)},
+        **({"Cost burn": (burnt[-1]["spent so far"], burnt[-1]["unpriced"])} if burnt else {}),
+        **({"Cost so far": (so_far[-1]["cost"], so_far[-1]["unpriced"])} if so_far else {}),
+    }
+    assert {name: (round(cost, 9), unpriced) for name, (cost, unpriced) in told.items()} == dict.fromkeys(
+        told, (round(true.cost, 9), true.unpriced)
+    )
+
+
+def test_unpriced_calls_stand_beside_the_sum(store: Client) -> None:
+    """On the screen, on the page, and in every panel in which money is drawn: a sum that leaves calls out says so."""
+    lines = "\n".join(line.plain for line in screen(State(look(store, UPWARDS)), 120, 40, 0.0))
+    assert "$0.5300 + 3 unpriced" in lines
+    assert "$0.5300 + 3 unpriced" in page(store, UPWARDS)
+    assert "unpriced" not in page(store, DOWNWARDS).split("<script")[0]
+    for uid, board in BOARDS.items():
+        for panel in board["panels"]:
+            if "currencyUSD" in json.dumps(panel) and "sum(" in json.dumps(panel["targets"]):
+                assert "unpriced" in json.dumps(panel["targets"]), f"{uid}/{panel['title']}"
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_failures_are_counted_once_and_apart(store: Client, run: str) -> None:
+    """Individuals, failed ones and incorrect ones are the same everywhere; copies are none of them."""
+    true = TRUTHS[run]
+    summary, pulse = gather(store, run, top=1).summary, look(store, run).pulse
+    (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
+    (side,) = (row for row in of_board(store, "genesis-compare", "Side by side", run) if row["run_id"] == run)
+    (overview,) = (row for row in of_board(store, "genesis-runs", "Runs", run) if row["run_id"] == run)
+    (share,) = of_board(store, "genesis-run", "Failed individuals", run)
+    failures = [row for row in queries.ask(store, "failures", run_id=run) if row["what"] == "individual"]
+    counts = {
+        (listed["individuals"], listed["failed"], listed["incorrect"]),
+        (pulse["individuals"], pulse["failed_individuals"], pulse["incorrect_individuals"]),
+        (summary["individuals"], summary["failed_individuals"], summary["incorrect_individuals"]),
+        (overview["individuals"], overview["failed"], overview["incorrect"]),
+        (side["individuals"], round(side["failed"] * true.individuals), round(side["incorrect"] * true.individuals)),
+        (true.individuals, round(share["failed"] * true.individuals), round(share["incorrect"] * true.individuals)),
+        (true.individuals, sum(not row["incorrect"] for row in failures), sum(row["incorrect"] for row in failures)),
+    }
+    assert counts == {(true.individuals, true.failed, true.incorrect)}
+
+
+# --- the front and the state ------------------------------------------------------------------------------------------
+
+
+def test_the_front_is_one(store: Client) -> None:
+    """The last front of the named query, the report and the dashboard."""
+    true = set(TRUTHS[UPWARDS].front)
+    report = gather(store, UPWARDS, top=1)
+    assert {row["individual_id"] for row in asked_of_all(store, "pareto_latest", UPWARDS)} == true
+    assert {row["individual_id"] for row in report.front} == true
+    assert {row["individual_id"] for row in of_board(store, "genesis-run", "Pareto front", UPWARDS)} == true
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_status_is_one(store: Client, run: str) -> None:
+    """A search that died an hour ago is stalled wherever its status shows; the reason of one that failed is told."""
+    true = TRUTHS[run]
+    summary, pulse = gather(store, run, top=1).summary, look(store, run).pulse
+    (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
+    (side,) = (row for row in of_board(store, "genesis-compare", "Side by side", run) if row["run_id"] == run)
+    (overview,) = (row for row in of_board(store, "genesis-runs", "Runs", run) if row["run_id"] == run)
+    (board,) = of_board(store, "genesis-run", "Status", run)
+    told = {listed["status"], pulse["status"], summary["status"], side["status"], overview["status"], board["status"]}
+    assert told == {true.status}
+    reason = "the cluster went away" if run == FLAT else ""
+    assert {listed["error"], pulse["error"], summary["error"], overview["error"]} == {reason}
+    assert reason in page(store, run).split("<nav>")[0]
+
+
+def test_the_number_of_generations_is_what_was_asked_last(store: Client) -> None:
+    """A search that went on with another configuration has that one's number."""
+    assert look(store, UPWARDS).pulse["planned"] == 40
+    assert of_board(store, "genesis-run", "Generation", UPWARDS)[0]["generation"] == "6 of 40"
+
+
+# --- everything that asks ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", queries.names())
+@pytest.mark.parametrize("run", [UPWARDS, DOWNWARDS, FLAT])
+def test_a_named_query_gives_numbers_or_nothing(store: Client, name: str, run: str) -> None:
+    """Every named query runs on each of the searches; no number of its answer is NaN or infinite, and so its JSON is strict."""
+    for row in asked_of_all(store, name, run):
+        assert all(value is None or math.isfinite(value) for value in row.values() if isinstance(value, float)), row
+    # A filter above LIMIT BY, in a UNION with another table's, made ClickHouse's query condition cache (26.9) forget rows.
+    (found,) = store.query(queries.part("found", "run_id = {run:String}"), parameters={"run": run}).named_results()
+    assert found["best_score"] == TRUTHS[run].best_score and found["individuals"] == TRUTHS[run].individuals
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+@pytest.mark.parametrize("run", [UPWARDS, DOWNWARDS])
+def test_a_panel_gives_numbers_or_gaps(store: Client, asked: Asked, run: str) -> None:
+    """Every query of every dashboard runs on the searches; what it draws is a finite number or a gap, and it changes no answer."""
+    result = store.query(sent(asked.sql, chosen(asked, run), around_now(), EVERYTHING))
+    assert all(
+        value is None or math.isfinite(value) for row in result.result_rows for value in row if isinstance(value, float)
+    )
+    (found,) = store.query(queries.part("found", "run_id = {run:String}"), parameters={"run": run}).named_results()
+    assert (found["best_score"], found["individuals"]) == (TRUTHS[run].best_score, TRUTHS[run].individuals)
+
+
+def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
+    """It has no score in the trajectory, the report and the panel: none falls to 0."""
+    for rows in (
+        asked_of_all(store, "fitness_trajectory", UPWARDS),
+        gather(store, UPWARDS, top=1).generations,
+        of_board(store, "genesis-run", "Fitness by generation", UPWARDS),
+    ):
+        assert {row["generation"]: row["best_score"] for row in rows}[6] is None
+        assert 0.0 not in {row["best_score"] for row in rows}
+    sizes = of_board(store, "genesis-run", "Size of programs", UPWARDS)
+    assert all(row["of the best"] is None or row["of the best"] > 0 for row in sizes)
+
+
+def test_what_records_and_what_reads_know_the_same_copies() -> None:
+    """Generations leave out the same kinds of individuals when they are told as readers do when they count."""
+    assert set(re.findall(r"'(\w+)'", queries.part("copied"))) == tally.COPIES
+
+
+def test_the_parts_are_what_queries_are_made_of(store: Client) -> None:
+    """Each part of SQL is named by a query or by another part, and says what it takes."""
+    folder = Path(queries.__file__).parent / "sql"
+    texts = {path.stem: path.read_text() for path in [*folder.glob("queries/*.sql"), *folder.glob("parts/*.sql")]}
+    named = set(re.findall(r"@(\w+)\(", "\n".join(texts.values())))
+    assert {path.stem for path in folder.glob("parts/*.sql")} == named
+    with pytest.raises(queries.ParameterError, match="takes runs, stalled_after"):
+        queries.part("state", "1")
