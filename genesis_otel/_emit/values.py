@@ -251,9 +251,19 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
     return _kept(simpler, left) if isinstance(simpler, str) else _plain(simpler, above, left)
 
 
-def cut(value: str) -> str:
-    """A text of :data:`MOST` characters at most: what lies beyond is left out, with a mark in its place."""
-    return value if len(value) <= MOST else _kept(value, [MOST])
+def cut(value: str) -> tuple[str, int]:
+    """A text of :data:`MOST` characters at most, with a mark where it was cut, and how many are left out."""
+    if len(value) <= MOST:
+        return value, 0
+    _say_cut()
+    # Not within a word: half a key looks like none.
+    kept = value[:MOST]
+    kept = kept[: len(kept) - len(_LAST_WORD.findall(kept[-1024:])[0])]
+    left_out = len(value) - len(kept)
+    return f"{kept}… [{left_out:,} more characters]", left_out
+
+
+_LAST_WORD = re.compile(r"[^\s\"'\\]*$")
 
 
 def _kept(value: str, left: list[int]) -> str:

@@ -153,13 +153,14 @@ def _hidden(value: Any) -> Any:
     return tuple(_hidden(one) for one in value) if isinstance(value, (tuple, list)) else value
 
 
-def bounded(value: Any) -> Any:
-    """A value of an attribute without what lies beyond :data:`MOST` characters of its texts."""
+def bounded(value: Any) -> tuple[Any, int]:
+    """A value of an attribute with no text of more than :data:`MOST` characters in it, and how many were left out."""
     if isinstance(value, str):
-        return cut(value) if len(value) > MOST else value
-    if isinstance(value, (tuple, list)) and any(isinstance(one, str) and len(one) > MOST for one in value):
-        return tuple(bounded(one) for one in value)
-    return value
+        return cut(value) if len(value) > MOST else (value, 0)
+    if not isinstance(value, (tuple, list)) or not any(isinstance(one, str) and len(one) > MOST for one in value):
+        return value, 0
+    parts = [bounded(one) for one in value]
+    return tuple(kept for kept, _ in parts), sum(left_out for _, left_out in parts)
 
 
 def redacted(value: Any, redact: Redact | None) -> Any:

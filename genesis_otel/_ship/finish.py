@@ -238,10 +238,10 @@ class LLMSpanProcessor(SpanProcessor):
     def _bound(attributes: Attributes, changes: dict[str, Any]) -> None:
         left_out = 0
         for name, value in attributes.items():
-            kept = bounded(value)
-            if kept is not value:
+            kept, characters = bounded(value)
+            if characters:
                 changes[name] = kept
-                left_out += len(value) - len(kept)
+                left_out += characters
         if left_out:
             changes[names.LEFT_OUT] = left_out
 
@@ -287,7 +287,7 @@ class LLMSpanProcessor(SpanProcessor):
         kept = {}
         others = {}
         for name, value in attributes.items():
-            value = bounded(value)
+            value = bounded(value)[0]
             holds_content = is_content(name) or (is_message and name not in MESSAGE_EVENT_KEPT)
             if holds_content and not self._capture_content:
                 continue

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
+from genesis_otel._emit.values import MOST
 from genesis_otel._ship import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
 from tests.support.dialects import DIALECTS
@@ -356,6 +358,100 @@ def test_no_secret_leaves_on_any_span(monkeypatch: pytest.MonkeyPatch) -> None:
     assert leaking == []
     assert len(recorded.spans) == 9
     assert all("[REDACTED]" in text_of(span) for span in recorded.spans if span.name != "generation")
+
+
+FOREIGN: dict[str, Any] = {
+    "http.url": "https://api.example.com/v1?api_key={}&x=1",
+    "url.full": "https://me:{}@db.example.com/x",
+    "http.request.header.authorization": ("Basic {}",),
+    "http.request.header.x-api-key": ("{}",),
+    "db.statement": "ALTER USER me IDENTIFIED BY 'x' PASSWORD '{}'",
+    "db.connection_string": "Server=h;Uid=me;Pwd={};",
+    "process.command_args": ("tool", "--api-key={}"),
+    "exception.note": "password: {}",
+    "custom.password": "{}",
+    "messages": ('{{"token": "{}"}}',),
+}
+
+
+def test_no_secret_leaves_on_a_foreign_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes of any instrumentation, a span's name, its events, its links and the resource are searched like content."""
+    secret = "Zq8" + "vK2mX7tR4wN9bL3"
+    recorded = through(monkeypatch, redact=redactor())
+    attributes = {
+        name: tuple(each.format(secret) for each in value) if isinstance(value, tuple) else value.format(secret)
+        for name, value in FOREIGN.items()
+    }
+    other = trace.get_tracer("theirs").start_span("other")
+    other.end()
+    span = trace.get_tracer("theirs").start_span(
+        f"GET https://h/x?token={secret}",
+        attributes=attributes,
+        links=[trace.Link(other.get_span_context(), {"url": f"https://u:{secret}@h"})],
+    )
+    span.add_event(f"retry api_key={secret}", {"request.header.cookie": f"sid={secret}", "n": 1})
+    span.set_status(trace.StatusCode.ERROR, f"refused: password={secret}")
+    span.end()
+    found = recorded.spans[-1]
+    assert secret not in text_of(found)
+    assert set(attributes_of(found)) >= set(FOREIGN)
+    assert found.name == "GET https://h/x?token=[REDACTED]"
+    assert found.events[0].attributes == {"request.header.cookie": "[REDACTED]", "n": 1}
+    assert found.links[0].context == other.get_span_context()
+
+
+def test_the_path_of_a_database_loses_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's ``database_path`` may be a DSN; its identifiers are never changed."""
+    recorded = through(monkeypatch, redact=redactor())
+    with spans.run("t", run_id="password=hunter2", database_path="postgresql://me:hunter2@db/x"):
+        pass
+    told = recorded.records("run")[0]
+    assert told[names.RUN_DATABASE_PATH] == "postgresql://me:[REDACTED]@db/x"
+    assert told[names.RUN_ID] == "password=hunter2"
+
+
+def test_a_resource_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process says of itself goes out without the secrets of its command line."""
+    looked = []
+
+    def counted(text: str) -> str:
+        looked.append(text)
+        return redactor()(text)
+
+    processor = LLMSpanProcessor(
+        SimpleSpanProcessor(memory := InMemorySpanExporter()), redact=redactor(), elsewhere=counted
+    )
+    resource = Resource({"process.command_args": ("tool", "--api-key=Zq8vK2mX7tR4wN9b"), "service.name": "s"})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(processor)
+    for _ in range(3):
+        provider.get_tracer("t").start_span("s").end()
+    assert [dict(span.resource.attributes) for span in memory.get_finished_spans()] == [
+        {"process.command_args": ("tool", "--api-key=[REDACTED]"), "service.name": "s"}
+    ] * 3
+    assert looked.count("tool") == 1
+
+
+def test_a_hook_is_for_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function of one's own gets prompts, answers and code, and neither names nor models; secrets go from those all the same."""
+    recorded = through(monkeypatch, redact=lambda text: "mine", elsewhere=redactor())
+    span = emitted(recorded, {**DIALECTS["current"], "gen_ai.input.messages": "x", "http.url": "https://u:hunter2@h"})
+    assert attributes_of(span)["gen_ai.input.messages"] == "mine"
+    assert attributes_of(span)["gen_ai.request.model"] == "gpt-4o"
+    assert attributes_of(span)["http.url"] == "https://u:[REDACTED]@h"
+
+
+def test_a_text_beyond_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a text of more than 16 MiB the beginning is kept, with a mark, and how much is missing is counted on the span."""
+    recorded = through(monkeypatch, redact=redactor())
+    beyond = 1000
+    text = "abc " * (MOST // 4) + "d" * beyond
+    span = emitted(recorded, {"gen_ai.operation.name": "chat", "gen_ai.input.messages": text, "theirs": ("x", text)})
+    found = attributes_of(span)
+    for kept in (found["gen_ai.input.messages"], found["theirs"][1]):
+        assert kept[: MOST - 10] == text[: MOST - 10]
+        assert kept.endswith("more characters]") and len(kept) < MOST + 100
+    assert found[names.LEFT_OUT] == 2 * beyond
 
 
 def test_a_hook_that_raises_costs_the_text_and_nothing_else(
