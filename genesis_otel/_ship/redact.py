@@ -107,20 +107,37 @@ def _redacted(text: str) -> str:
     found = _spans(data)
     if found is None:
         return TOO_MANY
-    return _replaced(data, found) if found else text
+    if not found:
+        return text
+    replaced = _replaced(data, found)
+    return text if replaced == text else replaced
 
 
 def _replaced(data: bytes, spans: list[Span]) -> str:
     pieces: list[bytes] = []
     at = 1
-    for start, end in spans:
+    for span in spans:
+        start, end = _around_escapes(data, *span)
+        if start >= end or data.startswith(_MARK, start):
+            continue
         if start >= at:
             pieces += (data[at:start], _MARK)
-            at = end
-        elif end > at:
-            at = end
+        at = max(at, end)
     pieces.append(data[at:])
     return b"".join(pieces).decode("utf-8", "surrogatepass")
+
+
+_ESCAPED = re.compile(rb"(?<=\\)\\*(?:u[0-9A-Fa-f]{4}|[nrtbf/\"'])?")
+
+
+def _around_escapes(data: bytes, start: int, end: int) -> Span:
+    """The span without halves of escapes at its ends, at any depth of JSON in JSON."""
+    escaped = _ESCAPED.match(data, start)
+    if escaped is not None:
+        start = escaped.end()
+    while end > start and data[end - 1] == 0x5C:
+        end -= 1
+    return start, end
 
 
 AROUND = 512
@@ -129,7 +146,8 @@ AROUND = 512
 
 def _unescaped(data: bytes) -> bytes | None:
     """The text with the escapes resolved that hide a secret; the same object where none does, None where there are too many."""
-    search, left = escapes(data), _most(len(data))
+    # Around each the text is searched twice.
+    search, left = escapes(data), _most(len(data)) // 8
     pieces: list[bytes] = []
     done, found = 0, search(0)
     while found is not None:
@@ -166,7 +184,7 @@ class Verdict(NamedTuple):
 def _most(size: int) -> int:
     """Candidates that a text of so many bytes may hold: ten times what program sources do, and few enough that judging them
     takes 20 ms a megabyte."""
-    return 800 + size // 1000
+    return 600 + size // 1400
 
 
 def _spans(data: bytes) -> list[Span] | None:
@@ -190,9 +208,12 @@ def _spans(data: bytes) -> list[Span] | None:
                 at = max(verdict.resume, start + 1)
                 break
         else:
-            # Behind what made it a candidate, so that what stands there begins at a boundary.
-            at = max(start + 1, end - 2)
+            # Not behind the candidate: another one may begin within it.
+            word = _WORD.match(data, start)
+            at = max(start + 1, word.end() if word else 0)
 
+
+_WORD = re.compile(rb"[A-Za-z0-9_]*")
 
 Judge = Callable[[bytes, int, int], "Verdict | None"]
 
@@ -353,8 +374,13 @@ def _of_url(data: bytes, start: int, end: int) -> Verdict | None:
         return None
     written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
     if not is_secret_value(password.decode("utf-8", "replace"), Kind.SURE, written):
+        password = b""
+    if not password and not is_random(user.decode("utf-8", "replace"), 16):
         return None
-    return Verdict(((begin + len(user) + 1, begin + at),), begin + at)
+    spans = ((begin + len(user) + 1, begin + at),)
+    if is_random(user.decode("utf-8", "replace"), 16):
+        spans = ((begin, begin + at),)
+    return Verdict(spans, begin + at)
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
@@ -362,7 +388,8 @@ def _of_url(data: bytes, start: int, end: int) -> Verdict | None:
 _NAME = re.compile(
     b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + b")(?P<mid>" + BEHIND_NAME + b")"
 )
-_SPACED = re.compile(b"(?P<name>" + SURE_NAME + TRAILER + rb")(?P<mid>[ \t]+)")
+_SPACED = re.compile(b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + rb")(?P<mid>[ \t]+)")
+_RANDOM = re.compile(rb"[A-Za-z0-9_-]{20,200}(?![A-Za-z0-9_.(\[-])")
 _BEFORE = re.compile(rb"[A-Za-z0-9_.-]*$")
 _ANNOTATION = re.compile(rb"""[A-Za-z_&'"][\w.\[\], |&'"]{0,60}?[ \t]*=[ \t]*(?=[rbfuRBFU]{0,2}\\*["'`])""")
 _QUOTE = re.compile(rb"""[rRbBfFuU]{0,2}(\\*)(\"\"\"|'''|["'`])""")
@@ -513,6 +540,7 @@ def _quoted(data: bytes, opened: re.Match[bytes]) -> Span | None:
     return None if bare is None else bare.span()
 
 
+_PAIR = re.compile(rb"\s*[A-Za-z0-9_.$%-]{1,100}=[^;\s]{4}")
 _AUTH_SCHEME = re.compile(
     rb"(?i)[ \t]*(basic|bearer|token|digest|api-?key|aws4-hmac-sha256|negotiate|ntlm|ssws|geniekey|key|hawk|oauth|jwt|bot|apikey|splunk|shared(?:key|access\w*))[ \t:=]+"
 )
@@ -521,6 +549,8 @@ _AUTH_SCHEME = re.compile(
 def _of_header(data: bytes, name: str, at: int) -> Verdict | None:
     """``Authorization: scheme secret``, ``Cookie: name=secret; name=secret``."""
     opened = _QUOTE.match(data, at)
+    if "cookie" in name.lower() and not _PAIR.match(data, at if opened is None else opened.end()):
+        return None
     span: Span | None
     if opened is not None:
         span = _quoted(data, opened)
@@ -576,26 +606,29 @@ def _of_scheme(data: bytes, start: int, end: int) -> Verdict | None:
 
 _SQL_VALUE = re.compile(rb"""\\*["']""")
 _NETRC = re.compile(rb"(?i)\blogin[ \t\n]+[^\s]{1,100}[ \t\n]+$")
-_SETS = re.compile(rb"(?:^|[\s])(?:ENV|ARG|setx|export|set)[ \t]+$")
+_SETS = re.compile(rb"(?:^|[\s])(?:ENV|ARG|setx|setenv|export|set)[ \t]+$")
 _GO_TYPE = re.compile(rb"""(?:string|&?(?:'static )?str|String)[ \t]*=[ \t]*(?=\\*["'`])""")
 
 
 def _of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
-    """``--password x``, ``PASSWORD 'x'`` in SQL, ``ENV API_KEY x``, ``login y password z``."""
+    """``--password x``, ``PASSWORD 'x'`` in SQL, ``ENV API_KEY x``, ``login y password z``, and random text behind any name."""
     found = _SPACED.match(data, start)
     if found is None:
         return None
     begin, name = _whole_name(data, start, found["name"])
+    at = found.end()
+    random = _RANDOM.match(data, at)
+    if random is not None and kind_of(name) is not Kind.NONE and is_random(random[0].decode("ascii"), 20):
+        return Verdict((random.span(),), random.end())
     if kind_of(name) is not Kind.SURE:
         return None
-    at = found.end()
     before = data[max(0, begin - 120) : begin]
     if name.startswith("--") or before.endswith(b"--"):
         return _of_value(data, at, Kind.SURE, tight=True, literal=True)
     typed = _GO_TYPE.match(data, at)
     if typed:
         return _of_value(data, typed.end(), Kind.SURE, tight=False, literal=False)
-    if _SETS.search(before) or _NETRC.search(before):
+    if _SETS.search(before[-12:]) or (b"login" in before.lower() and _NETRC.search(before)):
         return _of_value(data, at, Kind.SURE, tight=True, literal=True)
     if _SQL_VALUE.match(data, at) and (
         name.isupper() or re.search(rb"(?i)\b(?:with|user|role|identified by|encrypted)\b", before[-80:])
@@ -607,6 +640,7 @@ def _of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
 _OPTION = re.compile(
     rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:([^\s"'\\<>]{2,256})"""
 )
+_LOGIN = re.compile(rb"[ \t]-p[ \t]+([A-Za-z0-9_-]{16,200})")
 _FETCHES = re.compile(rb"\b(?:curl|wget|https?)\b")
 _LONG_OPTION = re.compile(rb"""--?(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+(?=[\\"'A-Za-z0-9])""")
 
@@ -623,6 +657,9 @@ def _of_option(data: bytes, start: int, end: int) -> Verdict | None:
         ):
             return None  # docker's --user 1000:1000, and other commands' -u
         return Verdict((found.span(1),), found.end())
+    login = _LOGIN.match(data, start)
+    if login is not None:
+        return Verdict((login.span(1),), login.end()) if is_random(login[1].decode("ascii"), 16) else None
     option = _LONG_OPTION.match(data, start)
     if option is not None and kind_of(option[0].decode("ascii").strip()) is not Kind.NONE:
         return _of_value(data, option.end(), Kind.LIKELY, tight=True, literal=True)
@@ -632,10 +669,11 @@ def _of_option(data: bytes, start: int, end: int) -> Verdict | None:
 _COMMAND = re.compile(
     COMMANDS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])(?:-p|-a)[ \t]*(?<!-p )\\*["']?([^\s"'\\$<-][^\s"'\\]{2,100})"""
 )
+_ORACLE = re.compile(rb"""jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/([^\s"'@/]{1,200})@""")
 _SSHPASS = re.compile(rb"""sshpass[ \t]+-p[ \t]*\\*["']?([^\s"'\\$<-][^\s"'\\]{1,100})""")
 
 
 def _of_command(data: bytes, start: int, end: int) -> Verdict | None:
-    """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``."""
-    found = _SSHPASS.match(data, start) or _COMMAND.match(data, start)
+    """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``, ``jdbc:oracle:thin:user/secret@host``."""
+    found = _SSHPASS.match(data, start) or _ORACLE.match(data, start) or _COMMAND.match(data, start)
     return None if found is None else Verdict((found.span(1),), found.end())

@@ -106,7 +106,7 @@ HARMLESS_KEYS = frozenset(
 """What stands before ``key`` where it is none that opens something."""
 
 TRAILERS = re.compile(
-    r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str))$"
+    r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str|base))$"
 )
 """What may follow: ``API_KEY_2``, ``password_prod``."""
 

@@ -35,6 +35,7 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"dose", rb"[a-f0-9]{32}(?:-\d)?", rb"[a-f0-9]{32}"),
     (rb"(?:AQVN|YCAJE|YCM|YCO)", rb"[A-Za-z0-9_-]{25,}", rb"[A-Za-z0-9_-]{25}"),
     (rb"t1\.", rb"[A-Z0-9a-z_-]+={0,2}\.[A-Z0-9a-z_-]{60,}={0,2}", rb"[A-Za-z0-9_-]{20}"),
+    (rb"y[0-3]_", W + rb"{50,}", W + rb"{40}"),
     (rb"AVNS_", rb"[A-Za-z0-9_-]{15,}", rb"[A-Za-z0-9_-]{15}"),
     (rb"4b1d", rb"[A-Za-z0-9]{38}(?![A-Za-z0-9])", rb"[A-Za-z0-9]{38}"),
     # Models
@@ -157,19 +158,34 @@ LOOSE_PROBE = rb"[A-Za-z_-]{0,24}[0-9]"
 ENCODED = tuple(
     base64.b64encode(start).rstrip(b"=")[: len(start) * 8 // 6]
     for start in (
-        b"sk-",
-        b"ghp_",
-        b"github_pat_",
-        b"glpat-",
-        b"AKIA",
-        b"AIza",
-        b"hf_",
-        b"xox",
-        b"gsk_",
-        b"npm_",
-        b"pypi-",
-        b"eyJ",
-        b"-----BEGIN",
+        *(
+            b"sk-",
+            b"ghp_",
+            b"github_pat_",
+            b"glpat-",
+            b"AKIA",
+            b"AIza",
+            b"hf_",
+            b"xox",
+            b"gsk_",
+            b"npm_",
+            b"pypi-",
+            b"eyJ",
+            b"-----BEGIN",
+        ),
+        *(
+            b"password",
+            b"PASSWORD",
+            b"api_key",
+            b"API_KEY",
+            b"OPENAI_",
+            b"AWS_",
+            b"secret",
+            b"SECRET",
+            b"token",
+            b"TOKEN",
+            b"export ",
+        ),
     )
 )
 """How the base64 of a secret begins: what it holds decides."""
@@ -177,8 +193,6 @@ ENCODED = tuple(
 PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 PEM_CANDIDATE = rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY"
 PUTTY = rb"Private-Lines: "
-PUTTY_CANDIDATE = PUTTY
-
 ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 """Escapes of letters, digits and what keys are made of: JSON needs none of them."""
 
@@ -187,12 +201,12 @@ ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|
 SURE_NAME = (
     rb"(?i:pass(?:word|wd|wort|phrase|code)?s?|psw|pwd|secrets?|api[_. -]?keys?|authorization|cookies?|credentials?|creds|dsn|otp|mnemonic"
     rb"|(?:access|secret|private|signing|encryption|account|shared|master|license|hmac|storage|subscription|service|deploy|client"
-    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|[_.-]pw)"
+    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|\bpw)"
 )
 LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook)"
 TRAILER = (
     rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary"
-    rb"|backup|raw|plain|str))?"
+    rb"|backup|raw|plain|str|base))?"
 )
 BEHIND_NAME = rb"""[\\"'`)\]]*[ \t]*(?:=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t]is[ \t]|\\u003[dD]|%3[dD]|[\s,\\"'n]{1,24}value[\\"']*[ \t]*[:=])[ \t]*"""
 COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
@@ -219,6 +233,9 @@ NAMES = b"|".join(
         rb"(?i:bearer|basic)[ \t]{1,4}[A-Za-z0-9+/._~=-]{12}",
         SURE_NAME + TRAILER + BEHIND_NAME + rb"[^ \t\r\n,;)\]}]",
         SURE_NAME + TRAILER + rb"[ \t]+[^\s=:]",
+        LIKELY_NAME + rb"[ \t]+[A-Za-z0-9_-]{20}",
+        rb"[ \t]-p[ \t]+[A-Za-z0-9_-]{16}",
+        rb"jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/",
         LIKELY_NAME + TRAILER + BEHIND_NAME + rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,20}[0-9][A-Za-z0-9+/=_.%~-]{7}""",
         rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:[^\s"'\\<>]""",
         rb"""--(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+[\\"'A-Za-z0-9]""",
