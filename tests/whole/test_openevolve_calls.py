@@ -118,7 +118,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What this process records; nothing of it goes wrong in silence."""
     for name, value in CONTENT.items():
         monkeypatch.setenv(name, value)  # as `instrument` does, but for the length of a test
-    yield record(monkeypatch, before=(CorrelationProcessor(names.CORRELATION.__contains__),))
+    yield record(monkeypatch, before=(CorrelationProcessor(),))
     openevolve.uninstrument()
     OpenAIInstrumentor().uninstrument()
     said = [each.getMessage() for each in caplog.records if each.name.startswith("genesis_otel")]
