@@ -351,4 +351,7 @@ class _Search:
 def _metrics(state: Any, number: int) -> dict[str, Any]:
     """The means of the objectives, and the score of each validation example."""
     objectives = dict(state.prog_candidate_objective_scores[number] or {})
-    return {**objectives, "scores": {str(key): score for key, score in state.prog_candidate_val_subscores[number].items()}}
+    return {
+        **objectives,
+        "scores": {str(key): score for key, score in state.prog_candidate_val_subscores[number].items()},
+    }

@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gepa as gepa_package  # type: ignore[import-untyped]
 import pytest
+from gepa.core.adapter import EvaluationBatch  # type: ignore[import-untyped]
+from gepa.core.engine import GEPAEngine  # type: ignore[import-untyped]
 from gepa.core.state import GEPAState  # type: ignore[import-untyped]
 
 from examples.gepa.search import LengthAdapter, search
 from genesis_otel import attributes as names
+from genesis_otel import spans
 from genesis_otel.instrumentation import gepa
 from tests.support.recording import Recorded, record
 
@@ -89,12 +93,6 @@ def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
     """What GEPA holds of ours breaks neither a deep copy nor a pickle."""
     seen: list[Any] = []
 
-    class Looking(LengthAdapter):
-        def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-            return super().evaluate(*args, **kwargs)
-
-    from gepa.core.engine import GEPAEngine  # type: ignore[import-untyped]
-
     original = GEPAEngine._should_stop
 
     def look(self: Any, state: Any) -> Any:
@@ -103,5 +101,60 @@ def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GEPAEngine, "_should_stop", look)
-        search(adapter=Looking())
+        search()
     assert seen
+
+
+def lineages(recorded: Recorded) -> dict[str, set[str]]:
+    """The parents of each individual, from its edges."""
+    found: dict[str, set[str]] = {}
+    for name, row in individuals(recorded).items():
+        edges = json.loads(row.get(names.LINEAGE_EDGES, "[]")) or [{"parent_id": row.get(names.LINEAGE_PARENT_ID)}]
+        found[name] = {each["parent_id"] for each in edges if each["parent_id"]}
+    return found
+
+
+class TwoComponents(LengthAdapter):
+    """Even examples want a longer ``a``, odd ones a longer ``b``, and each text costs the other's examples."""
+
+    def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+        scores = [float(len(candidate["ab"[example % 2]])) for example in batch]
+        return EvaluationBatch(outputs=scores, scores=scores, trajectories=scores if capture_traces else None)
+
+    def propose_new_texts(self, candidate: dict[str, str], dataset: Any, components: list[str]) -> dict[str, str]:
+        with spans.llm_call("m", provider="openai", messages="Better", role="mutation") as call:
+            call.response("x", input_tokens=3, output_tokens=1)
+        return {name: candidate[name] + "x" for name in components}
+
+
+def test_merges_fronts_and_calls(recorded: Recorded) -> None:
+    """Parents equal the state's, both of a merge; the last front is the state's; each call is its proposal's."""
+    result = gepa_package.optimize(
+        seed_candidate={"a": "x", "b": "x"},
+        trainset=list(range(8)),
+        valset=list(range(8)),
+        adapter=TwoComponents(),
+        max_metric_calls=250,
+        use_merge=True,
+        display_progress_bar=False,
+    )
+    of_state = {
+        f"r-{number}": {f"r-{parent}" for parent in parents if parent is not None}
+        for number, parents in enumerate(result.parents)
+    }
+    found = lineages(recorded)
+    assert {name: found[name] for name in of_state} == of_state
+    assert any(len(parents) == 2 for parents in of_state.values())
+    generations = [span for span in recorded.spans if span.name == "generation"]
+    last = max(generations, key=lambda span: int((span.attributes or {})[names.GENERATION_NUMBER]))  # type: ignore[arg-type]
+    (event,) = [each for each in last.events if each.name == names.EVENT_PARETO_FRONT]
+    members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
+    front = set().union(*result.per_val_instance_best_candidates.values())
+    assert {each["individual_id"] for each in members} == {f"r-{number}" for number in front}
+    assert json.loads(str((last.attributes or {})[names.GENERATION_METADATA]))["metric_calls"] == (
+        result.total_metric_calls
+    )
+    calls = [span for span in recorded.spans if span.name == "chat m"]
+    owners = {(span.parent.span_id if span.parent else 0) for span in calls}
+    known = {span.context.span_id for span in recorded.spans if span.name == "individual" and span.context}
+    assert len(owners) == len(calls) and owners <= known
