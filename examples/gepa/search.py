@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-import gepa  # type: ignore[import-untyped]
-from gepa.core.adapter import EvaluationBatch  # type: ignore[import-untyped]
+from gepa.api import optimize
+from gepa.core.adapter import EvaluationBatch
 
 from genesis_otel.instrumentation.gepa import instrument
 
@@ -32,11 +32,11 @@ class LengthAdapter:
 
 def search(run_dir: str | None = None, adapter: Any = None, calls: int = 60) -> Any:
     """Run it; what comes back is GEPA's result."""
-    return gepa.optimize(
+    return optimize(
         seed_candidate={"prompt": "Think first"},
         trainset=[4, 6, 8],
         valset=[4, 6, 8],
-        adapter=adapter or LengthAdapter(),
+        adapter=cast(Any, adapter or LengthAdapter()),
         max_metric_calls=calls,
         run_dir=run_dir,
         display_progress_bar=False,

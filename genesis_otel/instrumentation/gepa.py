@@ -49,7 +49,7 @@ def instrument(*, task: str = "gepa", run_id: str | None = None) -> None:
     :raises ImportError: gepa is not installed.
     """
     global _task, _run_id
-    from gepa.core.engine import GEPAEngine  # type: ignore[import-untyped]
+    from gepa.core.engine import GEPAEngine
 
     _task, _run_id = task, run_id
     if is_instrumented():

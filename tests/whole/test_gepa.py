@@ -7,13 +7,13 @@ import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import gepa as gepa_package  # type: ignore[import-untyped]
 import pytest
-from gepa.core.adapter import EvaluationBatch  # type: ignore[import-untyped]
-from gepa.core.engine import GEPAEngine  # type: ignore[import-untyped]
-from gepa.core.state import GEPAState  # type: ignore[import-untyped]
+from gepa.api import optimize
+from gepa.core.adapter import EvaluationBatch
+from gepa.core.engine import GEPAEngine
+from gepa.core.state import GEPAState
 
 from examples.gepa.search import LengthAdapter, search
 from genesis_otel import attributes as names
@@ -118,7 +118,8 @@ class TwoComponents(LengthAdapter):
     """Even examples want a longer ``a``, odd ones a longer ``b``, and each text costs the other's examples."""
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
-        scores = [float(len(candidate["ab"[example % 2]])) for example in batch]
+        lengths = len(candidate["a"]), len(candidate["b"])
+        scores = [(2 * lengths[example % 2] - lengths[1 - example % 2]) / 100 for example in batch]
         return EvaluationBatch(outputs=scores, scores=scores, trajectories=scores if capture_traces else None)
 
     def propose_new_texts(self, candidate: dict[str, str], dataset: Any, components: list[str]) -> dict[str, str]:
@@ -129,11 +130,11 @@ class TwoComponents(LengthAdapter):
 
 def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     """Parents equal the state's, both of a merge; the last front is the state's; each call is its proposal's."""
-    result = gepa_package.optimize(
+    result: Any = optimize(
         seed_candidate={"a": "x", "b": "x"},
         trainset=list(range(8)),
         valset=list(range(8)),
-        adapter=TwoComponents(),
+        adapter=cast(Any, TwoComponents()),
         max_metric_calls=250,
         use_merge=True,
         display_progress_bar=False,
@@ -146,7 +147,7 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     assert {name: found[name] for name in of_state} == of_state
     assert any(len(parents) == 2 for parents in of_state.values())
     generations = [span for span in recorded.spans if span.name == "generation"]
-    last = max(generations, key=lambda span: int((span.attributes or {})[names.GENERATION_NUMBER]))  # type: ignore[arg-type]
+    last = max(generations, key=lambda span: int((span.attributes or {})[names.GENERATION]))  # type: ignore[arg-type]
     (event,) = [each for each in last.events if each.name == names.EVENT_PARETO_FRONT]
     members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
     front = set().union(*result.per_val_instance_best_candidates.values())
