@@ -1,4 +1,4 @@
-# Every target sets itself up in .venv of this checkout; only a Python 3.10 to 3.13 has to be there.
+# Every target sets itself up in .venv of this checkout; only a Python 3.10 or later has to be there.
 # Another one than python3:  make test PYTHON=python3.12
 
 PYTHON ?= python3
@@ -12,13 +12,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel docs collector dashboards bench faults soak format lock clean
+.PHONY: help demo test check lint wheel beside docs collector dashboards bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
+	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
@@ -57,6 +58,9 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/genesis-otel --help > build/wheel/help.txt
 	test -s build/wheel/help.txt
 
+beside: $(VENV)/.dev
+	$(BIN)/python scripts/beside.py $(ARGS)
+
 # Without what an earlier run left: a warning is told only for a page that is read.
 docs: $(VENV)/.dev
 	rm -rf build/docs
@@ -94,8 +98,8 @@ clean:
 # What is locked, with hashes, and then the checkout. Of a build's requirements pip checks no hash: they are installed first, and
 # the builds get none of their own.
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/build.txt requirements/%.txt pyproject.toml
-	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 to 3.13: make PYTHON=/path/to/python' >&2; exit 1; }
-	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 to 3.13. Name one: make PYTHON=python3.12" % v)'
+	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 or later: make PYTHON=/path/to/python' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 or later. Name one: make PYTHON=python3.12" % v)'
 	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/$*.txt --no-build-isolation

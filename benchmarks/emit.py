@@ -53,12 +53,11 @@ from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel._ship.redact import redactor
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel.attributes import (
-    CORRELATION,
     EVENT_EVALUATION_RESULT,
     GEN_AI_EVALUATION_NAME,
     GEN_AI_EVALUATION_SCORE_VALUE,
 )
-from genesis_otel.configuration import CorrelationProcessor as PlaceOfOthers
+from genesis_otel.configuration import CorrelationProcessor
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
 
@@ -107,7 +106,7 @@ def emitted(durable: SpanProcessor | None, count: int) -> Measured:
     """``spans.individual()``, with the processors of ``configure()`` before ``durable``."""
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     if durable is not None:
-        provider.add_span_processor(PlaceOfOthers(CORRELATION.__contains__))
+        provider.add_span_processor(CorrelationProcessor())
         provider.add_span_processor(LLMSpanProcessor(durable, redact=redactor()))
     trace.set_tracer_provider(provider)
     generation = spans.run("benchmark").generation(0)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "__version__",
@@ -27,14 +27,19 @@ __all__ = [
     "from_environment",
     "generation",
     "individual",
+    "instrument",
     "lineage",
     "llm_call",
     "pareto_front",
     "run",
 ]
 
+ELSEWHERE = {"configure": "genesis_otel.configuration", "instrument": "genesis_otel.instrumentation.installed"}
+"""Where the names are that are not in :mod:`genesis_otel.spans`."""
+
 if TYPE_CHECKING:
     from genesis_otel.configuration import configure
+    from genesis_otel.instrumentation.installed import instrument
     from genesis_otel.spans import (
         action,
         attached,
@@ -53,7 +58,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module("genesis_otel.configuration" if name == "configure" else "genesis_otel.spans")
+    module = importlib.import_module(ELSEWHERE.get(name, "genesis_otel.spans"))
     found = globals()[name] = getattr(module, name)
     return found
 

@@ -6,6 +6,7 @@ waits for a network but :func:`open_client`.
 """
 
 import functools
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,19 @@ def open_client(
     from genesis_otel._store.connection import connect
 
     return connect(store.url, create=create, say=say, answer_timeout=answer_timeout)
+
+
+def watch_command(settings: Settings, run_id: str) -> str:
+    """What watches a run, typed in another terminal; empty where its store is not known here."""
+    store = settings.store
+    if store is None:
+        return ""
+    try:
+        there = str(load_settings().store)
+    except ValueError:
+        there = ""
+    url = "" if str(store) == there else f"--url {shlex.quote(str(store))} "
+    return f"genesis-otel {url}watch {shlex.quote(run_id)}"
 
 
 def limits_of(settings: Settings, destination: Destination) -> Limits:

@@ -147,6 +147,12 @@ class Settings(BaseSettings):
 
     stalled_after: int = Field(900, gt=0)
     """Seconds without a sign of life after which a running search is shown as stalled."""
+    quiet: bool = False
+    """True says nothing on standard error when a run begins."""
+    run_id: str = ""
+    """The id of the run that begins first; one that is known goes on."""
+    resume_days: float = Field(30.0, ge=0)
+    """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
     serve_password: SecretStr | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
@@ -251,8 +257,16 @@ class SettingsArguments(TypedDict, total=False):
     spool_bytes: int
     exit_timeout: float
     prices: str | Path | None
+    stalled_after: int
+    quiet: bool
+    run_id: str
+    resume_days: float
     serve_password: str | SecretStr | None
     serve_reader_password: str | SecretStr | None
+
+
+SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
+"""The fields that hold passwords."""
 
 
 def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:

@@ -148,6 +148,9 @@ INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 INDIVIDUAL_ISLAND = "genesis.individual.island"
 """str: the island (deme, subpopulation) that it lives on, where a search has several."""
 
+INDIVIDUAL_METADATA = "genesis.individual.metadata"
+"""str: JSON object with context; ``"place": "guessed"`` where the run is only the one that was open."""
+
 INDIVIDUAL_CODE = "genesis.individual.code"
 """str: the code itself, when captured."""
 
@@ -305,6 +308,9 @@ COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
 
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""
+
+LEFT_OUT = "genesis.left_out"
+"""int: how many characters of this span's texts were left out, because a text had more than 16 MiB. In ``otel_traces``."""
 
 LLM_METADATA = "genesis.llm.metadata"
 """str: JSON object with context (task, generation, sampling parameters, ...): the column ``metadata`` as it is."""

@@ -25,6 +25,7 @@ from genesis_otel._emit.context import Place, from_environment, place_of, start_
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.tally import known_score
 from genesis_otel._emit.values import integer, keep, number, text, warn_once
+from genesis_otel._ship.redact import recognised
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -44,7 +45,7 @@ RETRY_AFTER = 30.0
 REMEMBERED = 1_000
 """Paths, beginnings of generations, and individuals without a score, that a process remembers of each."""
 
-RUN_OF_PATH = "SELECT run_id FROM evolution_runs WHERE database_path = {path:String} ORDER BY start_time DESC LIMIT 1"
+RUN_OF_PATH = "SELECT run_id FROM evolution_runs WHERE database_path IN ({path:String}, {stored:String}) ORDER BY start_time DESC LIMIT 1"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -357,7 +358,9 @@ class ClickHouseLogger:
         if client is None:
             return
         try:
-            rows = client.query(RUN_OF_PATH, parameters={"path": path}, settings={"max_execution_time": 10}).result_rows
+            rows = client.query(
+                RUN_OF_PATH, parameters={"path": path, "stored": recognised(path)}, settings={"max_execution_time": 10}
+            ).result_rows
             found.extend(text(row[0]) for row in rows)
         except Exception as error:
             pass_on(error)

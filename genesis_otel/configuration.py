@@ -9,10 +9,15 @@ raises ValueError or StoreError at once, with the remedy and without any passwor
 from __future__ import annotations
 
 import atexit
+import functools
+import inspect
 import logging
 import os
+import pickle
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,18 +26,22 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
+from opentelemetry.util.types import AttributeValue
 
-from genesis_otel._destinations import exporter_of, limits_of
-from genesis_otel._emit import tally
+from genesis_otel._destinations import exporter_of, limits_of, watch_command
+from genesis_otel._emit import configured, opened, tally
+from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._log import Trouble, due, first_line
+from genesis_otel._emit.values import keep
+from genesis_otel._log import Trouble, due, first_line, warn_once
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
+    SECRETS,
     CustomExporter,
     Destination,
     Disabled,
@@ -41,6 +50,7 @@ from genesis_otel._settings import (
     SettingsArguments,
     load_settings,
 )
+from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
@@ -53,6 +63,15 @@ log = logging.getLogger(__name__)
 
 
 SERVICE = "genesis"
+NO_LIMITS = SpanLimits(
+    *[SpanLimits.UNSET] * len(inspect.signature(SpanLimits).parameters),
+)
+"""The SDK keeps 128 attributes and events of a span, the latest ones, and what the environment says: a conversation of 62 messages in
+flat form would push the run's id off its span. Nothing of ours is cut."""
+OUR_ATTRIBUTES = 64
+"""More than a span of ours ever has."""
+OPEN_AT_ONCE = 10_000
+"""Spans of other instrumentations whose places are kept until they end; theirs are calls, open for seconds."""
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at whether the store process lives: how long after its death another one is started."""
 
@@ -92,7 +111,7 @@ class Telemetry:
         """Flush within the exit timeout, stop, and log how many spans still wait in the spool. A second call does nothing."""
         if not _forget(self):
             return
-        atexit.unregister(self.shutdown)
+        configured.tell(None)
         if self._durable is None:
             return
         self.flush()
@@ -176,22 +195,116 @@ os.register_at_fork(after_in_child=_forked)
 
 def _configured(
     overrides: Mapping[str, Any],
-    exporter: SpanExporter | None,
+    exporter: SpanExporter | _Elsewhere | None,
     redactor: Callable[[str], str] | None,
     resource_attributes: Mapping[str, Any],
 ) -> Telemetry:
     settings = load_settings(**overrides)
     destination: Destination = settings.destination
     if exporter is not None and not (isinstance(destination, Disabled) and destination.asked):
-        destination = CustomExporter(f"{type(exporter).__module__}.{type(exporter).__qualname__}")
+        destination = CustomExporter(
+            exporter.name
+            if isinstance(exporter, _Elsewhere)
+            else f"{type(exporter).__module__}.{type(exporter).__qualname__}"
+        )
     if isinstance(destination, Disabled):
         _say_off(destination)
+        configured.tell(Configured())
         return Telemetry(settings, destination, trace.get_tracer_provider())
     if isinstance(destination, Embedded):
         store_process.prepare(destination.folder)
-    telemetry = _wired(settings, destination, exporter, redactor or _redactor(settings), resource_attributes)
-    atexit.register(telemetry.shutdown)
+    made = None if isinstance(exporter, _Elsewhere) else exporter
+    telemetry = _wired(
+        settings,
+        destination,
+        exporter_of(destination) if exporter is None else made,
+        redactor,
+        resource_attributes,
+    )
+    atexit.register(_at_exit, telemetry)
+    memory = RunMemory(settings.data_dir.expanduser().absolute() / "runs")
+    memory.forget(settings.resume_days)
+    configured.tell(
+        Configured(
+            run_id=settings.run_id,
+            memory=memory if settings.resume_days else None,
+            announce=None if settings.quiet else functools.partial(_announce, settings, destination),
+            setup=_setup(settings.model_dump(exclude_unset=True), destination, made, redactor, resource_attributes),
+            # Whoever unpickles a handle has this process's environment, where passwords usually are.
+            reference_setup=None
+            if SECRETS & overrides.keys()
+            else _setup(overrides, destination, made, redactor, resource_attributes),
+        )
+    )
     return telemetry
+
+
+def _at_exit(telemetry: Telemetry) -> None:
+    opened.end_all()
+    telemetry.shutdown()
+
+
+def _announce(settings: Settings, destination: Destination, run_id: str) -> None:
+    """Say on standard error where a run goes that has begun, and how it is watched."""
+    command = watch_command(settings, run_id)
+    watch = f"; watch it with `{command}`" if command else ""
+    print(f"genesis-otel: run {run_id} goes to {destination}{watch}", file=sys.stderr, flush=True)
+
+
+# --- other processes that are to be set up as this one is -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """An exporter that only another process has: this one spools for it."""
+
+    name: str
+
+
+def _setup(
+    told: Mapping[str, Any],
+    destination: Destination,
+    exporter: SpanExporter | None,
+    redactor: Callable[[str], str] | None,
+    attributes: Mapping[str, Any],
+) -> Callable[[], object]:
+    """What sets up another process. What cannot be pickled stays here."""
+    settings = {name: value for name, value in told.items() if name != "run_id"}
+    spooled = isinstance(destination, CustomExporter) and not _crosses(exporter)
+    other = _Elsewhere(str(destination)) if spooled else exporter
+    untold = redactor is not None and not _crosses(redactor)
+    if untold:
+        settings |= {"capture_content": False, "capture_code": False}
+    return functools.partial(_set_up, settings, other, None if untold else redactor, dict(attributes), untold=untold)
+
+
+def _set_up(
+    settings: Mapping[str, Any],
+    exporter: Any,
+    redactor: Callable[[str], str] | None,
+    attributes: Mapping[str, Any],
+    *,
+    untold: bool,
+) -> None:
+    """Set this process up as another one is. Never raises."""
+    if untold:
+        log.warning(
+            "the redactor cannot be taken to this process, which records no prompts, responses and code: make it a function of a module"
+        )
+    try:
+        configure(exporter=exporter, redactor=redactor, resource_attributes=attributes, **settings)
+    except Exception as error:
+        pass_on(error)
+        log.warning("%s: %s", DISABLED, first_line(error))
+
+
+def _crosses(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        pass_on(error)
+        return False
+    return True
 
 
 def ensure_configured() -> Telemetry | None:
@@ -227,17 +340,18 @@ def _wired(
     settings: Settings,
     destination: Destination,
     exporter: SpanExporter | None,
-    redact: Callable[[str], str] | None,
+    hook: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
 
-    # First, because it may raise.
+    # First, because they may raise.
     own_prices = settings.own_prices
+    usual = _redactor(settings)
     durable = DurableSpanProcessor(
-        exporter or exporter_of(destination),
+        exporter,
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
@@ -245,16 +359,21 @@ def _wired(
         durable,
         capture_content=settings.capture_content,
         capture_code=settings.capture_code,
-        redact=redact,
+        redact=hook or usual,
+        # A hook is for content; names and identifiers are not for it.
+        elsewhere=usual or _as_it_is,
         own_prices=own_prices,
     )
-    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(CORRELATION.__contains__), finish)
+    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
     tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
         provider = TracerProvider(
-            resource=_resource(settings, attributes), id_generator=DerivedIdGenerator(), shutdown_on_exit=False
+            resource=_resource(settings, attributes),
+            id_generator=DerivedIdGenerator(),
+            span_limits=NO_LIMITS,
+            shutdown_on_exit=False,
         )
         trace.set_tracer_provider(provider)
     elif type(provider.id_generator) is RandomIdGenerator:
@@ -264,6 +383,10 @@ def _wired(
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
     return Telemetry(settings, destination, provider, processors, durable)
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _redactor(settings: Settings) -> Callable[[str], str] | None:
@@ -276,15 +399,36 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
 
 class CorrelationProcessor(BaggageSpanProcessor):
     """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
-    has it; ours say for themselves where they belong."""
+    has it; ours say for themselves where they belong. A provider that keeps few attributes drops the earliest: what it has dropped of
+    these comes back at the end."""
+
+    def __init__(self) -> None:
+        super().__init__(CORRELATION.__contains__)
+        self._places: dict[int, Mapping[str, AttributeValue]] = {}
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
         scope = getattr(span, "instrumentation_scope", None)
-        if scope is None or scope.name != SCOPE:
+        if (scope is None or scope.name != SCOPE) and isinstance(span, Span) and span.is_recording():
             super().on_start(span, parent_context)
             role = otel.get_value(LLM_ROLE, parent_context)
-            if isinstance(role, str) and span.is_recording():
+            if isinstance(role, str):
                 span.set_attribute(LLM_ROLE, role)
+            if span._limits.max_span_attributes is not None and span.attributes:
+                named = {name: span.attributes[name] for name in CORRELATION if name in span.attributes}
+                keep(self._places, span.get_span_context().span_id, named, OPEN_AT_ONCE)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        place = self._places.pop(span.context.span_id, None) if span.context is not None else None
+        if span.dropped_attributes:
+            warn_once(
+                "attributes cut",
+                "a span (%s) has more attributes than this process keeps, and its earliest are missing in the tables: set "
+                "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT to 4096, or give the provider span_limits",
+                span.name,
+            )
+            if place:
+                # The next processors get this very object.
+                span._attributes = {**(span.attributes or {}), **place}
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
@@ -303,6 +447,13 @@ def _warn_of_losses(provider: TracerProvider) -> None:
             provider.sampler.get_description(),
         )
     limits = provider._span_limits
+    kept = limits.max_span_attributes
+    if kept is not None and kept < OUR_ATTRIBUTES:
+        log.warning(
+            "spans keep %d attributes, the latest ones, and columns of the tables are missing: unset OTEL_ATTRIBUTE_COUNT_LIMIT and "
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+            kept,
+        )
     lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
     if lengths:
         log.warning(

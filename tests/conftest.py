@@ -4,6 +4,7 @@ process gets a database of its own in one engine for the session."""
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._store import connection, schema
+
+# What processes of tests say on standard error is compared; where a run goes is said in its own tests.
+os.environ["GENESIS_OTEL_QUIET"] = "true"
 
 NUMBERS = itertools.count()
 

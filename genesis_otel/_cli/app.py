@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli import demo, grafana, queries, report, spool, store, watch
+from genesis_otel._cli import demo, execute, grafana, queries, report, spool, store, watch
 from genesis_otel._cli.common import FAILED, Told
 
 app = typer.Typer(
@@ -94,6 +94,8 @@ for command in (
     watch.watch,
 ):
     app.command()(command)
+# What follows the command is its own, options included.
+app.command("exec", context_settings={"allow_interspersed_args": False})(execute.execute)
 app.add_typer(spool.spool_app, name="spool")
 app.add_typer(grafana.grafana_app, name="grafana")
 

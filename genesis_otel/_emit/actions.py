@@ -16,9 +16,9 @@ from opentelemetry.trace import Span
 from genesis_otel import attributes as names
 from genesis_otel._emit import tally
 from genesis_otel._emit.arguments import NoMore, warn_of
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
-from genesis_otel._emit.handle import Handle, Value
+from genesis_otel._emit.handle import Handle, Value, in_order
 from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
 from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
 
@@ -60,6 +60,8 @@ def action(
     if extra:
         warn_of(action, extra)
     base, place = where(individual, generation, run, run_id, individual_id)
+    if place.guessed:
+        check("action", place, recording=True)
     kind = text(action_type)
     emit(f"action {kind}", base, lambda: action_attributes(kind, details, metadata, place), nanoseconds(time, "time"))
 
@@ -70,7 +72,7 @@ def action_attributes(action_type: object, details: object, metadata: object, pl
         **place.attributes(),
         names.ACTION_TYPE: text(action_type),
         names.ACTION_DETAILS: json_object(details),
-        names.ACTION_METADATA: json_object(metadata),
+        names.ACTION_METADATA: json_object(noted(metadata, place)),
     }
 
 
@@ -130,7 +132,7 @@ def pareto_front(
                 retake(span)
                 return
             told = tally.front_members(members, tally.generation_at(place))
-            span.set_attributes({names.RECORD: names.RECORD_PARETO_FRONT, **place.attributes()})
+            span.set_attributes(in_order({names.RECORD: names.RECORD_PARETO_FRONT, **place.attributes()}))
             if not getattr(span, "events", ()):
                 add_front(span, told, moment)
             span.end(moment)
@@ -153,7 +155,7 @@ def emit(name: str, context: Context, attributes: Callable[[], Mapping[str, Valu
             if not span.is_recording():
                 retake(span)
                 return
-            span.set_attributes(attributes())
+            span.set_attributes(in_order(attributes()))
             span.end(moment)
 
         try:

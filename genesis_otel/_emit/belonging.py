@@ -6,15 +6,19 @@ that it belongs to. On failure: what is not known is left empty; nothing here ra
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import tally
+from genesis_otel._emit import forgotten, tally
 from genesis_otel._emit.context import Place, derived_context, place_of, placed
 from genesis_otel._emit.handle import Handle
-from genesis_otel._emit.values import integer, text
+from genesis_otel._emit.opened import only_run
+from genesis_otel._emit.values import integer, text, warn_once
 
 
 def at(run_id: str, generation: int | None = None, individual_id: str | None = None) -> Context:
@@ -23,6 +27,44 @@ def at(run_id: str, generation: int | None = None, individual_id: str | None = N
     In the process that opened it, that is the open span's; elsewhere spans join the trace of the generation all the same.
     """
     return context_of(Place(text(run_id), integer(generation, names.GENERATION), text(individual_id)))
+
+
+def check(kind: str, place: Place, *, recording: bool) -> None:
+    """Warn, once for each kind of record, of one that does not say where it belongs."""
+    if place.guessed:
+        warn_once(
+            f"guessed {kind}",
+            "%s was begun where no run is current, as in the threads of a pool: it is given to the only open run (%s), and its "
+            'metadata says "place": "guessed". Pass run=, generation= or individual=, or attach handle.context in the thread',
+            kind,
+            place.run_id,
+        )
+    elif not recording:
+        forgotten.in_worker(kind)
+    elif not place.run_id:
+        warn_once(
+            f"nowhere {kind}",
+            "%s was begun where no run is current, and shows in none: pass run= or run_id=, attach handle.context in a thread, or give "
+            "handle.environ() to a subprocess or the handle itself to a worker",
+            kind,
+        )
+
+
+def noted(metadata: object, place: Place) -> object:
+    """Metadata, with a word on a place that is only guessed."""
+    if not place.guessed:
+        return metadata
+    if isinstance(metadata, str) and metadata:
+        try:
+            metadata = json.loads(metadata)
+        except ValueError:
+            pass
+    if metadata is None or metadata == "":
+        return GUESSED
+    return {**(metadata if isinstance(metadata, Mapping) else {"metadata": metadata}), **GUESSED}
+
+
+GUESSED: Mapping[str, object] = {"place": "guessed"}
 
 
 def context_of(place: Place) -> Context:
@@ -50,6 +92,10 @@ def where(
     current = place_of()
     known = run.run_id if isinstance(run, Handle) else text(run_id) or current.run_id
     number = integer(generation, names.GENERATION)
+    if not known and (only := only_run()):
+        # Neither a generation nor an individual is ever guessed.
+        place = Place(only, number, name, guessed=True)
+        return context_of(place), place
     if known == current.run_id and number in (None, current.generation):
         # What the caller names is what is current.
         return otel.get_current(), current._replace(individual_id=name or current.individual_id)

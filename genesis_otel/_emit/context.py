@@ -39,6 +39,8 @@ class Place(NamedTuple):
     run_id: str = ""
     generation: int | str | None = None
     individual_id: str = ""
+    guessed: bool = False
+    """Whether the run is only the one that was open, in a thread that does not say where it belongs."""
 
     @classmethod
     def of(cls, get: Callable[[str], object]) -> Place:

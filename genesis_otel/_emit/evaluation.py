@@ -17,7 +17,7 @@ from genesis_otel import attributes as names
 from genesis_otel._emit import tally
 from genesis_otel._emit.actions import action_attributes, as_dict, emit
 from genesis_otel._emit.arguments import NoMore, warn_of
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.values import json_object, nanoseconds, text, truth
@@ -41,6 +41,14 @@ class Evaluation(Handle):
         self._details = details
         self._metadata = metadata
         self._correct: bool | None = None
+
+    def _reference(self) -> tuple[Any, ...]:
+        return (self.job_id,)
+
+    def _restore(self, *told: Any) -> None:
+        (self.job_id,) = told
+        self._details = {}
+        self._metadata = self._correct = None
 
     @quietly
     def result(
@@ -67,7 +75,7 @@ class Evaluation(Handle):
         if combined_score is not None:
             self._details["combined_score"] = combined_score
         self._details.update(as_dict(details))
-        self._metadata = self._metadata if metadata is None else metadata
+        self._metadata = self._metadata if metadata is None else noted(metadata, self._place)
 
     def fail(self, error: BaseException | object) -> None:
         """Record that the job failed, with an exception or a text."""
@@ -122,5 +130,8 @@ def evaluation(
     if isinstance(individual, Handle) and individual.parents:
         about["parent_id"] = individual.parents[0]
     about |= as_dict(details)
+    metadata = noted(metadata, place)
     emit("action job_submitted", base, lambda: action_attributes("job_submitted", about, metadata, place), began)
-    return Evaluation(start("evaluation", base, start_time=began), base, place, known, about, metadata)
+    span = start("evaluation", base, start_time=began)
+    check("evaluation", place, recording=span.is_recording())
+    return Evaluation(span, base, place, known, about, metadata)

@@ -26,11 +26,13 @@ from genesis_otel._emit.arguments import (
     warn_of,
     within,
 )
+from genesis_otel._emit.belonging import check, noted
 from genesis_otel._emit.context import Place, derived_span_context, place_of, start_root
 from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ class Generation(Handle):
         self._tally = tally.run_tally(place.run_id)
         if place.generation is not None:
             self._tally.generations[place.generation] = None
+            self._open.members.extend(self._tally.begun.pop(place.generation, ()))
+
+    def _restore(self, *told: Any) -> None:
+        self._open = tally.OpenGeneration(self._span, hold=False)
+        self._tally = tally.run_tally(self._place.run_id)
 
     @property
     def number(self) -> int | str | None:
@@ -95,7 +102,8 @@ class Generation(Handle):
         end_time: object = None,
         **extra: Unpack[NoMore],
     ) -> None:
-        """End the generation. What is not given is computed from the individuals that ended within it in this process.
+        """End the generation. What is not given is computed from the individuals that ended within it, in this process and in
+        those of the run before.
 
         Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
         the calls outside of them.
@@ -132,11 +140,14 @@ class Generation(Handle):
                     attributes[name] = value
             # Text is JSON that was made before, and stays as it is.
             attributes[names.GENERATION_METADATA] = (
-                text(metadata) if isinstance(metadata, str) else to_json({**further, **as_dict(metadata, "metadata")})
+                text(metadata)
+                if isinstance(metadata, str) and not self._place.guessed
+                else to_json({**further, **as_dict(noted(metadata, self._place), "metadata")})
             )
         finally:
             self._open.release()
             self._finish(attributes, ended)
+        self._tally.completed(self._place.generation, self._open.front)
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives
@@ -174,10 +185,13 @@ def generation(
     if extra:
         warn_of(generation, extra)
     known = run.run_id if isinstance(run, Handle) else text(run_id) or place_of().run_id
+    guessed = "" if known else only_run()
+    known = known or guessed
     counted = integer(number, names.GENERATION)
-    place = Place(known, 0 if counted is None else counted)
+    place = Place(known, 0 if counted is None else counted, guessed=bool(guessed))
     of_run = run.span.get_span_context() if isinstance(run, Handle) else derived_span_context(known)
     links = [Link(of_run)] if known and of_run.is_valid else []
     base = trace.set_span_in_context(INVALID_SPAN, otel.get_current())
     span = start_root("generation", place, links=links, start_time=nanoseconds(start_time, "start_time"))
+    check("generation", place, recording=span.is_recording())
     return Generation(span, base, place, hold=hold_individuals)

@@ -13,17 +13,20 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
 
+from genesis_otel import attributes as names
+from genesis_otel._emit import configured
 from genesis_otel._emit import context as _context
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, retake, uninterrupted
-from genesis_otel._emit.values import nanoseconds, text, warn_once
+from genesis_otel._emit.opened import closed, opened
+from genesis_otel._emit.values import nanoseconds, reason, text, warn_once
 
 Value = str | int | float | bool
 
@@ -54,7 +57,7 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
 class Handle:
     """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
 
-    __slots__ = ("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_span", "_token")
+    __slots__ = ("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_refers", "_span", "_token")
 
     def __init__(self, span: Span, base: Context, place: Place) -> None:
         self._span = span
@@ -65,11 +68,31 @@ class Handle:
         # Taken by whoever ends the span first; given back only when a signal handler's exception has interrupted that.
         self._once = threading.Lock()
         self._done = self._again = False
+        # To a handle of another process.
+        self._refers = False
+        opened(self, is_run=self._is_run)
+
+    _is_run = False
 
     @property
     def span(self) -> Span:
         """The OpenTelemetry span, for attributes and events of your own."""
         return self._span
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled, it is a reference: made current in another process, it says there where things belong, and is ended here."""
+        told = self._span.get_span_context()
+        telemetry = configured.current()
+        setup = None if telemetry is None else telemetry.reference_setup
+        there = (told.trace_id, told.span_id, int(told.trace_flags))
+        return _referred, (type(self), there, self._place, self._reference(), setup)
+
+    def _reference(self) -> tuple[Any, ...]:
+        """What else of it another process has to know, for :meth:`_restore`."""
+        return ()
+
+    def _restore(self, *told: Any) -> None:
+        """Become a reference to what :meth:`_reference` has told of."""
 
     @property
     def run_id(self) -> str:
@@ -98,7 +121,8 @@ class Handle:
 
     def end(self) -> None:
         """End the span. A second call does nothing."""
-        self._finish({}, None)
+        if self._first():
+            self._finish({}, None)
 
     def _finish(self, attributes: Mapping[str, Value], end_time: object) -> None:
         finish(self._span, attributes, nanoseconds(end_time, "end_time"))
@@ -115,7 +139,10 @@ class Handle:
         uninterrupted(complete)
 
     def _first(self) -> bool:
-        return self._once.acquire(blocking=False)
+        if not self._once.acquire(blocking=False):
+            return False
+        closed(self)
+        return True
 
     def __enter__(self: Self) -> Self:
         before = otel.get_current()
@@ -154,12 +181,44 @@ class Handle:
         self.__exit__(kind, error, trace_back)
 
 
+def _referred(
+    kind: type[Self],
+    there: tuple[int, int, int],
+    place: Place,
+    told: tuple[Any, ...],
+    setup: Callable[[], object] | None,
+) -> Self:
+    """The handle that a pickled one stands for, in this process: it ends nothing, and records nothing itself."""
+    if setup is not None and configured.current() is None:
+        setup()
+    trace_id, span_id, flags = there
+    context = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags))
+    handle = kind.__new__(kind)
+    Handle.__init__(handle, trace.NonRecordingSpan(context), Context(), place)
+    handle._refers = Handle._first(handle)
+    handle._restore(*told)
+    return handle
+
+
+LAST = (names.GEN_AI_OPERATION_NAME, names.GEN_AI_REQUEST_MODEL, names.RECORD, *names.CORRELATION)
+"""What makes a row of a span. A provider with a limit keeps the attributes that were set last."""
+
+
+def in_order(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Attributes, with what must not be cut at the end."""
+    ordered = dict(attributes)
+    for name in LAST:
+        if name in ordered:
+            ordered[name] = ordered.pop(name)
+    return ordered
+
+
 def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
     """End a span with its last attributes, also when a signal handler raises an exception meanwhile: then it is raised afterwards."""
     try:
         try:
             if attributes:
-                span.set_attributes(attributes)
+                span.set_attributes(in_order(attributes))
         finally:
             span.end(moment)
     except BaseException as error:
@@ -170,7 +229,7 @@ def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> N
 
 def _finish_again(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
     if span.is_recording():
-        span.set_attributes(attributes)
+        span.set_attributes(in_order(attributes))
         span.end(moment)
     else:
         retake(span)
@@ -203,24 +262,6 @@ def is_failure(error: BaseException) -> bool:
     if isinstance(error, SystemExit):
         return error.code is not None and error.code != 0
     return not isinstance(error, GeneratorExit)
-
-
-def reason(error: object) -> str:
-    """Why something failed, for people, in one text."""
-    if not isinstance(error, BaseException):
-        return text(error)
-    if isinstance(error, SystemExit):
-        return f"SystemExit: {text(error.code)}"
-    said = text(error) or _UNSAID.get(type(error).__name__, "")
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-_UNSAID = {
-    "KeyboardInterrupt": "interrupted (Ctrl-C)",
-    "CancelledError": "the task was cancelled",
-    "GreenletExit": "the greenlet was killed",
-}
-"""What exceptions mean that come without a text."""
 
 
 def error_type(error: BaseException) -> str:

@@ -29,7 +29,7 @@ from genesis_otel._emit.arguments import (
     warn_of,
     within,
 )
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
@@ -76,6 +76,17 @@ class Individual(Handle):
         self._member: tally.Member | None = None
         self._open = tally.OpenIndividual(span)
         tally.open_individual(place.run_id, place.individual_id, self._open)
+
+    def _reference(self) -> tuple[Any, ...]:
+        return self.parents, text(self.mutation_type)
+
+    def _restore(self, *told: Any) -> None:
+        parents: tuple[str, ...] = told[0]
+        self._parents, self.mutation_type = parents, text(told[1])
+        self._generation = self._member = None
+        self._failed = self._lineage = False
+        self._told = {}
+        self._open = tally.OpenIndividual(self._span)
 
     @property
     def id(self) -> str:
@@ -128,6 +139,11 @@ class Individual(Handle):
         """
         if extra:
             warn_of(Individual.record, extra)
+        if self._refers:
+            warn_once(
+                "reference",
+                "record() in a worker is lost: return what it is to tell to the process that began the individual",
+            )
         told = self._told
         for name, value in (
             ("fitness", fitness),
@@ -234,6 +250,8 @@ class Individual(Handle):
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
         if correct is not None:
             attributes[names.INDIVIDUAL_CORRECT] = correct
+        if self._place.guessed:
+            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(None, self._place))
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
@@ -269,23 +287,23 @@ class Individual(Handle):
 
     def _remember(self, attributes: Mapping[str, Any]) -> None:
         fitness = tally.known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"))
-        if fitness is not None:
-            tally.run_tally(self._place.run_id).remember(self.id, fitness)
         again = self._member
-        if self._generation is not None:
-            member = self._member = again or tally.Member(
-                self.id,
-                fitness,
-                attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
-                self._told.get("metrics"),
-                attributes.get(names.INDIVIDUAL_CODE_SIZE),
-                sum(attributes[column] for _, column in COSTS),
-                self._failed,
-                _is_incorrect(attributes, self._told.get("metrics")),
-                text(self.mutation_type) in tally.COPIES,
-            )
-            if again is None or all(known is not member for known in self._generation.members):
-                self._generation.members.append(member)
+        member = self._member = again or tally.Member(
+            self.id,
+            fitness,
+            attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
+            self._told.get("metrics"),
+            attributes.get(names.INDIVIDUAL_CODE_SIZE),
+            sum(attributes[column] for _, column in COSTS),
+            self._failed,
+            _is_incorrect(attributes, self._told.get("metrics")),
+            text(self.mutation_type) in tally.COPIES,
+        )
+        if again is None:
+            tally.run_tally(self._place.run_id).remember(member, self._place.generation)
+        members = [] if self._generation is None else self._generation.members
+        if again is None or all(known is not member for known in members):
+            members.append(member)
 
     def _scores(self, attributes: Mapping[str, Value], ended: int) -> None:
         if self._again and any(
@@ -356,8 +374,9 @@ def individual(
         warn_of(individual, extra)
     known = text(individual_id) or str(uuid.uuid4())
     base, place = where(generation=generation, run=run, run_id=run_id)
-    place = Place(place.run_id, place.generation, known)
+    place = place._replace(individual_id=known)
     span = start("individual", base, start_time=nanoseconds(start_time, "start_time"))
+    check("individual", place, recording=span.is_recording())
     opened = getattr(generation, "_open", None)
     if not isinstance(opened, tally.OpenGeneration):
         opened = tally.generation_at(place)

@@ -9,7 +9,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
@@ -17,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.arguments import NoMore, warn_of
-from genesis_otel._emit.belonging import where
+from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
@@ -43,6 +43,10 @@ class LLMCall(Handle):
         self._began = began
         self._first_token: int | None = None
         self._finish_reason = ""
+
+    def _restore(self, *told: Any) -> None:
+        self._attributes, self._began = {}, 0
+        self._first_token, self._finish_reason = None, ""
 
     @quietly
     def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
@@ -174,8 +178,10 @@ def llm_call(
     if span.is_recording():
         if messages is not None:
             asked[names.GEN_AI_INPUT_MESSAGES] = input_messages(messages)
-        if metadata is not None:
-            asked[names.LLM_METADATA] = json_object(metadata)
+        if metadata is not None or place.guessed:
+            asked[names.LLM_METADATA] = json_object(noted(metadata, place))
+        if place.guessed:
+            check("llm_call", place, recording=True)
     return LLMCall(span, base, place, asked, began)
 
 

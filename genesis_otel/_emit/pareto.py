@@ -1,13 +1,14 @@
 """The Pareto front of a population.
 
-In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: which individuals no
-other is better than in every respect. On failure: an individual without a number for every objective is left out, and an
-objective whose direction cannot be read raises ValueError.
+In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: the individuals that no
+other dominates. On failure: an individual without a finite number for every objective is left out (an infinity would be the
+whole front), and an objective whose direction cannot be read raises ValueError.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 
 DIRECTIONS = {"max": True, "maximize": True, "maximise": True, "min": False, "minimize": False, "minimise": False}
@@ -29,30 +30,30 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
 
     :param values: a row an individual, with its value of each objective in the order of ``objectives``.
     """
-    maximise = directions(objectives)
-    complete = [
-        (position, row)
-        for position, row in enumerate(values)
-        if all(value is not None and not math.isnan(value) for value in row)
-    ]
-    if not complete or not maximise:
-        return []
-    # numpy and the library load where a front is wanted, and only there.
-    import moocore  # type: ignore[import-untyped]
-
-    kept = moocore.is_nondominated([row for _, row in complete], maximise=maximise, keep_weakly=True)
-    return [position for (position, _), keep in zip(complete, kept, strict=True) if keep]
+    signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
+    points: dict[tuple[float, ...], list[int]] = {}
+    for position, row in enumerate(values):
+        if signs and all(value is not None and math.isfinite(value) for value in row):
+            point = tuple(sign * value for sign, value in zip(signs, row, strict=True) if value is not None)
+            points.setdefault(point, []).append(position)
+    kept: list[tuple[float, ...]] = []
+    # From the highest down no point dominates an earlier one, so each is compared with the front so far alone. Plain Python:
+    # 1,000 random members of 4 objectives take 30 ms, and 0.4 s if none dominates another; numpy alone is 70 MB.
+    for point in sorted(points, reverse=True):
+        if not any(all(map(operator.ge, other, point)) for other in kept):
+            kept.append(point)
+    return sorted(position for point in kept for position in points[point])
 
 
 def undominated(
     objectives: Mapping[str, str], row: Sequence[float | None], others: Iterable[Sequence[float | None]]
 ) -> bool:
-    """Whether a row has a number for every objective, and none of the others is better in one and as good in the rest."""
+    """Whether a row has a finite number for every objective, and none of the others is better in one and as good in the rest."""
     signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
 
     def seen(values: Sequence[float | None]) -> list[float] | None:
         known = [sign * value for sign, value in zip(signs, values, strict=True) if isinstance(value, (int, float))]
-        return None if len(known) < len(signs) or any(map(math.isnan, known)) else known
+        return known if len(known) == len(signs) and all(map(math.isfinite, known)) else None
 
     own = seen(row)
     if own is None:

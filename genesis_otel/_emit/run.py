@@ -12,7 +12,7 @@ import socket
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel
 from opentelemetry import trace
@@ -20,20 +20,22 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import pareto
+from genesis_otel._emit import configured, forgotten, pareto
 from genesis_otel._emit import tally as _tally
 from genesis_otel._emit.actions import action, emit
 from genesis_otel._emit.arguments import ActionOfRun, CallOfRun, IndividualOfRun, NoMore, warn_of, within
 from genesis_otel._emit.context import Place, start_root
 from genesis_otel._emit.generation import Generation, generation
-from genesis_otel._emit.handle import Handle, Value, failed, quietly, reason
+from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, warn_once
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, reason, text, warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+RUN_ID_VARIABLE = "GENESIS_OTEL_RUN_ID"
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
@@ -41,13 +43,24 @@ if TYPE_CHECKING:
 class Run(Handle):
     """A search, from its start to its end."""
 
-    __slots__ = ("_error", "_told", "task")
+    __slots__ = ("_error", "_pid", "_told", "task")
+    _is_run = True
 
     def __init__(self, span: Span, base: Context, place: Place, task: str, told: Mapping[str, Value]) -> None:
         super().__init__(span, base, place)
         self.task = task
         self._told = told
         self._error: str | None = None
+        self._pid = os.getpid()
+
+    def _reference(self) -> tuple[Any, ...]:
+        return (self.task,)
+
+    def _restore(self, *told: Any) -> None:
+        (self.task,) = told
+        self._told = {}
+        self._error = None
+        self._pid = 0
 
     @property
     def id(self) -> str:
@@ -85,6 +98,10 @@ class Run(Handle):
         """Record that the run failed, with an exception or a text; its status will be ``failed``."""
         self._error = reason(error)
         failed(self._span, error)
+
+    def _first(self) -> bool:
+        # A forked child that leaves the block of its parent's run does not end it.
+        return self._pid == os.getpid() and super()._first()
 
     @quietly
     def end(
@@ -131,7 +148,9 @@ def run(
 ) -> Run:
     """Begin a run; it shows as running at once.
 
-    :param run_id: by default a new one, ``run_20240115_142345_1a2b3c4d``.
+    :param run_id: by default what ``GENESIS_OTEL_RUN_ID`` says, for the first run of a process, or a new one,
+        ``run_20240115_142345_1a2b3c4d``. With the id of an earlier run that one goes on: its best, its front, its generations and
+        the scores of its individuals count.
     :param config: the configuration, as JSON or as anything that can become JSON.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better. With them, each generation's
         Pareto front is computed, unless it is told.
@@ -141,7 +160,7 @@ def run(
     """
     if extra:
         warn_of(run, extra)
-    known = text(run_id) or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
+    known = text(run_id) or given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
     place, began = Place(known), nanoseconds(start_time, "start_time") or time.time_ns()
     told: dict[str, Value] = {
         names.RECORD: names.RECORD_RUN,
@@ -158,6 +177,7 @@ def run(
     better = _direction(direction, tally.objectives)
     if better is not None:
         told[names.RUN_DIRECTION] = tally.direction = better
+    _tally.resume(tally)
     allowed = number(budget, "budget")
     if allowed is not None:
         told[names.RUN_BUDGET] = allowed
@@ -167,7 +187,34 @@ def run(
     handle = Run(span, trace.set_span_in_context(INVALID_SPAN, otel.get_current()), place, tally.task, told)
     here: dict[str, Value] = {names.HOST_NAME: socket.gethostname(), names.PROCESS_PID: os.getpid()}
     emit(f"run.start {tally.task}", handle.context, lambda: {**told, **here, names.RUN_STATUS: "running"}, began)
+    _say(known)
     return handle
+
+
+def _say(run_id: str) -> None:
+    telemetry = configured.current()
+    if telemetry is None:
+        forgotten.at_run(run_id)
+    elif telemetry.announce is not None:
+        try:
+            telemetry.announce(run_id)
+        except Exception as error:
+            pass_on(error)  # of standard error, which may be closed
+
+
+_id_is_taken = False
+"""Whether the id that the environment gives is that of a run here: a second run of the process is another one."""
+
+
+def given_id() -> str:
+    """The id that the environment, or ``configure()``, gives the first run of this process; empty for any other."""
+    global _id_is_taken
+    telemetry = configured.current()
+    given = text(telemetry.run_id if telemetry is not None and telemetry.run_id else os.environ.get(RUN_ID_VARIABLE))
+    if not given or _id_is_taken:
+        return ""
+    _id_is_taken = True
+    return given
 
 
 def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a process remembers of its runs: the fitness of individuals, and what a generation adds up to.
 
-In: individuals as they end, costs as calls end. Out: fitness deltas, a generation's statistics, cost and front.
+In: individuals as they end, costs as calls end, and what earlier processes kept of a run. Out: fitness deltas, a generation's
+statistics, cost and front, and notes by which another process can go on.
 On failure: nothing here raises for what a search hands in; memory is bounded, and what was forgotten counts as unknown.
 No lock is taken, so that a fork finds none held: lists and dicts are only appended to, set and popped.
 """
@@ -17,6 +18,8 @@ from weakref import ref
 from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
+from genesis_otel._emit import configured
+from genesis_otel._emit.configured import Memory, Note
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, number, plain, text, warn_once
@@ -41,12 +44,57 @@ class RunTally:
     direction: str = "max"
     fitness: dict[str, float] = field(default_factory=dict)
     generations: dict[int | str, None] = field(default_factory=dict)
+    best: float | None = None
+    """The best score so far."""
+    front: list[Member] = field(default_factory=list)
+    """The front that the latest generation told, as far as its members are known."""
+    is_known: bool = False
+    """Whether this process began it, or has found something in it."""
+    noted_front: list[str] = field(default_factory=list)
+    begun: dict[int | str, list[Member]] = field(default_factory=dict)
+    """Of an earlier process: who has ended in a generation that has not."""
 
-    def remember(self, individual_id: str, fitness: float) -> None:
-        """Keep an individual's fitness for its children."""
-        keep(self.fitness, individual_id, fitness, FITNESS_KEPT)
+    def remember(self, member: Member, generation: int | str | None) -> None:
+        """Keep an individual's fitness for its children, and its score if it is the best."""
+        self.is_known = True
+        self.learn(member)
+        _note(self.run_id, {"individual": member.as_note(), "generation": generation})
 
-    def best(self, scores: Iterable[float]) -> float:
+    def learn(self, member: Member) -> None:
+        """The same, for one that is noted already."""
+        if member.fitness is not None:
+            keep(self.fitness, member.individual_id, member.fitness, FITNESS_KEPT)
+        if member.score is not None:
+            self.best = member.score if self.best is None else self.best_of((self.best, member.score))
+
+    def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None) -> None:
+        """A generation has ended, with the front that it told."""
+        note: dict[str, Any] = {"completed": generation}
+        if front is not None:
+            members = [text(member.get("individual_id")) for member in front]
+            if members != self.noted_front:
+                self.noted_front = note["front"] = members
+        _note(self.run_id, note)
+
+    def recall(self) -> None:
+        """Take over what earlier processes kept of the run."""
+        memory = _memory()
+        known: dict[str, Member] = {}
+        for note in memory.recall(self.run_id) if memory is not None else ():
+            generation = note.get("generation")
+            if "individual" in note:
+                member = Member.of_note(note["individual"])
+                known[member.individual_id] = member
+                self.learn(member)
+                if generation is not None:
+                    self.begun.setdefault(generation, []).append(member)
+            elif "completed" in note:
+                self.begun.pop(note["completed"], None)
+                self.generations[note["completed"]] = None
+                if "front" in note:
+                    self.front = [known[name] for name in note["front"] if name in known]
+
+    def best_of(self, scores: Iterable[float]) -> float:
         """The best of some scores, by the run's direction."""
         return min(scores) if self.direction == "min" else max(scores)
 
@@ -54,6 +102,21 @@ class RunTally:
         """Fitness less that of the parent, where both are known."""
         of_parent = self.fitness.get(parent_id)
         return None if fitness is None or of_parent is None else fitness - of_parent
+
+
+def _memory() -> Memory | None:
+    telemetry = configured.current()
+    return None if telemetry is None else telemetry.memory
+
+
+def _note(run_id: str, note: Note) -> None:
+    memory = _memory()
+    if memory is not None and run_id:
+        try:
+            memory.keep(run_id, note)
+        except Exception as error:
+            pass_on(error)
+            warn_once("memory", "What a run needs to be resumed could not be kept", exc_info=True)
 
 
 def known_score(told: float | None, metrics: object) -> float | None:
@@ -106,6 +169,36 @@ class Member:
             "combined_score": self.combined,
             "metrics": {} if self.metrics is None else self.metrics,
         }
+
+    def as_note(self) -> dict[str, Any]:
+        """As it is kept for another process: of its metrics the numbers, which nobody has to hide."""
+        metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
+        numbers = {text(name): value for name, value in metrics.items() if type(value) in (int, float, bool)}
+        return {
+            "individual_id": self.individual_id,
+            "fitness": self.fitness,
+            "combined": self.combined,
+            "metrics": numbers,
+            "code_size": self.code_size,
+            "cost": self.cost,
+            **{name: True for name in ("failed", "incorrect", "copied") if getattr(self, name)},
+        }
+
+    @classmethod
+    def of_note(cls, note: Mapping[str, Any]) -> Member:
+        """The member that :meth:`as_note` has written."""
+        get = note.get
+        return cls(
+            text(get("individual_id")),
+            number(get("fitness"), "fitness"),
+            number(get("combined"), "combined"),
+            get("metrics"),
+            number(get("code_size"), "code_size"),
+            number(get("cost"), "cost") or 0.0,
+            get("failed") is True,
+            get("incorrect") is True,
+            get("copied") is True,
+        )
 
 
 COPIES = frozenset({"migration", "migrant", "copy"})
@@ -210,6 +303,18 @@ OPEN_KEPT = 100_000
 """Generations, and individuals, that are known as open at once; those that were dropped without an end count, too."""
 
 
+def resume(run: RunTally) -> None:
+    """A run begins here, or goes on here with what earlier processes kept of it; its direction is known by now."""
+    if run.is_known:
+        return
+    run.is_known = True
+    try:
+        run.recall()
+    except Exception as error:
+        pass_on(error)
+        warn_once("recall", "What is known of earlier parts of a run could not be taken over", exc_info=True)
+
+
 def run_tally(run_id: str) -> RunTally:
     """What is remembered of a run; the run that has been longest in memory goes when there are too many."""
     known = _RUNS.get(run_id)
@@ -301,11 +406,13 @@ def statistics_of(
         "failed": sum(member.failed for member in members),
         "incorrect": sum(member.incorrect and not member.failed for member in members),
     }
+    if run.best is not None:
+        metadata["best_so_far"] = run.best
     if not scores:
         return {}, metadata
     metadata |= {"median_score": statistics.median(scores), "std_dev": statistics.pstdev(scores)}
     return {
-        names.GENERATION_BEST_SCORE: run.best(scores),
+        names.GENERATION_BEST_SCORE: run.best_of(scores),
         names.GENERATION_AVG_SCORE: statistics.mean(scores),
     }, metadata
 

@@ -126,6 +126,24 @@ def truth(value: object, name: str) -> bool:
         return False
 
 
+def reason(error: object) -> str:
+    """Why something failed, for people, in one text."""
+    if not isinstance(error, BaseException):
+        return text(error)
+    if isinstance(error, SystemExit):
+        return f"SystemExit: {text(error.code)}"
+    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_UNSAID = {
+    "KeyboardInterrupt": "interrupted (Ctrl-C)",
+    "CancelledError": "the task was cancelled",
+    "GreenletExit": "the greenlet was killed",
+}
+"""What exceptions mean that come without a text."""
+
+
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +249,21 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
         pass_on(error)
         return _kept(text(value), left)
     return _kept(simpler, left) if isinstance(simpler, str) else _plain(simpler, above, left)
+
+
+def cut(value: str) -> tuple[str, int]:
+    """A text of :data:`MOST` characters at most, with a mark where it was cut, and how many are left out."""
+    if len(value) <= MOST:
+        return value, 0
+    _say_cut()
+    # Not within a word: half a key looks like none.
+    kept = value[:MOST]
+    kept = kept[: len(kept) - len(_LAST_WORD.findall(kept[-1024:])[0])]
+    left_out = len(value) - len(kept)
+    return f"{kept}… [{left_out:,} more characters]", left_out
+
+
+_LAST_WORD = re.compile(r"[^\s\"'\\]*$")
 
 
 def _kept(value: str, left: list[int]) -> str:

@@ -6,11 +6,12 @@ it has been silent. On failure: a store whose raw spans cannot be read knows no 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from clickhouse_connect.driver.exceptions import Error
 
 from genesis_otel import queries
@@ -48,7 +49,15 @@ def _lives(host: str, pid: int, began: float) -> bool:
     if host != socket.gethostname() or pid <= 0:
         return False
     try:
-        # The clock of the kernel's boot and that of the spans may differ by a moment.
-        return psutil.Process(pid).create_time() <= began + 2 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+        # After the name, which may hold anything: the state is the first field, the start (ticks since boot) the twentieth.
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
+        )
+        booted = next(
+            line for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines() if line[:6] == "btime "
+        )
+    except OSError:  # no such process, or not Linux, where no process is known
         return False
+    started = int(booted[6:]) + int(fields[18]) / os.sysconf("SC_CLK_TCK")
+    # The clock of the kernel's boot and that of the spans may differ by a moment.
+    return state != "Z" and started <= began + 2

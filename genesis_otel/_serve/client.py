@@ -203,7 +203,7 @@ def _open_there(
     from clickhouse_connect.driver.httpclient import HttpClient
     from urllib3 import Timeout
 
-    from genesis_otel._serve.http.front import USER
+    from genesis_otel._serve.http.login import USER
     from genesis_otel._store.wire import wire
 
     try:

@@ -139,15 +139,13 @@ def check_listening(host: str, *passwords: str | None) -> None:
 @contextlib.contextmanager
 def _front(folder: Path, host: str, address: Address, ready: Callable[[Address], None] | None) -> "Iterator[Front]":
     """Answer readers in threads; ``serve.json`` says where for as long as that is so."""
-    import waitress  # type: ignore[import-untyped]
-
-    from genesis_otel._serve.http.front import BODY_BYTES, READER, THREADS, USER, Front
+    from genesis_otel._serve.http.front import Front
+    from genesis_otel._serve.http.login import READER, USER
+    from genesis_otel._serve.http.server import Server
 
     front = Front(folder / ENGINE, {USER: address.secret, READER: address.reader})
     try:
-        server = waitress.create_server(
-            front, host=host, port=address.port, threads=THREADS, max_request_body_size=BODY_BYTES, ident=None
-        )
+        server = Server(front, front.user_of, host=host, port=address.port)
     except (OSError, ValueError) as error:
         front.close()
         what = f"{host} port {address.port}"
@@ -164,8 +162,7 @@ def _front(folder: Path, host: str, address: Address, ready: Callable[[Address],
     finally:
         if running(folder) == address:
             (folder / ADDRESS).unlink(missing_ok=True)
-        server.close()
-        server.task_dispatcher.shutdown(timeout=5)
+        server.shutdown()
         front.close()
 
 

@@ -1,18 +1,20 @@
 """What of a span is content: prompts, answers, code and texts that may hold a secret.
 
-In: names and values of attributes. Out: whether they are content, and the same redacted or without it. On failure: a text
+In: names and values of attributes. Out: whether they are content, and the same redacted, cut or without it. On failure: a text
 that could not be redacted is replaced as a whole; nothing here raises.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import to_json, warn_once
-from genesis_otel._ship.redact import REDACTED, Redact
+from genesis_otel._emit.values import MOST, cut, to_json, warn_once
+from genesis_otel._ship.redact import REDACTED, Redact, recognised
+from genesis_otel._ship.secret_names import Kind, kind_of
 
 # --- what is content --------------------------------------------------------------------------------------------------
 
@@ -102,8 +104,63 @@ CONTENT_FIELDS = frozenset(
 """Fields under which searches put prompts and answers into the details and metadata of their actions."""
 
 
+IDENTIFIERS = (".id", "_id", ".ids", "_ids", "_hash", ".number")
+"""How names end whose values join rows: they are never changed."""
+
+BETWEEN = "\n\0\n"
+"""Between texts that are searched together: nothing that is recognised goes across it."""
+
+
 def is_content(name: str) -> bool:
     return name in CONTENT or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
+
+
+def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
+    """Those of ``attributes`` that have to be others because of the secrets in them, whosever instrumentation put them there."""
+    texts = {
+        name: value
+        for name, value in attributes.items()
+        if isinstance(value, (str, tuple, list)) and not name.endswith(IDENTIFIERS)
+    }
+    changed = {}
+    for name in [name for name in texts if kind_of(name) >= Kind.SURE]:
+        changed[name] = _hidden(texts.pop(name))
+    if redact is not recognised or not is_clean(_strings(texts.values())):
+        for name, value in texts.items():
+            cleaned = redacted(value, redact)
+            if cleaned != value:
+                changed[name] = cleaned
+    return changed
+
+
+def is_clean(texts: Iterable[str]) -> bool:
+    """Whether none of the texts holds a secret: one search for all of them takes as long as one for a single one."""
+    joined = BETWEEN.join(texts)
+    return recognised(joined) is joined
+
+
+def _strings(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _strings(value)
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, str):
+        return REDACTED if value else value
+    return tuple(_hidden(one) for one in value) if isinstance(value, (tuple, list)) else value
+
+
+def bounded(value: Any) -> tuple[Any, int]:
+    """A value of an attribute with no text of more than :data:`MOST` characters in it, and how many were left out."""
+    if isinstance(value, str):
+        return cut(value) if len(value) > MOST else (value, 0)
+    if not isinstance(value, (tuple, list)) or not any(isinstance(one, str) and len(one) > MOST for one in value):
+        return value, 0
+    parts = [bounded(one) for one in value]
+    return tuple(kept for kept, _ in parts), sum(left_out for _, left_out in parts)
 
 
 def redacted(value: Any, redact: Redact | None) -> Any:

@@ -1,7 +1,8 @@
 """What LLM spans lack and what they must not carry: their cost goes in, secrets or the whole content go out.
 
 In: ended spans, our own and those of any instrumentation. Out: the same to the next processor, LLM calls with
-``gen_ai.usage.cost`` and where it comes from, content redacted or removed. The cost is told to the open individual and
+``gen_ai.usage.cost`` and where it comes from, content redacted or removed, secrets gone from all else too (names, events, links and
+the resource), and texts of more than 16 MiB cut. The cost is told to the open individual and
 generation. On failure: a span goes on without its cost, and a text that could not be redacted goes on without the text;
 nothing here raises.
 """
@@ -15,8 +16,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace import Link, Status, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
@@ -24,11 +26,14 @@ from genesis_otel._emit.tally import account
 from genesis_otel._emit.values import warn_once
 from genesis_otel._ship.content import (
     EXCEPTION_TEXTS,
+    IDENTIFIERS,
     MESSAGE_EVENT_KEPT,
     MESSAGE_EVENTS,
     OTHER_TEXTS,
     OWN_JSON,
     OWN_TEXTS,
+    bounded,
+    clean,
     is_content,
     redacted,
     surely,
@@ -45,7 +50,7 @@ from genesis_otel._ship.llm_names import (
     provider,
     text_of,
 )
-from genesis_otel._ship.redact import Redact, redactor, without_secrets
+from genesis_otel._ship.redact import Redact, recognised, redactor, without_secrets
 from genesis_otel._store import prices as _prices
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.tokens import Tokens
@@ -61,7 +66,8 @@ class LLMSpanProcessor(SpanProcessor):
     :param next_processor: gets every span.
     :param capture_content: false removes prompts and responses, wherever instrumentations put them.
     :param capture_code: false removes the code of individuals.
-    :param redact: replaces secrets in a text; None leaves texts as they are. :func:`redactor` makes the usual one.
+    :param redact: replaces secrets in content; None leaves texts as they are. :func:`redactor` makes the usual one.
+    :param elsewhere: replaces secrets in everything else; None: as ``redact`` does.
     :param prices: false adds no cost.
     :param own_prices: go before the price list.
     """
@@ -73,6 +79,7 @@ class LLMSpanProcessor(SpanProcessor):
         capture_content: bool = True,
         capture_code: bool = True,
         redact: Redact | None = None,
+        elsewhere: Redact | None = None,
         prices: bool = True,
         own_prices: OwnPrices = _prices.NO_OWN_PRICES,
     ) -> None:
@@ -80,6 +87,10 @@ class LLMSpanProcessor(SpanProcessor):
         self._capture_content = capture_content
         self._capture_code = capture_code
         self._redact = None if redact is None else surely(redact)
+        elsewhere = elsewhere or redact
+        # The usual one does not fail, and is known by its identity.
+        self._elsewhere = elsewhere if elsewhere is None or elsewhere is recognised else surely(elsewhere)
+        self._resource: tuple[Resource, Resource] | None = None
         self._prices = prices
         self._own_prices = own_prices
         if prices:
@@ -141,14 +152,18 @@ class LLMSpanProcessor(SpanProcessor):
         except Exception as error:
             pass_on(error)
             warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
-        events = status = None
+        self._bound(attributes, changes)
+        events = self._events(span.events)
+        status = None
+        others: dict[str, Any] = {}
         if self._redact is not None or not (self._capture_content and self._capture_code):
             self._clean(attributes, changes)
-            events = self._events(span.events)
             status = self._status(span.status)
-        if not changes and events is None and status is None:
+        if self._elsewhere is not None:
+            others = self._others(span, self._elsewhere)
+        if not changes and events is None and status is None and not others:
             return span
-        return _Changed(span, {**attributes, **changes}, events, status)
+        return _Changed(span, {**attributes, **changes}, events, status, **others)
 
     def _cost(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
@@ -199,6 +214,7 @@ class LLMSpanProcessor(SpanProcessor):
         if names.RECORD not in attributes:
             for name, value in attributes.items():
                 if is_content(name):
+                    value = changes.get(name, value)
                     changes[name] = redacted(value, redact) if self._capture_content else None
         if redact is not None:
             for name in OWN_TEXTS.get(text_of(attributes, names.RECORD), OTHER_TEXTS):
@@ -206,8 +222,49 @@ class LLMSpanProcessor(SpanProcessor):
                 if value is not None:
                     value = redacted(value, redact)
                     changes[name] = without_secrets(value) if name == names.RUN_CONFIG else value
+        if self._elsewhere is not None:
+            record = attributes.get(names.RECORD)
+            done = OWN_TEXTS.get(text_of(attributes, names.RECORD), OTHER_TEXTS)
+            rest = {
+                name: changes.get(name, value)
+                for name, value in attributes.items()
+                if name not in done and (record is not None or not is_content(name))
+            }
+            changes.update(clean(rest, self._elsewhere))
         for name in [name for name, value in changes.items() if value is attributes.get(name, changes)]:
             del changes[name]
+
+    @staticmethod
+    def _bound(attributes: Attributes, changes: dict[str, Any]) -> None:
+        left_out = 0
+        for name, value in attributes.items():
+            kept, characters = bounded(value)
+            if characters:
+                changes[name] = kept
+                left_out += characters
+        if left_out:
+            changes[names.LEFT_OUT] = left_out
+
+    def _others(self, span: ReadableSpan, redact: Redact) -> dict[str, Any]:
+        """Of what is neither attribute, event nor status, what has to be another: name, links, resource."""
+        others: dict[str, Any] = {}
+        name = redact(span.name)
+        if name != span.name:
+            others["name"] = name
+        cleaned = [clean(link.attributes or {}, redact) for link in span.links]
+        if any(cleaned):
+            others["links"] = tuple(
+                Link(link.context, {**(link.attributes or {}), **changed}) if changed else link
+                for link, changed in zip(span.links, cleaned, strict=True)
+            )
+        # It is the same for all spans of a provider.
+        if self._resource is None or self._resource[0] is not span.resource:
+            changed = clean(span.resource.attributes, redact)
+            resource = Resource({**span.resource.attributes, **changed}, span.resource.schema_url)
+            self._resource = (span.resource, resource if changed else span.resource)
+        if self._resource[1] is not span.resource:
+            others["resource"] = self._resource[1]
+        return others
 
     def _events(self, events: Sequence[Event]) -> list[Event] | None:
         changed = False
@@ -218,22 +275,29 @@ class LLMSpanProcessor(SpanProcessor):
                 continue
             attributes = dict(event.attributes or {})
             kept = self._event_attributes(event.name, attributes)
-            if kept != attributes:
+            name = event.name if self._elsewhere is None else self._elsewhere(event.name)
+            if kept != attributes or name != event.name:
                 changed = True
-                event = Event(event.name, kept, event.timestamp)
+                event = Event(name, kept, event.timestamp)
             cleaned.append(event)
         return cleaned if changed else None
 
     def _event_attributes(self, event: str, attributes: dict[str, Any]) -> dict[str, Any]:
         is_message = event in MESSAGE_EVENTS
         kept = {}
+        others = {}
         for name, value in attributes.items():
+            value = bounded(value)[0]
             holds_content = is_content(name) or (is_message and name not in MESSAGE_EVENT_KEPT)
             if holds_content and not self._capture_content:
                 continue
             if holds_content or name in EXCEPTION_TEXTS or name == names.PARETO_FRONT_MEMBERS:
                 value = redacted(value, self._redact)
+            else:
+                others[name] = value
             kept[name] = value
+        if self._elsewhere is not None:
+            kept.update(clean(others, self._elsewhere))
         return kept
 
     def _status(self, status: Status) -> Status | None:
@@ -244,7 +308,7 @@ class LLMSpanProcessor(SpanProcessor):
 
 
 class _Changed(ReadableSpan):
-    """A span with other attributes, events or status; all else, the counts of what the SDK dropped included, stays."""
+    """A span of which some parts are others; all else, the counts of what the SDK dropped included, stays."""
 
     def __init__(
         self,
@@ -253,15 +317,19 @@ class _Changed(ReadableSpan):
         events: Sequence[Event] | None,
         status: Status | None,
         end_time: int | None = None,
+        *,
+        name: str | None = None,
+        links: Sequence[Link] | None = None,
+        resource: Resource | None = None,
     ) -> None:
         super().__init__(
-            name=span.name,
+            name=span.name if name is None else name,
             context=span.context,
             parent=span.parent,
-            resource=span.resource,
+            resource=span.resource if resource is None else resource,
             attributes={name: value for name, value in attributes.items() if value is not None},
             events=span.events if events is None else tuple(events),
-            links=span.links,
+            links=span.links if links is None else links,
             kind=span.kind,
             status=span.status if status is None else status,
             start_time=span.start_time,
@@ -324,6 +392,6 @@ def _bare(span: ReadableSpan) -> ReadableSpan:
     kept = {
         name: value
         for name, value in (span.attributes or {}).items()
-        if not is_content(name) and not any(name in own for own in (*OWN_TEXTS.values(), OTHER_TEXTS))
+        if name.endswith(IDENTIFIERS) or name == names.RECORD or isinstance(value, (bool, int, float))
     }
-    return _Changed(span, kept, (), Status(span.status.status_code))
+    return _Changed(span, kept, (), Status(span.status.status_code), name="", links=(), resource=span.resource)

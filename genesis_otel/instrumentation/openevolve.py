@@ -17,6 +17,8 @@ that this version of OpenEvolve lacks is left out with a warning.
 - **a failure** (no edit in the answer, an LLM that does not answer, a worker that died) is an individual with an
   error and an action ``proposal_failed``; a failed evaluation is ``job_failed``. Iterations that were under way when
   the search stopped are named in ``search_stopped``.
+- **a search that loads a checkpoint** goes on with the run of the one that saved it: best, front, generations and scores of
+  parents count. A new search in the same folder is a run of its own.
 - **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
 """
 
@@ -27,6 +29,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import context as otel
@@ -65,7 +68,7 @@ def instrument(
     """Record every search of this process from now on. Called again, it only takes over what it is told.
 
     :param task: what is evolved; by default the name of the evaluator's folder.
-    :param run_id: the next run's id; by default a new one each.
+    :param run_id: the next run's id; by default that of the checkpoint which a search goes on from, or a new one each.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
     :param llm: who records the LLM calls: ``openai`` is OpenTelemetry's instrumentation of OpenAI's client,
         ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or the
@@ -91,6 +94,7 @@ def instrument(
     for owner, name, around in (
         (controller.OpenEvolve, "run", _run),
         (controller.OpenEvolve, "_save_checkpoint", _save_checkpoint),
+        (controller.OpenEvolve, "_load_checkpoint", _load_checkpoint),
         (process_parallel.ProcessParallelController, "run_evolution", _run_evolution),
         (process_parallel.ProcessParallelController, "_submit_iteration", _submit_iteration),
         (process_parallel.ProcessParallelController, "_create_database_snapshot", _create_database_snapshot),
@@ -164,7 +168,7 @@ def _search_of(owner: Any) -> Search | None:
 async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     global _options
     try:
-        search = _searches[self.database] = Search(self, _options)
+        search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
         _options = replace(_options, run_id=None)
     except Exception as error:
         pass_on(error)
@@ -179,6 +183,24 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         search.end(failure)
         _searches.pop(self.database, None)
+
+
+def _asked(
+    iterations: int | None = None,
+    target_score: object = None,
+    checkpoint_path: str | None = None,
+    *_: object,
+    **__: object,
+) -> tuple[int | None, Path | None]:
+    """Of the arguments of OpenEvolve's ``run``: how many iterations, and the checkpoint that it goes on from."""
+    return iterations, Path(checkpoint_path) if checkpoint_path and Path(checkpoint_path).exists() else None
+
+
+def _load_checkpoint(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    result = original(self, *args, **kwargs)
+    if search := _search_of(self):
+        search.loaded(self.database)
+    return result
 
 
 async def _run_evolution(
@@ -200,7 +222,7 @@ async def _run_evolution(
 def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
     result = original(self, iteration)
     if search := _search_of(self):
-        search.act("checkpoint_saved", {"iteration": iteration})
+        search.checkpoint_saved(Path(self.output_dir) / "checkpoints" / f"checkpoint_{iteration}", iteration)
     return result
 
 

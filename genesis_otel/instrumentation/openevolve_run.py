@@ -1,9 +1,10 @@
 """``openevolve-run``, recorded: ``python -m genesis_otel.instrumentation.openevolve_run program.py evaluator.py ...``
 
-In: the arguments of ``openevolve-run``, and the environment, which says where spans go. Out: its exit code. On
-failure: where spans cannot go anywhere, that is said once and the search runs unrecorded.
+In: the arguments of ``openevolve-run``, ``--task`` and ``--run-id``, and the environment, which says where spans go. Out: its exit
+code. On failure: where spans cannot go anywhere, that is said once and the search runs unrecorded.
 """
 
+import argparse
 import sys
 
 from openevolve.cli import main as run  # type: ignore[import-untyped]
@@ -14,8 +15,15 @@ from genesis_otel.instrumentation.openevolve import instrument
 
 def main() -> int:
     """Run it."""
-    ensure_configured()
-    instrument()
+    ours = argparse.ArgumentParser(prog="openevolve_run", add_help=False, allow_abbrev=False)
+    ours.add_argument("--task", help="What is evolved; by default the name of the evaluator's folder")
+    ours.add_argument("--run-id", help="The run's id; one that is known goes on")
+    told, sys.argv[1:] = ours.parse_known_args()
+    if {"-h", "--help"} & set(sys.argv):
+        print(f"{ours.format_help()}\nand all of openevolve-run:\n")
+    else:
+        ensure_configured()
+        instrument(task=told.task, run_id=told.run_id)
     return int(run())
 
 

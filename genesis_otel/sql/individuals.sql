@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
     correct Nullable(Bool) DEFAULT NULL,
     score_told String DEFAULT '',
     error String DEFAULT '' CODEC(ZSTD(3)),
+    metadata String DEFAULT '' CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
@@ -71,6 +72,7 @@ SELECT
     ), 'Nullable(Bool)') AS correct,
     in_a_row([not_finite(SpanAttributes['genesis.individual.fitness_score']), not_finite(SpanAttributes['genesis.individual.combined_score'])]) AS score_told,
     arrayFirst(text -> text != '', [StatusMessage, exception['exception.message'], exception['exception.type']]) AS error,
+    SpanAttributes['genesis.individual.metadata'] AS metadata,
     TraceId AS trace_id,
     SpanId AS span_id
 FROM otel_traces

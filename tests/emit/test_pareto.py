@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
-import subprocess
-import sys
 
+import moocore  # type: ignore[import-untyped]
 import pytest
 
 from genesis_otel._emit import pareto
@@ -35,14 +34,28 @@ def test_the_front_agrees_with_the_definition() -> None:
         assert pareto.front(objectives, population) == [each for each in range(60) if each not in dominated]
 
 
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4, 5])
+def test_the_front_is_that_of_moocore(objectives: int) -> None:
+    """On random populations with ties and signed zeros, the front is the one that moocore finds; rows with NaN are on neither."""
+    dice = random.Random(objectives)
+    for size in (1, 2, 30, 30, 30, 30, 300):
+        names = {f"objective {number}": dice.choice(["max", "min"]) for number in range(objectives)}
+        rows = [[dice.choice([dice.randint(-2, 2), dice.random(), -0.0]) for _ in names] for _ in range(size)]
+        kept = moocore.is_nondominated(rows, maximise=pareto.directions(names), keep_weakly=True)
+        best = [position for position, keep in enumerate(kept) if keep]
+        assert pareto.front(names, rows) == best
+        holes = [[math.nan, *row[1:]] for row in rows]
+        assert pareto.front(names, rows + holes) == best
+
+
 def test_equal_individuals_share_the_front() -> None:
     """Two individuals with the same values are both on the front."""
     assert pareto.front(BOTH, [[0.9, 10], [0.9, 10], [0.1, 11]]) == [0, 1]
 
 
 def test_an_individual_without_a_number_for_every_objective_is_left_out() -> None:
-    """A missing or NaN objective takes an individual out, not the others; infinity is a number."""
-    assert pareto.front(BOTH, [[math.nan, 1], [None, 1], [0.5, None], [0.1, 5], [math.inf, 9]]) == [3, 4]
+    """An objective that is missing, NaN or infinite takes an individual out, not the others."""
+    assert pareto.front(BOTH, [[math.nan, 1], [None, 1], [0.5, None], [0.1, 5], [math.inf, 9]]) == [3]
 
 
 @pytest.mark.parametrize("values", [[], [[math.nan, 1.0]]])
@@ -55,9 +68,3 @@ def test_a_direction_is_max_or_min() -> None:
     """Any other word is refused, by name."""
     with pytest.raises(ValueError, match="sideways"):
         pareto.directions({"accuracy": "sideways"})
-
-
-def test_the_library_loads_where_a_front_is_wanted_and_only_there() -> None:
-    """Importing the module loads neither numpy nor moocore."""
-    code = "import sys, genesis_otel._emit.pareto; sys.exit(bool({'numpy', 'moocore'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel._emit import context, tally
+from genesis_otel._emit import context, opened, tally
 from tests.support.recording import Recorded, attributes_of, hostile_values, ids_of, record
 
 SECOND = 1_000_000_000
@@ -56,6 +57,8 @@ def test_a_run_shows_as_running_at_once(recorded: Recorded) -> None:
         names.RUN_POPULATION_SIZE: 20,
         names.RUN_CLUSTER_TYPE: "slurm",
         names.RUN_DATABASE_PATH: "/results/x.db",
+        names.HOST_NAME: socket.gethostname(),
+        names.PROCESS_PID: os.getpid(),
     }
     for number in (0, 1, 1):
         run.generation(number).end()
@@ -322,6 +325,7 @@ def test_a_generation_adds_up_its_individuals(recorded: Recorded) -> None:
     assert metadata == {
         "failed": 1,
         "incorrect": 0,
+        "best_so_far": 6.0,
         "median_score": 2.0,
         "std_dev": pytest.approx(math.sqrt(14 / 3)),
         "elite_count": 5,
@@ -786,12 +790,12 @@ def test_a_block_may_end_in_another_context_than_it_began(recorded: Recorded, ca
         await asyncio.create_task(source.aclose())  # type: ignore[attr-defined]
 
     asyncio.run(consume())
-    with spans.individual("a") as individual:
+    with spans.individual("a", run_id="r") as individual:
         ender = threading.Thread(target=individual.end)
         ender.start()
         ender.join()
     entered = contextvars.copy_context()
-    other = spans.individual("b")
+    other = spans.individual("b", run_id="r")
     entered.run(other.__enter__)
     other.__exit__(None, None, None)
     assert len(recorded.spans) == 3
@@ -985,10 +989,11 @@ def test_a_second_end_changes_nothing(recorded: Recorded, caplog: pytest.LogCapt
 
 
 def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run remembers the latest individuals, a process the latest runs, and nothing of what is not held any more."""
+    """A run remembers the latest individuals, a process the latest runs and the latest handles that nobody has ended."""
     monkeypatch.setattr(tally, "FITNESS_KEPT", 10)
     monkeypatch.setattr(tally, "RUNS_KEPT", 3)
     monkeypatch.setattr(context, "_ROOTED_LIMIT", 5)
+    monkeypatch.setattr(opened, "REMEMBERED", 2)
     for number in range(5):
         run = spans.run("t", run_id=f"r{number}")
         for each in range(30):
@@ -999,7 +1004,7 @@ def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) 
     assert list(tally._RUNS["r4"].fitness) == [str(each) for each in range(20, 30)]
     assert len(context._ROOTED) == 5
     gc.collect()
-    assert [known for known in tally._GENERATIONS.values() if known() is not None] == []
+    assert [key for key, known in tally._GENERATIONS.items() if known() is not None] == [("r4", 0)]
     assert [key for key, known in tally._INDIVIDUALS.items() if known() is not None and key[0] != run.id] == []
 
 

@@ -51,7 +51,7 @@ def command(grafana: StandIn) -> Command:
 def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None:
     """Folder, data source, seven dashboards and the rules; a second time nothing is written, and that is said."""
     first = command("push")
-    assert first.exit_code == 0 and f"{THINGS} written, 0 left" in first.stderr
+    assert first.exit_code == 0 and f"{THINGS} written, 0 unchanged" in first.stderr
     assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
     source = grafana.datasources["genesis-clickhouse"]
     assert source["jsonData"]["defaultDatabase"] == "genesis" and grafana.passwords["genesis-clickhouse"] == PASSWORD
@@ -111,13 +111,13 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
     """A threshold changed by hand is kept from a push, and comes back into the file."""
     command("push")
     rule = grafana.rule("genesis-cost")
-    rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
+    rule["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
     refused = command("push")
     assert refused.exit_code != 0 and "alert rules Genesis" in refused.stderr
     command("pull", "--to", str(tmp_path / "mine"))
     assert "500.0" in (tmp_path / "mine" / "provisioning" / "alerting" / "genesis.yaml").read_text()
     assert command("push", "--overwrite").exit_code == 0
-    assert grafana.rule("genesis-cost")["data"][1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
+    assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
 
 
 def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:

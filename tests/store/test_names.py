@@ -14,6 +14,8 @@ EMITTED_FOR_OTHERS = {
     attributes.GEN_AI_EVALUATION_SCORE_VALUE,
     # The job's id is in the details too, where the reference has it.
     attributes.EVALUATION_JOB_ID,
+    # Of any span, and so of no table's.
+    attributes.LEFT_OUT,
 }
 
 

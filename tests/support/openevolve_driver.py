@@ -60,7 +60,7 @@ def forked(folder: Path, url: str, run_id: str) -> None:
 def spawned(folder: Path, url: str, run_id: str) -> None:
     """``OpenEvolve(...)`` by hand with spawned workers, whole programs as answers, our own LLM spans, and novelty
     judged."""
-    genesis_otel.configure(data_dir=folder)
+    genesis_otel.configure(data_dir=folder, resource_attributes={"team": "packing"})
     instrument(task="by_hand", run_id=run_id, objectives=OBJECTIVES, llm="genesis")
     told = config(url)
     told.max_tasks_per_child = 4
@@ -145,8 +145,35 @@ def broken(folder: Path, url: str, run_id: str) -> None:
     print(len(list((folder / run_id / "checkpoints" / "checkpoint_20" / "programs").iterdir())), result.best_score)
 
 
+def beginning(folder: Path, url: str, run_id: str) -> None:
+    """The first part of a search, which leaves checkpoints."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, objectives=OBJECTIVES, llm="genesis")
+    asyncio.run(
+        OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / "parts")).run(iterations=10)
+    )
+
+
+def resuming(folder: Path, url: str, run_id: str) -> None:
+    """The second part: it goes on from the first checkpoint, and is not told of any run."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(objectives=OBJECTIVES, llm="genesis")
+    search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / "parts"))
+    asyncio.run(search.run(iterations=7, checkpoint_path=str(folder / "parts" / "checkpoints" / "checkpoint_5")))
+
+
+def afresh(folder: Path, url: str, run_id: str) -> None:
+    """A new search in the same folder, which loads nothing."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(task="afresh", objectives=OBJECTIVES, llm="genesis")
+    asyncio.run(
+        OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / "parts")).run(iterations=2)
+    )
+
+
 if __name__ == "__main__":
     how, folder, url, run_id = sys.argv[1:]
-    {each.__name__: each for each in (forked, spawned, interrupted, failing, dying, broken)}[how](
-        Path(folder), url, run_id
-    )
+    {
+        each.__name__: each
+        for each in (forked, spawned, interrupted, failing, dying, broken, beginning, resuming, afresh)
+    }[how](Path(folder), url, run_id)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from genesis_otel import _log
 from genesis_otel import attributes as names
 from genesis_otel._emit import context as _context
-from genesis_otel._emit import tally
+from genesis_otel._emit import opened, tally
 from genesis_otel._ship.codec import Flat, flatten
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
@@ -71,6 +71,8 @@ def record(
     monkeypatch.setattr(_context, "_ROOTED", {})
     monkeypatch.setattr(tally, "_RUNS", {})
     monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(opened, "_HANDLES", {})
+    monkeypatch.setattr(opened, "_RUNS", {})
     return Recorded(exporter)
 
 

@@ -427,7 +427,7 @@ def test_the_collector_runs_as_its_service_says(tmp_path: Path) -> None:
     collector = Collector(binary(), tmp_path, [config], environment)
     with running(store):
         url = store.url.replace("//", f"//genesis:{PASSWORD}@") + f"/{environment['CLICKHOUSE_DATABASE']}"
-        with contextlib.closing(connection.connect(url)) as client, running(collector):
+        with contextlib.closing(connection.connect(url, create=True)) as client, running(collector):
             schema.init_schema(client)
             asked = re.sub(r":\d+/", f":{collector.health}/", service["healthcheck"]["test"][-1])
             with urllib.request.urlopen(asked, timeout=3) as answer:  # noqa: S310 - on this machine

@@ -347,7 +347,7 @@ def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "WARNING the sampler of this process (TraceIdRatioBased" in done.stderr
-    assert "cut at 100 characters" in done.stderr
+    assert "truncated at 100 characters" in done.stderr
 
 
 # --- off --------------------------------------------------------------------------------------------------------------

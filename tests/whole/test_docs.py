@@ -55,6 +55,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("GENESIS_OTEL_QUIET", "true")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield tmp_path / "data"
     end_store(tmp_path / "data" / "store")

@@ -332,6 +332,15 @@ def test_spawned_workers_record_as_forked_ones_do(spawned: tuple[str, Rows]) -> 
     assert ask("SELECT count() FROM agent_actions WHERE {run} AND action_type = 'job_submitted'")[0][0] >= 7
 
 
+def test_spawned_workers_are_set_up_as_the_search_is(spawned: tuple[str, Rows]) -> None:
+    """What `configure` was told there, the resource's attributes among it, is on the spans of workers too."""
+    found = spawned[1](
+        "SELECT DISTINCT ResourceAttributes['team'] FROM otel_traces"
+        " WHERE SpanAttributes['genesis.run.id'] IN (SELECT run_id FROM evolution_runs WHERE {run}) AND SpanKind ILIKE '%client'"
+    )
+    assert found == [("packing",)]
+
+
 def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows]) -> None:
     """What the main process spends on an individual after its evaluation is the individual's, by kind."""
     ask = spawned[1]
@@ -383,11 +392,11 @@ def test_the_command_line_is_recorded_by_a_line_in_the_evaluator(folder: Path, u
 
 def test_the_recorded_command_takes_the_place_of_openevolves(folder: Path, url: str, client: Client) -> None:
     """``python -m genesis_otel.instrumentation.openevolve_run`` takes the same arguments and records by the
-    environment."""
+    environment; ``--run-id`` and ``--task`` are ours."""
     problem = folder / "untouched_problem"
     problem.mkdir()
     run_command(
-        [sys.executable, "-m", "genesis_otel.instrumentation.openevolve_run"],
+        [sys.executable, "-m", "genesis_otel.instrumentation.openevolve_run", "--run-id", "mine", "--task=told"],
         problem,
         PROBLEM / "evaluator.py",
         url,
@@ -395,10 +404,10 @@ def test_the_recorded_command_takes_the_place_of_openevolves(folder: Path, url: 
     )
     output = problem / "out"
     found = client.query(
-        "SELECT status, config FROM evolution_runs WHERE database_path = {path:String}",
+        "SELECT status, run_id, task_name FROM evolution_runs WHERE database_path = {path:String}",
         parameters={"path": str(output)},
     ).result_rows
-    assert [row[0] for row in found] == ["completed"]
+    assert found == [("completed", "mine", "told")]
 
 
 def run_command(command: list[str], problem: Path, evaluator: Path, url: str, **more: str) -> None:
@@ -454,6 +463,35 @@ def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: 
     assert (status, reason) == ("failed", "shutdown")
     assert error == "interrupted: OpenEvolve was told to stop by a signal"
     assert total == len(generations) and abandoned and not generations & set(abandoned)
+
+
+def test_a_search_that_loads_a_checkpoint_goes_on_with_its_run(folder: Path, client: Client) -> None:
+    """Resumed from a checkpoint that is not the latest: one run; best and front never fall behind what was recorded, all generations
+    count, and what is asked is what was asked last. A new search in the same folder is a run of its own."""
+    ask = rows_of(client, "parts")
+    search("beginning", folder, run_id="parts")
+    ((before,),) = ask("SELECT max(fitness_score) FROM individuals WHERE {run} AND status = 'ok'")
+    search("resuming", folder)
+    search("afresh", folder)
+    ((total, asked, status),) = ask(
+        "SELECT total_generations, JSONExtractInt(config, 'max_iterations'), status FROM evolution_runs WHERE {run}"
+    )
+    assert (total, asked, status) == (13, 12, "completed")
+    assert ask("SELECT DISTINCT generation FROM generations WHERE {run} ORDER BY 1") == [(n,) for n in range(13)]
+    best = ask(
+        "SELECT JSONExtract(metadata, 'best_so_far', 'Nullable(Float64)') FROM generations WHERE {run}"
+        " AND generation > 0 ORDER BY timestamp"
+    )
+    scores = [score for (score,) in best if score is not None]
+    assert scores == sorted(scores) and scores[-1] >= before
+    ((at_end, ever),) = ask(
+        "SELECT maxIf(fitness_score, generation = 12), max(fitness_score) FROM pareto_fronts WHERE {run} AND generation IN (10, 12)"
+    )
+    assert at_end == ever
+    ((runs, fresh),) = ask(
+        "SELECT countIf({run}), countIf(task_name = 'afresh' AND total_generations = 3) FROM evolution_runs"
+    )
+    assert (runs, fresh) == (1, 1)
 
 
 def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> None:
@@ -534,4 +572,4 @@ def test_no_secret_of_the_configuration_is_kept() -> None:
     )
     assert "a-secret" not in json.dumps(told)
     assert told["models"][0]["max_tokens"] == 12
-    assert told["api_base"] == "https://[REDACTED]@host/v1"
+    assert told["api_base"] == "https://user:[REDACTED]@host/v1"

@@ -39,6 +39,7 @@ from genesis_otel.configuration import CorrelationProcessor
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve.llm import Recorder
+from genesis_otel.instrumentation.installed import CONTENT
 from tests.support.recording import Recorded, attributes_of, ids_of, record
 
 RECORDERS: list[Recorder] = ["genesis", "openai"]
@@ -115,9 +116,9 @@ def endpoint() -> Iterator[Endpoint]:
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Recorded]:
     """What this process records; nothing of it goes wrong in silence."""
-    for name, value in llm_calls.CONTENT.items():
+    for name, value in CONTENT.items():
         monkeypatch.setenv(name, value)  # as `instrument` does, but for the length of a test
-    yield record(monkeypatch, before=(CorrelationProcessor(names.CORRELATION.__contains__),))
+    yield record(monkeypatch, before=(CorrelationProcessor(),))
     openevolve.uninstrument()
     OpenAIInstrumentor().uninstrument()
     said = [each.getMessage() for each in caplog.records if each.name.startswith("genesis_otel")]

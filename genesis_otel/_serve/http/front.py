@@ -9,8 +9,6 @@ A request without a session has a handle of its own, thrown away behind it: what
 side by side. Neither statements nor passwords are ever logged.
 """
 
-import base64
-import hmac
 import json
 import logging
 import re
@@ -22,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from genesis_otel._serve.http import compression, native_format, response
+from genesis_otel._serve.http import compression, login, native_format, response
 from genesis_otel._serve.http import request as _request
 from genesis_otel._serve.http.guard import (
     ENDS_QUERIES,
@@ -34,7 +32,7 @@ from genesis_otel._serve.http.guard import (
     denied,
     unsupported,
 )
-from genesis_otel._serve.http.request import BODY_BYTES as BODY_BYTES
+from genesis_otel._serve.http.login import READER, STATEMENT_BYTES, USER
 from genesis_otel._serve.http.request import Request
 from genesis_otel._serve.http.response import Answer
 from genesis_otel._serve.http.sessions import Sessions
@@ -44,12 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USER = "genesis"
-READER = "reader"
-QUERY_BYTES = 16 << 20
-"""Largest statement; the engine's own limit (256 KiB) counts bound values too."""
 PIECE = 1 << 20
-THREADS = 8
 
 # Formats whose blocks may simply follow each other; any other has a beginning or an end and is made in one piece.
 BLOCKWISE = re.compile(
@@ -135,7 +128,7 @@ class Front:
         if path not in ("/", "/query"):
             raise unsupported(f"There is no {path} here; statements go to /.")
         user = self._authenticate(environ)
-        request = Request(environ)
+        request = Request(environ, login.most_of(user))
         if user == READER:
             request.readonly = request.readonly or 2
         if request.session:
@@ -161,32 +154,26 @@ class Front:
             body = compression.packed(body, encoding)
         return status, headers, body
 
+    def user_of(self, headers: Mapping[str, str]) -> str:
+        """The user whose password stands in a request's headers, as WSGI names them; empty where none does."""
+        return login.user_of(headers, self._passwords)
+
     def _authenticate(self, environ: "WSGIEnvironment") -> str:
-        user, key = environ.get("HTTP_X_CLICKHOUSE_USER", ""), environ.get("HTTP_X_CLICKHOUSE_KEY", "")
-        scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() == "basic":
-            with suppress(ValueError):
-                user, _, key = base64.b64decode(value, validate=True).decode().partition(":")
-        # All are compared in any case, in constant time.
-        found = ""
-        for known, password in self._passwords.items():
-            right = hmac.compare_digest(user.encode(errors="replace"), known)
-            if hmac.compare_digest(key.encode(errors="replace"), password) & right:
-                found = known.decode()
-        if not found:
+        user = self.user_of(environ)
+        if not user:
             raise RefusedError(
                 516,
                 "AUTHENTICATION_FAILED",
                 f"The store takes the user '{USER}' with the secret that stands in serve.json in its folder, or with the "
                 f"password that it was started with, and '{READER}', who can only read, with another.",
             )
-        return found
+        return user
 
     def _handle(self) -> Any:
         handle = self._connect()
         # Values of an insert are values: an expression among them could call what the guard refuses.
         _asker(handle)(
-            f"SET max_query_size = {QUERY_BYTES}, input_format_values_interpret_expressions = 0, "
+            f"SET max_query_size = {STATEMENT_BYTES}, input_format_values_interpret_expressions = 0, "
             "input_format_values_deduce_templates_of_expressions = 0",
             {},
         )

@@ -17,9 +17,6 @@ from genesis_otel._serve.http.guard import RefusedError, split_data, unsupported
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-BODY_BYTES = 256 << 20
-"""Largest body of a request, and largest that it may become unpacked: a batch of spans is 16 MiB."""
-
 # Parameters of the URL that are the protocol's, not settings of the engine.
 PROTOCOL = re.compile(
     r"query|query_id|quota_key|database|default_format|session_\w+|user|password|role|readonly|buffer_size|wait_end_of_query"
@@ -32,16 +29,16 @@ YES = ("1", "true")
 class Request:
     """What a request asks for."""
 
-    def __init__(self, environ: "WSGIEnvironment") -> None:
-        """Read and unpack all of it."""
+    def __init__(self, environ: "WSGIEnvironment", most: int) -> None:
+        """Read and unpack all of it: ``most`` bytes, packed or not."""
         url = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-        body = _body(environ)
+        body = _body(environ, most)
         kind = environ.get("CONTENT_TYPE", "")
         if kind.lower().startswith("multipart/form-data"):
             fields, body = _form(kind, body), b""
             url = {**url, **fields}
         elif url.get("decompress") in YES:
-            body = compression.unframed(body, BODY_BYTES)
+            body = compression.unframed(body, most)
         if "role" in url:
             raise unsupported("The store has no roles.")
         request = url["query"].encode() + (b"\n" + body if body else b"") if "query" in url else body
@@ -99,14 +96,14 @@ def _revision(text: str) -> int:
     return revision
 
 
-def _body(environ: "WSGIEnvironment") -> bytes:
+def _body(environ: "WSGIEnvironment", most: int) -> bytes:
     """The body without its Content-Encoding; bounded in both forms."""
-    if length(environ) > BODY_BYTES:
-        raise RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {BODY_BYTES} bytes here.")
-    packed: bytes = environ["wsgi.input"].read(BODY_BYTES + 1)
-    body = compression.unpacked(packed, environ.get("HTTP_CONTENT_ENCODING", "").lower(), BODY_BYTES)
-    if len(body) > BODY_BYTES:
-        raise compression.too_large(BODY_BYTES)
+    if length(environ) > most:
+        raise RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {most} bytes here.")
+    packed: bytes = environ["wsgi.input"].read(most + 1)
+    body = compression.unpacked(packed, environ.get("HTTP_CONTENT_ENCODING", "").lower(), most)
+    if len(body) > most:
+        raise compression.too_large(most)
     return body
 
 

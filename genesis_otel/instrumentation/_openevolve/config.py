@@ -7,19 +7,14 @@ copied is text.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from genesis_otel._ship.redact import REDACTED, is_secret_setting, recognised
 from genesis_otel._urls import hidden
-
-SECRET = re.compile(r"(?i)(^|_)(api_?key|key|secret|password|passwd|token|credentials?|authorization)$")
-"""Names of settings whose values are not recorded; ``max_tokens`` is none of them."""
-
-HIDDEN = "[REDACTED]"
 
 
 def as_json(config: Any) -> Any:
@@ -31,7 +26,7 @@ def as_json(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [as_json(each) for each in config]
     if isinstance(config, str):
-        return hidden(config, HIDDEN)
+        return hidden(recognised(config), REDACTED)
     if config is None or isinstance(config, (bool, int, float)):
         return config
     if callable(config):
@@ -40,7 +35,7 @@ def as_json(config: Any) -> Any:
 
 
 def _setting(name: str, value: Any) -> Any:
-    return HIDDEN if value and SECRET.search(name) else as_json(value)
+    return REDACTED if is_secret_setting(name, value) else as_json(value)
 
 
 def task_name(evaluation_file: str) -> str:

@@ -23,6 +23,7 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel.instrumentation.installed import CONTENT
 
 Recorder = Literal["auto", "genesis", "openai", "none"]
 """Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
@@ -32,13 +33,6 @@ H = TypeVar("H", spans.Evaluation, spans.LLMCall)
 CARRIED = "genesis_otel_context"
 """Parameter that takes the context into the thread in which OpenEvolve calls the client; it never reaches the
 client."""
-
-CONTENT = {
-    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
-    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
-}
-"""What makes OpenTelemetry's instrumentation put prompts and answers on its spans, unless the environment says
-otherwise."""
 
 
 def choose(wanted: Recorder = "auto") -> Recorder:

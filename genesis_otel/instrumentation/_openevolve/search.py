@@ -9,7 +9,6 @@ failure: each method catches its own errors and says them once; the search goes 
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -19,9 +18,11 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from genesis_otel import attributes, spans
-from genesis_otel._emit import pareto, tally
+from genesis_otel._emit import configured, opened, pareto, tally
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.run import given_id
 from genesis_otel._emit.values import number, warn_once
+from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.config import as_json, task_name
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Ticket, failure
@@ -71,12 +72,16 @@ class Iteration:
 class Search:
     """A search that runs in this process."""
 
-    def __init__(self, controller: Any, options: Options) -> None:
+    def __init__(self, controller: Any, options: Options, iterations: int | None, checkpoint: Path | None) -> None:
         config = controller.config
+        before = Checkpoint() if checkpoint is None else load(checkpoint)
+        told = as_json(config)
+        # What was asked last: of a search that goes on, so many more.
+        told["max_iterations"] = before.last_iteration + (config.max_iterations if iterations is None else iterations)
         self.run = spans.run(
             options.task or task_name(controller.evaluation_file),
-            run_id=options.run_id,
-            config=as_json(config),
+            run_id=options.run_id or given_id() or before.run_id,
+            config=told,
             population_size=config.database.population_size,
             cluster_type="local",
             database_path=str(config.database.db_path or Path(controller.output_dir).absolute()),
@@ -86,10 +91,10 @@ class Search:
         self.mutation_type = "diff" if config.diff_based_evolution else "full"
         self.features = config.database.feature_dimensions
         self.setup = options.worker_setup or _setup_of_spawned_workers()
-        self.front: list[tally.Member] = []
-        self.best: float | None = None
+        self.tally = tally.run_tally(self.run.id)
+        self.front: list[tally.Member] = list(self.tally.front)
         self.iterations: dict[int, Iteration] = {}
-        self.completed = 0
+        self.completed = {*before.completed, *(number for number in self.tally.generations if isinstance(number, int))}
         self.abandoned: list[int] = []
         self.stopping = False
         self.reason = ""
@@ -102,6 +107,31 @@ class Search:
     def is_new(self) -> bool:
         """Whether not even the seed has begun; a search that goes on from a checkpoint has none."""
         return not self.completed and not self.iterations
+
+    @quietly
+    def loaded(self, database: Any) -> None:
+        """A checkpoint has been loaded: what it holds counts, and so does what was recorded after it."""
+        from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
+
+        known = {member.individual_id for member in self.front}
+        for program in database.programs.values():
+            metrics = program.metrics or {}
+            failed = bool(failure(metrics))
+            score = None if failed else get_fitness_score(metrics, self.features)
+            fitness = None if score is None else self._primary(metrics, score)
+            member = self._member(program, fitness, score, failed=failed)
+            self.tally.learn(member)
+            if member.counts and program.id not in known:
+                self.front.append(member)
+        self.front = self._non_dominated(self.front)
+        self.completed = self.completed or set(range(database.last_iteration + 1))
+        self.latest = database.last_iteration
+
+    @quietly
+    def checkpoint_saved(self, folder: Path, iteration: int) -> None:
+        """A checkpoint has been written; it is told whose it is."""
+        save(folder, self.run.id, self.completed)
+        self.act("checkpoint_saved", {"iteration": iteration})
 
     # --- iterations ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +225,7 @@ class Search:
     @quietly
     def added(self, begun: Iteration, program: Any, admitted: bool) -> None:
         """The iteration's child is in the database, or the strategy has rejected it."""
-        from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
+        from openevolve.utils.metrics_utils import get_fitness_score
 
         metrics = program.metrics or {}
         individual = begun.individual
@@ -233,7 +263,6 @@ class Search:
                     "depth": program.generation,
                     "tokens": usage.get("total_tokens", 0),
                 },
-                tally.known_score(fitness, metrics),
             )
 
     @quietly
@@ -242,25 +271,25 @@ class Search:
         begun.individual.fail(error)
         details = {"generation": begun.number, "individual_id": begun.individual.id, "error": str(error)}
         begun.individual.action("proposal_failed", details)
-        self._close(begun, {"island": begun.island, "error": str(error)}, None)
+        self._close(begun, {"island": begun.island, "error": str(error)})
 
     @quietly
     def abandon(self, begun: Iteration) -> None:
         """The search has ended before the iteration; it leaves no generation behind."""
         self.iterations.pop(begun.number, None)
         self.abandoned.append(begun.number)
+        opened.closed(begun.individual)
+        opened.closed(begun.generation)
 
-    def _close(self, begun: Iteration, metadata: dict[str, Any], fitness: float | None) -> None:
+    def _close(self, begun: Iteration, metadata: dict[str, Any]) -> None:
         with self.lock:
             if self.iterations.pop(begun.number, None) is None:
                 return
-            self.completed += 1
+            self.completed.add(begun.number)
             begun.individual.end()
             if self.options.objectives:
                 begun.generation.pareto_front(each.as_front_member() for each in self.front)
-            if fitness is not None:
-                self.best = tally.run_tally(self.run.id).best([fitness if self.best is None else self.best, fitness])
-            begun.generation.end(metadata={**metadata, "best_so_far": self.best})
+            begun.generation.end(metadata=metadata)
 
     # --- scores -------------------------------------------------------------------------------------------------------
 
@@ -273,13 +302,19 @@ class Search:
         return score
 
     def _extend_front(self, program: Any, fitness: float | None, score: float | None) -> bool:
-        size = float(len(program.code.encode("utf-8", "backslashreplace")))
-        child = tally.Member(program.id, fitness, score, program.metrics, size, 0.0, failed=False)
-        candidates = [*self.front, child]
+        child = self._member(program, fitness, score, failed=False)
+        self.front = self._non_dominated([*self.front, child])
+        return child in self.front
+
+    def _non_dominated(self, candidates: list[tally.Member]) -> list[tally.Member]:
         names = list(self.options.objectives)
         values = [[each.objective(name) for name in names] for each in candidates]
-        self.front = [candidates[position] for position in pareto.front(self.options.objectives, values)]
-        return child in self.front
+        return [candidates[position] for position in pareto.front(self.options.objectives, values)]
+
+    def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> tally.Member:
+        size = float(len(program.code.encode("utf-8", "backslashreplace")))
+        copied = _is_migrant(program)
+        return tally.Member(program.id, fitness, score, program.metrics, size, 0.0, failed, copied=copied)
 
     # --- what else happens --------------------------------------------------------------------------------------------
 
@@ -379,7 +414,7 @@ class Search:
             self.run.fail(error)
         elif self.reason == "shutdown":
             self.run.fail("interrupted: OpenEvolve was told to stop by a signal")
-        self.run.end(total_generations=self.completed)
+        self.run.end(total_generations=len(self.completed))
 
 
 _KINDS: Mapping[int, Mapping[str, str]] = {
@@ -395,12 +430,6 @@ def _is_migrant(program: Any) -> bool:
 
 
 def _setup_of_spawned_workers() -> Callable[[], object] | None:
-    """What sets up a worker that was spawned as this process is, if this process was set up by ``configure``.
-
-    Looked up and not imported: code that emits does not know where spans go.
-    """
-    configuration = sys.modules.get("genesis_otel.configuration")
-    telemetry = getattr(configuration, "_current", None)
-    if configuration is None or telemetry is None:
-        return None
-    return functools.partial(configuration.configure, **telemetry.settings.model_dump(exclude_unset=True))
+    """What sets up a worker that was spawned as this process is, if this process was set up by ``configure``."""
+    telemetry = configured.current()
+    return None if telemetry is None else telemetry.setup

@@ -1,0 +1,52 @@
+"""Whoever forgot ``configure()`` is told so, once.
+
+In: that a run begins, or that a worker evaluates. Out: a warning, where spans go nowhere, nobody turned that off, and the SDK is
+installed: a library with OpenTelemetry's API alone leaves that to its application. On failure: nothing here raises.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+
+from opentelemetry import trace
+
+from genesis_otel._emit import configured
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.values import warn_once
+
+REMEDY = "call genesis_otel.configure() before, or set GENESIS_OTEL_ENABLED=false"
+
+
+def at_run(run_id: str) -> None:
+    """A run begins."""
+    if _nowhere():
+        warn_once("forgotten", "Run %s is not recorded: %s", run_id, REMEDY)
+
+
+def in_worker(kind: str) -> None:
+    """Something begins that goes nowhere: in the worker of a pool it is of a run that is recorded elsewhere."""
+    if multiprocessing.parent_process() is not None and _nowhere():
+        warn_once(
+            "forgotten",
+            "%s in a worker process is not recorded: %s; give the worker a handle, or handle.environ(), too",
+            kind,
+            REMEDY,
+        )
+
+
+def _nowhere() -> bool:
+    try:
+        if configured.current() is not None or not type(trace.get_tracer_provider()).__module__.startswith(
+            "opentelemetry.trace"
+        ):
+            return False
+        enabled = os.environ.get("GENESIS_OTEL_ENABLED", "").strip().lower()
+        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower()
+        if enabled in ("false", "0", "no", "off", "f", "n") or disabled in ("true", "1", "yes", "on", "t", "y"):
+            return False
+        return importlib.util.find_spec("opentelemetry.sdk") is not None
+    except Exception as error:
+        pass_on(error)
+        return False

@@ -1,0 +1,107 @@
+"""What a run needs when another process goes on with it: a file for each run, to which a line is added for each note.
+
+In: notes of runs, from any process of this machine. Out: the notes of a run, in their order. On failure: a note that cannot be
+written is warned of, once, and lost; a line that was torn, by a full disk or a kill, is left out. Nothing is raised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from genesis_otel._emit.configured import Note
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.values import keep, warn_once
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+
+
+OPEN_FILES = 8
+"""Files that are held open; a process rarely has more than one run."""
+
+
+class _File:
+    """An open file, closed when nobody uses it any more: another thread may be about to write to one that has to go."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class RunMemory:
+    """The files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, _File] = {}
+
+    def recall(self, run_id: str) -> Iterator[Note]:
+        """What was kept of a run, in its order."""
+        try:
+            with self._path(run_id).open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    note = _read(line)
+                    if note is not None:
+                        yield note
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            pass_on(error)
+            warn_once("recall", "What is known of earlier parts of a run cannot be read: %s", error.strerror)
+
+    def keep(self, run_id: str, note: Note) -> None:
+        """Keep one more note. It survives this process, not the machine: nothing waits for the disk."""
+        # A line begins with its end of line: what follows a torn one is whole.
+        line = ("\n" + json.dumps(note)).encode()
+        try:
+            self._append(run_id, line)
+        except OSError as error:
+            pass_on(error)
+            warn_once("memory", "What a run needs to be resumed cannot be kept in %s: %s", self._folder, error.strerror)
+
+    def forget(self, days: float) -> None:
+        """Remove what was kept of runs that have shown no sign of life for so long."""
+        try:
+            for path in self._folder.glob("*.jsonl"):
+                if path.stat().st_mtime < time.time() - days * DAY:
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            pass_on(error)
+            log.debug("%s cannot be cleaned", self._folder, exc_info=True)
+
+    def _path(self, run_id: str) -> Path:
+        return self._folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:32]}.jsonl"
+
+    def _append(self, run_id: str, line: bytes) -> None:
+        file = self._files.get(run_id)
+        if file is None or not os.fstat(file.number).st_nlink:
+            # The first note, or the folder was removed meanwhile.
+            file = self._open(run_id)
+        os.write(file.number, line)
+
+    def _open(self, run_id: str) -> _File:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Each line is one write to its end: threads, and children that inherit the file by fork, may write at once.
+        file = _File(os.open(self._path(run_id), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        keep(self._files, run_id, file, OPEN_FILES)
+        return file
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    try:
+        note = json.loads(line)
+    except ValueError:
+        return None
+    return note if isinstance(note, dict) else None

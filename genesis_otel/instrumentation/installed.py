@@ -1,0 +1,157 @@
+"""Instruments what is installed: clients of language models, and the frameworks that this package knows.
+
+In: the packages of this environment. Out: which of them are recorded now, and by what; the same in the log. On failure: what
+cannot be instrumented is left out with a warning, and nothing is raised into a search.
+
+A client has one instrumentation, since two record each call twice: one that is active already, or else the first in the order of
+:data:`MAKERS`. LangChain, LiteLLM, DSPy and the like are not instrumented: their calls go through a client, and would be there twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
+
+from genesis_otel import __version__
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._log import warn_once
+
+__all__ = ["Instrumentor", "instrument"]
+
+log = logging.getLogger(__name__)
+
+CLIENTS = frozenset(
+    ("openai", "anthropic", "google-genai", "mistralai", "cohere", "groq", "ollama", "together", "bedrock", "vertexai")
+)
+"""Entry points of `opentelemetry_instrumentor` that record a client of language models, whoever made them."""
+
+MAKERS = ("opentelemetry-instrumentation-genai-", "openinference-", "opentelemetry-")
+"""Distributions of instrumentations, the preferred first: those with the current `gen_ai.*` names, then those whose names change
+least. The last are OpenTelemetry's older ones and Traceloop's."""
+
+TRACES_ITSELF = {"anthropic": 2}
+"""Clients that record their calls without an instrumentation, from this major version on."""
+
+CONTENT = {
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
+}
+"""What makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
+
+FRAMEWORKS = {"openevolve": "genesis_otel.instrumentation.openevolve"}
+
+
+def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Record every supported client of language models, and every supported framework, that is installed.
+
+    :param task: what is evolved, for a framework's runs; by default what the framework calls it.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for a framework's runs.
+    :return: what is recorded now, with the package and the version that does it.
+    """
+    found = {**_clients(), **_frameworks(task, objectives)}
+    if found:
+        log.info("recorded: %s", ", ".join(f"{name} (by {maker})" for name, maker in found.items()))
+    else:
+        log.warning(
+            "instrument() found nothing to record: install an instrumentation of your client, "
+            "for example opentelemetry-instrumentation-genai-openai"
+        )
+    return found
+
+
+def _clients() -> dict[str, str]:
+    for name, value in CONTENT.items():
+        os.environ.setdefault(name, value)
+    offered: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points(group="opentelemetry_instrumentor"):
+        client = entry.name.lower().replace("_", "-")
+        if client in CLIENTS:
+            offered.setdefault(client, []).append(entry)
+    found = {client: f"{client} {major}" for client, major in _tracing_themselves().items()}
+    for client in sorted(set(offered) - set(found)):
+        maker = _start(client, sorted(offered[client], key=_preference))
+        if maker:
+            found[client] = maker
+    return found
+
+
+def _tracing_themselves() -> dict[str, str]:
+    known = {client: version(client) for client in TRACES_ITSELF if find_spec(client) is not None}
+    return {client: told for client, told in known.items() if int(told.split(".")[0]) >= TRACES_ITSELF[client]}
+
+
+def _preference(entry: EntryPoint) -> int:
+    name = entry.dist.name if entry.dist else ""
+    return next((rank for rank, maker in enumerate(MAKERS) if name.startswith(maker)), len(MAKERS))
+
+
+def _start(client: str, entries: list[EntryPoint]) -> str:
+    """Start the first that starts, unless one is active; the name of the one that is, or ''."""
+    loaded = []
+    for entry in entries:
+        try:
+            loaded.append((entry, entry.load()()))
+        except ImportError:
+            continue  # the client itself is not installed
+        except Exception as error:
+            pass_on(error)
+            warn_once(f"load {entry.value}", "%s cannot be loaded", entry.value, exc_info=True)
+    for entry, instrumentor in loaded:
+        if instrumentor.is_instrumented_by_opentelemetry:
+            return _maker(entry)
+    for entry, instrumentor in loaded:
+        try:
+            # It refuses a client of a version that it does not know, and says so in the log.
+            instrumentor.instrument()
+            if instrumentor.is_instrumented_by_opentelemetry:
+                return _maker(entry)
+        except Exception as error:
+            pass_on(error)
+            warn_once(f"start {entry.value}", "%s does not start; %s is not recorded by it", entry.value, client)
+    return ""
+
+
+def _maker(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def _frameworks(task: str | None, objectives: Mapping[str, str] | None) -> dict[str, str]:
+    found = {}
+    for name, module in FRAMEWORKS.items():
+        if find_spec(name) is None:
+            continue
+        try:
+            importlib.import_module(module).instrument(task=task, objectives=objectives)
+            found[name] = f"genesis-otel {__version__}"
+        except Exception as error:
+            pass_on(error)
+            warn_once(f"framework {name}", "%s is not recorded", name, exc_info=True)
+    return found
+
+
+# --- opentelemetry-instrument -----------------------------------------------------------------------------------------
+
+_wanted = False
+
+
+class Instrumentor:
+    """What `opentelemetry-instrument` starts, unless `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` names `genesis_otel`."""
+
+    def instrument(self, **_: object) -> None:
+        """Configure this process, if a setting of ours is in its environment: who only has the package installed is not recorded."""
+        global _wanted
+        _wanted = True
+        if any(name.startswith("GENESIS_OTEL_") or name == "CLICKHOUSE_URL" for name in os.environ):
+            from genesis_otel.configuration import ensure_configured
+
+            ensure_configured()
+
+
+def instrument_after_others() -> None:
+    """Instrument what is left, after every other instrumentation: so each client has one, and a framework sees who records its calls."""
+    if _wanted:
+        instrument()

@@ -1,0 +1,169 @@
+"""One search is one run: a process that goes on with a run knows what earlier ones found. Each search is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from genesis_otel._ship.run_memory import RunMemory
+
+BEGIN = """
+import json, os, sys
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+import genesis_otel
+from genesis_otel import spans
+"""
+
+FIRST = f"""{BEGIN}
+run = spans.run("t", run_id="r", objectives={{"fitness": "DIRECTION"}})
+for number, scores in enumerate(([1.0, 3.0], [2.0])):
+    with run.generation(number) as generation:
+        for at, score in enumerate(scores):
+            with generation.individual(f"{{number}}-{{at}}") as individual:
+                individual.record(fitness=score, metrics={{"fitness": score, "secret": "sk-hidden"}})
+generation = run.generation(2)
+with generation.individual("2-0") as individual:
+    individual.record(fitness=2.5, api_cost=0.5)
+with generation.individual("2-1") as individual:
+    individual.fail("no edit")
+os._exit(9)
+"""
+
+SECOND = f"""{BEGIN}
+with spans.run("t", run_id="r", objectives={{"fitness": "DIRECTION"}}) as run:
+    with run.generation(2) as generation, generation.individual("2-2", parent_id="0-1") as individual:
+        individual.record(fitness=2.25)
+    with run.generation(3) as generation, generation.individual("3-0", parent_id="2-0") as individual:
+        individual.record(fitness=2.75)
+"""
+
+EXPORTER = """
+import json, os
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+class ToFile(SpanExporter):
+    def __init__(self, path):
+        self.path = path
+
+    def export(self, spans):
+        with open(self.path, "a") as file:
+            for span in spans:
+                file.write(json.dumps({"name": span.name, **dict(span.attributes)}) + "\\n")
+        return SpanExportResult.SUCCESS
+"""
+
+
+def search(code: str, folder: Path, *, expected: int = 0, **environment: str) -> list[dict[str, Any]]:
+    """Run a search; returns the attributes of its spans, as an exporter got them."""
+    (folder / "to_file.py").write_text(EXPORTER)
+    begin = (
+        f"import sys; sys.path.insert(0, {str(folder)!r})\nimport genesis_otel, to_file\n"
+        f"genesis_otel.configure(data_dir={str(folder)!r}, exporter=to_file.ToFile({str(folder / 'spans')!r}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code],
+        env={**os.environ, "GENESIS_OTEL_QUIET": "true", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected, done.stderr
+    written = folder / "spans"
+    return [json.loads(line) for line in written.read_text().splitlines()] if written.exists() else []
+
+
+def one(found: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
+    """The last span with these attributes."""
+    names = {name.replace("__", "."): value for name, value in wanted.items()}
+    return [span for span in found if all(span.get(name) == value for name, value in names.items())][-1]
+
+
+def test_a_run_goes_on_in_another_process(tmp_path: Path) -> None:
+    """After a kill: the best never falls, scores of parents are known, a generation that was under way counts whom it had, and all
+    generations count. No text of the metrics is kept."""
+    search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)
+    found = search(SECOND.replace("DIRECTION", "max"), tmp_path)
+    child = one(found, genesis__individual__id="2-2")
+    assert child["genesis.lineage.fitness_delta"] == 2.25 - 3.0
+    generation = one(found, name="generation", genesis__generation__number=2)
+    assert generation["genesis.generation.num_individuals"] == 3
+    assert generation["genesis.generation.best_score"] == 2.5
+    assert generation["genesis.generation.total_cost"] == 0.5
+    metadata = json.loads(generation["genesis.generation.metadata"])
+    assert (metadata["failed"], metadata["best_so_far"]) == (1, 3.0)
+    last = one(found, name="generation", genesis__generation__number=3)
+    assert json.loads(last["genesis.generation.metadata"])["best_so_far"] == 3.0
+    ended = one(found, genesis__record="run", genesis__run__status="completed")
+    assert ended["genesis.run.total_generations"] == 4
+    kept = "".join(path.read_text() for path in (tmp_path / "runs").iterdir())
+    assert "0-1" in kept and "hidden" not in kept
+
+
+def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None:
+    """The best of a search that minimises is the lowest, after a resume too."""
+    search(FIRST.replace("DIRECTION", "min"), tmp_path, expected=9)
+    found = search(SECOND.replace("DIRECTION", "min"), tmp_path)
+    last = one(found, name="generation", genesis__generation__number=3)
+    assert json.loads(last["genesis.generation.metadata"])["best_so_far"] == 1.0
+
+
+def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
+    """What was kept of one run says nothing of another."""
+    search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)
+    found = search(SECOND.replace("DIRECTION", "max").replace('"r"', '"other"'), tmp_path)
+    ended = one(found, genesis__record="run", genesis__run__status="completed")
+    assert ended["genesis.run.total_generations"] == 2
+    assert "genesis.lineage.fitness_delta" not in one(found, genesis__individual__id="2-2")
+
+
+def test_the_environment_names_the_first_run(tmp_path: Path) -> None:
+    """`GENESIS_OTEL_RUN_ID` is the id of the first run of the process, and of no second; an argument goes before it."""
+    code = f"{BEGIN}\nfor run_id in (None, None, 'mine'):\n    spans.run('t', run_id=run_id).end()\n"
+    found = search(code, tmp_path, GENESIS_OTEL_RUN_ID="given")
+    ids = [span["genesis.run.id"] for span in found if span.get("genesis.run.status") == "completed"]
+    assert (ids[0], ids[2]) == ("given", "mine") and ids[1].startswith("run_")
+
+
+def test_what_is_kept_ends_after_a_while(tmp_path: Path) -> None:
+    """A run without a sign of life for `resume_days` is forgotten, one that lives is not; zero days keep nothing."""
+    memory = RunMemory(tmp_path / "runs")
+    memory.keep("old", {"completed": 1})
+    (old,) = (tmp_path / "runs").iterdir()
+    os.utime(old, (0, 0))
+    memory.keep("new", {"completed": 1})
+    memory.forget(30)
+    assert list(memory.recall("old")) == []
+    assert list(memory.recall("new")) == [{"completed": 1}]
+    search(FIRST.replace("DIRECTION", "max"), tmp_path / "", expected=9, GENESIS_OTEL_RESUME_DAYS="0")
+    assert len(list((tmp_path / "runs").iterdir())) <= 1
+
+
+def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
+    """What is noted after that is kept; of many runs each keeps its own."""
+    memory = RunMemory(tmp_path / "runs")
+    memory.keep("r", {"completed": 1})
+    shutil.rmtree(tmp_path / "runs")
+    memory.keep("r", {"completed": 2})
+    assert list(memory.recall("r")) == [{"completed": 2}]
+    for at in range(40):
+        memory.keep(f"run {at % 20}", {"completed": at})
+    assert [list(memory.recall(f"run {at}")) for at in range(20)] == [
+        [{"completed": at}, {"completed": at + 20}] for at in range(20)
+    ]
+
+
+def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
+    """What a kill or a full disk has cut is left out; what was kept before and after it is there."""
+    memory = RunMemory(tmp_path)
+    memory.keep("r", {"completed": 1})
+    (file,) = tmp_path.iterdir()
+    with file.open("a") as opened:
+        opened.write('\n{"individual": {"individ')
+    memory.keep("r", {"completed": 2})
+    assert list(memory.recall("r")) == [{"completed": 1}, {"completed": 2}]
+    assert file.stat().st_mode & 0o077 == 0

@@ -1,0 +1,391 @@
+"""Secrets out of text: what is recognised, what is left alone, how long it takes, and where it is done."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+import string
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genesis_otel._ship import redact as _redact
+from genesis_otel._ship import secret_scan
+from genesis_otel._ship.redact import REDACTED, TOO_MANY, redactor, without_secrets
+from genesis_otel._ship.secret_names import Kind, is_secret_name, kind_of
+from tests.support.secret_corpus import HARMLESS, SECRETS, Secret, made, tokens
+
+redacted = redactor()
+
+
+def left(secret: Secret) -> bool:
+    return secret.hidden in redacted(secret.text)
+
+
+def test_the_corpus_is_what_it_is_said_to_be() -> None:
+    """At least 150 secrets of 40 kinds, none of them twice, and 150 harmless texts."""
+    assert len(SECRETS) >= 150 and len({secret.kind for secret in SECRETS}) >= 40
+    assert all(
+        secret.hidden in secret.text or secret.kind == "escaped in JSON"
+        for secret in SECRETS
+        if "JSON" not in secret.kind
+    )
+    assert len(set(HARMLESS)) == len(HARMLESS) >= 150
+
+
+def test_recall() -> None:
+    """Of all secrets in the corpus 98 % at least are gone."""
+    missed = [secret for secret in SECRETS if left(secret)]
+    assert len(missed) <= 0.02 * len(SECRETS), missed
+
+
+def test_false_alarms() -> None:
+    """Of texts without a secret 1 % at most is changed."""
+    changed = [text for text in HARMLESS if redacted(text) != text]
+    assert len(changed) <= 0.01 * len(HARMLESS), changed
+
+
+def test_a_text_without_a_secret_stays_the_object_that_it_was() -> None:
+    """Nothing is copied where nothing is found."""
+    text = "def f(x):\n    return x\n" * 100
+    assert redacted(text) is text
+
+
+def test_json_stays_json() -> None:
+    """A secret in a JSON string, or in JSON in one, goes without breaking it, and what stands beside it stays."""
+    broken = []
+    for secret in SECRETS:
+        for text in (
+            json.dumps({"a": secret.text, "b": [1]}),
+            json.dumps({"a": json.dumps({"x": secret.text}), "b": [1]}),
+        ):
+            try:
+                beside = json.loads(redacted(text))["b"]
+            except ValueError:
+                beside = None
+            if beside != [1]:
+                broken.append(text)
+    assert broken == []
+
+
+def test_secrets_in_json_in_json_are_found() -> None:
+    """Escaped once or twice, a secret is as well recognised: 98 % of the corpus at least."""
+    for depth in (1, 2):
+        missed = []
+        for secret in SECRETS:
+            text, hidden = secret.text, secret.hidden
+            for _ in range(depth):
+                text, hidden = json.dumps({"text": text}), json.dumps(hidden)[1:-1]
+            if hidden in redacted(text):
+                missed.append(secret)
+        assert len(missed) <= 0.02 * len(SECRETS), missed
+
+
+def test_redacting_twice_changes_nothing_more() -> None:
+    """What is redacted is no secret."""
+    once = [redacted(secret.text) for secret in SECRETS]
+    assert [redacted(text) for text in once] == once
+
+
+def test_without_re2_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no RE2, the standard library finds the same secrets with the same expressions."""
+    texts = [*(secret.text for secret in SECRETS), *HARMLESS]
+    expected = [redacted(text) for text in texts]
+    monkeypatch.setattr(secret_scan, "re2", None)
+    monkeypatch.setattr(secret_scan, "_compiled", {})
+    assert [redacted(text) for text in texts] == expected
+    assert all(isinstance(each, re.Pattern) for each in secret_scan._compiled.values())
+
+
+PIECES = [
+    *(
+        "password",
+        "token",
+        "api_key",
+        "key",
+        "=",
+        ":",
+        ": ",
+        '"',
+        "'",
+        "`",
+        "\\",
+        "\\n",
+        '\\"',
+        " ",
+        "\n",
+        "://",
+        "@",
+        "/",
+        "-----BEGIN PRIVATE KEY-----",
+    ),
+    *(
+        "-----END",
+        "Authorization: ",
+        "Basic ",
+        "Bearer ",
+        "Cookie: a=",
+        "\\u0041",
+        "\\u00",
+        "curl -u ",
+        "mysql -p",
+        "{",
+        "}",
+        "$",
+        "<",
+        ">",
+        "(",
+        ")",
+        ",",
+        ";",
+    ),
+    *(begin[0][:12] for begin in tokens().values()),
+    *("aB3dE5fG7hI9jK1l", "x1", "é", "日本", "\ud800", "\0", "value"),
+]
+TEXTS = st.text() | st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40).map("".join)
+
+
+@given(TEXTS)
+def test_any_text_can_be_redacted(text: str) -> None:
+    """Whatever a text is, redacting raises nothing, changes only what it marks, and is done after one time."""
+    once = redacted(text)
+    assert redacted(once) == once
+    if REDACTED not in once and once != TOO_MANY:
+        assert once is text
+
+
+@given(TEXTS)
+def test_any_json_stays_json(text: str) -> None:
+    """Whatever a text is, its JSON is still JSON when redacted."""
+    for ascii_only in (True, False):
+        assert set(json.loads(redacted(json.dumps({"text": text}, ensure_ascii=ascii_only)))) == {"text"}
+
+
+@given(
+    st.text(alphabet=string.ascii_letters + " .,\n", max_size=40),
+    st.text(alphabet=string.ascii_letters + " .,\n", max_size=40),
+)
+def test_what_stands_around_a_key_stays(before: str, after: str) -> None:
+    """A key goes wherever it stands between words, and the words stay."""
+    key = "gh" + "p_" + "aB3" * 12
+    assert redacted(f"{before} {key} {after}") == f"{before} {REDACTED} {after}"
+
+
+MEBIBYTE = 1 << 20
+HOSTILE = {
+    "keys that do not go on": "sk-" * (MEBIBYTE // 3),
+    "hosts": "://" * (MEBIBYTE // 3),
+    "hosts with users": "://a:" * (MEBIBYTE // 5),
+    "URLs": "://a:b@" * (MEBIBYTE // 7),
+    "bearers": "Bearer " * (MEBIBYTE // 7),
+    "one word": "a" * MEBIBYTE + "@://",
+    "beginnings of private keys": "-----BEGIN PRIVATE KEY-----" * (MEBIBYTE // 27),
+    "passwords": 'password="hunter22"\n' * (MEBIBYTE // 20),
+    "quotes that do not close": 'password="' * (MEBIBYTE // 10),
+    "quotes that close elsewhere": 'pw: \\"x pw: "y ' * (MEBIBYTE // 15),
+    "backslashes": 'password="' + "\\" * MEBIBYTE,
+    "web tokens": "eyJ" + "a-_AKIA" * (MEBIBYTE // 7),
+    "names": "key=" * (MEBIBYTE // 4),
+    "cookies": "cookie: a=" * (MEBIBYTE // 10),
+    "escapes": "a\\u0062" * (MEBIBYTE // 7),
+    "blanks": "password =" + " " * MEBIBYTE + "x",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a text is made, no more candidates are judged than its size allows, and none is looked at beyond a bound."""
+    judged, looked = 0, 0
+    judges = _redact._judges
+
+    def counting(data: bytes, start: int) -> tuple[Callable[..., Any], ...]:
+        nonlocal judged
+        judged += 1
+        return judges(data, start)
+
+    monkeypatch.setattr(_redact, "_judges", counting)
+    scan = secret_scan._search
+
+    def bounded(pattern: bytes, data: bytes) -> secret_scan.Search:
+        search = scan(pattern, data)
+
+        def look(at: int) -> tuple[int, int] | None:
+            nonlocal looked
+            found = search(at)
+            looked = max(looked, found[1] - found[0]) if found else looked
+            return found
+
+        return look
+
+    monkeypatch.setattr(secret_scan, "_search", bounded)
+    redacted(text)
+    assert judged <= 2 * _redact._most(len(text.encode()))
+    assert looked <= 400 or text.startswith("password = ")
+
+
+def test_a_text_of_nothing_but_secrets_is_replaced_as_a_whole() -> None:
+    """Where there is more to be judged than can be in time, nothing passes."""
+    assert redacted("".join(f'password="{number:08}x"\n' for number in range(50_000))) == TOO_MANY
+
+
+def _redact_in_child(text: str) -> None:
+    os._exit(0 if redacted(text) != text else 1)
+
+
+def test_forked_while_another_thread_searches() -> None:
+    """A child redacts although another thread of its parent was in the middle of it when it was forked."""
+    text = "x" * 200_000 + f" {'gh' + 'p_'}{made(36)}"
+    stop = threading.Event()
+
+    def search() -> None:
+        while not stop.is_set():
+            redacted(text)
+
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            child = multiprocessing.get_context("fork").Process(target=_redact_in_child, args=(text,))
+            child.start()
+            child.join(60)
+            assert child.exitcode == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_own_patterns_join_the_default_ones() -> None:
+    """Regular expressions of one's own redact too, alone if wanted; a broken one is refused by its text."""
+    key = "AK" + "IA" + "B3" * 8
+    assert redactor([r"ACME-\d+"])(f"ACME-12 {key}") == "[REDACTED] [REDACTED]"
+    assert redactor([r"ACME-\d+"], defaults=False)(f"ACME-12 {key}") == f"[REDACTED] {key}"
+    with pytest.raises(ValueError, match=r"\(unclosed"):
+        redactor(["(unclosed"])
+
+
+SECRET_NAMES = (
+    *(
+        "api_key",
+        "api-key",
+        "apiKey",
+        "API_KEY",
+        "OPENAI_API_KEY",
+        "openai_key",
+        "OpenAIKey",
+        "token",
+        "hf_token",
+        "HF_TOKEN",
+        "auth_token",
+    ),
+    *(
+        "authorization",
+        "Proxy-Authorization",
+        "dsn",
+        "DATABASE_DSN",
+        "cookie",
+        "Set-Cookie",
+        "passphrase",
+        "password",
+        "db.password",
+        "passwd",
+    ),
+    *(
+        "PGPASSWORD",
+        "pwd",
+        "secret",
+        "client_secret",
+        "clientSecret",
+        "SecretAccessKey",
+        "aws_session_token",
+        "private_key",
+        "credentials",
+    ),
+    *(
+        "connection_string",
+        "webhook_url",
+        "x-api-key",
+        "http.request.header.authorization",
+        "API_KEY_2",
+        "password_prod",
+        "api_keys",
+        "key",
+    ),
+)
+OTHER_NAMES = (
+    *(
+        "max_tokens",
+        "total_tokens",
+        "token_count",
+        "token_limit",
+        "eos_token",
+        "pad_token",
+        "tokenizer",
+        "sort_key",
+        "primary_key",
+        "cache_key",
+    ),
+    *(
+        "key_size",
+        "monkey",
+        "compass",
+        "password_file",
+        "secret_name",
+        "public_key",
+        "author",
+        "authority",
+        "keyboard",
+        "name",
+        "seed",
+        "bypass_",
+    ),
+    *("gen_ai.usage.input_tokens", "llm.token_count.prompt", "db.statement", "tokens", "passing", "cookiecutter"),
+)
+
+
+def test_one_list_of_names() -> None:
+    """Names of settings whose values are secrets, in any spelling, and names that only look like them."""
+    assert [name for name in SECRET_NAMES if not is_secret_name(name)] == []
+    assert [name for name in OTHER_NAMES if is_secret_name(name)] == []
+
+
+def test_what_a_name_says_in_a_program_depends_on_the_value() -> None:
+    """``token`` is a word in a parser: there the value decides."""
+    assert kind_of("token") is Kind.LIKELY
+    assert redacted('token = "whitespace"') == 'token = "whitespace"'
+    assert REDACTED in redacted(f'token = "{made(32)}"')
+
+
+def test_settings_called_like_secrets_are_redacted() -> None:
+    """In a configuration the value of an `api_key` goes whatever it looks like, a number or a list too; `max_tokens` stays."""
+    config = {
+        "llm": {"api_key": "plain words", "max_tokens": 5, "models": [{"OPENAI_API_KEY": "x", "name": "m"}]},
+        "password": "",
+        "monkey": "banana",
+        "tokenizer": "bpe",
+        "hf_token": 12345,
+        "credentials": {"user": "u", "key": ["a"]},
+        "api_keys": ["a", "b"],
+        "use_token": True,
+        "secret": None,
+    }
+    found = json.loads(without_secrets(json.dumps(config)))
+    assert found == {
+        "llm": {"api_key": REDACTED, "max_tokens": 5, "models": [{"OPENAI_API_KEY": REDACTED, "name": "m"}]},
+        "password": "",
+        "monkey": "banana",
+        "tokenizer": "bpe",
+        "hf_token": REDACTED,
+        "credentials": REDACTED,
+        "api_keys": REDACTED,
+        "use_token": True,
+        "secret": None,
+    }
+    assert without_secrets("api_key: not JSON") == "api_key: not JSON"
