@@ -108,8 +108,11 @@ def value(variable: str) -> str:
 
 def among(column: str, variable: str) -> str:
     """A condition: the column's value is among those chosen, which Grafana sends as ``{one,two}``. They are not taken apart: a
-    name may have a comma in it."""
-    chosen = f"replaceRegexpOne({value(variable)}, '^[{{](.*)[}}]$', '\\\\1')"
+    name may have a comma in it.
+
+    The data source puts it in with JavaScript's ``String.replace``, where ``$'`` is what follows: the end of the text is ``\\z``.
+    """
+    chosen = f"replaceRegexpOne({value(variable)}, '^[{{](.*)[}}]\\\\z', '\\\\1')"
     return f"position(concat(',', {chosen}, ','), concat(',', {column}, ',')) > 0"
 
 

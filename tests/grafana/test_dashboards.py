@@ -19,6 +19,7 @@ from genesis_otel._store import connection, schema
 from tests.support.dashboards import (
     EVERYTHING,
     ODD,
+    RUNS,
     Asked,
     answer,
     around_now,
@@ -29,7 +30,7 @@ from tests.support.dashboards import (
     searches_in,
 )
 from tests.support.grafana_query import ALL, TimeRange, sent
-from tests.support.searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN
+from tests.support.searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN, TASK
 
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = dashboards()
@@ -191,6 +192,34 @@ def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str,
     if str(asked) not in EMPTY:
         assert result.result_rows
     SHAPES[asked.type](asked, result)
+
+
+CHOICES = {
+    "one": {"task": (TASK,), "run": (RUN,), "model": (MODELS[0],), "runs": (RUN,)},
+    "several": {"task": (TASK, "another"), "run": RUNS, "model": tuple(MODELS), "runs": RUNS},
+    "hostile": {"task": (ODD, "$'", "$&`$$"), "run": (ODD, "$' OR 1=1"), "model": (ODD,), "runs": (ODD,)},
+}
+"""What people choose, by variable."""
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("asked", ASKED, ids=str)
+def test_a_query_runs_whatever_is_chosen(searches: Client, asked: Asked, choice: str) -> None:
+    """With one value, with several and with hostile ones chosen, everything that is asked is still a query that runs."""
+    values = chosen(BOARDS[asked.board])
+    several = {each["name"] for each in BOARDS[asked.board]["templating"]["list"] if each.get("multi")}
+    picked = {name: value if name in several else value[0] for name, value in CHOICES[choice].items() if name in values}
+    answer(searches, asked, {**values, **picked}, around_now())
+
+
+def test_a_condition_is_put_in_as_the_browser_does() -> None:
+    """JavaScript reads `$'` in what it puts in as what follows, and `$$` as one sign: the tests do, too."""
+    times = around_now()
+    asked = "SELECT $__conditionalAll(a = '$$-', $task) AND b"
+    assert sent(asked, {"task": ("t",)}, times, {}) == "SELECT a = '$-' AND b"
+    back = "SELECT $__conditionalAll(b, $task) OR $__conditionalAll(match(a, '$`'), $task)"
+    with pytest.raises(ValueError, match="for ever"):
+        sent(back, {"task": ("t",)}, times, {})
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)

@@ -66,12 +66,27 @@ def _formatted(found: re.Match[str], values: Mapping[str, Value]) -> str:
 def _conditional(sql: str, values: Mapping[str, Value]) -> str:
     """``$__conditionalAll(condition, $variable)``: the condition, or ``1=1`` while everything is chosen."""
     macro = "$__conditionalAll"
+    left = sql.count(macro)
     while (at := sql.rfind(macro + "(")) >= 0:
         arguments, end = _arguments(sql, at + len(macro))
         condition, variable = arguments
         chosen = values[variable.strip().lstrip("$")]
-        sql = sql[:at] + ("1=1" if chosen in (ALL, "", ()) else condition) + sql[end:]
+        sql = _replaced(sql, at, end, "1=1" if chosen in (ALL, "", ()) else condition)
+        if (now := sql.count(macro)) >= left:
+            raise ValueError(
+                "a condition of $__conditionalAll brings the macro back: the browser would expand it for ever"
+            )
+        left = now
     return sql
+
+
+def _replaced(sql: str, start: int, end: int, text: str) -> str:
+    """As JavaScript's ``String.replace`` with a text: ``$$``, ``$&``, ``$` `` and ``$'`` in it are special.
+
+    https://developer.mozilla.org/en-US/docs/Web/JavaScript/Reference/Global_Objects/String/replace
+    """
+    meant = {"$": "$", "&": sql[start:end], "`": sql[:start], "'": sql[end:]}
+    return sql[:start] + re.sub(r"\$([$&`'])", lambda found: meant[found[1]], text) + sql[end:]
 
 
 def _macros(sql: str, times: TimeRange) -> str:

@@ -134,17 +134,26 @@ GROUP BY time
 ORDER BY time
 """
 
+# Chosen in a query of its own: beside it, `run_id` and `model` in the condition would be the aggregates of those names.
 KINDS_OF_ERROR = f"""
 SELECT
-    replaceRegexpAll(substring(error, 1, 160), '[0-9]+', 'N') AS error,
+    kind AS error,
     count() AS calls,
     max(timestamp) AS latest,
-    any(toString(model)) AS model,
-    argMax(run_id, timestamp) AS run_id,
+    any(of_model) AS model,
+    argMax(of_run, timestamp) AS run_id,
     argMax(trace_id, timestamp) AS trace_id
-{CALLS} AND status != 'ok'
-GROUP BY error
-ORDER BY calls DESC
+FROM (
+    SELECT
+        replaceRegexpAll(substring(error, 1, 160), '[0-9]+', 'N') AS kind,
+        toString(model) AS of_model,
+        run_id AS of_run,
+        timestamp,
+        trace_id
+    {CALLS} AND status != 'ok'
+)
+GROUP BY kind
+ORDER BY calls DESC, error
 LIMIT 50
 """
 
