@@ -8,7 +8,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel._store import errors, schema, tables
+from genesis_otel._ship.contract import Misconfigured
+from genesis_otel._store import schema, tables
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import CASES, START, Case, front_of
@@ -193,7 +194,7 @@ def test_a_database_of_the_first_logger_is_taken_over(connect: Connect) -> None:
     """Every row is kept, equal ones too, and after a merge; the second init changes nothing; new spans arrive beside them."""
     client = connect()
     before = first_logger_rows(client)
-    with pytest.raises(errors.StoreError, match="genesis-otel init"):
+    with pytest.raises(Misconfigured, match="genesis-otel init"):
         store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[0])))
     done = schema.init_schema(client)
     assert sum(line.startswith("took over 51 rows") for line in done) == 7
