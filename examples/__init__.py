@@ -1,0 +1,1 @@
+"""Searches that are recorded, a folder each."""

@@ -1,0 +1,161 @@
+"""GEPA's searches, recorded: the released gepa with its own state as the truth, and no network."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from gepa.api import optimize
+from gepa.core.adapter import EvaluationBatch
+from gepa.core.engine import GEPAEngine
+from gepa.core.state import GEPAState
+
+from examples.gepa.search import LengthAdapter, search
+from genesis_otel import attributes as names
+from genesis_otel import spans
+from genesis_otel.instrumentation import gepa
+from tests.support.recording import Recorded, record
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
+    with_spans = record(monkeypatch)
+    gepa.instrument(task="words", run_id="r")
+    yield with_spans
+    gepa.uninstrument()
+
+
+def individuals(recorded: Recorded, run_id: str = "r") -> dict[str, dict[str, Any]]:
+    return {
+        each[names.INDIVIDUAL_ID]: each
+        for each in recorded.records(names.RECORD_INDIVIDUAL)
+        if each[names.RUN_ID] == run_id
+    }
+
+
+def status(recorded: Recorded) -> str:
+    return str([each for each in recorded.records(names.RECORD_RUN) if names.RUN_STATUS in each][-1][names.RUN_STATUS])
+
+
+def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
+    """Each candidate of GEPA's result is an individual with its text, its score and its examples' scores."""
+    result = search()
+    found = individuals(recorded)
+    accepted = {f"r-{number}" for number in range(len(result.candidates))}
+    assert len(accepted) > 2 and accepted <= set(found)
+    for number, candidate in enumerate(result.candidates):
+        row = found[f"r-{number}"]
+        assert row[names.INDIVIDUAL_CODE] == candidate["prompt"]
+        assert row[names.INDIVIDUAL_COMBINED_SCORE] == pytest.approx(result.val_aggregate_scores[number])
+        scores = json.loads(row[names.INDIVIDUAL_METRICS])["scores"]
+        assert scores == {str(key): value for key, value in result.val_subscores[number].items()}
+    rejected = [row for name, row in found.items() if name not in accepted]
+    assert "a" in {row.get(names.INDIVIDUAL_CODE) for row in rejected}
+    assert all(names.INDIVIDUAL_COMBINED_SCORE not in row for row in rejected)
+    assert status(recorded) == "completed"
+
+
+def test_resumed(recorded: Recorded, tmp_path: Path) -> None:
+    """A resumed search is a run of its own that has all candidates of its state."""
+    search(str(tmp_path), calls=30)
+    gepa.instrument(task="words", run_id="again")
+    result = search(str(tmp_path), calls=60)
+    accepted = {f"again-{number}" for number in range(len(result.candidates))}
+    assert accepted <= set(individuals(recorded, "again"))
+    assert GEPAState.load(str(tmp_path)).program_candidates == result.candidates
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("after", [0, 5])
+def test_a_run_that_dies_has_failed(recorded: Recorded, raised: type[BaseException], after: int) -> None:
+    """An interrupt or an error, in the seed's evaluation or later, reaches the caller, and the run has failed."""
+
+    class Dying(LengthAdapter):
+        calls = 0
+
+        def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls > after:
+                raise raised("stop")
+            return super().evaluate(*args, **kwargs)
+
+    with pytest.raises(raised):
+        search(adapter=Dying())
+    assert status(recorded) == "failed"
+
+
+def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
+    """What GEPA holds of ours breaks neither a deep copy nor a pickle."""
+    seen: list[Any] = []
+
+    original = GEPAEngine._should_stop
+
+    def look(self: Any, state: Any) -> Any:
+        seen.append(len(pickle.dumps(copy.deepcopy(self.callbacks))))
+        return original(self, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GEPAEngine, "_should_stop", look)
+        search()
+    assert seen
+
+
+def lineages(recorded: Recorded) -> dict[str, set[str]]:
+    """The parents of each individual, from its edges."""
+    found: dict[str, set[str]] = {}
+    for name, row in individuals(recorded).items():
+        edges = json.loads(row.get(names.LINEAGE_EDGES, "[]")) or [{"parent_id": row.get(names.LINEAGE_PARENT_ID)}]
+        found[name] = {each["parent_id"] for each in edges if each["parent_id"]}
+    return found
+
+
+class TwoComponents(LengthAdapter):
+    """Even examples want a longer ``a``, odd ones a longer ``b``, and each text costs the other's examples."""
+
+    def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+        lengths = len(candidate["a"]), len(candidate["b"])
+        scores = [(2 * lengths[example % 2] - lengths[1 - example % 2]) / 100 for example in batch]
+        return EvaluationBatch(outputs=scores, scores=scores, trajectories=scores if capture_traces else None)
+
+    def propose_new_texts(self, candidate: dict[str, str], dataset: Any, components: list[str]) -> dict[str, str]:
+        with spans.llm_call("m", provider="openai", messages="Better", role="mutation") as call:
+            call.response("x", input_tokens=3, output_tokens=1)
+        return {name: candidate[name] + "x" for name in components}
+
+
+def test_merges_fronts_and_calls(recorded: Recorded) -> None:
+    """Parents equal the state's, both of a merge; the last front is the state's; each call is its proposal's."""
+    result: Any = optimize(
+        seed_candidate={"a": "x", "b": "x"},
+        trainset=list(range(8)),
+        valset=list(range(8)),
+        adapter=cast(Any, TwoComponents()),
+        max_metric_calls=250,
+        use_merge=True,
+        display_progress_bar=False,
+    )
+    of_state = {
+        f"r-{number}": {f"r-{parent}" for parent in parents if parent is not None}
+        for number, parents in enumerate(result.parents)
+    }
+    found = lineages(recorded)
+    assert {name: found[name] for name in of_state} == of_state
+    assert any(len(parents) == 2 for parents in of_state.values())
+    generations = [span for span in recorded.spans if span.name == "generation"]
+    last = max(generations, key=lambda span: int((span.attributes or {})[names.GENERATION]))  # type: ignore[arg-type]
+    (event,) = [each for each in last.events if each.name == names.EVENT_PARETO_FRONT]
+    members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
+    front = set().union(*result.per_val_instance_best_candidates.values())
+    assert {each["individual_id"] for each in members} == {f"r-{number}" for number in front}
+    assert json.loads(str((last.attributes or {})[names.GENERATION_METADATA]))["metric_calls"] == (
+        result.total_metric_calls
+    )
+    calls = [span for span in recorded.spans if span.name == "chat m"]
+    owners = {(span.parent.span_id if span.parent else 0) for span in calls}
+    known = {span.context.span_id for span in recorded.spans if span.name == "individual" and span.context}
+    assert len(owners) == len(calls) and owners <= known
