@@ -46,10 +46,14 @@ def licence(name: str, before: str) -> str:
         about = metadata.metadata(name)
     except metadata.PackageNotFoundError:
         return before
+
+    def field(name: str) -> str:
+        return about[name].strip() if name in about else ""
+
     classified = [
         each.rpartition(" :: ")[2] for each in about.get_all("Classifier") or [] if each.startswith("License ::")
     ]
-    told = about.get("License-Expression") or ", ".join(classified) or (about.get("License") or "").strip()
+    told = field("License-Expression") or ", ".join(classified) or field("License")
     # Some packages have the whole text there.
     return " ".join(told.splitlines()[0].split())[:60] if told else before
 
