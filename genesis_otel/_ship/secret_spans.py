@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
 
 
 def most(size: int) -> int:
-    """Candidates that a text of so many bytes may hold: ten times what program sources do, and few enough that judging them
+    """Candidates that a text of so many bytes may hold: five times what program sources do, and few enough that judging them
     takes 20 ms a megabyte."""
     return 500 + size // 1600
 
