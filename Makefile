@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel beside docs collector dashboards bench faults soak format lock clean
+.PHONY: help demo test check lint wheel audit beside docs collector dashboards bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
+	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make bench      measure what recording costs'
@@ -40,7 +41,7 @@ test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 collector:
 	@'$(PYTHON)' scripts/build_collector.py
 
-check: lint wheel
+check: lint wheel audit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -49,6 +50,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m grafana.source --check
 	$(BIN)/python scripts/lock.py --check
+	$(BIN)/python scripts/licences.py --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -66,6 +68,12 @@ docs: $(VENV)/.dev
 	rm -rf build/docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/docs
 	@echo "Open $(CURDIR)/build/docs/docs/index.html"
+
+# In an environment of its own: its dependencies are none of ours.
+audit:
+	'$(PYTHON)' -m venv build/audit
+	if build/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; then build/audit/bin/python scripts/audit.py; \
+	else echo 'NOT AUDITED: pip-audit cannot be installed here' >&2; fi
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis_otel._ship import redact as _redact
-from genesis_otel._ship import secret_scan
+from genesis_otel._ship import secret_scan, secret_spans
 from genesis_otel._ship.redact import REDACTED, TOO_MANY, redactor, without_secrets
 from genesis_otel._ship.secret_names import Kind, is_secret_name, kind_of
 from tests.support.secret_corpus import HARMLESS, SECRETS, Secret, made, tokens
@@ -202,14 +201,14 @@ HOSTILE = {
 def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a text is made, no more candidates are judged than its size allows, and none is looked at beyond a bound."""
     judged, looked = 0, 0
-    judges = _redact._judges
+    judges = secret_spans._judges
 
     def counting(data: bytes, start: int) -> tuple[Callable[..., Any], ...]:
         nonlocal judged
         judged += 1
         return judges(data, start)
 
-    monkeypatch.setattr(_redact, "_judges", counting)
+    monkeypatch.setattr(secret_spans, "_judges", counting)
     scan = secret_scan._search
 
     def bounded(pattern: bytes, data: bytes) -> secret_scan.Search:
@@ -225,7 +224,7 @@ def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(secret_scan, "_search", bounded)
     redacted(text)
-    assert judged <= 2 * _redact._most(len(text.encode()))
+    assert judged <= 2 * secret_spans.most(len(text.encode()))
     assert looked <= 400 or text.startswith("password = ")
 
 
