@@ -13,7 +13,7 @@ from rich.text import Text
 
 from genesis_otel import queries
 from genesis_otel._read.ancestry import ancestors
-from genesis_otel._read.format import money, number
+from genesis_otel._read.format import money
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -44,8 +44,10 @@ def summarise(client: "Client", run_id: str, console: Console) -> None:
 def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None:
     """The best individual's ancestors, first the seed."""
     steps = ancestors(client, run_id, best)
+    fitness = steps[-1].fitness_score
+    told = "not known" if fitness is None else f"{fitness:.4f}"
     table = _table(
-        f"Best individual {best}: fitness {number(steps[-1].fitness_score)}, in {len(steps) - 1} steps",
+        f"Best individual {best}: fitness {told}, in {len(steps) - 1} steps",
         ("generation", "how", "fitness", "gain", "cost", "what changed", "trace"),
         right=(0, 2, 3, 4),
     )

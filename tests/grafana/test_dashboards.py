@@ -194,7 +194,7 @@ def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str,
     SHAPES[asked.type](asked, result)
 
 
-CHOICES = {
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     "one": {"task": (TASK,), "run": (RUN,), "model": (MODELS[0],), "runs": (RUN,)},
     "several": {"task": (TASK, "another"), "run": RUNS, "model": tuple(MODELS), "runs": RUNS},
     "hostile": {"task": (ODD, "$'", "$&`$$"), "run": (ODD, "$' OR 1=1"), "model": (ODD,), "runs": (ODD,)},
