@@ -268,7 +268,7 @@ class Individual(Handle):
         if "code_size" in told:
             attributes[names.INDIVIDUAL_CODE_SIZE] = integer(told["code_size"], "code_size") or 0
         if self._lineage:
-            known = tally.known_score(fitness, get("metrics"))
+            known = tally.known_score(fitness, get("metrics"), failed=self._failed)
             self._add_lineage(attributes, known, number(get("fitness_delta"), "fitness_delta"))
         return attributes
 
@@ -286,7 +286,9 @@ class Individual(Handle):
             attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
 
     def _remember(self, attributes: Mapping[str, Any]) -> None:
-        fitness = tally.known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"))
+        fitness = tally.known_score(
+            attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"), failed=self._failed
+        )
         again = self._member
         member = self._member = again or tally.Member(
             self.id,

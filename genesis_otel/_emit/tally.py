@@ -119,13 +119,16 @@ def _note(run_id: str, note: Note) -> None:
             warn_once("memory", "What a run needs to be resumed could not be kept", exc_info=True)
 
 
-def known_score(told: float | None, metrics: object) -> float | None:
-    """A score as one that others are compared with: None where none was told, or no finite one, and for the 0 beside
-    ``correct: false`` that evaluators write for want of a score (``sql/individuals.sql`` reads it in the same way)."""
+def known_score(told: float | None, metrics: object, *, failed: bool = False) -> float | None:
+    """A score as one that others are compared with: None where none was told, or no finite one, and for the 0 that
+    evaluators write for want of a score: beside ``correct: false``, or, of an individual that failed, beside ``error`` or
+    ``timeout`` (``sql/individuals.sql`` reads it in the same way)."""
     if told is None or not math.isfinite(told):
         return None
-    if told == 0 and isinstance(metrics, Mapping) and metrics.get("correct") is False:
-        return None
+    if told == 0 and isinstance(metrics, Mapping):
+        of_a_failure = failed and ("error" in metrics or metrics.get("timeout") is True)
+        if of_a_failure or metrics.get("correct") is False:
+            return None
     return told
 
 

@@ -198,3 +198,21 @@ def test_a_stream_that_its_consumer_closes_is_no_error(recorded: Recorded) -> No
     assert all(not call.events and names.ERROR_TYPE not in attributes_of(call) for call in calls)
     reasons = [attributes_of(call)[names.GEN_AI_RESPONSE_FINISH_REASONS] for call in calls]
     assert reasons == [("abandoned",), ("stop",), ("abandoned",)]
+
+
+def test_the_zero_of_a_failure_is_no_parents_score(recorded: Recorded, connect: Connect) -> None:
+    """What an evaluator writes for want of a score is not what a child is compared with: its gain is not known, as the
+    parent's score is not."""
+    with spans.run("t", run_id="zero") as run, run.generation(0) as generation:
+        with generation.individual("parent") as parent:
+            parent.record(fitness=0.0, metrics={"error": "boom"})
+            parent.fail("boom")
+        with generation.individual("child", parent_id="parent") as child:
+            child.record(fitness=0.5)
+    scores, gains = rows(
+        connect,
+        recorded,
+        "SELECT fitness_score FROM individuals WHERE individual_id = 'parent'",
+        "SELECT fitness_delta FROM code_lineages WHERE child_id = 'child'",
+    )
+    assert scores == gains == [(None,)]

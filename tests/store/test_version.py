@@ -11,6 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import attributes as names
+from genesis_otel._ship.contract import Misconfigured
 from genesis_otel._store import errors, schema, tables, version
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
@@ -40,7 +41,7 @@ def test_readers_and_writers_of_an_older_store_name_init(store: Client, connect:
             use(store)
     exporter = ClickHouseSpanExporter(connect)
     case = golden.CASES[6]
-    with pytest.raises(errors.StoreError, match="genesis-otel init"):
+    with pytest.raises(Misconfigured, match="genesis-otel init"):
         store_spans(exporter, spans_of(case))
     schema.init_schema(store)
     version.see(store)

@@ -90,6 +90,7 @@ def environment(tmp_path: Path, collecting: Collector) -> Iterator[dict[str, str
             "OPENAI_API_KEY": "none",
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint(collecting),
             "GENESIS_OTEL_DATA_DIR": str(tmp_path / "data"),
+            "GENESIS_OTEL_QUIET": "1",
         }
 
 

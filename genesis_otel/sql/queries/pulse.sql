@@ -23,7 +23,7 @@ SELECT
     greatest(0, dateDiff('millisecond', start_time, until)) / 1000 AS seconds,
     greatest(0, dateDiff('millisecond', greatest(start_time, r.ended, g.last, f.last, l.last, a.last), now64(3))) / 1000 AS silent_seconds,
     r.planned AS planned,
-    g.generations AS generations,
+    greatest(g.generations, r.told) AS generations,
     if(g.generations > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
@@ -53,7 +53,8 @@ FROM (
         any(direction) AS direction,
         min(start_time) AS began,
         max(end_time) AS ended,
-        max(asked) AS planned
+        max(asked) AS planned,
+        toUInt64(greatest(0, max(total_generations))) AS told
     FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
 ) AS r
 CROSS JOIN (

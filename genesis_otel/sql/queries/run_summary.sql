@@ -13,7 +13,7 @@ SELECT
     r.start_time AS start_time,
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
-    (SELECT uniqExact(generation) FROM generations WHERE run_id = {run_id:String}) AS generations,
+    greatest((SELECT uniqExact(generation) FROM generations WHERE run_id = {run_id:String}), toUInt64(greatest(0, r.total_generations))) AS generations,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
     f.incorrect AS incorrect_individuals,

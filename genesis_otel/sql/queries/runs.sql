@@ -22,7 +22,8 @@ SELECT
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
-    g.generations AS generations,
+    -- A caller of the first logger may tell only how many there were.
+    greatest(g.generations, toUInt64(greatest(0, p.total_generations))) AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
     f.incorrect AS incorrect,
