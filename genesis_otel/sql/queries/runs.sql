@@ -1,7 +1,8 @@
 -- Runs
 --
 -- Runs, newest first: how far each is, its best score in its own direction, how many individuals failed or are incorrect,
--- what it cost in USD, how many of its calls have no price, and for how many seconds it has been silent.
+-- what it cost in USD, how many of its calls have no price, and for how many seconds it has been silent. Generations are those
+-- recorded, or as many as the run told at its end: callers of the first logger may tell no more than that.
 --
 -- task = : runs of this task alone
 -- status = : running, stalled, completed or failed alone; open for running and stalled
@@ -22,7 +23,6 @@ SELECT
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
-    -- A caller of the first logger may tell only how many there were.
     greatest(g.generations, toUInt64(greatest(0, p.total_generations))) AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
