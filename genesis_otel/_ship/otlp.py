@@ -156,8 +156,7 @@ class Http:
         self._failures = requests.exceptions
         self._session = requests.Session()
         self._session.headers.update({"Content-Type": "application/x-protobuf", **told.headers})
-        if told.compression != "none":
-            self._session.headers["Content-Encoding"] = told.compression
+        self._encoding = {} if told.compression == "none" else {"Content-Encoding": told.compression}
         if parts.username is not None:
             self._session.auth = requests.auth.HTTPBasicAuth(parts.username.encode(), (parts.password or "").encode())
         if told.certificate:
@@ -172,7 +171,9 @@ class Http:
         if self._compression != "none":
             body = gzip.compress(body) if self._compression == "gzip" else zlib.compress(body)
         try:
-            answer = self._session.post(self._url, data=body, timeout=self._timeout, allow_redirects=False)
+            answer = self._session.post(
+                self._url, data=body, headers=self._encoding, timeout=self._timeout, allow_redirects=False
+            )
         except self._failures.Timeout as error:
             raise Outage(f"the collector at {self._where} did not answer within {self._timeout:.0f} s") from error
         except self._failures.SSLError as error:
@@ -219,13 +220,7 @@ class Http:
     def _reads(self) -> bool:
         """Whether somebody reads what is sent: who takes OTLP has to refuse a body that is none."""
         try:
-            answer = self._session.post(
-                self._url,
-                data=NO_REQUEST,
-                headers={"Content-Encoding": None},
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
+            answer = self._session.post(self._url, data=NO_REQUEST, timeout=self._timeout, allow_redirects=False)
         except self._failures.RequestException as error:
             raise Outage(unreachable(self._where, error)) from error
         return answer.status_code in BAD_DATA
