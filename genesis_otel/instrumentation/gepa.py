@@ -33,7 +33,7 @@ from genesis_otel import spans
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._gepa import calls
-from genesis_otel.instrumentation._gepa.search import Search, new_id
+from genesis_otel.instrumentation._gepa.search import Search, new_id, seed_of
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -171,7 +171,7 @@ _early_run_id: str | None = None
 def _generate_seed(original: Original, *args: Any, **kwargs: Any) -> Any:
     global _run_id
     known = _run_id or new_id()
-    with spans.attached(calls.searching(spans.at(known, 0, f"{known}-0"))):
+    with spans.attached(calls.searching(spans.at(known, 0, seed_of(known)))):
         try:
             seed = original(*args, **kwargs)
         except BaseException as error:

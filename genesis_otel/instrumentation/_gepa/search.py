@@ -53,6 +53,11 @@ def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate
     return call
 
 
+def seed_of(run_id: str) -> str:
+    """The individual's id of a run's seed."""
+    return f"{run_id}-0"
+
+
 def new_id() -> str:
     """The id of a run that is named before it begins."""
     return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
@@ -89,7 +94,12 @@ class Search:
         )
         self.known = bool(before.run_id) and before.run_id == self.run.id
         """Whether the earlier part of a resumed search is in this run."""
-        self.kept = before if self.known else kept.Kept(self.run.id, () if self.resumed else (0,))
+        self.process = before.processes if self.known else 0
+        """How many have worked on this run before."""
+        self.ids = list(before.candidates) if self.known else []
+        """The individuals' ids, by GEPA's numbers of the candidates."""
+        self.proposed = 0
+        """Individuals of the generation that is open."""
         self.max_metric_calls = _max_metric_calls(engine.stop_callback)
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
@@ -126,7 +136,20 @@ class Search:
         return otel.set_value(PLACES, self.places, otel.set_value(attributes.LLM_ROLE, role, context))
 
     def _id(self, number: int) -> str:
-        return self.kept.id_of(number)
+        return self.ids[number] if number < len(self.ids) else ""
+
+    def _new_id(self) -> str:
+        # An iteration in which a process died is begun anew by the next one.
+        name = seed_of(self.run.id) if self.completed == 0 else f"{self.run.id}-{self.completed}"
+        again = f".{self.proposed}" if self.proposed else ""
+        self.proposed += 1
+        return f"{name}{again}-r{self.process}" if self.process else f"{name}{again}"
+
+    def _accepted(self, number: int, proposal: Proposal) -> None:
+        proposal.number = number
+        self.ids[number:] = [proposal.individual.id]
+        if self.folder and self.begun:
+            kept.save(self.folder, kept.Kept(self.run.id, tuple(self.ids), self.process + 1))
 
     def _enter(self, generation: spans.Generation) -> None:
         self._token = otel.attach(otel.set_value(PLACES, self.places, generation.context))
@@ -146,7 +169,9 @@ class Search:
 
     def _begin(self, parents: tuple[int, ...], kind: str, candidate: Candidate, *, has_text: bool) -> Proposal:
         generation = self.generation or self.run.generation(0)
-        individual = generation.individual(mutation_type=kind, parents=[self._id(each) for each in parents])
+        individual = generation.individual(
+            self._new_id(), mutation_type=kind, parents=[self._id(each) for each in parents]
+        )
         begun = Proposal(individual, parents, dict(candidate), has_text=has_text)
         self.open.append(begun)
         return begun
@@ -301,7 +326,7 @@ class Search:
         self._begin_with(state)
         self._end_generation(state)
         self.selected, self.jobs, self.datasets, self.components, self.merging = [], [], [], [], ()
-        self.completed = event["iteration"]
+        self.completed, self.proposed = event["iteration"], 0
         self.generation = self.run.generation(event["iteration"])
         self._enter(self.generation)
 
@@ -310,22 +335,21 @@ class Search:
         if self.begun:
             return
         self.begun = True
-        if self.resumed:
-            # Candidates that another run has made are this one's from its beginning.
-            self.kept = self.kept.going_on(len(state.program_candidates) if self.known else 0)
+        # What a process had found after the last save is lost.
+        del self.ids[len(state.program_candidates) :]
         if self.folder:
-            kept.save(self.folder, self.kept)
+            kept.save(self.folder, kept.Kept(self.run.id, tuple(self.ids), self.process + 1))
         if not self.resumed:
             return
-        if self.known:
-            for number in range(len(state.program_candidates)):
-                tally.run_tally(self.run.id).learn(self._member(state, number))
+        for number in range(len(self.ids)):
+            tally.run_tally(self.run.id).learn(self._member(state, number))
+        if len(self.ids) == len(state.program_candidates):
             return
         self.generation = self.run.generation(0)
-        for number, candidate in enumerate(state.program_candidates):
+        for number in range(len(self.ids), len(state.program_candidates)):
             parents = [each for each in state.parent_program_for_candidate[number] if each is not None]
-            restored = self._begin(tuple(parents), "restored", candidate, has_text=True)
-            restored.number, restored.individual.id = number, self._id(number)
+            restored = self._begin(tuple(parents), "restored", state.program_candidates[number], has_text=True)
+            self._accepted(number, restored)
 
     def _member(self, state: Any, number: int) -> tally.Member:
         score = state.get_program_average_val_subset(number)[0]
@@ -362,8 +386,9 @@ class Search:
         if self.resumed and not self.begun:
             return
         found = self._pending(tuple(event["parent_ids"]), event["candidate"])
-        found.number = event["candidate_idx"]
-        found.individual.id = self._id(found.number)
+        self._accepted(event["candidate_idx"], found)
+        details = {"individual_id": found.individual.id, "candidate": found.number, "score": event["average_score"]}
+        found.individual.action("candidate_accepted", details)
 
     @quietly
     def on_candidate_rejected(self, event: Any) -> None:
@@ -409,8 +434,10 @@ class Search:
     @quietly
     def on_optimization_end(self, event: Any) -> None:
         """The search has stopped by itself."""
-        self._begin_with(event["final_state"])
-        self._end_generation(event["final_state"])
+        state = event["final_state"]
+        self._begin_with(state)
+        self._end_generation(state)
+        self.completed = max(self.completed, state.i + 2)
 
     # --- what GEPA's state says -----------------------------------------------------------------------------------------
 
@@ -456,7 +483,7 @@ class Search:
             self.completed += 1
         if failure is not None:
             self.run.fail(failure)
-        self.run.end(total_generations=self.completed)
+        self.run.end(total_generations=self.completed or None)
 
 
 def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
