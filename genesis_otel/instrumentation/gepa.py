@@ -22,6 +22,7 @@ this version of GEPA lacks is left out with a warning.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
@@ -81,7 +82,11 @@ def instrument(*, task: str | None = None, run_id: str | None = None) -> None:
         (LM, "__call__", _ask),
         (LM, "batch_complete", _ask),
         (anything, "_generate_seed_candidate", _generate_seed),
-        (getattr(adapter, "OptimizeAnythingAdapter", None), "_call_evaluator", functools.partial(calls.with_candidate, 1)),
+        (
+            getattr(adapter, "OptimizeAnythingAdapter", None),
+            "_call_evaluator",
+            functools.partial(calls.with_candidate, 1),
+        ),
     ):
         original = getattr(owner, name, None)
         if original is None:
@@ -124,6 +129,9 @@ def _wrap_loaded() -> None:
     """Wrap what is loaded by now of that which asks models, and of the pools of threads in which that is done."""
     if not is_instrumented():
         return
+    if "dspy" in sys.modules:
+        with contextlib.suppress(ImportError):  # versions before 3.4 ask LiteLLM
+            importlib.import_module("dspy.clients.execution")
     dspy = getattr(sys.modules.get("dspy.teleprompt.gepa.gepa_utils"), "DspyAdapter", None)
     for owner, name, around in (
         (sys.modules.get("litellm"), "completion", calls.completion),
@@ -141,7 +149,9 @@ def _wrap_loaded() -> None:
         "gepa.adapters.optimize_anything_adapter.optimize_anything_adapter",
         "gepa.adapters.langchain_adapter.langchain_adapter",
     ):
-        if hasattr(sys.modules.get(module), "ThreadPoolExecutor") and not _is_ours(sys.modules[module], "ThreadPoolExecutor"):
+        if hasattr(sys.modules.get(module), "ThreadPoolExecutor") and not _is_ours(
+            sys.modules[module], "ThreadPoolExecutor"
+        ):
             _put(sys.modules[module], "ThreadPoolExecutor", calls.CarryingPool)
 
 

@@ -25,6 +25,8 @@ from genesis_otel.instrumentation.gepa import instrument
 
 STATES: list[Any] = []
 CLIENTS: list[LM] = []
+LMS: list[Any] = []
+"""DSPy's clients."""
 
 
 class Interrupt:
@@ -62,7 +64,7 @@ def prompts(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
     adapter = DefaultAdapter(
         "openai/gpt-4.1-mini", evaluate, litellm_batch_completion_kwargs={"api_base": url, "api_key": "sk-secret"}
     )
-    CLIENTS.append(cast(LM, adapter._lm))
+    CLIENTS.append(adapter._lm)
     examples = [{"input": f"input {number}", "answer": str(number), "additional_context": {}} for number in (4, 6, 8)]
     optimize(
         seed_candidate={"instructions": "Count words"},
@@ -70,7 +72,7 @@ def prompts(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
         valset=cast(Any, examples),
         adapter=cast(Any, adapter),
         reflection_lm=client("gpt-4.1", url),
-        max_metric_calls=70,
+        max_metric_calls=60,
         run_dir=str(folder / "state"),
         raise_on_exception=False,
         seed=seed,
@@ -100,7 +102,7 @@ def anything(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
             engine=oa.EngineConfig(
                 run_dir=str(folder / "state"),
                 seed=seed,
-                max_metric_calls=150,
+                max_metric_calls=90,
                 raise_on_exception=False,
                 parallel=True,
                 max_workers=4,
@@ -131,6 +133,35 @@ def seedless(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
     )
 
 
+def dspy_program(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
+    """``dspy.GEPA`` on a program of two steps, with DSPy's own client and pools."""
+    import dspy  # type: ignore[import-untyped]
+
+    def model(name: str) -> Any:
+        return dspy.LM(f"openai/{name}", api_base=url, api_key="sk-secret-of-the-endpoint", cache=False, num_retries=2)
+
+    task, reflecting = model("gpt-4.1-mini"), model("gpt-4.1")
+    LMS.extend((task, reflecting))
+    dspy.configure(lm=task)
+
+    def metric(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+        interrupt()
+        return dspy.Prediction(score=1 / (1 + abs(int(gold.answer) - int(pred.answer))), feedback="longer")
+
+    examples = [
+        dspy.Example(question=f"q{number}", answer=str(number)).with_inputs("question") for number in (60, 70, 80)
+    ]
+    dspy.GEPA(
+        metric=metric,
+        max_metric_calls=40,
+        reflection_lm=reflecting,
+        num_threads=3,
+        seed=seed,
+        log_dir=str(folder / "state"),
+        reflection_minibatch_size=2,
+    ).compile(dspy.Predict("question -> answer"), trainset=examples, valset=examples)
+
+
 def of_state(state: Any) -> dict[str, Any]:
     """What GEPA's state says."""
     numbers = range(len(state.program_candidates))
@@ -147,6 +178,9 @@ def of_state(state: Any) -> dict[str, Any]:
     }
 
 
+SEARCHES = {"prompts": prompts, "anything": anything, "seedless": seedless, "dspy": dspy_program}
+
+
 def main(how: str, folder: str, url: str, seed: str, stop: str = "0") -> int:
     """Search, and tell."""
     genesis_otel.configure(data_dir=folder)
@@ -160,20 +194,16 @@ def main(how: str, folder: str, url: str, seed: str, stop: str = "0") -> int:
     GEPAEngine._should_stop = remember  # type: ignore[method-assign]
     code = 0
     try:
-        {"prompts": prompts, "anything": anything, "seedless": seedless}[how](
-            Path(folder), url, int(seed), Interrupt(int(stop))
-        )
+        SEARCHES[how](Path(folder), url, int(seed), Interrupt(int(stop)))
     except KeyboardInterrupt:
         code = 130
-    print(
-        json.dumps(
-            {
-                **(of_state(STATES[0]) if STATES else {}),
-                "tokens": [sum(each.total_tokens_in for each in CLIENTS), sum(each.total_tokens_out for each in CLIENTS)],
-                "cost": sum(each.total_cost for each in CLIENTS),
-            }
-        )
-    )
+    calls = [each for lm in LMS for each in lm.history]
+    used = [
+        sum(each.total_tokens_in for each in CLIENTS) + sum(each["usage"]["prompt_tokens"] for each in calls),
+        sum(each.total_tokens_out for each in CLIENTS) + sum(each["usage"]["completion_tokens"] for each in calls),
+        sum(each.total_cost for each in CLIENTS) + sum(each["cost"] or 0 for each in calls),
+    ]
+    print(json.dumps({**(of_state(STATES[0]) if STATES else {}), "used": used}))
     return code
 
 

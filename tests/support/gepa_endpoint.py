@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 REFLECTING = "gpt-4.1"
-INSTRUCTION = re.compile(r"```\n(.*?)\n```", re.DOTALL)
+INSTRUCTION = re.compile(r"```\n(.*?)\n```|\[\[ ## current_instruction ## \]\]\n(.*?)\n\n", re.DOTALL)
 
 
 @dataclass
@@ -69,10 +69,13 @@ class Endpoint:
     def _text(self, model: str, messages: list[dict[str, Any]], asked: str) -> str:
         if model != REFLECTING:
             return f"[[ ## answer ## ]]\n{len(str(messages[0]['content']).split())}\n\n[[ ## completed ## ]]"
-        found = INSTRUCTION.search(asked)
-        instruction = found[1] if found else "Think"
+        found = INSTRUCTION.search(str(messages[-1]["content"]))
+        instruction = (found[1] or found[2]) if found else "Think"
         turn = self.reflections.index(asked)
-        return f"```\n{'a' if turn % 4 == 3 else f'{instruction} more{turn}'}\n```"
+        text = "a" if turn % 4 == 3 else f"{instruction} more{turn}"
+        if "`new_instruction`" in asked:  # DSPy's way to ask
+            return json.dumps({"new_instruction": text})
+        return f"```\n{text}\n```"
 
 
 @contextmanager
@@ -90,6 +93,8 @@ def serving(refuse_every: int = 0, hopeless: int = -1) -> Iterator[Endpoint]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(written)))
+            # Clients that ask again wait for a second or more else.
+            self.send_header("retry-after-ms", "1")
             self.end_headers()
             self.wfile.write(written)
 

@@ -92,7 +92,9 @@ def test_resumed_as_another_run(recorded: Recorded, tmp_path: Path) -> None:
     result = search(str(tmp_path), calls=60)
     codes = [each.get(names.INDIVIDUAL_CODE) for each in individuals(recorded, "again").values()]
     assert {each["prompt"] for each in result.candidates} <= set(codes)
-    assert {each.get(names.INDIVIDUAL_MUTATION_TYPE) for each in individuals(recorded, "again").values()} >= {"restored"}
+    assert {each.get(names.INDIVIDUAL_MUTATION_TYPE) for each in individuals(recorded, "again").values()} >= {
+        "restored"
+    }
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])

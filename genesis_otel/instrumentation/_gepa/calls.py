@@ -253,7 +253,7 @@ def _begin(model: str, provider: str, messages: object, server: str, asked: Mapp
     )
 
 
-def _tokens(usage: Any) -> dict[str, int | None]:
+def _tokens(usage: Any) -> dict[str, Any]:
     """Token counts as OpenAI calls them, of an object or a dict."""
 
     def part(of: Any, name: str) -> Any:
@@ -266,5 +266,3 @@ def _tokens(usage: Any) -> dict[str, int | None]:
         "cached_tokens": part(asked, "cached_tokens"),
         "reasoning_tokens": part(answered, "reasoning_tokens"),
     }
-
-

@@ -183,9 +183,9 @@ class Search:
 
     def _written(self, candidate: Candidate, parents: tuple[int, ...] | None = None) -> Proposal | None:
         for each in self.open:
-            if each.number is None and each.has_text and parents in (None, each.parents):
-                if each.candidate == candidate:
-                    return each
+            open_still = each.number is None and each.has_text and parents in (None, each.parents)
+            if open_still and each.candidate == candidate:
+                return each
         return None
 
     def _fail(self, proposal: Proposal, error: BaseException | str) -> None:
@@ -209,7 +209,9 @@ class Search:
     @quietly
     def _jobs(self, jobs: Sequence[Any]) -> None:
         # GEPA tells of each as it prepares it, in the order in which it proposes.
-        self.jobs = [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
+        self.jobs = (
+            [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
+        )
         self.datasets = [dataset for _, dataset, _ in jobs]
         self.components = [tuple(components) for _, _, components in jobs]
 
@@ -399,8 +401,13 @@ class Search:
             self._reject(found, event["reason"], {"minibatch_score": event["new_score"]})
             return
         found = self._pending(tuple(proposal.parent_program_ids), proposal.candidate)
-        scores = dict(zip(map(str, proposal.subsample_indices), proposal.subsample_scores_after or (), strict=False))
-        self._reject(found, event["reason"], {"minibatch_score": event["new_score"], "minibatch_scores": scores})
+        # Lists: an example can be in a minibatch twice.
+        metrics = {
+            "minibatch_score": event["new_score"],
+            "minibatch": [str(each) for each in proposal.subsample_indices or ()],
+            "minibatch_scores": list(proposal.subsample_scores_after or ()),
+        }
+        self._reject(found, event["reason"], metrics)
 
     @quietly
     def on_merge_rejected(self, event: Any) -> None:
