@@ -68,6 +68,13 @@ def crashing(folder: Path, generations: int) -> None:
     search(folder, generations, patch_types=["paper"], patch_type_probs=[1.0])
 
 
+def crashing_logger_alone(folder: Path, generations: int) -> None:
+    """The same, with nothing but another logger."""
+    genesis_otel.install_logger()
+    search(folder, generations, patch_types=["paper"], patch_type_probs=[1.0])
+
+
 if __name__ == "__main__":
     how, place, count = sys.argv[1:]
-    {each.__name__: each for each in (recorded, objectives, logger_alone, crashing)}[how](Path(place), int(count))
+    hows = (recorded, objectives, logger_alone, crashing, crashing_logger_alone)
+    {each.__name__: each for each in hows}[how](Path(place), int(count))

@@ -22,7 +22,7 @@ told = argparse.ArgumentParser()
 told.add_argument("--program_path"); told.add_argument("--results_dir")
 told = told.parse_args()
 # Genesis loses a first program whose output has a line break: its UPDATE does not escape the JSON.
-print(os.environ["TRACEPARENT"], end=" ")
+print(os.environ.get("TRACEPARENT", ""), end=" ")
 print("a warning", end="", file=sys.stderr)
 error, score = None, 0.0
 try:

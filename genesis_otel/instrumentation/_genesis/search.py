@@ -82,6 +82,7 @@ class Search:
         """By generation: what is proposed or evaluated."""
         self.complete: dict[int, Proposal] = {}
         """By generation: what has ended, and what Genesis has not counted yet."""
+        self.abandoned: list[int] = []
         self.front: list[tally.Member] = []
 
     @quietly
@@ -93,7 +94,6 @@ class Search:
     @quietly
     def finish(self, failure: BaseException | None) -> None:
         """The search has ended, by itself or with an exception."""
-        abandoned = sorted(self.open)
         why = "" if failure is None else f"{type(failure).__name__}: {failure}".removesuffix(": ")
         for each in list(self.open.values()):
             self.abandon(each, why or "the search ended")
@@ -101,8 +101,8 @@ class Search:
             self.counted(uncounted, {})
         if self.run is None:
             return
-        if abandoned:
-            self.run.action("search_stopped", {"reason": why, "abandoned": abandoned})
+        if self.abandoned:
+            self.run.action("search_stopped", {"reason": why, "abandoned": sorted(self.abandoned)})
         if failure is not None and is_failure(failure):
             self.run.fail(failure)
         self.run.end()
@@ -190,6 +190,7 @@ class Search:
     def abandon(self, proposal: Proposal, why: str) -> None:
         """Nothing comes of it. Its calls are recorded already."""
         self.open.pop(proposal.number, None)
+        self.abandoned.append(proposal.number)
         if proposal.job is not None:
             proposal.job.fail(f"abandoned: {why}")
             proposal.job.end()
