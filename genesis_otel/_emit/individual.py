@@ -126,6 +126,7 @@ class Individual(Handle):
         fitness_delta: float | None = None,
         island: object = None,
         correct: bool | None = None,
+        metadata: Mapping[str, object] | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
         """Record what is known so far; a later value replaces an earlier one.
@@ -136,6 +137,7 @@ class Individual(Handle):
         :param fitness_delta: by default the fitness less the parent's, if this process knows that.
         :param island: number or name of the subpopulation that it lives on, if the search has several.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
+        :param metadata: context for ``individuals.metadata``: inspirations, why it was rejected, ...
         """
         if extra:
             warn_of(Individual.record, extra)
@@ -160,6 +162,7 @@ class Individual(Handle):
             ("fitness_delta", fitness_delta),
             ("island", island),
             ("correct", correct),
+            ("metadata", metadata),
         ):
             if value is not None:
                 told[name] = value
@@ -250,8 +253,8 @@ class Individual(Handle):
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
         if correct is not None:
             attributes[names.INDIVIDUAL_CORRECT] = correct
-        if self._place.guessed:
-            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(None, self._place))
+        if self._place.guessed or "metadata" in told:
+            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(told.get("metadata"), self._place))
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):

@@ -42,7 +42,10 @@ CONTENT = {
 }
 """What makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
 
-FRAMEWORKS = {"openevolve": "genesis_otel.instrumentation.openevolve"}
+FRAMEWORKS = {
+    "openevolve": "genesis_otel.instrumentation.openevolve",
+    "shinka": "genesis_otel.instrumentation.shinka",
+}
 
 
 def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> dict[str, str]:
