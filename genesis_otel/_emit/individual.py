@@ -125,6 +125,7 @@ class Individual(Handle):
         code_size: int | None = None,
         fitness_delta: float | None = None,
         island: object = None,
+        cell: Mapping[str, object] | str | None = None,
         correct: bool | None = None,
         metadata: Mapping[str, object] | None = None,
         **extra: Unpack[NoMore],
@@ -136,6 +137,7 @@ class Individual(Handle):
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
         :param fitness_delta: by default the fitness less the parent's, if this process knows that.
         :param island: number or name of the subpopulation that it lives on, if the search has several.
+        :param cell: where it falls in a grid of features (MAP-Elites): each feature and its bin, e.g. ``{"complexity": 3}``.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         :param metadata: context for ``individuals.metadata``: inspirations, why it was rejected, ...
         """
@@ -161,6 +163,7 @@ class Individual(Handle):
             ("code_size", code_size),
             ("fitness_delta", fitness_delta),
             ("island", island),
+            ("cell", cell),
             ("correct", correct),
             ("metadata", metadata),
         ):
@@ -248,6 +251,8 @@ class Individual(Handle):
             attributes[names.INDIVIDUAL_COMBINED_SCORE] = fitness if combined is None else combined
         if "island" in told:
             attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
+        if "cell" in told:
+            attributes[names.INDIVIDUAL_CELL] = json_object(told["cell"])
         if "metrics" in told:
             attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
