@@ -6,6 +6,7 @@ In: a folder, an endpoint, and settings. Out: the runner when it has ended; the 
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 import sys
@@ -37,6 +38,9 @@ def runner(
     from shinka.database import DatabaseConfig
     from shinka.launch import LocalJobConfig
 
+    base = os.environ["OPENAI_BASE_URL"]
+    # A model of one's own is named by its address.
+    models = tuple(f"local/own@{base}" if name == "local" else name for name in models)
     random.seed(seed)
     np.random.seed(seed)
     problem = folder / "raise_a_number"
