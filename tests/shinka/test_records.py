@@ -27,7 +27,9 @@ WAYS = {
     ),
     # A model of one's own through chat completions, three islands, one job at a time; prompts evolve; proposals come to nothing.
     "local": (
-        Endpoint(proposals=("better", "prose", "prose", "prose", "prose", "better", "crash", "worse"), novelty=("NOVEL",)),
+        Endpoint(
+            proposals=("better", "prose", "prose", "prose", "prose", "better", "crash", "worse"), novelty=("NOVEL",)
+        ),
         {
             "generations": 9,
             "seed": 5,
@@ -166,7 +168,9 @@ def test_every_request_is_a_call(searched: Searched) -> None:
         )
     prompts = {each.prompt for each in requests if each.kind == "proposal" and each.status == 200}
     assert all("VALUE = " in row["messages"] for row in calls if row["role"] == "mutation")
-    assert len({row["messages"] for row in calls if row["role"] == "mutation" and row["status"] == "ok"}) == len(prompts)
+    assert len({row["messages"] for row in calls if row["role"] == "mutation" and row["status"] == "ok"}) == len(
+        prompts
+    )
     assert all(row["execution_time"] > 0 for row in calls)
 
 
@@ -203,9 +207,7 @@ def test_all_costs_are_those_that_shinka_counts(searched: Searched) -> None:
 
 def test_a_job_is_an_evaluation_with_its_output(searched: Searched) -> None:
     """Each program was evaluated by one job: submitted, then completed or failed, with shinka's score, metrics and outputs."""
-    programs = {
-        name: row for name, row in searched.programs().items() if not row["metadata"].get("_is_island_copy")
-    }
+    programs = {name: row for name, row in searched.programs().items() if not row["metadata"].get("_is_island_copy")}
     jobs = {
         row["individual_id"]: row
         for row in searched.ask("SELECT * FROM agent_actions WHERE action_type IN ('job_completed', 'job_failed')")
@@ -228,14 +230,18 @@ def test_a_job_is_an_evaluation_with_its_output(searched: Searched) -> None:
 def test_the_archive_and_the_best_are_shinkas(searched: Searched) -> None:
     """The changes of the archive add up to shinka's, copies aside, which shinka puts there by itself; the last best is shinka's."""
     archive: set[str] = set()
-    for row in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'archive_updated' ORDER BY timestamp, id"):
+    for row in searched.ask(
+        "SELECT details FROM agent_actions WHERE action_type = 'archive_updated' ORDER BY timestamp, id"
+    ):
         details = json.loads(row["details"])
         archive = (archive | set(details["added"])) - set(details["removed"])
     copies = {name for name, row in searched.programs().items() if row["metadata"].get("_is_island_copy")}
     assert archive - copies == {row["program_id"] for row in stored(searched.folder, "archive")} - copies
     best = [
         json.loads(row["details"])
-        for row in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'best_updated' ORDER BY timestamp, id")
+        for row in searched.ask(
+            "SELECT details FROM agent_actions WHERE action_type = 'best_updated' ORDER BY timestamp, id"
+        )
     ]
     assert best[-1]["individual_id"] == searched.runner.db.best_program_id
     assert [each["previous"] for each in best] == ["", *(each["individual_id"] for each in best[:-1])]
@@ -260,11 +266,16 @@ def test_meta_recommendations_and_prompts_are_actions(searched: Searched) -> Non
     """Each round of recommendations is told with its cost and its text; evolved prompts with theirs."""
     told = [
         json.loads(row["details"])
-        for row in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'meta_recommendations' ORDER BY timestamp")
+        for row in searched.ask(
+            "SELECT details FROM agent_actions WHERE action_type = 'meta_recommendations' ORDER BY timestamp"
+        )
     ]
     history = searched.runner.meta_summarizer.sync_summarizer.meta_recommendations_history
     assert [each["response"] for each in told] == history != []
-    assert sum(each["programs"] for each in told) == searched.runner.meta_summarizer.sync_summarizer.total_programs_processed
+    assert (
+        sum(each["programs"] for each in told)
+        == searched.runner.meta_summarizer.sync_summarizer.total_programs_processed
+    )
     prompts = searched.ask("SELECT details FROM agent_actions WHERE action_type = 'prompt_evolved'")
     spent = sum(json.loads(row["details"])["cost"] for row in prompts)
     assert close(spent, searched.runner.prompt_api_cost)
@@ -273,7 +284,9 @@ def test_meta_recommendations_and_prompts_are_actions(searched: Searched) -> Non
 
 def test_the_choice_of_models_is_told(searched: Searched) -> None:
     """The last state of the bandit is shinka's, model by model."""
-    *_, last = searched.ask("SELECT details FROM agent_actions WHERE action_type = 'model_selection' ORDER BY timestamp, id")
+    *_, last = searched.ask(
+        "SELECT details FROM agent_actions WHERE action_type = 'model_selection' ORDER BY timestamp, id"
+    )
     told, bandit = json.loads(last["details"]), searched.runner.llm_selection
     state = bandit.get_state()
     assert told["strategy"] == type(bandit).__name__
@@ -347,9 +360,9 @@ def test_no_span_lacks_its_parent(searched: Searched) -> None:
 
 def test_nothing_is_said_of_what_cannot_be_recorded(searched: Searched, tmp_path: Path) -> None:
     """Every function that is wrapped exists in this version: the log has no line of ours about one that is missing."""
-    from genesis_otel.instrumentation import shinka
-
     import logging
+
+    from genesis_otel.instrumentation import shinka
 
     said: list[Any] = []
     handler = logging.Handler()
