@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make dashboards-look  draw every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
 	@echo 'make bench      measure what recording costs'
+	@echo 'make page       build the live page from page/ into the package (needs Node)'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
 	@echo 'make format     put the code into shape'
@@ -65,6 +66,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m grafana.source --check
 	$(BIN)/python scripts/lock.py --check
 	$(BIN)/python scripts/licences.py --check
+	$(BIN)/python scripts/build_page.py --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -91,6 +93,9 @@ audit:
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
+
+page: $(VENV)/.dev
+	$(BIN)/python scripts/build_page.py
 
 # Grafana's own packages (440 MB, from the npm registry), and a browser. What is missing is said before anything is installed.
 LOOK := grafana/look
