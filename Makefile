@@ -79,12 +79,12 @@ dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
 
 SEEDS ?= 10
-faults: $(VENV)/.dev
+faults: $(VENV)/.dev collector
 	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
 
 MINUTES ?= 30
 SEED ?= 1
-soak: $(VENV)/.dev
+soak: $(VENV)/.dev collector
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev
