@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz
 .DELETE_ON_ERROR:
 
 help:
@@ -30,6 +30,8 @@ help:
 	@echo 'make page       build the live page from page/ into the package (needs Node)'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
+	@echo 'make limits     a burst, a huge prompt, 100,000 individuals, ten minutes of a thousand a minute: make limits MINUTES=10'
+	@echo 'make fuzz       any input at all, with ever new seeds: make fuzz MINUTES=10 SEED=1'
 	@echo 'make format     put the code into shape'
 	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
 	@echo 'make clean      remove what the other targets made, .venv included'
@@ -107,13 +109,20 @@ dashboards-look: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses 0 $(LOOK) $(ARGS)
 
 SEEDS ?= 10
-faults: $(VENV)/.dev
+faults: $(VENV)/.dev collector
 	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
 
-MINUTES ?= 30
 SEED ?= 1
-soak: $(VENV)/.dev
+soak: MINUTES ?= 30
+soak: $(VENV)/.dev collector
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
+
+limits fuzz: MINUTES ?= 10
+limits: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.limits --minutes $(MINUTES)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev
 	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done
