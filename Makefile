@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel audit beside docs collector dashboards bench faults soak format lock clean
+.PHONY: help demo test check lint wheel audit beside versions docs collector dashboards bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
+	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
@@ -62,6 +63,9 @@ wheel: $(VENV)/.dev
 
 beside: $(VENV)/.dev
 	$(BIN)/python scripts/beside.py $(ARGS)
+
+versions: $(VENV)/.dev
+	$(BIN)/python scripts/versions.py $(ARGS)
 
 # Without what an earlier run left: a warning is told only for a page that is read.
 docs: $(VENV)/.dev

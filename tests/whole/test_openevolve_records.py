@@ -53,7 +53,7 @@ def told(
 
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    "diffs on three islands, evaluations tried again, a small population": {
+    "islands_with_a_small_population_and_evaluations_tried_again": {
         "iterations": 24,
         "config": told(
             7,
@@ -68,7 +68,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         ),
         "instrument": {"objectives": {"accuracy": "max", "size": "min"}},
     },
-    "a cascade whose stages fail, rewrites among diffs, spawned workers": {
+    "a_failing_cascade_with_rewrites_among_diffs_in_spawned_workers": {
         "iterations": 16,
         "seen": [
             "evaluation failed: stage2: ArithmeticError: stage 2",
@@ -88,7 +88,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         ),
         "instrument": {"llm": "genesis"},
     },
-    "an error that is minimised, on a coarse grid, until nothing gets better": {
+    "an_error_that_is_minimised_until_nothing_gets_better": {
         "iterations": 30,
         "environment": {"DIRECTION": "min"},
         "config": told(
@@ -100,7 +100,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         ),
         "instrument": {"objectives": {"error": "min"}},
     },
-    "a seed for every island, judged by a model, and novelty by another": {
+    "island_seeds_with_a_judge_and_novelty": {
         "iterations": 10,
         "config": told(
             17,
