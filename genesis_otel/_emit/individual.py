@@ -127,6 +127,7 @@ class Individual(Handle):
         island: object = None,
         cell: Mapping[str, object] | str | None = None,
         correct: bool | None = None,
+        metadata: Mapping[str, object] | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
         """Record what is known so far; a later value replaces an earlier one.
@@ -138,6 +139,7 @@ class Individual(Handle):
         :param island: number or name of the subpopulation that it lives on, if the search has several.
         :param cell: where it falls in a grid of features (MAP-Elites): each feature and its bin, e.g. ``{"complexity": 3}``.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
+        :param metadata: context for ``individuals.metadata``: inspirations, why it was rejected, ...
         """
         if extra:
             warn_of(Individual.record, extra)
@@ -163,6 +165,7 @@ class Individual(Handle):
             ("island", island),
             ("cell", cell),
             ("correct", correct),
+            ("metadata", metadata),
         ):
             if value is not None:
                 told[name] = value
@@ -255,8 +258,8 @@ class Individual(Handle):
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
         if correct is not None:
             attributes[names.INDIVIDUAL_CORRECT] = correct
-        if self._place.guessed:
-            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(None, self._place))
+        if self._place.guessed or "metadata" in told:
+            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(told.get("metadata"), self._place))
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
