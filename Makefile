@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz versions
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
+	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
@@ -80,6 +81,9 @@ wheel: $(VENV)/.dev
 
 beside: $(VENV)/.dev
 	$(BIN)/python scripts/beside.py $(ARGS)
+
+versions: $(VENV)/.dev
+	$(BIN)/python scripts/versions.py $(ARGS)
 
 # Without what an earlier run left: a warning is told only for a page that is read.
 docs: $(VENV)/.dev
