@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli import demo, execute, grafana, programs, queries, remarks, report, spool, store, watch
+from genesis_otel._cli import demo, execute, grafana, programs, queries, remarks, report, spool, store, ui, watch
 from genesis_otel._cli.common import FAILED, Told
 
 app = typer.Typer(
@@ -99,6 +99,7 @@ for command in (
     remarks.note,
     report.report,
     watch.watch,
+    ui.ui,
 ):
     app.command()(command)
 # What follows the command is its own, options included.

@@ -75,6 +75,11 @@ def seconds(number: int) -> float:
     return 0.5 * (number + 1)
 
 
+def finish(number: int) -> str:
+    """Why the answer ended: each fifth one was cut off."""
+    return "length" if number % 5 == 4 else "stop"
+
+
 def score(fact: Fact) -> float:
     return fact.fitness or 0.0
 
@@ -135,7 +140,14 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                         MODELS[made % 2], provider="openai", messages=f"Improve {fact.parents[0]}.", start_time=now
                     )
                     call.first_token(now + SECOND // 4)
-                    call.response(f"{fact.id}!", input_tokens=100, cached_tokens=20, output_tokens=10, cost=cost(made))
+                    call.response(
+                        f"{fact.id}!",
+                        input_tokens=100,
+                        cached_tokens=20,
+                        output_tokens=10,
+                        finish_reason=finish(made),
+                        cost=cost(made),
+                    )
                     now += int(seconds(made) * SECOND)
                     call.end(now)
                     made += 1

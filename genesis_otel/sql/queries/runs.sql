@@ -25,7 +25,7 @@ SELECT
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
-    greatest(g.generations, toUInt64(greatest(0, p.total_generations))) AS generations,
+    g.generations AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
     f.incorrect AS incorrect,
@@ -40,9 +40,7 @@ SELECT
     t.tags AS tags,
     t.notes AS notes
 FROM (@state(run_id IN (SELECT arrayJoin(picked)), {stalled_after:UInt32})) AS p
-LEFT JOIN (
-    SELECT run_id, uniqExact(generation) AS generations FROM generations WHERE run_id IN (SELECT arrayJoin(picked)) GROUP BY run_id
-) AS g ON g.run_id = p.run_id
+LEFT JOIN (@counted(run_id IN (SELECT arrayJoin(picked)))) AS g ON g.run_id = p.run_id
 LEFT JOIN (@found(run_id IN (SELECT arrayJoin(picked)))) AS f ON f.run_id = p.run_id
 LEFT JOIN (@cost(run_id IN (SELECT arrayJoin(picked)))) AS c ON c.run_id = p.run_id
 LEFT JOIN (@tags(run_id IN (SELECT arrayJoin(picked)))) AS t ON t.run_id = p.run_id
