@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client

@@ -204,16 +204,24 @@ def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
     assert json.loads(stop["details"])["reason"] == "cost_limit"
 
 
-def test_a_seed_that_cannot_be_written_is_a_failed_run(tmp_path: Path, new_store: New) -> None:
-    """Without an initial program a model writes it; if it does not, its calls are the seed's, and the run has failed with shinka's word."""
+@pytest.mark.parametrize("answer", ["better", "prose"])
+def test_a_seed_that_a_model_writes(answer: str, tmp_path: Path, new_store: New) -> None:
+    """Without an initial program a model writes it: those calls are the seed's, with their cost. If they give none, the run has failed."""
+    fails = answer == "prose"
     told = {"init_program_path": None, **SMALL["evo"]}
-    searched = search(tmp_path, new_store, Endpoint(), evo=told, raises=RuntimeError)
+    endpoint = Endpoint(proposals=(answer,))
+    searched = search(
+        tmp_path, new_store, endpoint, generations=1, islands=1, evo=told, raises=RuntimeError if fails else None
+    )
     (run,) = searched.ask("SELECT status, error FROM evolution_runs")
-    assert run["status"] == "failed" and str(searched.error) in run["error"]
+    assert run == (
+        {"status": "failed", "error": str(searched.error)} if fails else {"status": "completed", "error": ""}
+    )
     ((name, row),) = searched.individuals().items()
-    assert (row["generation"], row["mutation_type"], row["status"]) == (0, "init", "error")
-    calls = searched.ask("SELECT individual_id FROM llm_logs")
-    assert len(calls) == len(searched.endpoint.requests) > 0 and {each["individual_id"] for each in calls} == {name}
+    assert (row["generation"], row["mutation_type"], row["status"]) == (0, "init", "error" if fails else "ok")
+    calls = searched.ask("SELECT individual_id, cost FROM llm_logs")
+    assert len(calls) == len(endpoint.requests) > 0 and {each["individual_id"] for each in calls} == {name}
+    assert row["api_cost"] == pytest.approx(sum(each["cost"] for each in calls))
 
 
 @pytest.mark.parametrize("which", ["genai", "openinference"])

@@ -16,7 +16,7 @@ ASKING = """
 import genesis_otel
 from genesis_otel import spans
 genesis_otel.configure()
-with spans.llm_call("judge-model", provider="openai", messages="How good is it?", role="judge") as call:
+with spans.attached(spans.from_environment()), spans.llm_call("judge-model", provider="openai", messages="How good is it?", role="judge") as call:
     call.response("Good.", input_tokens=7, output_tokens=3, cost=0.25)
 """
 
