@@ -130,6 +130,8 @@ def kind_of(prompt: str) -> str:
     """What a prompt is for, by its words."""
     if "NOT_NOVEL" in prompt:
         return "novelty"
+    if "write an initial program" in prompt:
+        return "proposal"
     return "proposal" if "EVOLVE-BLOCK-START" in prompt and "# Task" in prompt and "<NAME>" in prompt else "meta"
 
 
