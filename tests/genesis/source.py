@@ -154,7 +154,9 @@ def test_a_search_with_failures(scene: Scene) -> None:
     generations = scene.rows("SELECT * FROM generations FINAL ORDER BY generation")
     assert [each["generation"] for each in generations] == list(range(8))
     assert all(each["num_individuals"] == 1 for each in generations)
-    spent = {each["generation"]: sum(each[cost] for cost in ("api_cost", "embed_cost")) for each in individuals.values()}
+    spent = {
+        each["generation"]: sum(each[cost] for cost in ("api_cost", "embed_cost")) for each in individuals.values()
+    }
     assert {each["generation"]: each["total_cost"] for each in generations} == pytest.approx(spent)
     fronts = {each["individual_id"] for each in scene.rows("SELECT individual_id FROM pareto_fronts FINAL")}
     correct = {name for name, program in scene.programs().items() if program["correct"]}

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 SEED = "# EVOLVE-BLOCK-START\nVALUE = 1\n# EVOLVE-BLOCK-END\nprint('value', VALUE, end='')\n"
-EVALUATE = '''
+EVALUATE = """
 import argparse, json, os, pathlib, runpy, sys
 told = argparse.ArgumentParser()
 told.add_argument("--program_path"); told.add_argument("--results_dir")
@@ -37,7 +37,7 @@ metrics = {"combined_score": float(score), "public": {"size": size}, "private": 
 folder = pathlib.Path(told.results_dir)
 (folder / "metrics.json").write_text(json.dumps(metrics))
 (folder / "correct.json").write_text(json.dumps({"correct": correct, "error": error}))
-'''
+"""
 TURNS = ("2", "1 / 0", "3", "-1", None, "4", "__import__('os')._exit(3)", "2")
 """What the programs say, in turn; None is an answer without a program."""
 
@@ -132,9 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             "object": "chat.completion",
             "created": 0,
             "model": asked["model"],
-            "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
-            ],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
             "usage": {**usage, "total_tokens": sum(usage.values()), "prompt_tokens_details": {"cached_tokens": 3}},
         }
 

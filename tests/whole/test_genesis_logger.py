@@ -59,10 +59,18 @@ def shaped(tmp_path: Path) -> Path:
 
 
 def run(program: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE"))
+    }
     environment = {**kept, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "GENESIS_OTEL_QUIET": "true", **settings}
     return subprocess.run(
-        [sys.executable, "-c", program], env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
@@ -104,7 +112,10 @@ def test_reloaded(shaped: Path) -> None:
 
 def test_without_genesis(tmp_path: Path) -> None:
     """Where Genesis is not installed nothing happens, and importing its logger fails as it would without us."""
-    program = INSTALL + "try:\n    import genesis.utils.clickhouse_logger\nexcept ModuleNotFoundError as error:\n    print(error.name)\n"
+    program = (
+        INSTALL
+        + "try:\n    import genesis.utils.clickhouse_logger\nexcept ModuleNotFoundError as error:\n    print(error.name)\n"
+    )
     assert run(program, tmp_path).stdout == "genesis\n"
 
 
