@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
+	@echo 'make dashboards-look  draw every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
 	@echo 'make bench      measure what recording costs'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
@@ -90,6 +91,15 @@ audit:
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
+
+# Grafana's own packages (440 MB, from the npm registry), and a browser. What is missing is said before anything is installed.
+LOOK := grafana/look
+LOOK_NEEDS := node npm chromium chromedriver
+dashboards-look: $(VENV)/.dev
+	@for each in $(LOOK_NEEDS); do command -v $$each > /dev/null || { \
+	echo "NO DASHBOARD IS DRAWN: $$each is not on the PATH (needed: Node 20 or later with npm, Debian's chromium and chromium-driver)" >&2; exit 1; }; done
+	npm ci --prefix $(LOOK) --no-progress
+	$(BIN)/pytest --numprocesses 0 $(LOOK) $(ARGS)
 
 SEEDS ?= 10
 faults: $(VENV)/.dev

@@ -45,6 +45,7 @@ CONTENT = {
 FRAMEWORKS = {
     "genesis": "genesis_otel.instrumentation.genesis",
     "openevolve": "genesis_otel.instrumentation.openevolve",
+    "shinka": "genesis_otel.instrumentation.shinka",
 }
 
 
