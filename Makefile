@@ -18,7 +18,7 @@ UV := 0.13.9
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
-	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
+	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about ten minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
@@ -50,6 +50,8 @@ genesis:
 	git -C build/genesis/source checkout --quiet $(COMMIT)
 	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
 	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pip install --quiet --no-deps --upgrade --target build/genesis/others opentelemetry-instrumentation==0.66b2 \
+	    opentelemetry-instrumentation-openai==0.62.4 opentelemetry-semantic-conventions-ai==0.5.1 wrapt==2.5.2
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
 
 collector:
