@@ -20,6 +20,7 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
+	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about ten minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'
@@ -65,6 +66,8 @@ genesis:
 	git -C build/genesis/source checkout --quiet $(COMMIT)
 	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
 	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pip install --quiet --no-deps --upgrade --target build/genesis/others opentelemetry-instrumentation==0.66b2 \
+	    opentelemetry-instrumentation-openai==0.62.4 opentelemetry-semantic-conventions-ai==0.5.1 wrapt==2.5.2
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
 
 # Where the index cannot be reached this says so, and is no failure.
