@@ -185,13 +185,14 @@ def evaluation(
     """
     if extra:
         warn_of(evaluation, extra)
-    if callable(job_id):
+    if callable(job_id) and individual is None and details is None and metadata is None and start_time is None:
         return decorated(job_id, _Jobs({}))
     handle = Evaluation.__new__(Evaluation)
     handle._arguments = {"details": details, "metadata": metadata}
     began = nanoseconds(start_time, "start_time") or time_ns()
-    begin = partial(_begin, handle, text(job_id), individual, *where(individual=individual), details, metadata, began)
-    if job_id or individual is not None:
+    known = text(job_id)
+    begin = partial(_begin, handle, known, individual, *where(individual=individual), details, metadata, began)
+    if known or individual is not None:
         handle._begin = None
         begin()
     else:

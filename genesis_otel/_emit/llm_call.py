@@ -200,7 +200,8 @@ def llm_call(
     """
     if extra:
         warn_of(llm_call, extra)
-    if callable(model):
+    belongs = (individual, generation, run, messages, metadata, start_time)
+    if callable(model) and all(each is None for each in belongs):
         return decorated(model, _Calls({}))
     base, place = where(individual, generation, run, run_id, individual_id)
     began = nanoseconds(start_time, "start_time") or time_ns()
