@@ -12,13 +12,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
+.PHONY: help demo test genesis frameworks check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
+	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka: one of ShinkaEvolve'
 	@echo 'make test       run every test'
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
+	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
@@ -33,8 +34,18 @@ help:
 	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
 	@echo 'make clean      remove what the other targets made, .venv included'
 
-demo: $(VENV)/.demo
-	$(BIN)/genesis-otel demo $(ARGS)
+# OpenEvolve is in what is locked; any other framework has an environment of its own.
+FRAMEWORK ?= openevolve
+FRAMEWORKS := build/frameworks
+demo: $(if $(filter openevolve,$(FRAMEWORK)),$(VENV)/.demo,$(FRAMEWORKS)/$(FRAMEWORK)/.installed)
+	$(if $(filter openevolve,$(FRAMEWORK)),$(BIN),$(FRAMEWORKS)/$(FRAMEWORK)/bin)/genesis-otel demo --framework $(FRAMEWORK) $(ARGS)
+
+# Not locked: the newest that pip finds is what users get. ShinkaEvolve pins httpx 0.27, and OpenAI's client is an old one beside it;
+# something that it needs has no wheel.
+$(FRAMEWORKS)/%/.installed: pyproject.toml
+	'$(PYTHON)' -m venv $(FRAMEWORKS)/$*
+	$(FRAMEWORKS)/$*/bin/pip install --quiet --editable '.[embedded,report,$*]'
+	@touch $@
 
 # Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
@@ -51,6 +62,14 @@ genesis:
 	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
 	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
+
+# Where the index cannot be reached this says so, and is no failure.
+SHINKA := $(FRAMEWORKS)/shinka/bin
+frameworks:
+	@if $(MAKE) --no-print-directory $(FRAMEWORKS)/shinka/.installed && $(SHINKA)/pip install --quiet 'pytest>=9.2,<10' \
+	'pytest-timeout>=2.4,<3' opentelemetry-instrumentation-genai-openai openinference-instrumentation-openai; then \
+	$(SHINKA)/pip list | grep -i shinka && $(SHINKA)/pytest tests/shinka/records.py tests/shinka/trouble.py tests/shinka/demo.py $(ARGS); \
+	else echo 'NOT RUN: ShinkaEvolve cannot be installed here, and what is recorded of it is not tested' >&2; fi
 
 collector:
 	@'$(PYTHON)' scripts/build_collector.py
