@@ -57,7 +57,7 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
 
 def test_a_framework_that_has_no_demo_is_refused(tmp_path: Path) -> None:
     """The refusal names those that have one."""
-    with pytest.raises(DemoError, match="openevolve, shinka"):
+    with pytest.raises(DemoError, match="gepa, openevolve, shinka"):
         run_demo(framework="nothing", settings=load_settings(data_dir=tmp_path))
 
 

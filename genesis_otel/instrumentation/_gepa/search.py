@@ -223,6 +223,7 @@ class Search:
             if texts:
                 proposal.candidate.update(texts)
                 proposal.has_text = True
+                proposal.individual.record(edit_summary=f"rewritten: {', '.join(texts)}")
             else:
                 self._fail(proposal, proposal.error or "reflection proposed no new text")
 
