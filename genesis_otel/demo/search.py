@@ -38,7 +38,7 @@ from genesis_otel.demo.summary import summarise
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
+__all__ = ["FRAMEWORKS", "DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
 
 OPENAI = "https://api.openai.com/v1"
 SECOND_MODEL = "gpt-4.1"

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
 from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import load_settings
-from genesis_otel.demo.search import DemoError, run_demo, summarise
+from genesis_otel.demo.search import run_demo, summarise
 from tests.support.pipeline import ROOT
 
 
@@ -53,12 +52,6 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
     assert (
         "What landed" in said and "Best individual" in said and "LLM calls: $0.0" in said and "What to run next" in said
     )
-
-
-def test_a_framework_that_has_no_demo_is_refused(tmp_path: Path) -> None:
-    """The refusal names those that have one."""
-    with pytest.raises(DemoError, match="gepa, openevolve, shinka"):
-        run_demo(framework="nothing", settings=load_settings(data_dir=tmp_path))
 
 
 def test_the_example_is_recorded(tmp_path: Path) -> None:
