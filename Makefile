@@ -16,7 +16,7 @@ UV := 0.13.9
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka: one of ShinkaEvolve'
+	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka or gepa: one of theirs'
 	@echo 'make test       run every test'
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
