@@ -96,7 +96,7 @@ class MeasuringProcessor(SpanProcessor):
         self._cost = meter.create_counter("genesis.cost", "USD", "What runs paid")
         self._unpriced = meter.create_counter("genesis.llm.unpriced", "{call}", "Calls whose price is not known")
         self._individuals = meter.create_counter("genesis.individuals", "{individual}", "Individuals that have ended")
-        self._best = meter.create_gauge("genesis.best_score", "1", "The best score so far")
+        self._best = meter.create_gauge("genesis.best_score", "", "The best score so far")
         self._generation = meter.create_gauge("genesis.generation", "{generation}", "The latest generation")
         self._jobs = meter.create_up_down_counter("genesis.jobs.running", "{job}", "Jobs that run")
 
