@@ -12,12 +12,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
+	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
@@ -38,6 +39,18 @@ demo: $(VENV)/.demo
 # Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+# Genesis is on no package index, wants Python 3.12, and pins what others here need newer: an environment of its own.
+SOURCE ?= https://github.com/GeorgePearse/Genesis
+COMMIT ?= ae9d306662aa4a1ceb82c3b4e727294fb7d6814a
+GENESIS_PYTHON ?= python3.12
+genesis:
+	rm -rf build/genesis/source
+	git clone --quiet '$(SOURCE)' build/genesis/source
+	git -C build/genesis/source checkout --quiet $(COMMIT)
+	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
+	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
 
 collector:
 	@'$(PYTHON)' scripts/build_collector.py

@@ -24,7 +24,7 @@ THRESHOLDS = {
     "LLM error rate": 0.3,  # share of the calls of the last 15 minutes
     "LLM p95": 120.0,  # seconds, of the calls of the last 15 minutes
     "cost over budget": 50.0,  # USD a run
-    "no improvement": 20.0,  # generations
+    "no improvement": 2.0,  # times its patience: the individuals that a search like it may well need, by sql/parts/found.sql
     "stale data": 600.0,  # seconds since the latest row of all
     "spans lost": 0.0,  # refused or dropped in the last hour, a spool
 }
@@ -68,6 +68,12 @@ GROUP BY model
 HAVING count() >= {CALLS_AT_LEAST}
 """
 
+WAITED = f"""
+SELECT run_id, toFloat64(assumeNotNull(waited)) AS individuals
+FROM ({found(THEIRS)})
+WHERE waited IS NOT NULL
+"""
+
 DEAR = f"""
 SELECT run_id, toFloat64(c.cost) AS usd
 FROM ({cost(THEIRS)}) AS c
@@ -79,9 +85,9 @@ FROM ({cost(THEIRS)})
 """
 
 STAGNANT = f"""
-SELECT run_id, toFloat64(assumeNotNull(since_improvement)) AS generations
+SELECT run_id, toFloat64(assumeNotNull(waited)) / patience AS patience_spent
 FROM ({found(THEIRS)})
-WHERE since_improvement IS NOT NULL
+WHERE waited IS NOT NULL
 """
 
 STALE = f"""
@@ -183,9 +189,11 @@ RULES = (
         STAGNANT,
         "0s",
         "warning",
-        "{{ $labels.run_id }} has found nothing better for {{ $values.A.Value }} generations.",
+        "{{ $labels.run_id }} has found nothing better{{ with $values.B }} for {{ .Value }} individuals{{ end }}: "
+        '{{ printf "%.1f" $values.A.Value }} times what its own rhythm lets expect.',
         _OPEN_RUN,
         "Since the last improvement",
+        WAITED,
     ),
     Rule(
         "genesis-stale",

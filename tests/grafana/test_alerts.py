@@ -50,7 +50,7 @@ def evaluated(store: Client, run: str, scores: list[float], minutes: float = 0.0
     """An individual a generation with these scores, so many minutes ago."""
     store.command(
         "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, api_cost) SELECT {run:String},"
-        " concat('i', toString(number)), number, now64(3) - {ago:Float64} * 60, {scores:Array(Float64)}[number + 1], {cost:Float64}"
+        " concat('i', toString(number)), number, addMilliseconds(now64(3) - {ago:Float64} * 60, number), {scores:Array(Float64)}[number + 1], {cost:Float64}"
         " FROM numbers(length({scores:Array(Float64)}))",
         parameters={"run": run, "scores": scores, "ago": minutes, "cost": cost},
     )
@@ -138,11 +138,29 @@ def test_a_dear_search_fires(store: Client) -> None:
 
 
 def test_a_stagnant_search_fires(store: Client) -> None:
-    """More generations than the threshold without a better program; as many as it are no alert yet."""
-    waits = int(threshold("no improvement"))
-    for run, more in (("stagnant", 1), ("at the threshold", 0)):
+    """Twice a run's patience without a better program, by its own rhythm: 50 individuals where its waits were short, twice its
+    longest wait where they were long. As many as that are no alert yet."""
+    twice = int(threshold("no improvement") * 50)
+    for run, scores in {
+        "stagnant": [1.0, 2.0] + [2.0] * (twice + 1),
+        "at the threshold": [1.0, 2.0] + [2.0] * (twice - 1),
+        "slow by nature": [1.0] * 100 + [2.0] * (twice + 2),
+    }.items():
         begun(store, run, 60)
-        evaluated(store, run, [1.0, 2.0] + [2.0] * (waits + more))
+        evaluated(store, run, scores)
+    assert fires(store, "no improvement") == [("stagnant",)]
+
+
+def test_a_search_of_generations_is_stagnant_after_twice_ten(store: Client) -> None:
+    """Where a generation is many programs, ten of them are its patience: 21 without a better one fire, 19 do not."""
+    for run, generations in (("stagnant", 21), ("not yet", 19)):
+        begun(store, run, 60)
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score) SELECT {run:String},"
+            " toString(number), intDiv(number, 20), addMilliseconds(now64(3) - 60, number), number = 0"
+            " FROM numbers(20 * ({generations:UInt32} + 1))",
+            parameters={"run": run, "generations": generations},
+        )
     assert fires(store, "no improvement") == [("stagnant",)]
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from genesis_otel._read.health import QUIET, SILENT, STAGNANT, STALLED
+from genesis_otel._read.health import QUIET, SILENT, STALLED
 from grafana.source import panels
 from grafana.source.panels import (
+    COMPARE,
     GOOD_WHEN_LOW,
+    NEWEST_RUNS,
     RUN,
     RUNS,
     STATUS_COLORS,
@@ -20,11 +22,13 @@ from grafana.source.panels import (
     a_dashboard,
     a_stat,
     a_table,
+    called,
+    choice,
     colored,
     gauge,
     hidden,
     limits,
-    link,
+    links,
     over_time,
     row,
     sparkline,
@@ -53,35 +57,30 @@ WITH
         GROUP BY run_id
     )
 SELECT
-    p.run_id AS run_id,
+    p.run_id AS run,
     p.task_name AS task,
-    p.status AS status,
     multiIf(
         p.status != 'running', p.status,
         l.recent_errors > 0.3, 'LLM errors',
         t.failing > 0.5, 'failing',
-        f.since_improvement >= {STAGNANT}, 'stagnant',
-        'improving'
-    ) AS health,
+        f.stagnant, 'stagnant',
+        f.improvements > 0, 'improving',
+        'running'
+    ) AS status,
     if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
-    f.newest AS generation,
-    f.individuals AS individuals,
     f.best_score AS best,
     t.trend AS trend,
-    f.since_improvement AS since_improvement,
+    f.waited AS waited,
     c.cost AS cost,
     c.unpriced AS unpriced,
-    if(f.improvements > 0, c.cost / f.improvements, NULL) AS cost_per_improvement,
-    f.failed AS failed,
-    f.incorrect AS incorrect,
-    l.recent_errors AS llm_errors,
-    p.last_seen AS seen,
+    f.gained / nullIf(c.cost, 0) AS gain_per_dollar,
+    f.individuals AS individuals,
+    (f.failed + f.incorrect) / f.individuals AS failed,
     if(p.open, p.silent_seconds, NULL) AS silent,
-    p.start_time AS started,
     p.seconds AS took,
+    p.start_time AS started,
     toString(toUnixTimestamp64Milli(p.start_time)) AS from_ms,
-    toString(toUnixTimestamp64Milli(if(p.status = 'running', now64(3), p.last_seen)) + 1000) AS to_ms,
-    p.error AS error
+    if(p.status = 'running', 'now', toString(toUnixTimestamp64Milli(p.last_seen) + 1000)) AS to_time
 FROM (
     SELECT *, {PLANNED} AS planned
     FROM ({state("run_id IN (SELECT run_id FROM picked)")})
@@ -95,7 +94,7 @@ LEFT JOIN (
     WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
-ORDER BY started DESC, run_id
+ORDER BY p.open DESC, started DESC, run
 """
 
 
@@ -105,10 +104,25 @@ RUNNING = (
 
 SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
+# Hours in which at least one of the runs was at work: from its begin to its newest individual, overlaps once.
 SCORED_PER_HOUR = f"""
-SELECT count() / greatest(1 / 60, dateDiff('second', min(timestamp), max(timestamp)) / 3600)
-FROM ({programs(ALIVE_RUNS)})
-WHERE NOT copied AND $__timeFilter(timestamp)
+SELECT sum(individuals) / nullIf(sum(greatest(0, dateDiff('millisecond', greatest(began, ifNull(busy_until, began)), ended))) / 3600000, 0) AS individuals
+FROM (
+    SELECT
+        individuals, began, ended,
+        max(ended) OVER (ORDER BY began, run_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS so_far,
+        if(so_far = toDateTime64(0, 3), NULL, so_far) AS busy_until
+    FROM (
+        SELECT i.run_id AS run_id, i.individuals AS individuals, greatest(r.start_time, toDateTime64($__fromTime, 3)) AS began, i.last AS ended
+        FROM (
+            SELECT run_id, count() AS individuals, max(timestamp) AS last
+            FROM ({programs(ALIVE_RUNS)})
+            WHERE NOT copied AND $__timeFilter(timestamp)
+            GROUP BY run_id
+        ) AS i
+        INNER JOIN (SELECT run_id, start_time FROM evolution_runs) AS r ON r.run_id = i.run_id
+    )
+)
 """
 
 CALLS = f"FROM llm_logs WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)"
@@ -163,7 +177,13 @@ ORDER BY timestamp DESC
 LIMIT 100
 """
 
-OPEN = link("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW))
+TICKED = "${runs:queryparam}"
+"""The runs that are ticked above, as the parameters of an address."""
+
+OPEN = links(
+    ("Open the run", to_dashboard(RUN, run="run", times=TIMES_OF_ROW)),
+    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run", times=TICKED)),
+)
 
 
 def board() -> dict[str, Any]:
@@ -173,7 +193,11 @@ def board() -> dict[str, Any]:
         RUNS,
         "Runs",
         "Every search: which one is worth its money, which one is stuck, and why.",
-        [panels.datasource(), TASK],
+        [
+            panels.datasource(),
+            TASK,
+            choice("runs", "To compare", NEWEST_RUNS, multi=True, description="Tick runs, then follow *Compare*."),
+        ],
         [
             a_stat(
                 "Running",
@@ -193,7 +217,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Individuals an hour",
-                "Programs evaluated an hour, from the first to the last one in the time range.",
+                "Programs evaluated in an hour in which at least one search was at work.",
                 SCORED_PER_HOUR,
                 decimals=0,
                 size=(4, 4),
@@ -219,36 +243,36 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Runs",
-                "The newest 200 that were alive in the time range. *Health* says why a run needs you: `stalled` (no sign of life "
-                f"for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
-                "(more than half of the individuals of the last ten generations), `stagnant` (no better program for "
-                f"{STAGNANT} generations). *Progress* is known where the configuration says how many generations there will be.",
+                "The newest 200 that were alive in the time range, those that go on first. *Status* says why a run needs you: `stalled` (no "
+                f"sign of life for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
+                "(more than half of the individuals of the last ten generations), `stagnant` (no better program for longer than this run's "
+                "own rhythm lets expect: twice its longest wait, ten generations, at least 50 individuals). *Waited* are individuals since the "
+                "best one. *Progress* is known where the configuration says how many generations there will be. *Failed* counts incorrect "
+                "individuals, too.",
                 OVERVIEW,
                 {
-                    "run_id": [*OPEN, *width(260)],
-                    "task": width(150),
-                    "status": [*colored(), *width(100)],
-                    "health": [*colored(STATUS_COLORS), *width(110)],
-                    "progress": [*gauge(), *width(130)],
-                    "generation": width(100),
-                    "individuals": width(100),
+                    "run": [*OPEN, *width(230)],
+                    "task": width(130),
+                    "status": [*colored(STATUS_COLORS), *width(100)],
+                    "progress": [*gauge(), *width(110)],
                     "best": [*unit("short", 4), *width(90)],
-                    "trend": [*sparkline(), *width(160)],
-                    "since_improvement": [
-                        *unit("none"),
-                        *limits(((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red"))),
+                    "trend": [*sparkline(), *width(130)],
+                    "waited": [*unit("none"), *width(80)],
+                    "cost": [*unit("currencyUSD", 2), *width(85)],
+                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "gain_per_dollar": [*unit("short", 3), *width(115)],
+                    "individuals": [*unit("none"), *width(95)],
+                    "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(75)],
+                    "silent": [
+                        *called("last sign"),
+                        *unit("s"),
+                        *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red"))),
+                        *width(100),
                     ],
-                    "cost": unit("currencyUSD", 2),
-                    **panels.UNPRICED,
-                    "cost_per_improvement": unit("currencyUSD", 2),
-                    "llm_errors": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
-                    "silent": [*unit("s"), *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red")))],
-                    "started": width(170),
-                    "took": unit("s"),
-                    "seen": hidden(),
+                    "took": [*unit("s"), *width(90)],
+                    "started": hidden(),
                     "from_ms": hidden(),
-                    "to_ms": hidden(),
-                    "error": panels.long_text(),
+                    "to_time": hidden(),
                 },
                 size=(24, 12),
                 empty="No run in this time range. `genesis-otel demo` makes one.",
@@ -267,9 +291,10 @@ def board() -> dict[str, Any]:
                 name=f"${{__field.name}} {by_run}",
                 unit="currencyUSD",
                 columns=panels.UNPRICED,
+                minimum=0,
             ),
             over_time(
-                "Individuals an hour",
+                "Individuals an hour by run",
                 "How fast each run evaluates programs. A fall to nothing is a search that waits.",
                 THROUGHPUT,
                 name=by_run,
@@ -290,14 +315,18 @@ def board() -> dict[str, Any]:
                 FAILURES,
                 {
                     "time": width(180),
-                    "run_id": [*panels.TO_RUN, *width(260)],
+                    "run_id": [*called("run"), *panels.TO_RUN, *width(230)],
                     "what": width(200),
                     "error": panels.long_text(),
-                    "trace_id": TO_TRACE,
+                    "generation": width(95),
+                    "individual_id": [*called("individual"), *width(230)],
+                    "trace_id": [*called("trace"), *TO_TRACE],
                 },
                 size=(24, 9),
                 empty="No failures in this time range.",
             ),
         ],
         since="now-7d",
+        refresh="30s",
+        more=[panels.way("Compare those ticked", f"/d/{COMPARE}?{panels.SOURCE}&{TICKED}")],
     )
