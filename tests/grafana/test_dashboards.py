@@ -402,11 +402,11 @@ def value(client: Client, board: str, title: str, run: str = RUN, **others: str)
 
 def test_runs_say_which_one_needs_you(searches: Client) -> None:
     """The search that goes on has been silent for an hour; those that ended are as they ended; their trend rises to the best."""
-    shown = {row["run"]: row for row in rows(searches, "genesis-runs", "Runs")}
-    assert shown[GOING_ON]["status"] == "stalled"
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    assert shown[GOING_ON]["health"] == "stalled"
     assert shown[GOING_ON]["silent"] > 3000 and shown[RUN]["silent"] is None
     ended = shown[RUN]
-    assert (ended["status"], ended["individuals"], ended["progress"], ended["best"]) == ("completed", 13, 1.0, 0.97)
+    assert (ended["health"], ended["individuals"], ended["progress"], ended["best"]) == ("completed", 13, 1.0, 0.97)
     assert ended["trend"] == [0.5, 0.6, 0.8, 0.95, 0.97] and ended["waited"] == 0
     assert ended["gain_per_dollar"] == pytest.approx((0.97 - 0.5) / ended["cost"])
 
@@ -415,8 +415,8 @@ def test_runs_stand_in_one_order(searches: Client) -> None:
     """Those that go on first, then the newest; so a refresh moves no row."""
     shown = rows(searches, "genesis-runs", "Runs")
     began = [row["started"] for row in shown]
-    assert shown[0]["run"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
-    assert [row["run"] for row in rows(searches, "genesis-runs", "Runs")] == [row["run"] for row in shown]
+    assert shown[0]["run_id"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
+    assert [row["run_id"] for row in rows(searches, "genesis-runs", "Runs")] == [row["run_id"] for row in shown]
 
 
 def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
@@ -424,7 +424,7 @@ def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
     searches.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) VALUES ('alive', 't', now64(3), 'running', now64(9))"
     )
-    shown = {row["run"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
     assert shown["alive"]["to_time"] == "now" and int(shown["alive"]["from_ms"]) > 0
     assert int(shown[RUN]["to_time"]) > int(shown[RUN]["from_ms"])
     assert rows(searches, "genesis-run", "Status", run="alive")[0]["to_time"] == "now"

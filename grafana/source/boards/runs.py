@@ -57,7 +57,7 @@ WITH
         GROUP BY run_id
     )
 SELECT
-    p.run_id AS run,
+    p.run_id AS run_id,
     p.task_name AS task,
     multiIf(
         p.status != 'running', p.status,
@@ -66,7 +66,7 @@ SELECT
         f.stagnant, 'stagnant',
         f.improvements > 0, 'improving',
         'running'
-    ) AS status,
+    ) AS health,
     if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
     f.best_score AS best,
     t.trend AS trend,
@@ -94,7 +94,7 @@ LEFT JOIN (
     WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
-ORDER BY p.open DESC, started DESC, run
+ORDER BY p.open DESC, started DESC, run_id
 """
 
 
@@ -181,8 +181,8 @@ TICKED = "${runs:queryparam}"
 """The runs that are ticked above, as the parameters of an address."""
 
 OPEN = links(
-    ("Open the run", to_dashboard(RUN, run="run", times=TIMES_OF_ROW)),
-    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run", times=TICKED)),
+    ("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW)),
+    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run_id", times=TICKED)),
 )
 
 
@@ -251,9 +251,9 @@ def board() -> dict[str, Any]:
                 "individuals, too.",
                 OVERVIEW,
                 {
-                    "run": [*OPEN, *width(230)],
+                    "run_id": [*called("run"), *OPEN, *width(230)],
                     "task": width(130),
-                    "status": [*colored(STATUS_COLORS), *width(100)],
+                    "health": [*called("status"), *colored(STATUS_COLORS), *width(100)],
                     "progress": [*gauge(), *width(110)],
                     "best": [*unit("short", 4), *width(90)],
                     "trend": [*sparkline(), *width(130)],
