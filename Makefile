@@ -12,18 +12,20 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test check lint wheel audit beside docs collector dashboards bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
 	@echo 'make test       run every test'
+	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
+	@echo 'make dashboards-look  draw every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
 	@echo 'make bench      measure what recording costs'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
@@ -37,6 +39,18 @@ demo: $(VENV)/.demo
 # Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+# Genesis is on no package index, wants Python 3.12, and pins what others here need newer: an environment of its own.
+SOURCE ?= https://github.com/GeorgePearse/Genesis
+COMMIT ?= ae9d306662aa4a1ceb82c3b4e727294fb7d6814a
+GENESIS_PYTHON ?= python3.12
+genesis:
+	rm -rf build/genesis/source
+	git clone --quiet '$(SOURCE)' build/genesis/source
+	git -C build/genesis/source checkout --quiet $(COMMIT)
+	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
+	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
 
 collector:
 	@'$(PYTHON)' scripts/build_collector.py
@@ -77,6 +91,15 @@ audit:
 
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
+
+# Grafana's own packages (440 MB, from the npm registry), and a browser. What is missing is said before anything is installed.
+LOOK := grafana/look
+LOOK_NEEDS := node npm chromium chromedriver
+dashboards-look: $(VENV)/.dev
+	@for each in $(LOOK_NEEDS); do command -v $$each > /dev/null || { \
+	echo "NO DASHBOARD IS DRAWN: $$each is not on the PATH (needed: Node 20 or later with npm, Debian's chromium and chromium-driver)" >&2; exit 1; }; done
+	npm ci --prefix $(LOOK) --no-progress
+	$(BIN)/pytest --numprocesses 0 $(LOOK) $(ARGS)
 
 SEEDS ?= 10
 faults: $(VENV)/.dev

@@ -134,6 +134,8 @@ class Settings(BaseSettings):
     """Record prompts and responses."""
     capture_code: bool = True
     """Record the individuals' code."""
+    capture_output: bool = True
+    """Record what evaluations put out: standard output, errors, tracebacks."""
     redact: bool = True
     """Replace what looks like a key or a password in prompts, responses and code."""
     redact_patterns: tuple[str, ...] = ()
@@ -252,6 +254,7 @@ class SettingsArguments(TypedDict, total=False):
     data_dir: str | Path
     capture_content: bool
     capture_code: bool
+    capture_output: bool
     redact: bool
     redact_patterns: Sequence[str]
     spool_bytes: int

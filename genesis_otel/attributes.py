@@ -148,6 +148,9 @@ INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 INDIVIDUAL_ISLAND = "genesis.individual.island"
 """str: the island (deme, subpopulation) that it lives on, where a search has several."""
 
+INDIVIDUAL_CELL = "genesis.individual.cell"
+"""str: JSON object of the cell of a grid of features (MAP-Elites) that it falls into: each feature and its bin."""
+
 INDIVIDUAL_METADATA = "genesis.individual.metadata"
 """str: JSON object with context; ``"place": "guessed"`` where the run is only the one that was open."""
 
@@ -188,6 +191,9 @@ EVALUATION_DETAILS = "genesis.evaluation.details"
 
 EVALUATION_METADATA = "genesis.evaluation.metadata"
 """str: JSON object with context."""
+
+EVALUATION_OUTPUT = "genesis.evaluation.output"
+"""str: JSON object of what the evaluation put out, by name: ``stdout``, ``stderr``, ``traceback``, ... The end of each text."""
 
 # --- action -> agent_actions ------------------------------------------------------------------------------------------
 

@@ -274,7 +274,7 @@ def _setup(
     other = _Elsewhere(str(destination)) if spooled else exporter
     untold = redactor is not None and not _crosses(redactor)
     if untold:
-        settings |= {"capture_content": False, "capture_code": False}
+        settings |= {"capture_content": False, "capture_code": False, "capture_output": False}
     return functools.partial(_set_up, settings, other, None if untold else redactor, dict(attributes), untold=untold)
 
 
@@ -359,6 +359,7 @@ def _wired(
         durable,
         capture_content=settings.capture_content,
         capture_code=settings.capture_code,
+        capture_output=settings.capture_output,
         redact=hook or usual,
         # A hook is for content; names and identifiers are not for it.
         elsewhere=usual or _as_it_is,

@@ -238,3 +238,32 @@ def serve(
         reader_password=reader_password,
         ready=ready,
     )
+
+
+@answering
+def stop(
+    context: typer.Context,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for its end.")] = 30.0,
+) -> None:
+    """End the embedded store's process, which searches and commands start when they need it.
+
+    Nothing is lost: it ends after the batch in hand, and what searches record meanwhile waits on disk for the next one.
+
+    ```
+    genesis-otel stop
+    ```
+    """
+    from genesis_otel._serve import client as store_process
+    from genesis_otel._settings import Embedded
+    from genesis_otel._ship.spool.queue import status
+    from genesis_otel._store.errors import StoreError
+
+    store = settings_of(context).store
+    if not isinstance(store, Embedded):
+        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    pid = store_process.stop(store.folder, timeout)
+    waiting = status(store.folder / store_process.SPOOL).waiting
+    left = f"; {waiting:,} spans wait on disk for the next one" if waiting else ""
+    say(
+        f"No process serves {store}{left}." if pid is None else f"Process {pid}, which served {store}, has ended{left}."
+    )

@@ -20,7 +20,8 @@ from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
-from genesis_otel._emit.values import json_object, nanoseconds, text, truth
+from genesis_otel._emit.output import bounded, kept
+from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class Evaluation(Handle):
     """One job that evaluates an individual."""
 
-    __slots__ = ("_correct", "_details", "_metadata", "job_id")
+    __slots__ = ("_correct", "_details", "_metadata", "_output", "job_id")
 
     def __init__(
         self, span: Span, base: Context, place: Place, job_id: str, details: dict[str, Any], metadata: object
@@ -40,6 +41,7 @@ class Evaluation(Handle):
         self.job_id = job_id
         self._details = details
         self._metadata = metadata
+        self._output: dict[str, Any] = {}
         self._correct: bool | None = None
 
     def _reference(self) -> tuple[Any, ...]:
@@ -48,6 +50,7 @@ class Evaluation(Handle):
     def _restore(self, *told: Any) -> None:
         (self.job_id,) = told
         self._details = {}
+        self._output = {}
         self._metadata = self._correct = None
 
     @quietly
@@ -58,12 +61,15 @@ class Evaluation(Handle):
         combined_score: float | None = None,
         details: Mapping[str, object] | None = None,
         metadata: object = None,
+        output: Mapping[str, object] | str | bytes | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
         """Record the outcome.
 
         :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``, and the individual
             incorrect, where this process has it: the latest evaluation's word counts.
+        :param output: what the evaluation put out, by name: ``{"stdout": ..., "stderr": ..., "traceback": ...}``; a text alone is
+            ``stdout``. The last 64 Ki characters of each text are kept, and names that are told later are added.
         """
         if extra:
             warn_of(Evaluation.result, extra)
@@ -75,6 +81,8 @@ class Evaluation(Handle):
         if combined_score is not None:
             self._details["combined_score"] = combined_score
         self._details.update(as_dict(details))
+        if output is not None:
+            self._output |= kept(output)
         self._metadata = self._metadata if metadata is None else noted(metadata, self._place)
 
     def fail(self, error: BaseException | object) -> None:
@@ -100,6 +108,8 @@ class Evaluation(Handle):
         }
         if self._correct is not None:
             attributes[names.EVALUATION_CORRECT] = self._correct
+        if self._output:
+            attributes[names.EVALUATION_OUTPUT] = to_json(bounded(self._output))
         self._finish(attributes, end_time)
 
 

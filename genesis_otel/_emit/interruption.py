@@ -22,6 +22,9 @@ def foreign(error: BaseException) -> bool:
     if not isinstance(error, Exception):
         # KeyboardInterrupt, SystemExit, asyncio's CancelledError, greenlet's GreenletExit: telemetry raises none of them.
         return True
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration | StopAsyncIteration):
+        # What Python makes of these two in a generator.
+        error = error.__cause__
     return _in_handler(error.__traceback__) or (isinstance(error, OSError) and _thrown(error))
 
 
@@ -63,7 +66,11 @@ def uninterrupted(step: Callable[[], object]) -> None:
                 break
             interruption = interruption or error
     if interruption is not None:
-        raise interruption
+        try:
+            raise interruption
+        finally:
+            # Else the exception holds this frame and this frame the exception, until the garbage collector comes.
+            del interruption
 
 
 def retake(span: Any) -> None:

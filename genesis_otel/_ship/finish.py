@@ -66,6 +66,7 @@ class LLMSpanProcessor(SpanProcessor):
     :param next_processor: gets every span.
     :param capture_content: false removes prompts and responses, wherever instrumentations put them.
     :param capture_code: false removes the code of individuals.
+    :param capture_output: false removes what evaluations put out.
     :param redact: replaces secrets in content; None leaves texts as they are. :func:`redactor` makes the usual one.
     :param elsewhere: replaces secrets in everything else; None: as ``redact`` does.
     :param prices: false adds no cost.
@@ -78,6 +79,7 @@ class LLMSpanProcessor(SpanProcessor):
         *,
         capture_content: bool = True,
         capture_code: bool = True,
+        capture_output: bool = True,
         redact: Redact | None = None,
         elsewhere: Redact | None = None,
         prices: bool = True,
@@ -86,6 +88,7 @@ class LLMSpanProcessor(SpanProcessor):
         self._next = next_processor
         self._capture_content = capture_content
         self._capture_code = capture_code
+        self._capture_output = capture_output
         self._redact = None if redact is None else surely(redact)
         elsewhere = elsewhere or redact
         # The usual one does not fail, and is known by its identity.
@@ -156,7 +159,7 @@ class LLMSpanProcessor(SpanProcessor):
         events = self._events(span.events)
         status = None
         others: dict[str, Any] = {}
-        if self._redact is not None or not (self._capture_content and self._capture_code):
+        if self._redact is not None or not (self._capture_content and self._capture_code and self._capture_output):
             self._clean(attributes, changes)
             status = self._status(span.status)
         if self._elsewhere is not None:
@@ -207,6 +210,8 @@ class LLMSpanProcessor(SpanProcessor):
         redact = self._redact
         if not self._capture_code and names.INDIVIDUAL_CODE in attributes:
             changes[names.INDIVIDUAL_CODE] = None
+        if not self._capture_output and names.EVALUATION_OUTPUT in attributes:
+            changes[names.EVALUATION_OUTPUT] = None
         if not self._capture_content:
             for name in OWN_JSON:
                 if name in attributes:

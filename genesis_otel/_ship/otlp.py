@@ -28,7 +28,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
-from genesis_otel._log import first_line, warn_once
+from genesis_otel._log import first_line
 from genesis_otel._ship.codec import Flat, flatten, inflate
 from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
 from genesis_otel._store.wire import redirected
@@ -37,6 +37,10 @@ from genesis_otel._urls import split
 TIMEOUT = 10.0
 """Seconds for an answer where the environment says nothing: OpenTelemetry's default."""
 
+BAD_DATA = frozenset({400, 422})
+"""Statuses for what is no OTLP or breaks its rules: the first is OTLP's own."""
+NO_REQUEST = b"\xff"
+"""A body that is no protobuf: the tag is cut off."""
 RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses that OTLP says to try again."""
 
@@ -152,8 +156,7 @@ class Http:
         self._failures = requests.exceptions
         self._session = requests.Session()
         self._session.headers.update({"Content-Type": "application/x-protobuf", **told.headers})
-        if told.compression != "none":
-            self._session.headers["Content-Encoding"] = told.compression
+        self._encoding = {} if told.compression == "none" else {"Content-Encoding": told.compression}
         if parts.username is not None:
             self._session.auth = requests.auth.HTTPBasicAuth(parts.username.encode(), (parts.password or "").encode())
         if told.certificate:
@@ -168,7 +171,9 @@ class Http:
         if self._compression != "none":
             body = gzip.compress(body) if self._compression == "gzip" else zlib.compress(body)
         try:
-            answer = self._session.post(self._url, data=body, timeout=self._timeout, allow_redirects=False)
+            answer = self._session.post(
+                self._url, data=body, headers=self._encoding, timeout=self._timeout, allow_redirects=False
+            )
         except self._failures.Timeout as error:
             raise Outage(f"the collector at {self._where} did not answer within {self._timeout:.0f} s") from error
         except self._failures.SSLError as error:
@@ -181,12 +186,12 @@ class Http:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         place = f"the collector at {self._where}"
         if status == 200 and not kind and not body:
-            # As protobuf that is an answer without any rejection, and some who take OTLP leave the type out.
-            warn_once(
-                f"typeless {self._where}",
-                "%s answers with nothing, not even a Content-Type, which OTLP demands: whether it keeps what it takes is not known",
-                place,
-            )
+            # As protobuf that is an answer without any rejection, and some who take OTLP leave the type out; so do proxies.
+            if not self._reads():
+                raise Misconfigured(
+                    f"{place} answers with nothing, not even a Content-Type, whatever it is sent: a proxy stands before it, "
+                    "or the endpoint is another's"
+                )
             return ExportTraceServiceResponse()
         if status == 200:
             try:
@@ -200,7 +205,7 @@ class Http:
             raise Misconfigured(redirected(self._where, headers.get("Location", "")))
         if status == 413:
             raise TooLarge(f"{place} answered 413: a request is too large for it or for what stands before it")
-        if status in (400, 422) and kind != "text/html":
+        if status in BAD_DATA and kind != "text/html":
             raise Refused(f"{place} answered with HTTP status {status}, bad data")
         if status in RETRYABLE or status >= 500:
             raise Outage(f"{place} answered with HTTP status {status}")
@@ -211,6 +216,14 @@ class Http:
             405: ": is the endpoint another's, or gRPC's port?",
         }
         raise Misconfigured(f"{place} answered with HTTP status {status}{remedy.get(status, '')}")
+
+    def _reads(self) -> bool:
+        """Whether somebody reads what is sent: who takes OTLP has to refuse a body that is none."""
+        try:
+            answer = self._session.post(self._url, data=NO_REQUEST, timeout=self._timeout, allow_redirects=False)
+        except self._failures.RequestException as error:
+            raise Outage(unreachable(self._where, error)) from error
+        return answer.status_code in BAD_DATA
 
     def close(self) -> None:
         """See :class:`Transport`."""
@@ -234,7 +247,10 @@ def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
             raise ValueError("no protobuf of this kind") from error
     if kind == "application/json":
         try:
-            ParseDict(json.loads(body), answer, ignore_unknown_fields=True)
+            told = json.loads(body)
+            ParseDict(told, answer, ignore_unknown_fields=True)
+            if told and not told.keys() & {"partialSuccess", "partial_success"}:
+                raise ValueError("JSON of another kind")
             return answer
         except (ParseError, AttributeError, TypeError) as error:
             raise ValueError("no JSON of this kind") from error

@@ -42,7 +42,11 @@ CONTENT = {
 }
 """What makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
 
-FRAMEWORKS = {"openevolve": "genesis_otel.instrumentation.openevolve"}
+FRAMEWORKS = {
+    "genesis": "genesis_otel.instrumentation.genesis",
+    "openevolve": "genesis_otel.instrumentation.openevolve",
+    "shinka": "genesis_otel.instrumentation.shinka",
+}
 
 
 def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -125,7 +129,11 @@ def _frameworks(task: str | None, objectives: Mapping[str, str] | None) -> dict[
         if find_spec(name) is None:
             continue
         try:
-            importlib.import_module(module).instrument(task=task, objectives=objectives)
+            framework = importlib.import_module(module)
+            is_meant = getattr(framework, "is_installed", None)
+            if is_meant is not None and not is_meant():
+                continue  # another package of that name
+            framework.instrument(task=task, objectives=objectives)
             found[name] = f"genesis-otel {__version__}"
         except Exception as error:
             pass_on(error)

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
     run_id String DEFAULT '',
     generation Int32 DEFAULT 0,
     individual_id String DEFAULT '' CODEC(ZSTD(1)),
+    output String DEFAULT '' CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
@@ -48,6 +49,7 @@ SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
     SpanAttributes['genesis.individual.id'] AS individual_id,
+    SpanAttributes['genesis.evaluation.output'] AS output,
     TraceId AS trace_id,
     SpanId AS span_id
 FROM otel_traces

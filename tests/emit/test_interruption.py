@@ -68,6 +68,21 @@ def test_what_ends_a_program_or_a_task_is_not_telemetrys(kind: type[BaseExceptio
     assert foreign(kind())
 
 
+def test_what_python_makes_of_it_in_a_generator_is_not_telemetrys() -> None:
+    """A handler's StopIteration that interrupts a generator comes out of it as RuntimeError, and is the search's all the same."""
+
+    def interrupted() -> Any:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        yield 1
+
+    before = signal.signal(signal.SIGUSR1, functools.partial(raises, StopIteration))
+    try:
+        error = raised_by(lambda: next(interrupted()))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert isinstance(error, RuntimeError) and foreign(error)
+
+
 def test_telemetrys_own_errors_are_its_own() -> None:
     """What the operating system answers has a number, and what broken values raise comes from no handler."""
 

@@ -320,7 +320,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
     monkeypatch.chdir(tmp_path)
     none = CliRunner().invoke(app, ["report", "nosuch"])
-    assert none.exit_code != 0 and "no run is named 'nosuch'" in none.stderr
+    assert none.exit_code != 0 and "no run or task is named 'nosuch'" in none.stderr
     nowhere = CliRunner().invoke(app, ["report", RUN, "-o", str(tmp_path / "missing" / "r.html")])
     assert nowhere.exit_code == 1 and nowhere.stderr.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in none.stderr + nowhere.stderr and list(tmp_path.glob("*.html")) == []

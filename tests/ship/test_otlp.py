@@ -81,6 +81,8 @@ PARTIAL.partial_success.error_message = "too old"
         (login(Between.__new__(Between), Request("", "", {}, b"")), "ERROR", "answered with a web page"),
         (Answer(200, {"Content-Type": "text/plain"}), "ERROR", "answered with text/plain and not with OTLP"),
         (Answer(200, PROTOBUF, b"<html>"), "ERROR", "not with OTLP"),
+        (Answer(200, {"Content-Type": "application/json"}, b'{"status": "ok"}'), "ERROR", "not with OTLP"),
+        (Answer(204), "ERROR", "HTTP status 204"),
         (
             Answer(301, {"Location": "https://user:hunter2@c.example/v1/traces"}),
             "ERROR",
@@ -168,17 +170,28 @@ def test_headers_compression_and_password_go_along(
     assert request.headers["x-tenant"] == "one two" and request.headers["Authorization"] == "Basic bWU6cC93I2Q="
 
 
-def test_an_answer_without_a_type_is_taken_and_said(
+def test_an_answer_without_a_type_counts_where_somebody_reads(
     recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing at all is a success in protobuf, and some answer so; one line says that it is not known what it means."""
+    """Nothing at all is a success in protobuf, and some who take OTLP answer so: they are known by refusing what is no OTLP. Who
+    answers nothing to that, too, delivers nothing."""
+    took = Took()
+
+    def reads(server: Between, request: Request) -> Answer:
+        if request.body == otlp.NO_REQUEST:
+            return Answer(400)
+        took(server, request)
+        return Answer(200)
+
     with between(behaviour=empty) as server:
         folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a")
+        until(lambda: len(server.requests) > 6, "attempts")
+        assert status(folder).waiting == 1
+        (line,) = lines(caplog)
+        assert "NONE IS STORED" in line and "answers with nothing" in line and "whatever it is sent" in line
+        server.behaviour = reads
         until(lambda: status(folder).waiting == 0, "the delivery")
-        recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "b")
-        until(lambda: status(folder).waiting == 0, "the delivery")
-    (line,) = lines(caplog)
-    assert "whether it keeps what it takes is not known" in line
+    assert took.names == ["a"] and dead_letters.changed(folder) == 0
 
 
 def test_a_collector_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:

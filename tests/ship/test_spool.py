@@ -8,7 +8,9 @@ import resource
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -347,3 +349,41 @@ def test_a_thread_does_not_wait_for_itself() -> None:
     turn: Turn[int] = Turn(handle)
     turn.run(0)
     assert handled == list(range(6))
+
+
+def test_a_handler_that_interrupts_a_look_at_the_folder_leaves_nothing_open(tmp_path: Path) -> None:
+    """Wherever a signal handler's exception interrupts a look at queues and segments, no listing stays open: Python would drop what the
+    next handler raises while such a one is collected."""
+    for number in range(1, 60):
+        for place in (tmp_path / f"q2-{number}-a", tmp_path / "q2-1-a"):
+            place.mkdir(exist_ok=True)
+            (place / f"{number:08d}.seg").write_bytes(b"x")
+    chosen = left = 0
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("too slow")
+
+    def events(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal left
+        if event in ("c_return", "call"):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, late)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            for at in range(1, 400, 3):
+                left = at
+                sys.setprofile(events)
+                try:
+                    _spool.queues(tmp_path)
+                    _spool._segments(tmp_path / "q2-1-a")
+                except TimeoutError:
+                    chosen += 1
+                finally:
+                    sys.setprofile(None)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert chosen > 100 and not [str(warning.message) for warning in said]

@@ -313,6 +313,7 @@ CASES = [
                 INDIVIDUAL_CODE_SIZE=1024,
                 INDIVIDUAL_CODE="print('☃')",
                 INDIVIDUAL_ISLAND="north ☃",
+                INDIVIDUAL_CELL='{"size": 3, "☃": "n"}',
                 LINEAGE_EDGES='[{"parent_id": "p", "fitness_delta": 0.5}, {"parent_id": "q", "fitness_delta": -1e-9}]',
                 LINEAGE_EDIT_SUMMARY="merged",
             ),
@@ -337,6 +338,7 @@ CASES = [
                     "code_size": 1024,
                     "code": "print('☃')",
                     "island": "north ☃",
+                    "cell": '{"size": 3, "☃": "n"}',
                     "status": "ok",
                     "error": "",
                 }
@@ -437,10 +439,18 @@ CASES = [
             tracer,
             "evaluation",
             place(
-                RECORD="evaluation", EVALUATION_JOB_ID="j", EVALUATION_CORRECT=True, EVALUATION_DETAILS='{"job_id":"j"}'
+                RECORD="evaluation",
+                EVALUATION_JOB_ID="j",
+                EVALUATION_CORRECT=True,
+                EVALUATION_DETAILS='{"job_id":"j"}',
+                EVALUATION_OUTPUT='{"stdout":"☃\\n"}',
             ),
         ),
-        {"agent_actions": [{"action_type": "job_completed", "details": '{"job_id":"j"}'}]},
+        {
+            "agent_actions": [
+                {"action_type": "job_completed", "details": '{"job_id":"j"}', "output": '{"stdout":"☃\\n"}'}
+            ]
+        },
     ),
     Case(
         "an evaluation of a program that is wrong",

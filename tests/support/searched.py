@@ -105,6 +105,15 @@ def island(fact: Fact) -> str:
     return island(mother) if mother else str(int(fact.id.endswith("seed_b")))
 
 
+def cell(fact: Fact) -> dict[str, int]:
+    """Of a grid of one feature, in bins of 50."""
+    return {"size": fact.size // 50}
+
+
+def output(fact: Fact) -> str:
+    return f"evaluated {fact.id} ☃\n" * 2
+
+
 def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] = FACTS) -> Sequence[ReadableSpan]:
     """The ended spans of the search, an hour ago at the earliest; one that does not end is a run that goes on."""
     began = time.time_ns() - 3600 * SECOND
@@ -146,10 +155,11 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                 now += SECOND
                 if fact.fitness is None:
                     job.fail(ZeroDivisionError("division by zero"))
+                    job.result(output={"stderr": "dividing\n", "attempt": 2})
                     individual.fail("its evaluation failed")
-                    individual.record(code=code(fact), island=island(fact))
+                    individual.record(code=code(fact), island=island(fact), cell=cell(fact))
                 else:
-                    job.result(correct=True, combined_score=fact.fitness)
+                    job.result(correct=True, combined_score=fact.fitness, output=output(fact))
                     individual.record(
                         fitness=fact.fitness,
                         combined=fact.fitness / 2,
@@ -157,6 +167,7 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                         code=code(fact),
                         edit_summary=summary(fact),
                         island=island(fact),
+                        cell=cell(fact),
                         embed_cost=EMBED_COST,
                         novelty_cost=NOVELTY_COST,
                     )

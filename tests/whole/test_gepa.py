@@ -38,6 +38,17 @@ def individuals(recorded: Recorded, run_id: str = "r") -> dict[str, dict[str, An
     }
 
 
+def candidates(recorded: Recorded, run_id: str = "r") -> list[str]:
+    """The individuals' ids, by GEPA's numbers of the candidates."""
+    told = [
+        json.loads(each[names.ACTION_DETAILS])
+        for each in recorded.records(names.RECORD_ACTION)
+        if each[names.ACTION_TYPE] == "candidate_accepted" and each[names.RUN_ID] == run_id
+    ]
+    assert [each["candidate"] for each in told] == list(range(len(told)))
+    return [each["individual_id"] for each in told]
+
+
 def status(recorded: Recorded) -> str:
     return str([each for each in recorded.records(names.RECORD_RUN) if names.RUN_STATUS in each][-1][names.RUN_STATUS])
 
@@ -45,11 +56,10 @@ def status(recorded: Recorded) -> str:
 def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
     """Each candidate of GEPA's result is an individual with its text, its score and its examples' scores."""
     result = search()
-    found = individuals(recorded)
-    accepted = {f"r-{number}" for number in range(len(result.candidates))}
-    assert len(accepted) > 2 and accepted <= set(found)
+    found, accepted = individuals(recorded), candidates(recorded)
+    assert len(accepted) == len(result.candidates) > 2
     for number, candidate in enumerate(result.candidates):
-        row = found[f"r-{number}"]
+        row = found[accepted[number]]
         assert row[names.INDIVIDUAL_CODE] == candidate["prompt"]
         assert row[names.INDIVIDUAL_COMBINED_SCORE] == pytest.approx(result.val_aggregate_scores[number])
         scores = json.loads(row[names.INDIVIDUAL_METRICS])["scores"]
@@ -61,13 +71,30 @@ def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
 
 
 def test_resumed(recorded: Recorded, tmp_path: Path) -> None:
-    """A resumed search is a run of its own that has all candidates of its state."""
+    """A resumed search goes on with its run: each candidate of the state is there once, and so is each generation."""
+    search(str(tmp_path), calls=30)
+    result = search(str(tmp_path), calls=60)
+    accepted = candidates(recorded)
+    assert [individuals(recorded)[name][names.INDIVIDUAL_CODE] for name in accepted] == [
+        each["prompt"] for each in result.candidates
+    ]
+    assert GEPAState.load(str(tmp_path)).program_candidates == result.candidates
+    numbers = [each[names.GENERATION] for each in recorded.records(names.RECORD_GENERATION)]
+    assert sorted(numbers) == list(range(len(numbers)))
+    ended = [each for each in recorded.records(names.RECORD_RUN) if each.get(names.RUN_STATUS) == "completed"]
+    assert [each[names.RUN_TOTAL_GENERATIONS] for each in ended][-1] == len(numbers)
+
+
+def test_resumed_as_another_run(recorded: Recorded, tmp_path: Path) -> None:
+    """A search that is resumed under another id is a run of its own that has all candidates of its state."""
     search(str(tmp_path), calls=30)
     gepa.instrument(task="words", run_id="again")
     result = search(str(tmp_path), calls=60)
-    accepted = {f"again-{number}" for number in range(len(result.candidates))}
-    assert accepted <= set(individuals(recorded, "again"))
-    assert GEPAState.load(str(tmp_path)).program_candidates == result.candidates
+    codes = [each.get(names.INDIVIDUAL_CODE) for each in individuals(recorded, "again").values()]
+    assert {each["prompt"] for each in result.candidates} <= set(codes)
+    assert {each.get(names.INDIVIDUAL_MUTATION_TYPE) for each in individuals(recorded, "again").values()} >= {
+        "restored"
+    }
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
@@ -87,6 +114,11 @@ def test_a_run_that_dies_has_failed(recorded: Recorded, raised: type[BaseExcepti
     with pytest.raises(raised):
         search(adapter=Dying())
     assert status(recorded) == "failed"
+    jobs = [span for span in recorded.named("evaluation") if not span.status.is_ok]
+    assert [span.status.description for span in jobs if span.status.description] == [f"{raised.__name__}: stop"]
+    failed = [span.status.description for span in recorded.named("individual") if span.status.description]
+    # Of a proposal that was under way, why it came to nothing; after five evaluations it is a child's.
+    assert set(failed) == {f"{raised.__name__}: stop"}
 
 
 def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
@@ -139,8 +171,9 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
         use_merge=True,
         display_progress_bar=False,
     )
+    named = candidates(recorded)
     of_state = {
-        f"r-{number}": {f"r-{parent}" for parent in parents if parent is not None}
+        named[number]: {named[parent] for parent in parents if parent is not None}
         for number, parents in enumerate(result.parents)
     }
     found = lineages(recorded)
@@ -151,7 +184,7 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     (event,) = [each for each in last.events if each.name == names.EVENT_PARETO_FRONT]
     members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
     front = set().union(*result.per_val_instance_best_candidates.values())
-    assert {each["individual_id"] for each in members} == {f"r-{number}" for number in front}
+    assert {each["individual_id"] for each in members} == {named[number] for number in front}
     assert json.loads(str((last.attributes or {})[names.GENERATION_METADATA]))["metric_calls"] == (
         result.total_metric_calls
     )

@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import re
+import stat
 import time
 import uuid
 from pathlib import Path
@@ -85,7 +86,7 @@ class Writer:
         self.folder, self.id = folder, f"{QUEUE}{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
         # What goes at once at the limit is a segment: never a large part of all.
         self._segment_bytes, self._spool_bytes = min(segment_bytes, spool_bytes // 8), spool_bytes
-        if not folder.is_dir():
+        if not stat.S_ISDIR(_mode(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Processes that never fill a segment count as well: each looks once, before it adds one.
         enforce(folder, spool_bytes)
@@ -206,7 +207,7 @@ class Writer:
         self._at, self._account = (-1, *self._at[1:]), -1
 
     def _path(self, segment: int) -> Path:
-        return self.folder / self.id / f"{segment:08d}{SEGMENT}"
+        return self.folder.joinpath(self.id, f"{segment:08d}{SEGMENT}")
 
     def _next_segment(self) -> None:
         before, segment, _, number = self._at
@@ -417,20 +418,24 @@ class Queue:
 
 def writer_lives(folder: Path, name: str) -> bool:
     """Whether the process that writes to a queue lives."""
-    return ProcessLock.holder(folder / f"{name}.writer") is not None
+    return ProcessLock.holder(folder.joinpath(f"{name}.writer")) is not None
 
 
 def queues(folder: Path) -> list[str]:
     """The names of a folder's queues, oldest first."""
     found: list[tuple[float, str]] = []
     try:
-        names = [entry for entry in os.scandir(folder) if entry.name.startswith((QUEUE, OLD_QUEUE)) and entry.is_dir()]
+        # No os.scandir: where a signal handler's exception leaves one open, Python drops without a word what the next handler
+        # raises while it is collected.
+        names = [name for name in os.listdir(folder) if name.startswith((QUEUE, OLD_QUEUE))]  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError) as error:
         pass_on(error)
         return []
-    for entry in names:
+    for name in names:
         with ignored(FileNotFoundError):  # drained and removed by somebody else meanwhile
-            found.append((entry.stat().st_mtime, entry.name))
+            told = folder.joinpath(name).stat()
+            if stat.S_ISDIR(told.st_mode):
+                found.append((told.st_mtime, name))
     return [name for _, name in sorted(found)]
 
 
@@ -460,12 +465,12 @@ def enforce(folder: Path, limit: int) -> None:
     """Bring the segments of a folder under ``limit`` bytes: the oldest go, counted and said, but those being written."""
     sizes: list[tuple[float, int, Path, bool]] = []
     for name in queues(folder):
-        segments = _segments(folder / name)
+        segments = _segments(folder.joinpath(name))
         living = writer_lives(folder, name)
         for number, path in segments.items():
             with ignored(FileNotFoundError):
-                stat = path.stat()
-                sizes.append((stat.st_mtime, stat.st_size, path, living and number == max(segments)))
+                told = path.stat()
+                sizes.append((told.st_mtime, told.st_size, path, living and number == max(segments)))
     total = sum(size for _, size, _, _ in sizes)
     for _, size, path, being_written in sorted(sizes):
         if total <= limit:
@@ -491,7 +496,7 @@ def _drop(folder: Path, path: Path, limit: int) -> bool:
         pass_on(error)
         return False  # drained meanwhile, or dropped and counted by another process
     except BaseException:
-        if not path.exists():
+        if not _mode(path):
             losses.note(folder, lost, reason)
         raise
     losses.note(folder, lost, reason)
@@ -561,11 +566,22 @@ def _is_old(name: str) -> bool:
 def _segments(path: Path) -> dict[int, Path]:
     """A queue's segments by their numbers, in order."""
     try:
-        names = [entry.name for entry in os.scandir(path) if re.fullmatch(r"\d+\.seg", entry.name) and entry.is_file()]
+        names = sorted([name for name in os.listdir(path) if re.fullmatch(r"\d+\.seg", name)])  # noqa: PTH208 - see queues
     except OSError as error:
         pass_on(error)
         return {}
-    return {int(name.removesuffix(SEGMENT)): path / name for name in sorted(names)}
+    # No "/": it swallows every TypeError.
+    found = {int(name.removesuffix(SEGMENT)): path.joinpath(name) for name in names}
+    return {number: segment for number, segment in found.items() if stat.S_ISREG(_mode(segment))}
+
+
+def _mode(path: Path) -> int:
+    """What a path is; 0 where nothing is there. Path's own questions swallow what a signal handler raises meanwhile."""
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        pass_on(error)
+        return 0
 
 
 def _next_number(path: Path, segment: int) -> int | None:

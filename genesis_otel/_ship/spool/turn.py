@@ -60,7 +60,11 @@ class Turn(Generic[T]):
                 if attempts >= ATTEMPTS:
                     break
         if interruption is not None:
-            raise interruption
+            try:
+                raise interruption
+            finally:
+                # Else the exception holds this frame and this frame the exception, until the garbage collector comes.
+                del interruption
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
