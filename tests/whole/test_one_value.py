@@ -55,7 +55,15 @@ EVERYTHING = {"task": (TASK,), "run": RUNS, "model": (hard_cases.PRICED, hard_ca
 def chosen(asked: Asked, run: str, **others: str) -> dict[str, Value]:
     """The variables of a dashboard as a link to the run would leave them."""
     known: Mapping[str, Value] = {
-        **{"datasource": "d", "trace": "", "x": "accuracy", "y": "size", "only": "all traces", "slower": "0"},
+        **{
+            "datasource": "d",
+            "trace": "",
+            "x": "accuracy",
+            "y": "size",
+            "only": "all traces",
+            "slower": "0",
+            "budget": "1",
+        },
         **{"individual": TRUTHS[run].best_individual, "runs": RUNS, "run": run, **others},
     }
     variables = BOARDS[asked.board]["templating"]["list"]

@@ -25,6 +25,7 @@ from grafana.source.panels import (
     called,
     choice,
     colored,
+    folded,
     gauge,
     hidden,
     limits,
@@ -36,7 +37,20 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import ALIVE, ALIVE_RUNS, COPIED, PLANNED, climb, cost, found, programs, spent, state, steps
+from grafana.source.sql import (
+    ALIVE,
+    ALIVE_RUNS,
+    COPIED,
+    PLANNED,
+    climb,
+    cost,
+    found,
+    programs,
+    spent,
+    spent_on,
+    state,
+    steps,
+)
 
 OVERVIEW = f"""
 WITH
@@ -154,6 +168,40 @@ GROUP BY time, run_id
 ORDER BY time
 """
 
+MONEY = """
+    sum(cost) AS cost,
+    sum(unpriced) AS unpriced,
+    sumIf(cost, purpose = 'failures') AS failures,
+    sumIf(cost, purpose = 'incorrect') AS incorrect,
+    sumIf(cost, purpose = 'duplicates') AS duplicates,
+    (failures + incorrect + duplicates) / nullIf(cost, 0) AS for_nothing"""
+"""What was spent, and what of it bought no new program."""
+
+MONEY_BY_RUN = f"""
+SELECT run_id,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY run_id
+ORDER BY cost DESC, run_id
+"""
+
+MONEY_BY_TASK = f"""
+SELECT r.task_name AS task,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)}) AS s
+INNER JOIN (SELECT run_id, task_name FROM evolution_runs) AS r ON r.run_id = s.run_id
+WHERE $__timeFilter(timestamp)
+GROUP BY task
+ORDER BY cost DESC, task
+"""
+
+MONEY_BY_DAY = f"""
+SELECT toStartOfDay(toDateTime(timestamp)) AS time, purpose, sum(cost) AS cost
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY time, purpose
+ORDER BY time
+"""
+
 FAILED_SHARE = f"""
 SELECT $__timeInterval(timestamp) AS time, run_id, countIf(outcome = 'failed') / count() AS failed, countIf(outcome = 'incorrect') / count() AS incorrect
 FROM ({programs(ALIVE_RUNS)})
@@ -179,6 +227,15 @@ LIMIT 100
 
 TICKED = "${runs:queryparam}"
 """The runs that are ticked above, as the parameters of an address."""
+
+MONEY_COLUMNS = {
+    **{
+        name: [*unit("currencyUSD", 2), *width(pixels)]
+        for name, pixels in (("cost", 80), ("failures", 80), ("incorrect", 80), ("duplicates", 90))
+    },
+    "unpriced": [*panels.unpriced(), *width(85)],
+    "for_nothing": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
+}
 
 OPEN = links(
     ("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW)),
@@ -307,6 +364,37 @@ def board() -> dict[str, Any]:
                 name=f"${{__field.name}} {by_run}",
                 unit="percentunit",
                 minimum=0,
+            ),
+            folded(
+                "Where the money went",
+                a_table(
+                    "Cost by run",
+                    "USD in the time range, and what of it was spent on individuals that failed or are incorrect and on programs that the run had "
+                    "proposed before.",
+                    MONEY_BY_RUN,
+                    {"run_id": [*called("run"), *panels.TO_RUN, *width(230)], **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                a_table(
+                    "Cost by task",
+                    "The same of all runs of a task.",
+                    MONEY_BY_TASK,
+                    {"task": width(150), **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                over_time(
+                    "Cost by day",
+                    "USD of each day, and what they were spent on.",
+                    MONEY_BY_DAY,
+                    name="${__field.labels.purpose}",
+                    unit="currencyUSD",
+                    style="bars",
+                    stacked=True,
+                    size=(24, 8),
+                    empty="Nothing was spent in this time range.",
+                ),
             ),
             row("What went wrong"),
             a_table(
