@@ -287,9 +287,9 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
         for table in ("generations", "individuals", "pareto_fronts", "code_lineages", "llm_logs", "agent_actions"):
             ((rows,),) = client.query(f"SELECT count() FROM {table} WHERE run_id = '{result.run_id}'").result_rows
             assert rows >= 12, table
-        told = client.query("SELECT status, task_name, config FROM evolution_runs").first_row
-    assert told[:2] == ("completed", "circle_packing")
-    assert json.loads(told[2])["max_iterations"] == 12
+        ((*told, config),) = client.query("SELECT status, task_name, config FROM evolution_runs").result_rows
+    assert told == ["completed", "circle_packing"]
+    assert json.loads(config)["max_iterations"] == 12
     said = shown.getvalue()
     assert all(each in said for each in ("What landed", "Best individual", "LLM calls: $0.0", "What to run next"))
     if address := store_process.running(tmp_path / "store"):
