@@ -257,7 +257,7 @@ _NO_WORD = re.compile(rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,40}[0-9]|[A-Za-z_&'][^\n=]
 _BARE = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\\0]+""")
 _LITERAL = re.compile(rb"""[^\s"'`;&<>|\\\0]+""")
 _LINE = re.compile(rb"""[^\s"'`<>\\\0]+""")
-_BRACED = re.compile(rb"\{([^{}\s]{4,200})\}(?=;|[\"']|$)")
+_BRACED = re.compile(rb"\{([^{}\s\"]{4,200})\}(?=;|[\"']|$)")
 _DIGIT = re.compile("[0-9]")
 _LINE_END = re.compile(rb"[ \t]*(?:[\r\n\0]|\\+[nr]|$|[ \t]#)")
 _TO_LINE_END = re.compile(rb"""[^\r\n\0"'\\`]*""")
