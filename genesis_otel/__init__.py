@@ -27,6 +27,7 @@ __all__ = [
     "from_environment",
     "generation",
     "individual",
+    "install_logger",
     "instrument",
     "lineage",
     "llm_call",
@@ -34,11 +35,16 @@ __all__ = [
     "run",
 ]
 
-ELSEWHERE = {"configure": "genesis_otel.configuration", "instrument": "genesis_otel.instrumentation.installed"}
+ELSEWHERE = {
+    "configure": "genesis_otel.configuration",
+    "install_logger": "genesis_otel.instrumentation.genesis_logger",
+    "instrument": "genesis_otel.instrumentation.installed",
+}
 """Where the names are that are not in :mod:`genesis_otel.spans`."""
 
 if TYPE_CHECKING:
     from genesis_otel.configuration import configure
+    from genesis_otel.instrumentation.genesis_logger import install_logger
     from genesis_otel.instrumentation.installed import instrument
     from genesis_otel.spans import (
         action,

@@ -134,6 +134,8 @@ class Settings(BaseSettings):
     """Record prompts and responses."""
     capture_code: bool = True
     """Record the individuals' code."""
+    capture_output: bool = True
+    """Record what evaluations put out: standard output, errors, tracebacks."""
     redact: bool = True
     """Replace what looks like a key or a password in prompts, responses and code."""
     redact_patterns: tuple[str, ...] = ()
@@ -151,6 +153,8 @@ class Settings(BaseSettings):
     """True says nothing on standard error when a run begins."""
     run_id: str = ""
     """The id of the run that begins first; one that is known goes on."""
+    budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
     resume_days: float = Field(30.0, ge=0)
     """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
@@ -252,6 +256,7 @@ class SettingsArguments(TypedDict, total=False):
     data_dir: str | Path
     capture_content: bool
     capture_code: bool
+    capture_output: bool
     redact: bool
     redact_patterns: Sequence[str]
     spool_bytes: int
@@ -259,6 +264,7 @@ class SettingsArguments(TypedDict, total=False):
     prices: str | Path | None
     stalled_after: int
     quiet: bool
+    budget: float | None
     run_id: str
     resume_days: float
     serve_password: str | SecretStr | None

@@ -148,6 +148,9 @@ INDIVIDUAL_CODE_SIZE = "genesis.individual.code_size"
 INDIVIDUAL_ISLAND = "genesis.individual.island"
 """str: the island (deme, subpopulation) that it lives on, where a search has several."""
 
+INDIVIDUAL_CELL = "genesis.individual.cell"
+"""str: JSON object of the cell of a grid of features (MAP-Elites) that it falls into: each feature and its bin."""
+
 INDIVIDUAL_METADATA = "genesis.individual.metadata"
 """str: JSON object with context; ``"place": "guessed"`` where the run is only the one that was open."""
 
@@ -188,6 +191,9 @@ EVALUATION_DETAILS = "genesis.evaluation.details"
 
 EVALUATION_METADATA = "genesis.evaluation.metadata"
 """str: JSON object with context."""
+
+EVALUATION_OUTPUT = "genesis.evaluation.output"
+"""str: JSON object of what the evaluation put out, by name: ``stdout``, ``stderr``, ``traceback``, ... The end of each text."""
 
 # --- action -> agent_actions ------------------------------------------------------------------------------------------
 
@@ -308,6 +314,13 @@ COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
 
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""
+
+LLM_WITHIN = "genesis.llm.within"
+"""str: the id of another span of the same call (a framework's around its client's, for example). That one has the call's row in
+``llm_logs``, and this one has none."""
+
+PLACE = "genesis.place"
+"""str: ``guessed`` where a call of another instrumentation says no run, and has the only one that was open."""
 
 LEFT_OUT = "genesis.left_out"
 """int: how many characters of this span's texts were left out, because a text had more than 16 MiB. In ``otel_traces``."""

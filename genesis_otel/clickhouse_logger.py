@@ -51,7 +51,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _never_raises(call: Callable[P, R]) -> Callable[P, R | None]:
+def never_raises(call: Callable[P, R]) -> Callable[P, R | None]:
+    """A call of the logger that logs what it raises, once."""
+
     @functools.wraps(call)
     def safe(*args: P.args, **kwargs: P.kwargs) -> R | None:
         try:
@@ -79,7 +81,7 @@ class ClickHouseLogger:
 
     # --- the calls of the first logger ---
 
-    @_never_raises
+    @never_raises
     def log_evolution_run(
         self,
         run_id: str,
@@ -110,7 +112,7 @@ class ClickHouseLogger:
         else:
             run.end(status=text(status))
 
-    @_never_raises
+    @never_raises
     def update_evolution_run(self, run_id: str, status: str, total_generations: int) -> None:
         """A run ends, now; whichever process says so. With the status ``running`` it goes on."""
         _ready()
@@ -131,7 +133,7 @@ class ClickHouseLogger:
         )
         span.end()
 
-    @_never_raises
+    @never_raises
     def log_generation(
         self,
         run_id: str,
@@ -156,7 +158,7 @@ class ClickHouseLogger:
             metadata=metadata,
         )
 
-    @_never_raises
+    @never_raises
     def log_individual(
         self,
         run_id: str,
@@ -202,13 +204,13 @@ class ClickHouseLogger:
         )
         individual.end()
 
-    @_never_raises
+    @never_raises
     def log_pareto_front(self, run_id: str, generation: int, pareto_individuals: Any) -> None:
         """A generation's front: dicts with ``individual_id``, ``fitness_score``, ``combined_score``, ``metrics``."""
         place = self._place(run_id, generation)
         spans.pareto_front(pareto_individuals, run_id=place.run_id, generation=generation)
 
-    @_never_raises
+    @never_raises
     def log_lineage(
         self,
         run_id: str,
@@ -225,7 +227,7 @@ class ClickHouseLogger:
             fitness_delta = None
         spans.lineage(child_id, parent_id, generation, mutation_type, fitness_delta, edit_summary, run_id=place.run_id)
 
-    @_never_raises
+    @never_raises
     def log_llm_interaction(
         self,
         model: str,
@@ -258,14 +260,14 @@ class ClickHouseLogger:
             call.response(response, reasoning=thought, cost=told or None)
             call.end(end_time=ended)
 
-    @_never_raises
+    @never_raises
     def log_action(self, action_type: str, details: object, metadata: object = None) -> None:
         """Something happened. It belongs where ``details`` or ``metadata`` say, or to the current run of this process."""
         place, context = self._named(details, metadata)
         with spans.attached(context):
             spans.action(action_type, details, metadata, **_where(place))
 
-    @_never_raises
+    @never_raises
     def get_run_id_by_path(self, path: str) -> str | None:
         """The id of the latest run whose ``database_path`` is ``path``, or None. Waits for the store within a bound."""
         wanted = text(path)

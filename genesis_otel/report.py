@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from genesis_otel._read.format import unpriced
+from genesis_otel._read.format import duration, unpriced
 from genesis_otel._read.health import STALLED
 from genesis_otel._read.report_data import Gathered, Say, gather
 
@@ -63,7 +63,7 @@ def rendered(run: Gathered) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=number, dollars=dollars, money=money, seconds=seconds, share=share)
+    environment.filters.update(number=number, dollars=dollars, money=money, duration=duration, share=share)
     return environment.from_string(_file("page.html")).render(
         run=run,
         summary=run.summary,
@@ -130,18 +130,6 @@ def dollars(value: float | None) -> str:
 def money(cost: float | None, calls: int) -> str:
     """USD, and how many calls are left out of it because nobody knows their price."""
     return " ".join(filter(None, (dollars(cost), unpriced(calls))))
-
-
-def seconds(value: float | None) -> str:
-    """A time span."""
-    if value is None:
-        return "–"
-    if value < 1:
-        return f"{value * 1000:.0f} ms"
-    if value < 120:
-        return f"{value:.1f} s"
-    hours, rest = divmod(int(value), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
 
 
 def share(part: float | None, whole: float | None) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli import demo, execute, grafana, queries, report, spool, store, watch
+from genesis_otel._cli import demo, execute, grafana, programs, queries, remarks, report, spool, store, ui, watch
 from genesis_otel._cli.common import FAILED, Told
 
 app = typer.Typer(
@@ -64,7 +64,8 @@ def before(
     ```
     genesis-otel demo                            run and record a real search, offline
     genesis-otel runs                            list the runs
-    genesis-otel lineage latest                  show where the best program comes from
+    genesis-otel lineage                         show where the best program of the newest run comes from
+    genesis-otel best --code > best.py           take that program
     genesis-otel query --list                    list the named queries
     genesis-otel query llm_latency               run one of them
     genesis-otel query "SELECT count() FROM individuals"
@@ -84,14 +85,22 @@ def before(
 for command in (
     store.init,
     store.reprice,
+    store.dedupe,
     store.check,
     store.serve,
+    store.stop,
     demo.demo,
     queries.runs,
+    programs.show,
+    programs.best,
+    programs.diff,
     queries.lineage,
     queries.query,
+    remarks.tag,
+    remarks.note,
     report.report,
     watch.watch,
+    ui.ui,
 ):
     app.command()(command)
 # What follows the command is its own, options included.

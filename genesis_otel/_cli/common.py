@@ -105,3 +105,10 @@ FormatOption = Annotated[
         "--format", "-f", help="By default a table in a terminal, and tab-separated values in a pipe or file."
     ),
 ]
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, latest, or a task: its newest run.")
+]
+IndividualArgument = Annotated[
+    str, typer.Argument(metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.")
+]

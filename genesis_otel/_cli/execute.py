@@ -65,7 +65,8 @@ def execute(
         evaluation.end()
         say(f"{command[0]}: {error.strerror}")
         raise typer.Exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE) from None
-    evaluation.result(details=outcome._asdict())
+    details = outcome._asdict()
+    evaluation.result(output={name: details.pop(name) for name in ("stdout", "stderr")}, details=details)
     if outcome.exit_code:
         evaluation.fail(f"signal {-outcome.exit_code}" if outcome.exit_code < 0 else f"exit code {outcome.exit_code}")
     evaluation.end()

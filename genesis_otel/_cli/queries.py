@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genesis_otel._cli.common import FormatOption, WrongUseError, answering, judged, settings_of
+from genesis_otel._cli.common import (
+    FormatOption,
+    IndividualArgument,
+    RunArgument,
+    WrongUseError,
+    answering,
+    judged,
+    settings_of,
+)
 from genesis_otel._cli.tables import STATUS, Column, Format, say, write
 from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 
@@ -32,16 +40,17 @@ MANY = 10_000
 """More runs than are open at a time."""
 
 RUNS = {
-    "run_id": Column("run"),
-    "task_name": Column("task", brief=-1),
+    "run_id": Column("run", brief=13, middle=True),
+    "task_name": Column("task", brief=13),
     "status": Column("status", style=lambda status: STATUS.get(status, "")),
-    "generations": Column("gens"),
+    "generations": Column("gens", brief=-1),
     "individuals": Column("indivs"),
     "failed": Column("failed", brief=-1),
     "incorrect": Column("incorrect", brief=-1),
     "best_score": Column("best", number),
     "cost": Column("cost", dollars),
     "unpriced": Column("", unpriced),
+    "tags": Column("tags", lambda tags: ", ".join(tags), brief=-1),
     "start_time": Column("started", moment, brief=-1),
     "silent_seconds": Column("seen", ago),
 }
@@ -73,6 +82,9 @@ def runs(
             help="Show only runs with this status: running, stalled, completed or failed.",
         ),
     ] = "",
+    tag: Annotated[
+        str, typer.Option(metavar="TAG", show_default=False, help="Show only runs with this tag; see `tag`.")
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show only the newest N runs.")] = 20,
     close_stalled: Annotated[
         bool,
@@ -89,6 +101,7 @@ def runs(
     genesis-otel runs
     genesis-otel runs --task circle_packing --status running
     genesis-otel runs --close-stalled
+    genesis-otel runs --tag baseline
     genesis-otel runs --format json | jq -r '.[].run_id'
     ```
     """
@@ -96,28 +109,30 @@ def runs(
 
     settings = settings_of(context)
     with reader(settings) as client:
-        rows = _closed(client, settings, task) if close_stalled else _runs(client, settings, task, status, limit)
+        rows = _closed(client, settings, task) if close_stalled else _runs(client, settings, task, status, tag, limit)
     if close_stalled and not rows:
         say("No run is stalled.")
         return
     if not rows:
-        which = " ".join(filter(None, (f"of the task {task!r}" if task else "", f"that is {status}" if status else "")))
+        asked = (task and f"of the task {task!r}", status and f"that is {status}", tag and f"with the tag {tag!r}")
+        which = " ".join(filter(None, asked))
         raise NotFoundError(
             f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
         )
     columns = _shown(RUNS, rows)
     if "unpriced" in columns:
-        columns["generations"] = Column("gens", brief=-1)  # so that a row has room in 80 columns
+        # So that a row has room in 80 columns.
+        columns |= {name: columns[name]._replace(brief=-1) for name in ("individuals", "silent_seconds")}
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
 
 
-def _runs(client: Client, settings: Settings, task: str, status: str, limit: int) -> list[dict[str, Any]]:
+def _runs(client: Client, settings: Settings, task: str, status: str, tag: str, limit: int) -> list[dict[str, Any]]:
     from genesis_otel import queries
     from genesis_otel._read.health import alive
 
     # Which of the silent ones are stalled, this machine knows and not the store.
     asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
-    told = {"task": task, "status": asked, "limit": several, "stalled_after": settings.stalled_after}
+    told = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": settings.stalled_after}
     rows = alive(client, queries.ask(client, "runs", **told))
     return [row for row in rows if not status or row["status"] == status][:limit]
 
@@ -126,7 +141,7 @@ def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any
     """The stalled runs, after they were ended."""
     from genesis_otel._read.close import close
 
-    stalled = _runs(client, settings, task, "stalled", MANY)
+    stalled = _runs(client, settings, task, "stalled", "", MANY)
     if stalled:
         close(settings, stalled)
     return [{**row, "status": "failed"} for row in stalled]
@@ -135,7 +150,9 @@ def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any
 def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """``columns`` without those in which nothing stands."""
     idle = [
-        name for name in ("other_parents", "failed", "incorrect", "unpriced") if not any(row.get(name) for row in rows)
+        name
+        for name in ("other_parents", "failed", "incorrect", "unpriced", "tags")
+        if not any(row.get(name) for row in rows)
     ]
     return {name: column for name, column in columns.items() if name not in idle}
 
@@ -143,13 +160,8 @@ def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dic
 @answering
 def lineage(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the start of its id, or latest.")],
-    individual: Annotated[
-        str,
-        typer.Argument(
-            metavar="[INDIVIDUAL]", show_default=False, help="Its id, or the start of its id; by default the best one."
-        ),
-    ] = "",
+    run: RunArgument = "latest",
+    individual: IndividualArgument = "best",
     format: FormatOption = None,
 ) -> None:
     """Show the ancestors of an individual, from the seed on: what each step changed, gained and cost.
@@ -207,6 +219,7 @@ def query(
     genesis-otel query breakthroughs -p run_id=run_2024 -p threshold=0.2 --format csv
     genesis-otel query "SELECT model, sum(cost) FROM llm_logs WHERE generation > {g:Int32} GROUP BY model" -p g=5
     genesis-otel query - < question.sql
+    genesis-otel query "SELECT code FROM individuals WHERE individual_id = 'ind_1'" --format raw > program.py
     genesis-otel query --show llm_latency
     ```
     """

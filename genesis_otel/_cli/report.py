@@ -15,14 +15,14 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.common import RunArgument, answering, settings_of
 from genesis_otel._cli.tables import say
 
 
 @answering
 def report(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, or latest.")] = "latest",
+    run: RunArgument = "latest",
     output: Annotated[
         Path | None,
         typer.Option(

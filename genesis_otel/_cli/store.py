@@ -92,6 +92,9 @@ REPRICED = {
 }
 
 
+REMOVED = {"model": Column("model"), "rows": Column("rows removed", lambda rows: f"{rows:,}")}
+
+
 @answering
 def reprice(
     context: typer.Context,
@@ -151,6 +154,44 @@ def reprice(
         say("Nothing to do: every call has a cost, or is known to have none.")
         return
     write(list(changed[0]._fields), [changed], format, columns=REPRICED)
+    if dry_run:
+        say("Nothing was changed. Run it without --dry-run to change it.")
+
+
+@answering
+def dedupe(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and change nothing.")] = False,
+    format: FormatOption = None,
+) -> None:
+    """Remove the rows of LLM calls that several instrumentations recorded, but one of each call.
+
+    In processes with this package each call is one row at once. Elsewhere, the spans of a framework and of the client beneath
+    it are a row each until this command runs. The embedded store does it by itself. A second run changes nothing.
+
+    ```
+    genesis-otel dedupe --dry-run
+    genesis-otel dedupe
+    ```
+    """
+    import contextlib
+
+    from genesis_otel._destinations import open_client
+    from genesis_otel._read.client import run_id_of
+    from genesis_otel._store.dedupe import dedupe as remove
+
+    with contextlib.closing(open_client(settings_of(context), start=True, say=True)) as client:
+        removed = remove(client, run_id=run_id_of(client, run) if run else "", dry_run=dry_run)
+    if not removed:
+        say("Nothing to do: every call is one row.")
+        return
+    write(list(removed[0]._fields), [removed], format, columns=REMOVED)
     if dry_run:
         say("Nothing was changed. Run it without --dry-run to change it.")
 
@@ -237,4 +278,33 @@ def serve(
         password=password,
         reader_password=reader_password,
         ready=ready,
+    )
+
+
+@answering
+def stop(
+    context: typer.Context,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for its end.")] = 30.0,
+) -> None:
+    """End the embedded store's process, which searches and commands start when they need it.
+
+    Nothing is lost: it ends after the batch in hand, and what searches record meanwhile waits on disk for the next one.
+
+    ```
+    genesis-otel stop
+    ```
+    """
+    from genesis_otel._serve import client as store_process
+    from genesis_otel._settings import Embedded
+    from genesis_otel._ship.spool.queue import status
+    from genesis_otel._store.errors import StoreError
+
+    store = settings_of(context).store
+    if not isinstance(store, Embedded):
+        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    pid = store_process.stop(store.folder, timeout)
+    waiting = status(store.folder / store_process.SPOOL).waiting
+    left = f"; {waiting:,} spans wait on disk for the next one" if waiting else ""
+    say(
+        f"No process serves {store}{left}." if pid is None else f"Process {pid}, which served {store}, has ended{left}."
     )

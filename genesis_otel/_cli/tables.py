@@ -45,6 +45,8 @@ class Format(str, Enum):
     tsv = "tsv"
     csv = "csv"
     json = "json"
+    raw = "raw"
+    """Values as they are, for one that becomes a file: tabs between columns, an end of line between rows."""
 
 
 class Column(NamedTuple):
@@ -55,6 +57,8 @@ class Column(NamedTuple):
     style: Callable[[Any], str] | None = None
     brief: int = 0
     """In a narrow terminal: so many characters, which tell an id from others; -1 leaves the column out."""
+    middle: bool = False
+    """Cut in the middle: the beginnings of runs' ids are dates."""
 
 
 def write(
@@ -78,7 +82,7 @@ def write(
         return _table(names, blocks, title, columns, out)
     # To a file as it is; a terminal must not obey it.
     safe = _shown if out.isatty() else str
-    lines = {Format.json: _json, Format.csv: _csv, Format.tsv: _tsv}[chosen]
+    lines = {Format.json: _json, Format.csv: _csv, Format.tsv: _tsv, Format.raw: _raw}[chosen]
     count = 0
     for piece, rows in lines(unique(names), blocks):
         out.write(safe(piece))
@@ -142,7 +146,7 @@ def _table(names: Sequence[str], blocks: Blocks, title: str, columns: Mapping[st
 def _cells(column: Column, values: Sequence[Any], *, brief: bool) -> _Cells:
     texts = [visible((column.show or short)(value)) for value in values]
     if brief and column.brief:
-        texts = [each[: column.brief] for each in texts]
+        texts = [_cut(each, column.brief, middle=column.middle) for each in texts]
     return _Cells(
         visible(column.heading),
         texts,
@@ -150,6 +154,13 @@ def _cells(column: Column, values: Sequence[Any], *, brief: bool) -> _Cells:
         bool(values) and all(isinstance(value, (int, float, Decimal, type(None))) for value in values),
         any(isinstance(value, (str, list, tuple, dict)) for value in values) and max(map(cell_len, texts)) > LONG_TEXT,
     )
+
+
+def _cut(text: str, length: int, *, middle: bool) -> str:
+    if not middle or len(text) <= length:
+        return text[:length]
+    end = length // 2
+    return f"{text[: length - end - 1]}…{text[-end:]}"
 
 
 def _fits(columns: Sequence[_Cells], width: int) -> bool:
@@ -180,6 +191,23 @@ def _one_by_one(columns: Sequence[_Cells], rows: int, console: Console) -> None:
             grid.add_row(Text(column.heading), Text(column.texts[row], style=column.styles[row]))
         console.print(Text(f"── {row + 1} ", style="dim"))
         console.print(grid)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> None:
+    """What is known of one thing, a line each, without those of which nothing is."""
+    known = [(name, value) for name, value in pairs if value]
+    width = max((cell_len(name) for name, _ in known), default=0) + GAP
+    console = Console(highlight=False)
+    for name, value in known:
+        for number, line in enumerate(visible(value, keep="\n").split("\n")):
+            heading = Text((name if not number else "").ljust(width), style="dim")
+            console.print(Text.assemble(heading, line), soft_wrap=True)
+
+
+def raw(text: str) -> None:
+    """A stored text as it is; a terminal must not obey it."""
+    sys.stdout.write(visible(text, keep="\n\t") if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
@@ -229,6 +257,14 @@ def _json(names: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
             before = ","
         yield "".join(told), len(block)
     yield "[]\n" if before == "[" else "\n]\n", 0
+
+
+def _raw(_: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
+    before = ""
+    for block in blocks:
+        for row in block:
+            yield before + "\t".join("" if value is None else text(value) for value in row), 1
+            before = "\n"
 
 
 def _shown(lines: str) -> str:

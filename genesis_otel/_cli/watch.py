@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.common import RunArgument, answering, settings_of
 from genesis_otel._cli.tables import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TERMINATED = 128 + signal.SIGTERM
 @answering
 def watch(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, or latest.")] = "latest",
+    run: RunArgument = "latest",
     interval: Annotated[
         float,
         typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="Seconds between two updates."),

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from genesis_otel._cli.tables import STATUS
 from genesis_otel._read.format import ago, dollars, money, number, one_line, plain, visible
-from genesis_otel._read.health import QUIET, SILENT, STAGNANT
+from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
 STALE = 10
@@ -147,7 +147,7 @@ def _best(look: Look, width: int) -> Iterator[Text]:
         pieces.append((f"{gained:+.6g} since generation {look.best[0]['generation']}", ""))
     still = pulse["since_improvement"]
     if still:
-        pieces.append((f"{still} without a gain", "yellow" if still >= STAGNANT else "dim"))
+        pieces.append((f"{still} without a gain", "yellow" if pulse["stagnant"] else "dim"))
     pieces.append((f"by {one_line(look.pulse['best_individual'])}", "dim"))
     yield from _fact("best", pieces, width)
 

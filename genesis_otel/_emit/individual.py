@@ -125,7 +125,9 @@ class Individual(Handle):
         code_size: int | None = None,
         fitness_delta: float | None = None,
         island: object = None,
+        cell: Mapping[str, object] | str | None = None,
         correct: bool | None = None,
+        metadata: Mapping[str, object] | None = None,
         **extra: Unpack[NoMore],
     ) -> None:
         """Record what is known so far; a later value replaces an earlier one.
@@ -135,7 +137,9 @@ class Individual(Handle):
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
         :param fitness_delta: by default the fitness less the parent's, if this process knows that.
         :param island: number or name of the subpopulation that it lives on, if the search has several.
+        :param cell: where it falls in a grid of features (MAP-Elites): each feature and its bin, e.g. ``{"complexity": 3}``.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
+        :param metadata: context for ``individuals.metadata``: inspirations, why it was rejected, ...
         """
         if extra:
             warn_of(Individual.record, extra)
@@ -159,7 +163,9 @@ class Individual(Handle):
             ("code_size", code_size),
             ("fitness_delta", fitness_delta),
             ("island", island),
+            ("cell", cell),
             ("correct", correct),
+            ("metadata", metadata),
         ):
             if value is not None:
                 told[name] = value
@@ -245,13 +251,15 @@ class Individual(Handle):
             attributes[names.INDIVIDUAL_COMBINED_SCORE] = fitness if combined is None else combined
         if "island" in told:
             attributes[names.INDIVIDUAL_ISLAND] = text(told["island"])
+        if "cell" in told:
+            attributes[names.INDIVIDUAL_CELL] = json_object(told["cell"])
         if "metrics" in told:
             attributes[names.INDIVIDUAL_METRICS] = json_object(told["metrics"])
         correct = truth(told["correct"], "correct") if "correct" in told else self._open.correct
         if correct is not None:
             attributes[names.INDIVIDUAL_CORRECT] = correct
-        if self._place.guessed:
-            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(None, self._place))
+        if self._place.guessed or "metadata" in told:
+            attributes[names.INDIVIDUAL_METADATA] = json_object(noted(told.get("metadata"), self._place))
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):

@@ -31,6 +31,9 @@ CATCHING_UP = 5.0
 ANSWER_TIMEOUT = 60.0
 """Seconds for each answer to a command; a statement that somebody typed may take longer."""
 
+BEST = "best"
+"""The best individual of a run, where an individual is named."""
+
 READONLY = "164"
 READONLY_MODES = ("1", "2")
 SYNTAX_ERROR = 62
@@ -90,7 +93,7 @@ def _names(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> li
 
 
 def run_id_of(client: Client, text: str) -> str:
-    """The id of the run that is named by its id, by the beginning of it, or by ``latest``.
+    """The id of the run that is named by its id, by the beginning of it, by ``latest``, or as the newest one of a task.
 
     :raises NotFoundError: there is none, with those that come near.
     :raises AmbiguousError: there are several.
@@ -101,16 +104,20 @@ def run_id_of(client: Client, text: str) -> str:
         if not found:
             raise NotFoundError("there is no run yet: `genesis-otel demo` makes one")
         return str(found[0]["run_id"])
-    return _one(found, "run_id", f"no run is named {text!r}", text)
+    if found and found[0]["of_task"] and not found[0]["begins"]:
+        return str(found[0]["run_id"])
+    return _one(found, "run_id", f"no run or task is named {text!r}", text)
 
 
 def individual_id_of(client: Client, run_id: str, text: str) -> str:
-    """The id of the individual that is named by its id or by the beginning of it; with no text, that of the best.
+    """The id of the individual that is named by its id or by the beginning of it; with ``best``, or no text, that of the best.
 
     :raises NotFoundError: there is none, with those that come near.
     :raises AmbiguousError: there are several.
     """
     found = queries.ask(client, "matching_individuals", run_id=run_id, individual=text)
+    if text == BEST and not (found and (found[0]["is_it"] or found[0]["begins"])):
+        text, found = "", queries.ask(client, "matching_individuals", run_id=run_id, individual="")
     if not text and found:
         return str(found[0]["individual_id"])
     missing = f"the run {run_id} has no individual {text!r}" if text else f"the run {run_id} has no individuals yet"

@@ -106,6 +106,18 @@ def moment(value: Any) -> str:
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else text(value)
 
 
+def duration(seconds: float | None) -> str:
+    """A time span."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+
+
 def ago(seconds: Any) -> str:
     """How long ago something was."""
     if seconds is None or seconds < 0:

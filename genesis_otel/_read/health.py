@@ -23,8 +23,6 @@ QUIET, SILENT = 120, 600
 """Seconds without a sign of life after which that is said, and after which it is alarming; in the dashboards, too."""
 STALLED = 900
 """Seconds without a sign of life after which a run counts as stalled, unless `GENESIS_OTEL_STALLED_AFTER` says otherwise."""
-STAGNANT = 10
-"""Generations without a gain after which that is said; in the dashboards, too. (The alert waits longer.)"""
 
 
 def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ left out is counted. On failure: what ClickHouse raises; `LookupError` without s
 from __future__ import annotations
 
 import difflib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from genesis_otel import queries
 from genesis_otel._read.ancestry import chain
 from genesis_otel._read.format import visible
 from genesis_otel._read.health import STALLED, alive
+from genesis_otel._read.program import messages_of, metrics_of
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -206,11 +206,11 @@ def _in_detail(
                 **each,
                 "parent_ids": parents.get(each["individual_id"], ()),
                 "edit_summary": own.get("edit_summary", ""),
-                "metrics": _metrics(own.get("metrics", "")),
+                "metrics": metrics_of(own.get("metrics", "")),
                 "lines": _difference(before, code) if before else [("", line) for line in code.splitlines()[:LINES]],
                 "compared_with": mother if before else "",
                 "calls": [
-                    {**call, "messages": _messages(call["messages"])}
+                    {**call, "messages": [(role, _shown(text)) for role, text in messages_of(call["messages"])]}
                     for call in prompts
                     if call["individual_id"] == each["individual_id"]
                 ],
@@ -224,29 +224,6 @@ def _difference(before: str, after: str) -> list[tuple[str, str]]:
     kinds = {"+": "added", "-": "removed", "@": "place"}
     lines = list(difflib.unified_diff(before.splitlines()[:LINES], after.splitlines()[:LINES], n=3, lineterm=""))[2:]
     return [(kinds.get(line[:1], ""), line) for line in lines]
-
-
-def _metrics(text: str) -> list[tuple[str, Any]]:
-    try:
-        told = json.loads(text or "{}")
-    except ValueError:
-        return [("metrics", text)]
-    return [(str(name), value) for name, value in told.items()] if isinstance(told, dict) else [("metrics", text)]
-
-
-def _messages(text: str) -> list[tuple[str, str]]:
-    """Roles and texts; what is no list of messages, or was cut, as it is."""
-    try:
-        told = json.loads(text)
-        return [(str(each.get("role", "")), _text(each.get("content", ""))) for each in told]
-    except (ValueError, AttributeError, TypeError):
-        return [("", text)]
-
-
-def _text(content: Any) -> str:
-    return visible(
-        content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1), keep="\n\t"
-    )
 
 
 def _tree(

@@ -102,6 +102,24 @@ def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
         starting.release()
 
 
+def stop(folder: Path, timeout: float) -> int | None:
+    """End the store process of ``folder``, after the batch in hand; its id, or None where none runs.
+
+    :raises StoreError: it has not ended within ``timeout`` seconds.
+    """
+    address = running(folder)
+    if address is None:
+        return None
+    deadline = time.monotonic() + timeout
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(address.pid, signal.SIGTERM)
+    while running(folder) == address:
+        if time.monotonic() > deadline:
+            raise error_of(f"Process {address.pid} still serves {folder} after {timeout:g} s; see {folder / LOG}.")
+        time.sleep(0.05)
+    return address.pid
+
+
 def version_of_package() -> list[int]:
     """The schema and the version of this package, as ``serve.version`` has them."""
     from importlib import metadata

@@ -69,9 +69,14 @@ EXCEPTION_TEXTS = frozenset({"exception.message", "exception.stacktrace"})
 OWN_TEXTS: dict[str, tuple[str, ...]] = {
     names.RECORD_RUN: (names.RUN_CONFIG, names.RUN_ERROR),
     names.RECORD_GENERATION: (names.GENERATION_METADATA,),
-    names.RECORD_INDIVIDUAL: (names.INDIVIDUAL_CODE, names.INDIVIDUAL_METRICS, names.LINEAGE_EDIT_SUMMARY),
+    names.RECORD_INDIVIDUAL: (
+        names.INDIVIDUAL_CODE,
+        names.INDIVIDUAL_METRICS,
+        names.INDIVIDUAL_METADATA,
+        names.LINEAGE_EDIT_SUMMARY,
+    ),
     names.RECORD_LINEAGE: (names.LINEAGE_EDIT_SUMMARY,),
-    names.RECORD_EVALUATION: (names.EVALUATION_DETAILS, names.EVALUATION_METADATA),
+    names.RECORD_EVALUATION: (names.EVALUATION_DETAILS, names.EVALUATION_METADATA, names.EVALUATION_OUTPUT),
     names.RECORD_ACTION: (names.ACTION_DETAILS, names.ACTION_METADATA),
     names.RECORD_PARETO_FRONT: (),
 }
@@ -82,6 +87,7 @@ OTHER_TEXTS = (names.LLM_METADATA,)
 OWN_JSON = (
     names.EVALUATION_DETAILS,
     names.EVALUATION_METADATA,
+    names.INDIVIDUAL_METADATA,
     names.ACTION_DETAILS,
     names.ACTION_METADATA,
     names.LLM_METADATA,

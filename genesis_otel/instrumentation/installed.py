@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from genesis_otel import __version__
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation import charged
 
 __all__ = ["Instrumentor", "instrument"]
 
@@ -42,7 +43,12 @@ CONTENT = {
 }
 """What makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
 
-FRAMEWORKS = {"openevolve": "genesis_otel.instrumentation.openevolve"}
+FRAMEWORKS = {
+    "genesis": "genesis_otel.instrumentation.genesis",
+    "gepa": "genesis_otel.instrumentation.gepa",
+    "openevolve": "genesis_otel.instrumentation.openevolve",
+    "shinka": "genesis_otel.instrumentation.shinka",
+}
 
 
 def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -76,6 +82,8 @@ def _clients() -> dict[str, str]:
         maker = _start(client, sorted(offered[client], key=_preference))
         if maker:
             found[client] = maker
+    if "openai" in found:
+        charged.watch()
     return found
 
 
@@ -125,7 +133,11 @@ def _frameworks(task: str | None, objectives: Mapping[str, str] | None) -> dict[
         if find_spec(name) is None:
             continue
         try:
-            importlib.import_module(module).instrument(task=task, objectives=objectives)
+            framework = importlib.import_module(module)
+            is_meant = getattr(framework, "is_installed", None)
+            if is_meant is not None and not is_meant():
+                continue  # another package of that name
+            framework.instrument(task=task, objectives=objectives)
             found[name] = f"genesis-otel {__version__}"
         except Exception as error:
             pass_on(error)

@@ -12,13 +12,18 @@ that this version of OpenEvolve lacks is left out with a warning.
   in that front.
 - **fitness** is the first objective to be maximised, or else what OpenEvolve goes by; ``combined_score`` is always
   the latter.
-- **mutation types** are ``init``, ``diff`` or ``full``, and ``migration``: a copy on another island, which has an id
-  of its own and may become a parent.
+- **mutation types** are ``init``, ``diff`` or ``full`` (of each iteration its own, with ``full_rewrite_probability``), and ``migration``:
+  a copy on another island, which has an id of its own and may become a parent. All seeds are individuals of generation 0.
 - **a failure** (no edit in the answer, an LLM that does not answer, a worker that died) is an individual with an
-  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``. Iterations that were under way when
+  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``, with its artifacts as output. A program that fails in a
+  later stage of a cascade keeps the score by which OpenEvolve goes on, and is a failure all the same: not the best, and not on the
+  front. Iterations that were under way when
   the search stopped are named in ``search_stopped``.
+- **a cell** of OpenEvolve's grid is that into which a program fell when it was added; ``cell_taken`` says that it holds it, and whom it replaced.
+- **a coevolution** is one run: its generations are counted over all phases, and islands have their population's name (``red/0``).
 - **a search that loads a checkpoint** goes on with the run of the one that saved it: best, front, generations and scores of
   parents count. A new search in the same folder is a run of its own.
+- **without configuration** nothing is recorded, and a search finds, asks and writes the same, byte for byte.
 - **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
 """
 
@@ -28,7 +33,9 @@ import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +43,12 @@ from opentelemetry import context as otel
 from opentelemetry.context import Context
 
 from genesis_otel import spans
-from genesis_otel._emit import pareto
+from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
-from genesis_otel.instrumentation._openevolve import worker
+from genesis_otel.instrumentation._openevolve import outcome, worker
+from genesis_otel.instrumentation._openevolve.coevolution import Coevolution
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation._openevolve.search import Options, Search
 
@@ -53,6 +61,7 @@ _searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary
 """The running searches, by their database."""
 _options = Options()
 _recorder: Recorder = "none"
+_coevolution: ContextVar[Coevolution | None] = ContextVar("genesis_otel_coevolution", default=None)
 _here: Context | None = None
 """Where calls belong that come from threads which do not know it, while the main thread waits for them."""
 
@@ -104,12 +113,19 @@ def instrument(
         (database.ProgramDatabase, "_update_best_program", _update_best_program),
         (database.ProgramDatabase, "migrate_programs", _migrate_programs),
         (database.ProgramDatabase, "_llm_judge_novelty", _llm_judge_novelty),
+        (database.ProgramDatabase, "_calculate_feature_coords", _calculate_feature_coords),
         (evaluator.Evaluator, "evaluate_program", _evaluate_program),
+        (evaluator.Evaluator, "_process_evaluation_result", _process_evaluation_result),
         (openai.OpenAILLM, "_call_api", _call_api),
         (embedding.EmbeddingClient, "__init__", _init_embeddings),
         (ensemble, "_create_model", _create_model),
     ):
         _put(owner, name, functools.partial(_wrapped, around))
+    if find_spec("openevolve.coevolution"):  # since 0.4.1
+        from openevolve import coevolution
+
+        _put(coevolution, "_run_coevolution", functools.partial(_wrapped, _run_coevolution))
+        _put(controller.OpenEvolve, "__init__", functools.partial(_wrapped, _init_controller))
 
 
 def uninstrument() -> None:
@@ -167,9 +183,14 @@ def _search_of(owner: Any) -> Search | None:
 
 async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     global _options
+    if not forgotten.records():
+        forgotten.at_run(_options.run_id or "of OpenEvolve")
+        return await original(self, *args, **kwargs)
     try:
-        search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
-        _options = replace(_options, run_id=None)
+        search = _searches.get(self.database)
+        if search is None:
+            search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
+            _options = replace(_options, run_id=None)
     except Exception as error:
         pass_on(error)
         warn_once("run", "A search is not recorded", exc_info=True)
@@ -212,6 +233,8 @@ async def _run_evolution(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
+    if search := _search_of(self):
+        search.loop_begins()
     try:
         return await original(self, start_iteration, max_iterations, target_score, *args, **kwargs)
     finally:
@@ -226,6 +249,45 @@ def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
     return result
 
 
+# --- two populations that take turns ----------------------------------------------------------------------------------
+
+
+async def _run_coevolution(original: Original, *args: Any, **kwargs: Any) -> Any:
+    """Each phase runs an engine of its own, in this task."""
+    global _options
+    if not forgotten.records():
+        return await original(*args, **kwargs)  # whose phases say so
+    try:
+        whole = Coevolution(_options, *args, **kwargs)
+        _options = replace(_options, run_id=None)
+    except Exception as error:
+        pass_on(error)
+        warn_once("coevolution", "A coevolution is recorded as a run per phase", exc_info=True)
+        return await original(*args, **kwargs)
+    before = _coevolution.set(whole)
+    failure: BaseException | None = None
+    try:
+        return await original(*args, **kwargs)
+    except BaseException as raised:
+        failure = raised
+        raise
+    finally:
+        _coevolution.reset(before)
+        whole.end(failure)
+
+
+def _init_controller(original: Original, self: Any, *args: Any, **kwargs: Any) -> None:
+    original(self, *args, **kwargs)
+    whole = _coevolution.get()
+    if whole is None:
+        return
+    try:
+        _searches[self.database] = whole.phase(self)
+    except Exception as error:
+        pass_on(error)
+        warn_once("phase", "A phase of a coevolution is recorded as a run of its own", exc_info=True)
+
+
 # --- iterations -------------------------------------------------------------------------------------------------------
 
 
@@ -233,12 +295,13 @@ def _submit_iteration(original: Original, self: Any, iteration: int, island_id: 
     search = _search_of(self)
     if search is None:
         return original(self, iteration, island_id)
-    search.submitting = (iteration, island_id)
+    number = search.generation_of(iteration)
+    search.submitting = (number, island_id)
     try:
         future = original(self, iteration, island_id)
     finally:
         search.submitting = None
-    search.submitted(iteration, future)
+    search.submitted(number, future)
     return future
 
 
@@ -260,11 +323,17 @@ def _create_database_snapshot(original: Original, self: Any) -> Any:
 
 async def _evaluate_program(original: Original, self: Any, program_code: str, program_id: str = "") -> Any:
     search = _search_of(self)
-    seed = search.begin(0, None, "", "init", program_id) if search is not None and search.is_new() else None
+    seed = None if search is None else search.seed(program_id)
     if seed is None:
         return await worker.evaluate(original, self, program_code, program_id)
-    with spans.attached(seed.individual.context):
+    with spans.attached(seed):
         return await worker.evaluate(original, self, program_code, program_id)
+
+
+def _process_evaluation_result(original: Original, self: Any, result: Any) -> Any:
+    # Not around what evaluates: OpenEvolve shows the model a failed program's traceback, and we must not stand in it.
+    outcome.attempted(result)
+    return original(self, result)
 
 
 # --- the database -----------------------------------------------------------------------------------------------------
@@ -279,7 +348,15 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
         with llm_calls.as_role("novelty"), _calls_belong_here():
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
+        search.cells_changed(program, self)
     return admitted
+
+
+def _calculate_feature_coords(original: Original, self: Any, program: Any) -> Any:
+    bins = original(self, program)
+    if search := _search_of(self):
+        search.fell_into(program, self, bins)
+    return bins
 
 
 def _update_archive(original: Original, self: Any, program: Any) -> Any:

@@ -8,8 +8,9 @@ CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
     details String CODEC(ZSTD(3)),
     metadata String CODEC(ZSTD(3)),
     run_id String DEFAULT '',
-    generation Int32 DEFAULT 0,
+    generation Nullable(Int32) DEFAULT NULL,
     individual_id String DEFAULT '' CODEC(ZSTD(1)),
+    output String DEFAULT '' CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
@@ -46,8 +47,9 @@ SELECT
     ) AS details,
     arrayFirst(text -> text != '', [SpanAttributes['genesis.action.metadata'], SpanAttributes['genesis.evaluation.metadata'], '{}']) AS metadata,
     SpanAttributes['genesis.run.id'] AS run_id,
-    toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
+    toInt32OrNull(SpanAttributes['genesis.generation.number']) AS generation,
     SpanAttributes['genesis.individual.id'] AS individual_id,
+    SpanAttributes['genesis.evaluation.output'] AS output,
     TraceId AS trace_id,
     SpanId AS span_id
 FROM otel_traces

@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
     code_size Int32,
     code String DEFAULT '' CODEC(ZSTD(3)),
     island LowCardinality(String) DEFAULT '',
+    cell String DEFAULT '' CODEC(ZSTD(1)),
     status LowCardinality(String) DEFAULT 'ok',
     correct Nullable(Bool) DEFAULT NULL,
     score_told String DEFAULT '',
@@ -64,6 +65,7 @@ SELECT
     toInt32OrZero(SpanAttributes['genesis.individual.code_size']) AS code_size,
     SpanAttributes['genesis.individual.code'] AS code,
     SpanAttributes['genesis.individual.island'] AS island,
+    SpanAttributes['genesis.individual.cell'] AS cell,
     multiIf(is_error, 'error', ifNull(NOT correct, false), 'incorrect', 'ok') AS status,
     CAST(multiIf(
         SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],

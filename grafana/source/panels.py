@@ -225,6 +225,14 @@ def not_drawn() -> list[Setting]:
     return [Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
 
 
+def band(down_to: str | None, hue: str) -> list[Setting]:
+    """An edge of a band: a thin line, filled down to the other one, which the legend leaves out."""
+    edge = [*color(hue), Setting("custom.lineWidth", 0), Setting("custom.showPoints", "never")]
+    filled = Setting("custom.fillOpacity", 20 if down_to else 0)
+    kept = [filled, Setting("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})]
+    return [*edge, *kept, *([Setting("custom.fillBelowTo", down_to)] if down_to else [])]
+
+
 def as_line() -> list[Setting]:
     """A series drawn as a line among bars, with an axis of its own."""
     return [Setting("custom.drawStyle", "line"), Setting("custom.fillOpacity", 0), *right_axis()]
@@ -245,6 +253,32 @@ def unpriced() -> list[Setting]:
     ]
 
 
+def limit_line() -> list[Setting]:
+    """A series drawn as a dashed line without points: what is not to be crossed."""
+    return [
+        Setting("custom.lineStyle", {"fill": "dash", "dash": [10, 10]}),
+        Setting("custom.showPoints", "never"),
+        Setting("custom.fillOpacity", 0),
+    ]
+
+
+YIELD_COLUMNS: Columns = {
+    "what": [*called("by"), *width(120)],
+    "name": width(220),
+    "individuals": width(100),
+    "improvements": width(115),
+    "gain": [*unit("short", 4), *width(95)],
+    "cost": [*unit("currencyUSD", 3), *width(90)],
+    "unpriced": [*unit("none", 0), *limits(((None, GREY), (1, YELLOW))), *width(85)],
+    "improvements_per_dollar": [*called("improvements/$"), *unit("short", 2), *width(130)],
+    "improvements_low": [*called("5 %"), *unit("short", 2), *width(80)],
+    "improvements_high": [*called("95 %"), *unit("short", 2), *width(80)],
+    "gain_per_dollar": [*called("gain/$"), *unit("short", 3), *width(95)],
+    "gain_low": [*called("gain/$ 5 %"), *unit("short", 3), *width(105)],
+    "gain_high": [*called("gain/$ 95 %"), *unit("short", 3), *width(110)],
+}
+"""Columns of the named query `model_yield`."""
+
 UNPRICED: Columns = {"unpriced": unpriced()}
 """The column that stands beside every sum of money."""
 
@@ -252,7 +286,7 @@ UNPRICED: Columns = {"unpriced": unpriced()}
 # --- links among the dashboards ------------------------------------------------------------------------------------------
 
 # Encoded as a whole: a run's id may have any sign in it. Without a format Grafana leaves '&', '#' and '+' as they are.
-_SOURCE = "var-datasource=${datasource:percentencode}"
+SOURCE = "var-datasource=${datasource:percentencode}"
 
 
 def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: str) -> str:
@@ -264,14 +298,25 @@ def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: s
         return f"${{{field}:percentencode}}"
 
     told = [f"var-{name}={value(source)}" for name, source in variables.items()]
-    return f"/d/{uid}?" + "&".join([_SOURCE, *told, times])
+    return f"/d/{uid}?" + "&".join([SOURCE, *told, times])
 
 
-TIMES_OF_ROW = "from=${__data.fields.from_ms}&to=${__data.fields.to_ms}"
-"""The time range from the row's own columns, texts of milliseconds."""
+TIMES_OF_ROW = "from=${__data.fields.from_ms}&to=${__data.fields.to_time}"
+"""The time range from the row's own columns: milliseconds as texts, and `now` where it goes on."""
 
 TO_RUN = link("Open the run", to_dashboard(RUN, run="run_id"))
 TO_TRACE = link("Open the trace", to_dashboard(TRACE, trace="trace_id"))
+
+
+def way(title: str, url: str) -> builders.DashboardLink:
+    """A link at the top of a dashboard."""
+    return (
+        builders.DashboardLink(title)
+        .type(dashboard.DashboardLinkType.LINK)
+        .url(url)
+        .icon("external link")
+        .keep_time(True)
+    )
 
 
 # --- panels --------------------------------------------------------------------------------------------------------------
@@ -312,8 +357,12 @@ def a_stat(
     colors: Mapping[str, str] | None = None,
     columns: Columns | None = None,
     empty: str = NOTHING,
+    shown: str | None = None,
 ) -> Panel:
-    """One value; a text where ``colors`` gives texts their colours. Where several ``columns`` are named, each with its name."""
+    """One value; a text where ``colors`` gives texts their colours. Where several ``columns`` are named, each with its name.
+
+    :param shown: the only column that is drawn; its links may name the others, which stand in the same row.
+    """
     panel = (
         _told(stat.Panel(), title, description, size)
         .with_target(Target(sql))
@@ -322,8 +371,13 @@ def a_stat(
         .thresholds(_steps(steps))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
-        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns else common.BigValueTextMode.VALUE)
-        .reduce_options(ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False))
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns and not shown else common.BigValueTextMode.VALUE)
+        .reduce_options(
+            # A link finds the other columns of its row, and a reduced value has no row.
+            ReduceDataOptions().calcs([]).fields(f"/^{shown}$/").values(True).limit(1)
+            if shown
+            else ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False)
+        )
     )
     if decimals is not None:
         panel = panel.decimals(decimals)
@@ -332,7 +386,7 @@ def a_stat(
             text: dashboard.ValueMappingResult(color=each, index=at) for at, (text, each) in enumerate(colors.items())
         }
         panel = panel.mappings([dashboard.ValueMap(options=result)])
-    built: Panel = _columns(panel, columns or {})
+    built: Panel = _columns(panel, _headed(columns or {}))
     return built
 
 
@@ -344,17 +398,37 @@ def a_table(
     *,
     size: tuple[int, int] = (24, 8),
     empty: str = NOTHING,
+    matrix: tuple[str, str, str] | None = None,
 ) -> Panel:
-    """Rows; ``columns`` says what is special about a column. Their headings are the SQL's names without underscores."""
+    """Rows; ``columns`` says what is special about a column, and has every one whose SQL name is not yet a heading of words.
+
+    :param matrix: the columns whose values become rows, columns and cells.
+    """
     panel = (
         _told(table.Panel(), title, description, size)
         .with_target(Target(sql))
         .no_value(empty)
+        # What the panel says where there is no row would stand in every empty cell, too.
+        .override_by_regexp("/.*/", [Setting("noValue", "")])
         .cell_height(common.TableCellHeight.SM)
-        .filterable(True)
+        # A filter's sign takes the room of a heading: only of texts is one chosen.
+        .override_by_field_type("string", [Setting("custom.filterable", True)])
     )
-    built: Panel = _columns(panel, columns)
+    if matrix is not None:
+        turned = dict(zip(("rowField", "columnField", "valueField"), matrix, strict=True))
+        panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val="groupingToMatrix", options=turned))
+    built: Panel = _columns(panel, _headed(columns))
     return built
+
+
+def _headed(columns: Columns) -> Columns:
+    """Columns with headings of words: the SQL's names without underscores, unless they are called otherwise."""
+    return {
+        name: settings
+        if "_" not in name or any(each.id_val == "displayName" for each in settings)
+        else [*called(name.replace("_", " ")), *settings]
+        for name, settings in columns.items()
+    }
 
 
 Style = Literal["line", "bars", "points", "steps"]
@@ -382,7 +456,7 @@ def over_time(
     panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
     if name is not None:
         panel = panel.display_name(name)
-    return _series(panel, style, stacked, minimum, gaps, empty, columns or {})
+    return _series(panel, style, stacked, minimum, False if gaps else JOINED, empty, columns or {})
 
 
 def by_number(
@@ -402,27 +476,38 @@ def by_number(
     """Series by a number that rises from row to row: the column ``x``, a generation mostly."""
     panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
     whole = [Setting("unit", "none"), Setting("decimals", 0)]
-    return _series(panel, style, stacked, minimum, True, empty, {x: whole, **(columns or {})})
+    return _series(panel, style, stacked, minimum, False, empty, {x: whole, **(columns or {})})
+
+
+JOINED = 6 * 3600 * 1000
+"""Milliseconds without a point over which a line still goes on. With `true` in its place Grafana draws no points, and a series of
+one point not at all."""
 
 
 def _series(
-    panel: Any, style: Style, stacked: bool, minimum: float | None, gaps: bool, empty: str, columns: Columns
+    panel: Any, style: Style, stacked: bool, minimum: float | None, joined: bool | int, empty: str, columns: Columns
 ) -> Panel:
-    """How lines and bars look, by time and by number alike."""
+    """How lines and bars look, by time and by number alike. Bars begin at zero, and a single point shows."""
     drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
         panel.no_value(empty)
+        # A series without a value has none in the legend, either.
+        .override_by_regexp("/.*/", [Setting("noValue", "")])
         .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
         .fill_opacity(30 if stacked or style == "bars" else 5)
         .line_width(1)
-        .span_nulls(not gaps)
-        .legend(_legend())
+        .show_points(common.VisibilityMode.ALWAYS)
+        .point_size(5)
+        .span_nulls(joined)
+        .legend(_legend("sum" if stacked or style == "bars" else "lastNotNull"))
         .tooltip(_tooltip())
     )
     if style == "steps":
         panel = panel.line_interpolation(common.LineInterpolation.STEP_AFTER)
     if stacked:
         panel = panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if minimum is None and style == "bars":
+        minimum = 0
     if minimum is not None:
         panel = panel.axis_soft_min(minimum)
     built: Panel = _columns(panel, columns)
@@ -444,8 +529,8 @@ def scatter(
     columns: Columns | None = None,
     empty: str = NOTHING,
 ) -> Panel:
-    """Points or lines by two numbers. A query is a series: its first number is x, its second y. ``series`` names a text
-    column whose values part one query into series."""
+    """Points or lines by two numbers. A query is a series: its first number is x, its second y; the last one is drawn in front
+    of the others, and each is called by its column. ``series`` names a text column whose values part one query into series."""
     show = xychart_models.XYShowMode.POINTS_AND_LINES if lines else xychart_models.XYShowMode.POINTS
     panel = (
         _told(xychart.Panel(), title, description, size)
@@ -465,7 +550,9 @@ def scatter(
         parted = {"fields": [series], "keepFields": False, "naming": {"asLabels": True}}
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val="partitionByValues", options=parted))
     of_x = [Setting("unit", x_unit), Setting("custom.axisLabel", x_title)]
-    built: Panel = _columns(panel, {"x": of_x, **(columns or {})})
+    # Of several frames, Grafana would put the query's letter before each name.
+    of_y = {name: [*called(name), *settings] for name, settings in (columns or {}).items()}
+    built: Panel = _columns(panel, {"x": of_x, **of_y})
     return built
 
 
@@ -477,6 +564,7 @@ def bars(
         _told(barchart.Panel(), title, description, size)
         .with_target(Target(sql))
         .orientation(common.VizOrientation.HORIZONTAL)
+        .axis_soft_min(0)
         .unit(unit)
         .no_value(empty)
         .legend(_legend().show_legend(False))
@@ -516,13 +604,22 @@ def row(title: str) -> builders.Row:
     return builders.Row(title)
 
 
-def _legend() -> VizLegendOptions:
+def folded(title: str, *content: Panel) -> builders.Row:
+    """A heading whose panels show, and are asked for, once somebody opens it."""
+    made = builders.Row(title).collapsed(True)
+    for each in content:
+        made = made.with_panel(each)
+    return made
+
+
+def _legend(*calculations: str) -> VizLegendOptions:
+    """Names below the picture, each with what is calculated of its series."""
     return (
         VizLegendOptions()
         .show_legend(True)
         .display_mode(common.LegendDisplayMode.LIST)
         .placement(common.LegendPlacement.BOTTOM)
-        .calcs([])
+        .calcs(list(calculations))
     )
 
 
@@ -623,10 +720,15 @@ def a_dashboard(
     content: Sequence[Any],
     *,
     since: str = "now-24h",
-    refresh: str = "30s",
+    refresh: str = "",
     annotations: Sequence[dict[str, Any]] = (),
+    more: Sequence[builders.DashboardLink] = (),
 ) -> dict[str, Any]:
-    """The whole of a dashboard's JSON. Panels are numbered as they stand, rows included."""
+    """The whole of a dashboard's JSON. Panels are numbered as they stand, rows included.
+
+    :param refresh: how often everything that shows is asked again; never by default.
+    :param more: links of this dashboard alone.
+    """
     board = (
         builders.Dashboard(f"{FOLDER}: {title}")
         .uid(uid)
@@ -647,15 +749,35 @@ def a_dashboard(
             .include_vars(True)
         )
     )
+    for each in more:
+        board = board.link(each)
     for variable in variables:
         board = board.with_variable(variable)
     for each in content:
         board = board.with_row(each) if isinstance(each, builders.Row) else board.with_panel(each)
     made: dict[str, Any] = json.loads(json.dumps(board.build(), cls=JSONEncoder))
-    for number, panel in enumerate(made["panels"], 1):
+    for number, panel in enumerate(all_panels(made), 1):
         panel["id"] = number
+    _folded_up(made["panels"])
     made["annotations"] = {"list": list(annotations)}
     return made
+
+
+def _folded_up(content: Sequence[dict[str, Any]]) -> None:
+    """What is below a folded row stands right below it: Grafana moves it down when the row is opened."""
+    hidden_lines = 0
+    for panel in content:
+        panel["gridPos"]["y"] -= hidden_lines
+        inner = [each["gridPos"] for each in panel.get("panels") or ()]
+        for place in inner:
+            place["y"] -= hidden_lines
+        if inner:
+            hidden_lines += max(place["y"] + place["h"] for place in inner) - panel["gridPos"]["y"] - 1
+
+
+def all_panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every panel of a dashboard's JSON, rows and what is folded in them included, from the top."""
+    return [inner for panel in board["panels"] for inner in (panel, *(panel.get("panels") or ()))]
 
 
 def rendered(made: Mapping[str, Any]) -> str:

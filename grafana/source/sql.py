@@ -15,6 +15,9 @@ THIS_RUN = f"run_id = {value('run')}"
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
 """Calls that a provider turned away for want of room."""
 
+TRUNCATED = "match(finish_reason, '(?i)length|max.?tokens')"
+"""Answers that end where the tokens did: `length`, `max_tokens`, `MAX_TOKENS`, `max_output_tokens`."""
+
 COPIED = part("copied")
 """Individuals that were only brought somewhere else."""
 
@@ -71,3 +74,46 @@ def spent(where: str) -> str:
 def cost(where: str) -> str:
     """What each run cost, and how many of its calls have no price."""
     return part("cost", where)
+
+
+def burn(where: str, otherwise: str) -> str:
+    """How the money of runs goes; ``otherwise`` is the budget of those that were given none."""
+    return part("burn", where, str(STALLED), otherwise)
+
+
+def spent_on(where: str) -> str:
+    """What runs paid, and what for."""
+    return part("spent_on", where)
+
+
+def jobs(where: str) -> str:
+    """Jobs that evaluate, each once."""
+    return part("jobs", where)
+
+
+def earned(where: str) -> str:
+    """What money bought, by model and by mutation type."""
+    return part("earned", where)
+
+
+def objectives(where: str, but: str) -> str:
+    """Names of what can stand on an axis: every metric of the runs' fronts, then the two scores."""
+    return f"""
+SELECT name
+FROM (
+    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
+    FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
+    UNION ALL
+    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+)
+WHERE name != {but}
+GROUP BY name
+ORDER BY min(place), name
+"""
+
+
+def value_of(axis: str) -> str:
+    """A front member's value on an axis, by the variable that names it."""
+    name = value(axis)
+    metric = f"if(isFinite(JSONExtractFloat(metrics, {name})), JSONExtract(metrics, {name}, 'Nullable(Float64)'), NULL)"
+    return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, {metric})"

@@ -208,14 +208,14 @@ def test_runs_piped(run: Run) -> None:
 
 
 def test_runs_on_a_terminal() -> None:
-    """A table with status, generations, individuals, failed ones, best score, cost and the last sign of life; narrow ones fit, too. The
-    cost says how many calls it leaves out: one was given up."""
+    """A table with status, generations, individuals, failed ones, best score, cost and the last sign of life; narrow ones fit, too,
+    with what matters: the task, and ids cut in the middle. The cost says how many calls it leaves out: one was given up."""
     shown = without_styles(on_terminal("runs"))
     assert re.search(
         rf"{RUN} +{TASK} +completed +5 +13 +1 +0\.97 +\$0\.0586 +\+ 1 unpriced +[\d-]+ [\d:]+ +\d+ min ago\n", shown
     )
     narrow = without_styles(on_terminal("runs", columns=80))
-    assert re.search(rf"{RUN} +completed +13 +0\.97 +\$0\.0586 +\+ 1 unpriced +\d+ min ago\n", narrow)
+    assert re.search(r"run_20…142345 +circle_packin +completed +0\.97 +\$0\.0586 +\+ 1 unpriced\n", narrow)
     assert all(len(line) <= 80 for line in narrow.splitlines())
     one_by_one = without_styles(on_terminal("runs", columns=40))
     assert re.search(rf"run +{RUN}", one_by_one) and re.search(r"cost +\$0\.0586", one_by_one)

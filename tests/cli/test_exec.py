@@ -47,7 +47,7 @@ def recorded(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> li
                 "SELECT * FROM agent_actions WHERE action_type != 'job_submitted' ORDER BY timestamp"
             ).named_results()
         )
-    return [{**row, "details": json.loads(row["details"])} for row in rows]
+    return [{**row, "details": json.loads(row["details"]), "output": json.loads(row["output"] or "{}")} for row in rows]
 
 
 def test_a_command_is_an_evaluation_of_its_individual(
@@ -65,9 +65,9 @@ def test_a_command_is_an_evaluation_of_its_individual(
         3,
         "ind",
     )
-    details = row["details"]
-    assert details["stdout"].encode() == done.stdout and done.stdout.split(b"-")[2].decode() == row["span_id"]
-    assert b"sk-proj-aB3d" in done.stderr and "aB3d" not in details["stderr"] and details["stderr_bytes"] == 45
+    details, output = row["details"], row["output"]
+    assert output["stdout"].encode() == done.stdout and done.stdout.split(b"-")[2].decode() == row["span_id"]
+    assert b"sk-proj-aB3d" in done.stderr and "aB3d" not in output["stderr"] and details["stderr_bytes"] == 45
     assert (details["job_id"], details["exit_code"]) == ("job_7", 0) and details["command"].startswith(sys.executable)
     assert details["peak_memory_bytes"] > 10**8 and details["cpu_seconds"] > 0 and details["seconds"] > 0
 
@@ -79,7 +79,7 @@ def test_a_failed_command_is_a_failed_job(environment: dict[str, str], monkeypat
     assert (done.returncode, done.stdout) == (3, b"\xff" + "é".encode() * 100_000 + b"end")
     (row,) = recorded(environment, monkeypatch)
     assert row["action_type"] == "job_failed" and row["details"]["error"] == "exit code 3"
-    kept = row["details"]["stdout"]
+    kept = row["output"]["stdout"]
     assert kept == "é" * ((process.KEPT - 3) // 2) + "end" and row["details"]["stdout_bytes"] == 200_004
 
 
@@ -88,9 +88,9 @@ def test_what_is_kept_begins_with_a_whole_line(environment: dict[str, str], monk
     code = "for number in range(10_000): print(f'line {number}')"
     assert executed(environment, "--", sys.executable, "-c", code).returncode == 0
     (row,) = recorded(environment, monkeypatch)
-    first, *_, last = row["details"]["stdout"].splitlines()
+    first, *_, last = row["output"]["stdout"].splitlines()
     assert first.startswith("line ") and last == "line 9999"
-    assert process.KEPT - 11 <= len(row["details"]["stdout"]) <= process.KEPT < row["details"]["stdout_bytes"]
+    assert process.KEPT - 11 <= len(row["output"]["stdout"]) <= process.KEPT < row["details"]["stdout_bytes"]
 
 
 def test_a_schedulers_signal_reaches_the_command(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -485,7 +485,7 @@ def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "there is no run yet: `genesis-otel demo` makes one" in capsys.readouterr().err
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     assert main(["watch", "nobody"]) == 3
-    assert "no run is named 'nobody'; nearest: run_" in capsys.readouterr().err
+    assert "no run or task is named 'nobody'; nearest: run_" in capsys.readouterr().err
     assert main(["watch", "run_2024"]) == 2
     assert "several ids begin with 'run_2024'" in capsys.readouterr().err
     assert main(["watch", "latest", "--interval", "0"]) == 2

@@ -53,7 +53,8 @@ class ToFile(SpanExporter):
     def export(self, spans):
         with open(self.path, "a") as file:
             for span in spans:
-                file.write(json.dumps({"name": span.name, **dict(span.attributes)}) + "\\n")
+                events = [dict(event.attributes) for event in span.events]
+                file.write(json.dumps({"name": span.name, "events": events, **dict(span.attributes)}) + "\\n")
         return SpanExportResult.SUCCESS
 """
 
@@ -110,6 +111,27 @@ def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None
     found = search(SECOND.replace("DIRECTION", "min"), tmp_path)
     last = one(found, name="generation", genesis__generation__number=3)
     assert json.loads(last["genesis.generation.metadata"])["best_so_far"] == 1.0
+
+
+def test_the_front_of_a_resumed_generation_is_that_of_all_in_it(tmp_path: Path) -> None:
+    """A generation's front, after a kill in its midst: whom the killed process had found is on it or beats what came after."""
+    begin = f"""{BEGIN}
+run = spans.run("t", run_id="r", objectives={{"speed": "max", "size": "min"}})
+generation = run.generation(0)
+def add(name, speed, size):
+    with generation.individual(name) as individual:
+        individual.record(fitness=speed, metrics={{"speed": speed, "size": size}})
+"""
+    search(f"{begin}add('fast', 9, 90)\nadd('beaten', 1, 50)\nadd('small', 2, 10)\nos._exit(9)\n", tmp_path, expected=9)
+    found = search(f"{begin}add('late', 3, 40)\nadd('late and beaten', 8, 95)\ngeneration.end()\n", tmp_path)
+    generation = one(found, name="generation")
+    front = [event["genesis.pareto_front.members"] for event in generation["events"]]
+    assert [[member["individual_id"] for member in json.loads(members)] for members in front] == [
+        ["fast", "small", "late"]
+    ]
+    assert generation["genesis.generation.pareto_size"] == 3
+    beaten = one(found, genesis__individual__id="late and beaten")
+    assert beaten["genesis.individual.is_pareto"] is False
 
 
 def test_another_run_starts_from_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.support.dashboards import (
     chosen,
     dashboards,
     finite,
+    panels_of,
     queries_of,
     searches_in,
 )
@@ -35,11 +36,11 @@ from tests.support.searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN,
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = dashboards()
 ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
-PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in board["panels"] if panel["type"] != "row"]
+PANELS = [(uid, panel) for uid, board in BOARDS.items() for panel in panels_of(board)]
 NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
 
 EMPTY = {
-    "genesis-run/Pareto front/C",  # of this search, everybody was on a front once
+    "genesis-run/Pareto front/A",  # of this search, everybody was on a front once
     "genesis-run/Jobs that run now/A",  # the search has ended
     "genesis-lineage/Its children/A",  # the best has none yet
     "genesis-compare/What was set differently/A",  # all three were set alike
@@ -111,19 +112,22 @@ def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_panels_have_their_own_number_and_place(uid: str) -> None:
     """No number twice, and no two panels on the same place of the grid of 24 columns."""
-    panels = BOARDS[uid]["panels"]
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    taken: set[tuple[int, int]] = set()
-    for panel in panels:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24, panel["title"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken, panel["title"]
-        taken |= cells
+    board = BOARDS[uid]["panels"]
+    every = [inner for panel in board for inner in (panel, *(panel.get("panels") or ()))]
+    assert len({panel["id"] for panel in every}) == len(every)
+    # What is folded lies where what is below it will be moved away.
+    for panels in (board, *(panel["panels"] for panel in board if panel.get("panels"))):
+        taken: set[tuple[int, int]] = set()
+        for panel in panels:
+            place = panel["gridPos"]
+            assert place["x"] + place["w"] <= 24, panel["title"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert not cells & taken, panel["title"]
+            taken |= cells
 
 
 def test_links_lead_to_dashboards_and_variables_that_are_there() -> None:
@@ -192,6 +196,18 @@ def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str,
     if str(asked) not in EMPTY:
         assert result.result_rows
     SHAPES[asked.type](asked, result)
+    settings_fit(asked, result)
+
+
+def settings_fit(asked: Asked, result: Any) -> None:
+    """Each link on a column of an answer names columns of this answer alone: a graph's edges do not get links for nodes."""
+    for override in asked.panel.get("fieldConfig", {}).get("overrides", ()) if result.result_rows else ():
+        if override["matcher"]["options"] not in result.column_names:
+            continue
+        for setting in override["properties"]:
+            for link in setting["value"] if setting["id"] == "links" else ():
+                named = set(re.findall(r"__data\.fields\.(\w+)", link["url"]))
+                assert named <= set(result.column_names), (asked.title, link["title"])
 
 
 CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -233,7 +249,9 @@ def of_stat(asked: Asked, result: Any) -> None:
     told = [each["matcher"]["options"] for each in asked.panel["fieldConfig"]["overrides"]]
     assert len(result.result_rows) == 1 and set(told) <= set(result.column_names)
     # Several values are told apart by their names.
-    assert len(result.column_names) == 1 or asked.panel["options"]["textMode"] == "value_and_name"
+    shown = re.compile(asked.panel["options"]["reduceOptions"]["fields"].strip("/"))
+    drawn = [name for name in result.column_names if shown.search(name)]
+    assert len(drawn) == 1 or (drawn and asked.panel["options"]["textMode"] == "value_and_name")
     assert all(value is None or finite(value) or isinstance(value, str) for value in result.result_rows[0])
 
 
@@ -308,9 +326,41 @@ def of_traces(asked: Asked, result: Any) -> None:
 
 
 def of_table(asked: Asked, result: Any) -> None:
-    # What `columns` tells of has to be there.
-    told = {each["matcher"]["options"] for each in asked.panel["fieldConfig"]["overrides"]}
-    assert not result.result_rows or told <= set(result.column_names)
+    # What the panel says where there is no row is not said in empty cells.
+    everywhere, *overrides = asked.panel["fieldConfig"]["overrides"]
+    assert everywhere == {
+        "matcher": {"id": "byRegexp", "options": "/.*/"},
+        "properties": [{"id": "noValue", "value": ""}],
+    }
+    # What `columns` tells of has to be there, and every heading is words.
+    told = {each["matcher"]["options"]: each["properties"] for each in overrides if each["matcher"]["id"] == "byName"}
+    assert not result.result_rows or set(told) <= set(result.column_names)
+    headings = {name: _heading(name, told.get(name, ())) for name in result.column_names}
+    assert all("_" not in heading for heading in headings.values() if heading is not None), headings
+    widths = [_setting(told.get(name, ()), "custom.width") for name, heading in headings.items() if heading is not None]
+    share = asked.panel["gridPos"]["w"] / 24
+    assert sum(width or 80 for width in widths) <= 1568 * share or _scrolls(asked), (
+        asked.title,
+        sum(width or 80 for width in widths),
+    )
+
+
+def _setting(properties: Iterable[Mapping[str, Any]], name: str) -> Any:
+    return next((each["value"] for each in properties if each["id"] == name), None)
+
+
+def _heading(name: str, properties: Iterable[Mapping[str, Any]]) -> str | None:
+    """What stands above a column; None where it is hidden."""
+    return None if _setting(properties, "custom.hidden") else _setting(properties, "displayName") or name
+
+
+def _scrolls(asked: Asked) -> bool:
+    """Tables whose texts are read one after the other, to the right: prompts, answers, code."""
+    return any(
+        each["id"] == "custom.inspect"
+        for over in asked.panel["fieldConfig"]["overrides"]
+        for each in over["properties"]
+    )
 
 
 def of_variable(asked: Asked, result: Any) -> None:
@@ -354,12 +404,109 @@ def value(client: Client, board: str, title: str, run: str = RUN, **others: str)
 def test_runs_say_which_one_needs_you(searches: Client) -> None:
     """The search that goes on has been silent for an hour; those that ended are as they ended; their trend rises to the best."""
     shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
-    assert (shown[GOING_ON]["status"], shown[GOING_ON]["health"]) == ("stalled", "stalled")
+    assert shown[GOING_ON]["health"] == "stalled"
     assert shown[GOING_ON]["silent"] > 3000 and shown[RUN]["silent"] is None
     ended = shown[RUN]
-    assert (ended["health"], ended["generation"], ended["progress"], ended["best"]) == ("completed", 4, 1.0, 0.97)
-    assert ended["trend"] == [0.5, 0.6, 0.8, 0.95, 0.97] and ended["since_improvement"] == 0
-    assert ended["cost"] == pytest.approx(ended["cost_per_improvement"] * 6)
+    assert (ended["health"], ended["individuals"], ended["progress"], ended["best"]) == ("completed", 13, 1.0, 0.97)
+    assert ended["trend"] == [0.5, 0.6, 0.8, 0.95, 0.97] and ended["waited"] == 0
+    assert ended["gain_per_dollar"] == pytest.approx((0.97 - 0.5) / ended["cost"])
+
+
+def test_runs_stand_in_one_order(searches: Client) -> None:
+    """Those that go on first, then the newest; so a refresh moves no row."""
+    shown = rows(searches, "genesis-runs", "Runs")
+    began = [row["started"] for row in shown]
+    assert shown[0]["run_id"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
+    assert [row["run_id"] for row in rows(searches, "genesis-runs", "Runs")] == [row["run_id"] for row in shown]
+
+
+def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
+    """Its time range ends `now`; that of a run that ended or is stalled ends with its last sign of life."""
+    searches.command(
+        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) VALUES ('alive', 't', now64(3), 'running', now64(9))"
+    )
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    assert shown["alive"]["to_time"] == "now" and int(shown["alive"]["from_ms"]) > 0
+    assert int(shown[RUN]["to_time"]) > int(shown[RUN]["from_ms"])
+    assert rows(searches, "genesis-run", "Status", run="alive")[0]["to_time"] == "now"
+    searches.command("DELETE FROM evolution_runs_log WHERE run_id = 'alive'")
+
+
+def test_idle_time_between_runs_is_no_slow_search(searches: Client) -> None:
+    """Individuals an hour are those of the hours in which a search was at work: three searches side by side are as fast as all three."""
+    parts = searches.query(
+        "SELECT count(), dateDiff('millisecond', (SELECT min(start_time) FROM evolution_runs), max(timestamp)) / 3600000 FROM individuals"
+    )
+    (individuals, hours), *_ = parts.result_rows
+    assert value(searches, "genesis-runs", "Individuals an hour") == pytest.approx(individuals / hours, rel=1e-3)
+    searches.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, end_time, status, told_at) VALUES ('later', now64(3) - 20, now64(3), 'completed', now64(9))"
+    )
+    searches.command("INSERT INTO individuals (run_id, individual_id, timestamp) VALUES ('later', 'i', now64(3) - 10)")
+    more = (individuals + 1) / (hours + 10 / 3600)
+    assert value(searches, "genesis-runs", "Individuals an hour") == pytest.approx(more, rel=1e-2)
+    searches.command("DELETE FROM individuals WHERE run_id = 'later'")
+    searches.command("DELETE FROM evolution_runs_log WHERE run_id = 'later'")
+
+
+def test_a_trace_lasts_as_long_as_its_spans(searches: Client, trace: str) -> None:
+    """From the first span's begin to the last one's end, as Grafana's own view of the trace says, too."""
+    listed = {row["trace_id"]: row["took"] for row in rows(searches, "genesis-traces", "Traces")}
+    lasted = searches.query(
+        "SELECT max(Duration) / 1e9 FROM otel_traces WHERE TraceId = {trace:String} AND SpanName = 'generation'",
+        parameters={"trace": trace},
+    ).result_rows[0][0]
+    assert listed[trace] == pytest.approx(lasted, abs=1e-3)
+
+
+def test_a_call_without_a_role_has_a_series_of_its_own_name(searches: Client) -> None:
+    """Where nobody told what calls are for, the series is called so, and not by a number of Grafana's."""
+    searches.command(
+        "INSERT INTO llm_logs (id, run_id, model, timestamp, cost) SELECT generateUUIDv4(), {run:String}, 'm', now64(3) - 60, 0.5",
+        parameters={"run": RUN},
+    )
+    shown = rows(searches, "genesis-llm", "Cost by role")
+    assert {row["role"] for row in shown} == {"mutation", "(none told)"}
+    searches.command("DELETE FROM llm_logs WHERE model = 'm'")
+
+
+def test_a_single_point_shows() -> None:
+    """A line's points are drawn, and no line joins everything: with both off, a run of one moment would be invisible."""
+    lines = [
+        panel["fieldConfig"]["defaults"]["custom"] for _, panel in PANELS if panel["type"] in ("timeseries", "trend")
+    ]
+    assert all(each["showPoints"] == "always" and each["spanNulls"] is not True for each in lines) and len(lines) > 20
+
+
+def test_bars_begin_at_zero() -> None:
+    """A bar's length is its value."""
+    drawn = [
+        panel["fieldConfig"]["defaults"]["custom"]
+        for _, panel in PANELS
+        if panel["type"] == "barchart" or _custom(panel).get("drawStyle") == "bars"
+    ]
+    assert all(each["axisSoftMin"] == 0 for each in drawn) and len(drawn) >= 8
+
+
+def test_what_is_below_a_folded_row_is_right_below_it() -> None:
+    """No gap where the panels are that do not show."""
+    for board in BOARDS.values():
+        for row, below in itertools.pairwise(board["panels"]):
+            if row["type"] == "row":
+                assert below["gridPos"]["y"] == row["gridPos"]["y"] + 1, (board["uid"], below["title"])
+
+
+def _custom(panel: Mapping[str, Any]) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = panel.get("fieldConfig", {}).get("defaults", {}).get("custom", {})
+    return told
+
+
+@pytest.mark.parametrize("uid", ["genesis-run", "genesis-llm"])
+def test_most_of_a_long_dashboard_is_folded(uid: str) -> None:
+    """What is open is 15 panels at most; the rest is asked for when somebody opens its row."""
+    board = BOARDS[uid]
+    assert sum(panel["type"] != "row" for panel in board["panels"]) <= 15 < len(panels_of(board))
+    assert all(panel["collapsed"] == bool(panel.get("panels")) for panel in board["panels"] if panel["type"] == "row")
 
 
 def test_a_run_s_figures_are_those_of_the_search(searches: Client) -> None:

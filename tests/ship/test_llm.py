@@ -298,6 +298,22 @@ def test_code_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[names.INDIVIDUAL_CODE_SIZE] == 7
 
 
+def test_output_is_redacted_and_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an evaluation put out is searched for secrets, line by line; without output nothing of it is on the span."""
+    key = "sk-proj-" + 2 * "aB3dE5gH7jK9mN1pQ2"
+    for kept in (True, False):
+        recorded = through(monkeypatch, capture_output=kept, redact=redactor())
+        with spans.evaluation() as job:
+            job.result(output={"stderr": f"Traceback\nAuthError: key {key}\n", "stdout": "fine\n"})
+        (found,) = recorded.records("evaluation")
+        assert "aB3d" not in str(found)
+        if kept:
+            told = json.loads(found[names.EVALUATION_OUTPUT])
+            assert told["stdout"] == "fine\n" and told["stderr"].startswith("Traceback\nAuthError: key ")
+        else:
+            assert names.EVALUATION_OUTPUT not in found
+
+
 def test_a_changed_span_is_the_same_span(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids, parent, times, kind, links, resource, scope and the counts of what the SDK dropped are as they were."""
     before, after = InMemorySpanExporter(), InMemorySpanExporter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import re
 from collections import defaultdict
@@ -39,6 +40,7 @@ from tests.support.searched import (
     delta,
     island,
     metrics,
+    output,
     score,
     search_spans,
     seconds,
@@ -629,6 +631,40 @@ def test_islands_are_told_apart(searched: Client) -> None:
     assert found[0]["best_score"] == score(best)
     assert found[0]["avg_score"] == pytest.approx(sum(map(score, of)) / len(of))
     assert queries.ask(searched, "islands", run_id="nobody") == []
+
+
+def test_cells_are_told_apart_by_island(searched: Client) -> None:
+    """How many individuals fell into each, and the best that did; a run without a grid has none."""
+    found = queries.ask(searched, "cells", run_id=RUN)
+    assert {(row["island"], json.loads(row["cell"])["size"], row["individuals"], row["failed"]) for row in found} == {
+        ("0", 0, 2, 1),
+        ("0", 1, 4, 0),
+        ("1", 0, 1, 0),
+        ("1", 1, 4, 0),
+        ("1", 2, 2, 0),
+    }
+    assert [row["best_individual"] for row in found][:2] == [BEST, "three_a"]
+    assert found[0]["best_score"] == 0.97 and found[0]["best_generation"] == 4
+    assert queries.ask(searched, "cells", run_id="nobody") == []
+
+
+def test_what_evaluations_put_out_is_one_row_per_text(searched: Client) -> None:
+    """By individual, or of failed ones alone; each text's end; numbers as they are. Only evaluations that put something out."""
+    (row,) = queries.ask(searched, "evaluation_output", run_id=RUN, individual_ids=[BEST])
+    assert (row["name"], row["text"], row["failed"], row["job"]) == (
+        "stdout",
+        output(FACTS[-1]),
+        False,
+        "job_four_a",
+    )
+    (row,) = queries.ask(searched, "evaluation_output", run_id=RUN, individual_ids=[BEST], characters=3)
+    assert row["text"] == " ☃\n"
+    failed = queries.ask(searched, "evaluation_output", run_id=RUN, failed=1)
+    assert [(row["individual_id"], row["name"], row["text"]) for row in failed] == [
+        ("seed_broken", "stderr", "dividing\n"),
+        ("seed_broken", "attempt", "2"),
+    ]
+    assert len(queries.ask(searched, "evaluation_output", run_id=RUN)) == len(FACTS) + 1
 
 
 def test_a_cycle_in_the_store_ends_too(store: Client) -> None:

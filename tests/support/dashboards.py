@@ -47,10 +47,16 @@ class Asked(NamedTuple):
         return f"{self.board}/{self.title}/{self.ref}"
 
 
+def panels_of(board: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every panel, those in folded rows included; no rows."""
+    every = [inner for panel in board["panels"] for inner in (panel, *(panel.get("panels") or ()))]
+    return [panel for panel in every if panel["type"] != "row"]
+
+
 def queries_of(board: Mapping[str, Any]) -> Iterator[Asked]:
     """All that a dashboard asks."""
     uid = board["uid"]
-    for panel in board["panels"]:
+    for panel in panels_of(board):
         for target in panel.get("targets", ()):
             yield Asked(uid, panel["title"], panel["type"], panel, target["refId"], target["format"], target["rawSql"])
     for variable in board["templating"]["list"]:
@@ -76,6 +82,7 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
         "y": "size",
         "only": "all traces",
         "slower": "0",
+        "budget": "0.5",
         "runs": RUNS,
     }
     values: dict[str, Value] = {}

@@ -75,6 +75,11 @@ def seconds(number: int) -> float:
     return 0.5 * (number + 1)
 
 
+def finish(number: int) -> str:
+    """Why the answer ended: each fifth one was cut off."""
+    return "length" if number % 5 == 4 else "stop"
+
+
 def score(fact: Fact) -> float:
     return fact.fitness or 0.0
 
@@ -98,6 +103,15 @@ def island(fact: Fact) -> str:
         return "0"
     mother = next((each for each in FACTS if each.id in fact.parents[:1]), None)
     return island(mother) if mother else str(int(fact.id.endswith("seed_b")))
+
+
+def cell(fact: Fact) -> dict[str, int]:
+    """Of a grid of one feature, in bins of 50."""
+    return {"size": fact.size // 50}
+
+
+def output(fact: Fact) -> str:
+    return f"evaluated {fact.id} ☃\n" * 2
 
 
 def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] = FACTS) -> Sequence[ReadableSpan]:
@@ -126,7 +140,14 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                         MODELS[made % 2], provider="openai", messages=f"Improve {fact.parents[0]}.", start_time=now
                     )
                     call.first_token(now + SECOND // 4)
-                    call.response(f"{fact.id}!", input_tokens=100, cached_tokens=20, output_tokens=10, cost=cost(made))
+                    call.response(
+                        f"{fact.id}!",
+                        input_tokens=100,
+                        cached_tokens=20,
+                        output_tokens=10,
+                        finish_reason=finish(made),
+                        cost=cost(made),
+                    )
                     now += int(seconds(made) * SECOND)
                     call.end(now)
                     made += 1
@@ -134,10 +155,11 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                 now += SECOND
                 if fact.fitness is None:
                     job.fail(ZeroDivisionError("division by zero"))
+                    job.result(output={"stderr": "dividing\n", "attempt": 2})
                     individual.fail("its evaluation failed")
-                    individual.record(code=code(fact), island=island(fact))
+                    individual.record(code=code(fact), island=island(fact), cell=cell(fact))
                 else:
-                    job.result(correct=True, combined_score=fact.fitness)
+                    job.result(correct=True, combined_score=fact.fitness, output=output(fact))
                     individual.record(
                         fitness=fact.fitness,
                         combined=fact.fitness / 2,
@@ -145,6 +167,7 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
                         code=code(fact),
                         edit_summary=summary(fact),
                         island=island(fact),
+                        cell=cell(fact),
                         embed_cost=EMBED_COST,
                         novelty_cost=NOVELTY_COST,
                     )

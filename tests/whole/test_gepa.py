@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +16,14 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 from gepa.core.engine import GEPAEngine
 from gepa.core.state import GEPAState
+from gepa.lm import LM
+from gepa.strategies.proposal_sampling import IndependentSampling
 
 from examples.gepa.search import LengthAdapter, search
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel.instrumentation import gepa
-from tests.support.recording import Recorded, record
+from tests.support.recording import Recorded, attributes_of, record
 
 
 @pytest.fixture
@@ -38,6 +42,17 @@ def individuals(recorded: Recorded, run_id: str = "r") -> dict[str, dict[str, An
     }
 
 
+def candidates(recorded: Recorded, run_id: str = "r") -> list[str]:
+    """The individuals' ids, by GEPA's numbers of the candidates."""
+    told = [
+        json.loads(each[names.ACTION_DETAILS])
+        for each in recorded.records(names.RECORD_ACTION)
+        if each[names.ACTION_TYPE] == "candidate_accepted" and each[names.RUN_ID] == run_id
+    ]
+    assert [each["candidate"] for each in told] == list(range(len(told)))
+    return [each["individual_id"] for each in told]
+
+
 def status(recorded: Recorded) -> str:
     return str([each for each in recorded.records(names.RECORD_RUN) if names.RUN_STATUS in each][-1][names.RUN_STATUS])
 
@@ -45,11 +60,10 @@ def status(recorded: Recorded) -> str:
 def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
     """Each candidate of GEPA's result is an individual with its text, its score and its examples' scores."""
     result = search()
-    found = individuals(recorded)
-    accepted = {f"r-{number}" for number in range(len(result.candidates))}
-    assert len(accepted) > 2 and accepted <= set(found)
+    found, accepted = individuals(recorded), candidates(recorded)
+    assert len(accepted) == len(result.candidates) > 2
     for number, candidate in enumerate(result.candidates):
-        row = found[f"r-{number}"]
+        row = found[accepted[number]]
         assert row[names.INDIVIDUAL_CODE] == candidate["prompt"]
         assert row[names.INDIVIDUAL_COMBINED_SCORE] == pytest.approx(result.val_aggregate_scores[number])
         scores = json.loads(row[names.INDIVIDUAL_METRICS])["scores"]
@@ -61,13 +75,30 @@ def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
 
 
 def test_resumed(recorded: Recorded, tmp_path: Path) -> None:
-    """A resumed search is a run of its own that has all candidates of its state."""
+    """A resumed search goes on with its run: each candidate of the state is there once, and so is each generation."""
+    search(str(tmp_path), calls=30)
+    result = search(str(tmp_path), calls=60)
+    accepted = candidates(recorded)
+    assert [individuals(recorded)[name][names.INDIVIDUAL_CODE] for name in accepted] == [
+        each["prompt"] for each in result.candidates
+    ]
+    assert GEPAState.load(str(tmp_path)).program_candidates == result.candidates
+    numbers = [each[names.GENERATION] for each in recorded.records(names.RECORD_GENERATION)]
+    assert sorted(numbers) == list(range(len(numbers)))
+    ended = [each for each in recorded.records(names.RECORD_RUN) if each.get(names.RUN_STATUS) == "completed"]
+    assert [each[names.RUN_TOTAL_GENERATIONS] for each in ended][-1] == len(numbers)
+
+
+def test_resumed_as_another_run(recorded: Recorded, tmp_path: Path) -> None:
+    """A search that is resumed under another id is a run of its own that has all candidates of its state."""
     search(str(tmp_path), calls=30)
     gepa.instrument(task="words", run_id="again")
     result = search(str(tmp_path), calls=60)
-    accepted = {f"again-{number}" for number in range(len(result.candidates))}
-    assert accepted <= set(individuals(recorded, "again"))
-    assert GEPAState.load(str(tmp_path)).program_candidates == result.candidates
+    codes = [each.get(names.INDIVIDUAL_CODE) for each in individuals(recorded, "again").values()]
+    assert {each["prompt"] for each in result.candidates} <= set(codes)
+    assert {each.get(names.INDIVIDUAL_MUTATION_TYPE) for each in individuals(recorded, "again").values()} >= {
+        "restored"
+    }
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
@@ -87,6 +118,11 @@ def test_a_run_that_dies_has_failed(recorded: Recorded, raised: type[BaseExcepti
     with pytest.raises(raised):
         search(adapter=Dying())
     assert status(recorded) == "failed"
+    jobs = [span for span in recorded.named("evaluation") if not span.status.is_ok]
+    assert [span.status.description for span in jobs if span.status.description] == [f"{raised.__name__}: stop"]
+    failed = [span.status.description for span in recorded.named("individual") if span.status.description]
+    # Of a proposal that was under way, why it came to nothing; after five evaluations it is a child's.
+    assert set(failed) == {f"{raised.__name__}: stop"}
 
 
 def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
@@ -139,8 +175,9 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
         use_merge=True,
         display_progress_bar=False,
     )
+    named = candidates(recorded)
     of_state = {
-        f"r-{number}": {f"r-{parent}" for parent in parents if parent is not None}
+        named[number]: {named[parent] for parent in parents if parent is not None}
         for number, parents in enumerate(result.parents)
     }
     found = lineages(recorded)
@@ -151,7 +188,7 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     (event,) = [each for each in last.events if each.name == names.EVENT_PARETO_FRONT]
     members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
     front = set().union(*result.per_val_instance_best_candidates.values())
-    assert {each["individual_id"] for each in members} == {f"r-{number}" for number in front}
+    assert {each["individual_id"] for each in members} == {named[number] for number in front}
     assert json.loads(str((last.attributes or {})[names.GENERATION_METADATA]))["metric_calls"] == (
         result.total_metric_calls
     )
@@ -159,3 +196,78 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     owners = {(span.parent.span_id if span.parent else 0) for span in calls}
     known = {span.context.span_id for span in recorded.spans if span.name == "individual" and span.context}
     assert len(owners) == len(calls) and owners <= known
+
+
+def test_two_proposals_at_once(recorded: Recorded) -> None:
+    """Each call of a model of one's own is its proposal's, and each evaluation its candidate's, also with two proposals at once."""
+
+    def reflect(prompt: str | list[dict[str, Any]]) -> str:
+        with spans.llm_call("m", messages=prompt, role="mutation"):
+            return f"```\n{str(prompt).split('```')[1].strip()} more\n```"
+
+    class Reflecting(LengthAdapter):
+        propose_new_texts = None  # type: ignore[assignment]
+
+    result = search(
+        adapter=Reflecting(),
+        reflection_lm=reflect,
+        sampling_strategy=IndependentSampling(2),
+        reflection_minibatch_size=1,
+    )
+    found = individuals(recorded)
+    calls = [attributes_of(span) for span in recorded.named("chat m")]
+    proposals = [name for name, row in found.items() if row[names.INDIVIDUAL_MUTATION_TYPE] == "reflection"]
+    assert any(name.endswith(".1") for name in proposals) and len(result.candidates) > 2
+    assert sorted(call[names.INDIVIDUAL_ID] for call in calls) == sorted(proposals)
+    for call in calls:
+        row = found[call[names.INDIVIDUAL_ID]]
+        assert call[names.GENERATION] == row[names.GENERATION]
+        # The question has the parent's text, and the answer is that with a word more.
+        assert f"```\\n{row[names.INDIVIDUAL_CODE].removesuffix(' more')}\\n```" in call[names.GEN_AI_INPUT_MESSAGES]
+    jobs = Counter(each[names.INDIVIDUAL_ID] for each in recorded.records(names.RECORD_EVALUATION))
+    assert set(proposals) <= set(jobs)
+
+
+def test_why_a_proposal_came_to_nothing(recorded: Recorded) -> None:
+    """A search that goes on after an error says of the proposal what was raised, and not that nothing came of it."""
+
+    class Failing(LengthAdapter):
+        def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+            if candidate["prompt"] == "a":
+                raise ValueError("too short")
+            return super().evaluate(batch, candidate, capture_traces)
+
+    search(adapter=Failing(), raise_on_exception=False)
+    told = {span.status.description for span in recorded.named("individual") if not span.status.is_ok}
+    assert told == {"ValueError: too short"}
+    actions = [each[names.ACTION_TYPE] for each in recorded.records(names.RECORD_ACTION)]
+    assert actions.count("proposal_failed") == actions.count("iteration_failed") > 0
+    assert status(recorded) == "completed"
+
+
+def test_what_this_version_does_not_know(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A newer GEPA, and one that lacks a method, are named in a line each; the rest is recorded."""
+    recorded = record(monkeypatch)
+    monkeypatch.setattr(gepa, "NEWEST_RUN", (0, 1, 3))
+    monkeypatch.delattr(GEPAEngine, "_report_rejected_proposal")
+    with caplog.at_level(logging.WARNING):
+        gepa.instrument(run_id="r")
+    try:
+        assert "gepa 0.1.4 is newer than the newest that was tested, 0.1.3" in caplog.text
+        assert "has no _report_rejected_proposal" in caplog.text
+        search(calls=6)
+        assert status(recorded) == "completed"
+    finally:
+        gepa.uninstrument()
+
+
+def test_uninstrument_leaves_nothing() -> None:
+    """What was wrapped is as it was."""
+    before = [vars(owner).get(name) for owner, name in WRAPPED]
+    gepa.instrument()
+    assert [vars(owner).get(name) for owner, name in WRAPPED] != before
+    gepa.uninstrument()
+    assert [vars(owner).get(name) for owner, name in WRAPPED] == before
+
+
+WRAPPED = [(GEPAEngine, "run"), (GEPAEngine, "_batch_evaluate"), (LM, "__call__"), (LM, "batch_complete")]

@@ -7,8 +7,9 @@ failure: a checkpoint without the file, or with one that cannot be read, belongs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 NAME = "genesis_otel.json"
@@ -19,12 +20,24 @@ class Checkpoint(NamedTuple):
 
     run_id: str = ""
     completed: frozenset[int] = frozenset()
+    failed: frozenset[str] = frozenset()
+    """Programs whose evaluation failed, whatever OpenEvolve's metrics of them say."""
+    individuals: Mapping[str, int] = MappingProxyType({})
+    """The generation of each, where two populations take turns."""
     last_iteration: int = 0
 
 
-def save(folder: Path, run_id: str, completed: Iterable[int]) -> None:
+def save(
+    folder: Path,
+    run_id: str,
+    completed: Iterable[int],
+    failed: Iterable[str] = (),
+    individuals: Mapping[str, int] | None = None,
+) -> None:
     """Note in a checkpoint which run it belongs to."""
-    note = {"run_id": run_id, "completed": sorted(completed)}
+    note: dict[str, Any] = {"run_id": run_id, "completed": sorted(completed), "failed": sorted(failed)}
+    if individuals is not None:
+        note["individuals"] = dict(individuals)
     (folder / NAME).write_text(json.dumps(note), encoding="utf-8")
 
 
@@ -32,14 +45,21 @@ def load(folder: Path) -> Checkpoint:
     """What a checkpoint says of its run."""
     note, metadata = _read(folder / NAME), _read(folder / "metadata.json")
     last = metadata.get("last_iteration")
-    run_id, completed = note.get("run_id"), note.get("completed")
+    run_id, individuals = note.get("run_id"), note.get("individuals")
     return Checkpoint(
         run_id if isinstance(run_id, str) else "",
-        frozenset(number for number in completed if type(number) is int)
-        if isinstance(completed, list)
-        else frozenset(),
+        frozenset(number for number in _list(note, "completed") if type(number) is int),
+        frozenset(name for name in _list(note, "failed") if isinstance(name, str)),
+        {name: number for name, number in individuals.items() if type(number) is int}
+        if isinstance(individuals, dict)
+        else {},
         last if type(last) is int else 0,
     )
+
+
+def _list(note: Mapping[str, Any], name: str) -> list[Any]:
+    found = note.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _read(path: Path) -> dict[str, Any]:

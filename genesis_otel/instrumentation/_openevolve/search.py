@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit import configured, opened, pareto, tally
@@ -25,7 +27,8 @@ from genesis_otel._emit.values import number, warn_once
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.config import as_json, task_name
 from genesis_otel.instrumentation._openevolve.llm import Recorder
-from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Ticket, failure
+from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
+from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Ticket, outcomes
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,26 +70,46 @@ class Iteration:
     island: int | None = None
     future: Future[Any] | None = None
     answered: bool = False
+    error: str | None = None
+    """Why its evaluation failed, as who evaluated it saw it; None where that is not known."""
+    is_seed: bool = False
+
+
+class Whole(Protocol):
+    """The search of which another one is a phase."""
+
+    run: spans.Run
+    population: str
+    individuals: dict[str, int]
+
+    def next_generation(self) -> int:
+        """The number of a generation that begins."""
+        ...
+
+    def reached(self, generation: int) -> None:
+        """A generation has begun whose number follows from its iteration."""
+        ...
+
+    def place_of(self, individual_id: str) -> Context:
+        """Where what is done about an individual belongs that has ended."""
+        ...
 
 
 class Search:
-    """A search that runs in this process."""
+    """A search that runs in this process, or a phase of one that alternates between two populations."""
 
-    def __init__(self, controller: Any, options: Options, iterations: int | None, checkpoint: Path | None) -> None:
+    def __init__(
+        self,
+        controller: Any,
+        options: Options,
+        iterations: int | None = None,
+        checkpoint: Path | None = None,
+        whole: Whole | None = None,
+    ) -> None:
         config = controller.config
         before = Checkpoint() if checkpoint is None else load(checkpoint)
-        told = as_json(config)
-        # What was asked last: of a search that goes on, so many more.
-        told["max_iterations"] = before.last_iteration + (config.max_iterations if iterations is None else iterations)
-        self.run = spans.run(
-            options.task or task_name(controller.evaluation_file),
-            run_id=options.run_id or given_id() or before.run_id,
-            config=told,
-            population_size=config.database.population_size,
-            cluster_type="local",
-            database_path=str(config.database.db_path or Path(controller.output_dir).absolute()),
-            objectives=options.objectives,
-        )
+        self.whole = whole
+        self.run = _begin(controller, options, iterations, before) if whole is None else whole.run
         self.options = options
         self.mutation_type = "diff" if config.diff_based_evolution else "full"
         self.features = config.database.feature_dimensions
@@ -94,6 +117,22 @@ class Search:
         self.tally = tally.run_tally(self.run.id)
         self.front: list[tally.Member] = list(self.tally.front)
         self.iterations: dict[int, Iteration] = {}
+        """Those that have begun, by their generations."""
+        self.seeds: dict[str, Iteration] = {}
+        """Those that are being evaluated, by their ids."""
+        self.initial: spans.Generation | None = None
+        """The generation of the seeds, until the first iteration begins."""
+        self.told_of_seeds: list[dict[str, Any]] = []
+        self.is_looping = False
+        self.offset: int | None = 0 if whole is None else None
+        """From an iteration to its generation."""
+        self.broken: dict[str, str] = dict.fromkeys(before.failed, "its evaluation failed")
+        """Why programs have failed that may become parents."""
+        self.being_added = ""
+        self.cell: dict[str, Any] | None = None
+        """That of the program that is being added."""
+        self.holders: list[dict[str, str]] = []
+        """Which program held which cell of each island before that."""
         self.completed = {*before.completed, *(number for number in self.tally.generations if isinstance(number, int))}
         self.abandoned: list[int] = []
         self.stopping = False
@@ -104,21 +143,14 @@ class Search:
         """The iteration whose child came last."""
         self.lock = threading.RLock()
 
-    def is_new(self) -> bool:
-        """Whether not even the seed has begun; a search that goes on from a checkpoint has none."""
-        return not self.completed and not self.iterations
-
     @quietly
     def loaded(self, database: Any) -> None:
         """A checkpoint has been loaded: what it holds counts, and so does what was recorded after it."""
-        from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
-
         known = {member.individual_id for member in self.front}
         for program in database.programs.values():
             metrics = program.metrics or {}
-            failed = bool(failure(metrics))
-            score = None if failed else get_fitness_score(metrics, self.features)
-            fitness = None if score is None else self._primary(metrics, score)
+            failed = program.id in self.broken or bool(failure(metrics))
+            score, fitness = self._scores(metrics, "failed" if failed else "")
             member = self._member(program, fitness, score, failed=failed)
             self.tally.learn(member)
             if member.counts and program.id not in known:
@@ -130,20 +162,61 @@ class Search:
     @quietly
     def checkpoint_saved(self, folder: Path, iteration: int) -> None:
         """A checkpoint has been written; it is told whose it is."""
-        save(folder, self.run.id, self.completed)
+        save(folder, self.run.id, self.completed, self.broken)
         self.act("checkpoint_saved", {"iteration": iteration})
+
+    # --- seeds --------------------------------------------------------------------------------------------------------
+
+    @quietly
+    def seed(self, program_id: str) -> Context | None:
+        """A program that the search begins with is being evaluated: where that belongs. None where no seeds are due."""
+        if self.is_looping:
+            return None
+        if self.whole is not None and program_id in self.whole.individuals:
+            return self.whole.place_of(program_id)
+        if self.initial is None:
+            self.initial = self.run.generation(0 if self.whole is None else self.whole.next_generation())
+        individual = self.initial.individual(program_id, mutation_type="init")
+        number = self.initial.number
+        begun = Iteration(number if isinstance(number, int) else 0, self.initial, individual, is_seed=True)
+        self.seeds[program_id] = begun
+        return individual.context
+
+    @quietly
+    def loop_begins(self) -> None:
+        """All seeds are there: their generation ends."""
+        self.is_looping = True
+        initial, self.initial = self.initial, None
+        if initial is None:
+            return
+        told = self.told_of_seeds
+        if self.options.objectives:
+            initial.pareto_front(each.as_front_member() for each in self.front)
+        initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told})
 
     # --- iterations ---------------------------------------------------------------------------------------------------
 
+    def generation_of(self, iteration: int) -> int:
+        """The generation that an iteration is: its number, but where another population had iterations before."""
+        if self.offset is None:
+            self.offset = 0 if self.whole is None else self.whole.next_generation() - iteration
+        if self.whole is not None:
+            self.whole.reached(iteration + self.offset)
+        return iteration + self.offset
+
     @quietly
-    def begin(self, number: int, island: int | None, parent_id: str, mutation_type: str, name: str = "") -> Iteration:
+    def begin(self, number: int, island: int | None, parent_id: str, mutation_type: str) -> Iteration:
         """An iteration begins: its generation and its individual, whose id is chosen here."""
         generation = self.run.generation(number)
-        individual = generation.individual(name or None, parent_id=parent_id, mutation_type=mutation_type)
-        individual.record(island=island)
+        individual = generation.individual(parent_id=parent_id, mutation_type=mutation_type)
+        individual.record(island=self.island(island))
         begun = Iteration(number, generation, individual, island)
         self.iterations[number] = begun
         return begun
+
+    def island(self, island: object) -> object:
+        """An island's name; those of two populations are told apart."""
+        return island if self.whole is None or island is None else f"{self.whole.population}/{island}"
 
     @quietly
     def ticket(self, instrument: Callable[[Ticket], None]) -> Ticket | None:
@@ -188,6 +261,10 @@ class Search:
                 return
             result = begun.future.result()
             answer = getattr(result, TICKET, None)
+            # How it was to be made, where that is decided anew for each iteration; OpenEvolve 0.4.0 has one way for all.
+            begun.individual.mutation_type = _MUTATIONS.get(
+                getattr(result, "evolution_mode", None) or "", self.mutation_type
+            )
             if isinstance(answer, Answer):
                 self._take_over(begun, answer)
             if result.child_program_dict is None:
@@ -199,13 +276,22 @@ class Search:
             attributes.GENERATION: begun.number,
             attributes.INDIVIDUAL_ID: begun.individual.id,
         }
+        begun.error = answer.error
         for kind, cost in answer.calls:
             tally.account({**place, **_KINDS[kind]}, cost)
 
     @contextmanager
     def adding(self, program: Any) -> Iterator[Callable[[object], None]]:
         """A program is being added to the database; the block is given what to call with the id that `add` returned."""
-        begun = next((each for each in list(self.iterations.values()) if each.individual.id == program.id), None)
+        begun = self.seeds.get(program.id) or next(
+            (each for each in list(self.iterations.values()) if each.individual.id == program.id), None
+        )
+        self.being_added, self.cell, self.holders = program.id, None, []
+        if begun is None and self.whole is not None and program.id in self.whole.individuals:
+            # A phase begins with the programs of those before, whose individuals have been told.
+            with spans.attached(self.whole.place_of(program.id)):
+                yield lambda admitted: None
+            return
         if begun is None:
             copy = self.copied(program) if _is_migrant(program) else None
             # OpenEvolve may ask models whether it lets a copy in: those calls are the copy's.
@@ -225,21 +311,22 @@ class Search:
     @quietly
     def added(self, begun: Iteration, program: Any, admitted: bool) -> None:
         """The iteration's child is in the database, or the strategy has rejected it."""
-        from openevolve.utils.metrics_utils import get_fitness_score
-
         metrics = program.metrics or {}
         individual = begun.individual
-        error = failure(metrics, begun.future.result().artifacts if begun.future else None)
-        # OpenEvolve's score of a failure is 0, or whatever its stand-in metrics come to.
-        score = None if error else get_fitness_score(metrics, self.features)
-        fitness = None if score is None else self._primary(metrics, score)
+        error = outcomes.pop(program.id, None) if begun.is_seed else begun.error
+        if error is None:
+            error = failure(metrics, begun.future.result().artifacts if begun.future else None)
+        if error:
+            self.broken[program.id] = error
+        score, fitness = self._scores(metrics, error)
         # Held to the end: the order in which individuals end is the order in which the front grows.
         with self.lock:
             on_front = not error and self._extend_front(program, fitness, score)
             before = program.metadata.get("parent_metrics")
             delta = None
-            if before and program.parent_id and fitness is not None and not failure(before):
-                of_parent = self._primary(before, get_fitness_score(before, self.features))
+            parent_failed = program.parent_id in self.broken or (before and failure(before))
+            if before and program.parent_id and fitness is not None and not error and not parent_failed:
+                of_parent = self._scores(before, "")[1]
                 delta = None if of_parent is None else fitness - of_parent
             individual.record(
                 fitness=fitness,
@@ -249,7 +336,8 @@ class Search:
                 edit_summary=program.metadata.get("changes"),
                 is_pareto=on_front if self.options.objectives else None,
                 fitness_delta=delta,
-                island=program.metadata.get("island"),
+                island=self.island(program.metadata.get("island")),
+                cell=self.cell,
                 correct=not error,
             )
             if error:
@@ -258,7 +346,7 @@ class Search:
             self._close(
                 begun,
                 {
-                    "island": program.metadata.get("island", begun.island),
+                    "island": self.island(program.metadata.get("island", begun.island)),
                     "admitted": admitted,
                     "depth": program.generation,
                     "tokens": usage.get("total_tokens", 0),
@@ -271,27 +359,48 @@ class Search:
         begun.individual.fail(error)
         details = {"generation": begun.number, "individual_id": begun.individual.id, "error": str(error)}
         begun.individual.action("proposal_failed", details)
-        self._close(begun, {"island": begun.island, "error": str(error)})
+        self._close(begun, {"island": self.island(begun.island), "error": str(error)})
 
     @quietly
     def abandon(self, begun: Iteration) -> None:
         """The search has ended before the iteration; it leaves no generation behind."""
-        self.iterations.pop(begun.number, None)
-        self.abandoned.append(begun.number)
+        if begun.is_seed:
+            self.seeds.pop(begun.individual.id, None)
+        else:
+            self.iterations.pop(begun.number, None)
+            self.abandoned.append(begun.number)
+            opened.closed(begun.generation)
         opened.closed(begun.individual)
-        opened.closed(begun.generation)
 
     def _close(self, begun: Iteration, metadata: dict[str, Any]) -> None:
         with self.lock:
-            if self.iterations.pop(begun.number, None) is None:
+            known = (
+                self.seeds.pop(begun.individual.id, None) if begun.is_seed else self.iterations.pop(begun.number, None)
+            )
+            if known is None:
                 return
             self.completed.add(begun.number)
             begun.individual.end()
+            if self.whole is not None:
+                self.whole.individuals[begun.individual.id] = begun.number
+            if begun.is_seed:
+                self.told_of_seeds.append(metadata)
+                return
             if self.options.objectives:
                 begun.generation.pareto_front(each.as_front_member() for each in self.front)
             begun.generation.end(metadata=metadata)
 
     # --- scores -------------------------------------------------------------------------------------------------------
+
+    def _scores(self, metrics: Mapping[str, Any], error: str) -> tuple[float | None, float | None]:
+        """OpenEvolve's score, and the fitness. Of a failure OpenEvolve's is 0, or whatever its stand-in metrics come to; but where a
+        later stage of a cascade failed, it goes on with the score of the stages before."""
+        from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
+
+        if error and (is_failed(metrics) or metrics.get("timeout") is True):
+            return None, None
+        score = get_fitness_score(metrics, self.features)
+        return score, self._primary(metrics, score)
 
     def _primary(self, metrics: Mapping[str, Any], score: float) -> float | None:
         """The only objective, or the first that is to be maximised; what OpenEvolve goes by, where there is none."""
@@ -332,24 +441,26 @@ class Search:
     @quietly
     def migrated(self, copy: spans.Individual, program: Any, admitted: bool) -> None:
         """The copy is on that island, or was not let in: then it has no score, only what asking about it cost."""
-        from openevolve.utils.metrics_utils import get_fitness_score
-
+        if self.whole is not None:
+            self.whole.individuals[program.id] = self.latest
         if not admitted:
-            copy.record(island=program.metadata.get("island"))
+            copy.record(island=self.island(program.metadata.get("island")))
             copy.fail("not let in")
             copy.end()
             return
-        failed = failure(program.metrics)
-        score = None if failed else get_fitness_score(program.metrics, self.features)
-        fitness = None if score is None else self._primary(program.metrics, score)
+        failed = self.broken.get(program.parent_id) or failure(program.metrics)
+        if failed:
+            self.broken[program.id] = failed
+        score, fitness = self._scores(program.metrics, failed)
         copy.record(
             fitness=fitness,
             combined=score,
             metrics=program.metrics,
             code=program.code,
-            fitness_delta=None if fitness is None else 0.0,
+            fitness_delta=None if fitness is None or failed else 0.0,
             edit_summary=f"Copied to island {program.metadata.get('island')}",
-            island=program.metadata.get("island"),
+            island=self.island(program.metadata.get("island")),
+            cell=self.cell,
             correct=not failed,
         )
         if failed:
@@ -366,6 +477,26 @@ class Search:
     def sampled(self, parent: Any) -> None:
         """The parent of the iteration that is being submitted."""
         self.parent_id = parent.id
+
+    @quietly
+    def fell_into(self, program: Any, database: Any, bins: Sequence[int]) -> None:
+        """A program's cell of the grid has been computed, perhaps of the one that is being added."""
+        if program.id != self.being_added or self.cell is not None:
+            return
+        self.cell = {name: int(number) for name, number in zip(database.config.feature_dimensions, bins, strict=False)}
+        self.holders = [dict(cells) for cells in database.island_feature_maps]
+
+    @quietly
+    def cells_changed(self, program: Any, database: Any) -> None:
+        """The program that was added holds a cell now, perhaps, and the one that held it does no more."""
+        island = program.metadata.get("island")
+        if not isinstance(island, int) or not island < len(self.holders):
+            return
+        before = self.holders[island]
+        for key, holder in database.island_feature_maps[island].items():
+            if holder == program.id and before.get(key) != holder:
+                details = {"individual_id": program.id, "island": self.island(island), "cell": self.cell}
+                self.act("cell_taken", {**details, "replaced": before.get(key, "")})
 
     @quietly
     def archive_changed(self, program: Any, before: set[str], after: set[str]) -> None:
@@ -385,7 +516,7 @@ class Search:
     def islands_migrated(self, migrants: list[Any]) -> None:
         """Copies of programs have come to other islands; `migrated` has had each."""
         moves = [
-            {"individual_id": each.id, "parent_id": each.parent_id, "island": each.metadata.get("island")}
+            {"individual_id": each.id, "parent_id": each.parent_id, "island": self.island(each.metadata.get("island"))}
             for each in migrants
         ]
         self.act("migration", {"migrants": len(moves), "moves": moves})
@@ -406,16 +537,37 @@ class Search:
     def end(self, error: BaseException | None) -> None:
         """The search has ended, by itself, for a reason, or with an exception."""
         self.stopping = True
-        for begun in list(self.iterations.values()):
+        for begun in [*self.seeds.values(), *self.iterations.values()]:
             self.abandon(begun)
+        self.loop_begins()
         if self.reason or self.abandoned:
             self.act("search_stopped", {"reason": self.reason or "done", "abandoned": sorted(self.abandoned)})
         if error is not None:
             self.run.fail(error)
         elif self.reason == "shutdown":
             self.run.fail("interrupted: OpenEvolve was told to stop by a signal")
-        self.run.end(total_generations=len(self.completed))
+        if self.whole is None:
+            self.run.end(total_generations=len(self.completed))
 
+
+def _begin(controller: Any, options: Options, iterations: int | None, before: Checkpoint) -> spans.Run:
+    config = controller.config
+    told = as_json(config)
+    # What was asked last: of a search that goes on, so many more.
+    told["max_iterations"] = before.last_iteration + (config.max_iterations if iterations is None else iterations)
+    return spans.run(
+        options.task or task_name(controller.evaluation_file),
+        run_id=options.run_id or given_id() or before.run_id,
+        config=told,
+        population_size=config.database.population_size,
+        cluster_type="local",
+        database_path=str(config.database.db_path or Path(controller.output_dir).absolute()),
+        objectives=options.objectives,
+    )
+
+
+_MUTATIONS: Mapping[str, str] = {"diff": "diff", "full_rewrite": "full"}
+"""What OpenEvolve calls an iteration's mode, and its mutation type."""
 
 _KINDS: Mapping[int, Mapping[str, str]] = {
     tally.API: {},

@@ -21,9 +21,13 @@ from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve.llm import Recorder, as_role, begun
+from genesis_otel.instrumentation._openevolve.outcome import attempt, failure
 
 original_iteration: Callable[..., Any] | None = None
 """OpenEvolve's own function, where it has been replaced by `run_iteration`."""
+
+outcomes: dict[str, str] = {}
+"""Why evaluations failed, by individual, until the individual takes it; empty of one that did not."""
 
 TICKET = "genesis_otel"
 """Key of the ticket in a snapshot, and attribute of the answer on a result."""
@@ -47,6 +51,8 @@ class Answer:
     """What the main process has to know of an iteration beyond OpenEvolve's own result."""
 
     calls: tuple[tuple[int, float], ...]
+    error: str | None
+    """Why its evaluation failed; None where nobody saw one."""
 
 
 def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, inspiration_ids: list[str]) -> Any:
@@ -66,7 +72,7 @@ def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, i
         if result.child_program_dict is not None:
             # OpenEvolve names the child after its LLM call, whose span has to carry the name: it was chosen before.
             result.child_program_dict["id"] = ticket.individual_id
-        setattr(result, TICKET, Answer(tuple(opened.calls)))
+        setattr(result, TICKET, Answer(tuple(opened.calls), outcomes.pop(ticket.individual_id, None)))
     except Exception as error:
         pass_on(error)
         warn_once("result", "An iteration's cost could not be taken to the main process", exc_info=True)
@@ -98,30 +104,36 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
     place = place_of()
     if not place.run_id:
         return await original(evaluator, program_code, program_id)
-    with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
-        metrics = await original(evaluator, program_code, program_id)
-        if job is None:
+    own: dict[str, Any] = {}
+    before = attempt.set(own)
+    try:
+        with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
+            metrics = await original(evaluator, program_code, program_id)
+            if job is not None:
+                _told(job, place.individual_id, metrics, evaluator._pending_artifacts.get(program_id) or {}, own)
             return metrics
-        try:
-            error = failure(metrics, evaluator._pending_artifacts.get(program_id))
-            score = metrics.get("combined_score")
-            job.result(correct=not error, combined_score=score, metadata={"public_metrics": metrics})
-            if error:
-                job.fail(error)
-        except Exception as error:
-            pass_on(error)
-            warn_once("evaluation", "The outcome of an evaluation could not be recorded", exc_info=True)
-        return metrics
+    finally:
+        attempt.reset(before)
 
 
-def failure(metrics: Mapping[str, Any], artifacts: Mapping[str, Any] | None = None) -> str:
-    """Why an evaluation failed, from what OpenEvolve makes of it; empty if it did not."""
-    if metrics.get("timeout") is True:
-        return f"timeout after {(artifacts or {}).get('timeout_duration', '?')} s"
-    if "error" not in metrics:
-        return ""
-    said = metrics["error"]
-    if isinstance(said, str) and said:
-        return said
-    trace = str((artifacts or {}).get("traceback") or "").strip().splitlines()
-    return trace[-1] if trace else str((artifacts or {}).get("stderr") or "evaluation failed")
+def _told(
+    job: spans.Evaluation,
+    individual_id: str,
+    metrics: Mapping[str, Any],
+    artifacts: Mapping[str, Any],
+    own: Mapping[str, Any],
+) -> None:
+    try:
+        error = outcomes[individual_id] = failure(metrics, artifacts, own)
+        score = metrics.get("combined_score")
+        job.result(
+            correct=not error,
+            combined_score=score,
+            metadata={"public_metrics": metrics},
+            output=artifacts or None,
+        )
+        if error:
+            job.fail(error)
+    except Exception as error:
+        pass_on(error)
+        warn_once("evaluation", "The outcome of an evaluation could not be recorded", exc_info=True)

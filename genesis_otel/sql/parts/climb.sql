@@ -1,7 +1,7 @@
 -- Individuals in the order in which they finished, with the best so far: what is best, an improvement or a gain is defined here.
 -- `height` is a score that is higher when it is better, whichever way the run goes; `improved` marks an individual that is
 -- better than all before it, but not the first one; `gain` is by how much, and never negative; `reached` is the newest
--- generation that anybody had finished in by then.
+-- generation that anybody had finished in by then, and `evaluated` how many individuals were no copies.
 --
 -- runs: which, a condition on run_id
 SELECT
@@ -12,7 +12,8 @@ SELECT
     ifNull(height > top_before, false) AS improved,
     if(improved, least(assumeNotNull(height) - assumeNotNull(top_before), 1.7976931348623157e308), 0) AS gain,
     max(generation) OVER so_far AS reached,
-    row_number() OVER so_far AS place
+    row_number() OVER so_far AS place,
+    countIf(NOT copied) OVER so_far AS evaluated
 FROM (
     SELECT *, if(run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND direction = 'min'), -1, 1) AS sign, sign * score AS height
     FROM (@programs(@runs))

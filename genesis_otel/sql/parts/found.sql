@@ -1,4 +1,7 @@
 -- What each run has found, a row a run. The best individual is the first one to reach the best score.
+-- Whether a run is stagnant is measured by its own rhythm, in individuals: `waited` are those since the best, and `patience` is how
+-- many a search like it may well need: twice the longest wait that ended in an improvement, ten generations of its mean size, and 50
+-- at least, for a generation may be a single program. At its patience a run is stagnant.
 --
 -- runs: which, a condition on run_id
 SELECT
@@ -13,6 +16,13 @@ SELECT
     sum(gain) AS gained,
     max(generation) AS newest,
     if(best_score IS NULL, NULL, newest - best_generation) AS since_improvement,
+    if(best_score IS NULL, NULL, individuals - argMaxIf(evaluated, (height, -place), height IS NOT NULL)) AS waited,
+    greatest(
+        50,
+        10 * individuals / greatest(1, uniqExact(generation)),
+        toFloat64(2 * arrayMax(arrayDifference(arrayPushFront(arraySort(groupArrayIf(evaluated, improved)), 0))))
+    ) AS patience,
+    ifNull(waited >= patience, false) AS stagnant,
     min(timestamp) AS first,
     max(timestamp) AS last
 FROM (@climb(@runs))

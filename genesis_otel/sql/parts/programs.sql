@@ -4,7 +4,7 @@
 --
 -- runs: which, a condition on run_id
 SELECT
-    run_id, individual_id, generation, timestamp, parent_id, mutation_type, island, is_pareto, correct, code_hash, code_size, trace_id,
+    run_id, individual_id, generation, timestamp, parent_id, mutation_type, island, cell, is_pareto, correct, code_hash, code_size, trace_id,
     api_cost, embed_cost, novelty_cost,
     fitness_score, combined_score, metrics, error,
     @copied() AS copied,

@@ -1,5 +1,5 @@
 -- Runs as they stand: one that is `running` and has given no sign of life for so many seconds is `stalled`. A sign of life is a
--- row of anything; of a run that ended, its end.
+-- row of anything but a tag or a note; of a run that ended, its end.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -18,7 +18,7 @@ LEFT JOIN (
         SELECT run_id, max(timestamp) AS at FROM individuals WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
         UNION ALL SELECT run_id, max(timestamp) FROM generations WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
         UNION ALL SELECT run_id, max(timestamp) FROM llm_logs WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
-        UNION ALL SELECT run_id, max(timestamp) FROM agent_actions WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+        UNION ALL SELECT run_id, max(timestamp) FROM agent_actions WHERE @runs AND action_type NOT IN ('tag', 'untag', 'note') AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
     )
     GROUP BY run_id
 ) AS s ON s.run_id = r.run_id

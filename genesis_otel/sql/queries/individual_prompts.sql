@@ -6,6 +6,7 @@
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
 -- characters = 20000: how much of each prompt, answer and thought
+-- calls = 5: how many of each individual
 SELECT
     individual_id,
     timestamp,
@@ -23,4 +24,4 @@ SELECT
 FROM llm_logs
 WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
 ORDER BY individual_id, timestamp
-LIMIT 5 BY individual_id
+LIMIT {calls:UInt32} BY individual_id

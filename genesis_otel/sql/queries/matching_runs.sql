@@ -1,22 +1,29 @@
--- Runs by a part of their id
+-- Runs by a part of their id, or by their task
 --
--- Runs by how much their id resembles a text: those that begin with it before all others; with an empty text, the newest.
--- Runs without a word of their beginning are known by their generations and individuals.
+-- Runs by how much their id resembles a text: those that begin with it before all others, then those whose task has this name,
+-- the newest first; with an empty text, the newest. Runs without a word of their beginning are known by their generations
+-- and individuals.
 --
 -- run = : the text
 -- limit = 5: how many
-SELECT run_id, run_id = {run:String} AS is_it, startsWith(run_id, {run:String}) AS begins
+SELECT run_id, run_id = {run:String} AS is_it, startsWith(run_id, {run:String}) AS begins, of_task
 FROM (
-    SELECT run_id, min(seen) AS seen
+    SELECT run_id, min(seen) AS seen, {run:String} != '' AND max(task = {run:String}) AS of_task
     FROM (
-        SELECT run_id, start_time AS seen FROM evolution_runs
+        SELECT run_id, start_time AS seen, task_name AS task FROM evolution_runs
         UNION ALL
-        SELECT run_id, min(timestamp) AS seen FROM generations GROUP BY run_id
+        SELECT run_id, min(timestamp) AS seen, '' AS task FROM generations GROUP BY run_id
         UNION ALL
-        SELECT run_id, min(timestamp) AS seen FROM individuals GROUP BY run_id
+        SELECT run_id, min(timestamp) AS seen, '' AS task FROM individuals GROUP BY run_id
     )
     WHERE run_id != ''
     GROUP BY run_id
 )
-ORDER BY is_it DESC, begins DESC, if({run:String} = '', 0, ngramDistanceCaseInsensitive(run_id, {run:String})), seen DESC, run_id
+ORDER BY
+    is_it DESC,
+    begins DESC,
+    of_task DESC,
+    if({run:String} = '' OR of_task, 0, ngramDistanceCaseInsensitive(run_id, {run:String})),
+    seen DESC,
+    run_id
 LIMIT {limit:UInt32}

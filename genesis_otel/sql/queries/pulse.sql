@@ -2,7 +2,7 @@
 --
 -- A run in one row, for whoever looks again every few seconds: how far it is and what it took as a whole, and beside that
 -- what the last seconds brought (`recent_...`, before the run's end where it has one). `planned` is how many generations were
--- asked for last, 0 where nobody said. The percentiles are of recent calls, or of all where none is recent, in seconds.
+-- asked for last, 0 where nobody said; `stagnant` is a run that waits for an improvement longer than its own rhythm lets expect. The percentiles are of recent calls, or of all where none is recent, in seconds.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- window = 300: how many seconds are recent
@@ -23,7 +23,7 @@ SELECT
     greatest(0, dateDiff('millisecond', start_time, until)) / 1000 AS seconds,
     greatest(0, dateDiff('millisecond', greatest(start_time, r.ended, g.last, f.last, l.last, a.last), now64(3))) / 1000 AS silent_seconds,
     r.planned AS planned,
-    greatest(g.generations, r.told) AS generations,
+    n.generations AS generations,
     if(g.generations > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
@@ -35,6 +35,7 @@ SELECT
     f.improvements AS improvements,
     f.gained AS gained,
     f.since_improvement AS since_improvement,
+    f.stagnant AS stagnant,
     c.whole AS cost,
     c.recent AS recent_cost,
     c.without_price AS unpriced,
@@ -53,8 +54,7 @@ FROM (
         any(direction) AS direction,
         min(start_time) AS began,
         max(end_time) AS ended,
-        max(asked) AS planned,
-        toUInt64(greatest(0, max(total_generations))) AS told
+        max(asked) AS planned
     FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
 ) AS r
 CROSS JOIN (
@@ -65,6 +65,7 @@ CROSS JOIN (
 CROSS JOIN (
     SELECT {run_id:String} AS run_id
 ) AS this
+LEFT JOIN (@counted(run_id = {run_id:String})) AS n ON n.run_id = this.run_id
 LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = this.run_id
 CROSS JOIN (
     SELECT countIf(timestamp > since AND NOT copied) AS recent FROM (@programs(run_id = {run_id:String}))

@@ -13,7 +13,7 @@ SELECT
     r.start_time AS start_time,
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
-    greatest((SELECT uniqExact(generation) FROM generations WHERE run_id = {run_id:String}), toUInt64(greatest(0, r.total_generations))) AS generations,
+    g.generations AS generations,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
     f.incorrect AS incorrect_individuals,
@@ -28,10 +28,14 @@ SELECT
     l.input_tokens AS input_tokens,
     l.output_tokens AS output_tokens,
     c.cost AS cost,
-    c.unpriced AS unpriced
+    c.unpriced AS unpriced,
+    t.tags AS tags,
+    t.notes AS notes
 FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})) AS r
+LEFT JOIN (@counted(run_id = {run_id:String})) AS g ON g.run_id = r.run_id
 LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = r.run_id
 LEFT JOIN (@cost(run_id = {run_id:String})) AS c ON c.run_id = r.run_id
+LEFT JOIN (@tags(run_id = {run_id:String})) AS t ON t.run_id = r.run_id
 CROSS JOIN (
     SELECT count() AS calls, countIf(status != 'ok') AS failed, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens
     FROM llm_logs FINAL

@@ -6,6 +6,7 @@
 --
 -- task = : runs of this task alone
 -- status = : running, stalled, completed or failed alone; open for running and stalled
+-- tag = : runs with this tag alone
 -- limit = 20: how many
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 WITH (
@@ -13,7 +14,8 @@ WITH (
     FROM (
         SELECT run_id
         FROM (@state({task:String} = '' OR run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String}), {stalled_after:UInt32}))
-        WHERE {status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open)
+        WHERE ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
+            AND ({tag:String} = '' OR run_id IN (SELECT run_id FROM (@tags(1)) WHERE has(tags, {tag:String})))
         ORDER BY start_time DESC, run_id
         LIMIT {limit:UInt32}
     )
@@ -23,7 +25,7 @@ SELECT
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
-    greatest(g.generations, toUInt64(greatest(0, p.total_generations))) AS generations,
+    g.generations AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
     f.incorrect AS incorrect,
@@ -34,11 +36,12 @@ SELECT
     c.unpriced AS unpriced,
     p.last_seen AS last_seen,
     p.silent_seconds AS silent_seconds,
-    p.error AS error
+    p.error AS error,
+    t.tags AS tags,
+    t.notes AS notes
 FROM (@state(run_id IN (SELECT arrayJoin(picked)), {stalled_after:UInt32})) AS p
-LEFT JOIN (
-    SELECT run_id, uniqExact(generation) AS generations FROM generations WHERE run_id IN (SELECT arrayJoin(picked)) GROUP BY run_id
-) AS g ON g.run_id = p.run_id
+LEFT JOIN (@counted(run_id IN (SELECT arrayJoin(picked)))) AS g ON g.run_id = p.run_id
 LEFT JOIN (@found(run_id IN (SELECT arrayJoin(picked)))) AS f ON f.run_id = p.run_id
 LEFT JOIN (@cost(run_id IN (SELECT arrayJoin(picked)))) AS c ON c.run_id = p.run_id
+LEFT JOIN (@tags(run_id IN (SELECT arrayJoin(picked)))) AS t ON t.run_id = p.run_id
 ORDER BY start_time DESC, run_id

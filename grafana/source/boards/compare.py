@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
+
 from grafana.source import panels
 from grafana.source.panels import (
     COMPARE,
@@ -12,6 +14,8 @@ from grafana.source.panels import (
     TO_RUN,
     a_dashboard,
     a_table,
+    by_number,
+    called,
     choice,
     color,
     colored,
@@ -19,11 +23,15 @@ from grafana.source.panels import (
     runs_among,
     scatter,
     unit,
+    value,
     width,
 )
-from grafana.source.sql import cost, edges, found, programs, spent, state, steps
+from grafana.source.sql import cost, edges, found, objectives, programs, spent, state, steps, value_of
 
 OF_RUNS = runs_among("runs")
+
+BAND = {"A": "green", "B": "blue", "C": "orange"}
+"""Groups of runs that are drawn as bands, those with most runs, and their colours."""
 
 # Some 200 points a run: what a picture of this width can show.
 POINTS = 200
@@ -31,33 +39,23 @@ POINTS = 200
 SIDE_BY_SIDE = f"""
 SELECT
     r.run_id AS run_id,
-    r.task_name AS task,
     r.status AS status,
-    r.direction AS direction,
     f.best_score AS best,
     f.best_generation AS reached_in_generation,
-    i.generations AS generations,
     f.individuals AS individuals,
     i.distinct AS distinct_programs,
-    f.failed / f.individuals AS failed,
-    f.incorrect / f.individuals AS incorrect,
+    (f.failed + f.incorrect) / f.individuals AS failed,
     f.improvements AS improvements,
     c.cost AS cost,
     c.unpriced AS unpriced,
-    if(f.improvements > 0, c.cost / f.improvements, NULL) AS cost_per_improvement,
-    greatest(0, dateDiff('second', r.start_time, f.last)) AS took,
-    l.calls AS llm_calls,
-    l.p50 AS llm_p50,
+    f.gained / nullIf(c.cost, 0) AS gain_per_dollar,
+    r.seconds AS took,
     l.p95 AS llm_p95,
-    l.errors AS llm_errors,
     l.models AS models
 FROM ({state(OF_RUNS)}) AS r
 LEFT JOIN ({found(OF_RUNS)}) AS f ON f.run_id = r.run_id
 LEFT JOIN (
-    SELECT
-        run_id,
-        uniqExact(generation) AS generations,
-        uniqExactIf(code_hash, code_hash != '') / nullIf(countIf(code_hash != ''), 0) AS distinct
+    SELECT run_id, uniqExactIf(code_hash, code_hash != '') / nullIf(countIf(code_hash != ''), 0) AS distinct
     FROM ({programs(OF_RUNS)})
     WHERE NOT copied
     GROUP BY run_id
@@ -66,10 +64,7 @@ LEFT JOIN ({cost(OF_RUNS)}) AS c ON c.run_id = r.run_id
 LEFT JOIN (
     SELECT
         run_id,
-        count() AS calls,
-        quantile(0.5)(execution_time) AS p50,
         quantile(0.95)(execution_time) AS p95,
-        countIf(status != 'ok') / count() AS errors,
         arrayStringConcat(arraySort(groupUniqArray(toString(model))), ', ') AS models
     FROM llm_logs
     WHERE {OF_RUNS}
@@ -138,30 +133,94 @@ GROUP BY run_id, model
 ORDER BY model, run_id
 """
 
-# A setting of one run a row; those that all runs have alike are left out.
+# A setting of a run a row, which a transformation makes a column per run; those that all runs have alike are left out.
 SETTINGS = f"""
-SELECT setting, arrayStringConcat(arrayMap(pair -> concat(pair.1, ': ', pair.2), arraySort(groupArray((run_id, value)))), '\\n') AS values
+SELECT setting, run_id AS run, value
 FROM (
-    SELECT run_id, first.1 AS top, inner.1 AS below, if(below = '', top, concat(top, '.', below)) AS setting, inner.2 AS value
+    SELECT *, count() OVER of_setting AS told_by, min(value) OVER of_setting AS least, max(value) OVER of_setting AS most
     FROM (
-        SELECT run_id, arrayJoin(JSONExtractKeysAndValuesRaw(config)) AS first
-        FROM evolution_runs
-        WHERE {OF_RUNS}
+        SELECT run_id, first.1 AS top, inner.1 AS below, if(below = '', top, concat(top, '.', below)) AS setting, inner.2 AS value
+        FROM (
+            SELECT run_id, arrayJoin(JSONExtractKeysAndValuesRaw(config)) AS first
+            FROM evolution_runs
+            WHERE {OF_RUNS}
+        )
+        ARRAY JOIN if(startsWith(first.2, '{{') AND first.2 != '{{}}', JSONExtractKeysAndValuesRaw(first.2), [('', first.2)]) AS inner
     )
-    ARRAY JOIN if(startsWith(first.2, '{{') AND first.2 != '{{}}', JSONExtractKeysAndValuesRaw(first.2), [('', first.2)]) AS inner
+    WINDOW of_setting AS (PARTITION BY setting)
 )
-GROUP BY setting
-HAVING uniqExact(value) > 1 OR uniqExact(run_id) < (SELECT uniqExact(run_id) FROM evolution_runs WHERE {OF_RUNS})
-ORDER BY setting
-LIMIT 200
+WHERE least != most OR told_by < (SELECT uniqExact(run_id) FROM evolution_runs WHERE {OF_RUNS})
+ORDER BY setting, run
+LIMIT 2000
 """
 
 FRONTS = f"""
-SELECT run_id, fitness_score AS x, combined_score AS combined, individual_id
+SELECT run_id, {value_of("x")} AS x, {value_of("y")} AS y, individual_id
 FROM pareto_fronts
 WHERE {OF_RUNS} AND (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
 ORDER BY run_id, x
 LIMIT 2000
+"""
+
+# Runs that were started alike: the same task and configuration, whatever the seed of their random numbers.
+ALIKE = f"""
+SELECT run_id, task_name, group, dense_rank() OVER (ORDER BY runs DESC, group) AS place
+FROM (
+    SELECT run_id, task_name, group, count() OVER (PARTITION BY group) AS runs
+    FROM (
+        SELECT
+            run_id, task_name,
+            cityHash64(task_name, replaceRegexpAll(config, '"(random_)?seed"\\\\s*:\\\\s*[^,}}]*', '')) AS group
+        FROM evolution_runs
+        WHERE {OF_RUNS}
+    )
+)
+"""
+
+GROUPS = f"""
+SELECT
+    ['A', 'B', 'C'][place] AS band,
+    any(task_name) AS task,
+    uniqExact(run_id) AS runs,
+    arrayStringConcat(arraySort(groupUniqArray(run_id)), ', ') AS of
+FROM ({ALIKE})
+WHERE place <= 3
+GROUP BY place
+ORDER BY place
+"""
+
+LINES = ",".join(
+    f"""
+    if(countIf(place = {number}) > 0, quantileExactIf(0.5)(best, place = {number}), NULL) AS {band},
+    if(countIf(place = {number}) > 2, quantileExactIf(0.75)(best, place = {number}), NULL) AS "{band} upper quartile",
+    if(countIf(place = {number}) > 2, quantileExactIf(0.25)(best, place = {number}), NULL) AS "{band} lower quartile" """
+    for number, band in enumerate(BAND, 1)
+)
+
+# A run that ended keeps its best for the generations after it. Quartiles of less than three runs say nothing.
+BANDS = f"""
+WITH
+    curves AS (
+        SELECT run_id, arraySort(point -> point.1, groupArray((generation, assumeNotNull(best_so_far)))) AS points
+        FROM ({steps(OF_RUNS)})
+        WHERE best_so_far IS NOT NULL
+        GROUP BY run_id
+    ),
+    (SELECT max(arrayMax(points.1)) FROM curves) AS newest
+SELECT
+    generation,{LINES}
+FROM (
+    SELECT
+        g.place AS place,
+        arrayJoin(range(0, newest + 1, greatest(1, intDiv(newest, {POINTS})))) AS generation,
+        points[arrayLastIndex(point -> point.1 <= generation, points)].2 AS best,
+        points[1].1 <= generation AS begun
+    FROM curves AS c
+    INNER JOIN ({ALIKE}) AS g ON g.run_id = c.run_id
+)
+WHERE begun
+GROUP BY generation
+ORDER BY generation
 """
 
 NO_RUNS = "Choose two runs or more above."
@@ -176,7 +235,9 @@ def board() -> dict[str, Any]:
         [
             panels.datasource(),
             TASK,
-            choice("runs", "Runs", NEWEST_RUNS, multi=True, description="Two or more of them."),
+            choice("runs", "Runs", NEWEST_RUNS, multi=True, description="Two or more of them; *Runs* has them ticked."),
+            choice("x", "Front: x", objectives(OF_RUNS, but="''"), description="What the Pareto fronts have on x."),
+            choice("y", "Front: y", objectives(OF_RUNS, but=value("x")), description="And on y."),
         ],
         [
             a_table(
@@ -184,19 +245,20 @@ def board() -> dict[str, Any]:
                 "A row a run, the best first: what it found, for how much, in how long.",
                 SIDE_BY_SIDE,
                 {
-                    "run_id": [*TO_RUN, *width(260)],
-                    "status": colored(),
-                    "best": [*unit("short", 5), *color("green")],
-                    "distinct_programs": gauge(),
-                    "failed": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],
-                    "incorrect": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],
-                    "cost": unit("currencyUSD", 2),
-                    **panels.UNPRICED,
-                    "cost_per_improvement": unit("currencyUSD", 2),
-                    "took": unit("s"),
-                    "llm_p50": unit("s"),
-                    "llm_p95": unit("s"),
-                    "llm_errors": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW)],
+                    "run_id": [*called("run"), *TO_RUN, *width(230)],
+                    "status": [*colored(), *width(95)],
+                    "best": [*unit("short", 5), *color("green"), *width(95)],
+                    "reached_in_generation": [*called("reached in"), *width(100)],
+                    "individuals": width(95),
+                    "distinct_programs": [*called("distinct"), *gauge(), *width(120)],
+                    "failed": [*unit("percentunit", 0), *panels.limits(panels.GOOD_WHEN_LOW), *width(75)],
+                    "improvements": width(115),
+                    "cost": [*unit("currencyUSD", 2), *width(85)],
+                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "gain_per_dollar": [*unit("short", 3), *width(115)],
+                    "took": [*unit("s"), *width(90)],
+                    "llm_p95": [*called("LLM p95"), *unit("s"), *width(85)],
+                    "models": width(170),
                 },
                 size=(24, 7),
                 empty=NO_RUNS,
@@ -220,12 +282,38 @@ def board() -> dict[str, Any]:
                     ("wall time", "seconds", "since its start", "s", "in the same time"),
                 )
             ),
+            by_number(
+                "Runs alike as one band",
+                "The median of the best score so far of runs with the same task and configuration (but for the seed), and their quartiles "
+                "where there are three or more. Two bands that do not touch differ by more than luck.",
+                BANDS,
+                "generation",
+                columns={
+                    name: settings
+                    for band, hue in BAND.items()
+                    for name, settings in (
+                        (band, [*color(hue), Setting("custom.fillOpacity", 0)]),
+                        (f"{band} upper quartile", panels.band(f"{band} lower quartile", hue)),
+                        (f"{band} lower quartile", panels.band(None, hue)),
+                    )
+                },
+                size=(16, 10),
+                empty=NO_RUNS,
+            ),
+            a_table(
+                "Bands",
+                "Which runs each band is made of; the three groups with most runs.",
+                GROUPS,
+                {"band": width(70), "task": width(120), "runs": width(65)},
+                size=(8, 10),
+                empty=NO_RUNS,
+            ),
             scatter(
                 "Pareto fronts",
-                "The last front of each run: fitness and combined score of its members.",
+                "The last front of each run, by the two objectives that are chosen above.",
                 [FRONTS],
-                x_title="fitness score",
-                y_title="combined score",
+                x_title="${x}",
+                y_title="${y}",
                 series="run_id",
                 size=(8, 10),
                 empty="These runs have recorded no front.",
@@ -234,7 +322,13 @@ def board() -> dict[str, Any]:
                 "Mutation types",
                 "How often each kind of mutation was better than its parent, in each run.",
                 MUTATIONS,
-                {"run_id": TO_RUN, "success": gauge(), "mean_gain": unit("short", 5), "best_gain": unit("short", 5)},
+                {
+                    "run_id": [*called("run"), *TO_RUN],
+                    "mutation_type": width(120),
+                    "success": gauge(),
+                    "mean_gain": unit("short", 5),
+                    "best_gain": unit("short", 5),
+                },
                 size=(16, 10),
                 empty=NO_RUNS,
             ),
@@ -243,7 +337,7 @@ def board() -> dict[str, Any]:
                 "What each run asked of each model.",
                 MODELS,
                 {
-                    "run_id": TO_RUN,
+                    "run_id": [*called("run"), *TO_RUN],
                     "cost": unit("currencyUSD", 2),
                     **panels.UNPRICED,
                     "p50": unit("s"),
@@ -255,10 +349,11 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "What was set differently",
-                "Settings of the runs' configurations that are not the same in all of them.",
+                "Settings of the runs' configurations that are not the same in all of them, a column per run.",
                 SETTINGS,
-                {"values": panels.long_text()},
+                {},
                 size=(12, 9),
+                matrix=("setting", "run", "value"),
                 empty="The configurations are the same.",
             ),
         ],

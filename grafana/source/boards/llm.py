@@ -22,17 +22,18 @@ from grafana.source.panels import (
     a_table,
     among,
     by_number,
+    called,
     choice,
     color,
     colored,
+    folded,
     limits,
     long_text,
     over_time,
-    row,
     unit,
     width,
 )
-from grafana.source.sql import RATE_LIMITED
+from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs WHERE {WHERE}"
@@ -49,12 +50,19 @@ LIMIT 1000
 MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) ORDER BY model"
 
 
+SAID = {
+    column: f"if(llm_logs.{column} = '', '(none told)', toString(llm_logs.{column}))"
+    for column in ("model", "role", "provider", "finish_reason")
+}
+"""What a call says of itself as a label: without one, a series would be called by its number alone."""
+
+
 def latency(column: str) -> str:
     """Percentiles by time and by what ``column`` says."""
     return f"""
 SELECT
     $__timeInterval(timestamp) AS time,
-    toString({column}) AS {column},
+    {SAID[column]} AS {column},
     quantile(0.5)(execution_time) AS p50,
     quantile(0.95)(execution_time) AS p95,
     quantile(0.99)(execution_time) AS p99
@@ -65,45 +73,48 @@ ORDER BY time
 
 
 def summary(column: str) -> str:
-    """A row for each of what ``column`` says."""
+    """A row for each of what ``column`` says. Tokens and money a call are those of calls that have them."""
     return f"""
 SELECT
-    toString({column}) AS {column},
+    {SAID[column]} AS {column},
     count() AS calls,
+    sum(cost) AS total_cost,
+    countIf(llm_logs.unpriced) AS unpriced,
+    total_cost / nullIf(calls - unpriced, 0) AS cost_per_call,
+    countIf(status != 'ok') / count() AS errors,
+    countIf(status != 'ok' AND {RATE_LIMITED}) AS rate_limited,
+    countIf({TRUNCATED}) / nullIf(countIf(finish_reason != ''), 0) AS truncated,
     quantile(0.5)(execution_time) AS p50,
     quantile(0.95)(execution_time) AS p95,
     quantile(0.99)(execution_time) AS p99,
-    quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token_p50,
-    quantileOrNullIf(0.95)(time_to_first_token, time_to_first_token > 0) AS first_token_p95,
+    quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token,
     sumIf(output_tokens, execution_time > 0) / nullIf(sumIf(execution_time, output_tokens > 0), 0) AS tokens_per_second,
-    countIf(status != 'ok') / count() AS errors,
-    countIf(status != 'ok' AND {RATE_LIMITED}) AS rate_limited,
-    sum(input_tokens) AS input,
+    sum(input_tokens) / nullIf(countIf(input_tokens > 0), 0) AS input,
     sum(cached_tokens) / nullIf(sum(input_tokens), 0) AS cached,
-    sum(output_tokens) AS output,
-    sum(reasoning_tokens) AS reasoning,
-    sum(cost) AS cost,
-    cost / nullIf(calls - unpriced, 0) AS cost_per_call,
-    countIf(llm_logs.unpriced) AS unpriced
+    sum(output_tokens) / nullIf(countIf(output_tokens > 0), 0) AS output
 {CALLS}
 GROUP BY {column}
-ORDER BY cost DESC, calls DESC
+ORDER BY total_cost DESC, calls DESC
 LIMIT 100
 """
 
 
 SUMMARY_COLUMNS = {
-    "p50": unit("s"),
-    "p95": [*unit("s"), *limits(((None, "green"), (30, "yellow"), (120, "red")))],
-    "p99": unit("s"),
-    "first_token_p50": unit("s"),
-    "first_token_p95": unit("s"),
-    "tokens_per_second": unit("short", 1),
-    "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW)],
-    "cached": unit("percentunit", 0),
-    "cost": unit("currencyUSD", 2),
-    "cost_per_call": unit("currencyUSD", 4),
-    **panels.UNPRICED,
+    "calls": width(80),
+    "total_cost": [*called("cost"), *unit("currencyUSD", 2), *width(85)],
+    "unpriced": [*panels.unpriced(), *width(85)],
+    "cost_per_call": [*called("a call"), *unit("currencyUSD", 4), *width(85)],
+    "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(75)],
+    "rate_limited": width(100),
+    "truncated": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(90)],
+    "p50": [*unit("s"), *width(80)],
+    "p95": [*unit("s"), *limits(((None, "green"), (30, "yellow"), (120, "red"))), *width(80)],
+    "p99": [*unit("s"), *width(80)],
+    "first_token": [*unit("s"), *width(95)],
+    "tokens_per_second": [*called("tokens/s"), *unit("short", 1), *width(90)],
+    "input": [*called("input a call"), *unit("short", 0), *width(110)],
+    "cached": [*unit("percentunit", 0), *width(80)],
+    "output": [*called("output a call"), *unit("short", 0), *width(110)],
 }
 
 FIRST_TOKEN = f"""
@@ -174,26 +185,32 @@ ORDER BY {order} DESC
 
 
 CALL_COLUMNS = {
-    "time": width(180),
-    "took": unit("s"),
-    "run_id": TO_RUN,
-    "cost": unit("currencyUSD", 4),
-    "status": colored(),
+    "time": width(170),
+    "took": [*unit("s"), *width(80)],
+    "model": width(150),
+    "role": width(90),
+    "run_id": [*called("run"), *TO_RUN, *width(220)],
+    "generation": width(95),
+    "individual_id": [*called("individual"), *width(150)],
+    "input": width(75),
+    "output": width(75),
+    "cost": [*unit("currencyUSD", 4), *width(90)],
+    "status": [*colored(), *width(75)],
     "prompt": long_text(),
     "response": long_text(),
     "error": long_text(),
-    "trace_id": TO_TRACE,
+    "trace_id": [*called("trace"), *TO_TRACE],
 }
 
 COST = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
+SELECT $__timeInterval(timestamp) AS time, {SAID["model"]} AS model, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
 {CALLS}
 GROUP BY time, model
 ORDER BY time
 """
 
 COST_BY_ROLE = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(role) AS role, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
+SELECT $__timeInterval(timestamp) AS time, {SAID["role"]} AS role, sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
 {CALLS}
 GROUP BY time, role
 ORDER BY time
@@ -211,12 +228,44 @@ GROUP BY time
 ORDER BY time
 """
 
+TOKENS_A_CALL = f"""
+SELECT
+    $__timeInterval(timestamp) AS time,
+    sum(input_tokens) / nullIf(countIf(input_tokens > 0), 0) AS input,
+    sum(output_tokens) / nullIf(countIf(output_tokens > 0), 0) AS output,
+    sum(reasoning_tokens) / nullIf(countIf(output_tokens > 0), 0) AS reasoning
+{CHATS}
+GROUP BY time
+HAVING sum(input_tokens + output_tokens) > 0
+ORDER BY time
+"""
+
+FINISHES = f"""
+SELECT $__timeInterval(timestamp) AS time, toString(llm_logs.finish_reason) AS finish_reason, count() AS calls
+{CHATS} AND llm_logs.finish_reason != ''
+GROUP BY time, finish_reason
+ORDER BY time
+"""
+
 RATE = f"""
 SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, count() * 60 / $__interval_s AS calls
 {CALLS}
 GROUP BY time, model
 ORDER BY time
 """
+
+NEWEST = f"""
+run_id IN (
+    SELECT run_id
+    FROM evolution_runs
+    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
+        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+    ORDER BY start_time DESC, run_id
+    LIMIT 20
+)
+"""
+
+YIELD = f"SELECT * FROM ({earned(NEWEST.strip())}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
 
 THE_RUN = f"""
 (
@@ -375,61 +424,6 @@ def board() -> dict[str, Any]:
                 decimals=2,
                 columns=panels.UNPRICED,
             ),
-            row("Where the time of a generation goes"),
-            by_number(
-                "Where the time goes",
-                "Of the newest of the chosen runs. Each moment of a generation is shared by the individuals that live in it: a model "
-                "answers, an evaluation runs, or it waits (for a worker, after a rate limit). Moments without an individual are the "
-                "search itself. The parts add up to the generation's time. Read from the raw spans, as long as they are kept.",
-                WHERE_TIME_GOES,
-                "generation",
-                size=(18, 9),
-                unit="s",
-                stacked=True,
-                columns={
-                    "model": color("blue"),
-                    "evaluation": color("green"),
-                    "waiting": color("yellow"),
-                    "the search itself": color("purple"),
-                },
-                empty="No spans of this run in the time range.",
-            ),
-            panels.bars(
-                "All generations",
-                "Seconds of that run that each part took.",
-                f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
-                size=(6, 9),
-                unit="s",
-            ),
-            row("Latency"),
-            over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),
-            over_time(
-                "Latency by role",
-                "The same by what a call is for in the search: mutation, novelty, meta, judge.",
-                latency("role"),
-                name=of_role,
-                unit="s",
-                minimum=0,
-            ),
-            over_time(
-                "Time to first token",
-                "From the request to the first token: what a provider's queue costs.",
-                FIRST_TOKEN,
-                name=of_model,
-                unit="s",
-                size=(8, 8),
-                minimum=0,
-                empty="No call was streamed.",
-            ),
-            over_time(
-                "Tokens per second",
-                "Output tokens by the time of their calls.",
-                SPEED,
-                name=model,
-                size=(8, 8),
-                minimum=0,
-            ),
-            over_time("Calls a minute", "How many calls began.", RATE, name=model, size=(8, 8), minimum=0),
             a_table(
                 "By model",
                 "Everything of each model.",
@@ -437,46 +431,7 @@ def board() -> dict[str, Any]:
                 {"model": width(240), **SUMMARY_COLUMNS},
                 size=(24, 7),
             ),
-            a_table(
-                "By role",
-                "Everything of what calls are for.",
-                summary("role"),
-                {"role": width(160), **SUMMARY_COLUMNS},
-                size=(24, 6),
-            ),
-            a_table(
-                "Slowest calls",
-                "The twenty calls that took longest, with what was asked and answered; their trace shows what waited for them.",
-                calls_by("execution_time"),
-                CALL_COLUMNS,
-                size=(24, 10),
-            ),
-            a_table(
-                "Latest calls",
-                "What the models are asked right now, and what they answer.",
-                calls_by("timestamp"),
-                CALL_COLUMNS,
-                size=(24, 10),
-            ),
-            row("Errors"),
-            over_time(
-                "Errors and rate limits",
-                "Calls that failed.",
-                ERRORS,
-                style="bars",
-                stacked=True,
-                columns={"rate limited": color("orange"), "other errors": color("red")},
-                empty="No call has failed.",
-            ),
-            a_table(
-                "Kinds of errors",
-                "What failed, alike errors as one (numbers as N), with the latest of each.",
-                KINDS_OF_ERROR,
-                {"error": long_text(), "run_id": TO_RUN, "trace_id": TO_TRACE},
-                size=(12, 8),
-                empty="No call has failed.",
-            ),
-            row("Cost"),
+            over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),
             over_time(
                 "Cost by model",
                 "USD as it is spent, and the calls without a price.",
@@ -486,26 +441,178 @@ def board() -> dict[str, Any]:
                 columns=panels.UNPRICED,
                 style="bars",
                 stacked=True,
-                size=(8, 8),
             ),
-            over_time(
-                "Cost by role",
-                "USD as it is spent, and the calls without a price.",
-                COST_BY_ROLE,
-                name=of_role,
-                unit="currencyUSD",
-                columns=panels.UNPRICED,
-                style="bars",
-                stacked=True,
-                size=(8, 8),
+            folded(
+                "Which model is worth its money",
+                a_table(
+                    "What money bought",
+                    "Gain and improvements per dollar, by model and by mutation type, of the newest 20 of the chosen runs, each with the interval that "
+                    "holds it with 90 % (a bootstrap over individuals). Gains of different tasks are different units: choose one task.",
+                    YIELD,
+                    panels.YIELD_COLUMNS,
+                    size=(24, 9),
+                    empty="No call in the time range.",
+                ),
             ),
-            over_time(
-                "Tokens",
-                "Input, of it from the provider's cache; output, of it reasoning.",
-                TOKENS,
-                style="bars",
-                stacked=True,
-                size=(8, 8),
+            folded(
+                "Where the time of a generation goes",
+                by_number(
+                    "Where the time goes",
+                    "Of the newest of the chosen runs. Each moment of a generation is shared by the individuals that live in it: a model "
+                    "answers, an evaluation runs, or it waits (for a worker, after a rate limit). Moments without an individual are the "
+                    "search itself. The parts add up to the generation's time. Read from the raw spans, as long as they are kept.",
+                    WHERE_TIME_GOES,
+                    "generation",
+                    size=(18, 9),
+                    unit="s",
+                    stacked=True,
+                    columns={
+                        "model": color("blue"),
+                        "evaluation": color("green"),
+                        "waiting": color("yellow"),
+                        "the search itself": color("purple"),
+                    },
+                    empty="No spans of this run in the time range.",
+                ),
+                panels.bars(
+                    "All generations",
+                    "Seconds of that run that each part took.",
+                    f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
+                    size=(6, 9),
+                    unit="s",
+                ),
+            ),
+            folded(
+                "Latency",
+                over_time(
+                    "Latency by role",
+                    "The same by what a call is for in the search: mutation, novelty, meta, judge.",
+                    latency("role"),
+                    name=of_role,
+                    unit="s",
+                    minimum=0,
+                ),
+                over_time(
+                    "Time to first token",
+                    "From the request to the first token: what a provider's queue costs.",
+                    FIRST_TOKEN,
+                    name=of_model,
+                    unit="s",
+                    size=(12, 8),
+                    minimum=0,
+                    empty="No call was streamed.",
+                ),
+                over_time(
+                    "Tokens per second",
+                    "Output tokens by the time of their calls.",
+                    SPEED,
+                    name=model,
+                    size=(12, 8),
+                    minimum=0,
+                ),
+                over_time("Calls a minute", "How many calls began.", RATE, name=model, size=(12, 8), minimum=0),
+            ),
+            folded(
+                "Calls",
+                a_table(
+                    "By role",
+                    "Everything of what calls are for.",
+                    summary("role"),
+                    {"role": width(160), **SUMMARY_COLUMNS},
+                    size=(24, 6),
+                ),
+                a_table(
+                    "By provider",
+                    "The same by who answered.",
+                    summary("provider"),
+                    {"provider": width(220), **SUMMARY_COLUMNS},
+                    size=(24, 6),
+                ),
+                a_table(
+                    "Slowest calls",
+                    "The twenty calls that took longest, with what was asked and answered; their trace shows what waited for them.",
+                    calls_by("execution_time"),
+                    CALL_COLUMNS,
+                    size=(24, 10),
+                ),
+                a_table(
+                    "Latest calls",
+                    "What the models are asked right now, and what they answer.",
+                    calls_by("timestamp"),
+                    CALL_COLUMNS,
+                    size=(24, 10),
+                ),
+            ),
+            folded(
+                "Errors and cut answers",
+                over_time(
+                    "Errors and rate limits",
+                    "Calls that failed.",
+                    ERRORS,
+                    style="bars",
+                    stacked=True,
+                    columns={"rate limited": color("orange"), "other errors": color("red")},
+                    empty="No call has failed.",
+                ),
+                a_table(
+                    "Kinds of errors",
+                    "What failed, alike errors as one (numbers as N), with the latest of each.",
+                    KINDS_OF_ERROR,
+                    {
+                        "error": long_text(),
+                        "latest": width(170),
+                        "run_id": [*called("run"), *TO_RUN],
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(12, 8),
+                    empty="No call has failed.",
+                ),
+                over_time(
+                    "Finish reasons",
+                    "Why answers end: `stop` is whole, `length` (or `max_tokens`) was cut off, and what was cut off seldom is a program.",
+                    FINISHES,
+                    name="${__field.labels.finish_reason}",
+                    style="bars",
+                    stacked=True,
+                    empty="No call says why it ended.",
+                ),
+                over_time(
+                    "Tokens a call",
+                    "Means of the calls that have them: a prompt that grows makes each call dearer and slower.",
+                    TOKENS_A_CALL,
+                    columns={"input": color("blue"), "output": color("green"), "reasoning": color("purple")},
+                    minimum=0,
+                    empty="No call says its tokens.",
+                ),
+            ),
+            folded(
+                "Cost and tokens",
+                over_time(
+                    "Cost by role",
+                    "USD as it is spent, and the calls without a price.",
+                    COST_BY_ROLE,
+                    name=of_role,
+                    unit="currencyUSD",
+                    columns=panels.UNPRICED,
+                    style="bars",
+                    stacked=True,
+                    size=(12, 8),
+                ),
+                over_time(
+                    "Tokens",
+                    "Input, of it from the provider's cache; output, of it reasoning.",
+                    TOKENS,
+                    columns={
+                        "input": color("blue"),
+                        "cached": color("light-blue"),
+                        "output": color("green"),
+                        "reasoning": color("purple"),
+                    },
+                    style="bars",
+                    stacked=True,
+                    size=(12, 8),
+                ),
             ),
         ],
+        refresh="5m",
     )

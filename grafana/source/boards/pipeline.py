@@ -17,13 +17,16 @@ from grafana.source.panels import (
     a_stat,
     a_table,
     called,
+    colored,
     limits,
     named,
     over_time,
     row,
     unit,
+    width,
     words,
 )
+from grafana.source.sql import state
 
 # When a row's matter happened; a run tells of itself more than once.
 HAPPENED = {table: "told_at" if table == "evolution_runs" else "timestamp" for table in TABLES}
@@ -42,12 +45,23 @@ def of_tables(select: str, where: str = "") -> str:
 # From the newest rows alone: the part of each table that the time range names.
 RECENT = "ingested_at >= $__fromTime AND ingested_at <= $__toTime"
 
+# A table is late by its own rhythm: three times the longest pause that it had, and ten minutes at least. A run tells of itself when it
+# begins and ends, so that nothing is expected of it between; and nothing is late while no search runs.
 FRESHNESS = f"""
-SELECT table, rows, latest, age, delay_p50, delay_p99
+SELECT
+    table, rows, latest, age,
+    multiIf(
+        (SELECT count() FROM evolution_runs WHERE status = 'running') = 0, 'no search runs',
+        table = 'evolution_runs', 'at begin and end',
+        age > greatest({health.SILENT}, 3 * pause), 'late',
+        'fresh'
+    ) AS state,
+    delay_p50, delay_p99
 FROM ({
     of_tables(
         "SELECT '{table}' AS table, count() AS rows, max(ingested_at) AS latest,"
         " greatest(0, dateDiff('second', latest, now64(3))) AS age,"
+        " arrayMax(arrayDifference(arraySort(groupUniqArray(toUnixTimestamp(ingested_at))))) AS pause,"
         " quantile(0.5)(greatest(0, dateDiff('millisecond', {happened}, ingested_at)) / 1000) AS delay_p50,"
         " quantile(0.99)(greatest(0, dateDiff('millisecond', {happened}, ingested_at)) / 1000) AS delay_p99",
         RECENT,
@@ -78,19 +92,10 @@ ORDER BY time
 LATEST = f"SELECT greatest(0, dateDiff('second', max(latest), now64(3))) FROM ({of_tables('SELECT max(ingested_at) AS latest')})"
 
 # A running search that has been silent. What it tells next shows whether it waited or its spans did.
-SILENT = """
-SELECT r.run_id AS run_id, r.task_name AS task, greatest(r.ingested_at, i.latest, l.latest) AS latest,
-    greatest(0, dateDiff('second', latest, now64(3))) AS silent
-FROM (SELECT * FROM evolution_runs WHERE status = 'running') AS r
-LEFT JOIN (
-    SELECT run_id, max(ingested_at) AS latest FROM individuals
-    WHERE run_id IN (SELECT run_id FROM evolution_runs WHERE status = 'running') GROUP BY run_id
-) AS i ON i.run_id = r.run_id
-LEFT JOIN (
-    SELECT run_id, max(ingested_at) AS latest FROM llm_logs
-    WHERE run_id IN (SELECT run_id FROM evolution_runs WHERE status = 'running') GROUP BY run_id
-) AS l ON l.run_id = r.run_id
-ORDER BY silent DESC
+SILENT = f"""
+SELECT run_id, task_name AS task, last_seen AS latest, silent_seconds AS silent
+FROM ({state("run_id IN (SELECT run_id FROM evolution_runs WHERE status = 'running')")})
+ORDER BY silent DESC, run_id
 LIMIT 100
 """
 
@@ -156,6 +161,7 @@ ON_THE_SEARCH_S_MACHINE = """A spool tells of itself through the way that its sp
 
 def board() -> dict[str, Any]:
     """The dashboard's JSON."""
+    silent = [*unit("s"), *limits(((None, "green"), (health.QUIET, "yellow"), (health.SILENT, "red")))]
     seconds = [*unit("s"), *limits(((None, "green"), (60, "yellow"), (600, "red")))]
     return a_dashboard(
         PIPELINE,
@@ -165,10 +171,9 @@ def board() -> dict[str, Any]:
         [
             a_stat(
                 "Since the last row",
-                "Seconds since ClickHouse got anything.",
+                "Seconds since ClickHouse got anything; whether that is late says *Freshness*.",
                 LATEST,
                 unit="s",
-                steps=((None, "green"), (120, "yellow"), (600, "red")),
                 size=(4, 4),
             ),
             a_stat(
@@ -189,7 +194,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Silent searches",
                 f"Running, and nothing of them has come for {health.SILENT // 60} minutes.",
-                f"SELECT countIf(silent > {health.SILENT}) FROM ({SILENT})",
+                f"SELECT countIf(silent > {health.SILENT}) AS silent FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
             ),
@@ -211,7 +216,14 @@ def board() -> dict[str, Any]:
                 "Freshness",
                 "Rows of the time range in each table, the latest of them, and how long they took from the search to here.",
                 FRESHNESS,
-                {"age": seconds, "delay_p50": seconds, "delay_p99": seconds},
+                {
+                    "table": width(150),
+                    "latest": width(170),
+                    "age": [*unit("s"), *width(80)],
+                    "state": [*colored({"fresh": "green", "late": "red"}), *width(130)],
+                    "delay_p50": seconds,
+                    "delay_p99": seconds,
+                },
                 size=(14, 9),
                 empty="Nothing has come in this time range.",
             ),
@@ -219,7 +231,7 @@ def board() -> dict[str, Any]:
                 "Running searches by silence",
                 "The one that has been silent longest first.",
                 SILENT,
-                {"run_id": TO_RUN, "silent": seconds},
+                {"run_id": [*called("run"), *TO_RUN, *width(230)], "silent": silent},
                 size=(10, 9),
                 empty="No search is running.",
             ),
@@ -236,7 +248,7 @@ def board() -> dict[str, Any]:
                 "Spans without their parent",
                 "Ended an hour ago or more, and their parent is not here: it was lost, or still goes on, or lies before the time range.",
                 ORPHANS,
-                {"run_id": TO_RUN, "trace_id": TO_TRACE},
+                {"run_id": [*called("run"), *TO_RUN], "trace_id": [*called("trace"), *TO_TRACE]},
                 size=(12, 8),
                 empty="Every span has its parent.",
             ),
@@ -248,6 +260,7 @@ def board() -> dict[str, Any]:
                 {
                     "bytes": unit("bytes"),
                     "oldest_seconds": [*unit("s"), *called("oldest")],
+                    "told_at": [*called("last report"), *width(170)],
                     "dead_letters": limits(((None, "green"), (1, "red"))),
                     "dropped": limits(((None, "green"), (1, "red"))),
                 },
@@ -275,9 +288,14 @@ def board() -> dict[str, Any]:
                 "Storage",
                 "Of each table. The user of the data source has to be allowed to: `GRANT SELECT ON system.parts`.",
                 STORAGE,
-                {"on_disk": unit("bytes"), "uncompressed": unit("bytes"), "ratio": unit("short", 1)},
+                {
+                    "on_disk": [*called("on disk"), *unit("bytes")],
+                    "uncompressed": unit("bytes"),
+                    "ratio": unit("short", 1),
+                },
                 size=(16, 9),
             ),
         ],
         since="now-3h",
+        refresh="1m",
     )

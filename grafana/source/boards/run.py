@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genesis_otel._read.health import QUIET, SILENT, STAGNANT
+from genesis_otel._read.health import QUIET, SILENT
 from grafana.source import panels
 from grafana.source.panels import (
     GOOD_WHEN_LOW,
@@ -18,13 +18,16 @@ from grafana.source.panels import (
     RUN,
     STATUS_COLORS,
     TASK,
+    TIMES_OF_ROW,
     TO_TRACE,
     a_dashboard,
     a_stat,
     a_table,
     by_number,
+    called,
     choice,
     color,
+    folded,
     limits,
     link,
     long_text,
@@ -37,10 +40,28 @@ from grafana.source.panels import (
     value,
     width,
 )
-from grafana.source.sql import PLANNED, THIS_RUN, climb, cost, edges, found, programs, spent, state
+from grafana.source.sql import (
+    PLANNED,
+    THIS_RUN,
+    burn,
+    climb,
+    cost,
+    edges,
+    found,
+    jobs,
+    objectives,
+    programs,
+    spent,
+    spent_on,
+    state,
+    value_of,
+)
 
 STATE = f"""
-SELECT status, error, if(open, silent_seconds, NULL) AS silent, seconds AS took
+SELECT
+    status, error, if(open, silent_seconds, NULL) AS silent, seconds AS took,
+    toString(toUnixTimestamp64Milli(start_time)) AS from_ms,
+    if(status = 'running', 'now', toString(toUnixTimestamp64Milli(last_seen) + 1000)) AS to_time
 FROM ({state(THIS_RUN)})
 """
 
@@ -54,7 +75,7 @@ FROM ({FOUND}) AS f
 INNER JOIN ({cost(THIS_RUN)}) AS c ON c.run_id = f.run_id
 """
 
-SINCE = f"SELECT since_improvement AS generations FROM ({FOUND})"
+SINCE = f'SELECT waited AS individuals, waited / patience AS "of its patience" FROM ({FOUND})'
 
 PROGRESS = f"""
 SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
@@ -90,8 +111,17 @@ ORDER BY gain DESC
 LIMIT 50
 """
 
+OTHERWISE = f"toFloat64OrNull({value('budget')})"
+
+BUDGET = f"""
+SELECT share AS "of its budget", burn AS "an hour", projected AS "at its end", seconds_left AS "time left", budget_seconds AS "budget lasts"
+FROM ({burn(THIS_RUN, OTHERWISE)})
+"""
+
 SPENT = f"""
-SELECT time, sum(cost) OVER (ORDER BY time) AS "spent so far", cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
+SELECT
+    time, sum(cost) OVER (ORDER BY time) AS "spent so far",
+    ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
     SELECT
         {BUCKET.strip()} AS seconds,
@@ -109,6 +139,39 @@ SELECT job, individual_id, generation, submitted, seconds AS waits
 FROM ({named("running_jobs", run_id=value("run"), limit="200")})
 ORDER BY submitted
 """
+
+EVALUATION_TIME = f"""
+SELECT
+    toStartOfInterval(ended, toIntervalSecond({BUCKET.strip()})) AS time,
+    quantile(0.5)(seconds) AS p50, quantile(0.95)(seconds) AS p95, quantile(0.99)(seconds) AS p99
+FROM ({jobs(THIS_RUN)})
+WHERE ended IS NOT NULL
+GROUP BY time
+ORDER BY time
+"""
+
+# The seconds of a bucket in which jobs go on, by its length: the mean number of them at a time. Those that have not ended go on until now,
+# and in a run that has ended until their submission's bucket: nobody knows more of them.
+WORKERS = f"""
+SELECT
+    bucket AS time,
+    sum(greatest(0, dateDiff('millisecond', greatest(submitted, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
+FROM (
+    SELECT
+        submitted, {BUCKET.strip()} AS width,
+        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), submitted)) AS until,
+        toStartOfInterval(submitted, toIntervalSecond(width)) AS begun,
+        arrayJoin(range(toUInt64(least(1000, intDiv(dateDiff('second', begun, until), width) + 1)))) AS number,
+        begun + toIntervalSecond(number * width) AS bucket
+    FROM ({jobs(THIS_RUN)})
+)
+GROUP BY time
+ORDER BY time
+"""
+
+YIELD = f"SELECT * FROM ({named('model_yield', run_id=value('run'))})"
+
+WASTED = f"SELECT purpose, sum(cost) AS cost FROM ({spent_on(THIS_RUN)}) GROUP BY purpose ORDER BY cost DESC"
 
 JOBS_OVER_TIME = f"""
 SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
@@ -219,6 +282,18 @@ FROM ({named("failures", run_id=value("run"), limit="100")})
 ORDER BY time DESC
 """
 
+OUTPUT = f"""
+SELECT timestamp AS time, name, text, failed, generation, individual_id, trace_id
+FROM ({named("evaluation_output", run_id=value("run"), individual_ids="emptyArrayString()", failed="0", characters="2000", limit="100")})
+ORDER BY time DESC
+"""
+
+CELLS = f"""
+SELECT island, cell, individuals, failed, best_score, best_individual AS individual_id, best_generation AS generation
+FROM ({named("cells", run_id=value("run"), limit="200")})
+ORDER BY best_score IS NULL, island, cell
+"""
+
 COMPONENTS = f"""
 SELECT part.1 AS component, part.2 AS cost
 FROM (
@@ -245,38 +320,16 @@ ORDER BY generation
 """
 
 
-def objectives(but: str) -> str:
-    """Names of what can stand on an axis: every metric of the run's fronts, then the two scores."""
-    return f"""
-SELECT name
-FROM (
-    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
-    FROM (SELECT metrics FROM pareto_fronts WHERE {THIS_RUN} ORDER BY generation DESC LIMIT 100)
-    UNION ALL
-    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
-)
-WHERE name != {but}
-GROUP BY name
-ORDER BY min(place), name
-"""
-
-
-def value_of(axis: str) -> str:
-    """A front member's value on an axis."""
-    name = value(axis)
-    metric = f"if(isFinite(JSONExtractFloat(metrics, {name})), JSONExtract(metrics, {name}, 'Nullable(Float64)'), NULL)"
-    return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, {metric})"
-
-
 X, Y = value_of("x"), value_of("y")
 LAST_FRONT = f"(SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})"
 
 FRONT = [
     f"""
-SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
-FROM pareto_fronts
-WHERE {THIS_RUN} AND generation = {LAST_FRONT}
-ORDER BY x
+SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
+FROM ({programs(THIS_RUN)}) AS individuals
+WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN})
+ORDER BY individuals.generation DESC, individual_id
+LIMIT 2000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS generation
@@ -286,11 +339,10 @@ ORDER BY pareto_fronts.generation DESC, x
 LIMIT 1000
 """,
     f"""
-SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
-FROM ({programs(THIS_RUN)}) AS individuals
-WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN})
-ORDER BY individuals.generation DESC, individual_id
-LIMIT 2000
+SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
+FROM pareto_fronts
+WHERE {THIS_RUN} AND generation = {LAST_FRONT}
+ORDER BY x
 """,
 ]
 
@@ -316,16 +368,25 @@ def board() -> dict[str, Any]:
             TASK,
             ONE_RUN,
             choice(
-                "x", "Front: x", objectives(but="''"), by_time=True, description="What the Pareto scatter has on x."
+                "x",
+                "Front: x",
+                objectives(THIS_RUN, but="''"),
+                by_time=True,
+                description="What the Pareto scatter has on x.",
             ),
-            choice("y", "Front: y", objectives(but=value("x")), by_time=True, description="And on y."),
+            choice("y", "Front: y", objectives(THIS_RUN, but=value("x")), by_time=True, description="And on y."),
+            panels.typed("budget", "Budget (USD)", description="Of a run that was started without one."),
         ],
         [
             a_stat(
                 "Status",
-                "As the run last reported; `stalled` after 15 minutes without a sign of life.",
-                f"SELECT status FROM ({STATE})",
+                "As the run last reported; `stalled` after 15 minutes without a sign of life. Its link fits the time range to the run.",
+                f"SELECT status, from_ms, to_time FROM ({STATE})",
                 colors=STATUS_COLORS,
+                columns={
+                    "status": link("Fit the time range to the run", to_dashboard(RUN, times=TIMES_OF_ROW, run="$run"))
+                },
+                shown="status",
                 empty="No such run",
             ),
             a_stat(
@@ -342,10 +403,14 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Since the last improvement",
-                "Generations without a program better than all before.",
+                "Individuals without one better than all before, and what share they are of those that this run may well need: twice its "
+                "longest wait, ten generations, at least 50.",
                 SINCE,
                 unit="none",
-                steps=((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red")),
+                columns={
+                    "individuals": [],
+                    "of its patience": [*unit("percentunit", 0), *limits(((None, "green"), (1, "yellow"), (2, "red")))],
+                },
             ),
             a_stat(
                 "Cost",
@@ -381,12 +446,30 @@ def board() -> dict[str, Any]:
                 steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
                 empty="Ended",
             ),
+            a_stat(
+                "Budget",
+                "What share of its budget the run has spent (its own, or the one above); what its last hour cost; what it will have cost at its "
+                "end, and how long it goes on, if the generations to come are like those before (known where the configuration says how "
+                "many there are); how long the rest of the budget lasts. Calls without a price are in none of it.",
+                BUDGET,
+                size=(24, 3),
+                unit="currencyUSD",
+                decimals=2,
+                columns={
+                    "of its budget": [*unit("percentunit", 0), *limits(((None, "green"), (0.8, "yellow"), (1, "red")))],
+                    "an hour": [],
+                    "at its end": [],
+                    "time left": unit("s", 1),
+                    "budget lasts": unit("s", 1),
+                },
+                empty="unknown",
+            ),
             over_time(
                 "Fitness over time",
                 "Best and mean score of the individuals as they came. Marks are breakthroughs: individuals better than all before.",
                 FITNESS,
                 gaps=True,
-                columns={"mean": color("blue"), "best so far": color("green")},
+                columns={"best of its time": color("purple"), "mean": color("blue"), "best so far": color("green")},
                 empty="No individual with a score yet.",
             ),
             by_number(
@@ -395,6 +478,8 @@ def board() -> dict[str, Any]:
                 named("fitness_trajectory", run_id=value("run")),
                 "generation",
                 columns={
+                    "best_score": [*called("best"), *color("green")],
+                    "avg_score": [*called("mean"), *color("blue")],
                     "total_cost": panels.not_drawn(),
                     "pareto_size": panels.not_drawn(),
                     "unpriced": panels.not_drawn(),
@@ -403,10 +488,15 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Cost burn",
-                "USD so far, and at what rate (right axis).",
+                "USD so far beside the budget, and at what rate (right axis).",
                 SPENT,
                 unit="currencyUSD",
-                columns={"USD an hour": [*panels.right_axis(), *color("orange")], **panels.UNPRICED},
+                columns={
+                    "spent so far": color("blue"),
+                    "budget": [*color("red"), *panels.limit_line()],
+                    "USD an hour": [*panels.right_axis(), *color("orange")],
+                    **panels.UNPRICED,
+                },
                 minimum=0,
                 empty="Nothing has cost anything yet.",
             ),
@@ -417,19 +507,23 @@ def board() -> dict[str, Any]:
                 "generation",
                 unit="currencyUSD",
                 style="bars",
-                columns={"cost_per_individual": panels.as_line(), **panels.UNPRICED},
+                columns={
+                    "total_cost": [*called("cost"), *color("blue")],
+                    "cost_per_individual": [*called("an individual"), *panels.as_line(), *color("orange")],
+                    **panels.UNPRICED,
+                },
             ),
             row("Pareto front"),
             scatter(
                 "Pareto front",
                 "The trade-off between two objectives, chosen above: the front of the last generation, those before, and everybody else.",
                 FRONT,
-                x_title="Front: x",
-                y_title="Front: y",
+                x_title="${x}",
+                y_title="${y}",
                 columns={
-                    "front of the last generation": [*color("green"), *panels.point_size(9)],
-                    "earlier fronts": color("blue"),
                     "other individuals": color("gray"),
+                    "earlier fronts": color("blue"),
+                    "front of the last generation": [*color("green"), *panels.point_size(9)],
                 },
                 empty="This run has recorded no front.",
             ),
@@ -440,164 +534,266 @@ def board() -> dict[str, Any]:
                 FRONT_OVER_TIME,
                 "generation",
                 size=(12, 10),
+                columns={"members": color("blue"), "new members": color("green")},
                 minimum=0,
                 empty="This run has recorded no front.",
             ),
-            row("How it searches"),
-            a_table(
-                "Mutation types",
-                "What each kind of mutation is good for: how often its programs are better than their parent, and by how much.",
-                MUTATIONS,
-                {
-                    "success": panels.gauge(),
-                    "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
-                    "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
-                    "mean_gain": unit("short", 4),
-                    "best_gain": unit("short", 4),
-                    "mean_score": unit("short", 4),
-                    "best_score": unit("short", 4),
-                },
-                size=(24, 6),
+            folded(
+                "Where the money goes",
+                a_table(
+                    "What money bought",
+                    "Gain and improvements per dollar, by model and by mutation type, each with the interval that holds it with 90 % (a bootstrap "
+                    "over individuals; none of few, or without an improvement). Intervals that overlap do not tell the two apart.",
+                    YIELD,
+                    panels.YIELD_COLUMNS,
+                    size=(24, 9),
+                    empty="No call was recorded.",
+                ),
+                panels.bars(
+                    "Spent on",
+                    "USD: failed and incorrect individuals, and programs that were proposed before, bought nothing.",
+                    WASTED,
+                    unit="currencyUSD",
+                    size=(24, 6),
+                    empty="Nothing has cost anything yet.",
+                ),
             ),
-            by_number(
-                "Diversity",
-                "Programs that differ, of all of a generation: far below it, the search repeats itself.",
-                DIVERSITY,
-                "generation",
-                size=(8, 8),
-                columns={"share": [*panels.right_axis(), *unit("percentunit", 0)]},
-                minimum=0,
-                empty="No code was recorded.",
+            folded(
+                "How it searches",
+                a_table(
+                    "Mutation types",
+                    "What each kind of mutation is good for: how often its programs are better than their parent, and by how much.",
+                    MUTATIONS,
+                    {
+                        "mutation_type": width(200),
+                        "better_than_parent": width(150),
+                        "success": panels.gauge(),
+                        "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
+                        "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
+                        "mean_gain": unit("short", 4),
+                        "best_gain": unit("short", 4),
+                        "mean_score": unit("short", 4),
+                        "best_score": unit("short", 4),
+                    },
+                    size=(24, 6),
+                ),
+                by_number(
+                    "Diversity",
+                    "Programs that differ, of all of a generation: far below it, the search repeats itself.",
+                    DIVERSITY,
+                    "generation",
+                    size=(8, 8),
+                    columns={
+                        "individuals": color("blue"),
+                        "distinct programs": color("green"),
+                        "share": [*panels.right_axis(), *unit("percentunit", 0), *color("orange")],
+                    },
+                    minimum=0,
+                    empty="No code was recorded.",
+                ),
+                by_number(
+                    "Size of programs",
+                    "Bytes: growth without gain is bloat.",
+                    SIZES,
+                    "generation",
+                    size=(8, 8),
+                    unit="bytes",
+                    columns={"mean": color("blue"), "of the best": color("green")},
+                    minimum=0,
+                    empty="No code was recorded.",
+                ),
+                over_time(
+                    "Improvements by mutation type",
+                    "Individuals better than their parent, as they came.",
+                    GAINS,
+                    name="${__field.labels.mutation_type}",
+                    size=(8, 8),
+                    style="bars",
+                    stacked=True,
+                    empty="No individual was better than its parent.",
+                ),
+                over_time(
+                    "Best score by island",
+                    "The best program of each island up to each moment. Islands that rise together exchange too much; one that stays flat only costs.",
+                    ISLANDS,
+                    name="${__field.labels.island}",
+                    style="steps",
+                    empty="This search has no islands.",
+                ),
+                a_table(
+                    "Islands",
+                    "What each island has found, and how many of its individuals have a parent on another one.",
+                    named("islands", run_id=value("run")),
+                    {
+                        "best_score": [*called("best"), *unit("short", 5)],
+                        "avg_score": [*called("mean"), *unit("short", 4)],
+                        "best_generation": [*called("in generation"), *width(110)],
+                        "best_individual": [
+                            *called("by"),
+                            *link(
+                                "Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")
+                            ),
+                            *width(200),
+                        ],
+                    },
+                    size=(12, 8),
+                    empty="This search has no islands.",
+                ),
+                a_table(
+                    "Cells",
+                    "Of a grid of features (MAP-Elites), on each island: who fell into each cell, and the best that did. Empty cells are where nobody has looked.",
+                    CELLS,
+                    {
+                        "island": width(90),
+                        "cell": long_text(),
+                        "best_score": [*called("best"), *unit("short", 5)],
+                        "individual_id": [*called("by"), *OF_INDIVIDUAL],
+                        "generation": [*called("in generation"), *width(110)],
+                    },
+                    size=(24, 8),
+                    empty="This search has no grid of features.",
+                ),
+                a_table(
+                    "Top individuals",
+                    "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
+                    TOP,
+                    {
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL, *width(230)],
+                        "generation": width(95),
+                        "mutation_type": width(120),
+                        "score": [*unit("short", 5), *width(100)],
+                        "combined": [*unit("short", 5), *width(100)],
+                        "on_front": width(85),
+                        "cost": [*unit("currencyUSD", 4), *width(90)],
+                        **panels.UNPRICED,
+                        "bytes": unit("bytes"),
+                        "metrics": long_text(),
+                        "edit": long_text(),
+                        "code": long_text(),
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(24, 10),
+                ),
+                a_table(
+                    "Programs proposed more than once",
+                    "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
+                    f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
+                    {
+                        "individual_id": [*called("first one"), *OF_INDIVIDUAL, *width(280)],
+                        "proposed": [*called("times proposed"), *width(120)],
+                        "code_hash": [],
+                    },
+                    size=(12, 7),
+                    empty="No program was proposed twice.",
+                ),
+                panels.bars(
+                    "Cost by component",
+                    "What the individuals cost in USD: mutations, embeddings, judging their novelty.",
+                    COMPONENTS,
+                    size=(12, 7),
+                    unit="currencyUSD",
+                ),
             ),
-            by_number(
-                "Size of programs",
-                "Bytes: growth without gain is bloat.",
-                SIZES,
-                "generation",
-                size=(8, 8),
-                unit="bytes",
-                empty="No code was recorded.",
+            folded(
+                "What it is doing",
+                over_time(
+                    "Jobs",
+                    "Evaluations that run, and those that ended.",
+                    JOBS_OVER_TIME,
+                    style="steps",
+                    columns={"failed": color("red"), "completed": color("green"), "running": color("blue")},
+                    minimum=0,
+                    empty="No job was recorded.",
+                ),
+                over_time(
+                    "Evaluation time",
+                    "From a job's submission to its end, the wait for a worker included.",
+                    EVALUATION_TIME,
+                    unit="s",
+                    columns={"p50": color("green"), "p95": color("orange"), "p99": color("red")},
+                    minimum=0,
+                    empty="No job has ended yet.",
+                ),
+                over_time(
+                    "Workers busy",
+                    "How many evaluations go on at a time, on average. Below the number of workers, the search does not keep them busy.",
+                    WORKERS,
+                    columns={"busy": color("blue")},
+                    minimum=0,
+                    empty="No job was recorded.",
+                ),
+                a_table(
+                    "Jobs that run now",
+                    "Submitted, and not ended yet. The one at the top waits longest.",
+                    QUEUE,
+                    {
+                        "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
+                    },
+                    size=(12, 8),
+                    empty="No job is running.",
+                ),
+                over_time(
+                    "Actions",
+                    "Everything else that the search recorded: archive updates, islands, restarts.",
+                    ACTIONS,
+                    name="${__field.labels.action}",
+                    style="bars",
+                    stacked=True,
+                    empty="No action was recorded.",
+                ),
+                a_table(
+                    "Failures",
+                    "LLM calls, evaluations and individuals that failed, newest first.",
+                    FAILURES,
+                    {
+                        "time": width(180),
+                        "error": long_text(),
+                        "generation": width(95),
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(12, 8),
+                    empty="Nothing has failed.",
+                ),
+                a_table(
+                    "Output of evaluations",
+                    "What evaluations printed, raised or told, newest first: one row per text, the end of each.",
+                    OUTPUT,
+                    {
+                        "time": width(180),
+                        "name": width(110),
+                        "text": long_text(),
+                        "failed": width(80),
+                        "generation": width(95),
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(24, 8),
+                    empty="No evaluation told what it put out.",
+                ),
             ),
-            over_time(
-                "Improvements by mutation type",
-                "Individuals better than their parent, as they came.",
-                GAINS,
-                name="${__field.labels.mutation_type}",
-                size=(8, 8),
-                style="bars",
-                stacked=True,
-                empty="No individual was better than its parent.",
-            ),
-            over_time(
-                "Best score by island",
-                "The best program of each island up to each moment. Islands that rise together exchange too much; one that stays flat only costs.",
-                ISLANDS,
-                name="${__field.labels.island}",
-                style="steps",
-                empty="This search has no islands.",
-            ),
-            a_table(
-                "Islands",
-                "What each island has found, and how many of its individuals have a parent on another one.",
-                named("islands", run_id=value("run")),
-                {
-                    "best_score": unit("short", 5),
-                    "avg_score": unit("short", 4),
-                    "best_individual": [
-                        *link("Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")),
-                        *width(260),
-                    ],
-                },
-                size=(12, 8),
-                empty="This search has no islands.",
-            ),
-            a_table(
-                "Top individuals",
-                "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
-                TOP,
-                {
-                    "individual_id": [*OF_INDIVIDUAL, *width(260)],
-                    "score": unit("short", 5),
-                    "combined": unit("short", 5),
-                    "cost": unit("currencyUSD", 4),
-                    **panels.UNPRICED,
-                    "bytes": unit("bytes"),
-                    "metrics": long_text(),
-                    "edit": long_text(),
-                    "code": long_text(),
-                    "trace_id": TO_TRACE,
-                },
-                size=(24, 10),
-            ),
-            a_table(
-                "Programs proposed more than once",
-                "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
-                f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
-                {"individual_id": [*OF_INDIVIDUAL, *width(280)]},
-                size=(12, 7),
-                empty="Every program is another one.",
-            ),
-            panels.bars(
-                "Cost by component",
-                "What the individuals cost in USD: mutations, embeddings, judging their novelty.",
-                COMPONENTS,
-                size=(12, 7),
-                unit="currencyUSD",
-            ),
-            row("What it is doing"),
-            over_time(
-                "Jobs",
-                "Evaluations that run, and those that ended.",
-                JOBS_OVER_TIME,
-                style="steps",
-                columns={"failed": color("red"), "completed": color("green"), "running": color("blue")},
-                minimum=0,
-                empty="No job was recorded.",
-            ),
-            a_table(
-                "Jobs that run now",
-                "Submitted, and not ended yet. The one at the top waits longest.",
-                QUEUE,
-                {
-                    "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
-                    "individual_id": OF_INDIVIDUAL,
-                },
-                size=(12, 8),
-                empty="No job is running.",
-            ),
-            over_time(
-                "Actions",
-                "Everything else that the search recorded: archive updates, islands, restarts.",
-                ACTIONS,
-                name="${__field.labels.action}",
-                style="bars",
-                stacked=True,
-                empty="No action was recorded.",
-            ),
-            a_table(
-                "Failures",
-                "LLM calls, evaluations and individuals that failed, newest first.",
-                FAILURES,
-                {
-                    "time": width(180),
-                    "error": long_text(),
-                    "individual_id": OF_INDIVIDUAL,
-                    "trace_id": TO_TRACE,
-                },
-                size=(12, 8),
-                empty="Nothing has failed.",
-            ),
-            row("As it was started"),
-            a_table(
-                "Run",
-                "What the run recorded about itself; click for the full configuration.",
-                f"""
+            folded(
+                "As it was started",
+                a_table(
+                    "Run",
+                    "What the run recorded about itself; click for the full configuration.",
+                    f"""
 SELECT task_name AS task, error, direction, start_time AS started, population_size, cluster_type, database_path, config, trace_id
 FROM evolution_runs WHERE {THIS_RUN}
 """,
-                {"config": long_text(), "started": width(180), "trace_id": TO_TRACE},
-                size=(24, 4),
+                    {
+                        "started": width(180),
+                        "population_size": width(125),
+                        "cluster_type": width(110),
+                        "database_path": width(220),
+                        "config": long_text(),
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(24, 4),
+                ),
             ),
         ],
+        refresh="1m",
         annotations=[panels.breakthroughs(BREAKTHROUGHS)],
     )

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from genesis_otel._read.health import QUIET, SILENT, STAGNANT, STALLED
+from genesis_otel._read.health import QUIET, SILENT, STALLED
 from grafana.source import panels
 from grafana.source.panels import (
+    COMPARE,
     GOOD_WHEN_LOW,
+    NEWEST_RUNS,
     RUN,
     RUNS,
     STATUS_COLORS,
@@ -20,11 +22,14 @@ from grafana.source.panels import (
     a_dashboard,
     a_stat,
     a_table,
+    called,
+    choice,
     colored,
+    folded,
     gauge,
     hidden,
     limits,
-    link,
+    links,
     over_time,
     row,
     sparkline,
@@ -32,7 +37,20 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import ALIVE, ALIVE_RUNS, COPIED, PLANNED, climb, cost, found, programs, spent, state, steps
+from grafana.source.sql import (
+    ALIVE,
+    ALIVE_RUNS,
+    COPIED,
+    PLANNED,
+    climb,
+    cost,
+    found,
+    programs,
+    spent,
+    spent_on,
+    state,
+    steps,
+)
 
 OVERVIEW = f"""
 WITH
@@ -55,33 +73,28 @@ WITH
 SELECT
     p.run_id AS run_id,
     p.task_name AS task,
-    p.status AS status,
     multiIf(
         p.status != 'running', p.status,
         l.recent_errors > 0.3, 'LLM errors',
         t.failing > 0.5, 'failing',
-        f.since_improvement >= {STAGNANT}, 'stagnant',
-        'improving'
+        f.stagnant, 'stagnant',
+        f.improvements > 0, 'improving',
+        'running'
     ) AS health,
     if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
-    f.newest AS generation,
-    f.individuals AS individuals,
     f.best_score AS best,
     t.trend AS trend,
-    f.since_improvement AS since_improvement,
+    f.waited AS waited,
     c.cost AS cost,
     c.unpriced AS unpriced,
-    if(f.improvements > 0, c.cost / f.improvements, NULL) AS cost_per_improvement,
-    f.failed AS failed,
-    f.incorrect AS incorrect,
-    l.recent_errors AS llm_errors,
-    p.last_seen AS seen,
+    f.gained / nullIf(c.cost, 0) AS gain_per_dollar,
+    f.individuals AS individuals,
+    (f.failed + f.incorrect) / f.individuals AS failed,
     if(p.open, p.silent_seconds, NULL) AS silent,
-    p.start_time AS started,
     p.seconds AS took,
+    p.start_time AS started,
     toString(toUnixTimestamp64Milli(p.start_time)) AS from_ms,
-    toString(toUnixTimestamp64Milli(if(p.status = 'running', now64(3), p.last_seen)) + 1000) AS to_ms,
-    p.error AS error
+    if(p.status = 'running', 'now', toString(toUnixTimestamp64Milli(p.last_seen) + 1000)) AS to_time
 FROM (
     SELECT *, {PLANNED} AS planned
     FROM ({state("run_id IN (SELECT run_id FROM picked)")})
@@ -95,7 +108,7 @@ LEFT JOIN (
     WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
-ORDER BY started DESC, run_id
+ORDER BY p.open DESC, started DESC, run_id
 """
 
 
@@ -105,10 +118,25 @@ RUNNING = (
 
 SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
+# Hours in which at least one of the runs was at work: from its begin to its newest individual, overlaps once.
 SCORED_PER_HOUR = f"""
-SELECT count() / greatest(1 / 60, dateDiff('second', min(timestamp), max(timestamp)) / 3600)
-FROM ({programs(ALIVE_RUNS)})
-WHERE NOT copied AND $__timeFilter(timestamp)
+SELECT sum(individuals) / nullIf(sum(greatest(0, dateDiff('millisecond', greatest(began, ifNull(busy_until, began)), ended))) / 3600000, 0) AS individuals
+FROM (
+    SELECT
+        individuals, began, ended,
+        max(ended) OVER (ORDER BY began, run_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS so_far,
+        if(so_far = toDateTime64(0, 3), NULL, so_far) AS busy_until
+    FROM (
+        SELECT i.run_id AS run_id, i.individuals AS individuals, greatest(r.start_time, toDateTime64($__fromTime, 3)) AS began, i.last AS ended
+        FROM (
+            SELECT run_id, count() AS individuals, max(timestamp) AS last
+            FROM ({programs(ALIVE_RUNS)})
+            WHERE NOT copied AND $__timeFilter(timestamp)
+            GROUP BY run_id
+        ) AS i
+        INNER JOIN (SELECT run_id, start_time FROM evolution_runs) AS r ON r.run_id = i.run_id
+    )
+)
 """
 
 CALLS = f"FROM llm_logs WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)"
@@ -140,6 +168,40 @@ GROUP BY time, run_id
 ORDER BY time
 """
 
+MONEY = """
+    sum(cost) AS cost,
+    sum(unpriced) AS unpriced,
+    sumIf(cost, purpose = 'failures') AS failures,
+    sumIf(cost, purpose = 'incorrect') AS incorrect,
+    sumIf(cost, purpose = 'duplicates') AS duplicates,
+    (failures + incorrect + duplicates) / nullIf(cost, 0) AS for_nothing"""
+"""What was spent, and what of it bought no new program."""
+
+MONEY_BY_RUN = f"""
+SELECT run_id,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY run_id
+ORDER BY cost DESC, run_id
+"""
+
+MONEY_BY_TASK = f"""
+SELECT r.task_name AS task,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)}) AS s
+INNER JOIN (SELECT run_id, task_name FROM evolution_runs) AS r ON r.run_id = s.run_id
+WHERE $__timeFilter(timestamp)
+GROUP BY task
+ORDER BY cost DESC, task
+"""
+
+MONEY_BY_DAY = f"""
+SELECT toStartOfDay(toDateTime(timestamp)) AS time, purpose, sum(cost) AS cost
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY time, purpose
+ORDER BY time
+"""
+
 FAILED_SHARE = f"""
 SELECT $__timeInterval(timestamp) AS time, run_id, countIf(outcome = 'failed') / count() AS failed, countIf(outcome = 'incorrect') / count() AS incorrect
 FROM ({programs(ALIVE_RUNS)})
@@ -163,7 +225,22 @@ ORDER BY timestamp DESC
 LIMIT 100
 """
 
-OPEN = link("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW))
+TICKED = "${runs:queryparam}"
+"""The runs that are ticked above, as the parameters of an address."""
+
+MONEY_COLUMNS = {
+    **{
+        name: [*unit("currencyUSD", 2), *width(pixels)]
+        for name, pixels in (("cost", 80), ("failures", 80), ("incorrect", 80), ("duplicates", 90))
+    },
+    "unpriced": [*panels.unpriced(), *width(85)],
+    "for_nothing": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
+}
+
+OPEN = links(
+    ("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW)),
+    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run_id", times=TICKED)),
+)
 
 
 def board() -> dict[str, Any]:
@@ -173,7 +250,11 @@ def board() -> dict[str, Any]:
         RUNS,
         "Runs",
         "Every search: which one is worth its money, which one is stuck, and why.",
-        [panels.datasource(), TASK],
+        [
+            panels.datasource(),
+            TASK,
+            choice("runs", "To compare", NEWEST_RUNS, multi=True, description="Tick runs, then follow *Compare*."),
+        ],
         [
             a_stat(
                 "Running",
@@ -193,7 +274,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Individuals an hour",
-                "Programs evaluated an hour, from the first to the last one in the time range.",
+                "Programs evaluated in an hour in which at least one search was at work.",
                 SCORED_PER_HOUR,
                 decimals=0,
                 size=(4, 4),
@@ -219,36 +300,36 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Runs",
-                "The newest 200 that were alive in the time range. *Health* says why a run needs you: `stalled` (no sign of life "
-                f"for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
-                "(more than half of the individuals of the last ten generations), `stagnant` (no better program for "
-                f"{STAGNANT} generations). *Progress* is known where the configuration says how many generations there will be.",
+                "The newest 200 that were alive in the time range, those that go on first. *Status* says why a run needs you: `stalled` (no "
+                f"sign of life for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
+                "(more than half of the individuals of the last ten generations), `stagnant` (no better program for longer than this run's "
+                "own rhythm lets expect: twice its longest wait, ten generations, at least 50 individuals). *Waited* are individuals since the "
+                "best one. *Progress* is known where the configuration says how many generations there will be. *Failed* counts incorrect "
+                "individuals, too.",
                 OVERVIEW,
                 {
-                    "run_id": [*OPEN, *width(260)],
-                    "task": width(150),
-                    "status": [*colored(), *width(100)],
-                    "health": [*colored(STATUS_COLORS), *width(110)],
-                    "progress": [*gauge(), *width(130)],
-                    "generation": width(100),
-                    "individuals": width(100),
+                    "run_id": [*called("run"), *OPEN, *width(230)],
+                    "task": width(130),
+                    "health": [*called("status"), *colored(STATUS_COLORS), *width(100)],
+                    "progress": [*gauge(), *width(110)],
                     "best": [*unit("short", 4), *width(90)],
-                    "trend": [*sparkline(), *width(160)],
-                    "since_improvement": [
-                        *unit("none"),
-                        *limits(((None, "green"), (STAGNANT, "yellow"), (2 * STAGNANT, "red"))),
+                    "trend": [*sparkline(), *width(130)],
+                    "waited": [*unit("none"), *width(80)],
+                    "cost": [*unit("currencyUSD", 2), *width(85)],
+                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "gain_per_dollar": [*unit("short", 3), *width(115)],
+                    "individuals": [*unit("none"), *width(95)],
+                    "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(75)],
+                    "silent": [
+                        *called("last sign"),
+                        *unit("s"),
+                        *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red"))),
+                        *width(100),
                     ],
-                    "cost": unit("currencyUSD", 2),
-                    **panels.UNPRICED,
-                    "cost_per_improvement": unit("currencyUSD", 2),
-                    "llm_errors": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
-                    "silent": [*unit("s"), *limits(((None, "green"), (QUIET, "yellow"), (SILENT, "red")))],
-                    "started": width(170),
-                    "took": unit("s"),
-                    "seen": hidden(),
+                    "took": [*unit("s"), *width(90)],
+                    "started": hidden(),
                     "from_ms": hidden(),
-                    "to_ms": hidden(),
-                    "error": panels.long_text(),
+                    "to_time": hidden(),
                 },
                 size=(24, 12),
                 empty="No run in this time range. `genesis-otel demo` makes one.",
@@ -267,9 +348,10 @@ def board() -> dict[str, Any]:
                 name=f"${{__field.name}} {by_run}",
                 unit="currencyUSD",
                 columns=panels.UNPRICED,
+                minimum=0,
             ),
             over_time(
-                "Individuals an hour",
+                "Individuals an hour by run",
                 "How fast each run evaluates programs. A fall to nothing is a search that waits.",
                 THROUGHPUT,
                 name=by_run,
@@ -283,6 +365,37 @@ def board() -> dict[str, Any]:
                 unit="percentunit",
                 minimum=0,
             ),
+            folded(
+                "Where the money went",
+                a_table(
+                    "Cost by run",
+                    "USD in the time range, and what of it was spent on individuals that failed or are incorrect and on programs that the run had "
+                    "proposed before.",
+                    MONEY_BY_RUN,
+                    {"run_id": [*called("run"), *panels.TO_RUN, *width(230)], **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                a_table(
+                    "Cost by task",
+                    "The same of all runs of a task.",
+                    MONEY_BY_TASK,
+                    {"task": width(150), **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                over_time(
+                    "Cost by day",
+                    "USD of each day, and what they were spent on.",
+                    MONEY_BY_DAY,
+                    name="${__field.labels.purpose}",
+                    unit="currencyUSD",
+                    style="bars",
+                    stacked=True,
+                    size=(24, 8),
+                    empty="Nothing was spent in this time range.",
+                ),
+            ),
             row("What went wrong"),
             a_table(
                 "Latest failures",
@@ -290,14 +403,18 @@ def board() -> dict[str, Any]:
                 FAILURES,
                 {
                     "time": width(180),
-                    "run_id": [*panels.TO_RUN, *width(260)],
+                    "run_id": [*called("run"), *panels.TO_RUN, *width(230)],
                     "what": width(200),
                     "error": panels.long_text(),
-                    "trace_id": TO_TRACE,
+                    "generation": width(95),
+                    "individual_id": [*called("individual"), *width(230)],
+                    "trace_id": [*called("trace"), *TO_TRACE],
                 },
                 size=(24, 9),
                 empty="No failures in this time range.",
             ),
         ],
         since="now-7d",
+        refresh="30s",
+        more=[panels.way("Compare those ticked", f"/d/{COMPARE}?{panels.SOURCE}&{TICKED}")],
     )

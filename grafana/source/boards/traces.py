@@ -19,7 +19,9 @@ from grafana.source.panels import (
     a_dashboard,
     a_stat,
     a_table,
+    called,
     choice,
+    color,
     colored,
     link,
     long_text,
@@ -102,14 +104,15 @@ LIMIT 200
 """
 
 # The traces are chosen by the seven tables, which are sorted by run, and not by a walk through all raw spans.
+# How long a trace took is known from its raw spans, as long as they are kept: records have a begin or an end, and not both.
 TRACES = f"""
+WITH listed AS (
 SELECT
     trace_id,
     any(run_id) AS run_id,
     max(generation) AS generation,
     min(timestamp) AS first,
     max(timestamp) AS last,
-    greatest(0, dateDiff('millisecond', first, last)) / 1000 AS took,
     sum(individuals) AS individuals,
     sum(calls) AS llm_calls,
     sum(failed) AS failed,
@@ -130,6 +133,22 @@ GROUP BY trace_id
 HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
 ORDER BY last DESC
 LIMIT 200
+)
+SELECT
+    l.trace_id AS trace_id, l.run_id AS run_id, l.generation AS generation, l.last AS last, s.took AS took, l.individuals AS individuals,
+    l.llm_calls AS llm_calls, l.failed AS failed, l.cost AS cost, l.unpriced AS unpriced, l.slowest_call AS slowest_call
+FROM listed AS l
+LEFT JOIN (
+    SELECT
+        TraceId AS trace_id,
+        (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9 AS seconds,
+        toNullable(seconds) AS took
+    FROM otel_traces
+    WHERE TraceId IN (SELECT trace_id FROM listed)
+        AND Timestamp >= (SELECT min(first) - INTERVAL 1 DAY FROM listed) AND Timestamp <= (SELECT max(last) + INTERVAL 1 SECOND FROM listed)
+    GROUP BY trace_id
+) AS s ON s.trace_id = l.trace_id
+ORDER BY last DESC, trace_id
 """
 
 PER_TIME = f"""
@@ -192,7 +211,7 @@ SELECT run_id, task_name AS task, status
 FROM evolution_runs
 WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttributes['genesis.run.id'] != '')
 """,
-                {"run_id": TO_RUN, "status": colored()},
+                {"run_id": [*called("run"), *TO_RUN], "status": colored()},
                 size=(8, 3),
                 empty="Choose a trace below.",
             ),
@@ -208,10 +227,15 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                 {
                     "time": width(200),
                     "took": unit("s"),
-                    "run_id": TO_RUN,
-                    "individual_id": link(
-                        "Where it comes from", to_dashboard(LINEAGE, run="run_id", individual="individual_id")
-                    ),
+                    "run_id": [*called("run"), *TO_RUN, *width(230)],
+                    "generation": width(95),
+                    "individual_id": [
+                        *called("individual"),
+                        *link("Where it comes from", to_dashboard(LINEAGE, run="run_id", individual="individual_id")),
+                        *width(230),
+                    ],
+                    "what": called("record"),
+                    "span_id": [*called("span id"), *width(160)],
                     "error": long_text(),
                 },
                 size=(24, 9),
@@ -223,22 +247,27 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                 "LLM calls and individuals in the time range.",
                 PER_TIME,
                 size=(24, 6),
+                columns={"LLM calls": color("blue"), "individuals": color("green")},
                 style="bars",
                 stacked=True,
             ),
             a_table(
                 "Traces",
-                "A trace is a generation (an iteration, where a search has none). The latest 200 of the time range.",
+                "A trace is a generation (an iteration, where a search has none). The latest 200 of the time range. *Took* is from the first span's "
+                "begin to the last one's end, while the raw spans are kept; of a generation that goes on, so far.",
                 TRACES,
                 {
                     "trace_id": [
+                        *called("trace"),
                         *link("Show this trace", to_dashboard(TRACE, trace="trace_id", run="run_id")),
-                        *width(290),
+                        *width(280),
                     ],
-                    "run_id": [*link("Open the run", to_dashboard(RUN, run="run_id")), *width(240)],
-                    "first": width(180),
-                    "last": width(180),
-                    "took": unit("s"),
+                    "run_id": [*called("run"), *link("Open the run", to_dashboard(RUN, run="run_id")), *width(230)],
+                    "generation": width(95),
+                    "last": [*called("latest"), *width(170)],
+                    "took": [*unit("s"), *width(90)],
+                    "individuals": width(95),
+                    "llm_calls": [*called("LLM calls"), *width(90)],
                     "failed": panels.limits(((None, "text"), (1, "red"))),
                     "cost": unit("currencyUSD", 4),
                     **UNPRICED,

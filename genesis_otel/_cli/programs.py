@@ -1,0 +1,298 @@
+"""The commands for one program in the hand: ``show``, ``best``, ``diff``.
+
+In: arguments. Out: what is known of a run or an individual; a program, its output or its prompts as they are, ready to be a
+file. On failure: what :mod:`genesis_otel._cli.common` makes of it; a program that was not recorded is nothing found.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genesis_otel._cli.common import FormatOption, RunArgument, WrongUseError, answering, settings_of
+from genesis_otel._cli.tables import Format, fields, raw, say, write
+from genesis_otel._read.format import ago, duration, moment, money, number, plain, signed, visible
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+CodeOption = Annotated[bool, typer.Option("--code", help="Only its program, as it is: ready for a file.")]
+PromptsOption = Annotated[bool, typer.Option("--prompts", help="Only what models were asked for it, and answered.")]
+
+OutputOption = Annotated[
+    bool, typer.Option("--output", help="Only what its evaluations put out: stdout, stderr, tracebacks.")
+]
+
+
+@answering
+def show(
+    context: typer.Context,
+    run: RunArgument = "latest",
+    individual: Annotated[
+        str,
+        typer.Argument(
+            metavar="[INDIVIDUAL]",
+            show_default=False,
+            help="Its id, the start of its id, or best; without one, the run is shown.",
+        ),
+    ] = "",
+    code: CodeOption = False,
+    prompts: PromptsOption = False,
+    output: OutputOption = False,
+    format: FormatOption = None,
+) -> None:
+    """Show a run, or one of its individuals.
+
+    ```
+    genesis-otel show
+    genesis-otel show circle_packing best
+    genesis-otel show run_20240115 ind_gen5_123 --code > program.py
+    genesis-otel show latest best --prompts | less
+    ```
+    """
+    if (code or prompts or output) and not individual:
+        raise WrongUseError("name the individual, for instance: genesis-otel show latest best --code")
+    _show(context, run, individual, code=code, prompts=prompts, output=output, format=format)
+
+
+@answering
+def best(
+    context: typer.Context,
+    run: RunArgument = "latest",
+    code: CodeOption = False,
+    prompts: PromptsOption = False,
+    output: OutputOption = False,
+    format: FormatOption = None,
+) -> None:
+    """Show the best individual of a run: the same as `show RUN best`.
+
+    ```
+    genesis-otel best
+    genesis-otel best latest --code > best.py
+    genesis-otel best circle_packing --format json | jq '.[0].gain'
+    ```
+    """
+    _show(context, run, "best", code=code, prompts=prompts, output=output, format=format)
+
+
+@answering
+def diff(
+    context: typer.Context,
+    individual: Annotated[
+        str, typer.Argument(metavar="A", help="An individual: its id, the start of its id, or best.")
+    ],
+    other: Annotated[
+        str,
+        typer.Argument(
+            metavar="[B]", show_default=False, help="Another one; without it, A is compared with its parent."
+        ),
+    ] = "",
+    run: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Their run: its id, the start of its id, latest, or a task.")
+    ] = "latest",
+    other_run: Annotated[
+        str, typer.Option("--other-run", metavar="RUN", show_default=False, help="The run of B, if it is another one.")
+    ] = "",
+) -> None:
+    """Show what changed between two programs, as a unified difference.
+
+    ```
+    genesis-otel diff best
+    genesis-otel diff ind_gen0_1 best --run circle_packing
+    genesis-otel diff best best --run run_20240115 --other-run run_20240116
+    ```
+    """
+    from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._read.program import difference
+
+    with reader(settings_of(context)) as client:
+        run_id = run_id_of(client, run)
+        first = _individual(client, run_id, individual)
+        if other:
+            second = _individual(client, run_id_of(client, other_run) if other_run else run_id, other)
+        else:
+            first, second = _parent(client, first), first
+        for each in (first, second):
+            _program(each)
+    lines = list(difference(first, second))
+    if not lines:
+        say("The two programs are the same.")
+    _write_lines(lines)
+
+
+def _show(
+    context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, output: bool, format: Format | None
+) -> None:
+    from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._read.program import calls, outputs
+
+    if code + prompts + output > 1:
+        raise WrongUseError("--code, --prompts and --output each ask for something else: give one of them")
+    settings = settings_of(context)
+    with reader(settings) as client:
+        run_id = run_id_of(client, run)
+        if not individual:
+            _write(_run(client, run_id, settings.stalled_after), _of_run, format)
+            return
+        found = _individual(client, run_id, individual)
+        if code:
+            raw(_program(found))
+        elif prompts:
+            _conversation(calls(client, run_id, found["individual_id"]), format)
+        elif output:
+            _outputs(outputs(client, run_id, found["individual_id"]), format)
+        else:
+            _write(found, _of_individual, format)
+
+
+def _run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
+    from genesis_otel import queries
+    from genesis_otel._read.client import NotFoundError
+    from genesis_otel._read.health import alive
+
+    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
+    if not rows:
+        raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
+    return rows[0]
+
+
+def _individual(client: Client, run_id: str, individual: str) -> dict[str, Any]:
+    from genesis_otel._read import program
+    from genesis_otel._read.client import individual_id_of
+
+    return program.individual(client, run_id, individual_id_of(client, run_id, individual))
+
+
+def _parent(client: Client, child: Mapping[str, Any]) -> dict[str, Any]:
+    from genesis_otel._read import program
+    from genesis_otel._read.client import NotFoundError
+
+    if not child["parent_ids"]:
+        raise NotFoundError(f"{child['individual_id']} has no parent: name another individual to compare it with")
+    return program.individual(client, child["run_id"], child["parent_ids"][0])
+
+
+def _program(individual: Mapping[str, Any]) -> str:
+    from genesis_otel._read.client import NotFoundError
+
+    code = str(individual["code"])
+    if not code:
+        raise NotFoundError(
+            f"the program of {individual['individual_id']} was not recorded"
+            " (nothing told it, or GENESIS_OTEL_CAPTURE_CODE was false)"
+        )
+    return code
+
+
+# --- how it looks -----------------------------------------------------------------------------------------------------
+
+
+Pairs = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
+
+
+def _write(found: Mapping[str, Any], pairs: Pairs, format: Format | None) -> None:
+    if format is None or format is Format.table:
+        fields(pairs(found))
+    else:
+        write(list(found), [[list(found.values())]], format)
+
+
+def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "run", run["run_id"]
+    yield "task", run["task_name"]
+    yield "status", run["status"]
+    yield "error", run["error"]
+    yield "started", moment(run["start_time"])
+    yield "took", duration(run["seconds"])
+    yield "last sign of life", ago(run["silent_seconds"]) if run["status"] in ("running", "stalled") else ""
+    yield "generations", number(run["generations"])
+    counted = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
+    yield "individuals", ", ".join([number(run["individuals"]), *counted])
+    yield "best score", number(run["best_score"])
+    yield (
+        "best individual",
+        run["best_individual"] and f"{run['best_individual']}, of generation {run['best_generation']}",
+    )
+    yield "improvements", f"{run['improvements']}, none for {run['since_improvement']} individuals"
+    yield (
+        "LLM calls",
+        f"{run['llm_calls']:,}" + (f", {run['failed_llm_calls']:,} failed" if run["failed_llm_calls"] else ""),
+    )
+    yield "tokens", f"{run['input_tokens']:,} in, {run['output_tokens']:,} out"
+    yield "cost", money(run["cost"], run["unpriced"])
+    yield "tags", ", ".join(run["tags"])
+    yield "notes", "\n".join(run["notes"])
+
+
+def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    from genesis_otel._read.program import metrics_of
+
+    yield "individual", individual["individual_id"]
+    yield "run", individual["run_id"]
+    yield "generation", number(individual["generation"])
+    yield "made by", individual["mutation_type"]
+    yield "status", individual["status"]
+    yield "error", individual["error"]
+    yield "score", number(individual["fitness_score"])
+    yield "combined score", number(individual["combined_score"])
+    yield "gain", signed(individual["gain"])
+    yield "on the front", "yes" if individual["is_pareto"] else ""
+    yield "parents", "\n".join(individual["parent_ids"])
+    yield "what changed", individual["edit_summary"]
+    yield "metrics", "\n".join(f"{name}: {number(plain(value))}" for name, value in metrics_of(individual["metrics"]))
+    yield "models", ", ".join(individual["models"])
+    yield "cost", money(individual["cost"], individual["unpriced"])
+    yield (
+        "program",
+        f"{len(individual['code'].splitlines()):,} lines (--code)" if individual["code"] else "not recorded",
+    )
+    yield "trace", individual["trace_id"]
+
+
+def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> None:
+    from genesis_otel._read.program import messages_of
+
+    if not calls:
+        say("No model was asked for it.")
+    elif format is not None and format is not Format.table:
+        write(list(calls[0]), [[list(call.values()) for call in calls]], format)
+        return
+    for call in calls:
+        cost = money(call["cost"], 0) or "unpriced"
+        told = (
+            call["role"],
+            call["model"],
+            moment(call["timestamp"]),
+            f"{call['execution_time']:.2f} s",
+            cost,
+            call["error"],
+        )
+        raw(f"══ {' · '.join(filter(None, told))} ══\n")
+        parts = [*messages_of(call["messages"]), ("thought", call["thought"]), ("answer", call["response"])]
+        for role, text in parts:
+            if text:
+                raw(f"── {role or 'prompt'} ──\n{text.rstrip()}\n\n")
+
+
+def _outputs(told: Sequence[Mapping[str, Any]], format: Format | None) -> None:
+    if not told:
+        say("Its evaluations have put out nothing, or nothing was recorded.")
+    elif format is not None and format is not Format.table:
+        write(list(told[0]), [[list(each.values()) for each in told]], format)
+        return
+    for each in told:
+        facts = (each["name"], each["job"], moment(each["timestamp"]), "failed" if each["failed"] else "")
+        raw(f"══ {' · '.join(filter(None, facts))} ══\n{each['text'].rstrip()}\n\n")
+
+
+def _write_lines(lines: Iterable[str]) -> None:
+    """A difference; in a terminal with its colours."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        if sys.stdout.isatty():
+            typer.secho(visible(line, keep="\t"), fg=colours.get(line[:1]))
+        else:
+            typer.echo(line)

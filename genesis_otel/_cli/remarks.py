@@ -1,0 +1,69 @@
+"""The commands ``tag`` and ``note``: what people say of a run.
+
+In: arguments. Out: the remark in the store, and a line that says so. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genesis_otel._cli.common import WrongUseError, answering, settings_of
+from genesis_otel._cli.tables import say
+
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
+]
+
+
+@answering
+def tag(
+    context: typer.Context,
+    run: Run,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words by which you will find it.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tags away.")] = False,
+) -> None:
+    """Give a run tags, or take them away; nothing else of it changes.
+
+    ```
+    genesis-otel tag latest baseline paper
+    genesis-otel runs --tag baseline
+    genesis-otel tag latest paper --remove
+    ```
+    """
+    from genesis_otel._read import remarks
+    from genesis_otel._read.client import reader, run_id_of
+
+    wanted = [each.strip() for each in tags]
+    if not all(wanted):
+        raise WrongUseError("a tag is a word, and one of these is empty")
+    settings = settings_of(context)
+    with reader(settings) as client:
+        run_id = run_id_of(client, run)
+    remarks.tag(settings, run_id, wanted, remove=remove)
+    say(f"{run_id}: {'without' if remove else 'tagged'} {', '.join(wanted)}")
+
+
+@answering
+def note(
+    context: typer.Context,
+    run: Run,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be remembered of it.")],
+) -> None:
+    """Add a note to a run; `show RUN` has all of them. Nothing else of the run changes.
+
+    ```
+    genesis-otel note latest "wrong evaluator: do not compare"
+    ```
+    """
+    from genesis_otel._read import remarks
+    from genesis_otel._read.client import reader, run_id_of
+
+    if not text.strip():
+        raise WrongUseError("the note is empty")
+    settings = settings_of(context)
+    with reader(settings) as client:
+        run_id = run_id_of(client, run)
+    remarks.note(settings, run_id, text)
+    say(f"{run_id}: noted")

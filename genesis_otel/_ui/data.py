@@ -1,0 +1,145 @@
+"""What the live page asks for, from named queries, as plain values that JSON knows.
+
+In: a client and what is wanted. Out: dicts and columns; times as milliseconds since 1970, numbers that are none as None. What grows
+with a run (individuals, calls) is asked for since a cursor, the newest ``ingested_at`` that was seen: it costs what is new. On
+failure: what ClickHouse raises; :class:`~genesis_otel._read.client.NotFoundError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from genesis_otel import queries
+from genesis_otel._read import program
+from genesis_otel._read.client import NotFoundError
+from genesis_otel._read.format import plain
+from genesis_otel._read.health import alive
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+OVERLAP = 5_000
+"""Milliseconds before the cursor that are asked for again: an insert may show later than one that began after it."""
+POINTS = 400
+"""Of each run that is compared."""
+
+
+def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
+    """Runs, newest first, as the command `runs` has them."""
+    rows = queries.ask(client, "runs", stalled_after=stalled_after, **asked)
+    return [_shown(row) for row in alive(client, rows)]
+
+
+def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The best so far of runs, in few points."""
+    rows = queries.ask(client, "sparks", run_ids=list(run_ids)) if run_ids else []
+    return {str(row["run_id"]): _shown(row) for row in rows}
+
+
+def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
+    """A run as it stands."""
+    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
+    if not rows:
+        raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
+    return _shown(rows[0])
+
+
+def individuals(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The individuals that came since, in columns, and where to go on."""
+    return _news(queries.ask(client, "individuals_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+
+
+def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The calls that came since, in columns, and where to go on."""
+    return _news(queries.ask(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+
+
+def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
+    """All that is known of an individual, with its parent's program, its conversations, and the spans of its trace."""
+    found = program.individual(client, run_id, individual_id)
+    try:
+        parent = program.individual(client, run_id, found["parent_ids"][0]) if found["parent_ids"] else None
+    except NotFoundError:
+        parent = None
+    asked = [_shown(each) for each in program.calls(client, run_id, individual_id)]
+    for call in asked:
+        call["messages"] = program.messages_of(call["messages"])
+    trace = (
+        queries.ask(client, "spans_of_trace", run_id=run_id, trace_id=found["trace_id"]) if found["trace_id"] else []
+    )
+    return {
+        **_shown(found),
+        "metrics": [(name, plain(value)) for name, value in program.metrics_of(found["metrics"])],
+        "parent": None if parent is None else {"individual_id": parent["individual_id"], "code": parent["code"]},
+        "calls": asked,
+        "outputs": [_shown(each) for each in program.outputs(client, run_id, individual_id)],
+        "spans": [_shown(each) for each in trace],
+    }
+
+
+def yields(client: Client, run_id: str) -> dict[str, Any]:
+    """What mutations, models and islands have given, the front, and what failed."""
+
+    def ask(name: str, **given: Any) -> list[dict[str, Any]]:
+        return [_shown(row) for row in queries.ask(client, name, run_id=run_id, **given)]
+
+    tried = {row["mutation_type"]: row for row in ask("mutation_success_rate")}
+    latency = {row["model"]: row for row in ask("llm_latency")}
+    return {
+        "mutations": [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
+        "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
+        "islands": ask("islands"),
+        "cells": ask("cells"),
+        "front": ask("pareto_latest"),
+        "failures": ask("failures", limit=100),
+    }
+
+
+def found_calls(client: Client, **asked: Any) -> list[dict[str, Any]]:
+    """The calls that are looked for, newest first."""
+    return [_shown(row) for row in queries.ask(client, "calls_matching", **asked)]
+
+
+def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
+    """Runs beside one another: how each stands, and its best so far by individuals, seconds, cost and generation."""
+    result = []
+    for run_id in run_ids:
+        points = queries.ask(client, "individual_points", run_id=run_id)
+        step = max(1, len(points) // POINTS)
+        kept = [row for at, row in enumerate(points) if at % step == 0 or row["improved"] or at == len(points) - 1]
+        places = {row["individual_id"]: at for at, row in enumerate(points)}
+        result.append(
+            {
+                "run": run(client, run_id, stalled_after),
+                "config": _config(client, run_id),
+                "place": [places[row["individual_id"]] for row in kept],
+                **{name: [plain(row[name]) for row in kept] for name in ("seconds", "spent", "reached", "best_so_far")},
+            }
+        )
+    return result
+
+
+def _config(client: Client, run_id: str) -> list[tuple[str, Any]]:
+    rows = client.query(
+        "SELECT any(config) FROM evolution_runs WHERE run_id = {run_id:String}", parameters={"run_id": run_id}
+    ).result_rows
+    return [(name, plain(value)) for name, value in program.metrics_of(str(rows[0][0]) if rows else "")]
+
+
+def _news(rows: Sequence[Mapping[str, Any]], since: int) -> dict[str, Any]:
+    names = list(rows[0]) if rows else []
+    newest = max((int(row["ingested_at"].timestamp() * 1000) for row in rows), default=since)
+    return {
+        "since": max(newest, since),
+        "columns": {name: [_value(row[name]) for row in rows] for name in names if name != "ingested_at"},
+    }
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in row.items()}
+
+
+def _value(value: Any) -> Any:
+    return int(value.timestamp() * 1000) if isinstance(value, datetime) else plain(value)

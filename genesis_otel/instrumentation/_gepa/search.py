@@ -1,0 +1,544 @@
+"""What GEPA's engine does in a search, as spans: the run, its iterations as generations, its candidates as individuals.
+
+In: GEPA's own objects, as its callbacks and the methods around it hand them over; they are live, so they are read and never kept or
+changed. Out: a generation for each iteration, an individual for each proposal, an evaluation for each batch that a candidate is
+evaluated on. On failure: each method catches its own errors and says them once; the search goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from opentelemetry import context as otel
+from opentelemetry.context import Context
+
+from genesis_otel import attributes, spans
+from genesis_otel._emit import opened, tally
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.run import given_id
+from genesis_otel._log import first_line, warn_once
+from genesis_otel.instrumentation._gepa import kept
+from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Original = Callable[..., Any]
+Candidate = Mapping[str, str]
+
+ERRORS = 3
+"""Errors of examples that an evaluation names; it counts them all."""
+
+
+def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
+    """Log what a method raises, once, instead of raising it into the search."""
+
+    @functools.wraps(method)
+    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            pass_on(error)
+            warn_once(f"gepa {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
+            return None
+
+    return call
+
+
+def seed_of(run_id: str) -> str:
+    """The individual's id of a run's seed."""
+    return f"{run_id}-0"
+
+
+def new_id() -> str:
+    """The id of a run that is named before it begins."""
+    return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
+
+
+@dataclass
+class Proposal:
+    """A candidate that has been begun and not ended."""
+
+    individual: spans.Individual
+    parents: tuple[int, ...]
+    candidate: dict[str, str] = field(default_factory=dict)
+    number: int | None = None
+    """GEPA's, once it is accepted."""
+    has_text: bool = False
+    """Whether it is more than its parent: what it is to be has been written."""
+    error: Exception | None = None
+    """What came of its latest reflection, where that was no text."""
+    failed: bool = False
+
+
+class Search:
+    """A search that runs in this process: a callback of GEPA, for this one only."""
+
+    def __init__(self, engine: Any, task: str, run_id: str | None, objectives: Mapping[str, str] | None) -> None:
+        self.folder = engine.run_dir
+        self.resumed = kept.is_resumed(self.folder)
+        before = kept.load(self.folder)
+        self.run = spans.run(
+            task,
+            run_id=run_id or given_id() or before.run_id,
+            config=_config(engine),
+            objectives=objectives,
+            database_path=str(self.folder or ""),
+        )
+        self.known = bool(before.run_id) and before.run_id == self.run.id
+        """Whether the earlier part of a resumed search is in this run."""
+        self.process = before.processes if self.known else 0
+        """How many have worked on this run before."""
+        self.ids = list(before.candidates) if self.known else []
+        """The individuals' ids, by GEPA's numbers of the candidates."""
+        self.proposed = 0
+        """Individuals of the generation that is open."""
+        self.max_metric_calls = _max_metric_calls(engine.stop_callback)
+        self.generation: spans.Generation | None = None
+        self.open: list[Proposal] = []
+        self.selected: list[tuple[int, Candidate]] = []
+        self.jobs: list[Proposal] = []
+        """What this iteration proposes by reflection, in GEPA's order."""
+        self.datasets: list[object] = []
+        """What each of them reflects on."""
+        self.components: list[Sequence[str]] = []
+        self.merging: tuple[int, ...] = ()
+        self.rejecting: Any = None
+        self.places = Places(owners=self.owners)
+        self.begun = False
+        self.completed = 0
+        self.handled = sys.exc_info()[1]
+        """An exception that the caller is handling: the search is not dying of that one."""
+        self._token: Any = None
+
+    def __deepcopy__(self, memo: object) -> Search:
+        return self
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Whoever pickles the callbacks gets one that does nothing: spans belong to this process.
+        return object, ()
+
+    # --- where things belong --------------------------------------------------------------------------------------------
+
+    @property
+    def context(self) -> Context:
+        """The context of the run, for the thread that calls ``run()``."""
+        return otel.set_value(PLACES, self.places, self.run.context)
+
+    def _within(self, context: Context, role: str) -> Context:
+        return otel.set_value(PLACES, self.places, otel.set_value(attributes.LLM_ROLE, role, context))
+
+    def _id(self, number: int) -> str:
+        return self.ids[number] if number < len(self.ids) else ""
+
+    def _new_id(self) -> str:
+        # An iteration in which a process died is begun anew by the next one.
+        name = seed_of(self.run.id) if self.completed == 0 else f"{self.run.id}-{self.completed}"
+        again = f".{self.proposed}" if self.proposed else ""
+        self.proposed += 1
+        return f"{name}{again}-r{self.process}" if self.process else f"{name}{again}"
+
+    def _accepted(self, number: int, proposal: Proposal) -> None:
+        proposal.number = number
+        self.ids[number:] = [proposal.individual.id]
+        if self.folder and self.begun:
+            kept.save(self.folder, kept.Kept(self.run.id, tuple(self.ids), self.process + 1))
+
+    def _enter(self, generation: spans.Generation) -> None:
+        self._token = otel.attach(otel.set_value(PLACES, self.places, generation.context))
+
+    def leave(self) -> None:
+        """Go back to the run's context, in the thread that calls ``run()``."""
+        if self._token is not None:
+            otel.detach(self._token)
+            self._token = None
+
+    def _dying_of(self) -> BaseException | None:
+        """The exception that is on its way through GEPA's ``finally``, where that is why an iteration ends."""
+        raised = sys.exc_info()[1]
+        return None if raised is self.handled else raised
+
+    # --- proposals ------------------------------------------------------------------------------------------------------
+
+    def _begin(self, parents: tuple[int, ...], kind: str, candidate: Candidate, *, has_text: bool) -> Proposal:
+        generation = self.generation or self.run.generation(0)
+        individual = generation.individual(
+            self._new_id(), mutation_type=kind, parents=[self._id(each) for each in parents]
+        )
+        begun = Proposal(individual, parents, dict(candidate), has_text=has_text)
+        self.open.append(begun)
+        return begun
+
+    def _pending(self, parents: tuple[int, ...], candidate: Candidate) -> Proposal:
+        """The proposal that an event is about."""
+        found = self._written(candidate, parents)
+        return found or self._begin(parents, "reflection", candidate, has_text=True)
+
+    def _written(self, candidate: Candidate, parents: tuple[int, ...] | None = None) -> Proposal | None:
+        for each in self.open:
+            open_still = each.number is None and each.has_text and parents in (None, each.parents)
+            if open_still and each.candidate == candidate:
+                return each
+        return None
+
+    def _fail(self, proposal: Proposal, error: BaseException | str) -> None:
+        """It comes to nothing; the first reason counts."""
+        if proposal.failed:
+            return
+        proposal.failed = True
+        proposal.individual.fail(error)
+        why = first_line(error) if isinstance(error, BaseException) else error
+        proposal.individual.action("proposal_failed", {"individual_id": proposal.individual.id, "error": why})
+
+    @contextmanager
+    def proposing(self, jobs: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], None]]:
+        """A block in which GEPA has new texts written; it is given what to call with them."""
+        self._jobs(jobs)
+        alone = self.jobs[0].individual.context if len(self.jobs) == 1 else None
+        context = alone if alone is not None else (self.generation or self.run).context
+        with spans.attached(self._within(context, "mutation")):
+            yield self._texts
+
+    @quietly
+    def _jobs(self, jobs: Sequence[Any]) -> None:
+        # GEPA tells of each as it prepares it, in the order in which it proposes.
+        self.jobs = (
+            [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
+        )
+        self.datasets = [dataset for _, dataset, _ in jobs]
+        self.components = [tuple(components) for _, _, components in jobs]
+
+    @quietly
+    def _texts(self, answers: Sequence[Any]) -> None:
+        for proposal, answer in zip(self.jobs, answers, strict=False):
+            texts = answer[0] if answer else None
+            if texts:
+                proposal.candidate.update(texts)
+                proposal.has_text = True
+                proposal.individual.record(edit_summary=f"rewritten: {', '.join(texts)}")
+            else:
+                self._fail(proposal, proposal.error or "reflection proposed no new text")
+
+    def job_of(self, dataset: object) -> Proposal | None:
+        """The proposal that reflects on a dataset."""
+        at = next((at for at, each in enumerate(self.datasets) if each is dataset), None)
+        return None if at is None or at >= len(self.jobs) else self.jobs[at]
+
+    @quietly
+    def reflection_failed(self, proposal: Proposal | None, error: Exception) -> None:
+        """No text came for it."""
+        if proposal is not None:
+            proposal.error = error  # GEPA may try again
+
+    def job_context(self, proposal: Proposal | None) -> Context | None:
+        """Where the calls of a proposal belong."""
+        return None if proposal is None else self._within(proposal.individual.context, "mutation")
+
+    def owners(self) -> list[Context]:
+        """Where each of the prompts belongs that GEPA asks at once: one for each component that there is something to say about."""
+        return [
+            self._within(job.individual.context, "mutation")
+            for job, dataset, components in zip(self.jobs, self.datasets, self.components, strict=False)
+            for name in components
+            if isinstance(dataset, Mapping) and dataset.get(name)
+        ]
+
+    # --- evaluations ----------------------------------------------------------------------------------------------------
+
+    def evaluated(self, candidate: Candidate, size: int, evaluate: Callable[[], Any], *, full: bool) -> Any:
+        """Evaluate a candidate, which is of the individual that it is."""
+        return self.evaluated_at_once([(candidate, size)], lambda: [evaluate()], full=full)[0]
+
+    def evaluated_at_once(
+        self, items: Sequence[tuple[Candidate, int]], evaluate: Callable[[], Sequence[Any]], *, full: bool
+    ) -> Sequence[Any]:
+        """Evaluate candidates on their examples, so many of each; the results are GEPA's ``EvaluationBatch`` or tuples."""
+        with ExitStack() as stack:
+            begun = [self._evaluation(candidate, size, full=full) for candidate, size in items]
+            for each in begun:
+                if each is not None:
+                    stack.push(_ending(each[0]))
+            for (candidate, _), each in zip(items, begun, strict=True):
+                if each is not None:
+                    self.places.of_candidates[id(candidate)] = each[1]
+                    stack.callback(self.places.of_candidates.pop, id(candidate), None)
+            alone = begun[0][1] if len(begun) == 1 and begun[0] is not None else None
+            with belonging(alone or self._within(otel.get_current(), "evaluation")):
+                results = evaluate()
+            for each, result in zip(begun, results, strict=False):
+                if each is not None:
+                    self._result(each[0], result)
+            return results
+
+    @quietly
+    def _evaluation(self, candidate: Candidate, size: int, *, full: bool) -> tuple[spans.Evaluation, Context]:
+        details: dict[str, Any] = {"on": "valset" if full else "minibatch", "examples": size}
+        proposal = self._written(candidate)
+        if proposal is None and self.merging and not full:
+            proposal = self._begin(self.merging, "merge", candidate, has_text=True)
+        if proposal is None and self.resumed and not self.begun:
+            details["again"] = True  # GEPA evaluates the seed before it reads its state
+            context = spans.at(self.run.id, None, self._id(0))
+        elif proposal is not None:
+            context = proposal.individual.context
+        else:
+            number = next((number for number, each in self.selected if each == candidate), None)
+            context = (self.generation or self.run).context
+            if number is not None and self.generation is not None:
+                context = spans.at(self.run.id, self.completed, self._id(number))
+        with spans.attached(context):
+            evaluation = spans.evaluation(details=details)
+        return evaluation, self._within(evaluation.context, "evaluation")
+
+    @quietly
+    def _result(self, evaluation: spans.Evaluation, result: Any) -> None:
+        scores = list(result[1] if isinstance(result, tuple) else result.scores)
+        details: dict[str, Any] = {"scores": scores}
+        # What an example's evaluation came to, where a failed one is a score like any other.
+        told = getattr(result, "trajectories", None) or ()
+        errors = [str(each["error"]) for each in told if isinstance(each, Mapping) and each.get("error")]
+        if errors:
+            details |= {"failed_examples": len(errors), "errors": errors[:ERRORS]}
+        evaluation.result(combined_score=sum(scores) / len(scores) if scores else None, details=details)
+        if errors and len(errors) == len(scores):
+            evaluation.fail(errors[0])
+
+    # --- the seed -------------------------------------------------------------------------------------------------------
+
+    @quietly
+    def on_optimization_start(self, event: Any) -> None:
+        """Before the seed is evaluated."""
+        if not self.resumed:
+            self.generation = self.run.generation(0)
+            self._enter(self.generation)
+            self._begin((), "init", event["seed_candidate"], has_text=True)
+
+    # --- iterations -----------------------------------------------------------------------------------------------------
+
+    @quietly
+    def on_iteration_start(self, event: Any) -> None:
+        """An iteration begins; GEPA has just saved its state."""
+        state = event["state"]
+        self._begin_with(state)
+        self._end_generation(state)
+        self.selected, self.jobs, self.datasets, self.components, self.merging = [], [], [], [], ()
+        self.completed, self.proposed = event["iteration"], 0
+        self.generation = self.run.generation(event["iteration"])
+        self._enter(self.generation)
+
+    def _begin_with(self, state: Any) -> None:
+        """Note whose the state is, and what it has brought along."""
+        if self.begun:
+            return
+        self.begun = True
+        # What a process had found after the last save is lost.
+        del self.ids[len(state.program_candidates) :]
+        if self.folder:
+            kept.save(self.folder, kept.Kept(self.run.id, tuple(self.ids), self.process + 1))
+        if not self.resumed:
+            return
+        for number in range(len(self.ids)):
+            tally.run_tally(self.run.id).learn(self._member(state, number))
+        if len(self.ids) == len(state.program_candidates):
+            return
+        self.generation = self.run.generation(0)
+        for number in range(len(self.ids), len(state.program_candidates)):
+            parents = [each for each in state.parent_program_for_candidate[number] if each is not None]
+            restored = self._begin(tuple(parents), "restored", state.program_candidates[number], has_text=True)
+            self._accepted(number, restored)
+
+    def _member(self, state: Any, number: int) -> tally.Member:
+        score = state.get_program_average_val_subset(number)[0]
+        return tally.Member(self._id(number), score, score, _metrics(state, number), None, 0.0, failed=False)
+
+    @quietly
+    def on_candidate_selected(self, event: Any) -> None:
+        """A parent."""
+        self.selected.append((event["candidate_idx"], dict(event["candidate"])))
+
+    @quietly
+    def on_proposal_start(self, event: Any) -> None:
+        """A child of it will be proposed."""
+        parent = dict(event["parent_candidate"])
+        numbers = [number for number, candidate in self.selected if candidate == parent]
+        self._begin(tuple(numbers[:1]), "reflection", parent, has_text=False)
+
+    @quietly
+    def on_evaluation_start(self, event: Any) -> None:
+        """Of a merge, before GEPA tells of it."""
+        parents = tuple(event["parent_ids"] or ())
+        self.merging = parents if event["candidate_idx"] is None and len(parents) > 1 else ()
+
+    @quietly
+    def on_merge_attempted(self, event: Any) -> None:
+        """Two candidates have been merged, and evaluated on a minibatch."""
+        parents = tuple(event["parent_ids"])
+        if self._written(event["merged_candidate"], parents) is None:
+            self._begin(parents, "merge", event["merged_candidate"], has_text=True)
+
+    @quietly
+    def on_valset_evaluated(self, event: Any) -> None:
+        """A candidate has been accepted, or is the seed."""
+        if self.resumed and not self.begun:
+            return
+        found = self._pending(tuple(event["parent_ids"]), event["candidate"])
+        self._accepted(event["candidate_idx"], found)
+        details = {"individual_id": found.individual.id, "candidate": found.number, "score": event["average_score"]}
+        found.individual.action("candidate_accepted", details)
+
+    @quietly
+    def on_candidate_rejected(self, event: Any) -> None:
+        """A proposal was not good enough, or not chosen."""
+        proposal = self.rejecting
+        if proposal is None:
+            found = next(each for each in self.open if each.number is None)
+            self._reject(found, event["reason"], {"minibatch_score": event["new_score"]})
+            return
+        found = self._pending(tuple(proposal.parent_program_ids), proposal.candidate)
+        # Lists: an example can be in a minibatch twice.
+        metrics = {
+            "minibatch_score": event["new_score"],
+            "minibatch": [str(each) for each in proposal.subsample_indices or ()],
+            "minibatch_scores": list(proposal.subsample_scores_after or ()),
+        }
+        self._reject(found, event["reason"], metrics)
+
+    @quietly
+    def on_merge_rejected(self, event: Any) -> None:
+        """A merge was not good enough, or never evaluated."""
+        parents = tuple(event["parent_ids"])
+        waiting = [each for each in self.open if each.number is None and each.parents == parents]
+        if waiting:
+            self._reject(waiting[0], event["reason"], {})
+
+    def _reject(self, found: Proposal, reason: str, metrics: dict[str, Any]) -> None:
+        self.open.remove(found)
+        found.individual.action("candidate_rejected", {"individual_id": found.individual.id, "reason": reason})
+        found.individual.record(metrics=metrics, code=_code(found.candidate))
+        found.individual.end()
+
+    @quietly
+    def on_error(self, event: Any) -> None:
+        """An iteration has raised."""
+        error = event["exception"]
+        for each in self.open:
+            if each.number is None:
+                self._fail(each, error)
+        details = {"generation": event["iteration"], "error": first_line(error)}
+        (self.generation or self.run).action("iteration_failed", details)
+
+    @quietly
+    def on_iteration_end(self, event: Any) -> None:
+        """An iteration has ended, however it did."""
+        self._end_generation(event["state"], self._dying_of())
+
+    @quietly
+    def on_optimization_end(self, event: Any) -> None:
+        """The search has stopped by itself."""
+        state = event["final_state"]
+        self._begin_with(state)
+        self._end_generation(state)
+        self.completed = max(self.completed, state.i + 2)
+
+    # --- what GEPA's state says -----------------------------------------------------------------------------------------
+
+    def _end_generation(self, state: Any, error: BaseException | None = None) -> None:
+        self.leave()
+        generation = self.generation
+        if generation is None:
+            return
+        self.generation = None
+        front = sorted(set().union(*state.get_pareto_front_mapping().values()))
+        for each in self.open:
+            if each.number is None:
+                self._fail(each, error or "no candidate came of it")
+            else:
+                score = state.get_program_average_val_subset(each.number)[0]
+                each.individual.record(
+                    fitness=score,
+                    combined=score,
+                    metrics=_metrics(state, each.number),
+                    code=_code(each.candidate),
+                    is_pareto=each.number in front,
+                )
+            each.individual.end()
+        self.open = []
+        if error is not None and self.folder:
+            # The state is that of its beginning: whoever goes on from there has this iteration again.
+            opened.closed(generation)
+            return
+        generation.pareto_front(self._member(state, number) for number in front)
+        left = None if self.max_metric_calls is None else max(0, self.max_metric_calls - state.total_num_evals)
+        generation.end(metadata={"metric_calls": state.total_num_evals, "metric_calls_left": left})
+        self.completed += 1
+
+    @quietly
+    def finish(self, failure: BaseException | None) -> None:
+        """The search has ended, by itself or with an exception: nothing stays open."""
+        self.leave()
+        for each in self.open:
+            self._fail(each, failure or "the search ended")
+            each.individual.end()
+        if self.generation is not None:
+            self.generation.end()
+            self.completed += 1
+        if failure is not None:
+            self.run.fail(failure)
+        self.run.end(total_generations=self.completed or None)
+
+
+def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
+    """What ends an evaluation at the end of a block, with the exception that leaves it."""
+
+    def leave(kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            evaluation.fail(error)
+        evaluation.end()
+
+    return leave
+
+
+def _code(candidate: Candidate) -> str:
+    return next(iter(candidate.values())) if len(candidate) == 1 else json.dumps(dict(candidate), indent=2)
+
+
+def _metrics(state: Any, number: int) -> dict[str, Any]:
+    """The means of the objectives, and the score of each validation example."""
+    objectives = dict(state.prog_candidate_objective_scores[number] or {})
+    return {
+        **objectives,
+        "scores": {str(key): score for key, score in state.prog_candidate_val_subscores[number].items()},
+    }
+
+
+def _config(engine: Any) -> dict[str, Any]:
+    proposer, lm = engine.reflective_proposer, getattr(engine.reflective_proposer, "reflection_lm", None)
+    return {
+        "seed": engine.seed,
+        "frontier_type": engine.frontier_type,
+        "perfect_score": engine.perfect_score,
+        "components": sorted(engine.seed_candidate),
+        "merge": engine.merge_proposer is not None,
+        "adapter": type(engine.adapter).__name__,
+        "candidate_selector": type(proposer.candidate_selector).__name__,
+        "acceptance_criterion": type(getattr(engine, "acceptance_criterion", None)).__name__,
+        "reflection_lm": getattr(lm, "model", None),
+        "trainset_size": len(proposer.trainset),
+        "valset_size": len(engine.valset) if engine.valset is not None else None,
+        "max_metric_calls": _max_metric_calls(engine.stop_callback),
+    }
+
+
+def _max_metric_calls(stopper: Any) -> int | None:
+    """How many metric calls a search may make, where one of its stoppers says so."""
+    several = [stopper, *(getattr(stopper, "stoppers", None) or ())]
+    allowed = [getattr(each, "max_metric_calls", None) for each in several]
+    return min((each for each in allowed if isinstance(each, int)), default=None)

@@ -1,0 +1,521 @@
+"""What is known of a search of ShinkaEvolve while it runs, as spans: the run, its proposals, their evaluations, and what else happens.
+
+In: shinka's own objects, as its methods are called, some of them in threads of its pools. Out: a generation and an individual for
+each proposal, ended when shinka has stored the program or given the proposal up; actions. Objects of shinka's are read and never
+changed, but for a new program's id. On failure: each method logs its own errors once; the search goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from genesis_otel import spans
+from genesis_otel._emit import opened, pareto, tally
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.run import given_id
+from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._openevolve.config import as_json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NOTE = "genesis_otel.json"
+"""A file beside shinka's database that says which run is recorded there."""
+
+COPIED_FROM = ("_original_program_id", "_spawned_from_program_id")
+"""Where the metadata of a copy on another island name what was copied."""
+
+NOT_NEEDED = "the search ended first"
+
+
+def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
+    """Log what a method raises, once, instead of raising it into the search."""
+
+    @functools.wraps(method)
+    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            pass_on(error)
+            warn_once(f"shinka {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
+            return None
+
+    return call
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `instrument` was told."""
+
+    task: str | None = None
+    run_id: str | None = None
+    objectives: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Proposal:
+    """A slot of shinka's that was begun: its generation, which has one individual, and the job that evaluates it."""
+
+    number: int
+    generation: spans.Generation
+    individual: spans.Individual
+    evaluation: spans.Evaluation | None = None
+    results: Mapping[str, Any] | None = None
+    """What the evaluator has left, as shinka loads it."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    is_ended: bool = False
+    """Whether its individual is; its generation may go on with what the program gives rise to."""
+
+
+class Search:
+    """A search that runs in this process."""
+
+    def __init__(self, runner: Any, options: Options) -> None:
+        evo, folder = runner.evo_config, Path(runner.results_dir).absolute()
+        database, note = folder / "programs.sqlite", folder / NOTE
+        self.run = spans.run(
+            options.task or task_name(str(runner.job_config.eval_program_path or ""), folder),
+            run_id=options.run_id or given_id() or (noted_run(note) if database.exists() else None),
+            config={
+                "evo_config": as_json(evo),
+                "job_config": as_json(runner.job_config),
+                "db_config": as_json(runner.db_config),
+                "max_evaluation_jobs": runner.max_evaluation_jobs,
+                "max_proposal_jobs": runner.max_proposal_jobs,
+                "max_db_workers": runner.max_db_workers,
+            },
+            cluster_type=str(evo.job_type),
+            database_path=str(database),
+            objectives=options.objectives,
+            direction="max",
+            budget=evo.max_api_costs,
+        )
+        self.objectives = options.objectives
+        self.tally = tally.run_tally(self.run.id)
+        self.front: list[tally.Member] = list(self.tally.front)
+        self.proposals: dict[int, Proposal] = {}
+        self.folders: dict[str, Proposal] = {}
+        """The proposals by their folder, as jobs know them."""
+        self.latest = 0
+        self.lock = threading.RLock()
+        self._write(note)
+
+    def _write(self, note: Path) -> None:
+        try:
+            note.write_text(json.dumps({"run_id": self.run.id}), encoding="utf-8")
+        except OSError as error:
+            warn_once("shinka note", "A resumed search will be a run of its own: %s", error)
+
+    # --- proposals ----------------------------------------------------------------------------------------------------
+
+    @quietly
+    def begin(self, number: int, kind: str, folder: Path) -> Proposal:
+        """A proposal begins; the seed may have begun with the calls that write it."""
+        known = self.proposals.get(number)
+        if known is not None:
+            return known
+        generation = self.run.generation(number)
+        begun = Proposal(number, generation, generation.individual(mutation_type=kind))
+        self.proposals[number] = self.folders[str(folder.absolute())] = begun
+        return begun
+
+    @quietly
+    def sampled(self, number: int, parent: Any, archive: Iterable[Any], top: Iterable[Any]) -> None:
+        """Parent and inspirations of a proposal; those of the last attempt count."""
+        begun = self.proposals.get(number)
+        if begun is None or begun.is_ended:
+            return
+        begun.individual.parents = ids([parent])
+        begun.metadata |= {"archive_inspiration_ids": ids(archive), "top_k_inspiration_ids": ids(top)}
+
+    @quietly
+    def attempted(self, told: Mapping[str, Any]) -> None:
+        """A model has answered; a patch that cannot be applied is an action, with the reason."""
+        begun = self.proposals.get(told.get("generation", -1))
+        if begun is None or told.get("success"):
+            return
+        names = ("novelty_attempt", "resample_attempt", "patch_attempt")
+        details = {"generation": begun.number, "individual_id": begun.individual.id, "error": told.get("error_msg")}
+        begun.individual.action("patch_failed", {**details, **{name: told.get(name) for name in names}})
+
+    @quietly
+    def judged(self, folder: Path, accepted: bool, told: Mapping[str, Any]) -> None:
+        """A proposal's novelty was judged."""
+        begun = self.folders.get(str(folder.absolute()))
+        if begun is None or accepted:
+            return
+        details = {
+            "generation": begun.number,
+            "individual_id": begun.individual.id,
+            "max_similarity": told.get("max_similarity"),
+            "cost": told.get("novelty_total_cost"),
+            "response": told.get("novelty_explanation") or "",
+        }
+        begun.individual.action("novelty_rejected", details)
+
+    @quietly
+    def given_up(self, runner: Any, told: Mapping[str, Any]) -> None:
+        """A proposal came to nothing before it was evaluated."""
+        begun = self.proposals.get(told["generation"])
+        if begun is None:
+            return
+        patch, stage = told.get("meta_patch_data") or {}, told["failure_stage"]
+        failure_class = runner._classify_failed_proposal(
+            failure_stage=stage, failure_reason=told["failure_reason"], meta_patch_data=patch
+        )
+        self.sampled(begun.number, told["parent_program"], told["archive_programs"] or (), told["top_k_programs"] or ())
+        # The reason of a rejection is what the judge has answered.
+        reason = "rejected as not novel" if stage == "novelty" else str(told["failure_reason"])
+        begun.individual.record(
+            code=read(Path(told["exec_fname"])),
+            api_cost=priced(told["api_costs"]),
+            embed_cost=priced(told["embed_cost"]),
+            novelty_cost=priced(told["novelty_cost"]),
+        )
+        begun.metadata |= {"failure_stage": stage, "failure_class": failure_class}
+        self._describe(begun, patch)
+        details = {"generation": begun.number, "individual_id": begun.individual.id, "error": reason}
+        begun.individual.action("proposal_failed", {**details, "stage": stage, "class": failure_class})
+        self._fail(begun, f"{stage}: {reason}")
+        self.completed(begun.number)
+
+    @quietly
+    def abandoned(self, number: int, why: BaseException | str) -> None:
+        """A proposal that shinka does not count: it was cancelled, or nobody waits for its result. Its generation is not completed."""
+        begun = self.proposals.pop(number, None)
+        if begun is None or begun.is_ended:
+            return
+        reason = "cancelled" if not str(why) else str(why)
+        begun.individual.action(
+            "proposal_abandoned", {"generation": number, "individual_id": begun.individual.id, "error": reason}
+        )
+        if begun.evaluation is not None:
+            begun.evaluation.fail(reason)
+            begun.evaluation.end()
+        self._fail(begun, reason)
+        opened.closed(begun.generation)
+
+    def _fail(self, begun: Proposal, reason: str) -> None:
+        begun.individual.record(metadata=begun.metadata)
+        begun.individual.fail(reason)
+        begun.individual.end()
+        begun.is_ended = True
+
+    # --- evaluations --------------------------------------------------------------------------------------------------
+
+    @quietly
+    def submitting(self, program: Path) -> spans.Evaluation | None:
+        """The job that evaluates a program is about to start."""
+        begun = self.folders.get(str(program.parent.absolute()))
+        if begun is None:
+            return None
+        begun.evaluation = begun.individual.evaluation(details={"exec_fname": str(program)})
+        return begun.evaluation
+
+    @quietly
+    def loaded(self, results_folder: Path, results: Mapping[str, Any] | None) -> None:
+        """A job has ended, with what it left."""
+        begun = self.folders.get(str(results_folder.parent.absolute()))
+        if begun is not None:
+            begun.results = results
+
+    def _evaluated(self, begun: Proposal, program: Any) -> tuple[float | None, str]:
+        """End the job. The score, if there is one, and why the program has none; of one that ran and was not correct, nothing."""
+        found = begun.results or {}
+        metrics, correct = found.get("metrics") or {}, bool(program.correct)
+        error = "" if correct else str((found.get("correct") or {}).get("error") or "")
+        # Shinka writes 0 where the evaluator left no score, and shinka's own evaluator leaves 0 where a program crashed.
+        without = "combined_score" not in metrics or (bool(error) and program.combined_score == 0)
+        if without and not error:
+            error = last_line(found.get("stderr_log")) or "the evaluator left no score"
+        score = None if without else program.combined_score
+        job, told = begun.evaluation, program.metadata or {}
+        if job is not None:
+            public, private = program.public_metrics, program.private_metrics
+            job.result(
+                correct=correct,
+                combined_score=score,
+                details={"source_job_id": told.get("source_job_id", "")},
+                metadata={"public_metrics": public, "private_metrics": private, "text_feedback": program.text_feedback},
+                output={"stdout": found.get("stdout_log") or "", "stderr": found.get("stderr_log") or ""},
+            )
+            if error:
+                job.fail(error)
+            job.end(end_time=told.get("evaluation_finished_at"))
+        return score, error if without else ""
+
+    # --- programs -----------------------------------------------------------------------------------------------------
+
+    @quietly
+    def naming(self, program: Any) -> None:
+        """A program is about to be stored: it gets the id that its calls carry."""
+        begun = self.proposals.get(program.generation)
+        if begun is not None and not begun.is_ended:
+            program.id = begun.individual.id
+
+    @quietly
+    def stored(self, program: Any) -> None:
+        """A program of a proposal is in shinka's database."""
+        begun = self.proposals.get(program.generation)
+        if begun is None or begun.is_ended:
+            return
+        if begun.individual.id != program.id:
+            begun.individual.id = program.id  # an earlier attempt to store it has been through
+        score, error = self._evaluated(begun, program)
+        told = program.metadata or {}
+        begun.individual.parents = ids([program.parent_id])
+        begun.metadata |= {
+            "archive_inspiration_ids": list(program.archive_inspiration_ids or ()),
+            "top_k_inspiration_ids": list(program.top_k_inspiration_ids or ()),
+        }
+        begun.individual.record(
+            combined=score,
+            metrics=metrics_of(program),
+            code=program.code,
+            island=program.island_idx,
+            correct=bool(program.correct),
+            api_cost=priced(told.get("api_costs")),
+            embed_cost=priced(told.get("embed_cost")),
+            novelty_cost=priced(told.get("novelty_cost")),
+        )
+        self._describe(begun, told)
+        if error:
+            begun.individual.fail(f"evaluation failed: {error}")
+        begun.individual.record(metadata=begun.metadata)
+        with self.lock:
+            if self.objectives:
+                member = self._member(program, score, failed=bool(error))
+                self.front = self._undominated([*self.front, member])
+                begun.individual.record(is_pareto=member in self.front)
+            begun.individual.end(end_time=told.get("postprocess_finished_at"))
+            begun.is_ended = True
+            self.latest = begun.number
+
+    def _describe(self, begun: Proposal, told: Mapping[str, Any]) -> None:
+        """What shinka's metadata of a patch say of it."""
+        if told.get("patch_type"):
+            begun.individual.mutation_type = str(told["patch_type"])
+        summary = next(
+            (told[name] for name in ("patch_description", "patch_name") if told.get(name) not in NOTHING), None
+        )
+        begun.individual.record(edit_summary=summary)
+        kept = {name: told[name] for name in KEPT if told.get(name) is not None}
+        if told.get("novelty_explanation"):
+            kept["response"] = told["novelty_explanation"]
+        begun.metadata |= kept
+
+    @quietly
+    def completed(self, number: int, meta_cost: float | None = None) -> None:
+        """Everything that a proposal gave rise to is done."""
+        begun = self.proposals.pop(number, None)
+        if begun is None:
+            return
+        with self.lock:
+            if self.objectives:
+                begun.generation.pareto_front(member.as_front_member() for member in self.front)
+        begun.generation.end(metadata={"meta_cost": meta_cost} if meta_cost else None)
+
+    @quietly
+    def copied(self, program_id: str, island: int, original: Any) -> None:
+        """A copy of a program is on another island; it is an individual of its own, and may become a parent."""
+        copy = spans.individual(
+            program_id, parent_id=original.id, mutation_type="copy", generation=original.generation, run=self.run
+        )
+        score = original.combined_score
+        copy.record(
+            combined=score,
+            metrics=metrics_of(original),
+            code=original.code,
+            island=island,
+            correct=bool(original.correct),
+            fitness_delta=0.0,
+            edit_summary=f"Copied to island {island}",
+        )
+        copy.end()
+
+    @quietly
+    def spawned(self, program_id: str, island: int, source: Mapping[str, Any]) -> None:
+        """The same, of a row of shinka's database, for an island that is founded anew."""
+        metrics = [json.loads(source.get(name) or "{}") for name in ("private_metrics", "public_metrics")]
+        original = SimpleNamespace(**{**source, "private_metrics": metrics[0], "public_metrics": metrics[1]})
+        self.copied(program_id, island, original)
+
+    @quietly
+    def restored(self, database: Any) -> None:
+        """The search goes on from a database: its programs' scores count, and the front is theirs."""
+        known = {member.individual_id for member in self.front}
+        for program in database.get_all_programs():
+            member = self._member(program, program.combined_score, failed=False)
+            self.tally.learn(member)
+            if self.objectives and member.counts and program.id not in known:
+                self.front.append(member)
+        if self.objectives:
+            self.front = self._undominated(self.front)
+
+    def _member(self, program: Any, score: float | None, *, failed: bool) -> tally.Member:
+        told = program.metadata or {}
+        copied = any(name in told for name in COPIED_FROM)
+        size = float(len(program.code.encode("utf-8", "backslashreplace")))
+        return tally.Member(
+            program.id, score, score, metrics_of(program), size, 0.0, failed, not program.correct, copied
+        )
+
+    def _undominated(self, members: list[tally.Member]) -> list[tally.Member]:
+        counted = [each for each in members if each.counts]
+        values = [[each.objective(name) for name in self.objectives] for each in counted]
+        return [counted[at] for at in pareto.front(self.objectives, values)]
+
+    # --- what else happens --------------------------------------------------------------------------------------------
+
+    @quietly
+    def act(self, action_type: str, details: Mapping[str, Any], number: int | None = None) -> None:
+        """Something happened that is neither a proposal nor a program."""
+        at = self.latest if number is None else number
+        spans.action(action_type, {"generation": at, **details}, run=self.run, generation=at)
+
+    @quietly
+    def archive_changed(self, program: Any, before: set[str], after: set[str]) -> None:
+        """A program has perhaps come into the archive, and another one left."""
+        if before != after:
+            changes = {"added": sorted(after - before), "removed": sorted(before - after)}
+            told = {"individual_id": program.id, **changes, "archive_size": len(after)}
+            self.act("archive_updated", told, program.generation)
+
+    @quietly
+    def best_changed(self, program: Any, before: str | None, after: str | None) -> None:
+        """A program is perhaps the best one so far."""
+        if before != after:
+            told = {"individual_id": after, "previous": before or "", "combined_score": program.combined_score}
+            self.act("best_updated", told, program.generation)
+
+    @quietly
+    def prompt_evolved(self, prompt: Any, kind: str, cost: float) -> None:
+        """A model has rewritten shinka's system prompt, or failed to."""
+        told = {
+            "prompt_id": getattr(prompt, "id", ""),
+            "patch_type": kind,
+            "cost": cost,
+            "succeeded": prompt is not None,
+        }
+        self.act("prompt_evolved", {**told, "response": getattr(prompt, "prompt_text", "")})
+
+    @quietly
+    def selected(self, bandit: Any, number: int | None = None) -> None:
+        """The state of what chooses the models: a row for each of them."""
+        if bandit is not None:
+            self.act("model_selection", {"strategy": type(bandit).__name__, "models": arms(bandit)}, number)
+
+    def place_of(self, number: int) -> spans.Generation | spans.Run:
+        """Where calls of a finished proposal belong that are not the individual's."""
+        begun = self.proposals.get(number)
+        return self.run if begun is None else begun.generation
+
+    @quietly
+    def end(self, runner: Any, error: BaseException | None) -> None:
+        """The search has ended, by itself, for a reason, or with an exception."""
+        for number in [number for number, begun in self.proposals.items() if begun.is_ended]:
+            self.completed(number)
+        open_ones = sorted(self.proposals)
+        for number in open_ones:
+            self.abandoned(number, error or NOT_NEEDED)
+        self.selected(runner.llm_selection)
+        reason = stopped_by(runner) if error is None else type(error).__name__
+        if reason or open_ones:
+            self.act("search_stopped", {"reason": reason or "done", "abandoned": open_ones})
+        if error is not None:
+            self.run.fail(error if str(error) else f"interrupted: {type(error).__name__}")
+        self.run.end(total_generations=runner.completed_generations)
+
+
+KEPT = (
+    "patch_name",
+    "model_name",
+    "num_applied",
+    "novelty_attempt",
+    "resample_attempt",
+    "patch_attempt",
+    "novelty_checks_performed",
+    "max_similarity",
+    "system_prompt_id",
+    "failure_stage",
+    "failure_class",
+)
+"""Of the metadata of a program or a failed proposal, what joins ``individuals.metadata``."""
+
+NOTHING = (None, "", "none")
+"""What shinka has where a model did not describe its patch."""
+
+
+def priced(cost: float | None) -> float | None:
+    """Shinka's cost. Its 0 may be for want of a price: then what the calls cost counts."""
+    return cost or None
+
+
+def metrics_of(program: Any) -> dict[str, Any]:
+    """Public and private metrics in one."""
+    return {**(program.private_metrics or {}), **(program.public_metrics or {})}
+
+
+def ids(programs: Iterable[Any]) -> list[str]:
+    """The ids of programs, or ids as they are."""
+    return [str(getattr(each, "id", each)) for each in programs if each is not None]
+
+
+def read(path: Path) -> str | None:
+    """A file's text, if it is there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def last_line(text: object) -> str:
+    """What an evaluator said last."""
+    lines = str(text or "").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def noted_run(note: Path) -> str | None:
+    """The run that was recorded in a results folder."""
+    try:
+        found = json.loads(note.read_text(encoding="utf-8")).get("run_id")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) and found else None
+
+
+def task_name(evaluator: str, results: Path) -> str:
+    """The folder of the evaluator, as shinka's examples are named."""
+    folder = Path(evaluator).absolute().parent
+    return "shinka" if not evaluator or folder == results else folder.name or "shinka"
+
+
+def arms(bandit: Any) -> dict[str, dict[str, float]]:
+    """What a bandit knows of each model, by its own names; its chance is not touched."""
+    state = bandit.get_state()
+    names = list(state.get("arm_names") or ())
+    columns = {
+        name: list(values) for name, values in state.items() if hasattr(values, "__len__") and name != "arm_names"
+    }
+    return {
+        str(model): {name: float(values[at]) for name, values in columns.items() if len(values) == len(names)}
+        for at, model in enumerate(names)
+    }
+
+
+def stopped_by(runner: Any) -> str:
+    """Why no more proposals were begun, if not because all were stored."""
+    if runner.cost_limit_reached:
+        return "cost_limit"
+    if runner.completed_generations >= runner.evo_config.num_generations:
+        return ""
+    if runner.stuck_detection_count >= runner.max_stuck_detections:
+        return "stuck"
+    return "generation_budget"

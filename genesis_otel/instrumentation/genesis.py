@@ -1,0 +1,301 @@
+"""Records Genesis' searches: `instrument()` before the search, and nothing else changes.
+
+In: Genesis from its repository (it is on no package index), used as ``EvolutionRunner(...).run()``, or as its command line under
+``opentelemetry-instrument``. Out: a run for each search; a generation, which is one program in Genesis, has one individual with its
+LLM calls and its evaluation. On failure: each hook says its own errors once and lets the search go on; a method that this version of
+Genesis lacks is left out with a warning.
+
+- **Genesis' logger** becomes ours (:func:`genesis_otel.install_logger`); of a search that is recorded here, its flat calls tell the
+  spans what Genesis knows.
+- **LLM calls and embeddings** carry run, generation and individual, Genesis' own cost, and the tokens of the answer. An attempt that
+  failed is a call of its own. Where another instrumentation records the client, that one records them, with its own cost.
+- **A failed program** has no score: Genesis stores 0. It is `failed` if an error kept it from its result, `incorrect` if it ran and did
+  not pass. A program with a score that is not correct keeps the score.
+- **The front** of a generation is what Genesis calls so: its correct program. With ``objectives`` it is the front of the run so far.
+- **Counts** are of programs: Genesis stores a program anew when it recomputes its embeddings, and counts it as often as it is stored.
+- **An interrupt or an error** ends the run as `failed`. Programs that were being made are named in `search_stopped`, and are no
+  individuals: Genesis has none, and proposes them again when it resumes. A resumed search is the same run.
+- **A program's id** is chosen before its first LLM call, which carries it, and Genesis' program gets it.
+- **Jobs** find the individual in ``TRACEPARENT`` and ``BAGGAGE``: local ones and those of Slurm.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import context as otel
+
+from genesis_otel import spans
+from genesis_otel._emit import pareto
+from genesis_otel._emit.context import detach, place_of
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.values import warn_once
+from genesis_otel.instrumentation._genesis import llm
+from genesis_otel.instrumentation._genesis.logger import GenesisLogger
+from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
+from genesis_otel.instrumentation.genesis_logger import install_logger, when_imported
+
+__all__ = ["instrument", "is_installed", "is_instrumented", "uninstrument"]
+
+Original = Callable[..., Any]
+
+SEARCH = "genesis.core.runner"
+"""The module that imports all the others that are looked after."""
+
+_patched: list[tuple[object, str, Original]] = []
+_logger = GenesisLogger()
+_wanted = False
+
+
+def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> None:
+    """Record every search of this process from now on. Called again, it only takes over what it is told.
+
+    Genesis is not imported here, which takes seconds and loads its ``.env``: it is looked after when it is.
+
+    :param task: what is evolved; by default the name of the folder above the results.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better: public or private ones, by their names.
+    :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
+    """
+    global _wanted
+    pareto.directions(objectives or {})
+    told = Options(task, dict(objectives or {}))
+    if not _wanted or told != Options():
+        _logger.options = told
+    # Before Genesis is imported: its own logger connects when it is.
+    install_logger(_logger)
+    if not _wanted:
+        _wanted = True
+        when_imported(SEARCH, _patch)
+
+
+def _patch() -> None:
+    if not _wanted or _patched:
+        return
+    try:
+        for owner, name, around in _hooks():
+            _put(owner, name, around)
+    except Exception as error:
+        pass_on(error)
+        warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
+
+
+def _hooks() -> Iterable[tuple[Any, str, Original]]:
+    from genesis.core import novelty_judge, runner, summarizer
+    from genesis.database import dbase
+    from genesis.launch import scheduler
+    from genesis.llm import embedding
+    from genesis.llm import llm as clients
+    from genesis.llm import query as queries
+
+    return (
+        (runner.EvolutionRunner, "run", _run),
+        (runner.EvolutionRunner, "_run_generation_0", _run_generation_0),
+        (runner.EvolutionRunner, "_submit_new_job", _submit_new_job),
+        (runner.EvolutionRunner, "_process_completed_job", _process_completed_job),
+        (runner.EvolutionRunner, "_log_generation_to_clickhouse", _log_generation),
+        (dbase.ProgramDatabase, "add", _add),
+        (scheduler.JobScheduler, "run", _run_job),
+        (scheduler.JobScheduler, "get_job_results", _get_job_results),
+        (scheduler, "submit_local", _submit),
+        (scheduler, "submit_slurm_docker", _submit),
+        (scheduler, "submit_slurm_conda", _submit),
+        (novelty_judge.NoveltyJudge, "check_llm_novelty", _check_novelty),
+        (summarizer.MetaSummarizer, "update_meta_memory", _update_meta_memory),
+        (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
+        (queries, "get_client_llm", llm.get_client_llm),
+        (clients, "query", llm.query),
+    )
+
+
+def uninstrument() -> None:
+    """Undo `instrument`, but for the logger: a search that runs goes on unrecorded where it can."""
+    global _wanted
+    _wanted = False
+    while _patched:
+        owner, name, original = _patched.pop()
+        setattr(owner, name, original)
+    _logger.options = Options()
+
+
+def is_instrumented() -> bool:
+    """Whether this process records its searches, those of a Genesis that it has not imported yet included."""
+    return _wanted
+
+
+def is_installed() -> bool:
+    """Whether the package ``genesis`` of this environment is the one that is meant: several have that name."""
+    found = find_spec("genesis")
+    folders = found.submodule_search_locations if found is not None else None
+    return any((Path(each) / "utils" / "clickhouse_logger.py").is_file() for each in folders or ())
+
+
+def _put(owner: Any, name: str, around: Original) -> None:
+    original = getattr(owner, name, None)
+    if original is None:
+        warn_once(f"genesis {name}", "This version of Genesis has no %s: what happens there is not recorded", name)
+        return
+    _patched.append((owner, name, original))
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    setattr(owner, name, call)
+
+
+def _search_of(runner: Any) -> Search | None:
+    return _logger.searches.get(getattr(runner, "run_id", ""))
+
+
+def _here() -> Proposal | None:
+    """The program that this thread is at, of whichever search."""
+    return next((found for each in _logger.searches.values() if (found := each.here())), None)
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    search = _logger.searches[self.run_id] = Search(_logger.options)
+    # The run becomes current when Genesis logs it.
+    token = otel.attach(otel.get_current())
+    failure: BaseException | None = None
+    try:
+        return original(self, *args, **kwargs)
+    except BaseException as raised:
+        failure = raised
+        raise
+    finally:
+        detach(token)
+        search.finish(failure)
+        _logger.searches.pop(self.run_id, None)
+
+
+def _run_generation_0(original: Original, self: Any) -> Any:
+    search = _search_of(self)
+    proposal = search.begin(0, "init") if search is not None else None
+    with _at(search, proposal):
+        return original(self)
+
+
+def _submit_new_job(original: Original, self: Any) -> Any:
+    search, number = _search_of(self), self.next_generation_to_submit
+    if search is None or number >= self.evo_config.num_generations:
+        return original(self)
+    # What it is called is known when the patch is made.
+    with _at(search, search.begin(number, "unknown"), until_stored=False):
+        return original(self)
+
+
+def _process_completed_job(original: Original, self: Any, job: Any) -> Any:
+    search = _search_of(self)
+    proposal = search.open.get(job.generation) if search is not None else None
+    if proposal is not None:
+        proposal.finished = time.time_ns()
+    with _at(search, proposal):
+        return original(self, job)
+
+
+@contextmanager
+def _at(search: Search | None, proposal: Proposal | None, *, until_stored: bool = True) -> Iterator[None]:
+    """A block in which a program is made. An exception ends it; with ``until_stored``, so does a block that stores none."""
+    stopped = "Genesis stored no program"
+    try:
+        with nullcontext() if proposal is None else spans.attached(proposal.individual.context):
+            yield
+        stopped = stopped if until_stored else ""
+    except BaseException as raised:
+        stopped = type(raised).__name__
+        raise
+    finally:
+        if stopped and search is not None and proposal is not None and proposal.number in search.open:
+            search.abandon(proposal, stopped)
+
+
+def _log_generation(original: Original, self: Any, generation: int, programs: Any) -> Any:
+    try:
+        # The latest row of each: a program is stored again whenever its embedding is.
+        programs = list({each.id: each for each in sorted(programs, key=lambda program: program.timestamp)}.values())
+    except Exception as error:
+        pass_on(error)
+        warn_once(
+            "genesis programs", "The programs of a generation are counted as often as they are stored", exc_info=True
+        )
+    try:
+        return original(self, generation, programs)
+    finally:
+        _logger.counted(self.run_id, generation)
+
+
+# --- programs and their jobs ------------------------------------------------------------------------------------------
+
+
+def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
+    proposal = _here()
+    if proposal is None or proposal.program is not None or program.generation != proposal.number:
+        return original(self, program, *args, **kwargs)
+    program.id = proposal.individual.id
+    result = original(self, program, *args, **kwargs)
+    proposal.program = program
+    return result
+
+
+def _run_job(original: Original, self: Any, exec_fname: Any, results_dir: Any, *args: Any, **kwargs: Any) -> Any:
+    """The first program's job, for which Genesis waits; it logs no action of it."""
+    proposal = _here()
+    if proposal is not None:
+        proposal.job = proposal.individual.evaluation(details={"exec_fname": str(exec_fname)})
+    results, seconds = original(self, exec_fname, results_dir, *args, **kwargs)
+    if proposal is not None:
+        proposal.results, proposal.finished = results, time.time_ns()
+    return results, seconds
+
+
+def _get_job_results(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    results = original(self, *args, **kwargs)
+    if proposal := _here():
+        proposal.results = results
+    return results
+
+
+def _submit(original: Original, *args: Any, **kwargs: Any) -> Any:
+    """A job is started, with an environment that Genesis copies from this process."""
+    proposal = _here()
+    if proposal is None:
+        return original(*args, **kwargs)
+    proposal.submitted = time.time_ns()
+    environment = proposal.individual.environ()
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        return original(*args, **kwargs)
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+# --- LLM calls --------------------------------------------------------------------------------------------------------
+
+
+def _check_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    with llm.as_role("novelty"):
+        return original(self, *args, **kwargs)
+
+
+def _update_meta_memory(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Genesis looks back at several programs: the calls are the generation's that it does so in, or the run's at its end."""
+    place = place_of()
+    search = _logger.searches.get(place.run_id)
+    generation = search.ended(place.generation) if search is not None else None
+    with nullcontext() if generation is None else spans.attached(generation.context), llm.as_role("meta"):
+        return original(self, *args, **kwargs)

@@ -1,0 +1,104 @@
+"""Puts ``ch_logger`` in the place of Genesis' own logger, wherever Genesis imports it.
+
+In: ``genesis.utils.clickhouse_logger``, imported already or not; Genesis imports it within functions, at nine places. Out: that module
+has our ``ch_logger`` and ``ClickHouseLogger``, and so has every module that took them from it before. On failure: nothing here imports
+Genesis, and nothing raises where it is not installed.
+
+Call it before Genesis logs anything: its own logger connects, and creates tables of its own, when it is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+from genesis_otel.clickhouse_logger import ClickHouseLogger, ch_logger
+
+__all__ = ["install_logger"]
+
+MODULE = "genesis.utils.clickhouse_logger"
+PACKAGE = __name__.partition(".")[0]
+
+_logger: ClickHouseLogger | None = None
+
+
+def install_logger(logger: ClickHouseLogger | None = None) -> None:
+    """Make Genesis log to this package. Called again, it changes nothing.
+
+    :param logger: by default the one that is installed already, or ``ch_logger``.
+    """
+    global _logger
+    _logger = logger or _logger or ch_logger
+    if not any(isinstance(each, _Instead) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Instead())
+    module = sys.modules.get(MODULE)
+    if module is not None:
+        _replace(module)
+
+
+def when_imported(name: str, then: Callable[[], None]) -> None:
+    """Call ``then`` when a module has been imported: now, if it has been, or right after its import."""
+    if name in sys.modules:
+        then()
+    else:
+        sys.meta_path.insert(0, _After(name, then))
+
+
+class _Instead(MetaPathFinder, Loader):
+    """Finds and loads the module, so that its packages are imported and know it as they would know Genesis' own."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self, origin=__file__) if fullname == MODULE else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        _replace(module)
+
+
+class _After(MetaPathFinder, Loader):
+    """Has a module loaded as ever, once, and calls what waits for that."""
+
+    def __init__(self, name: str, then: Callable[[], None]) -> None:
+        self._name = name
+        self._then = then
+        self._loader: Loader | None = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._name or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        found = PathFinder.find_spec(fullname, path, target)
+        if found is not None and found.loader is not None:
+            self._loader, found.loader = found.loader, self
+        return found
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None if self._loader is None else self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if self._loader is not None:
+            if module.__spec__ is not None:
+                # From here on it is as if nobody had been in between.
+                module.__spec__.loader = self._loader
+            module.__loader__ = self._loader
+            self._loader.exec_module(module)
+        self._then()
+
+
+def _replace(module: ModuleType) -> None:
+    """Give the module our names, and everybody who has taken the old ones from it, the first logger's own or ours."""
+    for name, ours in (("ch_logger", _logger), ("ClickHouseLogger", ClickHouseLogger)):
+        before = vars(module).get(name)
+        setattr(module, name, ours)
+        if before is None or before is ours:
+            continue
+        for other in list(sys.modules.values()):
+            if isinstance(other, ModuleType) and other.__name__.partition(".")[0] != PACKAGE:
+                for held in [held for held, value in list(vars(other).items()) if value is before]:
+                    setattr(other, held, ours)

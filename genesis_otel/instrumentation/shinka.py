@@ -1,0 +1,525 @@
+"""Records ShinkaEvolve's searches: `instrument()` before the search, and nothing else changes.
+
+In: shinka-evolve 0.0.7, used as ``ShinkaEvolveRunner(...).run()``, ``run_async()``, or as its command line under
+``opentelemetry-instrument``. Out: a run per search. A generation is what shinka calls so: a slot with one proposal, which is an
+individual. On failure: each hook logs its own errors once and lets the search go on; a method that this version of shinka lacks is left
+out with a warning.
+
+- **An individual** is a program, or a proposal that came to nothing: no patch that can be applied, not novel, never submitted. It carries
+  its calls, its parent, and in its metadata its inspirations and the patch's name. Its id is chosen before its first call, and shinka's
+  program gets it too.
+- **Scores** are shinka's combined score; where the evaluator left none, there is none, though shinka stores 0.
+- **Costs** of an individual are shinka's own; those of the meta recommendations belong to its generation, not to it.
+- **A copy** on another island has the mutation type ``copy``, and the original as its parent; shinka gives it none.
+- **The front**, with ``objectives``, is that of all programs of the run so far; shinka has none.
+- **A search that goes on** in the same results folder goes on with its run.
+- **Cancelled proposals**, of which shinka keeps nothing, are individuals that failed; their generations are not completed.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from opentelemetry import context as otel
+
+from genesis_otel import attributes, spans
+from genesis_otel._emit import pareto
+from genesis_otel._emit.context import place_of
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._shinka import llm
+from genesis_otel.instrumentation._shinka.search import Options, Search
+
+__all__ = ["instrument", "is_instrumented", "uninstrument"]
+
+NEWEST_RUN = (0, 0, 7)
+"""The newest version that the tests have run with."""
+
+Original = Callable[..., Any]
+
+_patched: list[tuple[Any, str, Original]] = []
+_searches: dict[str, Search] = {}
+"""The running searches, by their results folder: everything of shinka's knows it."""
+_options = Options()
+_environment = threading.Lock()
+
+
+def instrument(
+    *, task: str | None = None, run_id: str | None = None, objectives: Mapping[str, str] | None = None
+) -> None:
+    """Record every search of this process from now on. Called again, it only takes over what it is told.
+
+    :param task: what is evolved; by default the name of the evaluator's folder.
+    :param run_id: the next run's id; by default that of the run which a search goes on with, or a new one each.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
+    :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
+    :raises ImportError: shinka is not installed.
+    """
+    global _options
+    pareto.directions(objectives or {})
+    told = Options(task, run_id, dict(objectives or {}))
+    if is_instrumented():
+        if told != Options():
+            _options = told
+        return
+    if find_spec("shinka") is None:
+        raise ImportError("shinka-evolve is not installed")
+    _options = told
+    if RUNNER in sys.modules:
+        _patch()
+    else:
+        sys.meta_path.insert(0, _waiting)
+
+
+RUNNER = "shinka.core.async_runner"
+
+
+class _WhenImported(MetaPathFinder):
+    """Patches shinka when it is imported, not before: that takes seconds, and evaluations of its programs do without."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Shinka's own module, patched when it has been executed."""
+        if name != RUNNER:
+            return None
+        _stop_waiting()
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def execute_and_patch(module: ModuleType) -> None:
+                execute(module)
+                try:
+                    _patch()
+                except Exception as error:
+                    pass_on(error)
+                    warn_once("shinka patch", "Searches of shinka are not recorded", exc_info=True)
+
+            loader.exec_module = execute_and_patch
+        return spec
+
+
+_waiting = _WhenImported()
+
+
+def _stop_waiting() -> None:
+    if _waiting in sys.meta_path:
+        sys.meta_path.remove(_waiting)
+
+
+def _patch() -> None:
+    installed = version("shinka-evolve")
+    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > NEWEST_RUN:
+        tested = ".".join(map(str, NEWEST_RUN))
+        warn_once("shinka version", "shinka-evolve %s is newer than the newest that was tested, %s", installed, tested)
+    for module, owner, name, around in (
+        (RUNNER, "ShinkaEvolveRunner", "run_async", _run_async),
+        (RUNNER, "ShinkaEvolveRunner", "_restore_resume_progress", _restore_resume_progress),
+        (RUNNER, "ShinkaEvolveRunner", "_generate_initial_program", _generate_initial_program),
+        (RUNNER, "ShinkaEvolveRunner", "_setup_initial_program_with_metadata", _setup_initial_program),
+        (RUNNER, "ShinkaEvolveRunner", "_generate_evolved_proposal", _generate_evolved_proposal),
+        (RUNNER, "ShinkaEvolveRunner", "_save_patch_attempt_async", _save_patch_attempt),
+        (RUNNER, "ShinkaEvolveRunner", "_record_terminal_failed_proposal", _record_failed_proposal),
+        (RUNNER, "ShinkaEvolveRunner", "_persist_completed_job", _persist_completed_job),
+        (RUNNER, "ShinkaEvolveRunner", "_apply_persisted_program_side_effects", _apply_side_effects),
+        (
+            "shinka.core.async_novelty_judge",
+            "AsyncNoveltyJudge",
+            "assess_novelty_with_rejection_sampling_async",
+            _assess_novelty,
+        ),
+        ("shinka.core.async_summarizer", "AsyncMetaSummarizer", "update_meta_memory_async", _update_meta_memory),
+        ("shinka.core.prompt_evolver", "AsyncSystemPromptEvolver", "evolve", _evolve_prompt),
+        ("shinka.database.async_dbase", "AsyncProgramDatabase", "sample_with_fix_mode_async", _sample),
+        ("shinka.database.async_dbase", "AsyncProgramDatabase", "add_program_async", _add_program),
+        ("shinka.database.dbase", "ProgramDatabase", "_update_archive", _update_archive),
+        ("shinka.database.dbase", "ProgramDatabase", "_update_best_program", _update_best_program),
+        ("shinka.database.islands", "CombinedIslandManager", "copy_program_to_islands", _copy_to_islands),
+        ("shinka.database.islands", "CombinedIslandManager", "_copy_program_to_island", _copy_to_island),
+        ("shinka.database.islands", "CombinedIslandManager", "perform_migration", _migrate),
+        ("shinka.launch.scheduler", "JobScheduler", "run", _run_job),
+        ("shinka.launch.scheduler", "JobScheduler", "submit_async", _submit_job),
+        ("shinka.launch.scheduler", "JobScheduler", "get_job_results", _get_job_results),
+        ("shinka.launch.scheduler", "", "submit_local", _submit_local),
+        ("shinka.embed.embedding", "AsyncEmbeddingClient", "__init__", _init_embeddings),
+        ("shinka.embed.embedding", "AsyncEmbeddingClient", "embed_async", llm.embed),
+        ("shinka.llm.llm", "", "query_async", llm.query),
+        ("shinka.llm.query", "", "get_async_client_llm", llm.client),
+    ):
+        _put(module, owner, name, around)
+
+
+def uninstrument() -> None:
+    """Undo `instrument`; a search that runs goes on unrecorded where it can."""
+    global _options
+    _stop_waiting()
+    while _patched:
+        owner, name, original = _patched.pop()
+        setattr(owner, name, original)
+    _options = Options()
+    _searches.clear()
+
+
+def is_instrumented() -> bool:
+    """Whether this process records its searches."""
+    return bool(_patched) or _waiting in sys.meta_path
+
+
+def _put(module: str, owner: str, name: str, around: Callable[..., Any]) -> None:
+    """Put a wrapper around a function of a module, or around a method of the class ``owner`` in it."""
+    try:
+        place: Any = import_module(module)
+        place = getattr(place, owner) if owner else place
+        original = getattr(place, name)
+    except (ImportError, AttributeError):
+        warn_once(f"patch {name}", "This version of shinka has no %s: what happens there is not recorded", name)
+        return
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    _patched.append((place, name, original))
+    setattr(place, name, call)
+
+
+def _search_of(runner: Any) -> Search | None:
+    return _searches.get(str(Path(runner.results_dir).absolute()))
+
+
+def _search_at(database: Any) -> Search | None:
+    """The search of a database, or of what knows its configuration."""
+    path = getattr(database.config, "db_path", None)
+    return _searches.get(str(Path(path).absolute().parent)) if path else None
+
+
+def _current() -> Search | None:
+    """The search that what is current belongs to."""
+    run_id = place_of().run_id
+    return next((search for search in _searches.values() if search.run.id == run_id), None)
+
+
+def _within(handle: Any, role: str = "mutation") -> AbstractContextManager[None]:
+    """A block whose calls belong to a handle and are for ``role``, whoever records them."""
+    try:
+        return spans.attached(otel.set_value(attributes.LLM_ROLE, role, handle.context))
+    except Exception as error:
+        pass_on(error)
+        warn_once("shinka within", "Calls are recorded without what they are for", exc_info=True)
+        return nullcontext()
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+
+async def _run_async(original: Original, self: Any) -> Any:
+    global _options
+    folder = str(Path(self.results_dir).absolute())
+    try:
+        search = _searches[folder] = Search(self, _options)
+        _options = replace(_options, run_id=None)
+    except Exception as error:
+        pass_on(error)
+        warn_once("shinka run", "A search is not recorded", exc_info=True)
+        return await original(self)
+    failure: BaseException | None = None
+    try:
+        with _within(search.run):
+            return await original(self)
+    except BaseException as raised:
+        failure = raised
+        raise
+    finally:
+        search.end(self, failure)
+        _searches.pop(folder, None)
+
+
+async def _restore_resume_progress(original: Original, self: Any) -> Any:
+    result = await original(self)
+    if search := _search_of(self):
+        search.restored(self.db)
+    return result
+
+
+async def _evolve_prompt(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    with spans.attached(otel.set_value(attributes.LLM_ROLE, "prompt")):
+        prompt, kind, cost = await original(self, *args, **kwargs)
+    if search := _current():
+        search.prompt_evolved(prompt, kind, cost)
+    return prompt, kind, cost
+
+
+# --- proposals --------------------------------------------------------------------------------------------------------
+
+
+async def _generate_initial_program(original: Original, self: Any) -> Any:
+    return await _as_seed(self, functools.partial(original, self))
+
+
+async def _setup_initial_program(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    return await _as_seed(self, functools.partial(original, self, *args, **kwargs))
+
+
+async def _as_seed(runner: Any, work: Callable[[], Any]) -> Any:
+    search = _search_of(runner)
+    folder = Path(runner.results_dir) / "gen_0"
+    begun = search.begin(0, "init", folder) if search is not None else None
+    if search is None or begun is None:
+        return await work()
+    try:
+        with _within(begun.individual):
+            result = await work()
+    except BaseException as error:
+        search.abandoned(0, error)
+        raise
+    search.selected(runner.llm_selection, 0)
+    search.completed(0)
+    return result
+
+
+async def _generate_evolved_proposal(
+    original: Original, self: Any, generation: int, task_id: str, exec_fname: str, *args: Any, **kwargs: Any
+) -> Any:
+    search = _search_of(self)
+    begun = search.begin(generation, "mutate", Path(exec_fname).parent) if search is not None else None
+    if search is None or begun is None:
+        return await original(self, generation, task_id, exec_fname, *args, **kwargs)
+    try:
+        with _within(begun.individual):
+            return await original(self, generation, task_id, exec_fname, *args, **kwargs)
+    except BaseException as error:
+        search.abandoned(generation, error)
+        raise
+
+
+async def _sample(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    parent, archive, top, needs_fix = await original(self, *args, **kwargs)
+    search, place = _current(), place_of()
+    if search is not None and isinstance(place.generation, int):
+        search.sampled(place.generation, parent, archive or (), top or ())
+    return parent, archive, top, needs_fix
+
+
+async def _save_patch_attempt(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    result = await original(self, *args, **kwargs)
+    if search := _search_of(self):
+        search.attempted(kwargs)
+    return result
+
+
+async def _assess_novelty(original: Original, self: Any, exec_fname: str, *args: Any, **kwargs: Any) -> Any:
+    with spans.attached(otel.set_value(attributes.LLM_ROLE, "novelty")):
+        accepted, told = await original(self, exec_fname, *args, **kwargs)
+    if search := _current():
+        search.judged(Path(exec_fname).parent, accepted, told)
+    return accepted, told
+
+
+async def _record_failed_proposal(original: Original, self: Any, **kwargs: Any) -> Any:
+    result = await original(self, **kwargs)
+    if search := _search_of(self):
+        search.given_up(self, kwargs)
+    return result
+
+
+# --- evaluations ------------------------------------------------------------------------------------------------------
+
+
+def _run_job(original: Original, self: Any, program: str, results_dir: str) -> Any:
+    """The seed's evaluation, from its start to its end, in a thread."""
+    with _submitting(self, program) as search:
+        results, seconds = original(self, program, results_dir)
+    if search is not None:
+        search.loaded(Path(results_dir), results)
+    return results, seconds
+
+
+def _submit_job(original: Original, self: Any, program: str, results_dir: str) -> Any:
+    with _submitting(self, program):
+        return original(self, program, results_dir)
+
+
+@contextmanager
+def _submitting(scheduler: Any, program: str) -> Iterator[Search | None]:
+    """A block, in a thread without a context, that starts the job of a program: it belongs to its evaluation."""
+    search = _searches.get(str(Path(program).absolute().parent.parent))
+    job = search.submitting(Path(program)) if search is not None else None
+    if job is None:
+        yield search
+        return
+    with _within(job, "judge"), nullcontext() if scheduler.job_type == "local" else _in_environment():
+        yield search
+
+
+def _submit_local(original: Original, *args: Any, env_overrides: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
+    return original(*args, env_overrides={**(env_overrides or {}), **spans.environ()}, **kwargs)
+
+
+@contextmanager
+def _in_environment() -> Iterator[None]:
+    """A block in which this process's environment has the context: Slurm hands it to the job."""
+    with _environment:
+        told = spans.environ()
+        before = {name: os.environ.get(name) for name in told}
+        os.environ.update(told)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _get_job_results(original: Original, self: Any, job_id: Any, results_dir: str) -> Any:
+    results = original(self, job_id, results_dir)
+    if search := _searches.get(str(Path(results_dir).absolute().parent.parent)):
+        search.loaded(Path(results_dir), results)
+    return results
+
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+
+async def _add_program(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
+    search = _search_at(self.sync_db)
+    if search is not None:
+        search.naming(program)
+    added = await original(self, program, *args, **kwargs)
+    # The seed's is stored here and nowhere else.
+    if search is not None and added and program.generation == 0:
+        search.stored(program)
+    return added
+
+
+async def _persist_completed_job(original: Original, self: Any, job: Any) -> Any:
+    result = await original(self, job)
+    search = _search_of(self)
+    if search is not None and result.success:
+        if result.persisted_event is not None:
+            search.stored(result.persisted_event.program)
+        elif job.discard_if_completed:
+            search.abandoned(job.generation, "all generations were completed before")
+    return result
+
+
+async def _apply_side_effects(original: Original, self: Any, persisted_event: Any) -> Any:
+    search, program = _search_of(self), persisted_event.program
+    if search is None:
+        return await original(self, persisted_event)
+    try:
+        with _within(search.place_of(program.generation)):
+            return await original(self, persisted_event)
+    finally:
+        search.selected(self.llm_selection, program.generation)
+        search.completed(program.generation, (program.metadata or {}).get("meta_cost"))
+
+
+async def _update_meta_memory(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    search, place = _current(), place_of()
+    if search is None:
+        return await original(self, *args, **kwargs)
+    number = place.generation if isinstance(place.generation, int) else None
+    programs = len(self.sync_summarizer.evaluated_since_last_meta)
+    # Not of the program that happens to be the last of those that are summed up.
+    with _within(search.run if number is None else search.place_of(number), "meta"):
+        recommendations, cost = await original(self, *args, **kwargs)
+    if programs:
+        told = {
+            "programs": programs,
+            "cost": cost,
+            "succeeded": bool(recommendations),
+            "response": recommendations or "",
+        }
+        search.act("meta_recommendations", told, number)
+    return recommendations, cost
+
+
+def _update_archive(original: Original, self: Any, program: Any) -> Any:
+    search = _search_at(self)
+    before = _archive(self) if search is not None else set()
+    result = original(self, program)
+    if search is not None:
+        search.archive_changed(program, before, _archive(self))
+    return result
+
+
+def _archive(database: Any) -> set[str]:
+    try:
+        return {row[0] for row in database.cursor.execute("SELECT program_id FROM archive").fetchall()}
+    except Exception as error:
+        pass_on(error)
+        warn_once("shinka archive", "Changes of the archive are not recorded", exc_info=True)
+        return set()
+
+
+def _update_best_program(original: Original, self: Any, program: Any) -> Any:
+    before = self.best_program_id
+    result = original(self, program)
+    if search := _search_at(self):
+        search.best_changed(program, before, self.best_program_id)
+    return result
+
+
+def _copy_to_islands(original: Original, self: Any, program: Any) -> Any:
+    made = original(self, program)
+    if search := _search_at(self):
+        # On the islands from the second one on, in this order.
+        for island, program_id in enumerate(made, 1):
+            search.copied(program_id, island, program)
+    return made
+
+
+def _copy_to_island(original: Original, self: Any, source: Any, island: int, *args: Any, **kwargs: Any) -> Any:
+    made = original(self, source, island, *args, **kwargs)
+    if search := _search_at(self):
+        search.spawned(made, island, source)
+    return made
+
+
+def _migrate(original: Original, self: Any, generation: int) -> Any:
+    search = _search_at(self)
+    before = _islands(self) if search is not None else {}
+    result = original(self, generation)
+    if search is not None and result:
+        after = _islands(self)
+        moves = [
+            {"individual_id": name, "from": before[name], "to": island}
+            for name, island in sorted(after.items())
+            if before.get(name, island) != island
+        ]
+        search.act("migration", {"migrants": len(moves), "moves": moves}, generation)
+    return result
+
+
+def _islands(manager: Any) -> dict[str, int]:
+    try:
+        return dict(manager.cursor.execute("SELECT id, island_idx FROM programs").fetchall())
+    except Exception as error:
+        pass_on(error)
+        warn_once("shinka islands", "Migrations are recorded without their moves", exc_info=True)
+        return {}
+
+
+def _init_embeddings(original: Original, self: Any, *args: Any, **kwargs: Any) -> None:
+    original(self, *args, **kwargs)
+    try:
+        llm.embedding_client(self)
+    except Exception as error:
+        pass_on(error)
+        warn_once("embeddings", "Embeddings are not recorded", exc_info=True)

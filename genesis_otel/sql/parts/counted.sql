@@ -1,0 +1,11 @@
+-- How many generations each run has: those recorded, or as many as the run told at its end, since callers of the first logger may
+-- tell no more than that.
+--
+-- runs: which, a condition on run_id
+SELECT run_id, max(number) AS generations
+FROM (
+    SELECT run_id, uniqExact(generation) AS number FROM generations WHERE @runs GROUP BY run_id
+    UNION ALL
+    SELECT run_id, toUInt64(greatest(0, total_generations)) FROM evolution_runs WHERE @runs
+)
+GROUP BY run_id

@@ -1,0 +1,19 @@
+-- The tags that runs have, and their notes, the first one first. A tag that was given and taken away is none.
+--
+-- runs: which, a condition on run_id
+SELECT
+    run_id,
+    arraySort(groupArrayIf(told, kind = 'tag')) AS tags,
+    arrayMap(each -> each.2, arraySort(groupArrayIf((at, told), kind = 'note'))) AS notes
+FROM (
+    SELECT
+        run_id,
+        if(action_type = 'note', JSONExtractString(details, 'text'), JSONExtractString(details, 'tag')) AS told,
+        action_type = 'note' AS is_note,
+        argMax(toString(action_type), timestamp) AS kind,
+        max(timestamp) AS at
+    FROM agent_actions
+    WHERE @runs AND action_type IN ('tag', 'untag', 'note')
+    GROUP BY run_id, told, is_note
+)
+GROUP BY run_id

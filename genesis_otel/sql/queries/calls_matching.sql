@@ -1,0 +1,57 @@
+-- LLM calls that are looked for
+--
+-- LLM calls, newest first, in whose prompt or answer a text stands, upper and lower case alike, with what is around it. A call
+-- without a price has no cost.
+--
+-- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- text = : what stands in the prompt or the answer
+-- model = : calls of this model alone
+-- role = : calls of this role alone
+-- status = : ok or error alone
+-- individual_id = : calls of this individual alone
+-- slower = 0: seconds that a call took at least
+-- dearer = 0: USD that a call cost at least
+-- before = 0: milliseconds since 1970; calls that began earlier, 0 for all
+-- limit = 100: how many
+SELECT
+    timestamp,
+    run_id,
+    generation,
+    individual_id,
+    model,
+    role,
+    status,
+    error,
+    finish_reason,
+    execution_time,
+    time_to_first_token,
+    if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
+    input_tokens,
+    output_tokens,
+    if(
+        {text:String} = '',
+        substringUTF8(response, 1, 160),
+        if(
+            positionCaseInsensitiveUTF8(response, {text:String}) > 0,
+            substringUTF8(response, greatest(1, toInt64(positionCaseInsensitiveUTF8(response, {text:String})) - 60), 160),
+            substringUTF8(messages, greatest(1, toInt64(positionCaseInsensitiveUTF8(messages, {text:String})) - 60), 160)
+        )
+    ) AS excerpt,
+    trace_id,
+    span_id
+FROM llm_logs FINAL
+WHERE ({run_id:String} = '' OR run_id = {run_id:String})
+    AND ({model:String} = '' OR model = {model:String})
+    AND ({role:String} = '' OR role = {role:String})
+    AND ({status:String} = '' OR status = {status:String})
+    AND ({individual_id:String} = '' OR individual_id = {individual_id:String})
+    AND execution_time >= {slower:Float64}
+    AND ({dearer:Float64} = 0 OR (NOT llm_logs.unpriced AND llm_logs.cost >= {dearer:Float64}))
+    AND ({before:Int64} = 0 OR timestamp < fromUnixTimestamp64Milli({before:Int64}))
+    AND (
+        {text:String} = ''
+        OR positionCaseInsensitiveUTF8(messages, {text:String}) > 0
+        OR positionCaseInsensitiveUTF8(response, {text:String}) > 0
+    )
+ORDER BY timestamp DESC, span_id
+LIMIT {limit:UInt32}

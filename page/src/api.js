@@ -1,0 +1,111 @@
+// Questions to the server, and what is known of a run: asked for once, then only what is new since.
+
+export class Refused extends Error {}
+
+export async function ask(path, parameters = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters))
+    for (const each of Array.isArray(value) ? value : [value]) if (each !== "" && each !== null && each !== undefined) query.append(name, each);
+  const text = query.toString();
+  const answer = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" });
+  const told = answer.headers.get("content-type")?.startsWith("application/json") ? await answer.json() : { error: await answer.text() };
+  if (!answer.ok) throw new Refused(told.error || answer.statusText);
+  return told;
+}
+
+const BETTER = { max: 1, min: -1 };
+
+// A run: `list` in the order in which individuals finished, `byId`, its calls, and how it stands. `version` grows with each change.
+export class RunData {
+  constructor(id) {
+    this.id = id;
+    this.summary = null;
+    this.list = [];
+    this.byId = new Map();
+    this.calls = [];
+    this.callIds = new Map();
+    this.since = { individuals: 0, calls: 0 };
+    this.version = 0;
+    this.loaded = false;
+  }
+
+  get sign() {
+    return BETTER[this.summary?.direction] || 1;
+  }
+
+  async refresh() {
+    const [individuals, calls] = await Promise.all(
+      ["individuals", "calls"].map((what) => ask("run/" + what, { run: this.id, since: this.since[what] })));
+    const news = this.take(individuals) + this.takeCalls(calls);
+    if (news || !this.summary || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask("run", { run: this.id });
+    this.since = { individuals: individuals.since, calls: calls.since };
+    this.loaded = true;
+    if (news) this.arrange();
+    this.version += 1;
+    return news;
+  }
+
+  take({ columns }) {
+    let news = 0;
+    const ids = columns.individual_id || [];
+    for (let at = 0; at < ids.length; at += 1) {
+      const known = this.byId.get(ids[at]);
+      if (known && known.timestamp === columns.timestamp[at] && known.score === columns.score[at] && known.outcome === columns.outcome[at]) continue;
+      const one = known || { children: [] };
+      for (const name in columns) one[name] = columns[name][at];
+      one.id = ids[at];
+      if (!known) {
+        this.byId.set(one.id, one);
+        this.list.push(one);
+      }
+      news += 1;
+    }
+    return news;
+  }
+
+  takeCalls({ columns }) {
+    let news = 0;
+    const ids = columns.span_id || [];
+    for (let at = 0; at < ids.length; at += 1) {
+      if (this.callIds.has(ids[at])) continue;
+      const one = {};
+      for (const name in columns) one[name] = columns[name][at];
+      this.callIds.set(one.span_id, one);
+      this.calls.push(one);
+      news += 1;
+    }
+    return news;
+  }
+
+  // The order in which individuals finished, the best so far of each, children of parents, and the path to the best.
+  arrange() {
+    this.list.sort((a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    this.calls.sort((a, b) => a.timestamp - b.timestamp);
+    let best = null;
+    for (const one of this.list) one.children = [];
+    this.low = this.high = null;
+    this.list.forEach((one, place) => {
+      one.place = place;
+      one.improved = false;
+      if (one.score !== null) {
+        if (best !== null && this.sign * one.score > this.sign * best.score) one.improved = true;
+        if (best === null || this.sign * one.score > this.sign * best.score) best = one;
+        this.low = this.low === null ? one.score : Math.min(this.low, one.score);
+        this.high = this.high === null ? one.score : Math.max(this.high, one.score);
+      }
+      one.best_so_far = best ? best.score : null;
+      const parent = this.byId.get(one.parents[0]);
+      if (parent && parent !== one) parent.children.push(one);
+    });
+    this.best = best;
+    this.bestPath = new Set();
+    for (let one = best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
+  }
+
+  shade(one) {
+    // 0 is the worst score and 1 the best one, in the run's direction.
+    if (one.score === null || this.high === this.low) return one.score === null ? null : 1;
+    const part = (one.score - this.low) / (this.high - this.low);
+    return this.sign > 0 ? part : 1 - part;
+  }
+}

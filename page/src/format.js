@@ -1,0 +1,40 @@
+// Values as people read them. What is not known is an empty text, never a 0.
+
+export const number = (value) => {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value)) return value.toLocaleString("en-US");
+  return Math.abs(value) < 1e-4 || Math.abs(value) >= 1e15 ? value.toPrecision(6) : String(+value.toFixed(6));
+};
+
+export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
+
+export const dollars = (value) => {
+  if (value === null || value === undefined) return "";
+  return "$" + (Math.abs(value) >= 1 || value === 0 ? value.toFixed(2) : value.toFixed(4));
+};
+
+// A cost never stands without the calls that it leaves out.
+export const money = (cost, unpriced) => [dollars(cost), unpriced ? `+ ${number(unpriced)} unpriced` : ""].filter(Boolean).join(" ");
+
+export const duration = (seconds) => {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 1) return Math.round(seconds * 1000) + " ms";
+  if (seconds < 120) return seconds.toFixed(1) + " s";
+  const hours = Math.floor(seconds / 3600), minutes = Math.floor((seconds % 3600) / 60);
+  return hours ? `${hours} h ${minutes} min` : `${minutes} min ${Math.floor(seconds % 60)} s`;
+};
+
+export const ago = (seconds) => (seconds === null || seconds === undefined || seconds < 0 ? "" : duration(seconds) + " ago");
+
+export const moment = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
+
+// Characters that a page would obey or hide (directions, zero widths, controls) are shown.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+export const visible = (text) =>
+  String(text ?? "").replace(HIDDEN, (found) => (found === "\r" ? "" : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
+
+// The beginnings of ids of runs are dates, so they are cut in the middle; those of individuals tell them apart.
+const cut = (id, length) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
+export const short = (id, length = 10) => visible(cut(id, length));
+export const middle = (id, length = 24) => visible(id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));

@@ -1,0 +1,94 @@
+// The pane of one individual: it stays while the tabs beside it change.
+import { html } from "htm/preact";
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "./api.js";
+import { Code, Diff } from "./code.js";
+import { dollars, duration, moment, money, number, short, signed, visible } from "./format.js";
+
+const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
+
+export function Individual({ data, id, part, show, choose, close }) {
+  const [told, tell] = useState(null);
+  const [other, compare] = useState("parent");
+  const [against, took] = useState(null);
+  const known = data.byId.get(id);
+  useEffect(() => {
+    let current = true;
+    tell(null);
+    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ error: error.message }));
+    return () => { current = false; };
+  }, [id, data.id, known?.timestamp]);
+  const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
+  useEffect(() => {
+    if (!told || told.error) return;
+    if (other === "parent") { took(told.parent); return; }
+    const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : other;
+    let current = true;
+    took(null);
+    ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), () => current && took(null));
+    return () => { current = false; };
+  }, [told, other]);
+  const copy = () => navigator.clipboard.writeText(told.code);
+  const download = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([told.code], { type: "text/plain" }));
+    link.download = `${id.replace(/[^A-Za-z0-9._-]+/g, "_")}.py`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const body = () => {
+    if (!told) return html`<p class="none">Reading …</p>`;
+    if (told.error) return html`<p class="failed">${told.error}</p>`;
+    if (part === "code") return told.code ? html`<div class="tools"><button onClick=${copy}>Copy</button><button onClick=${download}>Download</button></div><${Code} text=${told.code}/>` : html`<p class="none">The program was not recorded.</p>`;
+    if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No model was asked for it.</p>`;
+    if (part === "result") return html`${told.error ? html`<p class="failed">${visible(told.error)}</p>` : ""}
+      <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
+      ${told.outputs.map((each) => html`<h4>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h4><pre>${visible(each.text)}</pre>`)}`;
+    if (part === "trace") return html`<${Waterfall} spans=${told.spans}/>`;
+    if (part === "family") return html`<${Family} data=${data} one=${known} choose=${choose}/>`;
+    return html`<div class="tools"><label>compared with <select value=${other} onChange=${(event) => compare(event.target.value)}>
+      <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best one</option></select></label></div>
+      ${told.edit_summary ? html`<details class="summary" open=${told.edit_summary.length < 400}><summary>what it was meant to change</summary><p>${visible(told.edit_summary)}</p></details>` : ""}
+      ${against && against.code ? html`<${Diff} before=${against.code} after=${told.code}/>` : html`<p class="none">${told.parent_ids.length ? "There is no program to compare with." : "It is a seed."}</p>`}`;
+  };
+  return html`<aside class="pane" aria-label="Individual">
+    <header><h2 title=${visible(id)}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
+    ${known ? html`<dl class="facts">
+      <div><dt>score</dt><dd>${known.outcome === "ok" ? number(known.score) || "–" : known.outcome}${data.best?.id === id ? html` <b class="gold">best</b>` : ""}</dd></div>
+      <div><dt>gain</dt><dd>${signed(told?.gain)}</dd></div>
+      <div><dt>generation</dt><dd>${known.generation}</dd></div>
+      <div><dt>made by</dt><dd>${visible(known.mutation_type)}</dd></div>
+      ${known.island !== "" ? html`<div><dt>island</dt><dd>⬡${visible(known.island)}</dd></div>` : ""}
+      ${told && !told.error?.length && told.models ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
+    </dl>` : ""}
+    <nav class="parts" role="tablist">${Object.entries(PARTS).map(([name, title]) => html`<button role="tab" aria-selected=${part === name} onClick=${() => show(name)}>${title}</button>`)}</nav>
+    <div class="body">${body()}</div>
+  </aside>`;
+}
+
+export function Call({ call }) {
+  const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
+  return html`<section class="call"><h4>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h4>
+    ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${number(text.length)} characters</span></summary><pre>${visible(text)}</pre></details>`)}
+    ${call.thought ? html`<details><summary>thought</summary><pre>${visible(call.thought)}</pre></details>` : ""}
+    <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
+}
+
+function Waterfall({ spans }) {
+  if (!spans.length) return html`<p class="none">The spans of its trace are not in this store.</p>`;
+  const listed = [...spans].sort((a, b) => a.began - b.began), whole = listed.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
+  return html`<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace">${listed.map((span, row) => html`<g>
+    <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
+    <text x="0" y=${row * 20 + 14}>${visible(span.name).slice(0, 42)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg>`;
+}
+
+function Family({ data, one, choose }) {
+  if (!one) return "";
+  const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${visible(each.edit_summary)}</span></li>`;
+  const chain = [];
+  const seen = new Set();
+  for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }
+  return html`<h4>Where it comes from</h4><ol class="story">${chain.map(line)}</ol>
+    ${one.parents.length > 1 ? html`<h4>Other parents</h4><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
+    <h4>Children: ${one.children.length}</h4><ul>${one.children.slice(0, 200).map(line)}</ul>`;
+}

@@ -1,0 +1,42 @@
+// The page: what is shown stands in the address, so that it can be sent, kept and gone back to.
+import "./page.css";
+import { html, render } from "htm/preact";
+import { useEffect, useState } from "preact/hooks";
+import { Calls } from "./calls.js";
+import { Compare, Runs } from "./runs.js";
+import { Run } from "./run.js";
+
+// #/run/ID/TAB/INDIVIDUAL/PART, #/compare/ID/ID, #/calls, #/
+function read() {
+  const parts = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  if (parts[0] === "run") return { run: parts[1], tab: parts[2], individual: parts[3] || "", part: parts[4] || "" };
+  if (parts[0] === "compare") return { compare: parts.slice(1) };
+  return { calls: parts[0] === "calls" };
+}
+
+const address = ({ run, tab = "overview", individual = "", part = "", compare, calls }) => {
+  const parts = run ? ["run", run, tab, individual, part] : compare ? ["compare", ...compare] : [calls ? "calls" : ""];
+  while (parts.length && !parts[parts.length - 1]) parts.pop();
+  return "#/" + parts.map(encodeURIComponent).join("/");
+};
+const go = (place) => { location.hash = address(place); };
+go.address = address;
+
+function Page() {
+  const [place, move] = useState(read);
+  useEffect(() => {
+    const moved = () => move(read());
+    addEventListener("hashchange", moved);
+    return () => removeEventListener("hashchange", moved);
+  }, []);
+  document.title = place.run ? `${place.run} – genesis-otel` : "genesis-otel";
+  const view = place.run ? html`<${Run} key=${place.run} id=${place.run} tab=${place.tab} chosen=${place.individual} part=${place.part} go=${go}/>`
+    : place.compare ? html`<${Compare} runs=${place.compare} go=${go}/>`
+    : place.calls ? html`<main class="one"><section class="left"><h1>Calls</h1><${Calls} choose=${(individual, run) => go({ run, tab: "overview", individual, part: "prompts" })}/></section></main>`
+    : html`<${Runs} go=${go}/>`;
+  return html`<nav class="top"><a href="#/" aria-current=${!place.run && !place.calls && !place.compare}>Runs</a><a href="#/calls" aria-current=${!!place.calls}>Calls</a><span class="brand">genesis-otel</span></nav>${view}`;
+}
+
+const root = document.getElementById("page");
+root.textContent = "";
+render(html`<${Page}/>`, root);

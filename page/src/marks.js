@@ -1,0 +1,61 @@
+// One grammar of marks, on every tab: shape = how it was made, colour = score, badge = island, gold = the path to the best one.
+
+// Viridis, at even steps: readable without telling red from green, on light and on dark.
+const SHADES = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
+export const GOLD = "#d99a00", FAILED = "#c8372d";
+
+export function colour(shade) {
+  if (shade === null) return "#8a8f98";
+  const at = Math.max(0, Math.min(1, shade)) * (SHADES.length - 1), low = Math.floor(at), high = Math.min(SHADES.length - 1, low + 1);
+  const mixed = SHADES[low].map((from, index) => Math.round(from + (SHADES[high][index] - from) * (at - low)));
+  return `rgb(${mixed.join(",")})`;
+}
+
+const SHAPES = ["circle", "square", "diamond", "triangle", "pentagon", "bar"];
+// Shapes are given in the order in which kinds first appear, so that the common ones differ.
+export function shapesOf(list) {
+  const shapes = new Map();
+  for (const one of list) if (!shapes.has(one.mutation_type)) shapes.set(one.mutation_type, SHAPES[shapes.size % SHAPES.length]);
+  return shapes;
+}
+
+export function path(context, shape, x, y, size) {
+  context.beginPath();
+  if (shape === "square") context.rect(x - size, y - size, 2 * size, 2 * size);
+  else if (shape === "bar") context.rect(x - size * 1.4, y - size * 0.6, 2.8 * size, 1.2 * size);
+  else if (shape === "circle") context.arc(x, y, size, 0, 2 * Math.PI);
+  else {
+    const corners = { diamond: 4, triangle: 3, pentagon: 5 }[shape];
+    for (let corner = 0; corner < corners; corner += 1) {
+      const angle = -Math.PI / 2 + (corner * 2 * Math.PI) / corners;
+      context.lineTo(x + 1.25 * size * Math.cos(angle), y + 1.25 * size * Math.sin(angle));
+    }
+    context.closePath();
+  }
+}
+
+export function draw(context, data, one, x, y, size, { shape, chosen, dark }) {
+  path(context, shape, x, y, size);
+  if (one.outcome === "ok" && !one.copied) {
+    context.fillStyle = colour(data.shade(one));
+    context.fill();
+  } else {
+    // Whoever failed is an outline, and so is a copy.
+    context.fillStyle = dark ? "#15181d" : "#ffffff";
+    context.fill();
+    context.strokeStyle = one.copied ? "#8a8f98" : FAILED;
+    context.lineWidth = Math.max(1, size / 3);
+    context.stroke();
+  }
+  if (data.bestPath?.has(one.id)) {
+    context.strokeStyle = GOLD;
+    context.lineWidth = Math.max(1.5, size / 2.5);
+    context.stroke();
+  }
+  if (chosen) {
+    path(context, "circle", x, y, size + 5);
+    context.strokeStyle = dark ? "#fff" : "#000";
+    context.lineWidth = 2;
+    context.stroke();
+  }
+}

@@ -1,0 +1,136 @@
+// All runs, and several of them beside one another.
+import { html } from "htm/preact";
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "./api.js";
+import { ago, dollars, duration, middle, money, moment, number, visible } from "./format.js";
+import { LINES, Plot } from "./plot.js";
+import { Table } from "./table.js";
+
+export function Runs({ go }) {
+  const [rows, list] = useState(null);
+  const [error, fail] = useState("");
+  const [wanted, want] = useState({ text: "", status: "" });
+  const [ticked, tick] = useState(new Set());
+  const sparks = useSparks(rows);
+  useEffect(() => {
+    let over = false, timer;
+    const look = () => ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, document.hidden ? 30_000 : 5_000); });
+    look();
+    return () => { over = true; clearTimeout(timer); };
+  }, []);
+  const text = wanted.text.trim().toLowerCase();
+  const shown = (rows || []).filter((row) => (!wanted.status || row.status === wanted.status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
+  const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
+  const columns = [
+    { name: "tick", head: "", show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
+    { name: "task_name", head: "task", show: (row) => visible(row.task_name) },
+    { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${row.run_id}>${middle(row.run_id)}</a>` },
+    { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
+    { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
+    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]} down=${row.direction === "min"}/>` },
+    { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
+    { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
+    { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
+    { name: "since_improvement", head: "since improvement", right: true, show: (row) => number(row.since_improvement) },
+    { name: "cost", head: "cost", right: true, show: (row) => money(row.cost, row.unpriced) },
+    { name: "start_time", head: "began", show: (row) => moment(row.start_time) },
+    { name: "silent_seconds", head: "last sign of life", right: true, show: (row) => ago(row.silent_seconds) },
+    { name: "tags", head: "tags", show: (row) => (row.tags || []).map((tag) => html`<span class="tag">${visible(tag)}</span>`) },
+  ];
+  return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
+    <label>find <input type="search" placeholder="task, id, tag or note" value=${wanted.text} onInput=${(event) => want({ ...wanted, text: event.target.value })}/></label>
+    <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option>${["running", "stalled", "completed", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
+    <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
+    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
+    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">There is no run yet: <code>genesis-otel demo</code> makes one. This page shows it by itself.</p>`}</section></main>`;
+}
+
+// Lines are asked for after the list, and again only where a run has got on.
+function useSparks(rows) {
+  const [known, know] = useState({});
+  const wanted = (rows || []).slice(0, 100).filter((row) => known[row.run_id]?.individuals !== row.individuals && row.individuals);
+  const asked = wanted.map((row) => row.run_id + row.individuals).join();
+  useEffect(() => {
+    if (!wanted.length) return;
+    ask("sparks", { run: wanted.map((row) => row.run_id) }).then((told) => know((before) => ({ ...before, ...Object.fromEntries(wanted.map((row) => [row.run_id, { ...told[row.run_id], individuals: row.individuals }])) })), () => {});
+  }, [asked]);
+  return known;
+}
+
+function Spark({ told }) {
+  if (!told?.best_so_far?.length) return "";
+  const values = told.best_so_far, low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b)), span = high - low || 1;
+  const x = (place) => 2 + (86 * (place - 1)) / Math.max(1, told.last - 1), y = (value) => 18 - (16 * (value - low)) / span;
+  let line = `M${x(told.places[0])},${y(values[0])}`;
+  for (let at = 1; at < values.length; at += 1) line += `H${x(told.places[at])}V${y(values[at])}`;
+  return html`<svg class="spark" width="90" height="20" role="img" aria-label="best so far"><path d=${line + "H88"}/></svg>`;
+}
+
+const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: "generations" };
+
+export function Compare({ runs, go }) {
+  const [told, tell] = useState(null);
+  const [error, fail] = useState("");
+  const [by, order] = useState("place");
+  const [together, group] = useState(false);
+  useEffect(() => {
+    let over = false;
+    ask("compare", { run: runs }).then((answer) => !over && tell(answer), (refused) => !over && fail(refused.message));
+    return () => { over = true; };
+  }, [runs.join()]);
+  if (error) return html`<main><p class="failed" role="alert">${error}</p></main>`;
+  if (!told) return html`<main><p class="none">Reading …</p></main>`;
+  const named = (each) => `${each.run.task_name} ${middle(each.run.run_id, 18)}`;
+  const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
+  const x = [...new Set(told.flatMap((each) => each[by].map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
+  const series = [], bands = [];
+  groups.forEach(({ name, runs }, at) => {
+    const color = LINES[at % LINES.length], lines = runs.map((each) => held(x, each[by], each.best_so_far));
+    if (runs.length === 1) { series.push({ label: name, values: lines[0], color, steps: true }); return; }
+    const part = (quantile) => x.map((_, place) => { const known = lines.map((line) => line[place]).filter((value) => value !== null).sort((a, b) => a - b); return known.length ? between(known, quantile) : null; });
+    series.push({ label: `${name}: upper quartile`, values: part(0.75), color: color + "66", width: 1, steps: true }, { label: "lower quartile", values: part(0.25), color: color + "66", width: 1, steps: true }, { label: `${name}: median of ${runs.length}`, values: part(0.5), color, steps: true });
+    bands.push({ series: [series.length - 2, series.length - 1], fill: color + "22" });
+  });
+  const settings = told.map((each) => new Map(leaves(each.config)));
+  const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
+  const setting = (each, name) => settings[told.indexOf(each)].get(name) ?? "";
+  const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
+  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took: (run) => duration(run.seconds), calls: (run) => number(run.llm_calls) };
+  return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
+    <label><input type="checkbox" checked=${together} onChange=${(event) => group(event.target.checked)}/> runs of one task and configuration as one</label></form>
+    <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
+    <div class="scroll"><table aria-label="Runs beside one another"><thead><tr><th></th>${told.map((each) => html`<th><a href=${go.address({ run: each.run.run_id })}>${named(each)}</a></th>`)}</tr></thead>
+    <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}
+    ${different.map((name) => html`<tr><th>${visible(name)}</th>${told.map((each) => html`<td><span class="cut">${visible(setting(each, name))}</span></td>`)}</tr>`)}</tbody></table></div></section></main>`;
+}
+
+// A configuration as settings with dotted names, so that what differs is named and not shown as two walls of JSON.
+function leaves(config, before = "") {
+  return config.flatMap(([name, value]) => (value && typeof value === "object" && Object.keys(value).length ? leaves(Object.entries(value), `${before}${name}.`) : [[before + name, JSON.stringify(value)]]));
+}
+
+function grouped(told) {
+  const groups = new Map();
+  for (const each of told) {
+    // Seeds make runs of one configuration, and so do places.
+    const key = JSON.stringify([each.run.task_name, leaves(each.config).filter(([name]) => !/seed|path|dir$|api_base|port$/i.test(name))]);
+    if (!groups.has(key)) groups.set(key, { name: each.run.task_name, runs: [] });
+    groups.get(key).runs.push(each);
+  }
+  return [...groups.values()].map((group, at) => ({ ...group, name: `${group.name} ${at + 1}` }));
+}
+
+// The best so far at each x: the last word before it; nothing before the first, nor after the end.
+function held(x, places, values) {
+  let at = 0, now = null;
+  const last = places.length ? places[places.length - 1] : -Infinity;
+  return x.map((place) => {
+    while (at < places.length && places[at] <= place + 1e-9) now = values[at++];
+    return place > last + 1e-9 ? null : now;
+  });
+}
+
+function between(sorted, quantile) {
+  const at = (sorted.length - 1) * quantile, low = Math.floor(at);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
+}

@@ -1,0 +1,31 @@
+// A table that sorts by a click on a heading and shows more on demand; a row is chosen by click or Enter.
+import { html } from "htm/preact";
+import { useState } from "preact/hooks";
+import { visible } from "./format.js";
+
+// `columns`: [{name, head, show(row), value(row), right}]
+export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {
+  const [order, sort] = useState(sorted || null);
+  const [many, show] = useState(first);
+  let listed = rows;
+  if (order) {
+    const value = columns.find((each) => each.name === order.name)?.value || ((row) => row[order.name]);
+    listed = [...rows].sort((a, b) => {
+      const [x, y] = [value(a), value(b)];
+      if (x === y) return 0;
+      // What is not known is last, in either direction.
+      if (x === null || x === undefined || x === "") return 1;
+      if (y === null || y === undefined || y === "") return -1;
+      return (x < y ? -1 : 1) * (order.down ? -1 : 1);
+    });
+  }
+  const turn = (name) => sort(order?.name === name ? { name, down: !order.down } : { name, down: true });
+  return html`<div class="scroll"><table aria-label=${label}>
+    <thead><tr>${columns.map((each) => html`<th class=${each.right ? "right" : ""} aria-sort=${order?.name === each.name ? (order.down ? "descending" : "ascending") : "none"}>
+      <button onClick=${() => turn(each.name)}>${each.head}${order?.name === each.name ? (order.down ? " ↓" : " ↑") : ""}</button></th>`)}</tr></thead>
+    <tbody>${listed.slice(0, many).map((row) => html`<tr key=${keyOf(row)} class=${chosen === keyOf(row) ? "chosen" : ""} tabindex=${onPick ? 0 : undefined}
+      onClick=${() => onPick?.(row)} onKeyDown=${(event) => event.key === "Enter" && onPick?.(row)}>
+      ${columns.map((each) => html`<td class=${each.right ? "right" : ""}>${each.show ? each.show(row) : visible(row[each.name])}</td>`)}</tr>`)}</tbody>
+  </table>${listed.length > many ? html`<button class="more" onClick=${() => show(many * 4)}>${(listed.length - many).toLocaleString("en-US")} more</button>` : ""}
+  ${listed.length ? "" : html`<p class="none">Nothing to show.</p>`}</div>`;
+}

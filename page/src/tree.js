@@ -1,0 +1,189 @@
+// The family tree of all individuals, on a canvas: generations from left to right, children beside their parents. Wheel zooms,
+// drag moves, click chooses, double click folds what descends from an individual.
+import { html } from "htm/preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { draw, GOLD, shapesOf } from "./marks.js";
+import { number, short, visible } from "./format.js";
+
+const STEP_X = 46, STEP_Y = 16, LEAST = 2;
+
+// A place for everybody: x by generation, y so that leaves lie below one another and a parent in the middle of its children.
+export function layout(data, folded) {
+  const placed = [], depths = new Map();
+  const roots = data.list.filter((one) => !data.byId.has(one.parents[0]) || one.parents[0] === one.id);
+  let row = 0;
+  for (const root of roots) {
+    const stack = [[root, 0]];
+    while (stack.length) {
+      const [one, next] = stack[stack.length - 1];
+      if (next === 0) {
+        if (depths.has(one.id)) { stack.pop(); continue; }
+        depths.set(one.id, stack.length - 1);
+      }
+      const children = folded.has(one.id) ? [] : one.children;
+      if (next < children.length) {
+        stack[stack.length - 1][1] += 1;
+        if (!depths.has(children[next].id)) stack.push([children[next], 0]);
+        continue;
+      }
+      stack.pop();
+      const seen = children.filter((child) => child.y !== undefined && depths.has(child.id));
+      one.y = seen.length ? (seen[0].y + seen[seen.length - 1].y) / 2 : row++;
+      one.x = typeof one.generation === "number" ? Math.max(one.generation, 0) : depths.get(one.id);
+      placed.push(one);
+    }
+  }
+  return placed;
+}
+
+export function Tree({ data, version, chosen, choose, search }) {
+  const canvas = useRef(null), view = useRef(null);
+  const [folded, fold] = useState(() => new Set());
+  const [size, measure] = useState([0, 0]);
+  const [over, hover] = useState(null);
+  const placed = useMemo(() => layout(data, folded), [version, folded]);
+  const shapes = useMemo(() => shapesOf(data.list), [version]);
+  const wanted = search.trim().toLowerCase();
+  const matches = (one) => !wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
+    || (one.edit_summary || "").toLowerCase().includes(wanted) || String(one.island) === wanted;
+
+  useEffect(() => {
+    const watching = new ResizeObserver(([entry]) => measure([entry.contentRect.width, entry.contentRect.height]));
+    watching.observe(canvas.current.parentElement);
+    return () => watching.disconnect();
+  }, []);
+
+  const fit = () => {
+    let right = 1, bottom = 1;
+    for (const one of placed) { right = Math.max(right, one.x); bottom = Math.max(bottom, one.y); }
+    // Each direction by itself: a long search is wide, a broad one high.
+    view.current = { zoomX: Math.min((size[0] - 60) / (right * STEP_X), 3), zoom: Math.min((size[1] - 40) / (bottom * STEP_Y), 2.5), x: 20, y: 20 };
+  };
+  const at = (one) => [view.current.x + one.x * STEP_X * view.current.zoomX, view.current.y + one.y * STEP_Y * view.current.zoom];
+
+  const paint = () => {
+    const [width, height] = size;
+    if (!width || !height || !canvas.current) return;
+    if (!view.current) fit();
+    const ratio = window.devicePixelRatio || 1, dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    canvas.current.width = width * ratio;
+    canvas.current.height = height * ratio;
+    const context = canvas.current.getContext("2d");
+    context.scale(ratio, ratio);
+    const mark = Math.max(LEAST, Math.min(6, 6 * view.current.zoom)), shown = [];
+    context.strokeStyle = dark ? "#4a515c" : "#c3c8d0";
+    context.lineWidth = 1;
+    context.beginPath();
+    const gold = [];
+    for (const one of placed) {
+      const [x, y] = at(one);
+      const parent = data.byId.get(one.parents[0]);
+      if (parent && parent.y !== undefined) {
+        const [px, py] = at(parent);
+        const away = (x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height);
+        if (!away) {
+          if (data.bestPath?.has(one.id) && data.bestPath.has(parent.id)) gold.push([px, py, x, y]);
+          else { context.moveTo(px, py); context.lineTo(x, y); }
+        }
+      }
+      if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push([one, x, y]);
+    }
+    context.stroke();
+    context.strokeStyle = GOLD;
+    context.lineWidth = 2.5;
+    context.beginPath();
+    for (const [px, py, x, y] of gold) { context.moveTo(px, py); context.lineTo(x, y); }
+    context.stroke();
+    context.font = "10px system-ui, sans-serif";
+    for (const [one, x, y] of shown) {
+      context.globalAlpha = matches(one) ? 1 : 0.12;
+      draw(context, data, one, x, y, mark, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
+      if (view.current.zoom > 0.8) {
+        context.fillStyle = dark ? "#c9d1d9" : "#333";
+        const badge = [one.island !== "" ? "⬡" + visible(one.island) : "", folded.has(one.id) ? `+${descendants(one)}` : ""].filter(Boolean).join(" ");
+        if (badge) context.fillText(badge, x + mark + 3, y + 3);
+      }
+    }
+    context.globalAlpha = 1;
+  };
+  useEffect(paint, [placed, size, chosen, wanted, version]);
+
+  const nearest = (event) => {
+    const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    let found = null, distance = 144;
+    for (const one of placed) {
+      const [ox, oy] = at(one), away = (ox - x) ** 2 + (oy - y) ** 2;
+      if (away < distance) [found, distance] = [one, away];
+    }
+    return found;
+  };
+  const frame = useRef(0);
+  const soon = () => { cancelAnimationFrame(frame.current); frame.current = requestAnimationFrame(paint); };
+  const wheel = (event) => {
+    event.preventDefault();
+    const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const by = Math.exp(-event.deltaY * 0.0015), now = view.current;
+    now.x = x - (x - now.x) * by; now.y = y - (y - now.y) * by;
+    now.zoom *= by; now.zoomX *= by;
+    soon();
+  };
+  useEffect(() => {
+    // Preact adds wheel listeners as passive ones, which may not keep the page from scrolling.
+    canvas.current.addEventListener("wheel", wheel, { passive: false });
+    return () => canvas.current?.removeEventListener("wheel", wheel);
+  });
+  const dragged = useRef(null);
+  const down = (event) => { dragged.current = [event.clientX, event.clientY, false]; canvas.current.setPointerCapture(event.pointerId); };
+  const move = (event) => {
+    if (!dragged.current) { hover(nearest(event)); return; }
+    const [x, y] = dragged.current, dx = event.clientX - x, dy = event.clientY - y;
+    if (Math.abs(dx) + Math.abs(dy) < 3 && !dragged.current[2]) return;
+    dragged.current = [event.clientX, event.clientY, true];
+    view.current.x += dx; view.current.y += dy;
+    soon();
+  };
+  const up = (event) => {
+    const moved = dragged.current?.[2];
+    dragged.current = null;
+    if (!moved) { const found = nearest(event); if (found) choose(found.id); }
+  };
+  const twice = (event) => {
+    const found = nearest(event);
+    if (!found) return;
+    const next = new Set(folded);
+    if (!next.delete(found.id)) next.add(found.id);
+    fold(next);
+  };
+  const key = (event) => {
+    const one = data.byId.get(chosen) || data.best || data.list[0];
+    const siblings = data.byId.get(one?.parents[0])?.children || [];
+    const beside = siblings.indexOf(one);
+    const next = { ArrowLeft: data.byId.get(one?.parents[0]), ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
+    if (next) { event.preventDefault(); choose(next.id); }
+  };
+  return html`<div class="tree">
+    <div class="tools">
+      <button onClick=${() => { fit(); paint(); }}>Fit</button>
+      <button onClick=${() => fold(new Set())} disabled=${!folded.size}>Unfold all</button>
+      ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
+      <span class="kind"><i class="shape circle failed"></i>failed</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
+    </div>
+    <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${data.list.length} individuals; the table has the same`}
+      onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${twice} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
+    <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
+      : "Wheel zooms, drag moves, click chooses, double click folds; with the arrow keys from an individual to its parent, children and siblings."}</p>
+  </div>`;
+}
+
+function descendants(one) {
+  let count = 0;
+  const stack = [...one.children], seen = new Set();
+  while (stack.length) {
+    const next = stack.pop();
+    if (seen.has(next.id)) continue;
+    seen.add(next.id);
+    count += 1;
+    stack.push(...next.children);
+  }
+  return count;
+}

@@ -1,0 +1,160 @@
+"""One program in the hand: what `show`, `best`, `diff`, `tag`, `note` and `stop` answer, on the search of `searched`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from genesis_otel._cli.app import main
+from genesis_otel._serve import client as store_process
+from genesis_otel._ship.spool.queue import status as spool_status
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
+
+Run = Callable[..., tuple[int, str, str]]
+OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
+PARENT = next(fact for fact in FACTS if fact.id == "three_best")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder whose store holds the search that ended and the one that goes on."""
+    data = tmp_path_factory.mktemp("programs")
+    fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
+    yield data
+    end_store(data / "store")
+
+
+@pytest.fixture
+def run(filled: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command on that store: exit code, output, errors."""
+    for name in list(os.environ):
+        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(filled))
+
+    def ran(*arguments: str) -> tuple[int, str, str]:
+        code = main(arguments)
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return ran
+
+
+def pairs(shown: str) -> dict[str, str]:
+    """What `show` has said, by its headings."""
+    parted = (line.partition("  ") for line in shown.splitlines() if line[:1] != " ")
+    return {name: value.strip() for name, _, value in parted}
+
+
+def test_the_best_program_as_a_file(run: Run) -> None:
+    """`best --code` and `query --format raw` give the very text that was recorded, with nothing before or after it."""
+    assert run("best", RUN, "--code") == (0, code(OF_BEST), "")
+    assert run("show", RUN, "best", "--code")[1] == code(OF_BEST)
+    statement = f"SELECT code FROM individuals WHERE run_id = '{RUN}' AND individual_id = '{BEST}'"
+    assert run("query", statement, "--format", "raw")[1] == code(OF_BEST)
+    several = run("query", r"SELECT 'a\tb\nc', NULL, 1 UNION ALL SELECT 'd', NULL, 2 ORDER BY 3", "--format", "raw")[1]
+    assert several == "a\tb\nc\t\t1\nd\t\t2"
+
+
+def test_show_an_individual(run: Run) -> None:
+    """What is known of it, in a line each; as JSON all of it."""
+    shown = pairs(run("show", RUN, BEST)[1])
+    assert shown["individual"] == BEST and shown["score"] == "0.97" and shown["gain"] == "+0.0200"
+    assert shown["parents"] == "three_best" and shown["what changed"] == f"why {BEST} should be better"
+    failed = pairs(run("show", RUN, "seed_broken")[1])
+    assert failed["status"] == "failed" and failed["error"] == "its evaluation failed"
+    assert not {"score", "gain", "parents", "cost"} & {
+        name for name, value in failed.items() if value not in ("", "$0.0000")
+    }
+    (told,) = json.loads(run("show", RUN, "three_a", "--format", "json")[1])
+    assert told["parent_ids"] == ["two_a", "two_b"] and told["code"].startswith("[0.82")
+
+
+def test_show_a_run(run: Run) -> None:
+    """Without an individual, the run: by its id, by its task (the newest run of it), or the newest."""
+    assert pairs(run("show", RUN)[1])["best individual"] == f"{BEST}, of generation 4"
+    assert pairs(run("show", TASK)[1])["run"] == pairs(run("show")[1])["run"] == GOING_ON
+    code, out, err = run("show", "circle_square")
+    assert (code, out) == (3, "") and "no run or task is named 'circle_square'; nearest: " in err
+    code, out, err = run("show", RUN, "--code")
+    assert (code, out) == (2, "") and "show latest best --code" in err
+    assert run("show", RUN, BEST, "--code", "--prompts")[0] == 2
+
+
+def test_lineage_of_the_newest_run_is_the_default(run: Run) -> None:
+    """`lineage` alone is that of the best individual of the newest run."""
+    assert run("lineage")[1] == run("lineage", GOING_ON, "best")[1]
+
+
+def test_the_conversations_of_an_individual(run: Run) -> None:
+    """Its prompts and answers, whole; as JSON the rows. One without a call says so."""
+    shown = run("show", RUN, BEST, "--prompts")[1]
+    assert "── user ──\nImprove three_best.\n" in shown and f"── answer ──\n{BEST}!\n" in shown
+    (call,) = json.loads(run("show", RUN, BEST, "--prompts", "--format", "json")[1])
+    assert call["response"] == f"{BEST}!" and call["output_tokens"] == 10
+    assert run("show", RUN, "seed_a", "--prompts") == (0, "", "No model was asked for it.\n")
+
+
+def test_diff(run: Run) -> None:
+    """To the parent, to any other, across runs; the same program has no difference; a seed has no parent."""
+    expected = "".join(
+        f"{line}\n" for line in difflib.unified_diff([code(PARENT)], [code(OF_BEST)], PARENT.id, BEST, lineterm="")
+    )
+    assert run("diff", "best", "--run", RUN) == (0, expected, "")
+    assert run("diff", "three_best", "four", "--run", RUN)[1] == expected
+    assert run("diff", "one_b", "two_c", "--run", RUN) == (0, "", "The two programs are the same.\n")
+    assert (
+        run("diff", "seed_a", "later_seed_a", "--run", RUN, "--other-run", GOING_ON)[2]
+        == "The two programs are the same.\n"
+    )
+    code_, out, err = run("diff", "seed_a", "--run", RUN)
+    assert (code_, out) == (3, "") and "seed_a has no parent" in err
+
+
+def test_tags_and_notes(run: Run) -> None:
+    """They are found and shown, can be taken away, and change nothing else: neither a run's status nor its last sign of life."""
+
+    def row(run_id: str) -> dict[str, object]:
+        (found,) = [each for each in json.loads(run("runs", "--format", "json")[1]) if each["run_id"] == run_id]
+        return {name: value for name, value in found.items() if name not in ("silent_seconds", "tags", "notes")}
+
+    before = row(RUN), row(GOING_ON)
+    for run_id in (RUN, GOING_ON):
+        assert run("tag", run_id, "baseline", "for the paper")[0] == 0
+    assert run("tag", RUN, "baseline", "--remove")[0] == 0
+    assert run("note", RUN, "wrong evaluator:\ndo not compare")[0] == run("note", RUN, "second")[0] == 0
+    assert (row(RUN), row(GOING_ON)) == before
+    tagged = json.loads(run("runs", "--tag", "baseline", "--format", "json")[1])
+    assert [(each["run_id"], each["tags"]) for each in tagged] == [(GOING_ON, ["baseline", "for the paper"])]
+    shown = run("show", RUN)[1]
+    assert pairs(shown)["tags"] == "for the paper"
+    assert "wrong evaluator:\n" in shown and "do not compare\n" in shown and "second\n" in shown
+    code, out, err = run("runs", "--tag", "nothing")
+    assert (code, out) == (3, "") and "there is no run with the tag 'nothing'" in err
+    assert run("tag", RUN, " ")[0] == run("note", RUN, " ")[0] == 2
+
+
+def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
+    """It ends, what it held is there at the next start, and a second `stop` has nothing to do."""
+    assert run("runs")[0] == 0
+    address = store_process.running(filled / "store")
+    assert address is not None
+    code, out, err = run("stop")
+    assert (code, out) == (0, "") and f"Process {address.pid}" in err
+    assert store_process.running(filled / "store") is None
+    assert "No process serves" in run("stop")[2]
+    assert run("best", RUN, "--code")[1].startswith("[0.97")
+    assert spool_status(filled / "store" / store_process.SPOOL).waiting == 0
+
+
+def test_stop_is_for_the_embedded_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is not ours to end."""
+    monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:1/x")
+    code, out, err = run("stop")
+    assert (code, out) == (1, "") and "only the embedded store" in err

@@ -1,0 +1,34 @@
+"""Stores for searches of the released ShinkaEvolve. No file here is called `test_...`: shinka has an environment of its own, in which
+`make frameworks` runs them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._store import connection, schema
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def new_store(engine: Path) -> Iterator[Callable[[], Client]]:
+    """Makes stores, each a database of the session's engine."""
+    made: list[Client] = []
+
+    def new() -> Client:
+        name = f"shinka_{next(NUMBERS)}"
+        client = connection.open_embedded(engine)
+        client.command(f"CREATE DATABASE {name}")
+        client.database = name
+        schema.init_schema(client, traces_ttl_days=0)
+        made.append(client)
+        return client
+
+    yield new
+    for client in made:
+        client.close()

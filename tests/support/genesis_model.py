@@ -1,0 +1,162 @@
+"""A model for Genesis' searches on loopback, and what it was asked: the account that calls, tokens and refusals are compared with.
+
+In: what OpenAI's client asks, for chat completions and embeddings. Out: answers in Genesis' formats, by turns a better program, one that
+raises, one that does not pass, one that kills its job, and prose. On failure: what it is told to refuse is refused, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+SEED = "# EVOLVE-BLOCK-START\nVALUE = 1\n# EVOLVE-BLOCK-END\nprint('value', VALUE, end='')\n"
+EVALUATE = """
+import argparse, json, os, pathlib, runpy, sys
+told = argparse.ArgumentParser()
+told.add_argument("--program_path"); told.add_argument("--results_dir")
+told = told.parse_args()
+# Genesis loses a first program whose output has a line break: its UPDATE does not escape the JSON.
+print(os.environ.get("TRACEPARENT", ""), end=" ")
+print("a warning", end="", file=sys.stderr)
+error, score = None, 0.0
+try:
+    score = runpy.run_path(told.program_path)["VALUE"]
+except Exception as raised:
+    error = str(raised)
+correct = error is None and score >= 0
+if error is None and not correct:
+    error, score = "Validation failed: negative", 0.25
+size = len(pathlib.Path(told.program_path).read_text())
+metrics = {"combined_score": float(score), "public": {"size": size}, "private": {"half": score / 2}}
+folder = pathlib.Path(told.results_dir)
+(folder / "metrics.json").write_text(json.dumps(metrics))
+(folder / "correct.json").write_text(json.dumps({"correct": correct, "error": error}))
+"""
+TURNS = ("2", "1 / 0", "3", "-1", None, "4", "__import__('os')._exit(3)", "2")
+"""What the programs say, in turn; None is an answer without a program."""
+
+
+@dataclass
+class Question:
+    """One request, as the endpoint has it."""
+
+    kind: str
+    model: str
+    status: int
+    is_retry: bool
+    """Whether OpenAI's client itself asks once more: to whoever calls the client, that is the same call."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass
+class Account:
+    """What was asked, and what is to happen at which question."""
+
+    url: str = ""
+    questions: list[Question] = field(default_factory=list)
+    refusals: dict[int, int] = field(default_factory=dict)
+    """Status by the number of the request."""
+    hooks: dict[int, Callable[[], object]] = field(default_factory=dict)
+    """What is called when a request of that number has come, and not been answered yet."""
+    programs: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def calls(self, kind: str, *, answered: bool) -> list[Question]:
+        """The calls of the client that were answered in the end, or not."""
+        return [each for each in self.questions if each.kind == kind and (each.status == 200) == answered]
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Account]:
+    """Serve until the block ends."""
+    account = Account()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"account": account}))
+    server.daemon_threads = True
+    account.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield account
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    account: Account
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        account = self.account
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        kind = "embeddings" if self.path.endswith("embeddings") else "chat"
+        with account.lock:
+            number = len(account.questions)
+            status = account.refusals.get(number, 200)
+            retry = self.headers.get("x-stainless-retry-count", "0") != "0"
+            question = Question(kind, asked["model"], status, retry)
+            account.questions.append(question)
+            if status == 200:
+                answer = _embedding(asked, question) if kind == "embeddings" else self._completion(asked, question)
+            else:
+                answer = {"error": {"message": "refused", "type": "refused"}}
+        account.hooks.get(number, lambda: None)()
+        body = json.dumps(answer).encode()
+        with contextlib.suppress(OSError):  # of a client that was interrupted
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("retry-after-ms", "1")
+            self.end_headers()
+            self.wfile.write(body)
+
+    def _completion(self, asked: dict[str, Any], question: Question) -> dict[str, Any]:
+        prompt = "\n".join(str(each["content"]) for each in asked["messages"])
+        content = "A summary."
+        if "SEARCH/REPLACE" in prompt or "EVOLVE-BLOCK" in asked["messages"][0]["content"]:
+            value = TURNS[self.account.programs % len(TURNS)]
+            self.account.programs += 1
+            content = "I had rather not." if value is None else _program(asked["messages"], value)
+        question.prompt_tokens, question.completion_tokens = len(prompt) // 4, len(content) // 4
+        usage = {"prompt_tokens": question.prompt_tokens, "completion_tokens": question.completion_tokens}
+        return {
+            "id": f"chatcmpl-{len(self.account.questions)}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": asked["model"],
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+            "usage": {**usage, "total_tokens": sum(usage.values()), "prompt_tokens_details": {"cached_tokens": 3}},
+        }
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def _program(messages: list[dict[str, Any]], value: str) -> str:
+    about = "<NAME>\nanother_value\n</NAME>\n<DESCRIPTION>\nAnother value.\n</DESCRIPTION>\n"
+    if "SEARCH/REPLACE" not in messages[0]["content"]:
+        code = SEED.replace("VALUE = 1", f"VALUE = {value}")
+        return f"{about}<CODE>\n```python\n{code}```\n</CODE>"
+    asked = next(each["content"] for each in messages if each["role"] == "user")
+    (before, *_) = re.findall(r"^VALUE = .*$", asked, re.MULTILINE)
+    return f"{about}<DIFF>\n<<<<<<< SEARCH\n{before}\n=======\nVALUE = {value}\n>>>>>>> REPLACE\n\n</DIFF>"
+
+
+def _embedding(asked: dict[str, Any], question: Question) -> dict[str, Any]:
+    text = "".join(asked["input"])
+    question.prompt_tokens = len(text) // 4
+    vector = [1.0 + text.count(each) for each in "0123456789"]
+    return {
+        "object": "list",
+        "model": asked["model"],
+        "data": [{"object": "embedding", "index": 0, "embedding": vector}],
+        "usage": {"prompt_tokens": question.prompt_tokens, "total_tokens": question.prompt_tokens},
+    }

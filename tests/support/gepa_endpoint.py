@@ -1,0 +1,114 @@
+"""A model on loopback for searches of GEPA: it counts what it is asked, and what it answers with which tokens.
+
+``gpt-4.1`` reflects: it makes the instruction in the question longer, and by turns worse. Any other model tells how many words its
+instructions have. Every so many requests are refused once with a 500, and one question of the reflecting model's always with a 400.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+REFLECTING = "gpt-4.1"
+INSTRUCTION = re.compile(r"```\n(.*?)\n```|\[\[ ## current_instruction ## \]\]\n(.*?)\n\n", re.DOTALL)
+
+
+@dataclass
+class Endpoint:
+    """What was asked and answered."""
+
+    url: str = ""
+    refuse_every: int = 0
+    """A request out of so many is refused; 0 refuses none."""
+    hopeless: int = -1
+    """The number of the reflection that is refused however often it is asked."""
+    answered: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Model, id, tokens of the question and of the answer."""
+    refused: list[int] = field(default_factory=list)
+    """The statuses."""
+    reflections: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and body."""
+        model, messages = request["model"], request["messages"]
+        asked = "\n".join(str(each["content"]) for each in messages)
+        with self.lock:
+            number = len(self.answered) + len(self.refused)
+            if model == REFLECTING and asked not in self.reflections:
+                self.reflections.append(asked)
+            if model == REFLECTING and self.reflections.index(asked) == self.hopeless:
+                return self._refuse(400)
+            if self.refuse_every and number % self.refuse_every == self.refuse_every - 1:
+                return self._refuse(500)
+            text = self._text(model, messages, asked)
+            tokens = len(asked.split()), len(text.split())
+            name = f"chatcmpl-{number}"
+            self.answered.append((model, name, *tokens))
+        return 200, {
+            "id": name,
+            "object": "chat.completion",
+            "created": 1,
+            "model": model,
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"},
+            ],
+            "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
+        }
+
+    def _refuse(self, status: int) -> tuple[int, dict[str, Any]]:
+        self.refused.append(status)
+        return status, {"error": {"message": "refused", "type": "server_error", "code": None}}
+
+    def _text(self, model: str, messages: list[dict[str, Any]], asked: str) -> str:
+        if model != REFLECTING:
+            return f"[[ ## answer ## ]]\n{len(str(messages[0]['content']).split())}\n\n[[ ## completed ## ]]"
+        found = INSTRUCTION.search(str(messages[-1]["content"]))
+        instruction = (found[1] or found[2]) if found else "Think"
+        turn = self.reflections.index(asked)
+        text = "a" if turn % 4 == 3 else f"{instruction} more{turn}"
+        if "`new_instruction`" in asked:  # DSPy's way to ask
+            return json.dumps({"new_instruction": text})
+        return f"```\n{text}\n```"
+
+
+@contextmanager
+def serving(refuse_every: int = 0, hopeless: int = -1) -> Iterator[Endpoint]:
+    """Serve until the block ends."""
+    endpoint = Endpoint(refuse_every=refuse_every, hopeless=hopeless)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, told = endpoint.answer(json.loads(body))
+            written = json.dumps(told).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(written)))
+            # Clients that ask again wait for a second or more else.
+            self.send_header("retry-after-ms", "1")
+            self.end_headers()
+            self.wfile.write(written)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: it counts."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield endpoint
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
