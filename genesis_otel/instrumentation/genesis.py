@@ -37,7 +37,7 @@ from genesis_otel._emit import pareto
 from genesis_otel._emit.context import detach, place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
-from genesis_otel.instrumentation._genesis import llm
+from genesis_otel.instrumentation._genesis import llm, pool
 from genesis_otel.instrumentation._genesis.logger import GenesisLogger
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
 from genesis_otel.instrumentation.genesis_logger import install_logger, when_imported
@@ -45,11 +45,9 @@ from genesis_otel.instrumentation.genesis_logger import install_logger, when_imp
 __all__ = ["instrument", "is_installed", "is_instrumented", "uninstrument"]
 
 Original = Callable[..., Any]
+Hook = tuple[Any, str, Original]
 
-SEARCH = "genesis.core.runner"
-"""The module that imports all the others that are looked after."""
-
-_patched: list[tuple[object, str, Original]] = []
+_patched: list[Hook] = []
 _logger = GenesisLogger()
 _wanted = False
 
@@ -72,27 +70,39 @@ def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None 
     install_logger(_logger)
     if not _wanted:
         _wanted = True
-        when_imported(SEARCH, _patch)
+        for module, hooks in HOOKS.items():
+            when_imported(module, functools.partial(_patch, hooks))
 
 
-def _patch() -> None:
-    if not _wanted or _patched:
+def _patch(hooks: Callable[[], Iterable[Hook]]) -> None:
+    if not _wanted:
         return
     try:
-        for owner, name, around in _hooks():
+        for owner, name, around in hooks():
             _put(owner, name, around)
     except Exception as error:
         pass_on(error)
         warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
 
 
-def _hooks() -> Iterable[tuple[Any, str, Original]]:
-    from genesis.core import novelty_judge, runner, summarizer
-    from genesis.database import dbase
-    from genesis.launch import scheduler
+def _of_calls() -> Iterable[Hook]:
     from genesis.llm import embedding
     from genesis.llm import llm as clients
     from genesis.llm import query as queries
+
+    return (
+        (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
+        (queries, "get_client_llm", llm.get_client_llm),
+        (clients, "query", llm.query),
+        (clients.LLMClient, "batch_query", functools.partial(_fill_pool, clients)),
+        (clients.LLMClient, "batch_kwargs_query", functools.partial(_fill_pool, clients)),
+    )
+
+
+def _of_searches() -> Iterable[Hook]:
+    from genesis.core import novelty_judge, runner, summarizer
+    from genesis.database import dbase
+    from genesis.launch import scheduler
 
     return (
         (runner.EvolutionRunner, "run", _run),
@@ -108,10 +118,11 @@ def _hooks() -> Iterable[tuple[Any, str, Original]]:
         (scheduler, "submit_slurm_conda", _submit),
         (novelty_judge.NoveltyJudge, "check_llm_novelty", _check_novelty),
         (summarizer.MetaSummarizer, "update_meta_memory", _update_meta_memory),
-        (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
-        (queries, "get_client_llm", llm.get_client_llm),
-        (clients, "query", llm.query),
     )
+
+
+HOOKS = {"genesis.llm.llm": _of_calls, "genesis.core.runner": _of_searches}
+"""What is looked after, by the module that imports all the others which that is in."""
 
 
 def uninstrument() -> None:
@@ -137,6 +148,8 @@ def is_installed() -> bool:
 
 
 def _put(owner: Any, name: str, around: Original) -> None:
+    if any(known is owner and its == name for known, its, _ in _patched):
+        return
     original = getattr(owner, name, None)
     if original is None:
         warn_once(f"genesis {name}", "This version of Genesis has no %s: what happens there is not recorded", name)
@@ -285,6 +298,11 @@ def _submit(original: Original, *args: Any, **kwargs: Any) -> Any:
 
 
 # --- LLM calls --------------------------------------------------------------------------------------------------------
+
+
+def _fill_pool(clients: Any, original: Original, *args: Any, **kwargs: Any) -> Any:
+    with pool.filled(clients, instrument):
+        return original(*args, **kwargs)
 
 
 def _check_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:

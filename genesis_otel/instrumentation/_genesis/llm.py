@@ -64,7 +64,7 @@ def as_role(role: str) -> AbstractContextManager[None]:
 def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Genesis' ``query``: one question, and its answer with tokens and cost."""
     question = Asked()
-    with as_role(_role()), _asking(question):
+    with as_role(role_here()), _asking(question):
         result = original(*args, **kwargs)
     if question.logged is not None and not question.recorded:
         try:
@@ -108,7 +108,7 @@ def _asking(question: Asked) -> Iterator[None]:
         asked.reset(token)
 
 
-def _role() -> str:
+def role_here() -> str:
     """What the calls here are for: another program, unless a block says otherwise."""
     role = otel.get_value(attributes.LLM_ROLE)
     return role if isinstance(role, str) else "mutation"
@@ -193,7 +193,7 @@ def _begin(question: Asked, model: str, operation: str, messages: object, settin
         server=question.server,
         operation=operation,
         messages=messages,
-        role=_role(),
+        role=role_here(),
         metadata=about,
         start_time=question.began or None,
     )
