@@ -176,7 +176,8 @@ def _here() -> Proposal | None:
 
 
 def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    search = _logger.searches[self.run_id] = Search(_logger.options)
+    run_id = getattr(self, "run_id", "")
+    search = _logger.searches[run_id] = Search(_logger.options)
     # The run becomes current when Genesis logs it.
     token = otel.attach(otel.get_current())
     failure: BaseException | None = None
@@ -188,32 +189,33 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         detach(token)
         search.finish(failure)
-        _logger.searches.pop(self.run_id, None)
+        _logger.searches.pop(run_id, None)
 
 
-def _run_generation_0(original: Original, self: Any) -> Any:
+def _run_generation_0(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     search = _search_of(self)
     proposal = search.begin(0, "init") if search is not None else None
     with _at(search, proposal):
-        return original(self)
+        return original(self, *args, **kwargs)
 
 
-def _submit_new_job(original: Original, self: Any) -> Any:
-    search, number = _search_of(self), self.next_generation_to_submit
-    if search is None or number >= self.evo_config.num_generations:
-        return original(self)
+def _submit_new_job(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    search, number = _search_of(self), getattr(self, "next_generation_to_submit", None)
+    planned = getattr(getattr(self, "evo_config", None), "num_generations", 0)
+    if search is None or not isinstance(number, int) or number >= planned:
+        return original(self, *args, **kwargs)
     # What it is called is known when the patch is made.
     with _at(search, search.begin(number, "unknown"), until_stored=False):
-        return original(self)
+        return original(self, *args, **kwargs)
 
 
-def _process_completed_job(original: Original, self: Any, job: Any) -> Any:
+def _process_completed_job(original: Original, self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     search = _search_of(self)
-    proposal = search.open.get(job.generation) if search is not None else None
+    proposal = search.open.get(getattr(job, "generation", -1)) if search is not None else None
     if proposal is not None:
         proposal.finished = time.time_ns()
     with _at(search, proposal):
-        return original(self, job)
+        return original(self, job, *args, **kwargs)
 
 
 @contextmanager
@@ -232,7 +234,7 @@ def _at(search: Search | None, proposal: Proposal | None, *, until_stored: bool 
             search.abandon(proposal, stopped)
 
 
-def _log_generation(original: Original, self: Any, generation: int, programs: Any) -> Any:
+def _log_generation(original: Original, self: Any, generation: int, programs: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         # The latest row of each: a program is stored again whenever its embedding is.
         programs = list({each.id: each for each in sorted(programs, key=lambda program: program.timestamp)}.values())
@@ -242,9 +244,9 @@ def _log_generation(original: Original, self: Any, generation: int, programs: An
             "genesis programs", "The programs of a generation are counted as often as they are stored", exc_info=True
         )
     try:
-        return original(self, generation, programs)
+        return original(self, generation, programs, *args, **kwargs)
     finally:
-        _logger.counted(self.run_id, generation)
+        _logger.counted(getattr(self, "run_id", ""), generation)
 
 
 # --- programs and their jobs ------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ def _log_generation(original: Original, self: Any, generation: int, programs: An
 
 def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
     proposal = _here()
-    if proposal is None or proposal.program is not None or program.generation != proposal.number:
+    if proposal is None or proposal.program is not None or getattr(program, "generation", -1) != proposal.number:
         return original(self, program, *args, **kwargs)
     program.id = proposal.individual.id
     result = original(self, program, *args, **kwargs)
@@ -265,10 +267,10 @@ def _run_job(original: Original, self: Any, exec_fname: Any, results_dir: Any, *
     proposal = _here()
     if proposal is not None:
         proposal.job = proposal.individual.evaluation(details={"exec_fname": str(exec_fname)})
-    results, seconds = original(self, exec_fname, results_dir, *args, **kwargs)
-    if proposal is not None:
-        proposal.results, proposal.finished = results, time.time_ns()
-    return results, seconds
+    outcome = original(self, exec_fname, results_dir, *args, **kwargs)
+    if proposal is not None and isinstance(outcome, tuple):
+        proposal.results, proposal.finished = outcome[0], time.time_ns()
+    return outcome
 
 
 def _get_job_results(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -77,15 +77,15 @@ def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def get_embedding(original: Callable[..., Any], self: Any, code: Any) -> Any:
     """Genesis' ``EmbeddingClient.get_embedding``; it returns an empty vector where that fails."""
-    observe(self.client)
+    observe(getattr(self, "client", None))
     question = Asked(began=time.time_ns())
     # Genesis embeds programs to judge their novelty, and for nothing else.
     with as_role("novelty"):
         with _asking(question):
-            vector, cost = original(self, code)
-        if vector and not question.recorded:
-            _record_embedding(question, self.model, code, cost)
-    return vector, cost
+            result = original(self, code)
+        if isinstance(result, tuple) and len(result) == 2 and result[0] and not question.recorded:
+            _record_embedding(question, getattr(self, "model", ""), code, result[1])
+    return result
 
 
 def _record_embedding(question: Asked, model: str, code: object, cost: object) -> None:
@@ -116,9 +116,9 @@ def role_here() -> str:
 
 def get_client_llm(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Genesis makes a client for each question."""
-    client, model = original(*args, **kwargs)
-    observe(client)
-    return client, model
+    made = original(*args, **kwargs)
+    observe(made[0] if isinstance(made, tuple) else made)
+    return made
 
 
 def observe(client: Any) -> None:
