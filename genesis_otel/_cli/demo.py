@@ -22,7 +22,7 @@ WIDTH_OF_A_FILE = 140
 def demo(
     context: typer.Context,
     framework: Annotated[
-        str, typer.Option(metavar="NAME", help="Which framework searches: openevolve or shinka.")
+        str, typer.Option(metavar="NAME", help="Which framework searches: openevolve, shinka or gepa.")
     ] = "openevolve",
     iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="How many programs to try.")] = 40,
     real: Annotated[

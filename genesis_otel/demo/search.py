@@ -57,6 +57,7 @@ class Framework(NamedTuple):
 
 FRAMEWORKS = {
     "openevolve": Framework("OpenEvolve", "openevolve", "openevolve", "genesis_otel.demo.evolve"),
+    "gepa": Framework("GEPA", "gepa", "gepa", "genesis_otel.demo.evolve_gepa"),
     "shinka": Framework("ShinkaEvolve", "shinka", "shinka", "genesis_otel.demo.evolve_shinka"),
 }
 

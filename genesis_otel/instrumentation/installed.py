@@ -44,6 +44,7 @@ CONTENT = {
 
 FRAMEWORKS = {
     "genesis": "genesis_otel.instrumentation.genesis",
+    "gepa": "genesis_otel.instrumentation.gepa",
     "openevolve": "genesis_otel.instrumentation.openevolve",
     "shinka": "genesis_otel.instrumentation.shinka",
 }

@@ -10,6 +10,7 @@ import * as D from '@grafana/data';
 import { BigValue, GlobalStyles, TimeSeries } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 import { EmbeddedScene, SceneFlexLayout, SceneTimeRange, SceneVariableSet, TestVariable, sceneGraph } from '@grafana/scenes';
+import { of } from 'rxjs';
 
 const theme = D.createTheme({ colors: { mode: 'dark' } });
 const ROW = 38; // pixels of a grid unit: 30, and 8 between two
@@ -104,6 +105,11 @@ const OURS = new Set(['partitionByValues', 'organize', 'sortBy']);
 function transformed(panel, frames) {
   return (panel.transformations ?? []).reduce((now, { id, options }) => {
     if (id === 'partitionByValues') return partitioned(now, options);
+    if (id === 'groupingToMatrix') {
+      let made = now;
+      of(now).pipe(D.standardTransformers.groupingToMatrixTransformer.operator(options, { interpolate: (text) => text })).subscribe((each) => { made = each; });
+      return made;
+    }
     if (!OURS.has(id)) say.push([panel.title, 'transformation that this page does not know', id]);
     return now;
   }, frames);

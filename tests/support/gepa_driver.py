@@ -49,7 +49,7 @@ def score(wanted: str, response: str) -> float:
 
 def client(model: str, url: str) -> LM:
     """GEPA's own."""
-    made = LM(f"openai/{model}", api_base=url, api_key="sk-secret-of-the-endpoint")
+    made = LM(f"openai/{model}", api_base=url, api_key="sk-secret-of-the-endpoint", num_retries=1)
     CLIENTS.append(made)
     return made
 

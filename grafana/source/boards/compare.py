@@ -10,6 +10,7 @@ from grafana.source.panels import (
     NEWEST_RUNS,
     TASK,
     TO_RUN,
+    Setting,
     a_dashboard,
     a_table,
     by_number,
@@ -39,7 +40,7 @@ SELECT
     r.run_id AS run_id,
     r.status AS status,
     f.best_score AS best,
-    f.best_generation AS reached_in,
+    f.best_generation AS reached_in_generation,
     f.individuals AS individuals,
     i.distinct AS distinct_programs,
     (f.failed + f.incorrect) / f.individuals AS failed,
@@ -246,7 +247,7 @@ def board() -> dict[str, Any]:
                     "run_id": [*called("run"), *TO_RUN, *width(230)],
                     "status": [*colored(), *width(95)],
                     "best": [*unit("short", 5), *color("green"), *width(95)],
-                    "reached_in": [*called("in generation"), *width(110)],
+                    "reached_in_generation": [*called("reached in"), *width(100)],
                     "individuals": width(95),
                     "distinct_programs": [*called("distinct"), *gauge(), *width(120)],
                     "failed": [*unit("percentunit", 0), *panels.limits(panels.GOOD_WHEN_LOW), *width(75)],
@@ -290,7 +291,7 @@ def board() -> dict[str, Any]:
                     name: settings
                     for band, hue in BAND.items()
                     for name, settings in (
-                        (band, color(hue)),
+                        (band, [*color(hue), Setting("custom.fillOpacity", 0)]),
                         (f"{band} upper quartile", panels.band(f"{band} lower quartile", hue)),
                         (f"{band} lower quartile", panels.band(None, hue)),
                     )
