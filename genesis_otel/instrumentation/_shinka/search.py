@@ -77,11 +77,11 @@ class Proposal:
 class Search:
     """A search that runs in this process."""
 
-    def __init__(self, runner: Any, options: Options) -> None:
+    def __init__(self, runner: Any, options: Options, evaluator: str | None) -> None:
         evo, folder = runner.evo_config, Path(runner.results_dir).absolute()
         database, note = folder / "programs.sqlite", folder / NOTE
         self.run = spans.run(
-            options.task or task_name(str(runner.job_config.eval_program_path or ""), folder),
+            options.task or task_name(evaluator or str(runner.job_config.eval_program_path or ""), folder),
             run_id=options.run_id or given_id() or (noted_run(note) if database.exists() else None),
             config={
                 "evo_config": as_json(evo),
