@@ -20,19 +20,15 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from opentelemetry import context as otel
@@ -44,6 +40,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._shinka import llm
 from genesis_otel.instrumentation._shinka.search import Options, Search
+from genesis_otel.instrumentation._shinka.when_imported import WhenImported
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -82,46 +79,10 @@ def instrument(
     if find_spec("shinka") is None:
         raise ImportError("shinka-evolve is not installed")
     _options = told
-    if RUNNER in sys.modules:
-        _patch()
-    else:
-        sys.meta_path.insert(0, _waiting)
+    _waiting.begin()
 
 
 RUNNER = "shinka.core.async_runner"
-
-
-class _WhenImported(MetaPathFinder):
-    """Patches shinka when it is imported, not before: that takes seconds, and evaluations of its programs do without."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Shinka's own module, patched when it has been executed."""
-        if name != RUNNER:
-            return None
-        _stop_waiting()
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def execute_and_patch(module: ModuleType) -> None:
-                execute(module)
-                try:
-                    _patch()
-                except Exception as error:
-                    pass_on(error)
-                    warn_once("shinka patch", "Searches of shinka are not recorded", exc_info=True)
-
-            loader.exec_module = execute_and_patch
-        return spec
-
-
-_waiting = _WhenImported()
-
-
-def _stop_waiting() -> None:
-    if _waiting in sys.meta_path:
-        sys.meta_path.remove(_waiting)
 
 
 def _patch() -> None:
@@ -169,10 +130,13 @@ def _patch() -> None:
         _put(module, owner, name, around)
 
 
+_waiting = WhenImported(RUNNER, _patch)
+
+
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs goes on unrecorded where it can."""
     global _options
-    _stop_waiting()
+    _waiting.stop()
     while _patched:
         owner, name, original = _patched.pop()
         setattr(owner, name, original)
@@ -182,7 +146,7 @@ def uninstrument() -> None:
 
 def is_instrumented() -> bool:
     """Whether this process records its searches."""
-    return bool(_patched) or _waiting in sys.meta_path
+    return bool(_patched) or _waiting.is_waiting()
 
 
 def _put(module: str, owner: str, name: str, around: Callable[..., Any]) -> None:
