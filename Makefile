@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz versions frameworks
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz versions frameworks matrix
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make bench      measure what recording costs'
 	@echo 'make page       build the live page from page/ into the package (needs Node)'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
+	@echo 'make matrix     every client of language models with every instrumentation of tests/matrix (needs the index)'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
 	@echo 'make limits     a burst, a huge prompt, 100,000 individuals, ten minutes of a thousand a minute: make limits MINUTES=10'
 	@echo 'make fuzz       any input at all, with ever new seeds: make fuzz MINUTES=10 SEED=1'
@@ -137,6 +138,17 @@ dashboards-look: $(VENV)/.dev
 SEEDS ?= 10
 faults: $(VENV)/.dev collector
 	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
+
+# The clients and their instrumentations are in an environment of their own: none of them is a dependency of ours.
+MATRIX := build/matrix
+matrix: $(VENV)/.dev $(MATRIX)/.installed
+	$(MATRIX)/bin/python -m pip list --format freeze | grep --extended-regexp '^(anthropic|dspy|langchain-openai|litellm|openai|openinference|opentelemetry-instrumentation|pydantic-ai)'
+	MATRIX_PYTHON='$(CURDIR)/$(MATRIX)/bin/python' $(BIN)/pytest --numprocesses $(WORKERS) tests/matrix $(ARGS)
+
+$(MATRIX)/.installed: tests/matrix/requirements.txt pyproject.toml
+	'$(PYTHON)' -m venv $(MATRIX)
+	$(MATRIX)/bin/pip install --quiet --requirement tests/matrix/requirements.txt --editable .
+	@touch $@
 
 SEED ?= 1
 soak: MINUTES ?= 30

@@ -179,10 +179,12 @@ def _drain(
     idle_timeout: float | None,
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
+    from genesis_otel._serve.calls_once import CallsOnce
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
     from genesis_otel._ship.delivery import Drain, Waiting
     from genesis_otel._ship.spool.queue import status as spool_status
 
+    once = CallsOnce(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy, pause = time.monotonic(), PAUSE
@@ -200,6 +202,7 @@ def _drain(
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
+            once.look()
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
             if status is None or status.waiting or status.writers:
@@ -209,6 +212,7 @@ def _drain(
             _bound_log(folder / LOG)
         return "told to end"
     finally:
+        once.look(last=True)
         draining.close()
 
 

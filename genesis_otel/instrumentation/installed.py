@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from genesis_otel import __version__
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation import charged
 
 __all__ = ["Instrumentor", "instrument"]
 
@@ -81,6 +82,8 @@ def _clients() -> dict[str, str]:
         maker = _start(client, sorted(offered[client], key=_preference))
         if maker:
             found[client] = maker
+    if "openai" in found:
+        charged.watch()
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -219,8 +220,7 @@ def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]
     assert any("+ 1 unpriced" in each for each in texts(driver, ".head dd"))
     for tab in ("Overview", "Tree", "Best path", "Yields", "Timeline", "Calls", "Failures", "Individuals"):
         driver.find_element(By.XPATH, f"//nav[contains(@class, 'tabs')]/a[text()='{tab}']").click()
-        shown = ".view canvas, .view table, .view ol"
-        assert eventually(lambda: driver.find_elements(By.CSS_SELECTOR, shown)), tab
+        eventually(functools.partial(driver.find_elements, By.CSS_SELECTOR, ".view canvas, .view table, .view ol"))
         assert not driver.find_elements(By.CSS_SELECTOR, "[role=alert]"), tab
     driver.find_element(By.CSS_SELECTOR, "tbody tr").click()
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
