@@ -135,6 +135,7 @@ def test_a_dashboard_is_drawn_without_a_finding(stored: Stored, browser: WebDriv
 WRONG: dict[str, dict[str, Any]] = {
     "unknown unit": {"defaults": {"unit": "furlongs"}},
     "unknown matcher": {"overrides": [{"matcher": {"id": "bySmell"}, "properties": []}]},
+    "unknown transformation": {"transformations": [{"id": "alchemy", "options": {}}]},
     "override matches no field": {"overrides": [{"matcher": {"id": "byName", "options": "gone"}, "properties": []}]},
     "cell shows the text of an empty panel": {"defaults": {"noValue": "Nothing yet."}},
     "variable of a link not filled in": {
@@ -152,7 +153,8 @@ def test_what_is_wrong_is_found(browser: WebDriver, finding: str) -> None:
         {"name": "name", "type": "string", "values": ["a", "b"]},
         {"name": "empty", "type": "string", "values": ["", None]},
     ]
-    board = {"panels": [{**panel, "fieldConfig": WRONG[finding]}]}
+    wrong = WRONG[finding]
+    board = {"panels": [{**panel, **wrong} if "transformations" in wrong else {**panel, "fieldConfig": wrong}]}
     drawn = _drawn(browser, board, {}, {1: [{"refId": "A", "fields": fields}]}, SCENES[0], WIDTHS[0])
     assert {each[1] for each in drawn["findings"]} == {finding}
 
