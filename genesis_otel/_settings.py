@@ -153,6 +153,8 @@ class Settings(BaseSettings):
     """True says nothing on standard error when a run begins."""
     run_id: str = ""
     """The id of the run that begins first; one that is known goes on."""
+    budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
     resume_days: float = Field(30.0, ge=0)
     """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
@@ -262,6 +264,7 @@ class SettingsArguments(TypedDict, total=False):
     prices: str | Path | None
     stalled_after: int
     quiet: bool
+    budget: float | None
     run_id: str
     resume_days: float
     serve_password: str | SecretStr | None

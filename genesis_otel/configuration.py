@@ -242,6 +242,7 @@ def _configured(
     configured.tell(
         Configured(
             run_id=settings.run_id,
+            budget=settings.budget,
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
             setup=_setup(settings.model_dump(exclude_unset=True), destination, made, redactor, resource_attributes),
@@ -406,6 +407,8 @@ def _wired(
     for processor in processors:
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
+    # Else LiteLLM's `otel` callback writes each call on the span that is current, a record of ours, over the one before.
+    os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
     return Telemetry(settings, destination, provider, processors, durable, ours)
 
 

@@ -30,6 +30,8 @@ class Configured:
 
     run_id: str = ""
     """The id of the run that begins first here and is given none."""
+    budget: float | None = None
+    """What a run may spend, in USD, that is given no budget of its own."""
     memory: Memory | None = None
     announce: Callable[[str], None] | None = None
     """Says where a run goes that has begun, by its id."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 RUN_ID_VARIABLE = "GENESIS_OTEL_RUN_ID"
+BUDGET_VARIABLE = "GENESIS_OTEL_BUDGET"
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
@@ -156,7 +157,8 @@ def run(
         Pareto front is computed, unless it is told.
     :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default what ``objectives`` say
         of the fitness, or of their only metric; else ``max``.
-    :param budget: what the run may spend, in USD.
+    :param budget: what the run may spend, in USD; by default what ``GENESIS_OTEL_BUDGET`` says, or nothing is said of it. Nothing
+        stops a run that spends more: the dashboards show it and the alert fires.
     """
     if extra:
         warn_of(run, extra)
@@ -178,7 +180,7 @@ def run(
     if better is not None:
         told[names.RUN_DIRECTION] = tally.direction = better
     _tally.resume(tally)
-    allowed = number(budget, "budget")
+    allowed = number(_given_budget() if budget is None else budget, "budget")
     if allowed is not None:
         told[names.RUN_BUDGET] = allowed
     around = trace.get_current_span().get_span_context()
@@ -215,6 +217,14 @@ def given_id() -> str:
         return ""
     _id_is_taken = True
     return given
+
+
+def _given_budget() -> float | str | None:
+    """The budget that ``configure()`` or the environment gives a run."""
+    telemetry = configured.current()
+    if telemetry is not None and telemetry.budget is not None:
+        return telemetry.budget
+    return os.environ.get(BUDGET_VARIABLE) or None
 
 
 def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:

@@ -166,6 +166,19 @@ function checkCells(panel, data, find) {
   return links;
 }
 
+// A heading that begins before its cell, or ends behind it, is not read.
+function checkHeadings() {
+  for (const cell of document.querySelectorAll('[role="columnheader"]')) {
+    const text = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT).nextNode();
+    if (!text) continue;
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    const [inner, outer] = [range.getBoundingClientRect(), cell.getBoundingClientRect()];
+    const title = cell.closest('[data-title]')?.dataset.title ?? '';
+    if (inner.left < outer.left || inner.right > outer.right) say.push([title, 'heading is cut', text.textContent, Math.round(outer.width)]);
+  }
+}
+
 // --- panels ---
 
 function Empty({ panel }) {
@@ -323,7 +336,7 @@ function Panel({ made, width, range, interpolate }) {
   const box = place(panel.gridPos, width);
   const Kind = KINDS[panel.type] ?? Other;
   return (
-    <div style={box}>
+    <div style={box} data-title={panel.title}>
       <div style={{ padding: '6px 8px', fontWeight: 500 }} title={panel.description}>{interpolate(panel.title)}</div>
       <div style={{ padding: '0 8px' }}>
         <Guard find={find}>
@@ -402,5 +415,6 @@ window.draw = async ({ board, frames, vars, from, to, width }) => {
   );
   // Charts draw in the frames after the page is there.
   await new Promise((resolve) => setTimeout(resolve, 700));
+  checkHeadings();
   return { findings: [...say], panels, height };
 };

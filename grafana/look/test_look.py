@@ -115,7 +115,7 @@ def stored(request: pytest.FixtureRequest, store: Store) -> Iterator[Stored]:
 
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_a_dashboard_is_drawn_without_a_finding(stored: Stored, browser: WebDriver, uid: str) -> None:
-    """At 1,600 and 1,000 pixels: each override and link finds its field, units are Grafana's, no cell shows the text of an empty
+    """At 1,600 and 1,000 pixels: each override and link finds its field, units are Grafana's, no heading is cut, no cell shows the text of an empty
     panel, links have their variables filled in, every number can be drawn, and the console of the browser is silent."""
     board, (scene, client) = BOARDS[uid], stored
     values = _chosen(board, stored)
@@ -137,6 +137,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "unknown matcher": {"overrides": [{"matcher": {"id": "bySmell"}, "properties": []}]},
     "unknown transformation": {"transformations": [{"id": "alchemy", "options": {}}]},
     "override matches no field": {"overrides": [{"matcher": {"id": "byName", "options": "gone"}, "properties": []}]},
+    "heading is cut": {"defaults": {"custom": {"width": 50}, "displayName": "a heading of many words"}},
     "cell shows the text of an empty panel": {"defaults": {"noValue": "Nothing yet."}},
     "variable of a link not filled in": {
         "defaults": {"links": [{"title": "x", "url": "/d/x?var-run=${__data.fields.empty}"}]}

@@ -17,18 +17,21 @@ from genesis_otel._grafana.files import DATASOURCE
 from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
-from grafana.source.sql import cost, found, state
+from grafana.source.sql import burn, found, state
 
 THRESHOLDS = {
     "run stalled": float(STALLED),  # seconds without a sign of life
     "LLM error rate": 0.3,  # share of the calls of the last 15 minutes
     "LLM p95": 120.0,  # seconds, of the calls of the last 15 minutes
-    "cost over budget": 50.0,  # USD a run
+    "cost over budget": 1.0,  # share of its budget that a run has spent
     "no improvement": 2.0,  # times its patience: the individuals that a search like it may well need, by sql/parts/found.sql
     "stale data": 600.0,  # seconds since the latest row of all
     "spans lost": 0.0,  # refused or dropped in the last hour, a spool
 }
 """The value above which each rule fires."""
+
+BUDGET = 50
+"""USD that a run may spend that was given no budget of its own."""
 
 CALLS_AT_LEAST = 20
 """Calls in 15 minutes below which a share or a percentile says nothing."""
@@ -75,13 +78,13 @@ WHERE waited IS NOT NULL
 """
 
 DEAR = f"""
-SELECT run_id, toFloat64(c.cost) AS usd
-FROM ({cost(THEIRS)}) AS c
+SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(assumeNotNull(share)) AS share
+FROM ({burn(THEIRS, str(BUDGET))})
 """
 
 UNPRICED = f"""
-SELECT run_id, toFloat64(unpriced) AS calls
-FROM ({cost(THEIRS)})
+SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(unpriced) AS calls
+FROM ({burn(THEIRS, str(BUDGET))})
 """
 
 STAGNANT = f"""
@@ -177,7 +180,7 @@ RULES = (
         DEAR,
         "0s",
         "critical",
-        '{{ $labels.run_id }} has spent {{ printf "%.2f" $values.A.Value }} USD'
+        "{{ $labels.run_id }} has spent {{ humanizePercentage $values.A.Value }} of its budget of {{ $labels.budget }} USD"
         "{{ with $values.B }}{{ if gt .Value 0.0 }} + {{ .Value }} unpriced calls{{ end }}{{ end }}.",
         _OPEN_RUN,
         "Cost burn",

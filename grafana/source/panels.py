@@ -228,7 +228,8 @@ def not_drawn() -> list[Setting]:
 def band(down_to: str | None, hue: str) -> list[Setting]:
     """An edge of a band: a thin line, filled down to the other one, which the legend leaves out."""
     edge = [*color(hue), Setting("custom.lineWidth", 0), Setting("custom.showPoints", "never")]
-    kept = [Setting("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})]
+    filled = Setting("custom.fillOpacity", 20 if down_to else 0)
+    kept = [filled, Setting("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})]
     return [*edge, *kept, *([Setting("custom.fillBelowTo", down_to)] if down_to else [])]
 
 
@@ -251,6 +252,32 @@ def unpriced() -> list[Setting]:
         *right_axis(),
     ]
 
+
+def limit_line() -> list[Setting]:
+    """A series drawn as a dashed line without points: what is not to be crossed."""
+    return [
+        Setting("custom.lineStyle", {"fill": "dash", "dash": [10, 10]}),
+        Setting("custom.showPoints", "never"),
+        Setting("custom.fillOpacity", 0),
+    ]
+
+
+YIELD_COLUMNS: Columns = {
+    "what": [*called("by"), *width(120)],
+    "name": width(220),
+    "individuals": width(100),
+    "improvements": width(115),
+    "gain": [*unit("short", 4), *width(95)],
+    "cost": [*unit("currencyUSD", 3), *width(90)],
+    "unpriced": [*unit("none", 0), *limits(((None, GREY), (1, YELLOW))), *width(85)],
+    "improvements_per_dollar": [*called("improvements/$"), *unit("short", 2), *width(130)],
+    "improvements_low": [*called("5 %"), *unit("short", 2), *width(80)],
+    "improvements_high": [*called("95 %"), *unit("short", 2), *width(80)],
+    "gain_per_dollar": [*called("gain/$"), *unit("short", 3), *width(95)],
+    "gain_low": [*called("gain/$ 5 %"), *unit("short", 3), *width(105)],
+    "gain_high": [*called("gain/$ 95 %"), *unit("short", 3), *width(110)],
+}
+"""Columns of the named query `model_yield`."""
 
 UNPRICED: Columns = {"unpriced": unpriced()}
 """The column that stands beside every sum of money."""
@@ -344,7 +371,7 @@ def a_stat(
         .thresholds(_steps(steps))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
-        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns else common.BigValueTextMode.VALUE)
+        .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns and not shown else common.BigValueTextMode.VALUE)
         .reduce_options(
             # A link finds the other columns of its row, and a reduced value has no row.
             ReduceDataOptions().calcs([]).fields(f"/^{shown}$/").values(True).limit(1)
@@ -384,7 +411,8 @@ def a_table(
         # What the panel says where there is no row would stand in every empty cell, too.
         .override_by_regexp("/.*/", [Setting("noValue", "")])
         .cell_height(common.TableCellHeight.SM)
-        .filterable(True)
+        # A filter's sign takes the room of a heading: only of texts is one chosen.
+        .override_by_field_type("string", [Setting("custom.filterable", True)])
     )
     if matrix is not None:
         turned = dict(zip(("rowField", "columnField", "valueField"), matrix, strict=True))
@@ -395,12 +423,23 @@ def a_table(
 
 def _headed(columns: Columns) -> Columns:
     """Columns with headings of words: the SQL's names without underscores, unless they are called otherwise."""
-    return {
+    headed = {
         name: settings
         if "_" not in name or any(each.id_val == "displayName" for each in settings)
         else [*called(name.replace("_", " ")), *settings]
         for name, settings in columns.items()
     }
+    return {name: _wide_enough(name, settings) for name, settings in headed.items()}
+
+
+def _wide_enough(name: str, settings: Sequence[Setting]) -> list[Setting]:
+    """A column that shows its whole heading and the filter beside it: 7 pixels a letter in Grafana's font."""
+    heading = next((str(each.value) for each in settings if each.id_val == "displayName"), name)
+    least = 7 * len(heading) + 36
+    return [
+        Setting("custom.width", max(least, int(str(each.value)))) if each.id_val == "custom.width" else each
+        for each in settings
+    ]
 
 
 Style = Literal["line", "bars", "points", "steps"]
@@ -463,11 +502,13 @@ def _series(
     drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
         panel.no_value(empty)
+        # A series without a value has none in the legend, either.
+        .override_by_regexp("/.*/", [Setting("noValue", "")])
         .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
         .fill_opacity(30 if stacked or style == "bars" else 5)
         .line_width(1)
         .show_points(common.VisibilityMode.ALWAYS)
-        .point_size(3)
+        .point_size(5)
         .span_nulls(joined)
         .legend(_legend("sum" if stacked or style == "bars" else "lastNotNull"))
         .tooltip(_tooltip())
@@ -728,8 +769,21 @@ def a_dashboard(
     made: dict[str, Any] = json.loads(json.dumps(board.build(), cls=JSONEncoder))
     for number, panel in enumerate(all_panels(made), 1):
         panel["id"] = number
+    _folded_up(made["panels"])
     made["annotations"] = {"list": list(annotations)}
     return made
+
+
+def _folded_up(content: Sequence[dict[str, Any]]) -> None:
+    """What is below a folded row stands right below it: Grafana moves it down when the row is opened."""
+    hidden_lines = 0
+    for panel in content:
+        panel["gridPos"]["y"] -= hidden_lines
+        inner = [each["gridPos"] for each in panel.get("panels") or ()]
+        for place in inner:
+            place["y"] -= hidden_lines
+        if inner:
+            hidden_lines += max(place["y"] + place["h"] for place in inner) - panel["gridPos"]["y"] - 1
 
 
 def all_panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:

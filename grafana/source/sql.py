@@ -76,6 +76,26 @@ def cost(where: str) -> str:
     return part("cost", where)
 
 
+def burn(where: str, otherwise: str) -> str:
+    """How the money of runs goes; ``otherwise`` is the budget of those that were given none."""
+    return part("burn", where, str(STALLED), otherwise)
+
+
+def spent_on(where: str) -> str:
+    """What runs paid, and what for."""
+    return part("spent_on", where)
+
+
+def jobs(where: str) -> str:
+    """Jobs that evaluate, each once."""
+    return part("jobs", where)
+
+
+def earned(where: str) -> str:
+    """What money bought, by model and by mutation type."""
+    return part("earned", where)
+
+
 def objectives(where: str, but: str) -> str:
     """Names of what can stand on an axis: every metric of the runs' fronts, then the two scores."""
     return f"""

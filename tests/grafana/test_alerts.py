@@ -16,6 +16,7 @@ TOLD = yaml.safe_load((PROVISIONING / "alerting" / "genesis.yaml").read_text())
 RULES = {rule["title"].removeprefix("Genesis: "): rule for group in TOLD["groups"] for rule in group["rules"]}
 NAMES = list(RULES)
 CALLS_AT_LEAST = 20
+BUDGET = 50.0
 
 
 def threshold(name: str) -> float:
@@ -128,13 +129,26 @@ def test_slow_models_fire(store: Client) -> None:
 
 def test_a_dear_search_fires(store: Client) -> None:
     """By its calls, or by its individuals where calls have no cost."""
-    half = threshold("cost over budget") / 2 + 1
+    half = BUDGET / 2 + 1
     for run in ("by calls", "by individuals", "cheap"):
         begun(store, run, 60)
         evaluated(store, run, [1.0, 2.0], cost=0 if run == "cheap" else half)
     called(store, "by calls", 2, cost=half)
     called(store, "cheap", 1, cost=half)
-    assert fires(store, "cost over budget") == [("by calls",), ("by individuals",)]
+    assert fires(store, "cost over budget") == [("by calls", "50"), ("by individuals", "50")]
+
+
+def test_a_run_s_own_budget_comes_first(store: Client) -> None:
+    """A run that may spend less fires earlier, one that may spend more later."""
+    for run, budget in (("thrifty", 1.0), ("rich", 200.0)):
+        store.command(
+            "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, budget, told_at)"
+            " SELECT {run:String}, 'task', now64(3) - 60, 'running', {budget:Float64}, now64(9)",
+            parameters={"run": run, "budget": budget},
+        )
+    called(store, "thrifty", 2, cost=0.75)
+    called(store, "rich", 2, cost=75)
+    assert fires(store, "cost over budget") == [("thrifty", "1")]
 
 
 def test_a_stagnant_search_fires(store: Client) -> None:

@@ -112,21 +112,22 @@ def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_panels_have_their_own_number_and_place(uid: str) -> None:
     """No number twice, and no two panels on the same place of the grid of 24 columns."""
-    panels = BOARDS[uid]["panels"]
-    every = [inner for panel in panels for inner in (panel, *(panel.get("panels") or ()))]
+    board = BOARDS[uid]["panels"]
+    every = [inner for panel in board for inner in (panel, *(panel.get("panels") or ()))]
     assert len({panel["id"] for panel in every}) == len(every)
-    panels = every
-    taken: set[tuple[int, int]] = set()
-    for panel in panels:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24, panel["title"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken, panel["title"]
-        taken |= cells
+    # What is folded lies where what is below it will be moved away.
+    for panels in (board, *(panel["panels"] for panel in board if panel.get("panels"))):
+        taken: set[tuple[int, int]] = set()
+        for panel in panels:
+            place = panel["gridPos"]
+            assert place["x"] + place["w"] <= 24, panel["title"]
+            cells = {
+                (x, y)
+                for x in range(place["x"], place["x"] + place["w"])
+                for y in range(place["y"], place["y"] + place["h"])
+            }
+            assert not cells & taken, panel["title"]
+            taken |= cells
 
 
 def test_links_lead_to_dashboards_and_variables_that_are_there() -> None:
@@ -332,7 +333,7 @@ def of_table(asked: Asked, result: Any) -> None:
         "properties": [{"id": "noValue", "value": ""}],
     }
     # What `columns` tells of has to be there, and every heading is words.
-    told = {each["matcher"]["options"]: each["properties"] for each in overrides}
+    told = {each["matcher"]["options"]: each["properties"] for each in overrides if each["matcher"]["id"] == "byName"}
     assert not result.result_rows or set(told) <= set(result.column_names)
     headings = {name: _heading(name, told.get(name, ())) for name in result.column_names}
     assert all("_" not in heading for heading in headings.values() if heading is not None), headings
@@ -402,11 +403,11 @@ def value(client: Client, board: str, title: str, run: str = RUN, **others: str)
 
 def test_runs_say_which_one_needs_you(searches: Client) -> None:
     """The search that goes on has been silent for an hour; those that ended are as they ended; their trend rises to the best."""
-    shown = {row["run"]: row for row in rows(searches, "genesis-runs", "Runs")}
-    assert shown[GOING_ON]["status"] == "stalled"
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    assert shown[GOING_ON]["health"] == "stalled"
     assert shown[GOING_ON]["silent"] > 3000 and shown[RUN]["silent"] is None
     ended = shown[RUN]
-    assert (ended["status"], ended["individuals"], ended["progress"], ended["best"]) == ("completed", 13, 1.0, 0.97)
+    assert (ended["health"], ended["individuals"], ended["progress"], ended["best"]) == ("completed", 13, 1.0, 0.97)
     assert ended["trend"] == [0.5, 0.6, 0.8, 0.95, 0.97] and ended["waited"] == 0
     assert ended["gain_per_dollar"] == pytest.approx((0.97 - 0.5) / ended["cost"])
 
@@ -415,8 +416,8 @@ def test_runs_stand_in_one_order(searches: Client) -> None:
     """Those that go on first, then the newest; so a refresh moves no row."""
     shown = rows(searches, "genesis-runs", "Runs")
     began = [row["started"] for row in shown]
-    assert shown[0]["run"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
-    assert [row["run"] for row in rows(searches, "genesis-runs", "Runs")] == [row["run"] for row in shown]
+    assert shown[0]["run_id"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
+    assert [row["run_id"] for row in rows(searches, "genesis-runs", "Runs")] == [row["run_id"] for row in shown]
 
 
 def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
@@ -424,7 +425,7 @@ def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
     searches.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) VALUES ('alive', 't', now64(3), 'running', now64(9))"
     )
-    shown = {row["run"]: row for row in rows(searches, "genesis-runs", "Runs")}
+    shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
     assert shown["alive"]["to_time"] == "now" and int(shown["alive"]["from_ms"]) > 0
     assert int(shown[RUN]["to_time"]) > int(shown[RUN]["from_ms"])
     assert rows(searches, "genesis-run", "Status", run="alive")[0]["to_time"] == "now"
@@ -485,6 +486,14 @@ def test_bars_begin_at_zero() -> None:
         if panel["type"] == "barchart" or _custom(panel).get("drawStyle") == "bars"
     ]
     assert all(each["axisSoftMin"] == 0 for each in drawn) and len(drawn) >= 8
+
+
+def test_what_is_below_a_folded_row_is_right_below_it() -> None:
+    """No gap where the panels are that do not show."""
+    for board in BOARDS.values():
+        for row, below in itertools.pairwise(board["panels"]):
+            if row["type"] == "row":
+                assert below["gridPos"]["y"] == row["gridPos"]["y"] + 1, (board["uid"], below["title"])
 
 
 def _custom(panel: Mapping[str, Any]) -> Mapping[str, Any]:

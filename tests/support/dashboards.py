@@ -82,6 +82,7 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
         "y": "size",
         "only": "all traces",
         "slower": "0",
+        "budget": "0.5",
         "runs": RUNS,
     }
     values: dict[str, Value] = {}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
+
 from grafana.source import panels
 from grafana.source.panels import (
     COMPARE,
@@ -39,7 +41,7 @@ SELECT
     r.run_id AS run_id,
     r.status AS status,
     f.best_score AS best,
-    f.best_generation AS reached_in,
+    f.best_generation AS reached_in_generation,
     f.individuals AS individuals,
     i.distinct AS distinct_programs,
     (f.failed + f.incorrect) / f.individuals AS failed,
@@ -246,7 +248,7 @@ def board() -> dict[str, Any]:
                     "run_id": [*called("run"), *TO_RUN, *width(230)],
                     "status": [*colored(), *width(95)],
                     "best": [*unit("short", 5), *color("green"), *width(95)],
-                    "reached_in": [*called("in generation"), *width(110)],
+                    "reached_in_generation": [*called("reached in"), *width(100)],
                     "individuals": width(95),
                     "distinct_programs": [*called("distinct"), *gauge(), *width(120)],
                     "failed": [*unit("percentunit", 0), *panels.limits(panels.GOOD_WHEN_LOW), *width(75)],
@@ -290,7 +292,7 @@ def board() -> dict[str, Any]:
                     name: settings
                     for band, hue in BAND.items()
                     for name, settings in (
-                        (band, color(hue)),
+                        (band, [*color(hue), Setting("custom.fillOpacity", 0)]),
                         (f"{band} upper quartile", panels.band(f"{band} lower quartile", hue)),
                         (f"{band} lower quartile", panels.band(None, hue)),
                     )

@@ -33,7 +33,7 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import RATE_LIMITED, TRUNCATED
+from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs WHERE {WHERE}"
@@ -254,6 +254,19 @@ GROUP BY time, model
 ORDER BY time
 """
 
+NEWEST = f"""
+run_id IN (
+    SELECT run_id
+    FROM evolution_runs
+    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
+        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+    ORDER BY start_time DESC, run_id
+    LIMIT 20
+)
+"""
+
+YIELD = f"SELECT * FROM ({earned(NEWEST.strip())}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
+
 THE_RUN = f"""
 (
     SELECT run_id
@@ -428,6 +441,18 @@ def board() -> dict[str, Any]:
                 columns=panels.UNPRICED,
                 style="bars",
                 stacked=True,
+            ),
+            folded(
+                "Which model is worth its money",
+                a_table(
+                    "What money bought",
+                    "Gain and improvements per dollar, by model and by mutation type, of the newest 20 of the chosen runs, each with the interval that "
+                    "holds it with 90 % (a bootstrap over individuals). Gains of different tasks are different units: choose one task.",
+                    YIELD,
+                    panels.YIELD_COLUMNS,
+                    size=(24, 9),
+                    empty="No call in the time range.",
+                ),
             ),
             folded(
                 "Where the time of a generation goes",

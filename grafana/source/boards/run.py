@@ -43,13 +43,16 @@ from grafana.source.panels import (
 from grafana.source.sql import (
     PLANNED,
     THIS_RUN,
+    burn,
     climb,
     cost,
     edges,
     found,
+    jobs,
     objectives,
     programs,
     spent,
+    spent_on,
     state,
     value_of,
 )
@@ -108,8 +111,17 @@ ORDER BY gain DESC
 LIMIT 50
 """
 
+OTHERWISE = f"toFloat64OrNull({value('budget')})"
+
+BUDGET = f"""
+SELECT share AS "of its budget", burn AS "an hour", projected AS "at its end", seconds_left AS "time left", budget_seconds AS "budget lasts"
+FROM ({burn(THIS_RUN, OTHERWISE)})
+"""
+
 SPENT = f"""
-SELECT time, sum(cost) OVER (ORDER BY time) AS "spent so far", cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
+SELECT
+    time, sum(cost) OVER (ORDER BY time) AS "spent so far",
+    ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
     SELECT
         {BUCKET.strip()} AS seconds,
@@ -127,6 +139,39 @@ SELECT job, individual_id, generation, submitted, seconds AS waits
 FROM ({named("running_jobs", run_id=value("run"), limit="200")})
 ORDER BY submitted
 """
+
+EVALUATION_TIME = f"""
+SELECT
+    toStartOfInterval(ended, toIntervalSecond({BUCKET.strip()})) AS time,
+    quantile(0.5)(seconds) AS p50, quantile(0.95)(seconds) AS p95, quantile(0.99)(seconds) AS p99
+FROM ({jobs(THIS_RUN)})
+WHERE ended IS NOT NULL
+GROUP BY time
+ORDER BY time
+"""
+
+# The seconds of a bucket in which jobs go on, by its length: the mean number of them at a time. Those that have not ended go on until now,
+# and in a run that has ended until their submission's bucket: nobody knows more of them.
+WORKERS = f"""
+SELECT
+    bucket AS time,
+    sum(greatest(0, dateDiff('millisecond', greatest(submitted, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
+FROM (
+    SELECT
+        submitted, {BUCKET.strip()} AS width,
+        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), submitted)) AS until,
+        toStartOfInterval(submitted, toIntervalSecond(width)) AS begun,
+        arrayJoin(range(toUInt64(least(1000, intDiv(dateDiff('second', begun, until), width) + 1)))) AS number,
+        begun + toIntervalSecond(number * width) AS bucket
+    FROM ({jobs(THIS_RUN)})
+)
+GROUP BY time
+ORDER BY time
+"""
+
+YIELD = f"SELECT * FROM ({named('model_yield', run_id=value('run'))})"
+
+WASTED = f"SELECT purpose, sum(cost) AS cost FROM ({spent_on(THIS_RUN)}) GROUP BY purpose ORDER BY cost DESC"
 
 JOBS_OVER_TIME = f"""
 SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
@@ -237,6 +282,18 @@ FROM ({named("failures", run_id=value("run"), limit="100")})
 ORDER BY time DESC
 """
 
+OUTPUT = f"""
+SELECT timestamp AS time, name, text, failed, generation, individual_id, trace_id
+FROM ({named("evaluation_output", run_id=value("run"), individual_ids="emptyArrayString()", failed="0", characters="2000", limit="100")})
+ORDER BY time DESC
+"""
+
+CELLS = f"""
+SELECT island, cell, individuals, failed, best_score, best_individual AS individual_id, best_generation AS generation
+FROM ({named("cells", run_id=value("run"), limit="200")})
+ORDER BY best_score IS NULL, island, cell
+"""
+
 COMPONENTS = f"""
 SELECT part.1 AS component, part.2 AS cost
 FROM (
@@ -318,6 +375,7 @@ def board() -> dict[str, Any]:
                 description="What the Pareto scatter has on x.",
             ),
             choice("y", "Front: y", objectives(THIS_RUN, but=value("x")), by_time=True, description="And on y."),
+            panels.typed("budget", "Budget (USD)", description="Of a run that was started without one."),
         ],
         [
             a_stat(
@@ -388,6 +446,24 @@ def board() -> dict[str, Any]:
                 steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
                 empty="Ended",
             ),
+            a_stat(
+                "Budget",
+                "What share of its budget the run has spent (its own, or the one above); what its last hour cost; what it will have cost at its "
+                "end, and how long it goes on, if the generations to come are like those before (known where the configuration says how "
+                "many there are); how long the rest of the budget lasts. Calls without a price are in none of it.",
+                BUDGET,
+                size=(24, 3),
+                unit="currencyUSD",
+                decimals=2,
+                columns={
+                    "of its budget": [*unit("percentunit", 0), *limits(((None, "green"), (0.8, "yellow"), (1, "red")))],
+                    "an hour": [],
+                    "at its end": [],
+                    "time left": unit("s", 1),
+                    "budget lasts": unit("s", 1),
+                },
+                empty="unknown",
+            ),
             over_time(
                 "Fitness over time",
                 "Best and mean score of the individuals as they came. Marks are breakthroughs: individuals better than all before.",
@@ -412,11 +488,12 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Cost burn",
-                "USD so far, and at what rate (right axis).",
+                "USD so far beside the budget, and at what rate (right axis).",
                 SPENT,
                 unit="currencyUSD",
                 columns={
                     "spent so far": color("blue"),
+                    "budget": [*color("red"), *panels.limit_line()],
                     "USD an hour": [*panels.right_axis(), *color("orange")],
                     **panels.UNPRICED,
                 },
@@ -460,6 +537,26 @@ def board() -> dict[str, Any]:
                 columns={"members": color("blue"), "new members": color("green")},
                 minimum=0,
                 empty="This run has recorded no front.",
+            ),
+            folded(
+                "Where the money goes",
+                a_table(
+                    "What money bought",
+                    "Gain and improvements per dollar, by model and by mutation type, each with the interval that holds it with 90 % (a bootstrap "
+                    "over individuals; none of few, or without an improvement). Intervals that overlap do not tell the two apart.",
+                    YIELD,
+                    panels.YIELD_COLUMNS,
+                    size=(24, 9),
+                    empty="No call was recorded.",
+                ),
+                panels.bars(
+                    "Spent on",
+                    "USD: failed and incorrect individuals, and programs that were proposed before, bought nothing.",
+                    WASTED,
+                    unit="currencyUSD",
+                    size=(24, 6),
+                    empty="Nothing has cost anything yet.",
+                ),
             ),
             folded(
                 "How it searches",
@@ -543,6 +640,20 @@ def board() -> dict[str, Any]:
                     empty="This search has no islands.",
                 ),
                 a_table(
+                    "Cells",
+                    "Of a grid of features (MAP-Elites), on each island: who fell into each cell, and the best that did. Empty cells are where nobody has looked.",
+                    CELLS,
+                    {
+                        "island": width(90),
+                        "cell": long_text(),
+                        "best_score": [*called("best"), *unit("short", 5)],
+                        "individual_id": [*called("by"), *OF_INDIVIDUAL],
+                        "generation": [*called("in generation"), *width(110)],
+                    },
+                    size=(24, 8),
+                    empty="This search has no grid of features.",
+                ),
+                a_table(
                     "Top individuals",
                     "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
                     TOP,
@@ -594,6 +705,23 @@ def board() -> dict[str, Any]:
                     minimum=0,
                     empty="No job was recorded.",
                 ),
+                over_time(
+                    "Evaluation time",
+                    "From a job's submission to its end, the wait for a worker included.",
+                    EVALUATION_TIME,
+                    unit="s",
+                    columns={"p50": color("green"), "p95": color("orange"), "p99": color("red")},
+                    minimum=0,
+                    empty="No job has ended yet.",
+                ),
+                over_time(
+                    "Workers busy",
+                    "How many evaluations go on at a time, on average. Below the number of workers, the search does not keep them busy.",
+                    WORKERS,
+                    columns={"busy": color("blue")},
+                    minimum=0,
+                    empty="No job was recorded.",
+                ),
                 a_table(
                     "Jobs that run now",
                     "Submitted, and not ended yet. The one at the top waits longest.",
@@ -627,6 +755,22 @@ def board() -> dict[str, Any]:
                     },
                     size=(12, 8),
                     empty="Nothing has failed.",
+                ),
+                a_table(
+                    "Output of evaluations",
+                    "What evaluations printed, raised or told, newest first: one row per text, the end of each.",
+                    OUTPUT,
+                    {
+                        "time": width(180),
+                        "name": width(110),
+                        "text": long_text(),
+                        "failed": width(80),
+                        "generation": width(95),
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(24, 8),
+                    empty="No evaluation told what it put out.",
                 ),
             ),
             folded(

@@ -25,6 +25,7 @@ from grafana.source.panels import (
     called,
     choice,
     colored,
+    folded,
     gauge,
     hidden,
     limits,
@@ -36,7 +37,20 @@ from grafana.source.panels import (
     unit,
     width,
 )
-from grafana.source.sql import ALIVE, ALIVE_RUNS, COPIED, PLANNED, climb, cost, found, programs, spent, state, steps
+from grafana.source.sql import (
+    ALIVE,
+    ALIVE_RUNS,
+    COPIED,
+    PLANNED,
+    climb,
+    cost,
+    found,
+    programs,
+    spent,
+    spent_on,
+    state,
+    steps,
+)
 
 OVERVIEW = f"""
 WITH
@@ -57,7 +71,7 @@ WITH
         GROUP BY run_id
     )
 SELECT
-    p.run_id AS run,
+    p.run_id AS run_id,
     p.task_name AS task,
     multiIf(
         p.status != 'running', p.status,
@@ -66,7 +80,7 @@ SELECT
         f.stagnant, 'stagnant',
         f.improvements > 0, 'improving',
         'running'
-    ) AS status,
+    ) AS health,
     if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
     f.best_score AS best,
     t.trend AS trend,
@@ -94,7 +108,7 @@ LEFT JOIN (
     WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
-ORDER BY p.open DESC, started DESC, run
+ORDER BY p.open DESC, started DESC, run_id
 """
 
 
@@ -154,6 +168,40 @@ GROUP BY time, run_id
 ORDER BY time
 """
 
+MONEY = """
+    sum(cost) AS cost,
+    sum(unpriced) AS unpriced,
+    sumIf(cost, purpose = 'failures') AS failures,
+    sumIf(cost, purpose = 'incorrect') AS incorrect,
+    sumIf(cost, purpose = 'duplicates') AS duplicates,
+    (failures + incorrect + duplicates) / nullIf(cost, 0) AS for_nothing"""
+"""What was spent, and what of it bought no new program."""
+
+MONEY_BY_RUN = f"""
+SELECT run_id,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY run_id
+ORDER BY cost DESC, run_id
+"""
+
+MONEY_BY_TASK = f"""
+SELECT r.task_name AS task,{MONEY}
+FROM ({spent_on(ALIVE_RUNS)}) AS s
+INNER JOIN (SELECT run_id, task_name FROM evolution_runs) AS r ON r.run_id = s.run_id
+WHERE $__timeFilter(timestamp)
+GROUP BY task
+ORDER BY cost DESC, task
+"""
+
+MONEY_BY_DAY = f"""
+SELECT toStartOfDay(toDateTime(timestamp)) AS time, purpose, sum(cost) AS cost
+FROM ({spent_on(ALIVE_RUNS)})
+WHERE $__timeFilter(timestamp)
+GROUP BY time, purpose
+ORDER BY time
+"""
+
 FAILED_SHARE = f"""
 SELECT $__timeInterval(timestamp) AS time, run_id, countIf(outcome = 'failed') / count() AS failed, countIf(outcome = 'incorrect') / count() AS incorrect
 FROM ({programs(ALIVE_RUNS)})
@@ -180,9 +228,18 @@ LIMIT 100
 TICKED = "${runs:queryparam}"
 """The runs that are ticked above, as the parameters of an address."""
 
+MONEY_COLUMNS = {
+    **{
+        name: [*unit("currencyUSD", 2), *width(pixels)]
+        for name, pixels in (("cost", 80), ("failures", 80), ("incorrect", 80), ("duplicates", 90))
+    },
+    "unpriced": [*panels.unpriced(), *width(85)],
+    "for_nothing": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
+}
+
 OPEN = links(
-    ("Open the run", to_dashboard(RUN, run="run", times=TIMES_OF_ROW)),
-    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run", times=TICKED)),
+    ("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW)),
+    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run_id", times=TICKED)),
 )
 
 
@@ -251,9 +308,9 @@ def board() -> dict[str, Any]:
                 "individuals, too.",
                 OVERVIEW,
                 {
-                    "run": [*OPEN, *width(230)],
+                    "run_id": [*called("run"), *OPEN, *width(230)],
                     "task": width(130),
-                    "status": [*colored(STATUS_COLORS), *width(100)],
+                    "health": [*called("status"), *colored(STATUS_COLORS), *width(100)],
                     "progress": [*gauge(), *width(110)],
                     "best": [*unit("short", 4), *width(90)],
                     "trend": [*sparkline(), *width(130)],
@@ -307,6 +364,37 @@ def board() -> dict[str, Any]:
                 name=f"${{__field.name}} {by_run}",
                 unit="percentunit",
                 minimum=0,
+            ),
+            folded(
+                "Where the money went",
+                a_table(
+                    "Cost by run",
+                    "USD in the time range, and what of it was spent on individuals that failed or are incorrect and on programs that the run had "
+                    "proposed before.",
+                    MONEY_BY_RUN,
+                    {"run_id": [*called("run"), *panels.TO_RUN, *width(230)], **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                a_table(
+                    "Cost by task",
+                    "The same of all runs of a task.",
+                    MONEY_BY_TASK,
+                    {"task": width(150), **MONEY_COLUMNS},
+                    size=(12, 9),
+                    empty="Nothing was spent in this time range.",
+                ),
+                over_time(
+                    "Cost by day",
+                    "USD of each day, and what they were spent on.",
+                    MONEY_BY_DAY,
+                    name="${__field.labels.purpose}",
+                    unit="currencyUSD",
+                    style="bars",
+                    stacked=True,
+                    size=(24, 8),
+                    empty="Nothing was spent in this time range.",
+                ),
             ),
             row("What went wrong"),
             a_table(

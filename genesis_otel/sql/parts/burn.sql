@@ -1,0 +1,30 @@
+-- How a run's money goes, a row a run. `burn` is what its last hour cost, in USD an hour: until now of a running search, until its last
+-- sign of life of any other. `projected` is what it will have cost at its end if each generation to come costs as much as those before, and
+-- `seconds_left` how long it will go on if each takes as long; both are known where the configuration says how many generations
+-- there will be and one is done. `allowed` is its budget, and `budget_seconds` how long that lasts at the present burn.
+--
+-- runs: which, a condition on run_id
+-- stalled_after: seconds
+-- otherwise: the budget in USD, or NULL, of runs that were given none
+SELECT
+    this_run AS run_id, task_name, open, status, cost, unpriced,
+    of_late / least(3600, greatest(1, seconds)) * 3600 AS burn,
+    planned, done,
+    multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
+    if(open AND planned > 0 AND done > 0, seconds / done * greatest(0, planned - done), NULL) AS seconds_left,
+    ifNull(budget, @otherwise) AS allowed,
+    if(allowed > 0, cost / allowed, NULL) AS share,
+    if(open AND burn > 0 AND allowed IS NOT NULL, greatest(0, assumeNotNull(allowed) - cost) / burn * 3600, NULL) AS budget_seconds
+FROM (
+    SELECT
+        s.run_id AS this_run, any(s.task_name) AS task_name, any(s.open) AS open, any(s.status) AS status, any(s.seconds) AS seconds,
+        any(s.planned) AS planned, any(f.done) AS done, any(s.budget) AS budget,
+        sum(c.cost) AS cost, sum(c.unpriced) AS unpriced, sumIf(c.cost, c.timestamp > s.until - INTERVAL 1 HOUR) AS of_late
+    FROM (
+        SELECT *, @planned() AS planned, if(status = 'running', now64(3), last_seen) AS until
+        FROM (@state(@runs, @stalled_after))
+    ) AS s
+    LEFT JOIN (SELECT run_id, max(generation) AS done FROM individuals WHERE @runs GROUP BY run_id) AS f ON f.run_id = s.run_id
+    LEFT JOIN (@spent(@runs)) AS c ON c.run_id = s.run_id
+    GROUP BY this_run
+)

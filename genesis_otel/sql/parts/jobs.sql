@@ -1,0 +1,19 @@
+-- Jobs that evaluate, each once: when it was submitted, when it ended, and for how many seconds it went on, waiting for a worker included.
+-- A job is known by the `job_id` in its details, or by its individual; `ended` is NULL while it goes on.
+--
+-- runs: which, a condition on run_id
+SELECT
+    run_id, job, any(individual) AS individual_id, max(of_generation) AS generation,
+    minIf(at, kind = 'job_submitted') AS submitted,
+    if(countIf(kind != 'job_submitted') > 0, maxIf(at, kind != 'job_submitted'), NULL) AS ended,
+    countIf(kind = 'job_failed') > 0 AS failed,
+    if(ended IS NULL, NULL, greatest(0, dateDiff('millisecond', submitted, assumeNotNull(ended))) / 1000) AS seconds
+FROM (
+    SELECT
+        run_id, timestamp AS at, toString(action_type) AS kind, individual_id AS individual, generation AS of_generation,
+        if(JSONExtractString(details, 'job_id') != '', JSONExtractString(details, 'job_id'), individual_id) AS job
+    FROM agent_actions
+    WHERE @runs AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
+)
+GROUP BY run_id, job
+HAVING countIf(kind = 'job_submitted') > 0

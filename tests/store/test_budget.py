@@ -1,0 +1,133 @@
+"""How a run's money goes: burn, what it will have cost, how long it and its budget last, and what was bought with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel import queries
+
+HOUR = 3600
+
+
+def begun(store: Client, hours: float, *, planned: int = 0, budget: float | None = None, ended: bool = False) -> None:
+    """A run that began so many hours ago."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, end_time, status, config, budget, told_at)"
+        " SELECT 'run', 'task', addMilliseconds(now64(3), -{ago:Int64}), if({ended:Bool}, now64(3), toDateTime64(0, 3)),"
+        " if({ended:Bool}, 'completed', 'running'), {config:String}, {budget:Nullable(Float64)}, now64(9)",
+        parameters={
+            "ago": int(hours * HOUR * 1000),
+            "ended": ended,
+            "config": json.dumps({"num_generations": planned} if planned else {}),
+            "budget": budget,
+        },
+    )
+
+
+def evaluated(store: Client, *individuals: tuple[int, float, str, str], hours: float = 0.0) -> None:
+    """Individuals: generation, cost of their call, status, hash of their code."""
+    for number, (generation, cost, status, code) in enumerate(individuals):
+        name = {
+            "id": f"i{generation}.{number}",
+            "generation": generation,
+            "ago": int((hours * HOUR + 60) * 1000) - number,
+        }
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, status, code_hash, span_id)"
+            " SELECT 'run', {id:String}, {generation:Int32}, addMilliseconds(now64(3), -{ago:Int64}), 1, {status:String}, {code:String}, {id:String}",
+            parameters={**name, "status": status, "code": code},
+        )
+        store.command(
+            "INSERT INTO llm_logs (id, run_id, individual_id, generation, timestamp, cost, cost_source, span_id)"
+            " SELECT generateUUIDv4(), 'run', {id:String}, {generation:Int32}, addMilliseconds(now64(3), -{ago:Int64}), {cost:Float64}, 'told', {id:String}",
+            parameters={**name, "cost": cost},
+        )
+
+
+def budget(store: Client, **given: Any) -> dict[str, Any]:
+    """The named query's row."""
+    (row,) = queries.ask(store, "budget", run_id="run", **given)
+    return row
+
+
+def test_a_running_search_is_projected_by_its_generations(store: Client) -> None:
+    """Two of ten generations in two hours for 4 dollars are 20 dollars and eight more hours; the last hour's 1 dollar is the burn."""
+    begun(store, 2, planned=10, budget=6.0)
+    evaluated(store, (0, 3.0, "ok", "a"), hours=1.5)
+    evaluated(store, (1, 0.5, "ok", "b"), (2, 0.5, "ok", "c"))
+    row = budget(store)
+    assert (row["cost"], row["done"], row["projected"]) == (4.0, 2, 20.0)
+    assert row["seconds_left"] == pytest.approx(8 * HOUR, rel=0.01)
+    assert row["burn"] == pytest.approx(1.0, rel=0.01) and row["share"] == pytest.approx(4 / 6)
+    assert row["budget_seconds"] == pytest.approx(2 * HOUR, rel=0.02)
+
+
+def test_what_nobody_can_know_is_not_projected(store: Client) -> None:
+    """Without a plan or a generation that is done there is no end to project to, and without a budget no share of it."""
+    begun(store, 1)
+    evaluated(store, (0, 2.0, "ok", "a"))
+    row = budget(store)
+    assert [row[name] for name in ("projected", "seconds_left", "allowed", "share", "budget_seconds")] == [None] * 5
+    assert budget(store, budget=4.0)["share"] == 0.5
+
+
+def test_a_search_that_ended_has_cost_what_it_cost(store: Client) -> None:
+    """Nothing is projected beyond its end, however many generations were planned."""
+    begun(store, 1, planned=100, budget=8.0, ended=True)
+    evaluated(store, (0, 2.0, "ok", "a"))
+    row = budget(store)
+    assert (row["projected"], row["seconds_left"], row["budget_seconds"], row["share"]) == (2.0, None, None, 0.25)
+
+
+def test_money_is_told_apart_by_what_it_bought(store: Client) -> None:
+    """Failures, incorrect programs, programs that were there before, others; and together they are the run's cost."""
+    begun(store, 1)
+    evaluated(
+        store,
+        *(
+            (1, 1.0, "ok", "a"),
+            (1, 2.0, "ok", "a"),
+            (1, 4.0, "error", "b"),
+            (1, 8.0, "incorrect", "c"),
+            (1, 16.0, "ok", ""),
+        ),
+    )
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, timestamp, cost, span_id) SELECT generateUUIDv4(), 'run', now64(3), 32, 'x'"
+    )
+    rows = store.query(
+        f"SELECT purpose, sum(cost) FROM ({queries.part('spent_on', 'run_id = {run:String}')}) GROUP BY purpose",
+        parameters={"run": "run"},
+    ).result_rows
+    spent: dict[str, float] = {str(purpose): cost for purpose, cost in rows}
+    assert spent == {"programs": 17.0, "duplicates": 2.0, "failures": 4.0, "incorrect": 8.0, "the search": 32.0}
+    assert sum(spent.values()) == budget(store)["cost"]
+
+
+def test_a_job_lasts_from_its_submission_to_its_end(store: Client) -> None:
+    """By the `job_id` of its details or by its individual; one that goes on has no end."""
+    told = [
+        ("job_submitted", "", "a", 0),
+        ("job_completed", "", "a", 4),
+        ("job_submitted", "7", "b", 1),
+        ("job_failed", "7", "b", 3),
+    ]
+    for number, (kind, job, individual, second) in enumerate([*told, ("job_submitted", "", "c", 5)]):
+        store.command(
+            "INSERT INTO agent_actions (run_id, action_type, details, individual_id, timestamp, span_id) SELECT 'run', {kind:String},"
+            " {details:String}, {id:String}, toDateTime64('2024-01-01 00:00:00', 3) + {second:UInt32}, toString({number:UInt32})",
+            parameters={
+                "kind": kind,
+                "details": json.dumps({"job_id": job} if job else {}),
+                "id": individual,
+                "second": second,
+                "number": number,
+            },
+        )
+    part = queries.part("jobs", "run_id = {run:String}")
+    rows = store.query(f"SELECT job, seconds, failed FROM ({part}) ORDER BY job", parameters={"run": "run"}).result_rows
+    assert rows == [("7", 2.0, 1), ("a", 4.0, 0), ("c", None, 0)]
