@@ -12,29 +12,46 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export URLLIB3_NO_OVERRIDE := 1
 UV := 0.13.9
 
-.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards dashboards-look bench faults soak format lock clean
+.PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz versions frameworks matrix
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded'
+	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka or gepa: one of theirs'
 	@echo 'make test       run every test'
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
+	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
+	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about ten minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
+	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
 	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
 	@echo 'make dashboards-look  draw every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
 	@echo 'make bench      measure what recording costs'
+	@echo 'make page       build the live page from page/ into the package (needs Node)'
 	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
+	@echo 'make matrix     every client of language models with every instrumentation of tests/matrix (needs the index)'
 	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
+	@echo 'make limits     a burst, a huge prompt, 100,000 individuals, ten minutes of a thousand a minute: make limits MINUTES=10'
+	@echo 'make fuzz       any input at all, with ever new seeds: make fuzz MINUTES=10 SEED=1'
 	@echo 'make format     put the code into shape'
 	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
 	@echo 'make clean      remove what the other targets made, .venv included'
 
-demo: $(VENV)/.demo
-	$(BIN)/genesis-otel demo $(ARGS)
+# OpenEvolve is in what is locked; any other framework has an environment of its own.
+FRAMEWORK ?= openevolve
+FRAMEWORKS := build/frameworks
+demo: $(if $(filter openevolve,$(FRAMEWORK)),$(VENV)/.demo,$(FRAMEWORKS)/$(FRAMEWORK)/.installed)
+	$(if $(filter openevolve,$(FRAMEWORK)),$(BIN),$(FRAMEWORKS)/$(FRAMEWORK)/bin)/genesis-otel demo --framework $(FRAMEWORK) $(ARGS)
+
+# Not locked: the newest that pip finds is what users get. ShinkaEvolve pins httpx 0.27, and OpenAI's client is an old one beside it;
+# something that it needs has no wheel.
+$(FRAMEWORKS)/%/.installed: pyproject.toml
+	'$(PYTHON)' -m venv $(FRAMEWORKS)/$*
+	$(FRAMEWORKS)/$*/bin/pip install --quiet --editable '.[embedded,report,$*]'
+	@touch $@
 
 # Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
@@ -50,7 +67,17 @@ genesis:
 	git -C build/genesis/source checkout --quiet $(COMMIT)
 	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
 	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pip install --quiet --no-deps --upgrade --target build/genesis/others opentelemetry-instrumentation==0.66b2 \
+	    opentelemetry-instrumentation-openai==0.62.4 opentelemetry-semantic-conventions-ai==0.5.1 wrapt==2.5.2
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
+
+# Where the index cannot be reached this says so, and is no failure.
+SHINKA := $(FRAMEWORKS)/shinka/bin
+frameworks:
+	@if $(MAKE) --no-print-directory $(FRAMEWORKS)/shinka/.installed && $(SHINKA)/pip install --quiet 'pytest>=9.2,<10' \
+	'pytest-timeout>=2.4,<3' opentelemetry-instrumentation-genai-openai openinference-instrumentation-openai; then \
+	$(SHINKA)/pip list | grep -i shinka && $(SHINKA)/pytest tests/shinka/records.py tests/shinka/trouble.py tests/shinka/demo.py $(ARGS); \
+	else echo 'NOT RUN: ShinkaEvolve cannot be installed here, and what is recorded of it is not tested' >&2; fi
 
 collector:
 	@'$(PYTHON)' scripts/build_collector.py
@@ -65,6 +92,7 @@ lint: $(VENV)/.dev
 	$(BIN)/python -m grafana.source --check
 	$(BIN)/python scripts/lock.py --check
 	$(BIN)/python scripts/licences.py --check
+	$(BIN)/python scripts/build_page.py --check
 
 wheel: $(VENV)/.dev
 	rm -rf build/wheel
@@ -76,6 +104,9 @@ wheel: $(VENV)/.dev
 
 beside: $(VENV)/.dev
 	$(BIN)/python scripts/beside.py $(ARGS)
+
+versions: $(VENV)/.dev
+	$(BIN)/python scripts/versions.py $(ARGS)
 
 # Without what an earlier run left: a warning is told only for a page that is read.
 docs: $(VENV)/.dev
@@ -92,6 +123,9 @@ audit:
 dashboards: $(VENV)/.dev
 	$(BIN)/python -m grafana.source
 
+page: $(VENV)/.dev
+	$(BIN)/python scripts/build_page.py
+
 # Grafana's own packages (440 MB, from the npm registry), and a browser. What is missing is said before anything is installed.
 LOOK := grafana/look
 LOOK_NEEDS := node npm chromium chromedriver
@@ -102,13 +136,31 @@ dashboards-look: $(VENV)/.dev
 	$(BIN)/pytest --numprocesses 0 $(LOOK) $(ARGS)
 
 SEEDS ?= 10
-faults: $(VENV)/.dev
+faults: $(VENV)/.dev collector
 	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
 
-MINUTES ?= 30
+# The clients and their instrumentations are in an environment of their own: none of them is a dependency of ours.
+MATRIX := build/matrix
+matrix: $(VENV)/.dev $(MATRIX)/.installed
+	$(MATRIX)/bin/python -m pip list --format freeze | grep --extended-regexp '^(anthropic|dspy|langchain-openai|litellm|openai|openinference|opentelemetry-instrumentation|pydantic-ai)'
+	MATRIX_PYTHON='$(CURDIR)/$(MATRIX)/bin/python' $(BIN)/pytest --numprocesses $(WORKERS) tests/matrix $(ARGS)
+
+$(MATRIX)/.installed: tests/matrix/requirements.txt pyproject.toml
+	'$(PYTHON)' -m venv $(MATRIX)
+	$(MATRIX)/bin/pip install --quiet --requirement tests/matrix/requirements.txt --editable .
+	@touch $@
+
 SEED ?= 1
-soak: $(VENV)/.dev
+soak: MINUTES ?= 30
+soak: $(VENV)/.dev collector
 	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --seed $(SEED)
+
+limits fuzz: MINUTES ?= 10
+limits: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.limits --minutes $(MINUTES)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev
 	set -e; for each in benchmarks/*.py; do $(BIN)/python "$$each"; done

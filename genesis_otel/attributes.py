@@ -315,6 +315,13 @@ COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
 LLM_ROLE = "genesis.llm.role"
 """str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""
 
+LLM_WITHIN = "genesis.llm.within"
+"""str: the id of another span of the same call (a framework's around its client's, for example). That one has the call's row in
+``llm_logs``, and this one has none."""
+
+PLACE = "genesis.place"
+"""str: ``guessed`` where a call of another instrumentation says no run, and has the only one that was open."""
+
 LEFT_OUT = "genesis.left_out"
 """int: how many characters of this span's texts were left out, because a text had more than 16 MiB. In ``otel_traces``."""
 

@@ -55,6 +55,7 @@ from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
     from typing_extensions import Unpack
 
 __all__ = ["Telemetry", "configure", "ensure_configured"]
@@ -86,6 +87,7 @@ class Telemetry:
         provider: trace.TracerProvider,
         processors: Sequence[SpanProcessor] = (),
         durable: DurableSpanProcessor | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
         """Called by `configure` alone."""
         self.settings = settings
@@ -93,7 +95,9 @@ class Telemetry:
         self.provider = provider
         self.spool: Path | None = settings.spool_folder(destination) if durable else None
         self._processors = processors
+        self._pid = os.getpid()
         self._durable = durable
+        self._meter_provider = meter_provider
         self._ended = threading.Event()
         self._watch: threading.Thread | None = None
         if isinstance(destination, Embedded):
@@ -115,6 +119,7 @@ class Telemetry:
         if self._durable is None:
             return
         self.flush()
+        self._end_metrics()
         self._ended.set()
         tally.hold_with(None)
         for processor in self._processors:
@@ -127,6 +132,16 @@ class Telemetry:
                 self.spool,
                 self.destination,
             )
+
+    def _end_metrics(self) -> None:
+        """Send the last values, of a provider that is ours, and of the process that made it: a forked child has measured nothing."""
+        if self._meter_provider is None or os.getpid() != self._pid:
+            return
+        try:
+            self._meter_provider.shutdown(timeout_millis=self.settings.exit_timeout * 1000)
+        except Exception as error:
+            pass_on(error)
+            log.warning("the last metrics could not be sent: %s", first_line(error))
 
     def _keep_store_running(self, folder: Path) -> None:
         """Start a store process, and another when it dies. Runs in a thread; each trouble is said once."""
@@ -347,6 +362,8 @@ def _wired(
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
+    from genesis_otel._ship.measure import MeasuringProcessor
+    from genesis_otel._ship.metric_export import make_provider, provider_set
 
     # First, because they may raise.
     own_prices = settings.own_prices
@@ -356,8 +373,14 @@ def _wired(
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
     )
+    resource = _resource(settings, attributes)
+    meters = provider_set()
+    ours = None if meters else make_provider(resource)
+    meters = meters or ours
     finish = LLMSpanProcessor(
-        durable,
+        durable
+        if meters is None
+        else MeasuringProcessor(durable, settings.spool_folder(destination), meters.get_meter(SCOPE)),
         capture_content=settings.capture_content,
         capture_code=settings.capture_code,
         capture_output=settings.capture_output,
@@ -372,7 +395,7 @@ def _wired(
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
         provider = TracerProvider(
-            resource=_resource(settings, attributes),
+            resource=resource,
             id_generator=DerivedIdGenerator(),
             span_limits=NO_LIMITS,
             shutdown_on_exit=False,
@@ -384,7 +407,9 @@ def _wired(
     for processor in processors:
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
-    return Telemetry(settings, destination, provider, processors, durable)
+    # Else LiteLLM's `otel` callback writes each call on the span that is current, a record of ours, over the one before.
+    os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
+    return Telemetry(settings, destination, provider, processors, durable, ours)
 
 
 def _as_it_is(text: str) -> str:

@@ -74,6 +74,8 @@ class DurableSpanProcessor(SpanProcessor):
     def __init__(self, exporter: SpanExporter | None, folder: Path, *, limits: Limits | None = None) -> None:
         self._exporter, self._folder, self._limits = exporter, folder, limits or Limits()
         self._family = uuid.uuid4().hex[:8]
+        self.retries = 0
+        """Deliveries that failed and are tried again."""
         self._ended = False
         self._begin()
         _PROCESSORS.add(self)
@@ -371,6 +373,7 @@ class DurableSpanProcessor(SpanProcessor):
                     self._failures = 0
                 except Exception as error:
                     self._failures += 1
+                    self.retries += 1
                     waiting.begins(error)
                     longest = min(self._limits.backoff_max, self._limits.backoff * 2 ** min(self._failures - 1, 20))
                     pause = random.uniform(0, longest)  # noqa: S311 - jitter

@@ -30,8 +30,8 @@ class LengthAdapter:
         return {"prompt": "a" if self.proposals % 3 == 0 else candidate["prompt"] + " more"}
 
 
-def search(run_dir: str | None = None, adapter: Any = None, calls: int = 60) -> Any:
-    """Run it; what comes back is GEPA's result."""
+def search(run_dir: str | None = None, adapter: Any = None, calls: int = 60, **more: Any) -> Any:
+    """Run it, with more of GEPA's arguments if need be; what comes back is GEPA's result."""
     return optimize(
         seed_candidate={"prompt": "Think first"},
         trainset=[4, 6, 8],
@@ -40,6 +40,7 @@ def search(run_dir: str | None = None, adapter: Any = None, calls: int = 60) -> 
         max_metric_calls=calls,
         run_dir=run_dir,
         display_progress_bar=False,
+        **more,
     )
 
 

@@ -85,6 +85,7 @@ def before(
 for command in (
     store.init,
     store.reprice,
+    store.dedupe,
     store.check,
     store.serve,
     store.stop,

@@ -21,6 +21,9 @@ WIDTH_OF_A_FILE = 140
 @answering
 def demo(
     context: typer.Context,
+    framework: Annotated[
+        str, typer.Option(metavar="NAME", help="Which framework searches: openevolve, shinka or gepa.")
+    ] = "openevolve",
     iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="How many programs to try.")] = 40,
     real: Annotated[
         bool,
@@ -33,13 +36,14 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Store the record there instead of in your data folder.")
     ] = None,
 ) -> None:
-    """Run a real OpenEvolve search, record it, and show what landed.
+    """Run a real search, record it, and show what landed.
 
     The search packs circles into a square. The model is simulated on loopback and answers the same every time, so the demo
     needs neither a network nor a key. What it records is kept: look at it with runs, lineage and query.
 
     ```
     genesis-otel demo
+    genesis-otel demo --framework shinka
     OPENAI_API_KEY=... genesis-otel demo --real --model gpt-4.1-mini -n 20
     ```
     """
@@ -52,7 +56,9 @@ def demo(
 
     settings = settings_of(context, **({"data_dir": data_dir} if data_dir else {}))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
-    result = run_demo(iterations=iterations, real=real, model=model, progress=console, settings=settings)
+    result = run_demo(
+        framework=framework, iterations=iterations, real=real, model=model, progress=console, settings=settings
+    )
     with contextlib.closing(open_client(settings, start=True)) as client:
         summarise(client, result.run_id, console)
     if data_dir:

@@ -18,6 +18,8 @@ from genesis_otel._cli.tables import say
 from genesis_otel._read.format import visible
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from genesis_otel._grafana.api import GrafanaSettings
     from genesis_otel._grafana.push import Item, Wanted
 
@@ -54,10 +56,13 @@ def grafana() -> None:
     """Bring the dashboards and alert rules into a Grafana that you already have.
 
     Set `GRAFANA_URL` to its address and `GRAFANA_TOKEN` to a service account's token, with the role Editor, or Admin to create
-    the data source. Both may be in `.env`. Neither is an argument, because other users of this machine can see arguments.
+    the data source. `GRAFANA_ALERT_EMAIL`, `GRAFANA_ALERT_SLACK` or `GRAFANA_ALERT_WEBHOOK` makes the contact point that the
+    alert rules tell; without one, the organisation's notification policies say who is told. All may be in `.env`. None is an
+    argument, because other users of this machine can see arguments.
 
         export GRAFANA_URL=https://grafana.example.org GRAFANA_TOKEN=glsa_...
         export GRAFANA_CLICKHOUSE_URL=http://reader:password@clickhouse:8123/genesis
+        export GRAFANA_ALERT_EMAIL=me@example.org
         genesis-otel grafana diff
         genesis-otel grafana push
     """
@@ -189,7 +194,7 @@ def _wanted(
     from genesis_otel._settings import load_settings
 
     if datasource_uid:
-        return _read(folder, datasource_uid, None, source)
+        return _read(folder, datasource_uid, None, source, settings)
     told = {"clickhouse_url": context.obj.url} if context.obj.url else {}
     secret = settings.grafana_clickhouse_url or load_settings(**told).clickhouse_url
     url = secret.get_secret_value() if secret else ""
@@ -199,11 +204,13 @@ def _wanted(
             "http(s)://user:password@host:port/database as Grafana reaches it (genesis-otel serve answers for an embedded "
             "store), or name an existing data source with --datasource-uid"
         )
-    return _read(folder, DATASOURCE, url, source)
+    return _read(folder, DATASOURCE, url, source, settings)
 
 
-def _read(folder: str, datasource: str, clickhouse: str | None, source: Path | None) -> Wanted:
-    from genesis_otel._grafana import files
+def _read(
+    folder: str, datasource: str, clickhouse: str | None, source: Path | None, settings: GrafanaSettings | None = None
+) -> Wanted:
+    from genesis_otel._grafana import contact, files
     from genesis_otel._grafana.push import Wanted
 
     root = source or files.folder()
@@ -214,10 +221,21 @@ def _read(folder: str, datasource: str, clickhouse: str | None, source: Path | N
         files.datasource_settings(root),
         files.dashboards(root),
         files.rule_groups(root),
+        contact.integrations(
+            _secret(settings.grafana_alert_webhook),
+            settings.grafana_alert_email or "",
+            _secret(settings.grafana_alert_slack),
+        )
+        if settings
+        else (),
     )
     if not wanted.dashboards and not wanted.rules:
         raise files.GrafanaError(f"there are no dashboards/*.json and provisioning/alerting/*.yaml in {root}")
     return wanted
+
+
+def _secret(told: SecretStr | None) -> str:
+    return told.get_secret_value() if told else ""
 
 
 def _warn(wanted: Wanted, items: list[Item]) -> None:

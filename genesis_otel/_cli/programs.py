@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 CodeOption = Annotated[bool, typer.Option("--code", help="Only its program, as it is: ready for a file.")]
 PromptsOption = Annotated[bool, typer.Option("--prompts", help="Only what models were asked for it, and answered.")]
 
+OutputOption = Annotated[
+    bool, typer.Option("--output", help="Only what its evaluations put out: stdout, stderr, tracebacks.")
+]
+
 
 @answering
 def show(
@@ -37,6 +41,7 @@ def show(
     ] = "",
     code: CodeOption = False,
     prompts: PromptsOption = False,
+    output: OutputOption = False,
     format: FormatOption = None,
 ) -> None:
     """Show a run, or one of its individuals.
@@ -48,9 +53,9 @@ def show(
     genesis-otel show latest best --prompts | less
     ```
     """
-    if (code or prompts) and not individual:
+    if (code or prompts or output) and not individual:
         raise WrongUseError("name the individual, for instance: genesis-otel show latest best --code")
-    _show(context, run, individual, code=code, prompts=prompts, format=format)
+    _show(context, run, individual, code=code, prompts=prompts, output=output, format=format)
 
 
 @answering
@@ -59,6 +64,7 @@ def best(
     run: RunArgument = "latest",
     code: CodeOption = False,
     prompts: PromptsOption = False,
+    output: OutputOption = False,
     format: FormatOption = None,
 ) -> None:
     """Show the best individual of a run: the same as `show RUN best`.
@@ -69,7 +75,7 @@ def best(
     genesis-otel best circle_packing --format json | jq '.[0].gain'
     ```
     """
-    _show(context, run, "best", code=code, prompts=prompts, format=format)
+    _show(context, run, "best", code=code, prompts=prompts, output=output, format=format)
 
 
 @answering
@@ -118,13 +124,13 @@ def diff(
 
 
 def _show(
-    context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, format: Format | None
+    context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, output: bool, format: Format | None
 ) -> None:
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.program import calls
+    from genesis_otel._read.program import calls, outputs
 
-    if code and prompts:
-        raise WrongUseError("--code and --prompts each ask for something else: give one of them")
+    if code + prompts + output > 1:
+        raise WrongUseError("--code, --prompts and --output each ask for something else: give one of them")
     settings = settings_of(context)
     with reader(settings) as client:
         run_id = run_id_of(client, run)
@@ -136,6 +142,8 @@ def _show(
             raw(_program(found))
         elif prompts:
             _conversation(calls(client, run_id, found["individual_id"]), format)
+        elif output:
+            _outputs(outputs(client, run_id, found["individual_id"]), format)
         else:
             _write(found, _of_individual, format)
 
@@ -267,6 +275,17 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
         for role, text in parts:
             if text:
                 raw(f"── {role or 'prompt'} ──\n{text.rstrip()}\n\n")
+
+
+def _outputs(told: Sequence[Mapping[str, Any]], format: Format | None) -> None:
+    if not told:
+        say("Its evaluations have put out nothing, or nothing was recorded.")
+    elif format is not None and format is not Format.table:
+        write(list(told[0]), [[list(each.values()) for each in told]], format)
+        return
+    for each in told:
+        facts = (each["name"], each["job"], moment(each["timestamp"]), "failed" if each["failed"] else "")
+        raw(f"══ {' · '.join(filter(None, facts))} ══\n{each['text'].rstrip()}\n\n")
 
 
 def _write_lines(lines: Iterable[str]) -> None:

@@ -92,6 +92,9 @@ REPRICED = {
 }
 
 
+REMOVED = {"model": Column("model"), "rows": Column("rows removed", lambda rows: f"{rows:,}")}
+
+
 @answering
 def reprice(
     context: typer.Context,
@@ -151,6 +154,44 @@ def reprice(
         say("Nothing to do: every call has a cost, or is known to have none.")
         return
     write(list(changed[0]._fields), [changed], format, columns=REPRICED)
+    if dry_run:
+        say("Nothing was changed. Run it without --dry-run to change it.")
+
+
+@answering
+def dedupe(
+    context: typer.Context,
+    run: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and change nothing.")] = False,
+    format: FormatOption = None,
+) -> None:
+    """Remove the rows of LLM calls that several instrumentations recorded, but one of each call.
+
+    In processes with this package each call is one row at once. Elsewhere, the spans of a framework and of the client beneath
+    it are a row each until this command runs. The embedded store does it by itself. A second run changes nothing.
+
+    ```
+    genesis-otel dedupe --dry-run
+    genesis-otel dedupe
+    ```
+    """
+    import contextlib
+
+    from genesis_otel._destinations import open_client
+    from genesis_otel._read.client import run_id_of
+    from genesis_otel._store.dedupe import dedupe as remove
+
+    with contextlib.closing(open_client(settings_of(context), start=True, say=True)) as client:
+        removed = remove(client, run_id=run_id_of(client, run) if run else "", dry_run=dry_run)
+    if not removed:
+        say("Nothing to do: every call is one row.")
+        return
+    write(list(removed[0]._fields), [removed], format, columns=REMOVED)
     if dry_run:
         say("Nothing was changed. Run it without --dry-run to change it.")
 

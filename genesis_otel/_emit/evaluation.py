@@ -1,14 +1,18 @@
 """One job that evaluates an individual, wherever it runs.
 
-In: what the scheduler and the evaluator tell. Out: ``job_submitted`` at once, and the span ``evaluation`` at its end.
+In: what the scheduler and the evaluator tell. Out: ``job_submitted`` at once, and the span ``evaluation`` at its end; or a function each
+call of which is such a job.
 On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Real
+from time import time_ns
+from typing import TYPE_CHECKING, Any, overload
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
@@ -19,9 +23,11 @@ from genesis_otel._emit.actions import action_attributes, as_dict, emit
 from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
+from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
+from genesis_otel._emit.opened import closed, opened
 from genesis_otel._emit.output import bounded, kept
-from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth
+from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth, warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,9 +36,12 @@ if TYPE_CHECKING:
 
 
 class Evaluation(Handle):
-    """One job that evaluates an individual."""
+    """One job that evaluates an individual; as a decorator, each call of a function."""
 
-    __slots__ = ("_correct", "_details", "_metadata", "_output", "job_id")
+    __slots__ = ("_arguments", "_begin", "_correct", "_details", "_metadata", "_output", "job_id")
+    _arguments: Mapping[str, Any]
+    _begin: Callable[[], None] | None
+    """Begins it, where it has not begun."""
 
     def __init__(
         self, span: Span, base: Context, place: Place, job_id: str, details: dict[str, Any], metadata: object
@@ -44,11 +53,33 @@ class Evaluation(Handle):
         self._output: dict[str, Any] = {}
         self._correct: bool | None = None
 
+    def __getattr__(self, name: str) -> Any:
+        # Of what has not begun nothing is there yet; whoever asks for something begins it.
+        begin = object.__getattribute__(self, "_begin") if name in _LATE else None
+        if begin is None:
+            raise AttributeError(name)
+        self._begin = None
+        begin()
+        return getattr(self, name)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function: each of its calls is a job that evaluates the individual which is current then."""
+        if self._begin is None:
+            warn_once(
+                "decorator",
+                "An evaluation that names its job or its individual has begun, and ends, where it decorates a function; "
+                "decorate with @genesis_otel.evaluation, or evaluation(details=...), and the individual is the current one",
+            )
+            self.end()
+        closed(self)
+        return decorated(function, _Jobs(self._arguments))
+
     def _reference(self) -> tuple[Any, ...]:
         return (self.job_id,)
 
     def _restore(self, *told: Any) -> None:
         (self.job_id,) = told
+        self._arguments, self._begin = {}, None
         self._details = {}
         self._output = {}
         self._metadata = self._correct = None
@@ -113,6 +144,11 @@ class Evaluation(Handle):
         self._finish(attributes, end_time)
 
 
+_LATE = frozenset({*Handle.__slots__, *Evaluation.__slots__} - {"__weakref__", "_arguments", "_begin"})
+"""What is there when it has begun."""
+
+
+@overload
 def evaluation(
     job_id: str | None = None,
     *,
@@ -121,17 +157,61 @@ def evaluation(
     metadata: object = None,
     start_time: object = None,
     **extra: Unpack[NoMore],
-) -> Evaluation:
+) -> Evaluation: ...
+
+
+@overload
+def evaluation(job_id: F) -> F: ...
+
+
+def evaluation(
+    job_id: Any = None,
+    *,
+    individual: Handle | None = None,
+    details: Mapping[str, object] | None = None,
+    metadata: object = None,
+    start_time: object = None,
+    **extra: Unpack[NoMore],
+) -> Any:
     """Begin a job that evaluates ``individual``, or the current one, wherever it runs. ``job_submitted`` goes out at once.
+
+    As a decorator, with or without arguments in brackets, it makes each call of a function such a job: of the individual that is current
+    then, with what the function returns as its outcome, if that is a number (its combined score), a bool (whether it is correct) or a
+    mapping with ``combined_score`` and ``correct``. So an evaluation that names neither job nor individual goes out when it is
+    entered or used, with the time at which it was made.
 
     :param job_id: as the scheduler calls it; by default a new one.
     :param details: added to what is known of the job, in ``agent_actions.details``.
     """
     if extra:
         warn_of(evaluation, extra)
-    base, place = where(individual=individual)
-    known = text(job_id) or f"job_{uuid.uuid4().hex[:12]}"
-    began = nanoseconds(start_time, "start_time")
+    if callable(job_id) and individual is None and details is None and metadata is None and start_time is None:
+        return decorated(job_id, _Jobs({}))
+    handle = Evaluation.__new__(Evaluation)
+    handle._arguments = {"details": details, "metadata": metadata}
+    began = nanoseconds(start_time, "start_time") or time_ns()
+    known = text(job_id)
+    begin = partial(_begin, handle, known, individual, *where(individual=individual), details, metadata, began)
+    if known or individual is not None:
+        handle._begin = None
+        begin()
+    else:
+        handle._begin = begin
+        opened(handle)
+    return handle
+
+
+def _begin(
+    handle: Evaluation,
+    job_id: str,
+    individual: Handle | None,
+    base: Context,
+    place: Place,
+    details: Mapping[str, object] | None,
+    metadata: object,
+    began: int,
+) -> None:
+    known = job_id or f"job_{uuid.uuid4().hex[:12]}"
     about: dict[str, Any] = {"job_id": known}
     if place.generation is not None:
         about["generation"] = place.generation
@@ -144,4 +224,35 @@ def evaluation(
     emit("action job_submitted", base, lambda: action_attributes("job_submitted", about, metadata, place), began)
     span = start("evaluation", base, start_time=began)
     check("evaluation", place, recording=span.is_recording())
-    return Evaluation(span, base, place, known, about, metadata)
+    Evaluation.__init__(handle, span, base, place, known, about, metadata)
+
+
+class _Jobs:
+    """Records the calls of a function as evaluations."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+
+    def begin(self, arguments: Mapping[str, Any]) -> Evaluation:
+        begun: Evaluation = evaluation(**self._arguments)
+        return begun
+
+    def result(self, handle: Evaluation, result: object) -> None:
+        if isinstance(result, bool):
+            handle.result(correct=result)
+        elif isinstance(result, Real):
+            handle.result(combined_score=float(result))
+        elif isinstance(result, Mapping):
+            score, correct = result.get("combined_score"), result.get("correct")
+            handle.result(
+                combined_score=float(score) if isinstance(score, Real) and not isinstance(score, bool) else None,
+                correct=correct if isinstance(correct, bool) else None,
+            )
+
+    def part(self, handle: Evaluation, part: object) -> None:
+        """Nothing."""
+
+    def parts(self, handle: Evaluation, parts: list[object]) -> None:
+        """The last part is the outcome."""
+        if parts:
+            self.result(handle, parts[-1])

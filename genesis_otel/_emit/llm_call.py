@@ -1,6 +1,7 @@
 """One call of a model, as an OpenTelemetry GenAI span.
 
-In: prompt, answer, tokens and cost as a client knows them. Out: a CLIENT span with ``gen_ai.*`` attributes.
+In: prompt, answer, tokens and cost as a client knows them. Out: a CLIENT span with ``gen_ai.*`` attributes; or a function each call of
+which is such a call.
 On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
@@ -8,19 +9,23 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.answer import told_by, told_by_stream
 from genesis_otel._emit.arguments import NoMore, warn_of
 from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
+from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.messages import input_messages, output_messages
+from genesis_otel._emit.opened import closed
 from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
 
 if TYPE_CHECKING:
@@ -33,20 +38,27 @@ ABANDONED = "abandoned"
 
 
 class LLMCall(Handle):
-    """One call of a model."""
+    """One call of a model; as a decorator, each call of a function."""
 
-    __slots__ = ("_attributes", "_began", "_finish_reason", "_first_token")
+    __slots__ = ("_arguments", "_attributes", "_began", "_finish_reason", "_first_token")
 
     def __init__(self, span: Span, base: Context, place: Place, attributes: dict[str, Value], began: int) -> None:
         super().__init__(span, base, place)
+        self._arguments: Mapping[str, Any] = {}
         self._attributes = attributes
         self._began = began
         self._first_token: int | None = None
         self._finish_reason = ""
 
     def _restore(self, *told: Any) -> None:
-        self._attributes, self._began = {}, 0
+        self._arguments, self._attributes, self._began = {}, {}, 0
         self._first_token, self._finish_reason = None, ""
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function: each of its calls is a call of this model."""
+        # Of what began for the decorator's sake nothing goes out.
+        closed(self)
+        return decorated(function, _Calls(self._arguments))
 
     @quietly
     def prompt(self, messages: object, *, exact: bool = False, **extra: Unpack[NoMore]) -> None:
@@ -133,6 +145,7 @@ class LLMCall(Handle):
         self._finish(self._attributes, end_time)
 
 
+@overload
 def llm_call(
     model: str,
     *,
@@ -149,8 +162,35 @@ def llm_call(
     individual_id: str = "",
     start_time: object = None,
     **extra: Unpack[NoMore],
-) -> LLMCall:
+) -> LLMCall: ...
+
+
+@overload
+def llm_call(model: F) -> F: ...
+
+
+def llm_call(
+    model: Any,
+    *,
+    provider: str = "",
+    server: object = "",
+    operation: str = "chat",
+    messages: object = None,
+    role: str = "mutation",
+    metadata: object = None,
+    individual: Handle | None = None,
+    generation: Handle | int | None = None,
+    run: Handle | None = None,
+    run_id: str = "",
+    individual_id: str = "",
+    start_time: object = None,
+    **extra: Unpack[NoMore],
+) -> Any:
     """Begin a call of ``model``, for the given individual, generation or run, or for the current one.
+
+    As a decorator, with or without arguments in brackets, it makes each call of a function such a call. The prompt is the function's
+    argument ``messages`` or ``prompt``; without brackets the model is its argument ``model``, or the one that answers. The answer is
+    what it returns, or yields: a text, or what OpenAI's and Anthropic's clients return, with the tokens.
 
     :param server: URL or host that the call goes to; if it is a known provider's, it decides the provider.
     :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
@@ -160,6 +200,9 @@ def llm_call(
     """
     if extra:
         warn_of(llm_call, extra)
+    belongs = (individual, generation, run, messages, metadata, start_time)
+    if callable(model) and all(each is None for each in belongs):
+        return decorated(model, _Calls({}))
     base, place = where(individual, generation, run, run_id, individual_id)
     began = nanoseconds(start_time, "start_time") or time_ns()
     asked: dict[str, Value] = {
@@ -182,7 +225,53 @@ def llm_call(
             asked[names.LLM_METADATA] = json_object(noted(metadata, place))
         if place.guessed:
             check("llm_call", place, recording=True)
-    return LLMCall(span, base, place, asked, began)
+    call = LLMCall(span, base, place, asked, began)
+    call._arguments = {
+        "model": model,
+        "provider": provider,
+        "server": server,
+        "operation": operation,
+        "messages": messages,
+        "role": role,
+        "metadata": metadata,
+        "individual": individual,
+        "generation": generation,
+        "run": run,
+        "run_id": run_id,
+        "individual_id": individual_id,
+    }
+    return call
+
+
+class _Calls:
+    """Records the calls of a function as calls of a model."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments = arguments
+
+    def begin(self, arguments: Mapping[str, Any]) -> LLMCall:
+        told = dict(self._arguments)
+        if not told.get("model"):
+            told["model"] = text(arguments.get("model") or "")
+        if told.get("messages") is None:
+            told["messages"] = arguments.get("messages", arguments.get("prompt"))
+        begun: LLMCall = llm_call(**told)
+        return begun
+
+    def result(self, handle: LLMCall, result: object) -> None:
+        self._answered(handle, told_by(result))
+
+    def part(self, handle: LLMCall, part: object) -> None:
+        handle.first_token()
+
+    def parts(self, handle: LLMCall, parts: list[object]) -> None:
+        self._answered(handle, told_by_stream(parts))
+
+    @staticmethod
+    def _answered(handle: LLMCall, told: dict[str, Any]) -> None:
+        if not handle._attributes.get(names.GEN_AI_REQUEST_MODEL) and told.get("model"):
+            handle._attributes[names.GEN_AI_REQUEST_MODEL] = told["model"]
+        handle.response(**told)
 
 
 def _host(server: str) -> str:

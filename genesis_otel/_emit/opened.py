@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from time import time_ns
 from typing import Protocol
 
 from genesis_otel._emit.interruption import pass_on
@@ -38,6 +39,9 @@ class Open(Protocol):
 
 _HANDLES: dict[int, Open] = {}
 _RUNS: dict[int, Open] = {}
+_ENDED: dict[str, int] = {}
+"""Runs that have ended, and when, in ns."""
+ENDED_KEPT = 16
 
 
 def opened(handle: Open, *, is_run: bool = False) -> None:
@@ -50,12 +54,18 @@ def opened(handle: Open, *, is_run: bool = False) -> None:
 def closed(handle: Open) -> None:
     """A handle is being ended."""
     _HANDLES.pop(id(handle), None)
-    _RUNS.pop(id(handle), None)
+    if _RUNS.pop(id(handle), None) is not None:
+        keep(_ENDED, handle.run_id, time_ns(), ENDED_KEPT)
 
 
-def only_run() -> str:
-    """The id of the only run that is open in this process; empty where there are several, or none."""
+def only_run(since: int | None = None) -> str:
+    """The id of the only run that is open in this process; empty where there are several, or none.
+
+    :param since: ns; runs that have ended after that count as well, for who tells later of what began then.
+    """
     ids = {run.run_id for run in list(_RUNS.values())}
+    if since is not None:
+        ids |= {run_id for run_id, ended in list(_ENDED.items()) if ended > since}
     return ids.pop() if len(ids) == 1 else ""
 
 
@@ -77,6 +87,7 @@ def end_all() -> None:
 def _forked() -> None:
     _HANDLES.clear()
     _RUNS.clear()
+    _ENDED.clear()
 
 
 os.register_at_fork(after_in_child=_forked)

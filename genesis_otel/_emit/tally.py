@@ -370,6 +370,15 @@ def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, fl
     return opened.calls
 
 
+def is_embedding(attributes: Mapping[str, Any]) -> bool:
+    """Whether an LLM call embeds; LiteLLM has a word of its own for it."""
+    return (
+        attributes.get(names.GEN_AI_OPERATION_NAME) in ("embeddings", "embedding")
+        or attributes.get("openinference.span.kind") == "EMBEDDING"
+        or attributes.get("llm.request.type") == "embedding"
+    )
+
+
 def account(attributes: Mapping[str, Any], cost: float) -> None:
     """Add the cost of an LLM call, known by its span's ``attributes``, to the individual or the generation that it names.
 
@@ -377,12 +386,7 @@ def account(attributes: Mapping[str, Any], cost: float) -> None:
     """
     if not cost or not math.isfinite(cost):
         return
-    if attributes.get(names.GEN_AI_OPERATION_NAME) == "embeddings" or (
-        attributes.get("openinference.span.kind") == "EMBEDDING" or attributes.get("llm.request.type") == "embedding"
-    ):
-        kind = EMBED
-    else:
-        kind = NOVELTY if attributes.get(names.LLM_ROLE) == "novelty" else API
+    kind = EMBED if is_embedding(attributes) else NOVELTY if attributes.get(names.LLM_ROLE) == "novelty" else API
     place = Place.of(attributes.get)
     individual = individual_at(place) if place.individual_id else None
     if individual is not None:

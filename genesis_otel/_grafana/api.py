@@ -33,6 +33,12 @@ class GrafanaSettings(BaseSettings):
     """``GRAFANA_TOKEN``: a service account's token."""
     grafana_clickhouse_url: SecretStr | None = None
     """``GRAFANA_CLICKHOUSE_URL``: ClickHouse as Grafana shall reach it, by a user who only reads; unset, ``CLICKHOUSE_URL``."""
+    grafana_alert_webhook: SecretStr | None = None
+    """``GRAFANA_ALERT_WEBHOOK``: where Grafana posts alerts."""
+    grafana_alert_email: str | None = None
+    """``GRAFANA_ALERT_EMAIL``: a mail address, or several with commas."""
+    grafana_alert_slack: SecretStr | None = None
+    """``GRAFANA_ALERT_SLACK``: the address of an incoming webhook of Slack."""
 
 
 class Grafana:
@@ -150,6 +156,28 @@ class Grafana:
             lambda: self._api.dashboard.update_dashboard(asked),
             f"save the dashboard {model['uid']}",
             "dashboards:create, dashboards:write",
+        )
+
+    def contact_point(self, name: str) -> list[dict[str, Any]]:
+        """The integrations of a contact point; none where it is not there."""
+        told = self._ask(
+            lambda: self._api.alertingprovisioning.get_contactpoints(name),
+            f"read the contact point {name}",
+            "alert.provisioning:read",
+        )
+        return [each for each in told or [] if each.get("name") == name]
+
+    def save_integration(self, integration: Mapping[str, Any], *, there: bool) -> None:
+        """Make or change one integration of a contact point."""
+        uid, call = str(integration["uid"]), self._api.alertingprovisioning
+        self._ask(
+            lambda: (
+                call.update_contactpoint(_name(uid), dict(integration))
+                if there
+                else call.create_contactpoint(dict(integration))
+            ),
+            f"save the contact point {integration['name']}",
+            "alert.provisioning:write",
         )
 
     def rule_group(self, folder: str, name: str) -> dict[str, Any] | None:

@@ -199,6 +199,9 @@ def plain_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     told["annotations"] = {key: value for key, value in (told.get("annotations") or {}).items() if key != MARK}
     told["labels"] = told.get("labels") or {}
     told["data"] = [_plain_query(query) for query in told.get("data") or []]
+    settings = {key: value for key, value in (told.pop("notification_settings", None) or {}).items() if value}
+    if settings:
+        told["notification_settings"] = settings
     return told
 
 

@@ -1,4 +1,4 @@
-"""Dashboards, data source and alert rules into a Grafana that is already there, and edits made in the browser back into files.
+"""Dashboards, data source, contact point and alert rules into a Grafana that is already there, and edits made in the browser back into files.
 
 In: a `Grafana`, a folder of files, where ClickHouse is. Out: a plan, which is what a push would do; the push; files. Promise: a
 push that changes nothing writes nothing; what somebody saved in the browser is never lost without ``overwrite``; a push writes
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genesis_otel import __version__
+from genesis_otel._grafana import contact
 from genesis_otel._grafana.api import Grafana
 from genesis_otel._grafana.files import (
     DATASOURCE,
@@ -77,6 +78,8 @@ class Wanted(NamedTuple):
     """What else the data source is told."""
     dashboards: Sequence[Dashboard]
     rules: Sequence[RuleGroup]
+    contact: Sequence[Mapping[str, Any]] = ()
+    """The integrations of the contact point; none: it is left as it is."""
 
 
 def plan(grafana: Grafana, wanted: Wanted, *, overwrite: bool = False) -> list[Item]:
@@ -96,7 +99,12 @@ def plan(grafana: Grafana, wanted: Wanted, *, overwrite: bool = False) -> list[I
     ]
     items.append(_datasource(grafana, wanted, overwrite))
     items += [_dashboard(grafana, wanted, each, overwrite) for each in wanted.dashboards]
-    items += [_rules(grafana, wanted, each, there) for each in wanted.rules]
+    told = grafana.contact_point(contact.NAME)
+    if wanted.contact:
+        items.append(_contact(grafana, wanted.contact, told, overwrite))
+    # A rule that names a receiver that is not there is refused. Once it is there, a push without its settings keeps it.
+    receiver = contact.RECEIVER if wanted.contact or told else None
+    items += [_rules(grafana, wanted, each, there, receiver) for each in wanted.rules]
     return items
 
 
@@ -238,7 +246,33 @@ def _dashboard(grafana: Grafana, wanted: Wanted, file: Dashboard, overwrite: boo
     return item(State.CHANGED if pushed else State.EDITED, *texts, save)
 
 
-def _rules(grafana: Grafana, wanted: Wanted, file: RuleGroup, folder_is_there: bool) -> Item:
+def _contact(
+    grafana: Grafana, ours: Sequence[Mapping[str, Any]], there: Sequence[Mapping[str, Any]], overwrite: bool
+) -> Item:
+    item = partial(Item, "contact point", contact.NAME)
+    known = {str(each.get("uid")): each for each in there}
+    differ = [each for each in ours if not (each["uid"] in known and contact.is_same(each, known[each["uid"]]))]
+    theirs = [known[each["uid"]] for each in ours if each["uid"] in known]
+    texts = as_json(contact.shown(theirs)) if theirs else "", as_json(contact.shown(ours))
+
+    def save() -> None:
+        # A secret that is there cannot be read, so it is sent again where overwriting is asked for, as a password is.
+        for each in ours if overwrite else differ:
+            grafana.save_integration(each, there=each["uid"] in known)
+
+    if any(each.get("provenance") == "file" for each in theirs):
+        return item(State.PROVISIONED, *texts, None)
+    if not differ:
+        return item(State.SAME, texts[1], texts[1], save if overwrite else None)
+    if not theirs:
+        return item(State.NEW, *texts, save)
+    edited = any(not each.get("provenance") for each in theirs)
+    return item(State.EDITED if edited else State.CHANGED, *texts, save)
+
+
+def _rules(
+    grafana: Grafana, wanted: Wanted, file: RuleGroup, folder_is_there: bool, receiver: Mapping[str, Any] | None
+) -> Item:
     item = partial(Item, "alert rules", file.name)
     there = grafana.rule_group(wanted.folder, file.name) if folder_is_there else None
     current = {str(rule["uid"]): rule for rule in (there or {}).get("rules") or []}
@@ -246,6 +280,8 @@ def _rules(grafana: Grafana, wanted: Wanted, file: RuleGroup, folder_is_there: b
         str(rule["uid"]): plain_rule(replaced(rule, DATASOURCE, wanted.datasource))
         for rule in map(_with_range, file.rules)
     }
+    if receiver:
+        plain = {uid: {**rule, "notification_settings": dict(receiver)} for uid, rule in plain.items()}
     before = {uid: in_order_of(plain_rule(rule), plain.get(uid)) for uid, rule in current.items() if uid in plain}
     ours = {"interval": file.interval, "rules": list(plain.values())}
     theirs = {"interval": (there or {}).get("interval"), "rules": [before[uid] for uid in plain if uid in before]}
@@ -325,7 +361,7 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
         if there is None:
             continue
         (told,) = (each for each in document["groups"] if each["name"] == group.name)
-        current = {str(rule["uid"]): replaced(rule, datasource, DATASOURCE) for rule in there["rules"]}
+        current = {str(rule["uid"]): _untold(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]}
         ours = {str(rule["uid"]): plain_rule(_with_range(rule)) for rule in group.rules}
         if there.get("interval") != group.interval:
             told["interval"], changed = f"{there['interval']}s", True
@@ -334,6 +370,12 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
             if uid in current and plain_rule(current[uid]) != ours[uid]:
                 told["rules"][position], changed = in_order_of(to_file(current[uid]), rule), True
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120) if changed else text
+
+
+def _untold(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule without the receiver that a push adds: the file is for Grafanas without it, too."""
+    ours = plain_rule(rule).get("notification_settings") == contact.RECEIVER
+    return {key: value for key, value in rule.items() if not (ours and key == "notification_settings")}
 
 
 def _written(path: Path, text: str) -> tuple[Path, bool]:

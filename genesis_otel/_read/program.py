@@ -42,6 +42,12 @@ def calls(client: Client, run_id: str, individual_id: str) -> list[dict[str, Any
     return queries.ask(client, "individual_prompts", **asked)
 
 
+def outputs(client: Client, run_id: str, individual_id: str) -> list[dict[str, Any]]:
+    """What its evaluations put out (stdout, stderr, traceback, ...), the newest first."""
+    asked = {"run_id": run_id, "individual_ids": [individual_id], "characters": WHOLE, "limit": WHOLE}
+    return queries.ask(client, "evaluation_output", **asked)
+
+
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """The lines of the unified difference of two individuals' programs; none if they are the same."""
     old, new = (str(each["code"]).splitlines() for each in (before, after))

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from genesis_otel._serve import room
 from genesis_otel._serve.client import (
     ADDRESS,
     ENGINE,
@@ -96,18 +97,20 @@ def serve(
         tempfile.tempdir = str(_emptied(folder / "tmp"))
         stop = threading.Event()
         stack.enter_context(_stopping_on_signals(stop))
-        exporter = stack.enter_context(_exporter(folder))
+        if why := room.unlimited_files():
+            log.error("%s", why)
+        exporter, merges = stack.enter_context(_exporter(folder))
         secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
         # Where it listens on every address, clients of this machine find it on loopback.
         near = HOST if host in EVERYWHERE else host
         front = stack.enter_context(_front(folder, host, Address(near, port, secret, os.getpid(), reader), ready))
         log.info("the store in %s is open", folder)
-        why = _drain(folder, lock, exporter, front, stop, idle_timeout)
+        why = _drain(folder, lock, exporter, merges, front, stop, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
 
 
 @contextlib.contextmanager
-def _exporter(folder: Path) -> "Iterator[InsertExporter]":
+def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     from genesis_otel._ship.insert import InsertExporter
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
@@ -116,7 +119,7 @@ def _exporter(folder: Path) -> "Iterator[InsertExporter]":
     exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
     try:
         init_schema(client)
-        yield exporter
+        yield exporter, room.Merges(client.command)
     finally:
         exporter.shutdown()
         client.close()
@@ -170,15 +173,18 @@ def _drain(
     folder: Path,
     lock: ProcessLock,
     exporter: "InsertExporter",
+    merges: room.Merges,
     front: "Front",
     stop: threading.Event,
     idle_timeout: float | None,
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
+    from genesis_otel._serve.calls_once import CallsOnce
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
     from genesis_otel._ship.delivery import Drain, Waiting
     from genesis_otel._ship.spool.queue import status as spool_status
 
+    once = CallsOnce(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy, pause = time.monotonic(), PAUSE
@@ -188,13 +194,15 @@ def _drain(
             if not lock.valid():
                 return "its folder was removed"
             try:
-                delivered = draining.round(stop=stop.is_set)
+                merges.need_room(folder)
+                delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
                 pause = PAUSE
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
+            once.look()
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
             if status is None or status.waiting or status.writers:
@@ -204,6 +212,7 @@ def _drain(
             _bound_log(folder / LOG)
         return "told to end"
     finally:
+        once.look(last=True)
         draining.close()
 
 

@@ -21,9 +21,13 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import Link, Status, StatusCode
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.belonging import check
+from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
+from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.tally import account
-from genesis_otel._emit.values import warn_once
+from genesis_otel._emit.values import keep, warn_once
+from genesis_otel._ship import charges
 from genesis_otel._ship.content import (
     EXCEPTION_TEXTS,
     IDENTIFIERS,
@@ -44,6 +48,7 @@ from genesis_otel._ship.llm_names import (
     cost_told,
     counts,
     counts_told,
+    is_embedding,
     is_llm_call,
     models,
     nothing_told,
@@ -51,6 +56,7 @@ from genesis_otel._ship.llm_names import (
     text_of,
 )
 from genesis_otel._ship.redact import Redact, recognised, redactor, without_secrets
+from genesis_otel._ship.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
 from genesis_otel._store import prices as _prices
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.tokens import Tokens
@@ -58,6 +64,10 @@ from genesis_otel._store.tokens import Tokens
 __all__ = ["LLMSpanProcessor", "is_llm_call", "price", "redactor"]
 
 logger = logging.getLogger(__name__)
+
+
+CALLS_ON_RECORDS = ("gen_ai.", "llm.", "litellm.", "metadata.", "hidden_params")
+"""How the names of LiteLLM's attributes begin."""
 
 
 class LLMSpanProcessor(SpanProcessor):
@@ -94,13 +104,27 @@ class LLMSpanProcessor(SpanProcessor):
         # The usual one does not fail, and is known by its identity.
         self._elsewhere = elsewhere if elsewhere is None or elsewhere is recognised else surely(elsewhere)
         self._resource: tuple[Resource, Resource] | None = None
+        self._calls = Calls()
+        self._guessed: dict[int, str] = {}
+        """Of open spans that name no run, the only one that was open when they began."""
         self._prices = prices
         self._own_prices = own_prices
         if prices:
             _prices.load()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing but the next processor's."""
+        """Note where the span is, for the calls in it."""
+        try:
+            self._calls.began(span, parent_context)
+            if names.RUN_ID not in (span.attributes or {}) and names.RUN_ID not in span.resource.attributes:
+                run_id = only_run(span.start_time)
+                if run_id:
+                    keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
+        except Exception as error:
+            pass_on(error)
+            warn_once(
+                "start of a call", "It is not known what a span belongs to; a call may count twice", exc_info=True
+            )
         self._next.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -112,6 +136,9 @@ class LLMSpanProcessor(SpanProcessor):
             if foreign(error):
                 uninterrupted(lambda: self.retake(span, costs))
             raise
+        finally:
+            self._calls.ended(span)
+            self._guessed.pop(_id(span), None)
 
     def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
         """Hand on a span whose end was interrupted by an exception of a signal handler, if the next processor has not got it.
@@ -145,13 +172,17 @@ class LLMSpanProcessor(SpanProcessor):
     def _complete(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
         # As a dict: the SDK's own mapping takes a microsecond a look.
         attributes = _plain(span.attributes)
+        told = attributes
         changes: dict[str, Any] = {}
         try:
-            if names.RECORD not in attributes and is_llm_call(attributes):
+            if names.RECORD in attributes:
+                attributes = _without_calls(attributes)
+            elif is_llm_call(attributes):
                 # Once, and accounted for once, however often this is interrupted.
                 if not costs:
-                    costs.append(self._cost(span, attributes))
+                    costs.append(self._call(span, attributes))
                 changes.update(costs[0])
+                attributes = {**attributes, **changes}
         except Exception as error:
             pass_on(error)
             warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
@@ -164,11 +195,32 @@ class LLMSpanProcessor(SpanProcessor):
             status = self._status(span.status)
         if self._elsewhere is not None:
             others = self._others(span, self._elsewhere)
-        if not changes and events is None and status is None and not others:
+        if attributes is told and not changes and events is None and status is None and not others:
             return span
         return _Changed(span, {**attributes, **changes}, events, status, **others)
 
-    def _cost(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
+    def _call(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
+        """What a call lacks: what others know of it that record it as well, its run, its cost, and whether it counts."""
+        changes = missing(attributes, self._calls.inside(span))
+        run_id = self._guessed.get(_id(span), "")
+        if run_id and names.RUN_ID not in attributes:
+            check("an LLM call", Place(run_id, guessed=True), recording=True)
+            changes |= {names.RUN_ID: run_id, names.PLACE: "guessed"}
+        known = {**attributes, **changes}
+        if names.LLM_COST_SOURCE not in known and (charge := charges.take(answer_id_of(known))):
+            changes |= {names.GEN_AI_USAGE_COST: charge, names.LLM_COST_SOURCE: names.COST_OPENROUTER}
+            known |= changes
+        cost, found = self._cost(span, known)
+        changes |= found
+        known |= found
+        within = self._calls.counted_by(span, known)
+        if within:
+            changes[names.LLM_WITHIN] = within
+        else:
+            account(known, cost)
+        return {**changes, **_without_vectors(known)}
+
+    def _cost(self, span: ReadableSpan, attributes: Attributes) -> tuple[float, Attributes]:
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         tokens = counts(attributes, scope)
         told = cost_told(attributes)
@@ -182,15 +234,14 @@ class LLMSpanProcessor(SpanProcessor):
             cost, source = _priced(attributes, tokens, span.start_time, error, self._own_prices)
             changes |= {names.GEN_AI_USAGE_COST: cost, names.LLM_COST_SOURCE: source}
         elif told is None:
-            return changes
+            return 0.0, changes
         else:
             cost, source = told
             if names.LLM_COST_SOURCE not in attributes:
                 changes[names.LLM_COST_SOURCE] = source
             if source in (names.COST_OPENROUTER, names.COST_LITELLM):
                 changes[names.GEN_AI_USAGE_COST] = cost
-        account(attributes, cost)
-        return changes
+        return cost, changes
 
     @staticmethod
     def _metadata(attributes: Attributes, tokens: Tokens) -> dict[str, Any]:
@@ -379,6 +430,31 @@ def _priced(
 ) -> tuple[float, str]:
     moment = datetime.fromtimestamp(start_time / 1e9, timezone.utc) if start_time else None
     return _prices.price_of(models(attributes), provider(attributes), tokens, moment, own=own, error=error)
+
+
+def _without_calls(attributes: dict[str, Any]) -> dict[str, Any]:
+    """What a record of ours is left of the calls that LiteLLM writes on whichever span is current: one over the other."""
+    written = [name for name in attributes if name.startswith(CALLS_ON_RECORDS)]
+    if not any(name.startswith("gen_ai.") for name in written):
+        return attributes
+    warn_once(
+        "calls on a record",
+        "LLM calls were written on a span of %s, one over the other, and are left out: set USE_OTEL_LITELLM_REQUEST_SPAN=true, so that "
+        "LiteLLM gives each call a span",
+        names.SCOPE,
+    )
+    return {name: value for name, value in attributes.items() if name not in written}
+
+
+def _without_vectors(attributes: Attributes) -> dict[str, None]:
+    """What an embedding answers, which nobody reads: thousands of numbers."""
+    if not is_embedding(attributes):
+        return {}
+    return {name: None for name in attributes if name == "output.value" or name.endswith(".embedding.vector")}
+
+
+def _id(span: ReadableSpan) -> int:
+    return span.context.span_id if span.context is not None else 0
 
 
 def _error(span: ReadableSpan, attributes: Attributes) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.tally import is_embedding as is_embedding
 from genesis_otel._store.providers import host_of, provider_at
 from genesis_otel._store.tokens import Tokens, by_the_rule
 
@@ -20,15 +21,20 @@ Attributes = Mapping[str, Any]
 
 # --- which spans are LLM calls, and how they are called out there (the SQL of llm_logs reads the same names) ----------
 
-OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
+OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"})
 OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 REQUEST_TYPES = frozenset({"chat", "completion", "embedding"})
 
+REQUESTED_MODELS = (names.GEN_AI_REQUEST_MODEL, "llm.request.model", "llm.request.model_name")
+INVOCATIONS = ("llm.invocation_parameters", "embedding.invocation_parameters")
+"""OpenInference's JSON of what was asked, the model among it."""
 MODELS = (
     names.GEN_AI_RESPONSE_MODEL,
     names.GEN_AI_REQUEST_MODEL,
     "llm.response.model",
+    "llm.response.model_name",
     "llm.request.model",
+    "llm.request.model_name",
     "llm.model_name",
     "embedding.model_name",
 )
@@ -101,13 +107,25 @@ def is_llm_call(attributes: Attributes) -> bool:
 
 def models(attributes: Attributes) -> Iterable[str]:
     found = [attributes[key] for key in MODELS if isinstance(attributes.get(key), str) and attributes[key]]
-    if not found and "llm.invocation_parameters" in attributes:
-        try:
-            asked = json.loads(attributes["llm.invocation_parameters"])["model"]
-        except (ValueError, TypeError, KeyError):
-            asked = None
-        found = [asked] if isinstance(asked, str) else []
-    return dict.fromkeys(found)
+    return dict.fromkeys(found or filter(None, [_invoked_model(attributes)]))
+
+
+def requested_model(attributes: Attributes) -> str:
+    """The model that was asked for, or, where nobody tells, the one that answered."""
+    asked = first(attributes, REQUESTED_MODELS) or _invoked_model(attributes) or first(attributes, MODELS)
+    return asked if isinstance(asked, str) else ""
+
+
+def _invoked_model(attributes: Attributes) -> str:
+    for key in INVOCATIONS:
+        if key in attributes:
+            try:
+                asked = json.loads(attributes[key])["model"]
+            except (ValueError, TypeError, KeyError):
+                continue
+            if isinstance(asked, str):
+                return asked
+    return ""
 
 
 def first(attributes: Attributes, keys: Iterable[str]) -> Any:
@@ -198,14 +216,21 @@ def _charged(attributes: Attributes) -> float | None:
         return None
     try:
         content = json.loads(answer)
-        usage = content["usage"]
         # What a model answers may be JSON, too; it has no model's name beside its usage.
-        charged = number(usage["cost"]) if isinstance(content["model"], str) and content["model"] else None
-        if charged is not None and usage.get("is_byok") is True:
-            # With a key of the user's own, OpenRouter charges its fee, and the provider the rest.
-            charged += number(usage["cost_details"]["upstream_inference_cost"]) or 0.0
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return charge_of(content["usage"]) if isinstance(content["model"], str) and content["model"] else None
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def charge_of(usage: object) -> float | None:
+    """What a provider says it charged, in the ``usage`` of its answer: OpenRouter does."""
+    if not isinstance(usage, Mapping):
+        return None
+    charged = number(usage.get("cost"))
+    if charged is not None and usage.get("is_byok") is True:
+        # With a key of the user's own, OpenRouter charges its fee, and the provider the rest.
+        details = usage.get("cost_details")
+        charged += (number(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None) or 0.0
     return charged
 
 

@@ -24,7 +24,7 @@ TABLES = (
 
 SCHEMA = 3
 """The schema of this package. 1: that of 0.1.0. 2: scores may be NULL; direction, error, budget, correct.
-3: output, cell."""
+3: output, cell; an action's generation may be NULL."""
 
 LANDING = "otel_traces"
 """The table that both ways write; the views fill the seven from it."""

@@ -105,7 +105,9 @@ def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = Non
 def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
     source = landing.source(columns)
     spans = f"SELECT TraceId, SpanId FROM {source} WHERE SpanAttributes['{names.RECORD}'] = '{names.RECORD_INDIVIDUAL}'"
-    calls = landing.reading(select_of("llm_logs_mv", "llm_logs"), columns)
+    calls, actions = (
+        landing.reading(select_of(f"{table}_mv", table), columns) for table in ("llm_logs", "agent_actions")
+    )
     yield Rule(
         "individuals",
         "correct = JSONExtractRaw(metrics, 'correct') = 'true', "
@@ -159,6 +161,13 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "generation = 0 AND (run_id = '' OR (trace_id, span_id) IN "
         f"(SELECT trace_id, span_id FROM ({calls}) WHERE generation IS NULL))",
         "calls whose generation was not told have none",
+    )
+    yield Rule(
+        "agent_actions",
+        "generation = NULL",
+        "generation = 0 AND (run_id = '' OR (trace_id, span_id) IN "
+        f"(SELECT trace_id, span_id FROM ({actions}) WHERE generation IS NULL))",
+        "actions whose generation was not told have none",
     )
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 Open = Callable[[], contextlib.AbstractContextManager["Client"]]
 
+log = logging.getLogger(__name__)
+
 COOKIE = "genesis_otel_ui"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -49,7 +52,7 @@ HEADERS = {
 }
 STATIC = {"page.js": "text/javascript", "page.css": "text/css"}
 NUMBERS = {"slower": float, "dearer": float, "before": int, "limit": int, "since": int}
-MOST_COMPARED = 20
+MOST_COMPARED, MOST_SPARKS = 20, 200
 
 
 class Guard:
@@ -142,30 +145,26 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
 
         return answered
 
-    def of_run(question: Callable[[Client, str, Request], Any]) -> Callable[[Request], Awaitable[Response]]:
-        return answer(lambda client, request: question(client, run_id_of(client, request.path_params["run"]), request))
+    def of_run(question: Callable[[Client, str, dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:
+        def asked(client: Client, request: Request) -> Any:
+            told = _asked(request)
+            return question(client, run_id_of(client, told.pop("run")), told)
+
+        return answer(asked)
 
     routes = [
         Route("/", page),
         Route("/static/{name}", static),
         Route("/api/runs", answer(lambda client, request: data.runs(client, stalled_after, **_asked(request)))),
+        Route("/api/sparks", answer(lambda client, request: data.sparks(client, _runs(request, MOST_SPARKS)))),
         Route("/api/calls", answer(lambda client, request: data.found_calls(client, **_asked(request)))),
         Route("/api/compare", answer(lambda client, request: _compared(client, request, stalled_after))),
-        Route("/api/run/{run}", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
-        Route("/api/run/{run}/yields", of_run(lambda client, run, _: data.yields(client, run))),
-        Route(
-            "/api/run/{run}/individuals",
-            of_run(lambda client, run, asked: data.individuals(client, run, **_asked(asked))),
-        ),
-        Route("/api/run/{run}/calls", of_run(lambda client, run, asked: data.calls(client, run, **_asked(asked)))),
-        Route(
-            "/api/run/{run}/individual/{individual}",
-            of_run(
-                lambda client, run, asked: data.individual(
-                    client, run, individual_id_of(client, run, asked.path_params["individual"])
-                )
-            ),
-        ),
+        # Ids are parameters and no parts of a path: they may hold anything, slashes too.
+        Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
+        Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
+        Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
+        Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
+        Route("/api/run/individual", of_run(_individual)),
     ]
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
@@ -186,7 +185,8 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
         told = store.ask(lambda client: question(client, request))
     except (NotFoundError, AmbiguousError) as error:
         return JSONResponse({"error": str(error)}, 404)
-    except (ValueError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
+        log.debug("a question failed", exc_info=True)
         return JSONResponse({"error": f"that cannot be asked: {error}"}, 400)
     except Error as error:
         return JSONResponse({"error": brief(error)}, 502)
@@ -199,9 +199,16 @@ def _asked(request: Request) -> dict[str, Any]:
     return {name: NUMBERS.get(name, str)(value) for name, value in request.query_params.items() if name != "token"}
 
 
+def _individual(client: Client, run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    return data.individual(client, run_id, individual_id_of(client, run_id, told["individual"]))
+
+
 def _compared(client: Client, request: Request, stalled_after: float) -> list[dict[str, Any]]:
-    wanted = [each for each in request.query_params.getlist("run") if each][:MOST_COMPARED]
-    return data.compared(client, [run_id_of(client, each) for each in wanted], stalled_after)
+    return data.compared(client, [run_id_of(client, each) for each in _runs(request, MOST_COMPARED)], stalled_after)
+
+
+def _runs(request: Request, most: int) -> list[str]:
+    return [each for each in request.query_params.getlist("run") if each][:most]
 
 
 def _file(name: str, media_type: str) -> Response:

@@ -32,6 +32,12 @@ def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, A
     return [_shown(row) for row in alive(client, rows)]
 
 
+def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The best so far of runs, in few points."""
+    rows = queries.ask(client, "sparks", run_ids=list(run_ids)) if run_ids else []
+    return {str(row["run_id"]): _shown(row) for row in rows}
+
+
 def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
     """A run as it stands."""
     rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
@@ -40,12 +46,12 @@ def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
     return _shown(rows[0])
 
 
-def individuals(client: Client, run_id: str, since: int) -> dict[str, Any]:
+def individuals(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The individuals that came since, in columns, and where to go on."""
     return _news(queries.ask(client, "individuals_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
-def calls(client: Client, run_id: str, since: int) -> dict[str, Any]:
+def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The calls that came since, in columns, and where to go on."""
     return _news(queries.ask(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
@@ -68,6 +74,7 @@ def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any
         "metrics": [(name, plain(value)) for name, value in program.metrics_of(found["metrics"])],
         "parent": None if parent is None else {"individual_id": parent["individual_id"], "code": parent["code"]},
         "calls": asked,
+        "outputs": [_shown(each) for each in program.outputs(client, run_id, individual_id)],
         "spans": [_shown(each) for each in trace],
     }
 
@@ -84,6 +91,7 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
         "mutations": [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
         "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
         "islands": ask("islands"),
+        "cells": ask("cells"),
         "front": ask("pareto_latest"),
         "failures": ask("failures", limit=100),
     }

@@ -1,6 +1,6 @@
 """A model without a model: an OpenAI-compatible endpoint on loopback, for the demo and the tests.
 
-In: what OpenEvolve asks about the demo's circle packing, over HTTP. Out: answers in its format, as diffs or as whole
+In: what OpenEvolve or ShinkaEvolve asks about the demo's circle packing, over HTTP. Out: answers in its format, as diffs or as whole
 programs, that mostly improve the program and by turns worsen, shorten, copy, misspell or miss it; token counts;
 latencies; now and then a 429 or a 500. Which answer is due follows from the number of the question, its content from
 the question. On failure: what is not such a question is answered with 400 or 404, as the real endpoint does.
@@ -39,7 +39,11 @@ SLOW_TURN = 12
 """At this one the answer takes several times as long as usual."""
 CYCLE = 20
 
-_PROGRAM = re.compile(r"^# Current Program\n```\w*\n(.*?)\n?^```$", re.MULTILINE | re.DOTALL)
+_PROGRAM = re.compile(
+    r"^# (?:Current [Pp]rogram|Incorrect Program to Fix)\n(?:(?!```)[^\n]*\n)*```\w*\n(.*?)\n?^```$",
+    re.MULTILINE | re.DOTALL,
+)
+"""The program in a question: OpenEvolve's, or ShinkaEvolve's, which has a sentence above it."""
 
 
 @contextlib.contextmanager
@@ -74,7 +78,8 @@ class _Server(ThreadingHTTPServer):
 
     def answer(self, request: dict[str, Any], asker: object) -> tuple[int, dict[str, Any]]:
         """Status and body for one question of ``asker``, who asks it again when it is refused."""
-        prompt = "\n".join(f"{each['role']}: {each['content']}" for each in request["messages"])
+        messages = request.get("messages") or request["input"]
+        prompt = "\n".join(f"{each['role']}: {each['content']}" for each in messages)
         digest = hashlib.sha256(f"{request['model']} {prompt}".encode()).hexdigest()
         choice = int(digest[:8], 16)
         with self.lock:
@@ -96,7 +101,8 @@ class _Server(ThreadingHTTPServer):
         time.sleep(self.pace * (0.02 if refused else _seconds(turn, choice)))
         if refused:
             return FAILURES[turn][0], _refusal("The server is overloaded.", "server_error")
-        return 200, _completion(request["model"], prompt, text, cached, digest)
+        build = _completion if "messages" in request else _response
+        return 200, build(request["model"], prompt, text, cached, digest)
 
     def _text(self, prompt: str, turn: int, choice: int) -> str:
         found = _PROGRAM.search(prompt)
@@ -116,7 +122,8 @@ class _Server(ThreadingHTTPServer):
             changes = TURNS.get(turn, edits.improve)(code, choice) or edits.improve(code, choice)
         if code not in self.programs:
             self.programs.append(code)
-        return _as_diff(changes) if "SEARCH/REPLACE" in prompt else _as_program(code, changes)
+        patch = _as_diff(changes) if "SEARCH/REPLACE" in prompt else _as_program(code, changes)
+        return _as_patch(changes, patch) if "<NAME>" in prompt else patch
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -127,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
-            if self.path == "/v1/chat/completions":
+            if self.path in ("/v1/chat/completions", "/v1/responses"):
                 # A client asks again through the connection that it has.
                 self._send(*self.server.answer(json.loads(body), self.client_address))
             elif self.path == "/v1/embeddings":
@@ -178,6 +185,13 @@ def _as_program(code: str, changes: list[edits.Edit]) -> str:
     return f"{why}\n\n```python\n{edits.applied(code, changes)}```"
 
 
+def _as_patch(changes: list[edits.Edit], patch: str) -> str:
+    """In ShinkaEvolve's format: with a name and a description."""
+    why = " ".join(each.why for each in changes)
+    name = "_".join(re.findall(r"[a-z]+", why.lower())[:5])
+    return f"<NAME>\n{name}\n</NAME>\n\n<DESCRIPTION>\n{why}\n</DESCRIPTION>\n\n{patch}"
+
+
 def _seconds(turn: int, choice: int) -> float:
     return (0.06 + choice % 181 / 1000) * (6 if turn == SLOW_TURN else 1)
 
@@ -205,5 +219,37 @@ def _completion(model: str, prompt: str, text: str, cached: int, digest: str) ->
             "total_tokens": asked + answered,
             "prompt_tokens_details": {"cached_tokens": cached},
             "completion_tokens_details": {"reasoning_tokens": 0},
+        },
+    }
+
+
+def _response(model: str, prompt: str, text: str, cached: int, digest: str) -> dict[str, Any]:
+    """The same, as the newer of OpenAI's two endpoints answers."""
+    completion = _completion(model, prompt, text, cached, digest)
+    usage = completion["usage"]
+    part = {"type": "output_text", "text": text, "annotations": []}
+    message = {
+        "type": "message",
+        "id": f"msg_{digest[:24]}",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+    return {
+        "id": f"resp_{digest[:24]}",
+        "object": "response",
+        "created_at": completion["created"],
+        "status": "completed",
+        "model": completion["model"],
+        "output": [message],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": usage["prompt_tokens"],
+            "output_tokens": usage["completion_tokens"],
+            "total_tokens": usage["total_tokens"],
+            "input_tokens_details": usage["prompt_tokens_details"],
+            "output_tokens_details": usage["completion_tokens_details"],
         },
     }

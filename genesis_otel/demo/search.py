@@ -1,4 +1,4 @@
-"""The demo: a real OpenEvolve search against a model on loopback, recorded, watched while it runs, and summed up.
+"""The demo: a real search against a model on loopback, recorded, watched while it runs, and summed up.
 
 In: a number of iterations; settings, which say where the record goes. Out: a run in the store, what one sees of it
 while it runs, and a summary. On failure: `DemoError` says what is missing or what went wrong and what to do about it.
@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import SecretStr
 from rich.console import Console, Group
@@ -38,11 +38,28 @@ from genesis_otel.demo.summary import summarise
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
+__all__ = ["FRAMEWORKS", "DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
 
 OPENAI = "https://api.openai.com/v1"
 SECOND_MODEL = "gpt-4.1"
 """Asked at every fourth question of the model on loopback, so that there are costs to compare."""
+
+
+class Framework(NamedTuple):
+    """What a demo can run."""
+
+    title: str
+    package: str
+    extra: str
+    module: str
+    """Runs its search in a process of its own."""
+
+
+FRAMEWORKS = {
+    "openevolve": Framework("OpenEvolve", "openevolve", "openevolve", "genesis_otel.demo.evolve"),
+    "gepa": Framework("GEPA", "gepa", "gepa", "genesis_otel.demo.evolve_gepa"),
+    "shinka": Framework("ShinkaEvolve", "shinka", "shinka", "genesis_otel.demo.evolve_shinka"),
+}
 
 POLL_INTERVAL = 0.5
 PATIENCE = 20.0
@@ -61,11 +78,12 @@ class DemoResult:
     iterations: int
     seconds: float
     results: Path
-    """Folder with OpenEvolve's own files: checkpoints, the best program, its log."""
+    """Folder with the framework's own files, and its log."""
 
 
 def run_demo(
     *,
+    framework: str = "openevolve",
     iterations: int = 40,
     real: bool = False,
     model: str = "gpt-4.1-mini",
@@ -76,6 +94,7 @@ def run_demo(
 ) -> DemoResult:
     """Run a search and record it.
 
+    :param framework: which one searches: one of :data:`FRAMEWORKS`.
     :param real: ask the endpoint that ``OPENAI_BASE_URL`` names, OpenAI's by default, with ``OPENAI_API_KEY``.
     :param progress: where to show how it goes on.
     :param pace: how slow the model on loopback is; 0 answers at once.
@@ -84,7 +103,8 @@ def run_demo(
     :raises ValueError: a setting is wrong.
     """
     settings = settings or load_settings()
-    _check(settings, real)
+    of = _framework(framework)
+    _check(settings, of, real)
     run_id = f"demo_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
     results = settings.data_dir.expanduser().absolute() / "demo" / run_id
     results.mkdir(parents=True)
@@ -103,17 +123,23 @@ def run_demo(
             retry_delay=5 if real else 0,
             settings=_plain(settings),
         )
-        process = opened.enter_context(_started(order, log, real=real))
-        _watch(process, run_id, iterations, settings, progress)
+        process = opened.enter_context(_started(of, order, log, real=real))
+        _watch(process, f"Run {run_id}: {iterations} iterations of {of.title}", run_id, iterations, settings, progress)
     if process.returncode != 0:
         raise DemoError(f"the search failed: {_last_line(results / 'demo.log')} (its log is {results / 'demo.log'})")
     return DemoResult(run_id, iterations, time.monotonic() - began, results)
 
 
-def _check(settings: Settings, real: bool) -> None:
-    if importlib.util.find_spec("openevolve") is None:
+def _framework(name: str) -> Framework:
+    if name not in FRAMEWORKS:
+        raise DemoError(f"there is no demo of {name!r}, only of {', '.join(sorted(FRAMEWORKS))}")
+    return FRAMEWORKS[name]
+
+
+def _check(settings: Settings, of: Framework, real: bool) -> None:
+    if importlib.util.find_spec(of.package) is None:
         raise DemoError(
-            "the demo runs OpenEvolve, which is not installed: pip install 'genesis-otel[embedded,openevolve]'"
+            f"the demo runs {of.title}, which is not installed: pip install 'genesis-otel[embedded,{of.extra}]'"
         )
     if real and not os.environ.get("OPENAI_API_KEY"):
         raise DemoError("--real asks a real model and needs OPENAI_API_KEY; without --real the demo needs no key")
@@ -134,13 +160,13 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _started(order: Order, log: IO[bytes], *, real: bool) -> Iterator["subprocess.Popen[str]"]:
-    """The search in a process of its own: OpenEvolve takes over signals and logging, and forks."""
+def _started(of: Framework, order: Order, log: IO[bytes], *, real: bool) -> Iterator["subprocess.Popen[str]"]:
+    """The search in a process of its own: frameworks take over signals and logging, and fork."""
     environment = dict(os.environ)
     if not real:
         environment |= {"OPENAI_API_KEY": "none-needed", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "genesis_otel.demo.evolve"],
+        [sys.executable, "-m", of.module],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -194,7 +220,12 @@ def glance(client: "Client", run_id: str) -> Glance:
 
 
 def _watch(
-    process: "subprocess.Popen[str]", run_id: str, iterations: int, settings: Settings, console: Console | None
+    process: "subprocess.Popen[str]",
+    title: str,
+    run_id: str,
+    iterations: int,
+    settings: Settings,
+    console: Console | None,
 ) -> None:
     """Show how the search goes on until it has ended."""
     bar = Progress(
@@ -203,7 +234,7 @@ def _watch(
     task = bar.add_task("search", total=iterations)
     if console is None or not console.is_terminal:
         if console is not None:
-            console.print(f"Run {run_id}: {iterations} iterations of OpenEvolve", soft_wrap=True)
+            console.print(title, soft_wrap=True)
         process.wait()
         return
     with contextlib.ExitStack() as opened:

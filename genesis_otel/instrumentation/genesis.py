@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,33 +40,53 @@ from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._genesis import llm
 from genesis_otel.instrumentation._genesis.logger import GenesisLogger
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
-from genesis_otel.instrumentation.genesis_logger import install_logger
+from genesis_otel.instrumentation.genesis_logger import install_logger, when_imported
 
 __all__ = ["instrument", "is_installed", "is_instrumented", "uninstrument"]
 
 Original = Callable[..., Any]
 
+SEARCH = "genesis.core.runner"
+"""The module that imports all the others that are looked after."""
+
 _patched: list[tuple[object, str, Original]] = []
 _logger = GenesisLogger()
+_wanted = False
 
 
 def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> None:
     """Record every search of this process from now on. Called again, it only takes over what it is told.
 
+    Genesis is not imported here, which takes seconds and loads its ``.env``: it is looked after when it is.
+
     :param task: what is evolved; by default the name of the folder above the results.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better: public or private ones, by their names.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
-    :raises ImportError: Genesis is not installed, or lacks something that it needs.
     """
+    global _wanted
     pareto.directions(objectives or {})
     told = Options(task, dict(objectives or {}))
-    if is_instrumented():
-        if told != Options():
-            _logger.options = told
-        return
-    _logger.options = told
+    if not _wanted or told != Options():
+        _logger.options = told
     # Before Genesis is imported: its own logger connects when it is.
     install_logger(_logger)
+    if not _wanted:
+        _wanted = True
+        when_imported(SEARCH, _patch)
+
+
+def _patch() -> None:
+    if not _wanted or _patched:
+        return
+    try:
+        for owner, name, around in _hooks():
+            _put(owner, name, around)
+    except Exception as error:
+        pass_on(error)
+        warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
+
+
+def _hooks() -> Iterable[tuple[Any, str, Original]]:
     from genesis.core import novelty_judge, runner, summarizer
     from genesis.database import dbase
     from genesis.launch import scheduler
@@ -74,7 +94,7 @@ def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None 
     from genesis.llm import llm as clients
     from genesis.llm import query as queries
 
-    for owner, name, around in (
+    return (
         (runner.EvolutionRunner, "run", _run),
         (runner.EvolutionRunner, "_run_generation_0", _run_generation_0),
         (runner.EvolutionRunner, "_submit_new_job", _submit_new_job),
@@ -91,12 +111,13 @@ def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None 
         (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
         (queries, "get_client_llm", llm.get_client_llm),
         (clients, "query", llm.query),
-    ):
-        _put(owner, name, around)
+    )
 
 
 def uninstrument() -> None:
     """Undo `instrument`, but for the logger: a search that runs goes on unrecorded where it can."""
+    global _wanted
+    _wanted = False
     while _patched:
         owner, name, original = _patched.pop()
         setattr(owner, name, original)
@@ -104,8 +125,8 @@ def uninstrument() -> None:
 
 
 def is_instrumented() -> bool:
-    """Whether this process records its searches."""
-    return bool(_patched)
+    """Whether this process records its searches, those of a Genesis that it has not imported yet included."""
+    return _wanted
 
 
 def is_installed() -> bool:

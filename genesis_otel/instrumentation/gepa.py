@@ -26,11 +26,12 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from genesis_otel import spans
+from genesis_otel._emit import pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._gepa import calls
@@ -46,22 +47,29 @@ Original = Callable[..., Any]
 _patched: list[tuple[Any, str, Any]] = []
 _task = "gepa"
 _run_id: str | None = None
+_objectives: Mapping[str, str] | None = None
 
 
-def instrument(*, task: str | None = None, run_id: str | None = None) -> None:
+def instrument(
+    *, task: str | None = None, run_id: str | None = None, objectives: Mapping[str, str] | None = None
+) -> None:
     """Record every search of this process from now on; called again, it only takes over what it is told.
 
     :param task: what is optimised; ``gepa`` by default.
     :param run_id: the next run's id; by default that of the run whose state a search goes on from, or a new one each.
+    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for readers; GEPA maximises, and the
+        front is its own.
+    :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: gepa is not installed.
     """
-    global _task, _run_id
+    global _task, _run_id, _objectives
+    pareto.directions(objectives or {})
     from gepa.core.engine import GEPAEngine
     from gepa.lm import LM
     from gepa.proposer.reflective_mutation.reflection_lm import StatelessReflectionLM
     from gepa.proposer.reflective_mutation.reflective_mutation import ReflectiveMutationProposer
 
-    _task, _run_id = task or _task, run_id or _run_id
+    _task, _run_id, _objectives = task or _task, run_id or _run_id, objectives or _objectives
     if is_instrumented():
         return
     installed = version("gepa")
@@ -97,11 +105,11 @@ def instrument(*, task: str | None = None, run_id: str | None = None) -> None:
 
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs is recorded to its end."""
-    global _task, _run_id
+    global _task, _run_id, _objectives
     while _patched:
         owner, name, original = _patched.pop()
         setattr(owner, name, original)
-    _task, _run_id = "gepa", None
+    _task, _run_id, _objectives = "gepa", None, None
 
 
 def is_instrumented() -> bool:
@@ -197,7 +205,7 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     owners = [each for each in (self, self.reflective_proposer, self.merge_proposer) if each is not None]
     try:
         _wrap_loaded()
-        search = Search(self, _task, _run_id)
+        search = Search(self, _task, _run_id, _objectives)
         before = [(owner, owner.callbacks) for owner in owners]
         evaluators = [(owner, owner.evaluator) for owner in owners if hasattr(owner, "evaluator")]
     except Exception as error:

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from genesis_otel import __version__
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation import charged
 
 __all__ = ["Instrumentor", "instrument"]
 
@@ -44,6 +45,7 @@ CONTENT = {
 
 FRAMEWORKS = {
     "genesis": "genesis_otel.instrumentation.genesis",
+    "gepa": "genesis_otel.instrumentation.gepa",
     "openevolve": "genesis_otel.instrumentation.openevolve",
     "shinka": "genesis_otel.instrumentation.shinka",
 }
@@ -80,6 +82,8 @@ def _clients() -> dict[str, str]:
         maker = _start(client, sorted(offered[client], key=_preference))
         if maker:
             found[client] = maker
+    if "openai" in found:
+        charged.watch()
     return found
 
 

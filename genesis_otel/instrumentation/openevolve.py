@@ -12,13 +12,18 @@ that this version of OpenEvolve lacks is left out with a warning.
   in that front.
 - **fitness** is the first objective to be maximised, or else what OpenEvolve goes by; ``combined_score`` is always
   the latter.
-- **mutation types** are ``init``, ``diff`` or ``full``, and ``migration``: a copy on another island, which has an id
-  of its own and may become a parent.
+- **mutation types** are ``init``, ``diff`` or ``full`` (of each iteration its own, with ``full_rewrite_probability``), and ``migration``:
+  a copy on another island, which has an id of its own and may become a parent. All seeds are individuals of generation 0.
 - **a failure** (no edit in the answer, an LLM that does not answer, a worker that died) is an individual with an
-  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``. Iterations that were under way when
+  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``, with its artifacts as output. A program that fails in a
+  later stage of a cascade keeps the score by which OpenEvolve goes on, and is a failure all the same: not the best, and not on the
+  front. Iterations that were under way when
   the search stopped are named in ``search_stopped``.
+- **a cell** of OpenEvolve's grid is that into which a program fell when it was added; ``cell_taken`` says that it holds it, and whom it replaced.
+- **a coevolution** is one run: its generations are counted over all phases, and islands have their population's name (``red/0``).
 - **a search that loads a checkpoint** goes on with the run of the one that saved it: best, front, generations and scores of
   parents count. A new search in the same folder is a run of its own.
+- **without configuration** nothing is recorded, and a search finds, asks and writes the same, byte for byte.
 - **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
 """
 
@@ -38,7 +43,7 @@ from opentelemetry import context as otel
 from opentelemetry.context import Context
 
 from genesis_otel import spans
-from genesis_otel._emit import pareto
+from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
@@ -110,8 +115,7 @@ def instrument(
         (database.ProgramDatabase, "_llm_judge_novelty", _llm_judge_novelty),
         (database.ProgramDatabase, "_calculate_feature_coords", _calculate_feature_coords),
         (evaluator.Evaluator, "evaluate_program", _evaluate_program),
-        (evaluator.Evaluator, "_direct_evaluate", _evaluate_once),
-        (evaluator.Evaluator, "_cascade_evaluate", _evaluate_once),
+        (evaluator.Evaluator, "_process_evaluation_result", _process_evaluation_result),
         (openai.OpenAILLM, "_call_api", _call_api),
         (embedding.EmbeddingClient, "__init__", _init_embeddings),
         (ensemble, "_create_model", _create_model),
@@ -179,6 +183,9 @@ def _search_of(owner: Any) -> Search | None:
 
 async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     global _options
+    if not forgotten.records():
+        forgotten.at_run(_options.run_id or "of OpenEvolve")
+        return await original(self, *args, **kwargs)
     try:
         search = _searches.get(self.database)
         if search is None:
@@ -248,6 +255,8 @@ def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
 async def _run_coevolution(original: Original, *args: Any, **kwargs: Any) -> Any:
     """Each phase runs an engine of its own, in this task."""
     global _options
+    if not forgotten.records():
+        return await original(*args, **kwargs)  # whose phases say so
     try:
         whole = Coevolution(_options, *args, **kwargs)
         _options = replace(_options, run_id=None)
@@ -321,12 +330,10 @@ async def _evaluate_program(original: Original, self: Any, program_code: str, pr
         return await worker.evaluate(original, self, program_code, program_id)
 
 
-async def _evaluate_once(original: Original, self: Any, program_path: str) -> Any:
-    # A cascade without stages is a direct evaluation: the same result comes by twice.
-    outcome.attempted(None)
-    result = await original(self, program_path)
+def _process_evaluation_result(original: Original, self: Any, result: Any) -> Any:
+    # Not around what evaluates: OpenEvolve shows the model a failed program's traceback, and we must not stand in it.
     outcome.attempted(result)
-    return result
+    return original(self, result)
 
 
 # --- the database -----------------------------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def _stop_waiting() -> None:
 def _patch() -> None:
     installed = version("shinka-evolve")
     if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > NEWEST_RUN:
-        warn_once("shinka version", "shinka-evolve %s is newer than the newest that was tested, 0.0.7", installed)
+        tested = ".".join(map(str, NEWEST_RUN))
+        warn_once("shinka version", "shinka-evolve %s is newer than the newest that was tested, %s", installed, tested)
     for module, owner, name, around in (
         (RUNNER, "ShinkaEvolveRunner", "run_async", _run_async),
         (RUNNER, "ShinkaEvolveRunner", "_restore_resume_progress", _restore_resume_progress),
@@ -135,7 +136,6 @@ def _patch() -> None:
         (RUNNER, "ShinkaEvolveRunner", "_record_terminal_failed_proposal", _record_failed_proposal),
         (RUNNER, "ShinkaEvolveRunner", "_persist_completed_job", _persist_completed_job),
         (RUNNER, "ShinkaEvolveRunner", "_apply_persisted_program_side_effects", _apply_side_effects),
-        (RUNNER, "ShinkaEvolveRunner", "_maybe_evolve_prompt", _maybe_evolve_prompt),
         (
             "shinka.core.async_novelty_judge",
             "AsyncNoveltyJudge",
@@ -143,6 +143,7 @@ def _patch() -> None:
             _assess_novelty,
         ),
         ("shinka.core.async_summarizer", "AsyncMetaSummarizer", "update_meta_memory_async", _update_meta_memory),
+        ("shinka.core.prompt_evolver", "AsyncSystemPromptEvolver", "evolve", _evolve_prompt),
         ("shinka.database.async_dbase", "AsyncProgramDatabase", "sample_with_fix_mode_async", _sample),
         ("shinka.database.async_dbase", "AsyncProgramDatabase", "add_program_async", _add_program),
         ("shinka.database.dbase", "ProgramDatabase", "_update_archive", _update_archive),
@@ -254,16 +255,12 @@ async def _restore_resume_progress(original: Original, self: Any) -> Any:
     return result
 
 
-async def _maybe_evolve_prompt(original: Original, self: Any) -> Any:
-    search = _search_of(self)
-    if search is None:
-        return await original(self)
-    before = self.prompt_api_cost
+async def _evolve_prompt(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     with spans.attached(otel.set_value(attributes.LLM_ROLE, "prompt")):
-        result = await original(self)
-    if self.prompt_api_cost != before:
-        search.act("prompt_evolved", {"cost": self.prompt_api_cost - before})
-    return result
+        prompt, kind, cost = await original(self, *args, **kwargs)
+    if search := _current():
+        search.prompt_evolved(prompt, kind, cost)
+    return prompt, kind, cost
 
 
 # --- proposals --------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ WITH
     -- the engine cannot decode (a lone surrogate in the JSON), stay in the object as they came.
     (raw -> arrayFilter(part -> JSONExtractString(part, 'type') = 'text', JSONExtractArrayRaw(raw, 'parts'))) AS text_parts,
     (raw -> arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), text_parts(raw)), '\n')) AS text_of,
-    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') NOT IN ('text', 'reasoning'), JSONExtractArrayRaw(raw, 'parts'))) AS other_parts,
+    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') NOT IN ('text', 'reasoning', 'thinking'), JSONExtractArrayRaw(raw, 'parts'))) AS other_parts,
     (raw -> arrayExists(
         part -> JSONExtractString(part, 'content') = '' AND JSONExtractRaw(part, 'content') NOT IN ('', '""', 'null'),
         text_parts(raw)
@@ -122,15 +122,21 @@ SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
     toDateTime64(Timestamp, 3) AS timestamp,
     arrayFirst(text -> text != '', [
-        first_of(['gen_ai.request.model', 'gen_ai.response.model', 'llm.request.model', 'llm.model_name', 'embedding.model_name']),
-        JSONExtractString(a['llm.invocation_parameters'], 'model')
+        first_of(['gen_ai.request.model', 'llm.request.model', 'llm.request.model_name']),
+        JSONExtractString(a['llm.invocation_parameters'], 'model'),
+        JSONExtractString(a['embedding.invocation_parameters'], 'model'),
+        first_of(['gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name'])
     ]) AS model,
     arrayFirst(text -> text NOT IN ('', '[]'), [
         if(
             empty(input_messages) AND (system_text = '' OR a['gen_ai.input.messages'] NOT IN ('', '[]')),
             a['gen_ai.input.messages'],
             concat('[', arrayStringConcat(arrayConcat(
-                if(a['gen_ai.system_instructions'] IN ('', '[]'), [], [concat(
+                -- Some tell them among the messages, too.
+                if(
+                    a['gen_ai.system_instructions'] IN ('', '[]')
+                    OR arrayExists(raw -> JSONExtractString(raw, 'role') = 'system' AND text_of(raw) = system_text, input_messages),
+                    [], [concat(
                     '{"role":"system","content":', toJSONString(if(system_text = '', a['gen_ai.system_instructions'], system_text)), '}'
                 )]),
                 arrayMap(raw -> plain_message(raw), input_messages)
@@ -157,14 +163,14 @@ SELECT
     multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
     -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
-    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapFilter(
-        (key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'),
-        a
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
+        (key, value) -> (if(key = 'genesis.place', 'place', key), value),
+        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
     )))) AS metadata,
     arrayStringConcat(arrayFilter(text -> text != '', arrayMap(
         part -> JSONExtractString(part, 'content'),
         arrayFilter(
-            part -> JSONExtractString(part, 'type') = 'reasoning',
+            part -> JSONExtractString(part, 'type') IN ('reasoning', 'thinking'),
             arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
         )
     )), '\n') AS thought,
@@ -174,16 +180,17 @@ SELECT
     a['genesis.llm.role'] AS role,
     if(provider_at != '', provider_at, provider_told) AS provider,
     multiIf(
-        a['gen_ai.operation.name'] != '', a['gen_ai.operation.name'],
-        a['openinference.span.kind'] = 'EMBEDDING' OR a['llm.request.type'] = 'embedding', 'embeddings',
+        a['gen_ai.operation.name'] = 'completion', 'text_completion',
+        a['gen_ai.operation.name'] NOT IN ('', 'embedding'), a['gen_ai.operation.name'],
+        a['gen_ai.operation.name'] = 'embedding' OR a['openinference.span.kind'] = 'EMBEDDING' OR a['llm.request.type'] = 'embedding', 'embeddings',
         a['llm.request.type'] = 'completion', 'text_completion',
         'chat'
     ) AS operation,
-    first_of(['gen_ai.response.model', 'llm.response.model', 'llm.model_name', 'embedding.model_name']) AS response_model,
+    first_of(['gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name']) AS response_model,
     arrayFirst(text -> text != '', [
         arrayStringConcat(JSONExtract(a['gen_ai.response.finish_reasons'], 'Array(String)'), ','),
         a['gen_ai.response.finish_reasons'],
-        first_of(['gen_ai.completion.0.finish_reason', 'llm.finish_reason'])
+        first_of(['gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason'])
     ]) AS finish_reason,
     if(is_error, 'error', 'ok') AS status,
     if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
@@ -192,9 +199,16 @@ SELECT
     read_told AS cached_tokens,
     write_told AS cache_write_tokens,
     beside.2 AS reasoning_tokens,
-    toFloat64OrZero(replaceOne(
-        first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']), 'json: unsupported value: ', ''
-    )) AS time_to_first_token,
+    if(
+        first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']) = ''
+        AND has(Events.Name, 'First Token Stream Event'),
+        greatest(toFloat64(dateDiff(
+            'nanosecond', Timestamp, arrayFirst((time, name) -> name = 'First Token Stream Event', Events.Timestamp, Events.Name)
+        )) / 1e9, 0),
+        toFloat64OrZero(replaceOne(
+            first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']), 'json: unsupported value: ', ''
+        ))
+    ) AS time_to_first_token,
     multiIf(
         a['genesis.llm.cost_source'] != '', a['genesis.llm.cost_source'],
         charged > 0, 'openrouter',
@@ -319,7 +333,7 @@ FROM
         ]) AS is_told_free
     FROM otel_traces
     WHERE (
-            SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings')
+            SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
             OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
             OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
             OR (
@@ -334,4 +348,7 @@ FROM
             OR SpanAttributes['genesis.llm.cost_source'] != ''
             OR ScopeName = 'genesis_otel'
         )
+        -- Another span has the row of the same call (_ship/same_call.py).
+        AND SpanAttributes['genesis.llm.within'] = ''
+        AND SpanAttributes['genesis.record'] = ''
 );

@@ -1,6 +1,6 @@
 """Writes what Grafana is provisioned with: `python -m grafana.source`, and `--check` to say what is not as the code has it.
 
-In: the modules beside this one. Out: ``dashboards/*.json`` and ``provisioning/alerting/*.yaml``. On failure: `--check` lists the
+In: the modules beside this one. Out: ``dashboards/*.json`` and ``provisioning/{alerting,contact}/*.yaml``. On failure: `--check` lists the
 files that differ and ends with 1, for `make check`.
 """
 
@@ -18,9 +18,14 @@ HERE = Path(__file__).parents[1]
 
 def files() -> dict[Path, str]:
     """Every file, and its text."""
-    boards = (each.board() for each in (runs, run, llm, lineage, traces, compare, pipeline))
-    made = {HERE / "dashboards" / f"{board['uid']}.json": rendered(board) for board in boards}
-    return {**made, HERE / "provisioning" / "alerting" / "genesis.yaml": alerts.rendered()}
+    boards = {
+        made["uid"]: made for made in (each.board() for each in (runs, run, llm, lineage, traces, compare, pipeline))
+    }
+    return {
+        **{HERE / "dashboards" / f"{uid}.json": rendered(board) for uid, board in boards.items()},
+        HERE / "provisioning" / "alerting" / "genesis.yaml": alerts.rendered(boards),
+        HERE / "provisioning" / "contact" / "genesis.yaml": alerts.rendered_with_contact(boards),
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +34,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m grafana.source [--check]", file=sys.stderr)
         return 2
     wanted = files()
-    there = {*(HERE / "dashboards").glob("*.json"), *(HERE / "provisioning" / "alerting").glob("*.yaml")}
+    there = {*(HERE / "dashboards").glob("*.json")}
+    there |= {path for kind in ("alerting", "contact") for path in (HERE / "provisioning" / kind).glob("*.yaml")}
     differ = sorted(
         [path for path, text in wanted.items() if path not in there or path.read_text() != text]
         + list(there - set(wanted))

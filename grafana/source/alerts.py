@@ -1,16 +1,18 @@
 """Alert rules: a search is stalled, fails, is slow, too dear or stagnant, or what it tells does not arrive.
 
-In: nothing; alert rules know no variables, so what people change stands in `THRESHOLDS`. Out: a file for Grafana's provisioning
+In: the dashboards, to whose panels they lead; alert rules know no variables, so what people change stands in `THRESHOLDS`. Out: two files for Grafana's provisioning
 (https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning). A query returns texts and
 one number; each row is an alert of its own, with the texts as labels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
 
+from genesis_otel._grafana.contact import NAME
 from genesis_otel._grafana.files import DATASOURCE
 from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
@@ -118,7 +120,10 @@ GROUP BY host, folder
 HAVING countIf(lately) > 0
 """
 
+# Absolute, for mail and phones; whether the address of a Grafana ends in a slash is its administrator's choice.
+_GRAFANA = r'{{ reReplaceAll "/+\\z" "" externalURL }}'
 _OPEN_RUN = f"/d/{RUN}?var-run={{{{ urlquery $labels.run_id }}}}"
+_SILENCE_RUN = "/alerting/silence/new?alertmanager=grafana&matcher=run_id%3D{{ urlquery $labels.run_id }}"
 
 
 class Rule(NamedTuple):
@@ -132,6 +137,8 @@ class Rule(NamedTuple):
     severity: str
     summary: str
     link: str
+    """The path of a dashboard, whose panel ``panel`` shows what the rule is about."""
+    panel: str
     beside: str = ""
     """A second query, whose number for the same texts the summary knows as ``$values.B``."""
 
@@ -145,6 +152,7 @@ RULES = (
         "critical",
         "{{ $labels.run_id }} ({{ $labels.task }}) has given no sign of life for {{ humanizeDuration $values.A.Value }}.",
         _OPEN_RUN,
+        "Last sign of life",
     ),
     Rule(
         "genesis-llm-errors",
@@ -154,6 +162,7 @@ RULES = (
         "critical",
         "{{ humanizePercentage $values.A.Value }} of the LLM calls of {{ $labels.run_id }} fail.",
         _OPEN_RUN,
+        "Failures",
     ),
     Rule(
         "genesis-llm-p95",
@@ -163,6 +172,7 @@ RULES = (
         "warning",
         "5 of 100 calls of {{ $labels.model }} take longer than {{ humanizeDuration $values.A.Value }}.",
         f"/d/{LLM}?var-model={{{{ urlquery $labels.model }}}}",
+        "Latency by model",
     ),
     Rule(
         "genesis-cost",
@@ -173,6 +183,7 @@ RULES = (
         "{{ $labels.run_id }} has spent {{ humanizePercentage $values.A.Value }} of its budget of {{ $labels.budget }} USD"
         "{{ with $values.B }}{{ if gt .Value 0.0 }} + {{ .Value }} unpriced calls{{ end }}{{ end }}.",
         _OPEN_RUN,
+        "Cost burn",
         UNPRICED,
     ),
     Rule(
@@ -184,6 +195,7 @@ RULES = (
         "{{ $labels.run_id }} has found nothing better{{ with $values.B }} for {{ .Value }} individuals{{ end }}: "
         '{{ printf "%.1f" $values.A.Value }} times what its own rhythm lets expect.',
         _OPEN_RUN,
+        "Since the last improvement",
         WAITED,
     ),
     Rule(
@@ -194,6 +206,7 @@ RULES = (
         "critical",
         "Searches are running, and nothing has reached ClickHouse for {{ humanizeDuration $values.A.Value }}.",
         f"/d/{PIPELINE}",
+        "Freshness",
     ),
     Rule(
         "genesis-lost",
@@ -203,12 +216,23 @@ RULES = (
         "critical",
         "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: genesis-otel spool says why.",
         f"/d/{PIPELINE}",
+        "Refused or lost",
     ),
 )
 
 
-def provisioned(rule: Rule) -> dict[str, Any]:
-    """A rule as the provisioning file has it."""
+def panel_of(rule: Rule, boards: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
+    """The dashboard that a rule leads to and the number of its panel, by uid and title."""
+    uid = rule.link.removeprefix("/d/").partition("?")[0]
+    panels = [inner for panel in boards[uid]["panels"] for inner in (panel, *(panel.get("panels") or ()))]
+    (number,) = (panel["id"] for panel in panels if panel["title"] == rule.panel)
+    return uid, number
+
+
+def provisioned(rule: Rule, boards: Mapping[str, Mapping[str, Any]], receiver: str = "") -> dict[str, Any]:
+    """A rule as the provisioning file has it; with ``receiver`` it tells that contact point, past the notification policies."""
+    uid, number = panel_of(rule, boards)
+    silenced = {"silence": _GRAFANA + _SILENCE_RUN} if "run_id" in rule.link else {}
     expression = {
         "refId": "C",
         "type": "threshold",
@@ -234,8 +258,11 @@ def provisioned(rule: Rule) -> dict[str, Any]:
         "noDataState": "OK",
         "execErrState": "Error",
         "for": rule.waits,
-        "annotations": {"summary": rule.summary, "link": rule.link},
+        "dashboardUid": uid,
+        "panelId": number,
+        "annotations": {"summary": rule.summary, "link": _GRAFANA + rule.link, **silenced},
         "labels": {"severity": rule.severity, "service": "genesis"},
+        **({"notification_settings": {"receiver": receiver}} if receiver else {}),
         "isPaused": False,
     }
 
@@ -245,14 +272,14 @@ def _model(sql: str, ref: str) -> dict[str, Any]:
     return {**asked, "datasource": {"type": asked["datasource"]["type"], "uid": DATASOURCE}}
 
 
-def file() -> dict[str, Any]:
+def file(boards: Mapping[str, Mapping[str, Any]], receiver: str = "") -> dict[str, Any]:
     """The provisioning file as data."""
     group = {
         "orgId": 1,
         "name": FOLDER,
         "folder": FOLDER,
         "interval": "1m",
-        "rules": [provisioned(rule) for rule in RULES],
+        "rules": [provisioned(rule, boards, receiver) for rule in RULES],
     }
     return {"apiVersion": 1, "groups": [group]}
 
@@ -269,7 +296,33 @@ _Dumper.add_representer(str, _text)
 _Dumper.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
 
 
-def rendered() -> str:
-    """The file's text."""
-    head = "# Made by `make dashboards` from grafana/alerts.py, where the thresholds are.\n"
-    return head + yaml.dump(file(), Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)
+_HEAD = "# Made by `make dashboards` from grafana/source/alerts.py, where the thresholds are.\n"
+
+
+def rendered(boards: Mapping[str, Mapping[str, Any]]) -> str:
+    """The file's text: the organisation's notification policies say who is told."""
+    return _HEAD + _yaml(file(boards))
+
+
+_CONTACT = f"""\
+# The rules of ../alerting/genesis.yaml, which tell the contact point `{NAME}` past the notification policies, and that contact point.
+# To use it, put it in the place of that file, and GENESIS_ALERT_WEBHOOK, the address that Grafana posts to, into Grafana's
+# environment. For mail or Slack put one of these in the place of the receiver, or beside it:
+#
+#       - {{uid: {NAME}-email, type: email, settings: {{addresses: $GENESIS_ALERT_EMAIL}}}}
+#       - {{uid: {NAME}-slack, type: slack, settings: {{url: $GENESIS_ALERT_SLACK}}}}
+contactPoints:
+  - orgId: 1
+    name: {NAME}
+    receivers:
+      - {{uid: {NAME}-webhook, type: webhook, settings: {{url: $GENESIS_ALERT_WEBHOOK}}}}
+"""
+
+
+def rendered_with_contact(boards: Mapping[str, Mapping[str, Any]]) -> str:
+    """The file's text with somebody who is told."""
+    return _HEAD + _CONTACT + _yaml(file(boards, NAME))
+
+
+def _yaml(told: Mapping[str, Any]) -> str:
+    return yaml.dump(told, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True)

@@ -19,7 +19,6 @@ const BETTER = { max: 1, min: -1 };
 export class RunData {
   constructor(id) {
     this.id = id;
-    this.path = "run/" + encodeURIComponent(id);
     this.summary = null;
     this.list = [];
     this.byId = new Map();
@@ -36,9 +35,9 @@ export class RunData {
 
   async refresh() {
     const [individuals, calls] = await Promise.all(
-      ["individuals", "calls"].map((what) => ask(`${this.path}/${what}`, { since: this.since[what] })));
+      ["individuals", "calls"].map((what) => ask("run/" + what, { run: this.id, since: this.since[what] })));
     const news = this.take(individuals) + this.takeCalls(calls);
-    if (news || !this.summary || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask(this.path);
+    if (news || !this.summary || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask("run", { run: this.id });
     this.since = { individuals: individuals.since, calls: calls.since };
     this.loaded = true;
     if (news) this.arrange();

@@ -29,11 +29,12 @@ export const ago = (seconds) => (seconds === null || seconds === undefined || se
 
 export const moment = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
 
-// The beginnings of ids of runs are dates, so they are cut in the middle; those of individuals tell them apart.
-export const short = (id, length = 10) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
-export const middle = (id, length = 24) => (id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));
-
 // Characters that a page would obey or hide (directions, zero widths, controls) are shown.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 export const visible = (text) =>
   String(text ?? "").replace(HIDDEN, (found) => (found === "\r" ? "" : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
+
+// The beginnings of ids of runs are dates, so they are cut in the middle; those of individuals tell them apart.
+const cut = (id, length) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
+export const short = (id, length = 10) => visible(cut(id, length));
+export const middle = (id, length = 24) => visible(id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));

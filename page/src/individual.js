@@ -15,7 +15,7 @@ export function Individual({ data, id, part, show, choose, close }) {
   useEffect(() => {
     let current = true;
     tell(null);
-    ask(`${data.path}/individual/${encodeURIComponent(id)}`).then((answer) => current && tell(answer), (error) => current && tell({ error: error.message }));
+    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ error: error.message }));
     return () => { current = false; };
   }, [id, data.id, known?.timestamp]);
   const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
@@ -25,7 +25,7 @@ export function Individual({ data, id, part, show, choose, close }) {
     const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : other;
     let current = true;
     took(null);
-    ask(`${data.path}/individual/${encodeURIComponent(wanted)}`).then((answer) => current && took(answer), () => current && took(null));
+    ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), () => current && took(null));
     return () => { current = false; };
   }, [told, other]);
   const copy = () => navigator.clipboard.writeText(told.code);
@@ -43,7 +43,7 @@ export function Individual({ data, id, part, show, choose, close }) {
     if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No model was asked for it.</p>`;
     if (part === "result") return html`${told.error ? html`<p class="failed">${visible(told.error)}</p>` : ""}
       <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
-      ${told.output ? html`<h4>Output of its evaluation</h4><pre class="code">${visible(told.output)}</pre>` : ""}`;
+      ${told.outputs.map((each) => html`<h4>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h4><pre>${visible(each.text)}</pre>`)}`;
     if (part === "trace") return html`<${Waterfall} spans=${told.spans}/>`;
     if (part === "family") return html`<${Family} data=${data} one=${known} choose=${choose}/>`;
     return html`<div class="tools"><label>compared with <select value=${other} onChange=${(event) => compare(event.target.value)}>
@@ -52,14 +52,14 @@ export function Individual({ data, id, part, show, choose, close }) {
       ${against && against.code ? html`<${Diff} before=${against.code} after=${told.code}/>` : html`<p class="none">${told.parent_ids.length ? "There is no program to compare with." : "It is a seed."}</p>`}`;
   };
   return html`<aside class="pane" aria-label="Individual">
-    <header><h2 title=${id}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
+    <header><h2 title=${visible(id)}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
     ${known ? html`<dl class="facts">
       <div><dt>score</dt><dd>${known.outcome === "ok" ? number(known.score) || "–" : known.outcome}${data.best?.id === id ? html` <b class="gold">best</b>` : ""}</dd></div>
       <div><dt>gain</dt><dd>${signed(told?.gain)}</dd></div>
       <div><dt>generation</dt><dd>${known.generation}</dd></div>
       <div><dt>made by</dt><dd>${visible(known.mutation_type)}</dd></div>
       ${known.island !== "" ? html`<div><dt>island</dt><dd>⬡${visible(known.island)}</dd></div>` : ""}
-      ${told && !told.error?.length && told.models ? html`<div><dt>model</dt><dd>${told.models.join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
+      ${told && !told.error?.length && told.models ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
     </dl>` : ""}
     <nav class="parts" role="tablist">${Object.entries(PARTS).map(([name, title]) => html`<button role="tab" aria-selected=${part === name} onClick=${() => show(name)}>${title}</button>`)}</nav>
     <div class="body">${body()}</div>
@@ -67,9 +67,9 @@ export function Individual({ data, id, part, show, choose, close }) {
 }
 
 export function Call({ call }) {
-  const facts = [call.role, call.model, duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
+  const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
   return html`<section class="call"><h4>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h4>
-    ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${role || "prompt"} <span class="mute">${number(text.length)} characters</span></summary><pre>${visible(text)}</pre></details>`)}
+    ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${number(text.length)} characters</span></summary><pre>${visible(text)}</pre></details>`)}
     ${call.thought ? html`<details><summary>thought</summary><pre>${visible(call.thought)}</pre></details>` : ""}
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
 }
@@ -84,7 +84,7 @@ function Waterfall({ spans }) {
 
 function Family({ data, one, choose }) {
   if (!one) return "";
-  const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${each.mutation_type} · ${each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${visible(each.edit_summary)}</span></li>`;
+  const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${visible(each.edit_summary)}</span></li>`;
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }

@@ -5,6 +5,7 @@ import { ask, RunData } from "./api.js";
 import { ago, dollars, duration, money, moment, number, short, signed, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Individual } from "./individual.js";
+import { colour } from "./marks.js";
 import { Plot, LINES } from "./plot.js";
 import { Table } from "./table.js";
 import { Tree } from "./tree.js";
@@ -79,7 +80,7 @@ function Head({ run, data }) {
     ["took", duration(run.seconds)],
     ["last sign of life", run.status === "running" || run.status === "stalled" ? ago(run.silent_seconds) : ""],
   ];
-  return html`<header class="head"><h1>${visible(run.task_name)} <small title=${run.run_id}>${run.run_id}</small></h1>
+  return html`<header class="head"><h1>${visible(run.task_name)} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
     <dl class="facts">${facts.filter(([, value]) => value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></header>`;
 }
 
@@ -157,7 +158,7 @@ function useYields(data) {
   const [told, tell] = useState(null);
   useEffect(() => {
     let over = false, timer;
-    const look = () => ask(`${data.path}/yields`).then((answer) => { if (!over) { tell(answer); if (data.summary.status === "running") timer = setTimeout(look, 10_000); } }, (error) => !over && tell({ error: error.message }));
+    const look = () => ask("run/yields", { run: data.id }).then((answer) => { if (!over) { tell(answer); if (data.summary.status === "running") timer = setTimeout(look, 10_000); } }, (error) => !over && tell({ error: error.message }));
     look();
     return () => { over = true; clearTimeout(timer); };
   }, [data.id]);
@@ -178,7 +179,31 @@ function Yields({ data, choose }) {
   const front = [{ name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { ...n("fitness_score"), head: "fitness" }, { ...n("combined_score"), head: "combined" }, { name: "metrics", head: "metrics", show: (row) => html`<span class="cut">${visible(row.metrics)}</span>` }];
   const table = (title, rows, columns, key, onPick) => (rows.length ? html`<h3>${title}</h3><${Table} label=${title} rows=${rows} columns=${columns} keyOf=${(row) => row[key]} onPick=${onPick}/>` : "");
   return html`${table("Mutations", told.mutations, mutations, "mutation_type")}${table("Models", told.models, models, "model")}${table("Islands", told.islands, islands, "island", (row) => row.best_individual && choose(row.best_individual))}
+    <${Cells} cells=${told.cells} data=${data} choose=${choose}/>
     ${table("Pareto front", told.front, front, "individual_id", (row) => choose(row.individual_id))}${told.mutations.length + told.models.length + told.islands.length ? "" : html`<p class="none">Nothing to show yet.</p>`}`;
+}
+
+// A grid of features: two axes where there are two or more features, the best score of each cell by its colour.
+function Cells({ cells, data, choose }) {
+  const [axes, turn] = useState([0, 1]);
+  if (!cells.length) return "";
+  const read = cells.map((cell) => { try { return [cell, JSON.parse(cell.cell)]; } catch { return [cell, {}]; } });
+  const features = [...new Set(read.flatMap(([, at]) => Object.keys(at)))];
+  const [across, up] = [features[axes[0]] ?? features[0], features[axes[1]] ?? features[1]];
+  const grid = new Map();
+  let most = [0, 0];
+  for (const [cell, at] of read) {
+    const place = [Number(at[across] ?? 0), Number(at[up] ?? 0)];
+    if (!place.every(Number.isFinite)) continue;
+    most = [Math.max(most[0], place[0]), Math.max(most[1], place[1])];
+    const known = grid.get(place.join()), better = known && (cell.best_score === null || (known.best_score !== null && data.sign * known.best_score >= data.sign * cell.best_score));
+    grid.set(place.join(), { ...(better ? known : cell), place, individuals: (known?.individuals || 0) + cell.individuals });
+  }
+  const size = Math.max(8, Math.min(26, 560 / (most[0] + 1)));
+  const choice = (index) => html`<select value=${axes[index]} onChange=${(event) => turn(index ? [axes[0], +event.target.value] : [+event.target.value, axes[1]])}>${features.map((name, at) => html`<option value=${at}>${visible(name)}</option>`)}</select>`;
+  return html`<h3>Cells filled: ${grid.size}</h3><div class="tools"><label>across ${choice(0)}</label>${features.length > 1 ? html`<label>up ${choice(1)}</label>` : ""}</div>
+    <svg class="cells" width=${(most[0] + 1) * size + 4} height=${(most[1] + 1) * size + 4} role="img" aria-label="Cells by their best score">${[...grid.values()].map((cell) => html`<rect tabindex="0" x=${cell.place[0] * size + 2} y=${(most[1] - cell.place[1]) * size + 2} width=${size - 1} height=${size - 1} fill=${colour(data.shade({ score: cell.best_score }))}
+      onClick=${() => cell.best_individual && choose(cell.best_individual)} onKeyDown=${(event) => event.key === "Enter" && cell.best_individual && choose(cell.best_individual)}><title>${`${across} ${cell.place[0]}${up ? `, ${up} ${cell.place[1]}` : ""}: best ${number(cell.best_score) || "–"}, ${cell.individuals} individuals`}</title></rect>`)}</svg>`;
 }
 
 function Failures({ data, choose }) {

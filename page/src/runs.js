@@ -11,6 +11,7 @@ export function Runs({ go }) {
   const [error, fail] = useState("");
   const [wanted, want] = useState({ text: "", status: "" });
   const [ticked, tick] = useState(new Set());
+  const sparks = useSparks(rows);
   useEffect(() => {
     let over = false, timer;
     const look = () => ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, document.hidden ? 30_000 : 5_000); });
@@ -26,6 +27,7 @@ export function Runs({ go }) {
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${row.run_id}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
+    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]} down=${row.direction === "min"}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
     { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
     { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
@@ -41,6 +43,27 @@ export function Runs({ go }) {
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">There is no run yet: <code>genesis-otel demo</code> makes one. This page shows it by itself.</p>`}</section></main>`;
+}
+
+// Lines are asked for after the list, and again only where a run has got on.
+function useSparks(rows) {
+  const [known, know] = useState({});
+  const wanted = (rows || []).slice(0, 100).filter((row) => known[row.run_id]?.individuals !== row.individuals && row.individuals);
+  const asked = wanted.map((row) => row.run_id + row.individuals).join();
+  useEffect(() => {
+    if (!wanted.length) return;
+    ask("sparks", { run: wanted.map((row) => row.run_id) }).then((told) => know((before) => ({ ...before, ...Object.fromEntries(wanted.map((row) => [row.run_id, { ...told[row.run_id], individuals: row.individuals }])) })), () => {});
+  }, [asked]);
+  return known;
+}
+
+function Spark({ told }) {
+  if (!told?.best_so_far?.length) return "";
+  const values = told.best_so_far, low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b)), span = high - low || 1;
+  const x = (place) => 2 + (86 * (place - 1)) / Math.max(1, told.last - 1), y = (value) => 18 - (16 * (value - low)) / span;
+  let line = `M${x(told.places[0])},${y(values[0])}`;
+  for (let at = 1; at < values.length; at += 1) line += `H${x(told.places[at])}V${y(values[at])}`;
+  return html`<svg class="spark" width="90" height="20" role="img" aria-label="best so far"><path d=${line + "H88"}/></svg>`;
 }
 
 const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: "generations" };

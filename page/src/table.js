@@ -1,6 +1,7 @@
 // A table that sorts by a click on a heading and shows more on demand; a row is chosen by click or Enter.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
+import { visible } from "./format.js";
 
 // `columns`: [{name, head, show(row), value(row), right}]
 export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {
@@ -24,7 +25,7 @@ export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorte
       <button onClick=${() => turn(each.name)}>${each.head}${order?.name === each.name ? (order.down ? " ↓" : " ↑") : ""}</button></th>`)}</tr></thead>
     <tbody>${listed.slice(0, many).map((row) => html`<tr key=${keyOf(row)} class=${chosen === keyOf(row) ? "chosen" : ""} tabindex=${onPick ? 0 : undefined}
       onClick=${() => onPick?.(row)} onKeyDown=${(event) => event.key === "Enter" && onPick?.(row)}>
-      ${columns.map((each) => html`<td class=${each.right ? "right" : ""}>${each.show ? each.show(row) : row[each.name]}</td>`)}</tr>`)}</tbody>
+      ${columns.map((each) => html`<td class=${each.right ? "right" : ""}>${each.show ? each.show(row) : visible(row[each.name])}</td>`)}</tr>`)}</tbody>
   </table>${listed.length > many ? html`<button class="more" onClick=${() => show(many * 4)}>${(listed.length - many).toLocaleString("en-US")} more</button>` : ""}
   ${listed.length ? "" : html`<p class="none">Nothing to show.</p>`}</div>`;
 }

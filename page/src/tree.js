@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { draw, GOLD, shapesOf } from "./marks.js";
-import { number, short } from "./format.js";
+import { number, short, visible } from "./format.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2;
 
@@ -100,7 +100,7 @@ export function Tree({ data, version, chosen, choose, search }) {
       draw(context, data, one, x, y, mark, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
       if (view.current.zoom > 0.8) {
         context.fillStyle = dark ? "#c9d1d9" : "#333";
-        const badge = [one.island !== "" ? "⬡" + one.island : "", folded.has(one.id) ? `+${descendants(one)}` : ""].filter(Boolean).join(" ");
+        const badge = [one.island !== "" ? "⬡" + visible(one.island) : "", folded.has(one.id) ? `+${descendants(one)}` : ""].filter(Boolean).join(" ");
         if (badge) context.fillText(badge, x + mark + 3, y + 3);
       }
     }
@@ -165,12 +165,12 @@ export function Tree({ data, version, chosen, choose, search }) {
     <div class="tools">
       <button onClick=${() => { fit(); paint(); }}>Fit</button>
       <button onClick=${() => fold(new Set())} disabled=${!folded.size}>Unfold all</button>
-      ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${kind || "–"}</span>`)}
+      ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
       <span class="kind"><i class="shape circle failed"></i>failed</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
     </div>
     <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${data.list.length} individuals; the table has the same`}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${twice} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
-    <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${over.mutation_type} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + over.island : ""} ${over.edit_summary}`
+    <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
       : "Wheel zooms, drag moves, click chooses, double click folds; with the arrow keys from an individual to its parent, children and siblings."}</p>
   </div>`;
 }

@@ -226,6 +226,15 @@ def test_an_individual_has_all_its_columns(recorded: Recorded) -> None:
     ]
 
 
+def test_an_individual_has_metadata(recorded: Recorded) -> None:
+    """What is told of its making is its metadata, the later word for the earlier one."""
+    with spans.run("t") as run, run.generation(0) as generation, generation.individual() as individual:
+        individual.record(metadata={"inspirations": []})
+        individual.record(metadata={"inspirations": ["a"]})
+    (row,) = recorded.records(names.RECORD_INDIVIDUAL)
+    assert json.loads(row[names.INDIVIDUAL_METADATA]) == {"inspirations": ["a"]}
+
+
 def test_scores_go_out_as_evaluation_events_too(recorded: Recorded) -> None:
     """Fitness, combined score and numeric metrics are OpenTelemetry's evaluation events: finite ones, at most 16."""
     individual = spans.individual("a")

@@ -30,6 +30,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
 import genesis_otel
+from genesis_otel import attributes as names
 from genesis_otel import processor as durable_module
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.id_generator import DerivedIdGenerator
@@ -305,14 +306,17 @@ def clock(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def configured(folder: Path, chance: random.Random, seconds: float) -> None:
-    """A search as users have it: `configure` and the embedded store, whose process is killed meanwhile."""
-    telemetry = genesis_otel.configure(
-        data_dir=folder.parent / "data", clickhouse_url=f"chdb://{folder.parent / 'store'}", exit_timeout=60.0
-    )
+    """A search as users have it: `configure`, and the destination that the environment names, to which things happen
+    until there is a file ``enough``."""
+    telemetry = genesis_otel.configure(data_dir=folder.parent / "data", exit_timeout=60.0)
     tracer = trace.get_tracer("faults")
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        end(tracer)
+    while time.monotonic() < deadline and not (folder.parent / "enough").exists():
+        # Actions, since these have a table in which each stands once.
+        action = {names.RECORD: names.RECORD_ACTION, names.RUN_ID: "r", names.ACTION_TYPE: "a"}
+        span = tracer.start_span("action a", attributes=action)
+        span.end()
+        say(span)
         time.sleep(0.002)
     telemetry.shutdown()
 

@@ -19,11 +19,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clickhouse_connect.driver.client import Client
+
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.queue import status
+from genesis_otel._store import schema
 from tests.faults.programs import Lines
+from tests.support.between import HANG_UP, LOGIN, Answer, Between, Request, between, is_insert, passes
+from tests.support.pipeline import CONFIGS, PASSWORD, Collector, Store, binary, environment_of
+from tests.support.pipeline import running as pipeline
 
 PATIENCE = 90.0
 """Seconds after its own time in which a program has to end: only what hangs takes so long."""
@@ -82,10 +88,11 @@ Scene = Callable[[Path, random.Random, float], Ledger]
 
 
 @contextlib.contextmanager
-def running(name: str, folder: Path, seed: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def running(name: str, folder: Path, seed: int, seconds: float, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A program, in a process group of its own. What it says goes through a pipe, into a file: its own disk may be full."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))}
+    ours = ("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | settings
     read, write = os.pipe()
     with (folder.parent / "said").open("ab") as said, (folder.parent / "log").open("ab") as log:
         listener = subprocess.Popen(["cat"], stdin=read, stdout=said)
@@ -210,18 +217,34 @@ def damage(folder: Path, chance: random.Random, seconds: float) -> Ledger:
 
 def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
     """Kill -9 of the store process of an embedded store, again and again while a search records through `configure`."""
+
+    def kill(pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    return _embedded(folder, chance, seconds, kill)
+
+
+def _embedded(folder: Path, chance: random.Random, seconds: float, harm: Callable[[int], None]) -> Ledger:
+    """A search with an embedded store, whose process is harmed again and again."""
     ledger, store = Ledger(), folder.parent / "store"
     try:
-        with running("configured", folder, chance.getrandbits(32), seconds + 4.0) as program:
-            begun(folder, 10)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
+        with running(
+            "configured", folder, chance.getrandbits(32), PATIENCE, CLICKHOUSE_URL=f"chdb://{store}"
+        ) as program:
+            deadline, harmed = time.monotonic() + PATIENCE, 0
+            enough = 0.0
+            while time.monotonic() < deadline and (not harmed or time.monotonic() < enough):
                 address = store_process.running(store)
+                if address is None:
+                    time.sleep(0.05)
+                    continue
+                enough = enough or time.monotonic() + seconds
                 time.sleep(chance.uniform(0, 1.5))
-                if address is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(address.pid, signal.SIGKILL)
-            to_its_end(program, seconds + 4.0 + 60.0, ledger, folder)
+                harm(address.pid)
+                harmed += 1
+            (folder.parent / "enough").touch()
+            to_its_end(program, 60.0, ledger, folder)
         _read_said(ledger, folder)
         spool = store / store_process.SPOOL
         deadline = time.monotonic() + PATIENCE
@@ -229,10 +252,7 @@ def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
             store_process.ensure_store_process(store)
             time.sleep(0.2)
         with contextlib.closing(store_process.open_store(store)) as client:
-            rows = client.query(
-                "SELECT SpanId, count() FROM otel_traces WHERE SpanName = 'span' GROUP BY SpanId"
-            ).result_rows
-        ledger.stored = Counter({str(span): int(times) for span, times in rows})
+            ledger.stored = _actions(client)
         ledger.counted = status(spool).dropped
     finally:
         address = store_process.running(store)
@@ -240,6 +260,88 @@ def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
             os.kill(address.pid, signal.SIGTERM)
             while store_process.running(store):
                 time.sleep(0.05)
+    return ledger
+
+
+def _actions(client: Client, final: str = "") -> Counter[str]:
+    """The actions that are stored, by their spans, and how often each is."""
+    rows = client.query(f"SELECT span_id, count() FROM agent_actions {final} GROUP BY span_id").result_rows
+    return Counter({str(span): int(times) for span, times in rows})
+
+
+def kill_collector(folder: Path, chance: random.Random, seconds: float) -> Ledger:
+    """Kill -9 of the collector, again and again while a search exports to it; at the end it is there again.
+
+    What it had taken when it was killed, and not yet confirmed, comes again in another batch, and is one row after a merge.
+    """
+    ledger = Ledger()
+    store = Store(folder.parent / "store")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    collector = Collector(
+        binary(), folder.parent / "collector", [CONFIGS / "config.yaml"], environment_of(store, "default")
+    )
+    with pipeline(store):
+        with contextlib.closing(store.client()) as client:
+            schema.init_schema(client)
+        with pipeline(collector):
+            protocol, port = chance.choice((("grpc", collector.grpc), ("http/protobuf", collector.http)))
+            with running(
+                "configured",
+                folder,
+                chance.getrandbits(32),
+                PATIENCE,
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+                OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+            ) as program:
+                begun(folder, 10)
+                deadline = time.monotonic() + seconds
+                while time.monotonic() < deadline:
+                    time.sleep(chance.uniform(0, 1.0))
+                    collector.kill()
+                    time.sleep(chance.uniform(0, 0.5))
+                    collector.start()
+                (folder.parent / "enough").touch()
+                to_its_end(program, 60.0, ledger, folder)
+            _read_said(ledger, folder)
+            deadline = time.monotonic() + PATIENCE
+            with contextlib.closing(store.client()) as client:
+                while len(_actions(client)) < len(ledger.ended) and time.monotonic() < deadline:
+                    time.sleep(0.2)
+                ledger.stored = _actions(client, "FINAL")
+    ledger.counted = sum(status(spool).dropped for spool in (folder.parent / "data" / "spool").iterdir())
+    return ledger
+
+
+def lose_answers(folder: Path, chance: random.Random, seconds: float) -> Ledger:
+    """What stands before ClickHouse passes inserts on and loses every other answer, in one way or another."""
+    ledger = Ledger()
+    store = Store(folder.parent / "store")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lost = (
+        Answer(502),
+        Answer(504, {"Content-Type": "text/html"}, LOGIN),
+        Answer(200, {}, LOGIN),
+        Answer(200),
+        HANG_UP,
+    )
+
+    def loses(server: Between, request: Request) -> Answer:
+        answer = passes(server, request)
+        return chance.choice(lost) if is_insert(request) and chance.random() < 0.5 else answer
+
+    with pipeline(store), between(store.port, loses) as server:
+        with running(
+            "configured",
+            folder,
+            chance.getrandbits(32),
+            seconds + 1.0,
+            CLICKHOUSE_URL=f"http://genesis:{PASSWORD}@127.0.0.1:{server.port}/searches",
+        ) as program:
+            to_its_end(program, seconds + 1.0 + 60.0, ledger, folder)
+        _read_said(ledger, folder)
+        with contextlib.closing(store.client(database="searches")) as client:
+            ledger.stored = _actions(client)
+    ledger.counted = sum(status(spool).dropped for spool in (folder.parent / "data" / "spool").iterdir())
     return ledger
 
 
@@ -278,4 +380,6 @@ SCENES: dict[str, Scene] = {
     "removed folder": remove_folder,
     "damage": damage,
     "kill -9 of the store": kill_store,
+    "kill -9 of the collector": kill_collector,
+    "lost answers to inserts": lose_answers,
 }

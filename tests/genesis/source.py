@@ -36,7 +36,7 @@ class Scene:
     store: Store
     account: Account
 
-    def start(self, how: str, generations: int) -> subprocess.Popen[str]:
+    def start(self, how: str, generations: int, *before: str, **settings: str) -> subprocess.Popen[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))}
         environment = {
             **kept,
@@ -45,9 +45,10 @@ class Scene:
             "OPENAI_API_KEY": "sk-only-for-tests-0123456789",
             "GENESIS_OTEL_DATA_DIR": str(self.folder / "data"),
             "GENESIS_OTEL_QUIET": "true",
+            **settings,
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.support.genesis_driver", how, str(self.folder), str(generations)],
+            [*before, sys.executable, "-m", "tests.support.genesis_driver", how, str(self.folder), str(generations)],
             cwd=ROOT,
             env=environment,
             text=True,
@@ -55,8 +56,8 @@ class Scene:
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, how: str, generations: int) -> tuple[int, str]:
-        with self.start(how, generations) as process:
+    def run(self, how: str, generations: int, *before: str, **settings: str) -> tuple[int, str]:
+        with self.start(how, generations, *before, **settings) as process:
             said, _ = process.communicate(timeout=250)
         return process.returncode, said
 
@@ -231,6 +232,48 @@ def test_objectives_and_a_late_start(scene: Scene) -> None:
     }
     front = scene.rows("SELECT individual_id FROM pareto_fronts FINAL WHERE generation = 3")
     assert {each["individual_id"] for each in front} == best
+
+
+def test_without_a_line_beside_another_instrumentation(scene: Scene) -> None:
+    """Under `opentelemetry-instrument` nothing is changed in the program. Where Traceloop's instrumentation records the client, each call is there once,
+    with its individual, its role and its tokens."""
+    others = ROOT / "build" / "genesis" / "others"
+    wrapper = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
+    scene.account.refusals = {2: 400}
+    code, said = scene.run("untouched", 4, sys.executable, "-c", wrapper, PYTHONPATH=str(others))
+    assert code == 0, said
+    programs, individuals, calls = scene.programs(), scene.individuals(), scene.calls()
+    assert individuals.keys() == programs.keys()
+    assert {name: each["api_cost"] for name, each in individuals.items()} == pytest.approx(
+        {name: json.loads(each["metadata"])["api_costs"] for name, each in programs.items()}
+    )
+    made = [each for each in scene.account.questions if not each.is_retry]
+    assert sorted((each["model"], each["input_tokens"]) for each in calls) == sorted(
+        (each.model, each.prompt_tokens) for each in made
+    )
+    assert {each["cost_source"] for each in calls if each["status"] == "ok"} == {"genai-prices"}
+    of_programs = [each for each in calls if each["role"] != "meta"]
+    assert {each["individual_id"] for each in of_programs} == programs.keys()
+    assert {each["role"] for each in calls} == {"mutation", "novelty", "meta"}
+
+
+def test_switched_off(scene: Scene) -> None:
+    """With telemetry switched off the search runs as it would without, and nothing is recorded."""
+    code, said = scene.run("recorded", 2, GENESIS_OTEL_ENABLED="false")
+    assert code == 0, said
+    assert sorted(each["generation"] for each in scene.programs().values()) == [0, 1]
+    assert scene.store.count("EXISTS TABLE evolution_runs") == 0
+
+
+def test_the_example(scene: Scene) -> None:
+    """`examples/genesis` runs as its README says."""
+    example = str(ROOT / "examples" / "genesis" / "search.py")
+    program = f"import runpy, sys; sys.argv[:] = ['search.py', {str(scene.folder / 'results')!r}]; runpy.run_path({example!r}, run_name='__main__')"
+    code, said = scene.run("example", 4, sys.executable, "-c", program)
+    assert code == 0, said
+    (run,) = scene.rows("SELECT * FROM evolution_runs")
+    assert (run["task_name"], run["status"], run["total_generations"]) == ("pi", "completed", 4)
+    assert scene.individuals().keys() == scene.programs().keys()
 
 
 def test_the_logger_alone(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,6 @@ def test_lost_spans_fire_for_an_hour(store: Client) -> None:
 def test_the_file_is_what_grafana_provisions() -> None:
     """Uids are unique, each rule has a query of the provisioned data source and a threshold on it, and leads to a dashboard."""
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "clickhouse.yaml").read_text())["datasources"]
-    boards = {path.stem for path in (PROVISIONING.parent / "dashboards").glob("*.json")}
     assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 7
     for rule in RULES.values():
         asked, *beside, expression = rule["data"]
@@ -220,4 +220,44 @@ def test_the_file_is_what_grafana_provisions() -> None:
             assert each["refId"] == "A" or f"$values.{each['refId']}" in rule["annotations"]["summary"]
         assert rule["condition"] == expression["refId"] and expression["model"]["expression"] == asked["refId"]
         assert "$" not in asked["model"]["rawSql"], "alert rules know no variables"
-        assert rule["annotations"]["link"].split("?")[0].removeprefix("/d/") in boards
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rule_leads_to_its_panel_and_to_its_silence(name: str) -> None:
+    """Its link is whole, as mails and phones need it, and names variables that the dashboard has; its panel is there; one search is
+    silenced by the label `run_id`, which every rule about a search has."""
+    rule = RULES[name]
+    board = json.loads((PROVISIONING.parent / "dashboards" / f"{rule['dashboardUid']}.json").read_text())
+    panels = {inner["id"] for panel in board["panels"] for inner in (panel, *(panel.get("panels") or ()))}
+    assert rule["panelId"] in panels
+    link = rule["annotations"]["link"]
+    address = link.removeprefix(r'{{ reReplaceAll "/+\\z" "" externalURL }}')
+    assert address != link and address.startswith(f"/d/{rule['dashboardUid']}")
+    named = set(re.findall(r"var-(\w+)=", address))
+    assert named <= {each["name"] for each in board["templating"]["list"]}
+    of_a_search = rule["data"][0]["model"]["rawSql"].startswith("SELECT run_id")
+    silence = rule["annotations"].get("silence", "")
+    assert of_a_search == ("run" in named) == silence.endswith("matcher=run_id%3D{{ urlquery $labels.run_id }}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_summary_is_read_on_a_phone(name: str) -> None:
+    """One sentence that names what it is about, with its number, in at most 160 characters."""
+    summary = RULES[name]["annotations"]["summary"]
+    assert "{{ $labels." in summary or "searches" in summary.lower()
+    assert "$values.A.Value" in summary
+    read = re.sub(r"{{ (with|if|end)[^}]*}}", "", summary)
+    read = re.sub(r"{{[^}]*}}", "run_20240115_142345", read)
+    assert len(read) <= 160 and read.endswith(".")
+
+
+def test_a_contact_point_is_provisioned_for_whoever_wants_it() -> None:
+    """The file with the contact point has the same rules; each names it, and the notification policies are left as they are."""
+    told = yaml.safe_load((PROVISIONING / "contact" / "genesis.yaml").read_text())
+    (contact,) = told["contactPoints"]
+    assert set(told) == {"apiVersion", "contactPoints", "groups"} and contact["name"] == "genesis"
+    assert [each["uid"] for each in contact["receivers"]] == ["genesis-webhook"]
+    rules = [rule for group in told["groups"] for rule in group["rules"]]
+    assert all(rule.pop("notification_settings") == {"receiver": "genesis"} for rule in rules)
+    assert rules == list(RULES.values())
+    assert not any("notification_settings" in rule for rule in RULES.values())

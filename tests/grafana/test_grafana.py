@@ -286,3 +286,68 @@ def test_pull_from_a_grafana_that_has_nothing(command: Command, tmp_path: Path) 
     """Says so, with the exit code for nothing found."""
     done = command("pull", "--to", str(tmp_path / "mine"))
     assert done.exit_code == 3 and not (tmp_path / "mine").exists()
+
+
+SLACK = "https://hooks.example.org/services/T000/B000/s3cret-of-slack"
+WEBHOOK = "https://alerts.example.org/in/s3cret-of-webhook"
+
+
+def test_rules_tell_whom_the_settings_name(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a setting no rule names a receiver. With one, the contact point is made before the rules that name it, no address is
+    printed, a second push writes nothing, and one without the setting takes nothing away; the notification policies are never asked."""
+    command("push")
+    assert not any(rule["notification_settings"] for rule in grafana.groups["genesis", "Genesis"]["rules"])
+    monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", WEBHOOK)
+    monkeypatch.setenv("GRAFANA_ALERT_EMAIL", "me@example.org, you@example.org")
+    monkeypatch.setenv("GRAFANA_ALERT_SLACK", SLACK)
+    shown = command("diff")
+    pushed = command("push")
+    assert pushed.stdout == "contact point genesis: made\nalert rules Genesis: saved\n"
+    assert "me@example.org" in shown.stdout and "s3cret" not in shown.output + pushed.output
+    told = {uid: each["settings"] for uid, each in grafana.contact_points.items()}
+    assert told == {
+        "genesis-webhook": {"url": WEBHOOK},
+        "genesis-email": {"addresses": "me@example.org;you@example.org"},
+        "genesis-slack": {"url": SLACK},
+    }
+    rules = grafana.groups["genesis", "Genesis"]["rules"]
+    assert all(rule["notification_settings"]["receiver"] == "genesis" for rule in rules)
+    grafana.asked.clear()
+    assert command("push").exit_code == 0 and grafana.written == []
+    assert command("pull", "--to", str(tmp_path / "mine")).exit_code == 0
+    pulled = (tmp_path / "mine" / "provisioning" / "alerting" / "genesis.yaml").read_text()
+    assert pulled == (ROOT / "grafana" / "provisioning" / "alerting" / "genesis.yaml").read_text()
+    for name in ("WEBHOOK", "EMAIL", "SLACK"):
+        monkeypatch.delenv(f"GRAFANA_ALERT_{name}")
+    assert command("push").exit_code == 0 and grafana.written == []
+    assert not any("policies" in path for _, path in grafana.asked)
+
+
+def test_a_contact_point_that_changes(grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address is written, and nothing else; what somebody changed by hand is kept from a push."""
+    monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", WEBHOOK)
+    command("push")
+    monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", "https://other.example.org/")
+    grafana.asked.clear()
+    assert command("push").stdout == "contact point genesis: saved\n"
+    assert grafana.written == [("PUT", "/v1/provisioning/contact-points/genesis-webhook")]
+    grafana.contact_points["genesis-webhook"].update(provenance="", settings={"url": "https://by-hand.example.org/"})
+    refused = command("push")
+    assert refused.exit_code != 0 and "contact point genesis" in refused.stderr
+    assert command("push", "--overwrite").exit_code == 0
+    assert grafana.contact_points["genesis-webhook"]["settings"] == {"url": "https://other.example.org/"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WEBHOOK", "alerts.example.org"), ("SLACK", "#channel"), ("EMAIL", "me")],
+)
+def test_an_address_that_is_none_is_said(
+    grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """By the name of its setting; nothing is written."""
+    monkeypatch.setenv(f"GRAFANA_ALERT_{name}", value)
+    done = command("push")
+    assert done.exit_code != 0 and f"GRAFANA_ALERT_{name}" in done.stderr and grafana.written == []

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -23,42 +17,22 @@ from typer.testing import CliRunner
 
 from genesis_otel._cli.app import app
 from genesis_otel.report import page
+from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
 from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, fill, search_spans
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">{{ 7777*7777 }}${7777*7777}\u202e\x00<b>"
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--window-size=1280,900"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 Browse = Callable[..., WebDriver]
 
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Browse]:
     """Opens a text as a page in a Chromium of its own."""
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and chromedriver):
-        missing = "the report's tests need Debian's packages chromium and chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
     opened: list[WebDriver] = []
 
     def browsed(text: str, *, dark: bool = False, phone: bool = False) -> WebDriver:
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium
-        for flag in (*FLAGS, f"--user-data-dir={tmp_path / f'browser{len(opened)}'}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+        driver = open_browser(tmp_path / f"browser{len(opened)}", dark=dark, phone=phone)
         opened.append(driver)
-        scheme(driver, dark=dark)
-        if phone:
-            size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
         path = tmp_path / f"page{len(opened)}.html"
         path.write_text(text, encoding="utf-8")
         driver.get(path.as_uri())
@@ -67,21 +41,6 @@ def browse(tmp_path: Path) -> Iterator[Browse]:
     yield browsed
     for driver in opened:
         driver.quit()
-
-
-def scheme(driver: WebDriver, *, dark: bool) -> None:
-    """What the reader's system prefers."""
-    preferred = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preferred]})
-
-
-def eventually(what: Callable[[], Any]) -> Any:
-    """What comes true within some seconds: browsers draw when they like."""
-    deadline = time.monotonic() + 30
-    while not (found := what()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert found
-    return found
 
 
 def drawn(driver: WebDriver) -> int:
@@ -101,11 +60,6 @@ def press(driver: WebDriver, element: WebElement) -> None:
     """A click in the middle of the screen, where nothing lies above it."""
     driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", element)
     element.click()
-
-
-def errors(driver: WebDriver) -> list[str]:
-    """What the browser complained of, refused scripts included."""
-    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 
 def asked(driver: WebDriver) -> set[str]:

@@ -1,19 +1,16 @@
-"""Searches of the released ShinkaEvolve, in this process, and their rows. Where shinka is not installed, nothing here is collected:
-`make frameworks` runs it in an environment of its own."""
+"""Stores for searches of the released ShinkaEvolve. No file here is called `test_...`: shinka has an environment of its own, in which
+`make frameworks` runs them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._store import connection, schema
-
-collect_ignore_glob = [] if find_spec("shinka") else ["test_*.py"]
 
 NUMBERS = itertools.count()
 

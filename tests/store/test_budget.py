@@ -103,8 +103,9 @@ def test_money_is_told_apart_by_what_it_bought(store: Client) -> None:
         f"SELECT purpose, sum(cost) FROM ({queries.part('spent_on', 'run_id = {run:String}')}) GROUP BY purpose",
         parameters={"run": "run"},
     ).result_rows
-    assert dict(rows) == {"programs": 17.0, "duplicates": 2.0, "failures": 4.0, "incorrect": 8.0, "the search": 32.0}
-    assert sum(dict(rows).values()) == budget(store)["cost"]
+    spent: dict[str, float] = {str(purpose): cost for purpose, cost in rows}
+    assert spent == {"programs": 17.0, "duplicates": 2.0, "failures": 4.0, "incorrect": 8.0, "the search": 32.0}
+    assert sum(spent.values()) == budget(store)["cost"]
 
 
 def test_a_job_lasts_from_its_submission_to_its_end(store: Client) -> None:

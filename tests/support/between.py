@@ -29,6 +29,9 @@ class Answer:
     body: bytes = b""
 
 
+HANG_UP = Answer(0)
+"""No answer: the connection is closed instead."""
+
 Behaviour = Callable[["Between", Request], Answer]
 
 LOGIN = b"<!doctype html><html><body><form>Please sign in</form></body></html>"
@@ -128,6 +131,9 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST
 
     def _send(self, answer: Answer) -> None:
+        if answer is HANG_UP:
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

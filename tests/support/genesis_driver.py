@@ -56,6 +56,11 @@ def objectives(folder: Path, generations: int) -> None:
     search(folder, generations)
 
 
+def untouched(folder: Path, generations: int) -> None:
+    """Without a line, for `opentelemetry-instrument`."""
+    search(folder, generations)
+
+
 def logger_alone(folder: Path, generations: int) -> None:
     """Nothing but another logger."""
     genesis_otel.install_logger()
@@ -76,5 +81,5 @@ def crashing_logger_alone(folder: Path, generations: int) -> None:
 
 if __name__ == "__main__":
     how, place, count = sys.argv[1:]
-    hows = (recorded, objectives, logger_alone, crashing, crashing_logger_alone)
+    hows = (recorded, objectives, untouched, logger_alone, crashing, crashing_logger_alone)
     {each.__name__: each for each in hows}[how](Path(place), int(count))

@@ -49,7 +49,7 @@ def score(wanted: str, response: str) -> float:
 
 def client(model: str, url: str) -> LM:
     """GEPA's own."""
-    made = LM(f"openai/{model}", api_base=url, api_key="sk-secret-of-the-endpoint")
+    made = LM(f"openai/{model}", api_base=url, api_key="sk-secret-of-the-endpoint", num_retries=1)
     CLIENTS.append(made)
     return made
 
@@ -135,7 +135,7 @@ def seedless(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
 
 def dspy_program(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
     """``dspy.GEPA`` on a program of two steps, with DSPy's own client and pools."""
-    import dspy  # type: ignore[import-untyped]
+    import dspy
 
     def model(name: str) -> Any:
         return dspy.LM(f"openai/{name}", api_base=url, api_key="sk-secret-of-the-endpoint", cache=False, num_retries=2)

@@ -538,6 +538,65 @@ CASES = [
     ),
     llm(
         {
+            "model": "gpt-4.1-mini",
+            "response_model": "gpt-4.1-mini-2025-04-14",
+            "messages": '[{"role":"system","content":"Be brief."},{"role":"user","content":"q"}]',
+            "thought": "Let me see.",
+            "response": "a",
+            "time_to_first_token": 1.0,
+            "finish_reason": "end_turn",
+            "metadata": '{"anthropic.message.stop_reason":"end_turn","llm.invocation_parameters":"{\\"model\\": \\"gpt-4.1-mini\\"}",'
+            '"llm.model_name":"gpt-4.1-mini-2025-04-14","openinference.span.kind":"LLM","place":"guessed"}',
+        },
+        {
+            "openinference.span.kind": "LLM",
+            "llm.model_name": "gpt-4.1-mini-2025-04-14",
+            "llm.invocation_parameters": '{"model": "gpt-4.1-mini"}',
+            "gen_ai.system_instructions": '[{"type":"text","content":"Be brief."}]',
+            "gen_ai.input.messages": json.dumps([text("system", "Be brief."), text("user", "q")]),
+            "gen_ai.output.messages": json.dumps(
+                [
+                    {
+                        "role": "assistant",
+                        "parts": [{"type": "thinking", "content": "Let me see."}, *text("", "a")["parts"]],
+                    }
+                ]
+            ),
+            "anthropic.message.stop_reason": "end_turn",
+            "genesis.place": "guessed",
+        },
+        "the requested model, system messages once, thinking, the first token's event and a stop reason, whoever tells them",
+        events=(("First Token Stream Event", {}),),
+    ),
+    llm(
+        {"model": "text-embedding-3-small", "operation": "embeddings"},
+        {
+            "gen_ai.operation.name": "embedding",
+            "embedding.invocation_parameters": '{"model": "text-embedding-3-small"}',
+        },
+        "LiteLLM's word for embeddings",
+    ),
+    Case(
+        "a call that another span has the row of, and a call on a record of ours",
+        each_of(
+            lambda tracer: span(
+                tracer,
+                "chat",
+                place(GEN_AI_OPERATION_NAME="chat", LLM_WITHIN="00000000000000aa", LLM_COST_SOURCE="told"),
+            ),
+            lambda tracer: span(
+                tracer, "action", place(RECORD="action", ACTION_TYPE="x", GEN_AI_OPERATION_NAME="chat")
+            ),
+        ),
+        {"agent_actions": [{"action_type": "x"}]},
+    ),
+    Case(
+        "an action that says no generation",
+        lambda tracer: span(tracer, "action", {names.RECORD: "action", names.ACTION_TYPE: "x"}),
+        {"agent_actions": [{"run_id": "", "generation": None}]},
+    ),
+    llm(
+        {
             "messages": '[{"role":"user","content":"look","parts":[{"type":"blob","mime_type":"image/png"}]},{"role":"tool","name":"x"}]',
             "response": '[{"role":"assistant","parts":[{"type":"tool_call","name":"f"}]}]',
             "cost_source": "",

@@ -38,6 +38,8 @@ class StandIn:
     dashboards: dict[str, dict[str, Any]] = field(default_factory=dict)
     messages: dict[str, list[str]] = field(default_factory=dict)
     groups: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    contact_points: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Integrations by uid; those of one name are one contact point."""
     asked: list[tuple[str, str]] = field(default_factory=list)
     unhealthy: str = ""
     url: str = ""
@@ -95,6 +97,7 @@ class StandIn:
             (["datasources"], self._datasources),
             (["dashboards"], self._dashboards),
             (["v1", "provisioning", "folder"], self._groups),
+            (["v1", "provisioning", "contact-points"], self._contact_points),
         ):
             if parts[: len(prefix)] == prefix:
                 return call(method, parts[len(prefix) :], body, headers)
@@ -184,6 +187,24 @@ class StandIn:
         number = self._save(uid, model, body["folderUid"], body.get("message", ""))
         return 200, {"id": 7, "uid": uid, "url": f"/d/{uid}/x", "status": "success", "version": number, "slug": "x"}
 
+    def _contact_points(self, method: str, parts: list[str], body: Any, headers: dict[str, str]) -> Answer:
+        if method == "GET":
+            redacted = [
+                {**each, "settings": {**each["settings"], "url": "[REDACTED]"}} if each["type"] == "slack" else each
+                for each in self.contact_points.values()
+            ]
+            return self._denied("alert.provisioning:read") or (200, redacted)
+        denied = self._denied("alert.provisioning:write")
+        if denied:
+            return denied
+        uid = parts[0] if parts else body["uid"]
+        if method == "PUT" and uid not in self.contact_points:
+            return 404, {"message": "contact point not found"}
+        if not any(body["settings"].get(key) for key in ("url", "addresses")):
+            return 400, {"message": "could not find url or addresses property in settings"}
+        self.contact_points[uid] = {"provenance": "api", "disableResolveMessage": False, **copy.deepcopy(body)}
+        return 202, self.contact_points[uid]
+
     def _groups(self, method: str, parts: list[str], body: Any, headers: dict[str, str]) -> Answer:
         folder, _, name = parts
         there = self.groups.get((folder, name))
@@ -201,6 +222,9 @@ class StandIn:
                 rule
             ):
                 return 400, {"message": "invalid alert rule: a required field is missing"}
+            receiver = (rule.get("notification_settings") or {}).get("receiver")
+            if receiver and receiver not in {each["name"] for each in self.contact_points.values()}:
+                return 400, {"message": f"invalid alert rule: receiver {receiver} does not exist"}
             stored = before.get(rule["uid"], {}).get("provenance", provenance)
             if stored != provenance:
                 return 409, {"message": f"cannot change provenance from '{stored}' to '{provenance}'"}
@@ -208,7 +232,10 @@ class StandIn:
                 query.setdefault("queryType", "")
                 query["model"] = {"intervalMs": 1000, "maxDataPoints": 43200, **query["model"]}
             rule.update(id=1, orgID=1, updated="2026-11-23T12:00:00Z", provenance=provenance, keep_firing_for="0s")
-            rule.update(notification_settings=None, record=None, isPaused=bool(rule.get("isPaused")))
+            if receiver:
+                rule["notification_settings"] = {"group_by": None, "mute_time_intervals": None, "receiver": receiver}
+            rule.update(record=None, isPaused=bool(rule.get("isPaused")))
+            rule.setdefault("notification_settings", None)
             rule["for"] = {"60s": "1m", "300s": "5m"}.get(rule["for"], rule["for"])
         self.groups[folder, name] = body
         return 200, body

@@ -130,10 +130,11 @@ class Collector:
     http: int = 0
     health: int = 0
     metrics: int = 0
+    prometheus: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.grpc, self.http, self.health, self.metrics = free_ports(4)
+        self.grpc, self.http, self.health, self.metrics, self.prometheus = free_ports(5)
         (self.folder / "queue").mkdir(parents=True, exist_ok=True)
 
     @property
@@ -148,6 +149,7 @@ class Collector:
             "OTELCOL_HTTP_PORT": str(self.http),
             "OTELCOL_HEALTH_PORT": str(self.health),
             "OTELCOL_METRICS_PORT": str(self.metrics),
+            "OTELCOL_PROMETHEUS_PORT": str(self.prometheus),
             **self.environment,
         }
 

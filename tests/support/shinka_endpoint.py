@@ -42,6 +42,9 @@ metrics = {"combined_score": value, "public": {"value": value, "smallness": -val
 (results / "correct.json").write_text(json.dumps({"correct": correct, "error": None if correct else "too large"}))
 """
 
+THOUGHT = "<PROMPT>Thought {}: the number may be larger, and should not come near fifty.</PROMPT>"
+"""Long enough to be a prompt of shinka's."""
+
 KINDS: dict[str, Callable[[float], str]] = {
     "better": lambda value: f"{value + 1}",
     "worse": lambda value: f"{value - 1}",
@@ -105,7 +108,7 @@ class Endpoint:
         if kind == "proposal":
             text = proposal(prompt, what, turn)
         else:
-            text = self.novelty[turn % len(self.novelty)] if kind == "novelty" else f"A thought about {kind}."
+            text = self.novelty[turn % len(self.novelty)] if kind == "novelty" else THOUGHT.format(turn)
         request.input_tokens, request.output_tokens = len(prompt) // 4, len(text) // 4 + 5
         request.cached_tokens, request.reasoning_tokens = 64, 5
         return 200, (_response if path == "/v1/responses" else _completion)(request, text)
@@ -127,6 +130,8 @@ def kind_of(prompt: str) -> str:
     """What a prompt is for, by its words."""
     if "NOT_NOVEL" in prompt:
         return "novelty"
+    if "write an initial program" in prompt:
+        return "proposal"
     return "proposal" if "EVOLVE-BLOCK-START" in prompt and "# Task" in prompt and "<NAME>" in prompt else "meta"
 
 

@@ -67,8 +67,7 @@ def runner(
         LocalJobConfig(
             eval_program_path=str(problem / "evaluate.py"),
             python_executable=sys.executable,
-            time="00:00:20",
-            **(job or {}),
+            **{"time": "00:00:20", **(job or {})},
         ),
         DatabaseConfig(num_islands=islands, archive_size=4, migration_interval=3, migration_rate=0.5, **(db or {})),
         verbose=False,

@@ -28,7 +28,7 @@ from genesis_otel._store.tables import TABLES
 from genesis_otel.demo import edits, model
 from genesis_otel.demo.circle_packing import evaluator
 from genesis_otel.demo.evolve import PROBLEM
-from genesis_otel.demo.search import DemoError, DemoResult, glance, run_demo, summarise
+from genesis_otel.demo.search import FRAMEWORKS, DemoError, DemoResult, glance, run_demo, summarise
 
 SEED = (PROBLEM / "initial_program.py").read_text()
 
@@ -166,6 +166,25 @@ def test_answers_are_diffs_that_openevolve_can_apply() -> None:
     assert outcomes == {(True, True, True), (True, False, False), (False, True, False)}
 
 
+@pytest.mark.parametrize("way", ["SEARCH/REPLACE", "the complete program"])
+def test_answers_to_shinka_have_its_format(way: str) -> None:
+    """ShinkaEvolve asks for responses, with words above the program, and gets a name, a description, and a diff or a program that is another one."""
+    prompt = (
+        f"<NAME>\n</NAME>\n# Current program\n\nHere is the program:\n\n```python\n{SEED}\n```\n\n# Task\nGive {way}."
+    )
+    body = {"model": "gpt-4.1-mini", "input": [{"role": "user", "content": prompt}]}
+    with model.serving(pace=0) as url:
+        request = urllib.request.Request(f"{url}/responses", json.dumps(body).encode())  # noqa: S310
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
+            answer = json.load(response)
+    text = answer["output"][0]["content"][0]["text"]
+    name, description = (re.search(rf"<{tag}>\n(.+)\n</{tag}>", text) for tag in ("NAME", "DESCRIPTION"))
+    assert name and description and re.fullmatch(r"[a-z_]+", name[1])
+    assert ("<<<<<<< SEARCH" in text) == (way == "SEARCH/REPLACE")
+    assert ("```python" in text and "EVOLVE-BLOCK-START" in text) == (way != "SEARCH/REPLACE")
+    assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
+
+
 def test_what_is_no_question_is_refused() -> None:
     """Other paths are 404, other bodies 400, and the endpoint goes on."""
     with model.serving(pace=0) as url:
@@ -185,11 +204,20 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_openevolve_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without OpenEvolve the demo says how to install it."""
-    monkeypatch.setitem(sys.modules, "openevolve", None)
-    with pytest.raises(DemoError, match=re.escape("pip install 'genesis-otel[embedded,openevolve]'")):
-        run_demo(settings=load_settings(data_dir=tmp_path))
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_missing_framework_is_named_with_its_remedy(
+    framework: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without the framework that is to search, the demo says how to install it."""
+    monkeypatch.setitem(sys.modules, framework, None)
+    with pytest.raises(DemoError, match=re.escape(f"pip install 'genesis-otel[embedded,{framework}]'")):
+        run_demo(framework=framework, settings=load_settings(data_dir=tmp_path))
+
+
+def test_a_framework_without_a_demo_is_refused(tmp_path: Path) -> None:
+    """The refusal names those that have one."""
+    with pytest.raises(DemoError, match=", ".join(sorted(FRAMEWORKS))):
+        run_demo(framework="nothing", settings=load_settings(data_dir=tmp_path))
 
 
 def test_a_search_that_fails_says_why_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

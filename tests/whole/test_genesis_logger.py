@@ -119,6 +119,22 @@ def test_without_genesis(tmp_path: Path) -> None:
     assert run(program, tmp_path).stdout == "genesis\n"
 
 
+def test_instrument_waits_for_genesis(shaped: Path) -> None:
+    """`instrument()` says that it records Genesis, and does not import it; when somebody does, its module is as it would be without us,
+    and hooks that this version lacks are named in one warning and stop nothing."""
+    program = (
+        "import importlib.machinery, sys\n"
+        "import genesis_otel\n"
+        "print(genesis_otel.instrument()['genesis'] == 'genesis-otel ' + genesis_otel.__version__)\n"
+        "print([name for name in sys.modules if name.partition('.')[0] == 'genesis'])\n"
+        "import genesis.core.runner as runner\n"
+        "print(type(runner.__spec__.loader).__name__, type(runner.__loader__).__name__)\n" + SAY
+    )
+    done = run(program, shaped, GENESIS_OTEL_ENABLED="false")
+    assert done.stdout == f"True\n[]\nSourceFileLoader SourceFileLoader\n{[True] * 5}\n", done.stderr
+    assert done.stderr.count("Genesis' searches are not recorded, only what its logger is told") == 1
+
+
 @pytest.mark.parametrize(
     ("end", "error"),
     [

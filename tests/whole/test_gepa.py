@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,12 +16,14 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 from gepa.core.engine import GEPAEngine
 from gepa.core.state import GEPAState
+from gepa.lm import LM
+from gepa.strategies.proposal_sampling import IndependentSampling
 
 from examples.gepa.search import LengthAdapter, search
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel.instrumentation import gepa
-from tests.support.recording import Recorded, record
+from tests.support.recording import Recorded, attributes_of, record
 
 
 @pytest.fixture
@@ -192,3 +196,78 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
     owners = {(span.parent.span_id if span.parent else 0) for span in calls}
     known = {span.context.span_id for span in recorded.spans if span.name == "individual" and span.context}
     assert len(owners) == len(calls) and owners <= known
+
+
+def test_two_proposals_at_once(recorded: Recorded) -> None:
+    """Each call of a model of one's own is its proposal's, and each evaluation its candidate's, also with two proposals at once."""
+
+    def reflect(prompt: str | list[dict[str, Any]]) -> str:
+        with spans.llm_call("m", messages=prompt, role="mutation"):
+            return f"```\n{str(prompt).split('```')[1].strip()} more\n```"
+
+    class Reflecting(LengthAdapter):
+        propose_new_texts = None  # type: ignore[assignment]
+
+    result = search(
+        adapter=Reflecting(),
+        reflection_lm=reflect,
+        sampling_strategy=IndependentSampling(2),
+        reflection_minibatch_size=1,
+    )
+    found = individuals(recorded)
+    calls = [attributes_of(span) for span in recorded.named("chat m")]
+    proposals = [name for name, row in found.items() if row[names.INDIVIDUAL_MUTATION_TYPE] == "reflection"]
+    assert any(name.endswith(".1") for name in proposals) and len(result.candidates) > 2
+    assert sorted(call[names.INDIVIDUAL_ID] for call in calls) == sorted(proposals)
+    for call in calls:
+        row = found[call[names.INDIVIDUAL_ID]]
+        assert call[names.GENERATION] == row[names.GENERATION]
+        # The question has the parent's text, and the answer is that with a word more.
+        assert f"```\\n{row[names.INDIVIDUAL_CODE].removesuffix(' more')}\\n```" in call[names.GEN_AI_INPUT_MESSAGES]
+    jobs = Counter(each[names.INDIVIDUAL_ID] for each in recorded.records(names.RECORD_EVALUATION))
+    assert set(proposals) <= set(jobs)
+
+
+def test_why_a_proposal_came_to_nothing(recorded: Recorded) -> None:
+    """A search that goes on after an error says of the proposal what was raised, and not that nothing came of it."""
+
+    class Failing(LengthAdapter):
+        def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
+            if candidate["prompt"] == "a":
+                raise ValueError("too short")
+            return super().evaluate(batch, candidate, capture_traces)
+
+    search(adapter=Failing(), raise_on_exception=False)
+    told = {span.status.description for span in recorded.named("individual") if not span.status.is_ok}
+    assert told == {"ValueError: too short"}
+    actions = [each[names.ACTION_TYPE] for each in recorded.records(names.RECORD_ACTION)]
+    assert actions.count("proposal_failed") == actions.count("iteration_failed") > 0
+    assert status(recorded) == "completed"
+
+
+def test_what_this_version_does_not_know(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A newer GEPA, and one that lacks a method, are named in a line each; the rest is recorded."""
+    recorded = record(monkeypatch)
+    monkeypatch.setattr(gepa, "NEWEST_RUN", (0, 1, 3))
+    monkeypatch.delattr(GEPAEngine, "_report_rejected_proposal")
+    with caplog.at_level(logging.WARNING):
+        gepa.instrument(run_id="r")
+    try:
+        assert "gepa 0.1.4 is newer than the newest that was tested, 0.1.3" in caplog.text
+        assert "has no _report_rejected_proposal" in caplog.text
+        search(calls=6)
+        assert status(recorded) == "completed"
+    finally:
+        gepa.uninstrument()
+
+
+def test_uninstrument_leaves_nothing() -> None:
+    """What was wrapped is as it was."""
+    before = [vars(owner).get(name) for owner, name in WRAPPED]
+    gepa.instrument()
+    assert [vars(owner).get(name) for owner, name in WRAPPED] != before
+    gepa.uninstrument()
+    assert [vars(owner).get(name) for owner, name in WRAPPED] == before
+
+
+WRAPPED = [(GEPAEngine, "run"), (GEPAEngine, "_batch_evaluate"), (LM, "__call__"), (LM, "batch_complete")]

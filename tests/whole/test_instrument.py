@@ -52,14 +52,14 @@ def answer_of(command: list[str], tmp_path: Path, **settings: str) -> tuple[subp
 
 def test_a_client_with_two_instrumentations_is_recorded_once(tmp_path: Path) -> None:
     """Twice called, with OpenTelemetry's and OpenInference's instrumentation installed, `instrument()` says that the former
-    records the client and this package OpenEvolve; a call is one span, with its run and its prompt."""
+    records the client and this package the frameworks; a call is one span, with its run and its prompt."""
     settings = {"CLICKHOUSE_URL": "http://127.0.0.1:1", "GENESIS_OTEL_DATA_DIR": str(tmp_path)}
     done, _ = answer_of([sys.executable, "-c", BY_HAND], tmp_path, **settings, GENESIS_OTEL_EXIT_TIMEOUT="0.1")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert sorted(told["found"]) == ["openai", "openevolve"]
+    assert sorted(told["found"]) == ["gepa", "openai", "openevolve"]
     assert told["found"]["openai"].startswith("opentelemetry-instrumentation-genai-openai ")
-    assert told["found"]["openevolve"].startswith("genesis-otel ")
+    assert all(told["found"][name].startswith("genesis-otel ") for name in ("gepa", "openevolve"))
     (call,) = told["calls"]
     assert call["genesis.run.id"] == "r" and "hello" in call["gen_ai.input.messages"]
 

@@ -203,9 +203,10 @@ def test_openevolves_own_client_is_recorded(recorder: Recorder, recorded: Record
     assert llm.last_usage["total_tokens"] == 14
 
 
-def test_what_a_gateway_charges_is_the_cost(recorded: Recorded, endpoint: Endpoint) -> None:
-    """Our own recorder keeps what the answer says was charged, as OpenRouter's does, and where the call went."""
-    openevolve.instrument(llm="genesis")
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_what_a_gateway_charges_is_the_cost(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
+    """What the answer says was charged, as OpenRouter's does, is the call's cost whoever records it, and where the call went is known."""
+    openevolve.instrument(llm=recorder)
     for name in ("charged", "some-model"):
         llm = OpenAILLM(config(endpoint, name))
         assert run(llm.client, ask=functools.partial(llm.generate, "question")) == "to question"

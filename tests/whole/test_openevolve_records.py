@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +53,7 @@ def told(
 
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    "diffs on three islands, with migration and a small population": {
+    "islands_with_a_small_population_and_evaluations_tried_again": {
         "iterations": 24,
         "config": told(
             7,
@@ -62,19 +64,23 @@ SEARCHES: dict[str, dict[str, Any]] = {
                 "population_size": 12,
                 "archive_size": 4,
             },
+            evaluator={"max_retries": 1},
         ),
         "instrument": {"objectives": {"accuracy": "max", "size": "min"}},
     },
-    "a cascade whose stages fail or take too long, rewrites among diffs, an evaluation that is tried again": {
+    "a_failing_cascade_with_rewrites_among_diffs_in_spawned_workers": {
         "iterations": 16,
-        "environment": {"TOO_LONG": "1.6"},
+        "seen": [
+            "evaluation failed: stage2: ArithmeticError: stage 2",
+            "evaluation failed: stage2: timeout after 1 s",
+            "stage3: ",
+        ],
         "config": told(
             11,
             evaluator={
                 "cascade_evaluation": True,
                 "cascade_thresholds": [0.1, 0.1],
                 "timeout": 1,
-                "max_retries": 1,
                 "parallel_evaluations": 3,
             },
             full_rewrite_probability=0.5,
@@ -82,7 +88,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         ),
         "instrument": {"llm": "genesis"},
     },
-    "an error that is minimised, on a coarse grid, until nothing gets better": {
+    "an_error_that_is_minimised_until_nothing_gets_better": {
         "iterations": 30,
         "environment": {"DIRECTION": "min"},
         "config": told(
@@ -94,7 +100,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         ),
         "instrument": {"objectives": {"error": "min"}},
     },
-    "a seed for every island, judged by a model, and novelty by another": {
+    "island_seeds_with_a_judge_and_novelty": {
         "iterations": 10,
         "config": told(
             17,
@@ -176,7 +182,13 @@ def start(settings: dict[str, Any], folder: Path, url: str, run_id: str) -> subp
             text = text.replace('"SEED"', json.dumps(str(seed_of(folder, number))), 1)
     process = subprocess.Popen(
         [sys.executable, str(DRIVER), str(folder), url, run_id],
-        env={**kept, "NO_PROXY": "127.0.0.1", "OPENAI_API_KEY": "sk-test", **settings.get("environment", {})},
+        env={
+            **kept,
+            "NO_PROXY": "127.0.0.1",
+            "OPENAI_API_KEY": "sk-test",
+            "TURNS": str(folder),
+            **settings.get("environment", {}),
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -252,12 +264,16 @@ def compare_individuals(client: Client, run_id: str, folder: Path, settings: dic
         if program["admitted"]:
             for island, key in program["held"]:
                 assert (str(island), as_key(row["cell"], dimensions)) == (row["island"], key)
-    failures = {each["iteration"]: each for each in lines(folder / "failures.jsonl")}
-    assert sorted(row["generation"] for row in found.values()) == sorted(failures)
-    for row in found.values():
-        own = failures[row["generation"]]
+    failures = lines(folder / "failures.jsonl")
+    assert sorted(row["generation"] for row in found.values()) == sorted(own["iteration"] for own in failures)
+    for own in failures:
+        # A search that goes on from a checkpoint may have the same iteration twice.
+        row = next(
+            row
+            for row in found.values()
+            if row["generation"] == own["iteration"] and row["error"].endswith(own["error"])
+        )
         assert (row["status"], row["combined_score"]) == ("error", None)
-        assert row["error"].endswith(own["error"])
         if own.get("evolution_mode"):
             assert row["mutation_type"] == own["evolution_mode"].removesuffix("_rewrite")
 
@@ -320,7 +336,7 @@ def compare_calls(client: Client, run_id: str, endpoint: Endpoint, folder: Path)
 
 
 def compare_tokens(client: Client, run_id: str, folder: Path) -> None:
-    """The tokens that OpenEvolve counts for an iteration are those of its mutation calls; an individual costs what its calls do."""
+    """The tokens that OpenEvolve counts for an iteration are those of its mutation calls."""
     found = {
         row["generation"]: (row["asked"], row["answered"])
         for row in rows(
@@ -334,6 +350,10 @@ def compare_tokens(client: Client, run_id: str, folder: Path) -> None:
         usage = own.get("token_usage")
         if usage:
             assert found[own["iteration"]] == (usage["prompt_tokens"], usage["completion_tokens"])
+
+
+def compare_costs(client: Client, run_id: str) -> None:
+    """An individual costs what its calls do."""
     differing = rows(
         client,
         "SELECT individual_id, any(i.api_cost + i.embed_cost + i.novelty_cost) AS own, sum(l.cost) AS of_calls"
@@ -383,4 +403,57 @@ def test_the_record_is_openevolves_own(name: str, data: Path, client: Client, en
     compare_modes(client, run_id, folder)
     compare_calls(client, run_id, endpoint, folder)
     compare_tokens(client, run_id, folder)
+    compare_costs(client, run_id)
+    errors = rows(client, "SELECT DISTINCT error FROM individuals WHERE run_id = {run:String}", run_id)
+    for seen in settings.get("seen", []):
+        assert any(seen in row["error"] for row in errors), errors
     compare_outputs(client, run_id, folder)
+
+
+def test_an_interrupted_search_that_goes_on_is_recorded_whole(data: Path, client: Client, endpoint: Endpoint) -> None:
+    """Stopped by a signal in the middle and resumed from its checkpoint in another process: one run, in which every program that either of
+    them added, every failure and every answer stands once; what was under way at the signal has left nothing but its calls."""
+    run_id, folder = "interrupted", data / "interrupted"
+    settings = {"iterations": 300, "config": told(23, evaluator={"parallel_evaluations": 2})}
+    with model.serving(pace=0.3) as url:
+        process = start(settings, folder, url, run_id)
+        for _ in range(600):
+            if len(lines(folder / "added.jsonl")) > 8:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        finished(process)
+    first = len(lines(folder / "added.jsonl"))
+    assert first > 8
+    ((status,),) = [
+        (row["status"],)
+        for row in rows(client, "SELECT status FROM evolution_runs WHERE run_id = {run:String}", run_id)
+    ]
+    assert status == "failed"
+    checkpoint = max((folder / "out" / "checkpoints").iterdir(), key=lambda path: int(path.name.rpartition("_")[2]))
+    with model.serving(pace=0) as url:
+        process = start({**settings, "iterations": 6, "checkpoint": str(checkpoint)}, folder, url, "")
+        finished(process)
+    assert len(lines(folder / "added.jsonl")) > first
+    runs = rows(
+        client, "SELECT run_id, status FROM evolution_runs WHERE database_path = {run:String}", str(folder / "out")
+    )
+    assert runs == [{"run_id": run_id, "status": "completed"}]
+    compare_individuals(client, run_id, folder, settings)
+    compare_modes(client, run_id, folder)
+    compare_costs(client, run_id)
+    chats = rows(client, "SELECT * FROM llm_logs WHERE run_id = {run:String}", run_id)
+    answered = Counter((row["input_tokens"], row["output_tokens"]) for row in chats if row["status"] == "ok")
+    usages = [each["usage"] for each in lines(folder / "asked.jsonl") if "usage" in each]
+    own = Counter((usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages)
+    # A worker that is killed right after an answer has recorded it, and does not come to write it down.
+    assert own <= answered <= Counter((each.prompt, each.completion) for each in endpoint.chats)
+    assert answered.total() - own.total() <= 2
+    final = json.loads((folder / "final.json").read_text())
+    known = {
+        row["individual_id"]: row["metrics"]
+        for row in rows(client, "SELECT * FROM individuals WHERE run_id = {run:String}", run_id)
+    }
+    assert {name: program["metrics"] for name, program in final["programs"].items()} == {
+        name: json.loads(known[name]) for name in final["programs"]
+    }

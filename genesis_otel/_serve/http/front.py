@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from genesis_otel._serve import room
 from genesis_otel._serve.http import compression, login, native_format, response
 from genesis_otel._serve.http import request as _request
 from genesis_otel._serve.http.guard import (
@@ -72,6 +73,7 @@ class Front:
         """Open a first handle, which keeps the engine alive, and learn what it knows."""
         from chdb.state.sqlitelike import Connection
 
+        self._engine = engine
         self._connect: Callable[[], Any] = lambda: Connection(str(engine))
         self._keep = self._connect()
         self._guard = Guard(_asker(self._keep))
@@ -142,6 +144,8 @@ class Front:
             answer.closing.append(handle.close)
         statement = self._guard.check(request.text, request.parameters, _asker(judge))
         headers = [*self._headers(), ("X-ClickHouse-Query-Id", request.query_id)]
+        if statement.kind == "InsertQuery" and (why := room.lacking(self._engine)):
+            raise RefusedError(243, "NOT_ENOUGH_SPACE", why)
         self._prepare(handle, request, statement, user, answer)
         if statement.takes_data:
             return self._insert(handle, statement, request, headers)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FunctionType
@@ -24,7 +24,7 @@ from opentelemetry import context as otel
 from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._emit.values import number, warn_once
 
 CALLS = (
     ("responses", "create"),
@@ -64,11 +64,8 @@ def as_role(role: str) -> AbstractContextManager[None]:
 def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Genesis' ``query``: one question, and its answer with tokens and cost."""
     question = Asked()
-    token = asked.set(question)
-    try:
+    with as_role(_role()), _asking(question):
         result = original(*args, **kwargs)
-    finally:
-        asked.reset(token)
     if question.logged is not None and not question.recorded:
         try:
             _record(question, result)
@@ -82,21 +79,39 @@ def get_embedding(original: Callable[..., Any], self: Any, code: Any) -> Any:
     """Genesis' ``EmbeddingClient.get_embedding``; it returns an empty vector where that fails."""
     observe(self.client)
     question = Asked(began=time.time_ns())
+    # Genesis embeds programs to judge their novelty, and for nothing else.
+    with as_role("novelty"):
+        with _asking(question):
+            vector, cost = original(self, code)
+        if vector and not question.recorded:
+            _record_embedding(question, self.model, code, cost)
+    return vector, cost
+
+
+def _record_embedding(question: Asked, model: str, code: object, cost: object) -> None:
+    try:
+        call = _begin(question, model, "embeddings", code, None)
+        usage = getattr(question.response, "usage", None)
+        call.response(input_tokens=getattr(usage, "prompt_tokens", None), cost=number(cost, "cost") or None)
+        call.end(question.ended or None)
+    except Exception as error:
+        pass_on(error)
+        warn_once("genesis embedding", "An embedding is not recorded", exc_info=True)
+
+
+@contextmanager
+def _asking(question: Asked) -> Iterator[None]:
     token = asked.set(question)
     try:
-        vector, cost = original(self, code)
+        yield
     finally:
         asked.reset(token)
-    if vector and not question.recorded:
-        try:
-            call = _begin(question, self.model, "embeddings", code, None)
-            usage = getattr(question.response, "usage", None)
-            call.response(input_tokens=getattr(usage, "prompt_tokens", None), cost=cost or None)
-            call.end(question.ended or None)
-        except Exception as error:
-            pass_on(error)
-            warn_once("genesis embedding", "An embedding is not recorded", exc_info=True)
-    return vector, cost
+
+
+def _role() -> str:
+    """What the calls here are for: another program, unless a block says otherwise."""
+    role = otel.get_value(attributes.LLM_ROLE)
+    return role if isinstance(role, str) else "mutation"
 
 
 def get_client_llm(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -172,15 +187,13 @@ def _begin(question: Asked, model: str, operation: str, messages: object, settin
     about = dict(settings) if isinstance(settings, Mapping) else {}
     if place.generation is not None:
         about["generation"] = place.generation
-    # Genesis embeds programs to judge their novelty, and for nothing else.
-    role = "novelty" if operation == "embeddings" else otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
         provider=question.provider,
         server=question.server,
         operation=operation,
         messages=messages,
-        role=role if isinstance(role, str) else "mutation",
+        role=_role(),
         metadata=about,
         start_time=question.began or None,
     )

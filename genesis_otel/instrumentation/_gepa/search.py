@@ -82,7 +82,7 @@ class Proposal:
 class Search:
     """A search that runs in this process: a callback of GEPA, for this one only."""
 
-    def __init__(self, engine: Any, task: str, run_id: str | None) -> None:
+    def __init__(self, engine: Any, task: str, run_id: str | None, objectives: Mapping[str, str] | None) -> None:
         self.folder = engine.run_dir
         self.resumed = kept.is_resumed(self.folder)
         before = kept.load(self.folder)
@@ -90,6 +90,7 @@ class Search:
             task,
             run_id=run_id or given_id() or before.run_id,
             config=_config(engine),
+            objectives=objectives,
             database_path=str(self.folder or ""),
         )
         self.known = bool(before.run_id) and before.run_id == self.run.id
@@ -222,6 +223,7 @@ class Search:
             if texts:
                 proposal.candidate.update(texts)
                 proposal.has_text = True
+                proposal.individual.record(edit_summary=f"rewritten: {', '.join(texts)}")
             else:
                 self._fail(proposal, proposal.error or "reflection proposed no new text")
 

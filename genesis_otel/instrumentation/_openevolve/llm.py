@@ -23,6 +23,8 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel._ship.llm_names import charge_of
+from genesis_otel.instrumentation import charged as charges
 from genesis_otel.instrumentation.installed import CONTENT
 
 Recorder = Literal["auto", "genesis", "openai", "none"]
@@ -38,7 +40,10 @@ client."""
 def choose(wanted: Recorder = "auto") -> Recorder:
     """Find out who records the calls of OpenAI's client in this process, and start OpenTelemetry's if it is to be
     that."""
-    if wanted == "none" or wanted == "genesis":
+    if wanted == "genesis":
+        return wanted
+    charges.watch()
+    if wanted == "none":
         return wanted
     recorded = _recorded_kinds()
     if any(recorded):
@@ -62,6 +67,7 @@ def choose(wanted: Recorder = "auto") -> Recorder:
 
 def stop(chosen: Recorder) -> None:
     """End what `choose` has started."""
+    charges.stop()
     if chosen == "openai":
         from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 
@@ -178,7 +184,7 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         return
     choice = response.choices[0]
     usage = response.usage
-    charged = getattr(usage, "cost", None)
+    charged = charge_of({name: getattr(usage, name, None) for name in ("cost", "is_byok", "cost_details")}) or 0.0
     asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     call.response(
         choice.message.content or "",
@@ -191,7 +197,7 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         cached_tokens=getattr(asked, "cached_tokens", None),
         reasoning_tokens=getattr(answered, "reasoning_tokens", None),
         # OpenRouter tells what it charged; an endpoint that tells 0, or an object, leaves it to the tokens.
-        cost=charged if isinstance(charged, float) and charged > 0 else None,
+        cost=charged if charged > 0 else None,
         cost_source=attributes.COST_OPENROUTER,
     )
 

@@ -17,16 +17,15 @@ STAGE = "failure_stage"
 """OpenEvolve's name for the stage that failed; evaluators of its examples use it, too."""
 
 attempt: ContextVar[dict[str, Any]] = ContextVar("attempt")
-"""The artifacts of the attempt that is under way. Those that OpenEvolve keeps for a program may be of an attempt before, which failed
+"""The artifacts of the attempt that is under way, if it fails. Those that OpenEvolve keeps for a program may be of an attempt before, which failed
 and was tried again."""
 
 
 def attempted(result: object) -> None:
-    """Note what an attempt came to, where somebody wants to know."""
-    artifacts = attempt.get(None)
-    if artifacts is not None:
-        artifacts.clear()
-        artifacts.update(getattr(result, "artifacts", None) or {})
+    """Note what an attempt, or a stage of it, came to if that is a failure; where somebody wants to know."""
+    own, artifacts = attempt.get(None), getattr(result, "artifacts", None)
+    if own is not None and isinstance(artifacts, Mapping) and artifacts.get(STAGE):
+        own.update(artifacts)
 
 
 def failure(

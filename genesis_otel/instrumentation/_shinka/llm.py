@@ -178,10 +178,15 @@ def _traces_itself(provider: str) -> bool:
             return int(version("anthropic").split(".")[0]) >= 2
         if provider == "google":
             models = import_module("google.genai.models").Models
-            return type(inspect.getattr_static(models, "generate_content", None)) is not FunctionType
+            return _is_wrapped(models, "generate_content")
     except (PackageNotFoundError, ImportError):
         pass
     return False
+
+
+def _is_wrapped(owner: type, name: str) -> bool:
+    """Whether somebody has wrapped a method: a proxy passes for an instance, but it is no function."""
+    return type(inspect.getattr_static(owner, name, None)) is not FunctionType
 
 
 class Observed:
@@ -205,8 +210,8 @@ class Observed:
         pending = _pending.get()
         if pending is not None:
             pending.seen = True
-        if type(inspect.getattr_static(type(self._part), name, None)) is not FunctionType:
-            return await call(**params)  # an instrumentation has wrapped it, and records it
+        if _is_wrapped(type(self._part), name) or _is_wrapped(type(self._whole), "request"):
+            return await call(**params)  # an instrumentation records it
         span: spans.LLMCall | None = _safely(self._begin, params)
         try:
             response = await call(**params)

@@ -396,6 +396,17 @@ class Search:
             self.act("best_updated", told, program.generation)
 
     @quietly
+    def prompt_evolved(self, prompt: Any, kind: str, cost: float) -> None:
+        """A model has rewritten shinka's system prompt, or failed to."""
+        told = {
+            "prompt_id": getattr(prompt, "id", ""),
+            "patch_type": kind,
+            "cost": cost,
+            "succeeded": prompt is not None,
+        }
+        self.act("prompt_evolved", {**told, "response": getattr(prompt, "prompt_text", "")})
+
+    @quietly
     def selected(self, bandit: Any, number: int | None = None) -> None:
         """The state of what chooses the models: a row for each of them."""
         if bandit is not None:

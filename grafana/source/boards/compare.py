@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
+
 from grafana.source import panels
 from grafana.source.panels import (
     COMPARE,
     NEWEST_RUNS,
     TASK,
     TO_RUN,
-    Setting,
     a_dashboard,
     a_table,
     by_number,

@@ -282,6 +282,18 @@ FROM ({named("failures", run_id=value("run"), limit="100")})
 ORDER BY time DESC
 """
 
+OUTPUT = f"""
+SELECT timestamp AS time, name, text, failed, generation, individual_id, trace_id
+FROM ({named("evaluation_output", run_id=value("run"), individual_ids="emptyArrayString()", failed="0", characters="2000", limit="100")})
+ORDER BY time DESC
+"""
+
+CELLS = f"""
+SELECT island, cell, individuals, failed, best_score, best_individual AS individual_id, best_generation AS generation
+FROM ({named("cells", run_id=value("run"), limit="200")})
+ORDER BY best_score IS NULL, island, cell
+"""
+
 COMPONENTS = f"""
 SELECT part.1 AS component, part.2 AS cost
 FROM (
@@ -632,6 +644,20 @@ def board() -> dict[str, Any]:
                     empty="This search has no islands.",
                 ),
                 a_table(
+                    "Cells",
+                    "Of a grid of features (MAP-Elites), on each island: who fell into each cell, and the best that did. Empty cells are where nobody has looked.",
+                    CELLS,
+                    {
+                        "island": width(90),
+                        "cell": long_text(),
+                        "best_score": [*called("best"), *unit("short", 5)],
+                        "individual_id": [*called("by"), *OF_INDIVIDUAL],
+                        "generation": [*called("in generation"), *width(110)],
+                    },
+                    size=(24, 8),
+                    empty="This search has no grid of features.",
+                ),
+                a_table(
                     "Top individuals",
                     "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
                     TOP,
@@ -733,6 +759,22 @@ def board() -> dict[str, Any]:
                     },
                     size=(12, 8),
                     empty="Nothing has failed.",
+                ),
+                a_table(
+                    "Output of evaluations",
+                    "What evaluations printed, raised or told, newest first: one row per text, the end of each.",
+                    OUTPUT,
+                    {
+                        "time": width(180),
+                        "name": width(110),
+                        "text": long_text(),
+                        "failed": width(80),
+                        "generation": width(95),
+                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
+                        "trace_id": [*called("trace"), *TO_TRACE],
+                    },
+                    size=(24, 8),
+                    empty="No evaluation told what it put out.",
                 ),
             ),
             folded(

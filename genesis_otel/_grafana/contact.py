@@ -1,0 +1,71 @@
+"""The contact point `genesis`: whom the alert rules tell, by webhook, mail or Slack.
+
+In: ``GRAFANA_ALERT_WEBHOOK``, ``GRAFANA_ALERT_EMAIL``, ``GRAFANA_ALERT_SLACK``, each of which adds a way. Out: its integrations as
+Grafana's API takes them, and how they are shown to people, without the parts of an address that are secret. Nothing is told unless
+one of them is set. Rules name the contact point themselves: the notification policies of the organisation, which any write would
+replace as a whole, are never touched.
+Source: https://grafana.com/docs/grafana/latest/developers/http_api/alerting_provisioning/#contact-points
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from genesis_otel._grafana.files import GrafanaError, digest
+
+NAME = "genesis"
+"""The contact point's name, which rules name as their receiver."""
+
+RECEIVER: Mapping[str, Any] = {"receiver": NAME}
+"""``notification_settings`` of a rule."""
+
+_SECRET = ("slack",)
+"""Types whose address Grafana keeps as a secret and does not give back."""
+
+
+def integrations(webhook: str = "", email: str = "", slack: str = "") -> list[dict[str, Any]]:
+    """The integrations for what is set; several make one contact point, for they have one name.
+
+    :raises GrafanaError: an address is none.
+    """
+    for name, url in (("GRAFANA_ALERT_WEBHOOK", webhook), ("GRAFANA_ALERT_SLACK", slack)):
+        if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
+            raise GrafanaError(f"{name} is not an address; its form is https://host/path")
+    addresses = [each.strip() for each in email.replace(";", ",").split(",") if each.strip()]
+    if not all("@" in each for each in addresses):
+        raise GrafanaError("GRAFANA_ALERT_EMAIL is not a mail address, or several with commas between them")
+    told: list[tuple[str, dict[str, Any]]] = []
+    if webhook:
+        told.append(("webhook", {"url": webhook}))
+    if addresses:
+        told.append(("email", {"addresses": ";".join(addresses)}))
+    if slack:
+        told.append(("slack", {"url": slack}))
+    return [{"uid": f"{NAME}-{kind}", "name": NAME, "type": kind, "settings": settings} for kind, settings in told]
+
+
+def is_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether Grafana has this integration; of one whose address is a secret only that it is there."""
+    settings = theirs.get("settings") or {}
+    return bool(
+        theirs.get("name") == NAME
+        and theirs.get("type") == ours["type"]
+        and (ours["type"] in _SECRET or all(settings.get(key) == value for key, value in ours["settings"].items()))
+    )
+
+
+def shown(told: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Integrations for people's eyes: of a URL the host, and sixteen digits that tell one from another."""
+    return [{"type": str(each.get("type")), "to": _shown(each)} for each in told]
+
+
+def _shown(told: Mapping[str, Any]) -> str:
+    settings = told.get("settings") or {}
+    if told.get("type") == "email":
+        return str(settings.get("addresses", ""))
+    if told.get("type") in _SECRET:
+        return "(secret)"
+    url = str(settings.get("url", ""))
+    return f"{urlsplit(url).hostname}, address {digest(url)}"

@@ -1,0 +1,304 @@
+"""Which spans of this process record the same call of a model: a framework's, its client's, and the one that a caller makes around.
+
+In: spans as they start and end. Out: for a span that ends, the other one that has its row (``genesis.llm.within``), and what the
+calls inside it know and it does not: tokens, cost, model. A span that contains others counts, and they are marked; of spans that
+only share the id of their answer, the first to end counts. On failure: a call counts twice; nothing here raises for what
+instrumentations put on spans. No lock is taken, so that a fork finds none held; what is remembered is bounded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.values import keep
+from genesis_otel._ship.content import is_content
+from genesis_otel._ship.llm_names import (
+    CACHE_READ_TOKENS,
+    CACHE_WRITE_TOKENS,
+    INPUT_TOKENS,
+    MODELS,
+    OUTPUT_TOKENS,
+    PROVIDERS,
+    REASONING_TOKENS,
+    SERVERS,
+    Attributes,
+    cost_told,
+    counts,
+    first,
+    is_embedding,
+    is_llm_call,
+    requested_model,
+    text_of,
+    tokens,
+)
+
+OPEN_AT_ONCE = 10_000
+"""Spans that are known as open; the latest of a process that ends none."""
+ANSWERS_KEPT = 4_096
+"""Ids of answers that are remembered: more calls than end while one is recorded a second time."""
+
+TOKENS = {
+    names.GEN_AI_USAGE_INPUT_TOKENS: INPUT_TOKENS,
+    names.GEN_AI_USAGE_OUTPUT_TOKENS: OUTPUT_TOKENS,
+    names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: CACHE_READ_TOKENS,
+    names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: CACHE_WRITE_TOKENS,
+    names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: REASONING_TOKENS,
+}
+"""Counts, and what instrumentations call them, in the order of :class:`~genesis_otel._store.tokens.Tokens`."""
+
+OF_THE_ANSWER = (
+    names.GEN_AI_RESPONSE_MODEL,
+    names.GEN_AI_RESPONSE_FINISH_REASONS,
+    names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
+    "anthropic.message.stop_reason",
+)
+
+
+@dataclass(slots=True)
+class Inner:
+    """A call that has ended inside another."""
+
+    attributes: Attributes
+    scope: str
+
+
+@dataclass(slots=True)
+class _Open:
+    span: Span
+    parent: Span | None
+    parent_id: int
+    thread: int
+    inner: list[Inner] = field(default_factory=list)
+    claimed: set[str] = field(default_factory=set)
+    """Instrumentations whose span of this call, beside this one, has ended."""
+    counted: tuple[str, str] | None = None
+    """Id and model of a call inside, or beside, that counts already: this span was not known to be a call when that one ended."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    span_id: str
+    began: int
+    ended: int
+    scopes: set[str]
+
+
+class Calls:
+    """The calls of this process that are open, and the answers of late."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._open: dict[int, _Open] = {}
+        self._answers: dict[str, list[_Answer]] = {}
+
+    def began(self, span: Span, parent_context: Context | None) -> None:
+        """A span starts."""
+        if self._pid != os.getpid():
+            # In a forked child: what is open is the parent's, and ends there.
+            self._begin()
+        parent = trace.get_current_span(parent_context)
+        opened = _Open(
+            span,
+            parent if isinstance(parent, Span) else None,
+            parent.get_span_context().span_id,
+            threading.get_ident(),
+        )
+        keep(self._open, span.get_span_context().span_id, opened, OPEN_AT_ONCE)
+
+    def inside(self, span: ReadableSpan) -> list[Inner]:
+        """The calls that have ended inside a span that ends now."""
+        opened = self._open.get(_id(span))
+        return opened.inner if opened else []
+
+    def counted_by(self, span: ReadableSpan, attributes: Attributes) -> str:
+        """The id of the span that has the row of this call, which ends now; '' where that is its own."""
+        opened = self._open.get(_id(span))
+        scope = _scope(span)
+        if opened is not None and opened.counted and opened.counted[1] == _model(attributes):
+            return opened.counted[0]
+        outer = self._outer(opened, attributes, scope) if opened is not None else None
+        if outer is not None:
+            outer.inner.append(Inner(attributes, scope))
+            return _hex(outer.span)
+        return self._recorded(span, attributes, scope)
+
+    def ended(self, span: ReadableSpan) -> None:
+        """A span has ended, and whatever had to be known of it is."""
+        self._open.pop(_id(span), None)
+
+    def _outer(self, opened: _Open, attributes: Attributes, scope: str) -> _Open | None:
+        """The call that contains this one: an ancestor, or a span that an instrumentation began around it and made no parent."""
+        embeds = is_embedding(attributes)
+        unknown: list[_Open] = []
+        parent = opened.parent
+        while parent is not None:
+            around = self._open.get(parent.get_span_context().span_id)
+            found = parent.attributes or {}
+            if is_llm_call(found) and names.RECORD not in found:
+                if is_embedding(found) != embeds:
+                    return None
+                if around is not None and parent.end_time is None:
+                    return around
+                if any(tokens(found, each) is not None for each in TOKENS.values()) or cost_told(found):
+                    return _Open(parent, None, 0, 0)
+                # Its row is there, and knows nothing: then a second row, with the tokens, is the lesser evil.
+                return None
+            if around is None:
+                break
+            unknown.append(around)
+            parent = around.parent
+        model = _model(attributes)
+        beside = [
+            each
+            for each in list(self._open.values())
+            if each.thread == opened.thread
+            and each.parent_id == opened.parent_id
+            and each is not opened
+            and _scope(each.span) not in (scope, names.SCOPE)
+            and scope not in each.claimed
+            and (each.span.start_time or 0) <= (opened.span.start_time or 0)
+        ]
+        calls = [each for each in beside if is_llm_call(each.span.attributes or {})]
+        matching = [each for each in calls if _is_call_of(each.span.attributes or {}, model, embeds=embeds)]
+        if matching:
+            matching[-1].claimed.add(scope)
+            return matching[-1]
+        # Some say only at their end what they are. If it is a call of this model, then it is this one.
+        unknown += [each for each in beside if each not in calls][-1:]
+        for each in unknown:
+            if each.counted is None and names.RECORD not in (each.span.attributes or {}):
+                each.claimed.add(scope)
+                each.counted = (_hex(opened.span), model)
+        return None
+
+    def _recorded(self, span: ReadableSpan, attributes: Attributes, scope: str) -> str:
+        """The id of a span that ended before, at the same time as this one, with the same answer, made by somebody else."""
+        began, ended = span.start_time or 0, span.end_time or 0
+        for answer_id in _answer_ids(attributes):
+            for answer in self._answers.get(answer_id, ()):
+                # Endpoints there are that give every answer the same id.
+                if scope not in answer.scopes and answer.began <= ended and began <= answer.ended:
+                    answer.scopes.add(scope)
+                    return answer.span_id
+        told = answer_id_of(attributes)
+        if told and span.context is not None:
+            known = [*self._answers.get(told, ())[-15:], _Answer(f"{span.context.span_id:016x}", began, ended, {scope})]
+            keep(self._answers, told, known, ANSWERS_KEPT)
+        return ""
+
+
+def missing(attributes: Attributes, inner: Iterable[Inner]) -> dict[str, Any]:
+    """What the calls inside a call know and it does not: its counts are their sums, and so is its cost."""
+    calls = list(inner)
+    if not calls:
+        return {}
+    last = next((each for each in reversed(calls) if not text_of(each.attributes, names.ERROR_TYPE)), calls[-1])
+    found: dict[str, Any] = {}
+    if not any(is_content(name) for name in attributes):
+        found.update({name: value for name, value in last.attributes.items() if is_content(name)})
+    found.update({name: last.attributes[name] for name in OF_THE_ANSWER if name in last.attributes})
+    for known in (PROVIDERS, SERVERS, MODELS):
+        if first(attributes, known) is None:
+            found.update({name: last.attributes[name] for name in known if name in last.attributes})
+    if len(calls) == 1 and answer_id_of(last.attributes):
+        found[names.GEN_AI_RESPONSE_ID] = answer_id_of(last.attributes)
+    found = {name: value for name, value in found.items() if name not in attributes}
+    found.update(_counts_missing(attributes, calls))
+    if cost_told(attributes) is None:
+        found.update(_cost_of(calls))
+    return found
+
+
+def _counts_missing(attributes: Attributes, calls: list[Inner]) -> dict[str, int]:
+    sums = [_sum(each) for each in zip(*(counts(call.attributes, call.scope) for call in calls), strict=True)]
+    told = [tokens(attributes, keys) for keys in TOKENS.values()]
+    # Of whoever counts something else, no part is known.
+    if any(mine is not None and mine != theirs for mine, theirs in zip(told[:2], sums[:2], strict=True)):
+        return {}
+    return {
+        name: theirs
+        for name, mine, theirs in zip(TOKENS, told, sums, strict=True)
+        if mine is None and theirs is not None
+    }
+
+
+def _sum(several: Iterable[int | None]) -> int | None:
+    known = [each for each in several if each is not None]
+    return sum(known) if known else None
+
+
+def _cost_of(calls: list[Inner]) -> dict[str, Any]:
+    """The sum of what the calls cost, if that of each is known."""
+    costs: dict[str, float] = {}
+    for call in calls:
+        source = text_of(call.attributes, names.LLM_COST_SOURCE)
+        if source in names.COST_UNPRICED:
+            return {}
+        told = cost_told(call.attributes)
+        costs[source] = costs.get(source, 0.0) + (told[0] if told else 0.0)
+    return {
+        names.GEN_AI_USAGE_COST: sum(costs.values()),
+        # Of several, that of most of the money.
+        names.LLM_COST_SOURCE: max(costs, key=lambda source: costs[source]),
+    }
+
+
+def answer_id_of(attributes: Attributes) -> str:
+    """The provider's id of an answer; OpenInference has it in the answer alone, which it keeps as JSON."""
+    told = text_of(attributes, names.GEN_AI_RESPONSE_ID)
+    answer = text_of(attributes, "output.value")
+    if told or '"id"' not in answer:
+        return told
+    try:
+        content = json.loads(answer)
+    except (ValueError, RecursionError):
+        return ""
+    # What a model answers may be JSON, too; it has no model's name beside its id.
+    known = isinstance(content, dict) and isinstance(content.get("model"), str) and isinstance(content.get("id"), str)
+    return content["id"] if known else ""
+
+
+def _answer_ids(attributes: Attributes) -> list[str]:
+    """What may be the id of the answer: LangChain's is somewhere in what OpenInference keeps."""
+    told = answer_id_of(attributes)
+    return [told] if told else re.findall(r'"id": ?"([^"\\]{1,200})"', text_of(attributes, "output.value"))
+
+
+def _is_call_of(attributes: Attributes, model: str, *, embeds: bool) -> bool:
+    return (
+        model != ""
+        and _model(attributes) == model
+        and is_embedding(attributes) == embeds
+        and names.RECORD not in attributes
+    )
+
+
+def _model(attributes: Attributes) -> str:
+    """The model without the provider that a gateway's name for it begins with."""
+    return requested_model(attributes).rpartition("/")[2]
+
+
+def _id(span: ReadableSpan) -> int:
+    return span.context.span_id if span.context is not None else 0
+
+
+def _hex(span: ReadableSpan) -> str:
+    return f"{_id(span):016x}"
+
+
+def _scope(span: ReadableSpan) -> str:
+    return span.instrumentation_scope.name if span.instrumentation_scope else ""

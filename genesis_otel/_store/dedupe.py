@@ -1,0 +1,156 @@
+"""Calls that several instrumentations recorded, in processes that never met ours: one row of each is left.
+
+In: a client that may delete rows of ``llm_logs``. Out: how many rows were removed, by model. A second call finds nothing. On failure:
+what ClickHouse raises; what was removed before is removed, and the next call goes on.
+
+Two rows are of one call if the span of one is the parent of the other's, or if both have the same answer (``response_id``), from
+different instrumentations, at the same time. The outer row stays, with its prompt and its role; where only the inner one knows the
+cost, or the tokens, that one stays instead. A call of which one span is still to come is removed when that has come. A span that is
+delivered again afterwards is a row again: call this again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from genesis_otel import attributes as names
+from genesis_otel._store.present import existing
+from genesis_otel._store.tables import LANDING
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+IDS_OF_A_STATEMENT = 2_000
+"""A server takes 128 KiB a parameter (``http_max_field_value_size``): 3,500 ids."""
+
+ROW = """(
+    SELECT
+        id, run_id, trace_id, span_id, parent_span_id, response_id, model, operation = 'embeddings' AS embeds, timestamp AS began,
+        timestamp + toIntervalMillisecond(toInt64(execution_time * 1000)) AS ended,
+        2 * (cost_source NOT IN {unpriced:Array(String)}) + (input_tokens + output_tokens > 0) AS knows
+    FROM llm_logs
+    WHERE ({run_id:String} = '' OR run_id = {run_id:String}) AND CONDITION
+)"""
+
+# Of whom ingested_at tells that it came since: its trace, or whatever has its answer.
+NEW = "SELECT KEY FROM llm_logs WHERE ingested_at >= {since:DateTime64(3)}"
+
+PAIRS = f"""
+SELECT DISTINCT
+    i.id AS inner_id, o.id AS outer_id, i.knows, o.knows, i.model, o.model, (i.trace_id, i.span_id) AS inner_span,
+    (o.trace_id, o.span_id) AS outer_span
+FROM {ROW} AS i
+INNER JOIN {ROW} AS o ON JOINED
+WHERE i.embeds = o.embeds AND i.id != o.id
+"""  # noqa: S608 - a constant of ours
+
+NESTED = PAIRS.replace("JOINED", "i.trace_id = o.trace_id AND i.parent_span_id = o.span_id").replace(
+    "CONDITION", f"trace_id IN ({NEW.replace('KEY', 'trace_id')})"
+)
+
+SAME_ANSWER = f"""
+{PAIRS.replace("JOINED", "i.response_id = o.response_id AND i.run_id = o.run_id")}
+    AND i.began <= o.ended AND o.began <= i.ended
+    AND (o.began, -toUnixTimestamp64Milli(o.ended), o.span_id) < (i.began, -toUnixTimestamp64Milli(i.ended), i.span_id)
+""".replace("CONDITION", f"response_id != '' AND response_id IN ({NEW.replace('KEY', 'response_id')})")
+
+SCOPES = f"""
+SELECT TraceId, SpanId, ScopeName FROM {LANDING}
+WHERE TraceId IN splitByChar(',', {{traces:String}}) AND SpanId IN splitByChar(',', {{spans:String}})
+"""  # noqa: S608 - a constant of ours
+
+DELETE = "DELETE FROM llm_logs WHERE id IN CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
+
+
+LONG_AGO = datetime(1970, 1, 2)
+"""Before all that was ever ingested, wherever this is."""
+
+
+class Pair(NamedTuple):
+    """Two rows of a call, and which of them knows more: 2 the cost, 1 the tokens."""
+
+    inner: UUID
+    outer: UUID
+    inner_knows: int
+    outer_knows: int
+    inner_model: str
+    outer_model: str
+    inner_span: tuple[str, str]
+    outer_span: tuple[str, str]
+
+
+class Removed(NamedTuple):
+    """How many rows of a model were another row's call."""
+
+    model: str
+    rows: int
+
+
+def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, dry_run: bool = False) -> list[Removed]:
+    """Remove all rows but one of each call, and say how many there were, by model.
+
+    :param run_id: calls of this run alone; '' takes all.
+    :param since: only calls of which something came since then.
+    :param dry_run: change nothing; the answer is the same.
+    """
+    asked = {"run_id": run_id, "since": since or LONG_AGO, "unpriced": list(names.COST_UNPRICED)}
+    pairs, beside = (
+        [Pair(*row) for row in client.query(sql, parameters=asked).result_rows] for sql in (NESTED, SAME_ANSWER)
+    )
+    scopes = _scopes(client, [span for pair in beside for span in (pair.inner_span, pair.outer_span)])
+    pairs += [pair for pair in beside if scopes.get(pair.inner_span, "") != scopes.get(pair.outer_span, "")]
+    models = {
+        row: model for pair in pairs for row, model in ((pair.inner, pair.inner_model), (pair.outer, pair.outer_model))
+    }
+    doubled = sorted(_doubled(pairs))
+    for first in range(0, 0 if dry_run else len(doubled), IDS_OF_A_STATEMENT):
+        ids = ",".join(map(str, doubled[first : first + IDS_OF_A_STATEMENT]))
+        client.command(DELETE, parameters={"ids": ids})
+    rows = Counter(models[each] for each in doubled)
+    return [Removed(model, rows[model]) for model in sorted(rows)]
+
+
+def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Whose instrumentation made spans, as long as the traces are kept; nobody's where the table is of before scopes were."""
+    if not spans or "ScopeName" not in existing(client)[LANDING].columns:
+        return {}
+    found = {}
+    wanted = sorted(set(spans))
+    for first in range(0, len(wanted), IDS_OF_A_STATEMENT):
+        traces, ids = zip(*wanted[first : first + IDS_OF_A_STATEMENT], strict=True)
+        asked = {"traces": ",".join(traces), "spans": ",".join(ids)}
+        for trace, span, scope in client.query(SCOPES, parameters=asked).result_rows:
+            found[trace, span] = scope
+    return found
+
+
+def _doubled(pairs: Iterable[Pair]) -> Iterator[UUID]:
+    """The rows that go: of each call, from the inside out, those around it that know less, or else those inside."""
+    outer_of: dict[UUID, UUID] = {}
+    open_inside: Counter[UUID] = Counter()
+    knows: dict[UUID, int] = {}
+    for pair in pairs:
+        knows[pair.inner], knows[pair.outer] = pair.inner_knows, pair.outer_knows
+        if pair.inner not in outer_of:
+            outer_of[pair.inner] = pair.outer
+            open_inside[pair.outer] += 1
+    left: dict[UUID, list[UUID]] = {row: [] for row in knows}
+    done = [row for row in knows if not open_inside[row]]
+    # Spans that are each other's parents never get here, and stay.
+    for row in done:
+        inside = left[row]
+        if knows[row] >= max((knows[each] for each in inside), default=0):
+            yield from inside
+            inside = [row]
+        else:
+            yield row
+        outer = outer_of.get(row)
+        if outer is not None:
+            left[outer].extend(inside)
+            open_inside[outer] -= 1
+            if not open_inside[outer]:
+                done.append(outer)

@@ -1,0 +1,78 @@
+"""Which client is tried with which instrumentations, in which ways, and what is known of each call then.
+
+A way is how a call is made; all calls have cached and reasoning tokens. What an instrumentation does not tell is listed with its
+case: everything else is asserted of all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.matrix.endpoint import OUTPUT
+
+PLAIN, ERROR, THREAD = "plain", "error", "thread"
+USUAL = (PLAIN, "stream", "tools", ERROR, THREAD)
+OF_OPENAI = (*USUAL, "responses", "responses-stream", "embeddings")
+OF_ANTHROPIC = (*USUAL, "reasoning")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A client and who records it."""
+
+    client: str
+    instrumentations: tuple[str, ...]
+    ways: tuple[str, ...]
+    costs_unknown: bool = False
+    """The instrumentation tells no tokens: the cost is told to be unknown."""
+    no_place: tuple[str, ...] = (THREAD,)
+    """Ways in which a call knows its run alone."""
+    output_told: dict[str, int] = field(default_factory=dict)
+    """By way: output tokens, where the instrumentation miscounts them."""
+
+    def __str__(self) -> str:
+        return f"{self.client} with {' and '.join(self.instrumentations)}"
+
+
+HERE = (
+    Case("openai", ("genai-openai",), OF_OPENAI),
+    Case("openai", ("openinference-openai",), (PLAIN, "stream", "embeddings", "charged", "charged-stream")),
+    Case("openai", ("instrument()",), (PLAIN, "charged", "charged-stream", "charged-embeddings")),
+    Case("openai-async", ("genai-openai",), (PLAIN, "stream", ERROR)),
+    Case("own", ("genai-openai",), USUAL),
+    Case("own-told", ("openinference-openai",), (PLAIN, "stream")),
+)
+"""What the environment of development has: one of each kind."""
+
+ELSEWHERE = (
+    Case("openai", ("openinference-openai",), OF_OPENAI),
+    Case("openai", ("traceloop-openai",), OF_OPENAI),
+    Case("openai-async", ("openinference-openai",), (PLAIN, "stream", ERROR)),
+    Case("openai-async", ("traceloop-openai",), (PLAIN, "stream", ERROR)),
+    Case("openai-async", ("instrument()",), ("charged", "charged-stream")),
+    Case("own", ("openinference-openai",), USUAL),
+    Case("own", ("traceloop-openai",), USUAL),
+    Case("own-told", ("genai-openai",), (PLAIN, "stream")),
+    Case("anthropic", ("itself",), OF_ANTHROPIC),
+    Case("anthropic", ("openinference-anthropic",), OF_ANTHROPIC),
+    # It adds what a stream's beginning and its end tell.
+    Case("anthropic", ("traceloop-anthropic",), OF_ANTHROPIC, output_told={"stream": OUTPUT + 1}),
+    Case("langchain", ("openinference-langchain",), (PLAIN, "stream", ERROR)),
+    Case("langchain", ("traceloop-langchain",), (PLAIN, "stream", ERROR)),
+    Case("langchain", ("openinference-langchain", "openinference-openai"), (PLAIN, "stream", ERROR)),
+    Case("langchain", ("openinference-langchain", "genai-openai"), (PLAIN, "stream")),
+    Case("langchain", ("traceloop-langchain", "traceloop-openai"), (PLAIN, "stream")),
+    Case("langchain", ("traceloop-langchain", "genai-openai"), (PLAIN, "stream")),
+    Case("pydantic-ai", ("pydantic-ai",), (PLAIN, "stream", ERROR)),
+    Case("pydantic-ai", ("pydantic-ai", "genai-openai"), (PLAIN, "stream", ERROR)),
+    Case("pydantic-ai", ("pydantic-ai", "openinference-openai"), (PLAIN, "stream")),
+    Case("pydantic-ai", ("pydantic-ai", "traceloop-openai"), (PLAIN, "stream")),
+    Case("litellm", ("litellm-otel",), (PLAIN, "stream", "embeddings", ERROR), no_place=("stream",)),
+    Case("litellm", ("litellm-otel", "openinference-openai"), (PLAIN,)),
+    Case("litellm", ("openinference-litellm",), (PLAIN, "stream", "embeddings", ERROR)),
+    Case("litellm", ("openinference-litellm", "openinference-openai"), (PLAIN, "stream")),
+    Case("litellm", ("openinference-litellm", "genai-openai"), (PLAIN, "stream")),
+    Case("dspy", ("openinference-dspy",), (PLAIN, ERROR), costs_unknown=True),
+    Case("dspy", ("openinference-dspy", "openinference-litellm"), (PLAIN,), costs_unknown=True),
+)
+"""What needs an environment of its own: `make matrix`."""

@@ -1,0 +1,243 @@
+"""An endpoint on loopback that speaks OpenAI's and Anthropic's protocols, streamed and whole, and always says the same.
+
+In: requests of any client. Out: answers with an id of their own each, the same usage (:data:`INPUT`, :data:`CACHED`,
+:data:`OUTPUT`, :data:`REASONING`), a tool's call where tools are offered, 400 for the model ``refused``, and for models of
+``openrouter/`` what was charged (:data:`CHARGED`). On failure: 404 for what is none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+INPUT, CACHED, OUTPUT, REASONING = 1000, 400, 100, 50
+"""Tokens of each call; cached ones are a part of the input, those of reasoning a part of the output."""
+CHARGED = 0.0125
+"""USD."""
+ANSWER = "It is new."
+THOUGHT = "Let me compare them."
+REFUSED = "refused"
+"""A model that the endpoint does not have."""
+
+
+class Endpoint(ThreadingHTTPServer):
+    """Counts the calls that it answered."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.calls = 0
+        self.numbers = itertools.count(1)
+
+    @property
+    def url(self) -> str:
+        """Without a path."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Endpoint]:
+    """Serve until the block ends."""
+    with Endpoint() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request."""
+
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        """Answer as the path wants it."""
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.calls += 1
+        name = f"{next(self.server.numbers):06d}"
+        if REFUSED in asked["model"]:
+            error = {"type": "invalid_request_error", "message": "no such model", "code": "model_not_found"}
+            self._send({"type": "error", "error": error}, status=400)
+        elif self.path.endswith("/chat/completions"):
+            self._events(chat_chunks(asked, name)) if asked.get("stream") else self._send(chat(asked, name))
+        elif self.path.endswith("/responses"):
+            self._events(response_events(asked, name)) if asked.get("stream") else self._send(response(asked, name))
+        elif self.path.endswith("/embeddings"):
+            self._send(embedding(asked))
+        elif self.path.endswith("/messages"):
+            self._events(message_events(asked, name)) if asked.get("stream") else self._send(message(asked, name))
+        else:
+            self.send_error(404)
+
+    def _send(self, answer: dict[str, Any], status: int = 200) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _events(self, events: list[dict[str, Any]]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for event in events:
+            named = f"event: {event['type']}\n" if "type" in event else ""
+            self.wfile.write(f"{named}data: {json.dumps(event)}\n\n".encode())
+        if "type" not in events[-1]:
+            self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+def _charge(asked: dict[str, Any]) -> dict[str, Any]:
+    return {"cost": CHARGED, "is_byok": False} if asked["model"].startswith("openrouter/") else {}
+
+
+def _model(asked: dict[str, Any]) -> str:
+    return f"{asked['model'].removeprefix('openrouter/')}-2025-04-14" if "gpt" in asked["model"] else asked["model"]
+
+
+# --- OpenAI -----------------------------------------------------------------------------------------------------------
+
+
+def _usage(asked: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "prompt_tokens": INPUT,
+        "completion_tokens": OUTPUT,
+        "total_tokens": INPUT + OUTPUT,
+        "prompt_tokens_details": {"cached_tokens": CACHED},
+        "completion_tokens_details": {"reasoning_tokens": REASONING},
+        **_charge(asked),
+    }
+
+
+def chat(asked: dict[str, Any], name: str) -> dict[str, Any]:
+    """A whole chat completion."""
+    said: dict[str, Any] = {"role": "assistant", "content": ANSWER}
+    if asked.get("tools"):
+        function = {"name": asked["tools"][0]["function"]["name"], "arguments": '{"city": "Bern"}'}
+        said |= {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": function}]}
+        if any(each["role"] == "tool" for each in asked["messages"]):
+            said = {"role": "assistant", "content": ANSWER}
+    reason = "tool_calls" if "tool_calls" in said else "stop"
+    return {
+        "id": f"chatcmpl-{name}",
+        "object": "chat.completion",
+        "created": 1,
+        "model": _model(asked),
+        "choices": [{"index": 0, "message": said, "finish_reason": reason}],
+        "usage": _usage(asked),
+    }
+
+
+def chat_chunks(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The same as a stream; its usage comes last."""
+    base = {"id": f"chatcmpl-{name}", "object": "chat.completion.chunk", "created": 1, "model": _model(asked)}
+    deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in ("It ", "is ", "new.")), {}]
+    chunks = [
+        {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]}
+        for delta in deltas
+    ]
+    return [*chunks, {**base, "choices": [], "usage": _usage(asked)}]
+
+
+def response(asked: dict[str, Any], name: str) -> dict[str, Any]:
+    """An answer of the Responses API."""
+    text = {"type": "output_text", "text": ANSWER, "annotations": [], "logprobs": []}
+    return {
+        "id": f"resp_{name}",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": _model(asked),
+        "output": [{"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [text]}],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": INPUT,
+            "output_tokens": OUTPUT,
+            "total_tokens": INPUT + OUTPUT,
+            "input_tokens_details": {"cached_tokens": CACHED},
+            "output_tokens_details": {"reasoning_tokens": REASONING},
+            **_charge(asked),
+        },
+    }
+
+
+def response_events(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The same as a stream."""
+    whole = response(asked, name)
+    begun = {**whole, "status": "in_progress", "output": [], "usage": None}
+    delta = {"item_id": "m", "output_index": 0, "content_index": 0, "delta": ANSWER, "logprobs": []}
+    return [
+        {"type": "response.created", "sequence_number": 0, "response": begun},
+        {"type": "response.output_text.delta", "sequence_number": 1, **delta},
+        {"type": "response.completed", "sequence_number": 2, "response": whole},
+    ]
+
+
+def embedding(asked: dict[str, Any]) -> dict[str, Any]:
+    """A vector."""
+    vector = {"object": "embedding", "index": 0, "embedding": [0.125, 0.25]}
+    usage = {"prompt_tokens": INPUT, "total_tokens": INPUT, **_charge(asked)}
+    return {"object": "list", "model": asked["model"], "data": [vector], "usage": usage}
+
+
+# --- Anthropic --------------------------------------------------------------------------------------------------------
+
+MESSAGE_USAGE = {
+    "input_tokens": INPUT - CACHED,
+    "cache_read_input_tokens": CACHED,
+    "cache_creation_input_tokens": 0,
+    "output_tokens": OUTPUT,
+}
+
+
+def message(asked: dict[str, Any], name: str) -> dict[str, Any]:
+    """A whole message."""
+    parts: list[dict[str, Any]] = [{"type": "text", "text": ANSWER}]
+    if asked.get("thinking"):
+        parts = [{"type": "thinking", "thinking": THOUGHT, "signature": "s"}, *parts]
+    if asked.get("tools"):
+        parts = [{"type": "tool_use", "id": "toolu_1", "name": asked["tools"][0]["name"], "input": {"city": "Bern"}}]
+    return {
+        "id": f"msg_{name}",
+        "type": "message",
+        "role": "assistant",
+        "model": asked["model"],
+        "content": parts,
+        "stop_reason": "tool_use" if asked.get("tools") else "end_turn",
+        "stop_sequence": None,
+        "usage": MESSAGE_USAGE,
+    }
+
+
+def message_events(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The same as a stream."""
+    whole = message(asked, name)
+    begun = {**whole, "content": [], "stop_reason": None, "usage": {**MESSAGE_USAGE, "output_tokens": 1}}
+    text = {"type": "text", "text": ""}
+    return [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": text},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ANSWER}},
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": OUTPUT},
+        },
+        {"type": "message_stop"},
+    ]

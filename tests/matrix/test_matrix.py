@@ -1,0 +1,126 @@
+"""Clients of language models, with those who record them, as a search uses them: each call is one row, in its place, at its cost.
+
+`make test` runs what the environment of development has; `make matrix` runs all of it in an environment of its own
+(`MATRIX_PYTHON`), and says with which versions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._ship.codec import load
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.conftest import Connect
+from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
+from tests.matrix.endpoint import CACHED, CHARGED, INPUT, OUTPUT, serving
+from tests.matrix.program import CALLS, SECRET
+
+PYTHON = os.environ.get("MATRIX_PYTHON", "")
+
+# USD a million tokens: input, cached input, output.
+GPT, CLAUDE, EMBEDDING = (0.4, 0.1, 1.6), (5.0, 0.5, 25.0), (0.02, 0.02, 0.0)
+
+
+def expected_cost(case: Case, way: str) -> float:
+    """What a call costs."""
+    if way == ERROR or case.costs_unknown:
+        return 0.0
+    if way.startswith("charged"):
+        return CHARGED
+    if "embeddings" in way:
+        return INPUT * EMBEDDING[0] / 1e6
+    full, cached, output = CLAUDE if case.client == "anthropic" else GPT
+    return ((INPUT - CACHED) * full + CACHED * cached + OUTPUT * output) / 1e6
+
+
+def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
+    """The spans of a search, as they reach the destination, and how many calls its endpoint has answered."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
+    }
+    told = {"client": case.client, "instrumentations": case.instrumentations, "ways": case.ways}
+    to = str(folder / "spans")
+    settings = {"GENESIS_OTEL_QUIET": "1", "GENESIS_OTEL_DATA_DIR": str(folder / "data")}
+    with serving() as server:
+        done = subprocess.run(
+            [
+                PYTHON or sys.executable,
+                "-m",
+                "tests.matrix.program",
+                json.dumps({**told, "url": server.url, "spans": to}),
+            ],
+            cwd=Path(__file__).parents[2],
+            env={**kept, **settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stderr
+    return Path(to).read_bytes(), server.calls
+
+
+def rows_of(stored: bytes, connect: Connect, store: Client) -> list[dict[str, Any]]:
+    """What the spans make of ``llm_logs``."""
+    flat = []
+    while stored:
+        length = int.from_bytes(stored[:4], "big")
+        flat.append(load(stored[4 : 4 + length]))
+        stored = stored[4 + length :]
+    exporter = ClickHouseSpanExporter(connect)
+    exporter.send(exporter.prepare(flat))
+    return list(store.query("SELECT *, unpriced FROM llm_logs ORDER BY timestamp").named_results())
+
+
+@pytest.mark.parametrize("case", [*HERE, *(ELSEWHERE if PYTHON else ())], ids=str)
+def test_each_call_once_in_its_place_at_its_cost(case: Case, tmp_path: Path, connect: Connect, store: Client) -> None:
+    """Of each way: a row a call, the run, the generation and the individual (in a thread the run alone, marked as guessed), the model
+    that was asked for, tokens and cost, the failed ones as such; individuals know what they cost; no secret is anywhere."""
+    stored, calls = recorded(case, tmp_path)
+    assert SECRET.encode() not in stored
+    rows = rows_of(stored, connect, store)
+    found = Counter(row["run_id"] for row in rows)
+    assert found == dict.fromkeys(case.ways, CALLS) and calls == CALLS * len(case.ways)
+    for way in case.ways:
+        cost = expected_cost(case, way)
+        embeds, fails = "embeddings" in way, way == ERROR
+        for row in (row for row in rows if row["run_id"] == way):
+            told = {
+                name: row[name] for name in ("generation", "individual_id", "status", "operation", "cost", "unpriced")
+            }
+            known = way not in case.no_place
+            assert told == {
+                "generation": 3 if known else None,
+                "individual_id": "ind" if known else "",
+                "status": "error" if fails else "ok",
+                "operation": "embeddings" if embeds else "chat",
+                "cost": pytest.approx(cost),
+                "unpriced": case.costs_unknown and not fails,
+            }, way
+            assert known or json.loads(row["metadata"])["place"] == "guessed"
+            asked = row["response_model"] if case.client == "anthropic" else "gpt-4.1-mini"
+            asked = "text-embedding-3-small" if embeds else "refused" if fails else asked
+            assert row["model"] in (asked, f"openai/{asked}", f"openrouter/{asked}"), way
+            if not (fails or case.costs_unknown):
+                assert (row["input_tokens"], row["output_tokens"]) == (
+                    INPUT,
+                    0 if embeds else case.output_told.get(way, OUTPUT),
+                ), way
+                assert (
+                    embeds or way == "tools" or "Is this program new?" in row["messages"] or case.client == "anthropic"
+                ), way
+            assert "0.125" not in row["response"]
+        sql = "SELECT api_cost + embed_cost FROM individuals WHERE run_id = {run:String}"
+        spent = store.query(sql, parameters={"run": way}).result_rows[0][0]
+        assert spent == pytest.approx(CALLS * cost if way not in case.no_place else 0.0), way

@@ -1,0 +1,90 @@
+"""A store whose disk is nearly full takes nothing, says so, and goes on when there is room: the real engine, and a disk with another bound."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import clickhouse_connect
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+from opentelemetry.sdk.trace import TracerProvider
+
+from genesis_otel._serve import client as store_process
+from genesis_otel._serve import room
+from genesis_otel._ship.spool.queue import status
+from genesis_otel.processor import DurableSpanProcessor
+from tests.support.pipeline import until
+
+# Until it is told that there is room, more has to stay free than any disk has.
+NEARLY_FULL = """
+import logging, signal, sys
+from pathlib import Path
+from genesis_otel._serve import process, room
+
+logging.basicConfig(level=logging.INFO)
+usual, room.KEEP_FREE = 1 << 20, 1 << 62
+signal.signal(signal.SIGUSR1, lambda *_: setattr(room, "KEEP_FREE", usual))
+process.serve(Path(sys.argv[1]))
+"""
+
+
+def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_path: Path) -> None:
+    """Spans wait in the spool, inserts of others are refused with ClickHouse's code, one line says why; with room again all go in."""
+    store, log = tmp_path / "store", tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-c", NEARLY_FULL, str(store)], stderr=file)
+    try:
+        until(lambda: store_process.running(store), "the store's start")
+        address = store_process.running(store)
+        assert address is not None
+        provider = TracerProvider(shutdown_on_exit=False)
+        processor = DurableSpanProcessor(None, store / store_process.SPOOL)
+        provider.add_span_processor(processor)
+        for _ in range(3):
+            provider.get_tracer("test").start_span("span").end()
+        until(lambda: "have to stay free" in log.read_text(), "the line that says why")
+        with contextlib.closing(
+            clickhouse_connect.get_client(
+                host=address.host, port=address.port, username="genesis", password=address.secret
+            )
+        ) as client:
+            client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
+            with pytest.raises(DatabaseError) as refused:
+                client.insert("t", [[1]])
+            assert refused.value.code == 243
+            assert client.command("SELECT count() FROM otel_traces") == 0
+            assert status(store / store_process.SPOOL).waiting == 3
+            process.send_signal(signal.SIGUSR1)
+            until(lambda: client.command("SELECT count() FROM otel_traces") == 3, "the delivery")
+            client.insert("t", [[1]])
+            client.command("OPTIMIZE TABLE t FINAL")
+        assert log.read_text().count("have to stay free") == 1
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_limit_on_files_is_lifted_or_said() -> None:
+    """What `ulimit -f` set softly is lifted; a hard limit is named."""
+    program = (
+        "import resource, sys; from genesis_otel._serve import room; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, eval(sys.argv[1]))); "
+        "print(resource.getrlimit(resource.RLIMIT_FSIZE)[0], room.unlimited_files(), resource.getrlimit(resource.RLIMIT_FSIZE)[0])"
+    )
+
+    def told(hard: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", program, hard], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert told("resource.RLIM_INFINITY") == ["5000000", str(resource.RLIM_INFINITY)]
+    assert told("6_000_000")[:5] == ["5000000", "files", "are", "limited", "to"]
+
+
+def test_what_cannot_be_asked_has_room(tmp_path: Path) -> None:
+    """A folder that is not there stops nothing."""
+    assert room.lacking(tmp_path / "nowhere") == ""

@@ -1,0 +1,288 @@
+"""Searches of ShinkaEvolve that are interrupted, resumed, cut short or badly recorded: shinka goes on as without us, and the record is true."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from genesis_otel._destinations import open_client
+from genesis_otel._serve import client as store_process
+from genesis_otel._settings import load_settings
+from genesis_otel.instrumentation import shinka
+from genesis_otel.instrumentation._shinka.search import Search
+from tests.support.shinka_endpoint import EVALUATE, Endpoint, Request, serving
+from tests.support.shinka_recorded import Searched, search
+from tests.support.shinka_search import stored
+
+New = Callable[[], Client]
+
+# --- in processes of their own ----------------------------------------------------------------------------------------
+
+
+def drive(folder: Path, endpoint: Endpoint, generations: int, *, after: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run one; with ``after``, it is interrupted when so many proposals were asked for."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
+    }
+    asked = threading.Event()
+
+    def count(request: Request) -> None:
+        if request.kind == "proposal" and sum(each.kind == "proposal" for each in endpoint.requests) >= after:
+            asked.set()
+
+    endpoint.on_request = count
+    with serving(endpoint):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.shinka_driver", str(folder), endpoint.url, str(generations)],
+            env={**kept, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if after:
+            assert asked.wait(120)
+            process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=200)
+    return subprocess.CompletedProcess([], process.returncode, said, errors)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A search of eight generations, interrupted at its fourth proposal and then begun again in the same folder."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    first, second = Endpoint(), Endpoint()
+    told: dict[str, Any] = {"folder": folder, "endpoints": (first, second)}
+    with contextlib.ExitStack() as opened:
+        told["first"] = drive(folder, first, 8, after=4)
+        client = opened.enter_context(
+            contextlib.closing(open_client(load_settings(data_dir=folder / "data"), start=True))
+        )
+        told["client"] = client
+        told["runs"] = [list(client.query("SELECT run_id, status, error FROM evolution_runs").named_results())]
+        told["second"] = drive(folder, second, 8)
+        told["runs"].append(
+            list(client.query("SELECT run_id, status, total_generations FROM evolution_runs").named_results())
+        )
+        yield told
+    address = store_process.running(folder / "data" / "store")
+    if address is not None:
+        os.kill(address.pid, signal.SIGTERM)
+
+
+def test_an_interrupted_run_has_failed_and_goes_on_as_the_same(interrupted: dict[str, Any]) -> None:
+    """After Ctrl-C the run has failed, and says why; resumed, it is one run still, which is completed, with shinka's generations."""
+    assert interrupted["first"].returncode != 0 and interrupted["second"].returncode == 0, interrupted["second"].stderr
+    ((before,), (after,)) = interrupted["runs"]
+    assert before["status"] == "failed" and "interrupted" in before["error"]
+    assert after["run_id"] == before["run_id"] and after["status"] == "completed"
+    programs = [row for row in stored(interrupted["folder"]) if not row["metadata"].get("_is_island_copy")]
+    assert after["total_generations"] == len(programs)
+
+
+def test_both_parts_of_a_resumed_search_are_whole(interrupted: dict[str, Any]) -> None:
+    """All programs of shinka's database are individuals of the run, with their parents and gains; the rest were cancelled or failed."""
+    client, folder = interrupted["client"], interrupted["folder"]
+    found = {row["individual_id"]: row for row in client.query("SELECT * FROM individuals FINAL").named_results()}
+    edges = {row["child_id"]: row for row in client.query("SELECT * FROM code_lineages FINAL").named_results()}
+    programs = {row["id"]: row for row in stored(folder)}
+    assert set(programs) <= set(found)
+    for name, row in programs.items():
+        assert found[name]["combined_score"] == row["combined_score"]
+        if row["parent_id"]:
+            assert found[name]["parent_id"] == row["parent_id"]
+            gain = row["combined_score"] - programs[row["parent_id"]]["combined_score"]
+            assert edges[name]["fitness_delta"] == gain
+    others = [row for name, row in found.items() if name not in programs]
+    failures = {row["generation"] for row in stored(folder, "attempt_log")}
+    assert all(row["status"] == "error" for row in others)
+    assert {row["generation"] for row in others} >= failures
+
+
+def test_calls_of_both_parts_are_the_endpoints(interrupted: dict[str, Any]) -> None:
+    """Each answer that the endpoint gave is a call of the run; one that nobody waited for any more failed."""
+    calls = list(
+        interrupted["client"].query("SELECT * FROM llm_logs FINAL WHERE model != 'judge-model'").named_results()
+    )
+    asked = [request for endpoint in interrupted["endpoints"] for request in endpoint.requests]
+    assert len(calls) == len(asked)
+    assert all(row["run_id"] and row["individual_id"] for row in calls)
+
+
+def test_evaluations_record_into_their_individual(interrupted: dict[str, Any]) -> None:
+    """What an evaluation records in its own process is a child of its job's span, and names the individual and its generation."""
+    rows = list(
+        interrupted["client"]
+        .query(
+            "SELECT l.individual_id AS individual_id, l.generation AS generation, i.generation AS of_individual, p.SpanName AS parent"
+            " FROM llm_logs AS l JOIN individuals AS i ON i.individual_id = l.individual_id"
+            " JOIN otel_traces AS s ON s.SpanId = l.span_id JOIN otel_traces AS p ON p.SpanId = s.ParentSpanId"
+            " WHERE l.model = 'judge-model'"
+        )
+        .named_results()
+    )
+    programs = [row["id"] for row in stored(interrupted["folder"]) if not row["metadata"].get("_is_island_copy")]
+    assert {row["individual_id"] for row in rows} >= set(programs)
+    assert all(row["generation"] == row["of_individual"] and row["parent"] == "evaluation" for row in rows)
+
+
+# --- in this process --------------------------------------------------------------------------------------------------
+
+SMALL: dict[str, Any] = {"evo": {"meta_rec_interval": None, "novelty_llm_models": None, "embedding_model": None}}
+
+
+def scores(searched: Searched) -> list[float]:
+    return sorted(row["combined_score"] for row in searched.programs().values())
+
+
+def test_a_failing_record_does_not_touch_the_search(
+    tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where each method of ours raises, shinka stores the same programs; each error is logged once."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("broken")
+
+    wanted = (
+        "begin",
+        "sampled",
+        "attempted",
+        "submitting",
+        "loaded",
+        "naming",
+        "stored",
+        "completed",
+        "copied",
+        "act",
+        "end",
+    )
+    for name in wanted:
+        inner = getattr(Search, name).__wrapped__
+        broken.__name__ = inner.__name__
+        from genesis_otel.instrumentation._shinka.search import quietly
+
+        monkeypatch.setattr(Search, name, quietly(broken))
+    with caplog.at_level(logging.WARNING, "genesis_otel"):
+        searched = search(tmp_path, new_store, Endpoint(), generations=4, **SMALL)
+    assert scores(searched)[0] == 1.0 and len(searched.programs()) == 5
+    assert searched.runner.completed_generations == 4
+    said = [record.getMessage() for record in caplog.records if record.name == "genesis_otel"]
+    assert said and len(said) == len(set(said))
+
+
+def test_a_job_that_takes_too_long_has_failed(tmp_path: Path, new_store: New) -> None:
+    """A job that shinka kills at its time limit is a failed one; its program has no score."""
+    slow = EVALUATE.replace(
+        "value = runpy", "import time\ntime.sleep(60 if 'gen_1' in told.results_dir else 0)\nvalue = runpy"
+    )
+    searched = search(tmp_path, new_store, Endpoint(), generations=2, evaluate=slow, job={"time": "00:00:02"}, **SMALL)
+    (row,) = (row for row in searched.individuals().values() if row["generation"] == 1)
+    assert (row["status"], row["combined_score"]) == ("error", None)
+    (job,) = searched.ask("SELECT * FROM agent_actions WHERE action_type = 'job_failed'")
+    assert job["individual_id"] == row["individual_id"]
+
+
+def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
+    """A search that has spent what it may is completed; it says why it stopped, and what it was allowed."""
+    told = {"max_api_costs": 0.001, **SMALL["evo"]}
+    searched = search(tmp_path, new_store, Endpoint(), generations=30, evo=told)
+    (run,) = searched.ask("SELECT status, budget, total_generations FROM evolution_runs")
+    assert (run["status"], run["budget"]) == ("completed", 0.001)
+    assert run["total_generations"] == searched.runner.completed_generations < 30
+    (stop,) = searched.ask("SELECT details FROM agent_actions WHERE action_type = 'search_stopped'")
+    assert json.loads(stop["details"])["reason"] == "cost_limit"
+
+
+def test_a_seed_that_a_model_writes(tmp_path: Path, new_store: New) -> None:
+    """Without an initial program a model writes it: that call is the seed's, with its cost."""
+    told = {"init_program_path": None, **SMALL["evo"]}
+    searched = search(tmp_path, new_store, Endpoint(), generations=1, islands=1, evo=told)
+    ((name, row),) = searched.individuals().items()
+    assert (row["generation"], row["mutation_type"], row["combined_score"]) == (0, "init", 2.0)
+    (call,) = searched.ask("SELECT individual_id, cost FROM llm_logs")
+    assert call["individual_id"] == name and row["api_cost"] == call["cost"] > 0
+
+
+def test_a_run_that_raises_has_failed(tmp_path: Path, new_store: New) -> None:
+    """What shinka raises reaches the caller, and is what the run failed with."""
+    empty = tmp_path / "empty.py"
+    empty.touch()
+    told = {"init_program_path": str(empty), **SMALL["evo"]}
+    searched = search(tmp_path, new_store, Endpoint(), evo=told, raises=RuntimeError)
+    (run,) = searched.ask("SELECT status, error FROM evolution_runs")
+    assert run == {"status": "failed", "error": f"RuntimeError: {searched.error}"}
+
+
+@pytest.mark.parametrize("which", ["genai", "openinference"])
+def test_a_client_that_is_recorded_already_is_left_alone(which: str, tmp_path: Path, new_store: New) -> None:
+    """Under an instrumentation of OpenAI's client each request is one span, with its individual, its role and its cost."""
+    instrumentor = instrumentor_of(which)
+    instrumentor.instrument()
+    try:
+        told = {"meta_rec_interval": None}
+        searched = search(tmp_path, new_store, Endpoint(novelty=("NOVEL",)), generations=4, evo=told)
+    finally:
+        instrumentor.uninstrument()
+    calls = searched.ask("SELECT * FROM llm_logs FINAL")
+    assert len(calls) == len(searched.endpoint.requests)
+    assert {row["individual_id"] for row in calls} <= set(searched.individuals()) and "" not in {
+        row["individual_id"] for row in calls
+    }
+    chats = [row for row in calls if row["operation"] == "chat"]
+    assert {row["role"] for row in chats} <= {"mutation", "novelty"} and all(row["cost"] > 0 for row in chats)
+    assert sum(row["input_tokens"] for row in calls) == sum(each.input_tokens for each in searched.endpoint.requests)
+
+
+def instrumentor_of(which: str) -> Any:
+    if which == "genai":
+        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+
+        return OpenAIInstrumentor()
+    from openinference.instrumentation.openai import OpenAIInstrumentor as OpenInference
+
+    return OpenInference()
+
+
+def test_every_function_is_there_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Everything that is wrapped exists in this version, no line says otherwise, and `uninstrument` puts it back."""
+    import shinka.core.async_runner as module
+
+    before = dict(vars(module.ShinkaEvolveRunner))
+    with caplog.at_level(logging.WARNING, "genesis_otel"):
+        shinka.instrument()
+        assert shinka.is_instrumented()
+        assert vars(module.ShinkaEvolveRunner)["run_async"] is not before["run_async"]
+        shinka.uninstrument()
+    assert dict(vars(module.ShinkaEvolveRunner)) == before
+    assert not shinka.is_instrumented() and caplog.records == []
+
+
+def test_a_newer_version_and_a_missing_function_are_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where shinka is newer than what was run, or lacks a function, a line says so, and the rest is recorded."""
+    import shinka.core.async_runner as module
+
+    from genesis_otel import _log
+
+    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setattr(shinka, "NEWEST_RUN", (0, 0, 6))
+    monkeypatch.delattr(module.ShinkaEvolveRunner, "_save_patch_attempt_async")
+    with caplog.at_level(logging.WARNING, "genesis_otel"):
+        shinka.instrument()
+        shinka.uninstrument()
+    assert [record.getMessage() for record in caplog.records] == [
+        "shinka-evolve 0.0.7 is newer than the newest that was tested, 0.0.6",
+        "This version of shinka has no _save_patch_attempt_async: what happens there is not recorded",
+    ]

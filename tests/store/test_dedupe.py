@@ -1,0 +1,157 @@
+"""Calls that several instrumentations recorded where this package was not: one row of each is left, whenever which came."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from genesis_otel import attributes as names
+from genesis_otel._cli.app import main
+from genesis_otel._serve import client as store_process
+from genesis_otel._store.dedupe import Removed, dedupe
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.conftest import Connect
+from tests.support.recording import store_spans
+from tests.support.searched import end_store, fill
+
+SECOND = 10**9
+START = 1_785_542_400 * SECOND
+"""2026-08-01 00:00 UTC."""
+TOKENS: dict[str, Any] = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+
+
+class Elsewhere:
+    """A process with an SDK and without this package; its spans by what instrumentation made them."""
+
+    def __init__(self) -> None:
+        self._kept = InMemorySpanExporter()
+        self._provider = TracerProvider()
+        self._provider.add_span_processor(SimpleSpanProcessor(self._kept))
+
+    def call(
+        self, scope: str, begins: float, seconds: float, within: trace.Span | None = None, **told: Any
+    ) -> trace.Span:
+        """A call that ends by itself."""
+        context = None if within is None else trace.set_span_in_context(within)
+        attributes = {names.RUN_ID: "r", "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+        attributes |= {name.replace("__", "."): value for name, value in told.items()}
+        began = START + int(begins * SECOND)
+        span = self._provider.get_tracer(scope).start_span("call", context, attributes=attributes, start_time=began)
+        span.end(began + int(seconds * SECOND))
+        return span
+
+    @property
+    def spans(self) -> Sequence[ReadableSpan]:
+        """Them all, in the order of their ends."""
+        return self._kept.get_finished_spans()
+
+
+def scopes(client: Client) -> list[str]:
+    """Whose spans have a row, by time."""
+    sql = "SELECT ScopeName FROM llm_logs AS l JOIN otel_traces AS t ON t.SpanId = l.span_id ORDER BY timestamp, ScopeName"
+    return [row[0] for row in client.query(sql).result_rows]
+
+
+def test_inner_and_outer_delivered_an_hour_apart(store: Client, connect: Connect) -> None:
+    """The inner span alone is a row. When the outer one comes, an hour later, the inner one's row goes, with one look at what has
+    come since then; a second look finds nothing, and what is delivered again is removed again."""
+    there = Elsewhere()
+    outer = there.call("framework", 0, 3, **TOKENS)
+    there.call("client", 1, 1, outer, **TOKENS)
+    framework, client = there.spans
+    exporter = ClickHouseSpanExporter(connect)
+    store_spans(exporter, [client])
+    assert dedupe(store) == [] and scopes(store) == ["client"]
+    store.command(
+        "ALTER TABLE llm_logs UPDATE ingested_at = ingested_at - INTERVAL 1 HOUR WHERE 1",
+        settings={"mutations_sync": 2},
+    )
+    lately = datetime.now() - timedelta(minutes=30)
+    assert dedupe(store, since=lately) == []
+    store_spans(exporter, [framework])
+    assert dedupe(store, since=lately, dry_run=True) == [Removed("gpt-4o", 1)] and len(scopes(store)) == 2
+    assert dedupe(store, since=lately) == [Removed("gpt-4o", 1)]
+    assert scopes(store) == ["framework"]
+    assert dedupe(store) == []
+
+
+def test_what_knows_the_cost_stays(store: Client, connect: Connect) -> None:
+    """Of three spans around each other the outermost stays; of a call with two attempts inside, which knows no tokens, the attempts
+    stay, as calls of their own; embeddings within a call are no second row of it."""
+    there = Elsewhere()
+    first = there.call("a: outer", 0, 9, **TOKENS)
+    second = there.call("b: middle", 1, 7, first, **TOKENS)
+    there.call("c: inner", 2, 5, second, **TOKENS)
+    loop = there.call("d: told nothing", 20, 9)
+    there.call("e: attempt", 21, 1, loop, **TOKENS)
+    there.call("f: attempt", 23, 1, loop, **TOKENS)
+    chat = there.call("g: chat", 40, 9, **TOKENS)
+    there.call("h: embedding", 41, 1, chat, gen_ai__operation__name="embeddings", **TOKENS)
+    store_spans(ClickHouseSpanExporter(connect), there.spans)
+    assert dedupe(store) == [Removed("gpt-4o", 3)]
+    assert scopes(store) == ["a: outer", "e: attempt", "f: attempt", "g: chat", "h: embedding"]
+
+
+def test_the_same_answer_is_one_call(store: Client, connect: Connect) -> None:
+    """Spans beside each other with the same answer, of two instrumentations, at one time, are a call, of which the longer stays.
+    An endpoint that gives each answer the same id loses none: one instrumentation's, and another time's, are calls."""
+    there = Elsewhere()
+    there.call("litellm", 0, 3, gen_ai__response__id="x", **TOKENS)
+    there.call("client", 1, 1, gen_ai__response__id="x", **TOKENS)
+    there.call("client", 1.5, 1, gen_ai__response__id="y", **TOKENS)
+    there.call("client", 1.6, 1, gen_ai__response__id="y", **TOKENS)
+    there.call("litellm", 60, 3, gen_ai__response__id="y", **TOKENS)
+    store_spans(ClickHouseSpanExporter(connect), there.spans)
+    assert dedupe(store) == [Removed("gpt-4o", 1)]
+    assert scopes(store) == ["litellm", "client", "client", "litellm"]
+
+
+def test_spans_that_are_each_others_parents_stay(store: Client) -> None:
+    """Somebody's broken ids remove nothing."""
+    for span, parent in (("a", "b"), ("b", "a"), ("c", "c")):
+        store.command(
+            "INSERT INTO llm_logs (id, timestamp, run_id, trace_id, span_id, parent_span_id) "
+            f"VALUES (generateUUIDv4(), now64(3), 'r', 't', '{span}', '{parent}')"
+        )
+    assert dedupe(store) == []
+
+
+def test_the_command_and_the_store_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`dedupe` says by model what goes, and removes it; the store process does so by itself, when it ends at the latest."""
+    there = Elsewhere()
+    outer = there.call("framework", 0, 3, **TOKENS)
+    there.call("client", 1, 1, outer, **TOKENS)
+    outer = there.call("framework", 10, 3, **TOKENS)
+    there.call("client", 11, 1, outer, **TOKENS)
+    store = tmp_path / "store"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("CLICKHOUSE_URL", raising=False)
+    try:
+        fill(store, there.spans[:2])
+        assert main(["dedupe", "--dry-run"]) == 0
+        said = capsys.readouterr()
+        assert said.out.splitlines() == ["model\trows", "gpt-4o\t1"] and "--dry-run" in said.err
+        assert main(["dedupe", "--format", "json"]) == 0
+        assert json.loads(capsys.readouterr().out) == [{"model": "gpt-4o", "rows": 1}]
+        assert main(["dedupe"]) == 0
+        assert capsys.readouterr() == ("", "Nothing to do: every call is one row.\n")
+        fill(store, there.spans[2:])
+        end_store(store)
+        with contextlib.closing(store_process.open_store(store, start=True)) as client:
+            assert scopes(client) == ["framework", "framework"]
+    finally:
+        end_store(store)

@@ -1,0 +1,311 @@
+"""The live page, through the real command: who gets it, what it shows in a browser, and that it goes on with a search."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+
+from genesis_otel import queries
+from genesis_otel._serve import client as store_process
+from genesis_otel._ui import data
+from tests.support.browser import errors, eventually, open_browser
+from tests.support.searched import (
+    BEST,
+    FACTS,
+    GOING_ON,
+    LATER,
+    LINEAGE_OF_BEST,
+    RUN,
+    TASK,
+    code,
+    end_store,
+    fill,
+    search_spans,
+)
+
+HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">\u202e\x00<b>"
+OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
+
+
+class Answer(NamedTuple):
+    """What the server answered."""
+
+    status: int
+    headers: Message
+    text: str
+
+
+class Page(NamedTuple):
+    """The page of a data folder, as the command says it."""
+
+    address: str
+    port: int
+    token: str
+    folder: Path
+
+    def ask(self, path: str, *, cookie: str | None = None, **headers: str) -> Answer:
+        """A request as a browser that has the cookie makes it."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            known = self.token if cookie is None else cookie
+            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui={known}", **headers})
+            told = connection.getresponse()
+            return Answer(told.status, told.headers, told.read().decode())
+
+    def json(self, path: str) -> Any:
+        """An answer of the page's data."""
+        return json.loads(self.ask(path).text)
+
+    def at(self, place: str) -> str:
+        """The address of a view."""
+        return f"http://127.0.0.1:{self.port}/{place}"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page on a store with the search that ended, the one that goes on, and one of hostile texts."""
+    folder = tmp_path_factory.mktemp("ui")
+    hostile = tuple(fact._replace(id=f"{HOSTILE} {fact.id}", how=HOSTILE, parents=()) for fact in FACTS[:2])
+    fill(
+        folder / "store",
+        search_spans(),
+        search_spans(f"run {HOSTILE}", facts=hostile),
+        search_spans(GOING_ON, ends=False, facts=LATER),
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_"))
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "genesis_otel", "ui", "--no-open"],
+        env={**environment, "GENESIS_OTEL_DATA_DIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    address = process.stdout.readline().strip()
+    parts = urlsplit(address)
+    assert parts.port is not None, process.stderr.read()
+    yield Page(address, parts.port, parse_qs(parts.query)["token"][0], folder)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode in (0, 130) and "Traceback" not in said
+    end_store(folder / "store")
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
+    """Browsers that are closed in the end, and have complained of nothing."""
+    opened: list[WebDriver] = []
+
+    def browsed(address: str, **options: bool) -> WebDriver:
+        opened.append(open_browser(tmp_path / f"browser{len(opened)}", **options))
+        opened[-1].get(address)
+        return opened[-1]
+
+    yield browsed
+    complaints = [errors(driver) for driver in opened]
+    for driver in opened:
+        driver.quit()
+    assert not any(complaints)
+
+
+def texts(driver: WebDriver, selector: str) -> list[str]:
+    """What stands in the elements of a selector."""
+    return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
+
+
+# --- who gets it ------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_gets_anything_without_the_token(page: Page) -> None:
+    """Neither the page nor a file nor data; a wrong cookie, or a part of the right one, is none."""
+    for path in ("/", "/?token=x", "/static/page.js", "/api/runs", f"/api/run/individuals?run={RUN}"):
+        for cookie in ("", "x", page.token[:-1]):
+            answer = page.ask(path, cookie=cookie)
+            assert answer.status == 403 and TASK not in answer.text
+
+
+def test_the_token_is_taken_out_of_the_address(page: Page) -> None:
+    """It becomes a cookie that no script reads and no other site sends."""
+    answer = page.ask(f"/?token={page.token}", cookie="")
+    assert (answer.status, answer.headers["Location"]) == (303, "/")
+    told = answer.headers["Set-Cookie"].lower()
+    assert "httponly" in told and "samesite=strict" in told and page.token.lower() in told
+
+
+def test_another_page_reads_nothing(page: Page) -> None:
+    """A name of another host that leads here is refused, and so is a request that another page makes, with the cookie too."""
+    assert page.ask("/api/runs", Host="evil.example").status == 400
+    for site in ("cross-site", "same-site"):
+        assert page.ask("/api/runs", **{"Sec-Fetch-Site": site}).status == 403
+    answer = page.ask("/api/runs", **{"Sec-Fetch-Site": "same-origin"})
+    assert answer.status == 200 and "Access-Control-Allow-Origin" not in answer.headers
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_what_cannot_be_asked_is_said(page: Page) -> None:
+    """In a line of JSON, with the status that says whose mistake it is; statements cannot be smuggled in."""
+    assert page.ask("/api/run?run=nobody").status == 404
+    assert "no run or task is named" in page.json("/api/run?run=nobody")["error"]
+    for path in ("/api/calls?nonsense=1", "/api/calls?limit=x", f"/api/run/individuals?run={RUN}&since=x", "/api/run"):
+        assert page.ask(path).status == 400
+    assert page.json("/api/calls?text=" + quote("' OR 1=1 OR '")) == []
+    assert page.ask("/static/..%2Fapp.py").status == page.ask("/static/app.py").status == 404
+
+
+# --- its data ---------------------------------------------------------------------------------------------------------
+
+
+def test_only_what_is_new_is_told_again(page: Page) -> None:
+    """Since a cursor come the rows that the store took in after it; the scores, outcomes and parents are those that were recorded."""
+    first = page.json(f"/api/run/individuals?run={RUN}")
+    columns = first["columns"]
+    told = dict(zip(columns["individual_id"], columns["score"], strict=True))
+    assert told == {fact.id: fact.fitness for fact in FACTS}
+    assert dict(zip(columns["individual_id"], columns["parents"], strict=True)) == {
+        fact.id: list(fact.parents) for fact in FACTS
+    }
+    later = first["since"] + data.OVERLAP + 1
+    assert page.json(f"/api/run/individuals?run={RUN}&since={later}") == {"since": later, "columns": {}}
+    calls = page.json(f"/api/run/calls?run={RUN}")["columns"]
+    assert len(calls["span_id"]) == len(FACTS) - 3 + 1 and calls["cost"].count(None) == 1
+
+
+def test_an_individual_is_told_whole(page: Page) -> None:
+    """Its program, its parent's, its conversations and the spans of its trace."""
+    told = page.json(f"/api/run/individual?run={RUN}&individual=best")
+    assert told["individual_id"] == BEST and told["code"] == code(OF_BEST)
+    assert told["parent"]["individual_id"] == "three_best"
+    assert told["calls"][0]["messages"] == [["user", "Improve three_best."]]
+    assert {"individual", "evaluation"} <= {span["record"] for span in told["spans"]}
+
+
+def test_calls_are_found_by_what_they_say(page: Page) -> None:
+    """By a text in prompt or answer, upper and lower case alike, by model, status and cost."""
+    (found,) = page.json(f"/api/calls?run_id={RUN}&text=improve+THREE_best")
+    assert found["individual_id"] == BEST and "Improve three_best." in found["excerpt"]
+    failed = page.json(f"/api/calls?run_id={RUN}&status=error")
+    assert [each["error"] for each in failed] == ["TimeoutError: no answer"] and failed[0]["cost"] is None
+    dear = page.json(f"/api/calls?run_id={RUN}&dearer=0.008")
+    assert dear and all(each["cost"] >= 0.008 for each in dear)
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+
+def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """The list leads to the run, the run's table to the individual, whose pane stays on every tab; each view has an address that
+    can be opened by itself. The policy of the page refuses nothing of its own."""
+    driver = browse(page.address)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3)
+    assert "token" not in driver.current_url
+    driver.find_element(By.LINK_TEXT, RUN).click()
+    eventually(lambda: "0.97" in " ".join(texts(driver, ".head dd")))
+    assert any("+ 1 unpriced" in each for each in texts(driver, ".head dd"))
+    for tab in ("Overview", "Tree", "Best path", "Yields", "Timeline", "Calls", "Failures", "Individuals"):
+        driver.find_element(By.XPATH, f"//nav[contains(@class, 'tabs')]/a[text()='{tab}']").click()
+        eventually(functools.partial(driver.find_elements, By.CSS_SELECTOR, ".view canvas, .view table, .view ol"))
+        assert not driver.find_elements(By.CSS_SELECTOR, "[role=alert]"), tab
+    driver.find_element(By.CSS_SELECTOR, "tbody tr").click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
+    driver.find_element(By.XPATH, "//aside//button[text()='Program']").click()
+    eventually(lambda: code(OF_BEST).strip() in " ".join(texts(driver, ".pane pre")))
+    driver.find_element(By.LINK_TEXT, "Tree").click()
+    eventually(
+        lambda: (
+            driver.find_elements(By.CSS_SELECTOR, ".view canvas") and driver.find_elements(By.CSS_SELECTOR, ".pane pre")
+        )
+    )
+    sent = driver.current_url
+    assert sent.endswith(f"#/run/{RUN}/tree/{BEST}/code")
+    driver.get("about:blank")
+    driver.get(sent)
+    eventually(lambda: code(OF_BEST).strip() in " ".join(texts(driver, ".pane pre")))
+
+
+def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """The story of the best individual names the same steps as the command `lineage`."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/story"))
+    assert eventually(lambda: texts(driver, ".story li .link")) == LINEAGE_OF_BEST
+
+
+def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Ticked runs stand beside one another, with their best so far in one plot."""
+    driver = browse(page.address)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 3)
+    for run_id in (RUN, GOING_ON):
+        driver.find_element(By.CSS_SELECTOR, f"input[aria-label='Compare {run_id}']").click()
+    driver.find_element(By.XPATH, "//button[starts-with(., 'Compare')]").click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
+    rows = {row.split()[0]: row for row in texts(driver, "tbody tr")}
+    assert "0.97" in rows["best"] and "completed" in rows["status"]
+
+
+def test_a_search_goes_on_and_so_does_the_page(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """New individuals appear without a reload, and nothing that was shown is asked for again."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{GOING_ON}/table"))
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER))
+    more = tuple(fact._replace(id=f"new_{fact.id}", parents=()) for fact in FACTS[:2])
+    fill(page.folder / "store", search_spans(GOING_ON, ends=False, facts=more))
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER) + len(more))
+    asked = [
+        json.loads(entry["message"])["message"]["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if 'Network.requestWillBeSent"' in entry["message"]
+    ]
+    individuals = [
+        parse_qs(urlsplit(url).query).get("since", ["0"])[0]
+        for url in asked
+        if url.partition("?")[0].endswith("/individuals")
+    ]
+    assert individuals[0] == "0" and individuals.count("0") == 1 and len(individuals) > 1
+    assert all(url.startswith(page.at("")) for url in asked if url.startswith("http"))
+
+
+@pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
+def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDriver], options: dict[str, bool]) -> None:
+    """What prompts, ids and programs say is shown, on every tab, and neither run nor obeyed; a phone shows it without scrolling
+    sideways."""
+    driver = browse(page.address, **options)
+    run_id = f"run {HOSTILE}"
+    best = f"{HOSTILE} seed_a"
+    for tab in ("overview", "tree", "table", "story", "yields", "workers", "calls", "failures"):
+        driver.get(page.at(f"#/run/{quote(run_id, safe='')}/{tab}"))
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".view > *"))
+    for part in ("changes", "code", "prompts", "result", "trace", "family"):
+        driver.get(page.at(f"#/run/{quote(run_id, safe='')}/table/{quote(best, safe='')}/{part}"))
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .body > *"))
+    shown = driver.find_element(By.TAG_NAME, "body").text
+    assert "\u202e" not in shown and not driver.find_elements(By.CSS_SELECTOR, "img")
+    assert driver.title != "run"
+    if options.get("phone"):
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth + 1")
+
+
+def test_every_question_of_the_page_is_a_named_query() -> None:
+    """What it asks can be asked with the command, too."""
+    assert {"individuals_since", "calls_since", "calls_matching", "sparks"} <= set(queries.names())
+
+
+def test_a_store_that_went_away_is_opened_again(page: Page) -> None:
+    """The store's process may end, when it is idle or is stopped: the next question starts one."""
+    store_process.stop(page.folder / "store", 30)
+    assert {row["run_id"] for row in page.json("/api/runs")} >= {RUN, GOING_ON}

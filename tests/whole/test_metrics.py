@@ -1,0 +1,219 @@
+"""Metrics: what a process measures of its search is what the tables say, and reaches whoever asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genesis_otel import queries
+from genesis_otel._serve import client as store_process
+from tests.support.pipeline import CONFIGS, Collector, Store, binary, environment_of, running
+from tests.support.searched import end_store
+
+SEARCH = """
+from genesis_otel import spans
+
+def search(run_id):
+    with spans.run("task", run_id=run_id, config={}) as run:
+        for number in range(3):
+            with run.generation(number) as generation:
+                for place in range(4):
+                    with generation.individual(f"{number}-{place}", mutation_type="mutate" if number else "init") as one:
+                        with one.llm_call("gpt-4.1", provider="openai", messages="Improve.", role="mutation") as call:
+                            call.first_token()
+                            call.response("x", input_tokens=100 * number + 7, output_tokens=10 + place, cost=0.25)
+                        with one.llm_call("nobody-knows-it", messages="And?") as call:
+                            call.response("y", input_tokens=5, output_tokens=6)
+                        with one.evaluation() as job:
+                            if place == 2:
+                                job.fail("no result")
+                                one.fail("no result")
+                            elif place == 3:
+                                job.result(correct=False)
+                                one.record(fitness=99.0, metrics={"correct": False})
+                            else:
+                                job.result(correct=True)
+                                one.record(fitness=number + place / 10, embed_cost=0.5)
+"""
+
+IN_MEMORY = """
+import json, os
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from genesis_otel.configuration import configure
+
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+
+def measured():
+    made = {}
+    data = reader.get_metrics_data()
+    for resource in data.resource_metrics if data else ():
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                for point in metric.data.data_points:
+                    value = [point.count, point.sum] if hasattr(point, "count") else point.value
+                    made.setdefault(metric.name, []).append([dict(point.attributes), value])
+    return made
+"""
+
+
+def run_program(text: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A Python program of its own, on an embedded store in ``folder``."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))}
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        env={**clean, "GENESIS_OTEL_QUIET": "true", "CLICKHOUSE_URL": f"chdb://{folder}", **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """The folder of an embedded store, whose process ends with the test."""
+    yield tmp_path / "store"
+    end_store(tmp_path / "store")
+
+
+def total(points: list[Any], **labels: str) -> float:
+    """The sum over the points that have these attributes."""
+    return float(sum(value for attributes, value in points if labels.items() <= attributes.items()))
+
+
+def test_values_are_those_of_the_tables(folder: Path) -> None:
+    """After a clean search of one process: individuals by status, cost, calls without a price, the best, the generation, calls,
+    tokens, seconds, jobs, and every span ended and stored."""
+    done = run_program(
+        f"{IN_MEMORY}{SEARCH}\ntelemetry = configure()\nsearch('one')\nassert telemetry.flush(120)\nprint(json.dumps(measured()))",
+        folder,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    with contextlib.closing(store_process.open_store(folder, start=True)) as client:
+        (summary,) = queries.ask(client, "run_summary", run_id="one")
+        counted = client.query("SELECT status, count() FROM individuals GROUP BY status").result_rows
+        (calls,) = client.query(
+            "SELECT count(), sum(execution_time), sum(input_tokens), sum(output_tokens), countIf(unpriced), countIf(time_to_first_token > 0)"
+            " FROM llm_logs"
+        ).result_rows
+        ((spans,),) = client.query("SELECT count() FROM otel_traces WHERE SpanName != 'spool_state'").result_rows
+    statuses = {str(status): int(count) for status, count in counted}
+    assert {point[0]["status"]: point[1] for point in told["genesis.individuals"]} == statuses
+    assert statuses == {"ok": 6, "error": 3, "incorrect": 3}
+    assert total(told["genesis.cost"], **{"genesis.run.id": "one"}) == pytest.approx(summary["cost"])
+    assert summary["cost"] == pytest.approx(12 * 0.25 + 6 * 0.5)
+    assert told["genesis.llm.unpriced"] == [[{"genesis.run.id": "one"}, calls[4]]] and calls[4] == 12
+    assert told["genesis.best_score"] == [[{"genesis.run.id": "one"}, 2.1]] and summary["best_score"] == 2.1
+    assert told["genesis.generation"] == [[{"genesis.run.id": "one"}, 2]]
+    durations = told["gen_ai.client.operation.duration"]
+    assert sum(value[0] for _, value in durations) == calls[0] == 24
+    # The tables keep milliseconds.
+    assert sum(value[1] for _, value in durations) == pytest.approx(calls[1], abs=0.001 * calls[0])
+    tokens = told["gen_ai.client.token.usage"]
+    for kind, expected in (("input", calls[2]), ("output", calls[3])):
+        assert sum(value[1] for labels, value in tokens if labels["gen_ai.token.type"] == kind) == expected
+    assert sum(value[0] for _, value in told["gen_ai.client.operation.time_to_first_chunk"]) == calls[5] == 12
+    assert told["genesis.jobs.running"] == [[{"genesis.run.id": "one"}, 0]]
+    assert told["genesis.spans.ended"] == told["genesis.spans.stored"] == [[{}, spans]]
+    for name in ("waiting", "dropped", "dead", "oldest"):
+        assert told[f"genesis.spool.{name}"] == [[{}, 0]]
+    assert told["genesis.delivery.retries"] == [[{}, 0]]
+
+
+def test_calls_of_other_instrumentations_are_paid_and_not_measured_twice(folder: Path) -> None:
+    """An instrumentation of a client emits its own `gen_ai.client.*`; what its call cost is in the run's cost. A job that runs is counted
+    while it does, and a forked child adds nothing to what its parent has measured."""
+    done = run_program(
+        f"""{IN_MEMORY}
+from opentelemetry import trace
+from genesis_otel import spans
+configure()
+with spans.run("task", run_id="one"):
+    with trace.get_tracer("another").start_as_current_span("chat x") as span:
+        span.set_attributes({{"gen_ai.operation.name": "chat", "gen_ai.request.model": "x", "gen_ai.usage.cost": 0.5}})
+    job = spans.individual("a", generation=0).evaluation()
+    child = os.fork()
+    if not child:
+        with spans.llm_call("m") as call:
+            call.response("x", input_tokens=1, output_tokens=1, cost=1.0)
+        os._exit(0)
+    os.waitpid(child, 0)
+print(json.dumps(measured()))
+""",
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert total(told["genesis.cost"]) == 0.5 and "gen_ai.client.operation.duration" not in told
+    assert told["genesis.jobs.running"] == [[{"genesis.run.id": "one"}, 1]]
+
+
+def test_without_a_meter_provider_nothing_is_loaded(folder: Path) -> None:
+    """Neither the SDK's metrics nor anything that measures stands in the way of a span."""
+    done = run_program(
+        f"""{SEARCH}
+import sys
+from genesis_otel.configuration import configure
+from genesis_otel.processor import DurableSpanProcessor
+telemetry = configure()
+search("one")
+assert "opentelemetry.sdk.metrics" not in sys.modules
+assert isinstance(telemetry._processors[-1]._next, DurableSpanProcessor)
+""",
+        folder,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_exporter_that_is_none_is_said(folder: Path) -> None:
+    """By its name and those that there are; the search is recorded all the same."""
+    done = run_program(
+        f"{SEARCH}\nfrom genesis_otel.configuration import configure\nt = configure()\nsearch('one')\nassert t.flush(120)",
+        folder,
+        OTEL_METRICS_EXPORTER="carrier-pigeon",
+    )
+    assert done.returncode == 0 and done.stderr.count("carrier-pigeon is not installed") == 1, done.stderr
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+def test_prometheus_reads_them_from_the_collector(tmp_path: Path, protocol: str) -> None:
+    """With OTEL_METRICS_EXPORTER=otlp they are in the collector's Prometheus exporter when the process has ended, with the run, and
+    an instance of their own for each of two processes."""
+    store = Store(tmp_path / "served")
+    collector = Collector(binary(), tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(store))
+    program = f"{SEARCH}\nfrom genesis_otel.configuration import configure\nconfigure()\nsearch('one')"
+    with running(store, collector):
+        for _ in range(2):
+            port = collector.grpc if protocol == "grpc" else collector.http
+            done = run_program(
+                program,
+                store.folder,
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+                OTEL_EXPORTER_OTLP_PROTOCOL="grpc" if protocol == "grpc" else "http/protobuf",
+                OTEL_METRICS_EXPORTER="otlp",
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+        with urllib.request.urlopen(f"http://127.0.0.1:{collector.prometheus}/metrics", timeout=30) as answer:
+            read = answer.read().decode()
+    ok = re.findall(r'^genesis_individuals_total\{(.*status="ok".*)\} (\S+)', read, re.MULTILINE)
+    assert [float(value) for _, value in ok] == [6.0, 6.0]
+    assert all('genesis_run_id="one"' in labels for labels, _ in ok)
+    assert len({re.findall(r'service_instance_id="([^"]+)"', labels)[0] for labels, _ in ok}) == 2
+    assert re.search(
+        r"^gen_ai_client_operation_duration_seconds_count\{.*gen_ai_request_model=\"gpt-4.1\"", read, re.MULTILINE
+    )
+    assert re.search(r"^genesis_best_score\{", read, re.MULTILINE)
