@@ -20,18 +20,15 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from opentelemetry import context as otel
@@ -43,6 +40,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._shinka import llm
 from genesis_otel.instrumentation._shinka.search import Options, Search
+from genesis_otel.instrumentation._shinka.when_imported import WhenImported
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -54,6 +52,8 @@ Original = Callable[..., Any]
 _patched: list[tuple[Any, str, Original]] = []
 _searches: dict[str, Search] = {}
 """The running searches, by their results folder: everything of shinka's knows it."""
+_evaluators: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+"""The evaluators of runners, where they were found."""
 _options = Options()
 _environment = threading.Lock()
 
@@ -79,46 +79,10 @@ def instrument(
     if find_spec("shinka") is None:
         raise ImportError("shinka-evolve is not installed")
     _options = told
-    if RUNNER in sys.modules:
-        _patch()
-    else:
-        sys.meta_path.insert(0, _waiting)
+    _waiting.begin()
 
 
 RUNNER = "shinka.core.async_runner"
-
-
-class _WhenImported(MetaPathFinder):
-    """Patches shinka when it is imported, not before: that takes seconds, and evaluations of its programs do without."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Shinka's own module, patched when it has been executed."""
-        if name != RUNNER:
-            return None
-        _stop_waiting()
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def execute_and_patch(module: ModuleType) -> None:
-                execute(module)
-                try:
-                    _patch()
-                except Exception as error:
-                    pass_on(error)
-                    warn_once("shinka patch", "Searches of shinka are not recorded", exc_info=True)
-
-            loader.exec_module = execute_and_patch
-        return spec
-
-
-_waiting = _WhenImported()
-
-
-def _stop_waiting() -> None:
-    if _waiting in sys.meta_path:
-        sys.meta_path.remove(_waiting)
 
 
 def _patch() -> None:
@@ -127,6 +91,7 @@ def _patch() -> None:
         tested = ".".join(map(str, NEWEST_RUN))
         warn_once("shinka version", "shinka-evolve %s is newer than the newest that was tested, %s", installed, tested)
     for module, owner, name, around in (
+        (RUNNER, "ShinkaEvolveRunner", "__init__", _init_runner),
         (RUNNER, "ShinkaEvolveRunner", "run_async", _run_async),
         (RUNNER, "ShinkaEvolveRunner", "_restore_resume_progress", _restore_resume_progress),
         (RUNNER, "ShinkaEvolveRunner", "_generate_initial_program", _generate_initial_program),
@@ -155,6 +120,8 @@ def _patch() -> None:
         ("shinka.launch.scheduler", "JobScheduler", "submit_async", _submit_job),
         ("shinka.launch.scheduler", "JobScheduler", "get_job_results", _get_job_results),
         ("shinka.launch.scheduler", "", "submit_local", _submit_local),
+        ("shinka.launch.scheduler", "", "submit_slurm_conda", _submit_slurm),
+        ("shinka.launch.scheduler", "", "submit_slurm_docker", _submit_slurm),
         ("shinka.embed.embedding", "AsyncEmbeddingClient", "__init__", _init_embeddings),
         ("shinka.embed.embedding", "AsyncEmbeddingClient", "embed_async", llm.embed),
         ("shinka.llm.llm", "", "query_async", llm.query),
@@ -163,10 +130,13 @@ def _patch() -> None:
         _put(module, owner, name, around)
 
 
+_waiting = WhenImported(RUNNER, _patch)
+
+
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs goes on unrecorded where it can."""
     global _options
-    _stop_waiting()
+    _waiting.stop()
     while _patched:
         owner, name, original = _patched.pop()
         setattr(owner, name, original)
@@ -176,7 +146,7 @@ def uninstrument() -> None:
 
 def is_instrumented() -> bool:
     """Whether this process records its searches."""
-    return bool(_patched) or _waiting in sys.meta_path
+    return bool(_patched) or _waiting.is_waiting()
 
 
 def _put(module: str, owner: str, name: str, around: Callable[..., Any]) -> None:
@@ -226,11 +196,19 @@ def _within(handle: Any, role: str = "mutation") -> AbstractContextManager[None]
 # --- the search -------------------------------------------------------------------------------------------------------
 
 
+def _init_runner(original: Original, self: Any, *args: Any, **kwargs: Any) -> None:
+    # The command line hands over the evaluator's text, and the runner puts a copy into the results.
+    told = kwargs.get("job_config", args[1] if len(args) > 1 else None)
+    evaluator = getattr(told, "eval_program_path", None)
+    original(self, *args, **kwargs)
+    _evaluators[self] = str(evaluator or "")
+
+
 async def _run_async(original: Original, self: Any) -> Any:
     global _options
     folder = str(Path(self.results_dir).absolute())
     try:
-        search = _searches[folder] = Search(self, _options)
+        search = _searches[folder] = Search(self, _options, _evaluators.get(self))
         _options = replace(_options, run_id=None)
     except Exception as error:
         pass_on(error)
@@ -341,7 +319,7 @@ async def _record_failed_proposal(original: Original, self: Any, **kwargs: Any) 
 
 def _run_job(original: Original, self: Any, program: str, results_dir: str) -> Any:
     """The seed's evaluation, from its start to its end, in a thread."""
-    with _submitting(self, program) as search:
+    with _submitting(program) as search:
         results, seconds = original(self, program, results_dir)
     if search is not None:
         search.loaded(Path(results_dir), results)
@@ -349,19 +327,19 @@ def _run_job(original: Original, self: Any, program: str, results_dir: str) -> A
 
 
 def _submit_job(original: Original, self: Any, program: str, results_dir: str) -> Any:
-    with _submitting(self, program):
+    with _submitting(program):
         return original(self, program, results_dir)
 
 
 @contextmanager
-def _submitting(scheduler: Any, program: str) -> Iterator[Search | None]:
+def _submitting(program: str) -> Iterator[Search | None]:
     """A block, in a thread without a context, that starts the job of a program: it belongs to its evaluation."""
     search = _searches.get(str(Path(program).absolute().parent.parent))
     job = search.submitting(Path(program)) if search is not None else None
     if job is None:
         yield search
         return
-    with _within(job, "judge"), nullcontext() if scheduler.job_type == "local" else _in_environment():
+    with _within(job, "judge"):
         yield search
 
 
@@ -369,15 +347,14 @@ def _submit_local(original: Original, *args: Any, env_overrides: Mapping[str, st
     return original(*args, env_overrides={**(env_overrides or {}), **spans.environ()}, **kwargs)
 
 
-@contextmanager
-def _in_environment() -> Iterator[None]:
-    """A block in which this process's environment has the context: Slurm hands it to the job."""
+def _submit_slurm(original: Original, *args: Any, **kwargs: Any) -> Any:
+    """Slurm hands a job the environment of the process that submits it: for that moment it has the context."""
     with _environment:
         told = spans.environ()
         before = {name: os.environ.get(name) for name in told}
         os.environ.update(told)
         try:
-            yield
+            return original(*args, **kwargs)
         finally:
             for name, value in before.items():
                 if value is None:

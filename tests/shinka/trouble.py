@@ -22,7 +22,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import load_settings
 from genesis_otel.instrumentation import shinka
 from genesis_otel.instrumentation._shinka.search import Search
-from tests.support.shinka_endpoint import EVALUATE, Endpoint, Request, serving
+from tests.support.shinka_endpoint import EVALUATE, INITIAL, Endpoint, Request, serving
 from tests.support.shinka_recorded import Searched, search
 from tests.support.shinka_search import stored
 
@@ -222,6 +222,82 @@ def test_a_run_that_raises_has_failed(tmp_path: Path, new_store: New) -> None:
     searched = search(tmp_path, new_store, Endpoint(), evo=told, raises=RuntimeError)
     (run,) = searched.ask("SELECT status, error FROM evolution_runs")
     assert run == {"status": "failed", "error": f"RuntimeError: {searched.error}"}
+
+
+SBATCH = """\
+#!{python}
+import re, subprocess, sys
+script = open(sys.argv[1]).read()
+out, err = (re.search(rf"--{{name}}=(.+)", script)[1] for name in ("output", "error"))
+subprocess.run(["bash", sys.argv[1]], stdout=open(out, "w"), stderr=open(err, "w"))
+print("Submitted batch job 7")
+"""
+"""Runs a batch script at once, in the environment that it is submitted in."""
+
+
+def test_a_job_of_slurm_knows_its_evaluation(tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shinka's Slurm jobs, here of a stand-in for Slurm's two commands, have the context of their evaluation in their environment;
+    afterwards this process's environment is as before."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, text in (("sbatch", SBATCH.format(python=sys.executable)), ("squeue", "#!/bin/sh\n")):
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]]))
+    before = dict(os.environ)
+    evaluate = EVALUATE + "import os\nprint('within', os.environ.get('TRACEPARENT', ''))\n"
+    told = {"job_type": "slurm_conda", **SMALL["evo"]}
+    searched = search(
+        tmp_path, new_store, Endpoint(), generations=2, islands=1, evaluate=evaluate, evo=told, job={"partition": "cpu"}
+    )
+    assert {name: value for name, value in os.environ.items() if before.get(name) != value} == {}
+    jobs = searched.ask("SELECT * FROM agent_actions WHERE action_type = 'job_completed'")
+    assert len(jobs) == 2 == len(searched.programs())
+    for job in jobs:
+        assert f"within 00-{job['trace_id']}-{job['span_id']}-" in json.loads(job["output"])["stdout"]
+    (run,) = searched.ask("SELECT cluster_type FROM evolution_runs")
+    assert run["cluster_type"] == "slurm_conda"
+
+
+def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
+    """``shinka_run`` under ``opentelemetry-instrument`` is recorded by the environment alone."""
+    problem = tmp_path / "raise_a_number"
+    problem.mkdir()
+    (problem / "initial.py").write_text(INITIAL)
+    (problem / "evaluate.py").write_text(EVALUATE)
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
+    }
+    beside = Path(sys.executable).parent
+    command = [str(beside / "opentelemetry-instrument"), str(beside / "shinka_run"), "--task-dir", str(problem)]
+    command += ["--results_dir", str(tmp_path / "results"), "--num_generations", "2", "--no-verbose"]
+    settings = {"evo.llm_models": '["gpt-4.1-mini"]', "db.num_islands": "1"}
+    for name, value in settings.items():
+        command += ["--set", f"{name}={value}"]
+    with serving(Endpoint()) as endpoint:
+        more = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "sk-secret", "NO_PROXY": "127.0.0.1"}
+        # Of two instrumentations of OpenAI's client, both are started otherwise, and a call is there twice.
+        more["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = "openai"
+        done = subprocess.run(
+            command,
+            env={**kept, **more, "GENESIS_OTEL_DATA_DIR": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+    assert done.returncode == 0, done.stderr
+    try:
+        with contextlib.closing(open_client(load_settings(data_dir=tmp_path / "data"), start=True)) as client:
+            assert client.query("SELECT task_name, status FROM evolution_runs").result_rows == [
+                ("raise_a_number", "completed")
+            ]
+            found = {row[0] for row in client.query("SELECT individual_id FROM individuals").result_rows}
+            assert found == {row["id"] for row in stored(tmp_path)}
+            assert client.query("SELECT count() FROM llm_logs").result_rows == [(len(endpoint.requests),)]
+    finally:
+        if address := store_process.running(tmp_path / "data" / "store"):
+            os.kill(address.pid, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("which", ["genai", "openinference"])

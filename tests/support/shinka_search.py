@@ -36,7 +36,6 @@ def runner(
     import numpy as np
     from shinka.core import EvolutionConfig, ShinkaEvolveRunner
     from shinka.database import DatabaseConfig
-    from shinka.launch import LocalJobConfig
 
     base = os.environ["OPENAI_BASE_URL"]
     # A model of one's own is named by its address.
@@ -64,16 +63,23 @@ def runner(
     }
     return ShinkaEvolveRunner(
         EvolutionConfig(**{**settings, **(evo or {})}),
-        LocalJobConfig(
-            eval_program_path=str(problem / "evaluate.py"),
-            python_executable=sys.executable,
-            **{"time": "00:00:20", **(job or {})},
-        ),
+        jobs_of(str(problem / "evaluate.py"), job or {}),
         DatabaseConfig(num_islands=islands, archive_size=4, migration_interval=3, migration_rate=0.5, **(db or {})),
         verbose=False,
         max_evaluation_jobs=jobs,
         max_proposal_jobs=proposals,
     )
+
+
+def jobs_of(program: str, settings: dict[str, Any]) -> Any:
+    """Local jobs, or Slurm's where they have a partition."""
+    from shinka.launch import LocalJobConfig
+    from shinka.launch.scheduler import SlurmCondaJobConfig
+
+    if "partition" in settings:
+        return SlurmCondaJobConfig(eval_program_path=program, **settings)
+    told = {"time": "00:00:20", **settings}
+    return LocalJobConfig(eval_program_path=program, python_executable=sys.executable, **told)
 
 
 def stored(folder: Path, table: str = "programs") -> list[dict[str, Any]]:

@@ -22,6 +22,19 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._openevolve.config import as_json
+from genesis_otel.instrumentation._shinka.programs import (
+    KEPT,
+    NOTHING,
+    arms,
+    ids,
+    last_line,
+    metrics_of,
+    noted_run,
+    priced,
+    read,
+    stopped_by,
+    task_name,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +77,8 @@ class Proposal:
     """A slot of shinka's that was begun: its generation, which has one individual, and the job that evaluates it."""
 
     number: int
+    folder: str
+    """Where shinka works on it."""
     generation: spans.Generation
     individual: spans.Individual
     evaluation: spans.Evaluation | None = None
@@ -77,11 +92,11 @@ class Proposal:
 class Search:
     """A search that runs in this process."""
 
-    def __init__(self, runner: Any, options: Options) -> None:
+    def __init__(self, runner: Any, options: Options, evaluator: str | None) -> None:
         evo, folder = runner.evo_config, Path(runner.results_dir).absolute()
         database, note = folder / "programs.sqlite", folder / NOTE
         self.run = spans.run(
-            options.task or task_name(str(runner.job_config.eval_program_path or ""), folder),
+            options.task or task_name(evaluator or str(runner.job_config.eval_program_path or ""), folder),
             run_id=options.run_id or given_id() or (noted_run(note) if database.exists() else None),
             config={
                 "evo_config": as_json(evo),
@@ -122,8 +137,8 @@ class Search:
         if known is not None:
             return known
         generation = self.run.generation(number)
-        begun = Proposal(number, generation, generation.individual(mutation_type=kind))
-        self.proposals[number] = self.folders[str(folder.absolute())] = begun
+        begun = Proposal(number, str(folder.absolute()), generation, generation.individual(mutation_type=kind))
+        self.proposals[number] = self.folders[begun.folder] = begun
         return begun
 
     @quietly
@@ -189,7 +204,7 @@ class Search:
     @quietly
     def abandoned(self, number: int, why: BaseException | str) -> None:
         """A proposal that shinka does not count: it was cancelled, or nobody waits for its result. Its generation is not completed."""
-        begun = self.proposals.pop(number, None)
+        begun = self._leave(number)
         if begun is None or begun.is_ended:
             return
         reason = "cancelled" if not str(why) else str(why)
@@ -201,6 +216,12 @@ class Search:
             begun.evaluation.end()
         self._fail(begun, reason)
         opened.closed(begun.generation)
+
+    def _leave(self, number: int) -> Proposal | None:
+        begun = self.proposals.pop(number, None)
+        if begun is not None:
+            self.folders.pop(begun.folder, None)
+        return begun
 
     def _fail(self, begun: Proposal, reason: str) -> None:
         begun.individual.record(metadata=begun.metadata)
@@ -314,7 +335,7 @@ class Search:
     @quietly
     def completed(self, number: int, meta_cost: float | None = None) -> None:
         """Everything that a proposal gave rise to is done."""
-        begun = self.proposals.pop(number, None)
+        begun = self._leave(number)
         if begun is None:
             return
         with self.lock:
@@ -432,90 +453,3 @@ class Search:
         if error is not None:
             self.run.fail(error if str(error) else f"interrupted: {type(error).__name__}")
         self.run.end(total_generations=runner.completed_generations)
-
-
-KEPT = (
-    "patch_name",
-    "model_name",
-    "num_applied",
-    "novelty_attempt",
-    "resample_attempt",
-    "patch_attempt",
-    "novelty_checks_performed",
-    "max_similarity",
-    "system_prompt_id",
-    "failure_stage",
-    "failure_class",
-)
-"""Of the metadata of a program or a failed proposal, what joins ``individuals.metadata``."""
-
-NOTHING = (None, "", "none")
-"""What shinka has where a model did not describe its patch."""
-
-
-def priced(cost: float | None) -> float | None:
-    """Shinka's cost. Its 0 may be for want of a price: then what the calls cost counts."""
-    return cost or None
-
-
-def metrics_of(program: Any) -> dict[str, Any]:
-    """Public and private metrics in one."""
-    return {**(program.private_metrics or {}), **(program.public_metrics or {})}
-
-
-def ids(programs: Iterable[Any]) -> list[str]:
-    """The ids of programs, or ids as they are."""
-    return [str(getattr(each, "id", each)) for each in programs if each is not None]
-
-
-def read(path: Path) -> str | None:
-    """A file's text, if it is there."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-
-
-def last_line(text: object) -> str:
-    """What an evaluator said last."""
-    lines = str(text or "").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-def noted_run(note: Path) -> str | None:
-    """The run that was recorded in a results folder."""
-    try:
-        found = json.loads(note.read_text(encoding="utf-8")).get("run_id")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return found if isinstance(found, str) and found else None
-
-
-def task_name(evaluator: str, results: Path) -> str:
-    """The folder of the evaluator, as shinka's examples are named."""
-    folder = Path(evaluator).absolute().parent
-    return "shinka" if not evaluator or folder == results else folder.name or "shinka"
-
-
-def arms(bandit: Any) -> dict[str, dict[str, float]]:
-    """What a bandit knows of each model, by its own names; its chance is not touched."""
-    state = bandit.get_state()
-    names = list(state.get("arm_names") or ())
-    columns = {
-        name: list(values) for name, values in state.items() if hasattr(values, "__len__") and name != "arm_names"
-    }
-    return {
-        str(model): {name: float(values[at]) for name, values in columns.items() if len(values) == len(names)}
-        for at, model in enumerate(names)
-    }
-
-
-def stopped_by(runner: Any) -> str:
-    """Why no more proposals were begun, if not because all were stored."""
-    if runner.cost_limit_reached:
-        return "cost_limit"
-    if runner.completed_generations >= runner.evo_config.num_generations:
-        return ""
-    if runner.stuck_detection_count >= runner.max_stuck_detections:
-        return "stuck"
-    return "generation_budget"

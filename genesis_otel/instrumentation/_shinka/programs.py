@@ -1,0 +1,98 @@
+"""What ShinkaEvolve's objects say: programs and their metadata, results folders, and the state of what chooses models.
+
+In: objects of shinka's, which are read and not changed. Out: values for spans. On failure: a file that cannot be read is None or empty;
+anything else raises, and the caller logs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+KEPT = (
+    "patch_name",
+    "model_name",
+    "num_applied",
+    "novelty_attempt",
+    "resample_attempt",
+    "patch_attempt",
+    "novelty_checks_performed",
+    "max_similarity",
+    "system_prompt_id",
+    "failure_stage",
+    "failure_class",
+)
+"""Of the metadata of a program or a failed proposal, what joins ``individuals.metadata``."""
+
+NOTHING = (None, "", "none")
+"""What shinka has where a model did not describe its patch."""
+
+
+def priced(cost: float | None) -> float | None:
+    """Shinka's cost. Its 0 may be for want of a price: then what the calls cost counts."""
+    return cost or None
+
+
+def metrics_of(program: Any) -> dict[str, Any]:
+    """Public and private metrics in one."""
+    return {**(program.private_metrics or {}), **(program.public_metrics or {})}
+
+
+def ids(programs: Iterable[Any]) -> list[str]:
+    """The ids of programs, or ids as they are."""
+    return [str(getattr(each, "id", each)) for each in programs if each is not None]
+
+
+def read(path: Path) -> str | None:
+    """A file's text, if it is there."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def last_line(text: object) -> str:
+    """What an evaluator said last."""
+    lines = str(text or "").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def noted_run(note: Path) -> str | None:
+    """The run that was recorded in a results folder."""
+    try:
+        found = json.loads(note.read_text(encoding="utf-8")).get("run_id")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) and found else None
+
+
+def task_name(evaluator: str, results: Path) -> str:
+    """The folder of the evaluator, as shinka's examples are named."""
+    folder = Path(evaluator).absolute().parent
+    return "shinka" if not evaluator or folder == results else folder.name or "shinka"
+
+
+def arms(bandit: Any) -> dict[str, dict[str, float]]:
+    """What a bandit knows of each model, by its own names; its chance is not touched."""
+    state = bandit.get_state()
+    names = list(state.get("arm_names") or ())
+    columns = {
+        name: list(values) for name, values in state.items() if hasattr(values, "__len__") and name != "arm_names"
+    }
+    return {
+        str(model): {name: float(values[at]) for name, values in columns.items() if len(values) == len(names)}
+        for at, model in enumerate(names)
+    }
+
+
+def stopped_by(runner: Any) -> str:
+    """Why no more proposals were begun, if not because all were stored."""
+    if runner.cost_limit_reached:
+        return "cost_limit"
+    if runner.completed_generations >= runner.evo_config.num_generations:
+        return ""
+    if runner.stuck_detection_count >= runner.max_stuck_detections:
+        return "stuck"
+    return "generation_budget"
