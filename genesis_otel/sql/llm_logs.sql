@@ -44,125 +44,72 @@ ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
+-- Selects inside each other, and what is read more than once is a column of an inner one: where an expression's name stands, it is
+-- analysed anew, with every insert. No lambda captures the map of attributes: it would be copied for each element. Messages
+-- that are all text are read in one typed extraction, others part by part.
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
-WITH
-    SpanAttributes AS a,
-    -- One message of {"role", "parts"} as {"role", "content"}. Text parts make the content; other parts, and a text that
-    -- the engine cannot decode (a lone surrogate in the JSON), stay in the object as they came.
-    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') = 'text', JSONExtractArrayRaw(raw, 'parts'))) AS text_parts,
-    (raw -> arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), text_parts(raw)), '\n')) AS text_of,
-    (raw -> arrayFilter(part -> JSONExtractString(part, 'type') NOT IN ('text', 'reasoning', 'thinking'), JSONExtractArrayRaw(raw, 'parts'))) AS other_parts,
-    (raw -> arrayExists(
-        part -> JSONExtractString(part, 'content') = '' AND JSONExtractRaw(part, 'content') NOT IN ('', '""', 'null'),
-        text_parts(raw)
-    )) AS undecodable,
-    (raw -> if(
-        NOT JSONHas(raw, 'parts') OR undecodable(raw),
-        raw,
-        concat(
-            '{"role":', toJSONString(JSONExtractString(raw, 'role')), ',"content":', toJSONString(text_of(raw)),
-            if(empty(other_parts(raw)), '', concat(',"parts":[', arrayStringConcat(other_parts(raw), ','), ']')), '}'
-        )
-    )) AS plain_message,
-    -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there.
-    (prefix -> arraySort(arrayDistinct(arrayMap(
-        key -> toUInt32OrZero(extract(substring(key, length(prefix) + 1), '^[0-9]+')),
-        arrayFilter(key -> startsWith(key, prefix), mapKeys(a))
-    )))) AS numbers_of,
-    ((prefix, middle, n) -> concat(prefix, toString(n), middle)) AS numbered,
-    -- Whether the text of a content, by its key, is the model's reasoning.
-    (key -> a[concat(substring(key, 1, length(key) - 4), 'type')] = 'reasoning') AS is_reasoning,
-    ((prefix, middle, n) -> if(
-        a[concat(numbered(prefix, middle, n), 'content')] != '',
-        a[concat(numbered(prefix, middle, n), 'content')],
-        arrayStringConcat(arrayMap(
-            key -> a[key],
-            arraySort(arrayFilter(
-                key -> startsWith(key, concat(numbered(prefix, middle, n), 'contents.')) AND endsWith(key, '.message_content.text')
-                    AND NOT is_reasoning(key),
-                mapKeys(a)
-            ))
-        ), '\n')
-    )) AS numbered_content,
-    ((prefix, middle, n) -> mapSort(mapApply(
-        (key, value) -> (substring(key, length(numbered(prefix, middle, n)) + 1), value),
-        mapFilter(
-            (key, value) -> startsWith(key, numbered(prefix, middle, n))
-                AND key NOT IN (concat(numbered(prefix, middle, n), 'role'), concat(numbered(prefix, middle, n), 'content'))
-                AND NOT endsWith(key, '.message_content.text') AND NOT endsWith(key, '.message_content.type'),
-            a
-        )
-    ))) AS numbered_rest,
-    ((prefix, middle) -> if(
-        empty(numbers_of(prefix)),
-        '',
-        concat('[', arrayStringConcat(arrayMap(
-            n -> concat(
-                '{"role":', toJSONString(a[concat(numbered(prefix, middle, n), 'role')]),
-                ',"content":', toJSONString(numbered_content(prefix, middle, n)),
-                if(empty(numbered_rest(prefix, middle, n)), '', concat(',', substring(toJSONString(numbered_rest(prefix, middle, n)), 2, length(toJSONString(numbered_rest(prefix, middle, n))) - 2))),
-                '}'
-            ),
-            numbers_of(prefix)
-        ), ','), ']')
-    )) AS numbered_messages,
-    ((prefix, middle) -> arrayStringConcat(arrayFilter(
-        text -> text != '',
-        arrayMap(n -> numbered_content(prefix, middle, n), numbers_of(prefix))
-    ), '\n')) AS numbered_text,
-    ((event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key]) AS of_event,
-    (keys -> arrayFirst(value -> value != '', arrayMap(key -> a[key], keys))) AS first_of,
-    (key -> if(a[key] != '', a[key], ResourceAttributes[key])) AS of_search,
-    JSONExtractArrayRaw(a['gen_ai.input.messages']) AS input_messages,
-    JSONExtractArrayRaw(a['gen_ai.output.messages']) AS output_messages,
-    arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(a['gen_ai.system_instructions'])), '\n') AS system_text,
-    arrayStringConcat(arrayFilter(text -> text != '', arrayMap(raw -> text_of(raw), output_messages)), '\n') AS output_text,
-    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') OR a['error.type'] != '' AS is_error,
-    arrayFirst(text -> text != '', [a['error.type'], exception['exception.type']]) AS error_type,
-    arrayFirst(text -> text != '', [exception['exception.message'], StatusMessage]) AS error_message
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
     toDateTime64(Timestamp, 3) AS timestamp,
     arrayFirst(text -> text != '', [
-        first_of(['gen_ai.request.model', 'llm.request.model', 'llm.request.model_name']),
+        named['request_model'],
         JSONExtractString(a['llm.invocation_parameters'], 'model'),
         JSONExtractString(a['embedding.invocation_parameters'], 'model'),
-        first_of(['gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name'])
+        named['response_model']
     ]) AS model,
+    -- One list of candidates: what an `if` evaluates only where it is needed is evaluated there once for each place that names it.
     arrayFirst(text -> text NOT IN ('', '[]'), [
         if(
-            empty(input_messages) AND (system_text = '' OR a['gen_ai.input.messages'] NOT IN ('', '[]')),
-            a['gen_ai.input.messages'],
+            asked_is_plain,
+            toJSONString(CAST(arrayConcat(
+                if(
+                    arrayExists((role, parts) -> role = 'system' AND arrayStringConcat(parts.2, '\n') = system_text, asked_typed.1, asked_typed.2),
+                    [],
+                    arrayMap(text -> ('system', text), system)
+                ),
+                arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2)
+            ), 'Array(Tuple(role String, content String))')),
+            ''
+        ),
+        if(
+            empty(read_messages[1]) AND (system_text = '' OR asked_json NOT IN ('', '[]')),
+            asked_json,
             concat('[', arrayStringConcat(arrayConcat(
                 -- Some tell them among the messages, too.
                 if(
-                    a['gen_ai.system_instructions'] IN ('', '[]')
-                    OR arrayExists(raw -> JSONExtractString(raw, 'role') = 'system' AND text_of(raw) = system_text, input_messages),
-                    [], [concat(
-                    '{"role":"system","content":', toJSONString(if(system_text = '', a['gen_ai.system_instructions'], system_text)), '}'
-                )]),
-                arrayMap(raw -> plain_message(raw), input_messages)
+                    arrayExists(message -> message.1 = 'system' AND message.2 = system_text, read_messages[1]),
+                    [],
+                    arrayMap(text -> concat('{"role":"system","content":', toJSONString(text), '}'), system)
+                ),
+                read_messages[1].3
             ), ','), ']')
         ),
-        numbered_messages('gen_ai.prompt.', '.'),
+        numbered.1[1],
         a['gen_ai.prompt'],
-        of_event('gen_ai.content.prompt', 'gen_ai.prompt'),
-        numbered_messages('llm.input_messages.', '.message.'),
+        of_events[1],
+        numbered.1[2],
         a['input.value'],
-        a['gen_ai.system_instructions']
+        system_json
     ]) AS messages,
     arrayFirst(text -> text NOT IN ('', '[]'), [
-        output_text,
-        a['gen_ai.output.messages'],
-        numbered_text('gen_ai.completion.', '.'),
-        numbered_messages('gen_ai.completion.', '.'),
+        if(
+            answered_is_plain,
+            arrayStringConcat(
+                arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
+                '\n'
+            ),
+            ''
+        ),
+        arrayStringConcat(arrayFilter(text -> text != '', read_messages[2].2), '\n'),
+        answered_json,
+        numbered.2[3],
+        numbered.1[3],
         a['gen_ai.completion'],
-        of_event('gen_ai.content.completion', 'gen_ai.completion'),
-        numbered_text('llm.output_messages.', '.message.'),
-        numbered_messages('llm.output_messages.', '.message.'),
+        of_events[2],
+        numbered.2[4],
+        numbered.1[4],
         -- Of an embedding it is the vector.
-        if(a['openinference.span.kind'] = 'EMBEDDING', '', a['output.value'])
+        if(openinference_kind = 'EMBEDDING', '', a['output.value'])
     ]) AS response,
     multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
@@ -171,35 +118,26 @@ SELECT
         (key, value) -> (if(key = 'genesis.place', 'place', key), value),
         mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
     )))) AS metadata,
-    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(
-        arrayMap(
-            part -> JSONExtractString(part, 'content'),
-            arrayFilter(
-                part -> JSONExtractString(part, 'type') IN ('reasoning', 'thinking'),
-                arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
-            )
-        ),
-        arrayMap(key -> a[key], arraySort(arrayFilter(
-            key -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text') AND is_reasoning(key), mapKeys(a)
-        )))
-    )), '\n') AS thought,
-    of_search('genesis.run.id') AS run_id,
-    toInt32OrNull(of_search('genesis.generation.number')) AS generation,
-    of_search('genesis.individual.id') AS individual_id,
+    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(plain_thoughts, arrayFlatten(read_messages[2].4), thought_in_numbered)), '\n') AS thought,
+    if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
+    toInt32OrNull(if(
+        a['genesis.generation.number'] != '', a['genesis.generation.number'], ResourceAttributes['genesis.generation.number']
+    )) AS generation,
+    if(
+        a['genesis.individual.id'] != '', a['genesis.individual.id'], ResourceAttributes['genesis.individual.id']
+    ) AS individual_id,
     a['genesis.llm.role'] AS role,
-    if(provider_at != '', provider_at, provider_told) AS provider,
+    if(provider_at != '', provider_at, named['provider']) AS provider,
     multiIf(
-        a['gen_ai.operation.name'] = 'completion', 'text_completion',
-        a['gen_ai.operation.name'] NOT IN ('', 'embedding'), a['gen_ai.operation.name'],
-        a['gen_ai.operation.name'] = 'embedding' OR a['openinference.span.kind'] = 'EMBEDDING' OR a['llm.request.type'] = 'embedding', 'embeddings',
-        a['llm.request.type'] = 'completion', 'text_completion',
+        operation_told = 'completion', 'text_completion',
+        operation_told NOT IN ('', 'embedding'), operation_told,
+        operation_told = 'embedding' OR openinference_kind = 'EMBEDDING' OR request_type = 'embedding', 'embeddings',
+        request_type = 'completion', 'text_completion',
         'chat'
     ) AS operation,
-    first_of(['gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name']) AS response_model,
+    named['response_model'] AS response_model,
     arrayFirst(text -> text != '', [
-        arrayStringConcat(JSONExtract(a['gen_ai.response.finish_reasons'], 'Array(String)'), ','),
-        a['gen_ai.response.finish_reasons'],
-        first_of(['gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason'])
+        arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ','), finish_reasons, named['finish_reason']
     ]) AS finish_reason,
     if(is_error, 'error', 'ok') AS status,
     if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
@@ -209,17 +147,14 @@ SELECT
     write_told AS cache_write_tokens,
     beside.2 AS reasoning_tokens,
     if(
-        first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']) = ''
-        AND has(Events.Name, 'First Token Stream Event'),
+        first_chunk = '' AND has(Events.Name, 'First Token Stream Event'),
         greatest(toFloat64(dateDiff(
             'nanosecond', Timestamp, arrayFirst((time, name) -> name = 'First Token Stream Event', Events.Timestamp, Events.Name)
         )) / 1e9, 0),
-        toFloat64OrZero(replaceOne(
-            first_of(['gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token']), 'json: unsupported value: ', ''
-        ))
+        toFloat64OrZero(replaceOne(first_chunk, 'json: unsupported value: ', ''))
     ) AS time_to_first_token,
     multiIf(
-        a['genesis.llm.cost_source'] != '', a['genesis.llm.cost_source'],
+        cost_source_told != '', cost_source_told,
         charged > 0, 'openrouter',
         cost_of_litellm > 0, 'litellm',
         cost_told > 0 OR (is_told_free AND (ScopeName = 'genesis_otel' OR input_told + output_told = 0)), 'told',
@@ -228,30 +163,54 @@ SELECT
     TraceId AS trace_id,
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
-    arrayFirst(text -> text != '', [
-        a['gen_ai.response.id'],
-        -- OpenInference has it in the answer alone; what a model answers may be JSON, too, and has no model's name beside an id.
-        if(
-            position(a['output.value'], '"id"') > 0 AND a['output.mime_type'] = 'application/json'
-                AND JSONExtractString(a['output.value'], 'model') != '',
-            JSONExtractString(a['output.value'], 'id'),
-            ''
-        )
-    ]) AS response_id
+    -- OpenInference has it in the answer alone.
+    arrayFirst(text -> text != '', [a['gen_ai.response.id'], JSONExtractString(answer, 'id')]) AS response_id
 FROM
 (
-    -- What is read more than once: where an expression's name stands, it is analysed anew.
-    WITH
-        SpanAttributes AS a,
-        arrayFirst(text -> text != '', [
-            a['server.address'], a['gen_ai.openai.api_base'], a['openai.api_base'], a['llm.openai.api_base'], a['url.full'],
-            a['http.url'],
-            extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
-        ]) AS server,
-        concat('.', lower(extract(server, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'))) AS host
     SELECT
         *,
-        arrayFirst(text -> text != '', [a['gen_ai.provider.name'], a['gen_ai.system'], a['llm.provider'], a['llm.system']]) AS provider_told,
+        -- Messages that are not plain, as (role, text, JSON of {"role", "content"}, thoughts). Text parts make the content; other parts,
+        -- and a text that the engine cannot decode (a lone surrogate in the JSON), stay in the JSON as they came.
+        arrayMap(
+            messages -> arrayMap(
+                (raw, parts) -> (
+                    JSONExtractString(raw, 'role'),
+                    arrayStringConcat(arrayFilter(part -> part.1 = 'text', parts).2, '\n') AS text,
+                    if(
+                        NOT JSONHas(raw, 'parts')
+                        OR arrayExists(
+                            part -> part.1 = 'text' AND part.2 = '' AND JSONExtractRaw(part.3, 'content') NOT IN ('', '""', 'null'),
+                            parts
+                        ),
+                        raw,
+                        concat(
+                            '{"role":', toJSONString(JSONExtractString(raw, 'role')), ',"content":', toJSONString(text),
+                            if(
+                                empty(arrayFilter(part -> part.1 NOT IN ('text', 'reasoning', 'thinking'), parts) AS others),
+                                '',
+                                concat(',"parts":[', arrayStringConcat(others.3, ','), ']')
+                            ),
+                            '}'
+                        )
+                    ),
+                    arrayFilter(part -> part.1 IN ('reasoning', 'thinking'), parts).2
+                ),
+                messages.1, messages.2
+            ),
+            other_messages
+        ) AS read_messages,
+        -- Of each prefix, the messages as JSON, and their texts.
+        arrayMap(
+            prefix -> (
+                if(
+                    empty(arrayFilter(message -> message.1 = prefix, numbered_messages) AS messages),
+                    '',
+                    concat('[', arrayStringConcat(messages.3, ','), ']')
+                ),
+                arrayStringConcat(arrayFilter(text -> text != '', messages.2), '\n')
+            ),
+            ['gen_ai.prompt.', 'llm.input_messages.', 'gen_ai.completion.', 'llm.output_messages.']
+        ) AS numbered,
         -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
         if(server = '', '', arrayFirst((provider, end) -> endsWith(host, end), [
             'openrouter', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference',
@@ -276,28 +235,6 @@ FROM
             '.integrate.api.nvidia.com', '.api.replicate.com', '.router.huggingface.co', '.api-inference.huggingface.co',
             '.models.github.ai', '.ml.cloud.ibm.com', '.ollama.com'
         ])) AS provider_at,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.input_tokens'], a['gen_ai.usage.prompt_tokens'], a['llm.usage.prompt_tokens'], a['llm.token_count.prompt']
-        ])) AS input_told,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.output_tokens'], a['gen_ai.usage.completion_tokens'], a['llm.usage.completion_tokens'],
-            a['llm.token_count.completion']
-        ])) AS output_told,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.cache_read.input_tokens'], a['gen_ai.usage.cache_read_input_tokens'],
-            a['llm.token_count.prompt_details.cache_read']
-        ])) AS read_told,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.cache_write.input_tokens'], a['gen_ai.usage.cache_creation.input_tokens'],
-            a['gen_ai.usage.cache_creation_input_tokens'], a['llm.token_count.prompt_details.cache_write']
-        ])) AS write_told,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.reasoning.output_tokens'], a['gen_ai.usage.reasoning_tokens'], a['gen_ai.usage.details.reasoning_tokens'],
-            a['llm.usage.reasoning_tokens'], a['llm.token_count.completion_details.reasoning']
-        ])) AS reasoning_told,
-        toUInt64OrZero(arrayFirst(text -> text != '', [
-            a['gen_ai.usage.total_tokens'], a['llm.usage.total_tokens'], a['llm.token_count.total']
-        ])) AS total_told,
         -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
         -- and those of them that stand beside the output.
         arrayMap(
@@ -315,7 +252,7 @@ FROM
                 (cache, rest) -> if(
                     cache > input_told
                     OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
-                    OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(provider_told, 'anthropic') > 0)
+                    OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(named['provider'], 'anthropic') > 0)
                     OR rest = cache
                     OR rest = cache + reasoning_told,
                     (cache, rest - least(cache, rest)),
@@ -324,49 +261,227 @@ FROM
                 [read_told + write_told],
                 [if(total_told > input_told + output_told, total_told - input_told - output_told, 0)]
             )
-        )[1] AS beside,
-        -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
-        -- models that they have no price for.
-        if(
-            position(a['output.value'], '"cost"') > 0 AND a['output.mime_type'] = 'application/json'
-                AND JSONExtractString(a['output.value'], 'model') != '',
-            JSONExtractFloat(a['output.value'], 'usage', 'cost') + if(
-                JSONExtractBool(a['output.value'], 'usage', 'is_byok'),
-                JSONExtractFloat(a['output.value'], 'usage', 'cost_details', 'upstream_inference_cost'),
+        )[1] AS beside
+    FROM
+    (
+        SELECT
+            *,
+            -- The system's instructions, where there are any.
+            if(system_json IN ('', '[]'), [], [if(system_text = '', system_json, system_text)]) AS system,
+            if(
+                answered_is_plain, arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1), []
+            ) AS plain_thoughts,
+            arrayMap(
+                json -> arrayMap(
+                    raw -> (raw, arrayMap(
+                        part -> (JSONExtractString(part, 'type'), JSONExtractString(part, 'content'), part),
+                        JSONExtractArrayRaw(raw, 'parts')
+                    )),
+                    JSONExtractArrayRaw(json)
+                ),
+                [if(asked_is_plain, '', asked_json), if(answered_is_plain, '', answered_json)]
+            ) AS other_messages,
+            -- Numbered attributes, message by message: prefix, texts, JSON.
+            arrayMap(
+                fields -> (
+                    fields[1].1,
+                    if(
+                        (arrayFirst(field -> field.3 = 'content', fields) AS whole).5 != '',
+                        whole.5,
+                        arrayStringConcat(arrayFilter(field -> field.3 = 'text', fields).5, '\n')
+                    ) AS content,
+                    concat(
+                        '{"role":', toJSONString(arrayFirst(field -> field.3 = 'role', fields).5),
+                        ',"content":', toJSONString(content),
+                        if(
+                            empty(arrayFilter(field -> field.3 = 'other', fields) AS others),
+                            '',
+                            concat(',', substring(toJSONString(mapFromArrays(others.4, others.5)) AS object, 2, length(object) - 2))
+                        ),
+                        '}'
+                    )
+                ),
+                arraySplit((field, nth) -> nth = 1, fields, arrayEnumerateUniq(fields.1, fields.2))
+            ) AS numbered_messages,
+            concat('.', lower(extract(server, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'))) AS host,
+            -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
+            -- models that they have no price for.
+            JSONExtractFloat(answer, 'usage', 'cost') + if(
+                JSONExtractBool(answer, 'usage', 'is_byok'),
+                JSONExtractFloat(answer, 'usage', 'cost_details', 'upstream_inference_cost'),
                 0
-            ),
-            0
-        ) AS charged,
-        arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayMap(text -> toFloat64OrZero(text), [
-            a['gen_ai.cost.total_cost'], a['litellm.cost.total'],
-            extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)')
-        ])) AS cost_of_litellm,
-        arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayMap(text -> toFloat64OrZero(text), [
-            a['gen_ai.usage.cost'], a['llm.cost.total'], a['gen_ai.usage.total_cost'], a['gen_ai.usage.cost_usd'],
-            a['llm.usage.total_cost'], a['operation.cost']
-        ])) AS cost_told,
-        arrayExists(text -> ifNull(toFloat64OrNull(text) = 0, 0), [
-            a['gen_ai.cost.total_cost'], a['litellm.cost.total'], a['gen_ai.usage.cost'], a['llm.cost.total'],
-            a['gen_ai.usage.total_cost'], a['gen_ai.usage.cost_usd'], a['llm.usage.total_cost'], a['operation.cost']
-        ]) AS is_told_free
-    FROM otel_traces
-    WHERE (
-            SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
-            OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-            OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
-            OR (
-                SpanAttributes['gen_ai.operation.name'] = ''
-                AND SpanAttributes['gen_ai.system'] != ''
-                AND SpanAttributes['gen_ai.request.model'] != ''
+            ) AS charged
+        FROM
+        (
+            SELECT
+                *,
+                -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
+                -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
+                arrayFlatten(asked_typed.2) AS asked_parts,
+                arrayFlatten(answered_typed.2) AS answered_parts,
+                notEmpty(asked_parts)
+                    AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
+                    AND NOT has(asked_parts.2, '')
+                    AND hasAll(['text'], asked_parts.1)
+                    AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
+                    AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
+                notEmpty(answered_parts)
+                    AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
+                    AND NOT has(answered_parts.2, '')
+                    AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
+                    AND NOT has(answered_parts.2, '[]')
+                    AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+                -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
+                -- (prefix, N, what it is, name, value).
+                arraySort(arrayMap(
+                    (key, value, found) -> (
+                        found[1],
+                        toUInt32OrZero(found[2]) AS number,
+                        multiIf(
+                            NOT startsWith(key, concat(
+                                found[1], toString(number), if(startsWith(found[1], 'llm.'), '.message.', '.')
+                            ) AS head), '',
+                            (substring(key, length(head) + 1) AS name) IN ('role', 'content'), name,
+                            endsWith(key, '.message_content.type'), 'type',
+                            endsWith(key, '.message_content.text'), if(
+                                startsWith(name, 'contents.') AND NOT has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
+                                'text',
+                                'thought'
+                            ),
+                            'other'
+                        ),
+                        name,
+                        value
+                    ),
+                    mapKeys(numbered_attributes),
+                    mapValues(numbered_attributes),
+                    arrayMap(key -> extractGroups(key, '^(gen_ai\\.(?:prompt|completion)\\.|llm\\.(?:input|output)_messages\\.)([0-9]*)'), mapKeys(numbered_attributes))
+                )) AS fields,
+                mapValues(mapSort(mapFilter(
+                    (key, value) -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text')
+                        AND has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
+                    numbered_attributes
+                ))) AS thought_in_numbered,
+                arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
+                arrayFirst(text -> text != '', [
+                    named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
+                ]) AS server,
+                -- What a model answers may be JSON, too, and has no model's name beside an id.
+                if(JSONExtractString(output_json, 'model') != '', output_json, '') AS answer,
+                named['first_chunk'] AS first_chunk,
+                toUInt64OrZero(named['input']) AS input_told,
+                toUInt64OrZero(named['output']) AS output_told,
+                toUInt64OrZero(named['cache_read']) AS read_told,
+                toUInt64OrZero(named['cache_write']) AS write_told,
+                toUInt64OrZero(named['reasoning']) AS reasoning_told,
+                toUInt64OrZero(named['total']) AS total_told,
+                arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayConcat(
+                    arrayMap((name, value) -> if(name = 'cost_of_litellm', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named)),
+                    [toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)'))]
+                )) AS cost_of_litellm,
+                arrayFirst(
+                    cost -> cost > 0 AND isFinite(cost),
+                    arrayMap((name, value) -> if(name = 'cost', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named))
+                ) AS cost_told,
+                arrayExists(
+                    (name, value) -> name IN ('cost', 'cost_of_litellm') AND ifNull(toFloat64OrNull(value) = 0, 0),
+                    mapKeys(named), mapValues(named)
+                ) AS is_told_free,
+                StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') OR error_type_told != '' AS is_error,
+                if(error_type_told != '', error_type_told, exception['exception.type']) AS error_type,
+                if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
+            FROM
+            (
+                WITH
+                    [
+                        'gen_ai.request.model', 'llm.request.model', 'llm.request.model_name',
+                        'gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name',
+                        'gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system',
+                        'server.address', 'gen_ai.openai.api_base', 'openai.api_base', 'llm.openai.api_base', 'url.full', 'http.url',
+                        'gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason',
+                        'gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token',
+                        'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'llm.usage.prompt_tokens', 'llm.token_count.prompt',
+                        'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'llm.usage.completion_tokens', 'llm.token_count.completion',
+                        'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read',
+                        'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'llm.token_count.prompt_details.cache_write',
+                        'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning',
+                        'gen_ai.usage.total_tokens', 'llm.usage.total_tokens', 'llm.token_count.total',
+                        'gen_ai.cost.total_cost', 'litellm.cost.total',
+                        'gen_ai.usage.cost', 'llm.cost.total', 'gen_ai.usage.total_cost', 'gen_ai.usage.cost_usd', 'llm.usage.total_cost', 'operation.cost'
+                    ] AS names,
+                    [
+                        'request_model', 'request_model', 'request_model',
+                        'response_model', 'response_model', 'response_model', 'response_model', 'response_model',
+                        'provider', 'provider', 'provider', 'provider',
+                        'server', 'server', 'server', 'server', 'server', 'server',
+                        'finish_reason', 'finish_reason', 'finish_reason',
+                        'first_chunk', 'first_chunk',
+                        'input', 'input', 'input', 'input',
+                        'output', 'output', 'output', 'output',
+                        'cache_read', 'cache_read', 'cache_read',
+                        'cache_write', 'cache_write', 'cache_write', 'cache_write',
+                        'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning',
+                        'total', 'total', 'total',
+                        'cost_of_litellm', 'cost_of_litellm',
+                        'cost', 'cost', 'cost', 'cost', 'cost', 'cost'
+                    ] AS meanings
+                SELECT
+                    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, Duration, StatusCode, StatusMessage, ResourceAttributes,
+                    Events.Timestamp, Events.Name,
+                    SpanAttributes AS a,
+                    a['gen_ai.input.messages'] AS asked_json,
+                    a['gen_ai.output.messages'] AS answered_json,
+                    JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
+                    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
+                    a['gen_ai.system_instructions'] AS system_json,
+                    if(a['output.mime_type'] = 'application/json', a['output.value'], '') AS output_json,
+                    a['gen_ai.operation.name'] AS operation_told,
+                    a['openinference.span.kind'] AS openinference_kind,
+                    a['llm.request.type'] AS request_type,
+                    a['gen_ai.response.finish_reasons'] AS finish_reasons,
+                    a['genesis.llm.cost_source'] AS cost_source_told,
+                    a['error.type'] AS error_type_told,
+                    -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found.
+                    mapApply(
+                        (key, value) -> (transform(key, names, meanings, ''), value),
+                        mapSort(
+                            (key, value) -> indexOf(names, key),
+                            mapFilter((key, value) -> value != '' AND transform(key, names, meanings, '') != '', a)
+                        )
+                    ) AS named,
+                    mapFilter(
+                        (key, value) -> startsWith(key, 'gen_ai.prompt.') OR startsWith(key, 'gen_ai.completion.')
+                            OR startsWith(key, 'llm.input_messages.') OR startsWith(key, 'llm.output_messages.'),
+                        a
+                    ) AS numbered_attributes,
+                    mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), numbered_attributes)) AS thoughts,
+                    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+                    arrayMap(
+                        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key],
+                        ['gen_ai.content.prompt', 'gen_ai.content.completion'],
+                        ['gen_ai.prompt', 'gen_ai.completion']
+                    ) AS of_events
+                FROM otel_traces
+                WHERE (
+                        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
+                        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+                        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+                        OR (
+                            SpanAttributes['gen_ai.operation.name'] = ''
+                            AND SpanAttributes['gen_ai.system'] != ''
+                            AND SpanAttributes['gen_ai.request.model'] != ''
+                        )
+                    )
+                    AND (
+                        SpanAttributes['genesis.run.id'] != ''
+                        OR ResourceAttributes['genesis.run.id'] != ''
+                        OR SpanAttributes['genesis.llm.cost_source'] != ''
+                        OR ScopeName = 'genesis_otel'
+                    )
+                    -- Another span has the row of the same call (_ship/same_call.py).
+                    AND SpanAttributes['genesis.llm.within'] = ''
+                    AND SpanAttributes['genesis.record'] = ''
             )
         )
-        AND (
-            SpanAttributes['genesis.run.id'] != ''
-            OR ResourceAttributes['genesis.run.id'] != ''
-            OR SpanAttributes['genesis.llm.cost_source'] != ''
-            OR ScopeName = 'genesis_otel'
-        )
-        -- Another span has the row of the same call (_ship/same_call.py).
-        AND SpanAttributes['genesis.llm.within'] = ''
-        AND SpanAttributes['genesis.record'] = ''
+    )
 );

@@ -1,0 +1,190 @@
+"""What the view of llm_logs costs, in CPU of the process: for each call of a model, and for each insert, however small.
+
+Run: python benchmarks/llm_view.py [--before FILE]. FILE is another text of genesis_otel/sql/llm_logs.sql, of an earlier commit for
+instance, which is measured beside this one: only the ratio of paired rounds means anything on a busy machine.
+
+The view stands alone on ``otel_traces`` (chDB, a fresh folder), the others are left out; beside it stands a landing table without
+any view, whose cost is subtracted. Calls are those that ``llm_call()`` makes, with prompts of 5 and 50 kB, and a traceloop call in
+numbered attributes. An insert of one span is timed with the call and with an individual's span, which this view leaves out.
+Medians of the rounds, and a verdict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from rich.console import Console
+from rich.table import Table
+
+from genesis_otel._store import connection, tables
+
+ROUNDS = 9
+CALLS = 1_000
+START = time.time_ns()
+CALL_LIMIT = 50.0
+"""µs of a call with a prompt of 5 kB."""
+INSERT_LIMIT = 60.0
+"""ms of an insert of one span."""
+
+COLUMNS = (
+    *("Timestamp", "TraceId", "SpanId", "SpanName", "ScopeName", "SpanAttributes", "Duration", "StatusCode"),
+    *("Events.Timestamp", "Events.Name", "Events.Attributes"),
+)
+PLACE = {"genesis.run.id": "run_1", "genesis.generation.number": "3", "genesis.individual.id": "ind_7"}
+USAGE = {
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.usage.input_tokens": "1200",
+    "gen_ai.usage.output_tokens": "400",
+    "gen_ai.usage.cache_read.input_tokens": "100",
+}
+
+
+def text(size: int, seed: int) -> str:
+    """Program text with quotes and line ends, which JSON escapes."""
+    line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
+    return (line * (size // len(line) + 1))[:size]
+
+
+def ours(size: int, seed: int) -> dict[str, str]:
+    """A call as ``llm_call()`` records it."""
+
+    def message(role: str, content: str) -> dict[str, Any]:
+        return {"role": role, "parts": [{"type": "text", "content": content}]}
+
+    asked = [message("system", "You improve programs."), message("user", text(size, seed))]
+    return {
+        **PLACE,
+        **USAGE,
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.response.id": f"chatcmpl-{seed}",
+        "gen_ai.response.finish_reasons": '["stop"]',
+        "gen_ai.usage.cost": "0.0071",
+        "genesis.llm.cost_source": "price-list",
+        "genesis.llm.role": "mutation",
+        "gen_ai.input.messages": json.dumps(asked),
+        "gen_ai.output.messages": json.dumps([message("assistant", text(1500, seed)) | {"finish_reason": "stop"}]),
+    }
+
+
+def traceloop(size: int, seed: int) -> dict[str, str]:
+    """The same call in numbered attributes."""
+    return {
+        **PLACE,
+        **USAGE,
+        "llm.request.type": "chat",
+        "gen_ai.system": "OpenAI",
+        "gen_ai.prompt.0.role": "system",
+        "gen_ai.prompt.0.content": "You improve programs.",
+        "gen_ai.prompt.1.role": "user",
+        "gen_ai.prompt.1.content": text(size, seed),
+        "gen_ai.completion.0.role": "assistant",
+        "gen_ai.completion.0.content": text(1500, seed),
+        "gen_ai.completion.0.finish_reason": "stop",
+    }
+
+
+def individual(size: int, seed: int) -> dict[str, str]:
+    """An individual's span, which is no call."""
+    return {**PLACE, "genesis.record": "individual", "genesis.individual.code": text(size, seed)}
+
+
+def block(call: Callable[[int, int], Mapping[str, str]], size: int, count: int, salt: int) -> list[list[Any]]:
+    """Rows of ``otel_traces``, by column; no two blocks are equal."""
+    rows = [
+        (START + seed, f"{salt:016x}{seed:016x}", f"{seed:016x}", "call", "genesis_otel", call(size, seed), 10**9, "Ok")
+        for seed in range(count)
+    ]
+    return [*map(list, zip(*rows, strict=True)), *([[] for _ in range(count)] for _ in range(3))]
+
+
+def database(engine: Path, name: str, llm_logs: str | None) -> Client:
+    """A landing table, with the view of a text of ``llm_logs.sql`` or with none."""
+    client = connection.open_embedded(engine)
+    client.command(f"CREATE DATABASE {name}")
+    client.database = name
+    client.command(next(tables.statements(tables.LANDING)))
+    for statement in re.split(r";\s*$", llm_logs or "", flags=re.MULTILINE):
+        if "CREATE" in statement:
+            client.command(statement)
+    return client
+
+
+def inserted(client: Client, columns: list[list[Any]]) -> float:
+    """Seconds of CPU of this process, the engine's threads included, for one insert."""
+    begun = time.process_time()
+    client.insert(tables.LANDING, columns, column_names=COLUMNS, column_oriented=True, settings=tables.INSERT_SETTINGS)
+    return time.process_time() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, help="another text of llm_logs.sql")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    texts = {"no view": None, "this view": (Path(tables.__file__).parents[1] / "sql/llm_logs.sql").read_text()}
+    if options.before is not None:
+        texts["before"] = options.before.read_text()
+    shapes = {
+        "call, prompt of 5 kB, µs": (ours, 5_000, CALLS),
+        "call, prompt of 50 kB, µs": (ours, 50_000, CALLS // 4),
+        "traceloop's call, 5 kB, µs": (traceloop, 5_000, CALLS),
+        "insert of one call, ms": (ours, 5_000, 1),
+        "insert of one individual, ms": (individual, 3_000, 1),
+    }
+    folder = Path(tempfile.mkdtemp())
+    taken: dict[tuple[str, str], list[float]] = {(shape, name): [] for shape in shapes for name in texts}
+    try:
+        clients = {name: database(folder, f"d{at}", sql) for at, (name, sql) in enumerate(texts.items())}
+        for client in clients.values():
+            # Background merges would be counted with whatever runs beside them.
+            client.command(f"SYSTEM STOP MERGES {client.database}.{tables.LANDING}")
+        for salt in range(options.rounds + 1):
+            for shape, (call, size, count) in shapes.items():
+                columns = block(call, size, count, salt)
+                for name in sorted(clients, reverse=salt % 2 == 0):
+                    seconds = inserted(clients[name], columns)
+                    if salt:  # the first round warms up
+                        taken[shape, name].append(seconds)
+        for client in clients.values():
+            client.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    table = Table(
+        title=f"CPU of the view of llm_logs, median of {options.rounds} rounds, the landing table's own subtracted"
+    )
+    for heading in ("", *list(texts)[1:]):
+        table.add_column(heading, justify="right" if heading else "left")
+    cost: dict[tuple[str, str], float] = {}
+    fixed = {}
+    for name in list(texts)[1:]:
+        for shape, (_, _, count) in reversed(shapes.items()):
+            pairs = zip(taken[shape, name], taken[shape, "no view"], strict=True)
+            seconds = statistics.median(with_view - without for with_view, without in pairs)
+            if count == 1:
+                fixed[name] = seconds
+            cost[shape, name] = seconds * 1e3 if count == 1 else (seconds - fixed[name]) / count * 1e6
+    for shape in shapes:
+        table.add_row(shape, *(f"{cost[shape, name]:,.1f}" for name in list(texts)[1:]))
+    Console(width=110).print(table)
+    call_cost, insert_cost = cost["call, prompt of 5 kB, µs", "this view"], cost["insert of one call, ms", "this view"]
+    kept = call_cost <= CALL_LIMIT and insert_cost <= INSERT_LIMIT
+    print(
+        f"{'within' if kept else 'BEYOND'} the limits: a call of 5 kB {call_cost:.0f} of {CALL_LIMIT:.0f} µs, "
+        f"an insert of one {insert_cost:.0f} of {INSERT_LIMIT:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()
