@@ -57,6 +57,13 @@ HANDOVER = 3.0
 """Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
 PAUSE = 0.5
 """Seconds between two looks at the spool: what a reader of a running search sees is about so old."""
+STEADY = 10
+"""Rounds in a row with spans after which a search is taken to go on: inserts become fewer and fuller. One that is short ends, and
+waits for its spool, at the short pause."""
+IDLE_SHARE = 19.0
+"""Seconds of pause for each second of CPU that a round took: then inserts take a twentieth of a core."""
+STEADY_PAUSE = 1.5
+"""The longest pause while all is well: with the insert itself a row can be read within 2 s of its end."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
 LOG_BYTES = 1 << 20
@@ -187,7 +194,7 @@ def _drain(
     once = CallsOnce(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
-    busy, pause = time.monotonic(), PAUSE
+    busy, pause, in_a_row = time.monotonic(), PAUSE, 0
     try:
         while not stop.wait(pause):
             # Else this process would put into removed files what is spooled at the same path now.
@@ -195,12 +202,14 @@ def _drain(
                 return "its folder was removed"
             try:
                 merges.need_room(folder)
+                begun = time.process_time()
                 delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
-                pause = PAUSE
+                in_a_row = in_a_row + 1 if delivered else 0
+                pause = pause_after(in_a_row, time.process_time() - begun)
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
-                delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
+                delivered, in_a_row, pause = 0, 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
             once.look()
             status = None if delivered else spool_status(folder / SPOOL)
@@ -214,6 +223,17 @@ def _drain(
     finally:
         once.look(last=True)
         draining.close()
+
+
+def pause_after(in_a_row: int, cpu: float) -> float:
+    """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on.
+
+    An insert costs about 0.1 s of CPU however few spans it has, since the engine analyses each view anew.
+
+    :param in_a_row: rounds without a break that had spans, the last one included.
+    :param cpu: seconds of CPU that the last one took.
+    """
+    return PAUSE if in_a_row < STEADY else min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE)
 
 
 @contextlib.contextmanager

@@ -643,3 +643,13 @@ def test_an_address_of_a_later_version_is_read(folder: Path) -> None:
     address, path = store_process.running(folder), folder / store_process.ADDRESS
     path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": 7}))
     assert address and store_process.running(folder) == address
+
+
+def test_inserts_of_a_search_that_goes_on_are_fewer() -> None:
+    """The store process pauses in proportion to the CPU of an insert, within bounds, and only once spans have come for some rounds."""
+    costly, cheap, middle = 1.0, 0.001, 1.0 / _process.IDLE_SHARE
+    assert _process.pause_after(_process.STEADY - 1, costly) == _process.PAUSE
+    assert _process.pause_after(0, costly) == _process.PAUSE
+    assert _process.pause_after(_process.STEADY, costly) == _process.STEADY_PAUSE
+    assert _process.pause_after(_process.STEADY, cheap) == _process.PAUSE
+    assert _process.PAUSE < _process.pause_after(_process.STEADY, middle) == 1.0 < _process.STEADY_PAUSE
