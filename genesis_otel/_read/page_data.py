@@ -1,4 +1,4 @@
-"""What the live page asks for, from named queries, as plain values that JSON knows.
+"""What the page asks for, live or in a report, from named queries, as plain values that JSON knows.
 
 In: a client and what is wanted. Out: dicts and columns; times as milliseconds since 1970, numbers that are none as None. What grows
 with a run (individuals, calls) is asked for since a cursor, the newest ``ingested_at`` that was seen: it costs what is new. On
