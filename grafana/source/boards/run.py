@@ -625,7 +625,6 @@ def board() -> dict[str, Any]:
                     "What each island has found, and how many of its individuals have a parent on another one.",
                     named("islands", run_id=value("run")),
                     {
-                        "island": width(60),
                         "best_score": [*called("best"), *unit("short", 5), *width(85)],
                         "island": width(60),
                         "failed": width(70),
