@@ -15,6 +15,11 @@ from genesis_otel._store import connection, schema
 NUMBERS = itertools.count()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Shinka makes a client for each query and closes none."""
+    config.addinivalue_line("filterwarnings", "ignore:unclosed:ResourceWarning")
+
+
 @pytest.fixture(scope="module")
 def new_store(engine: Path) -> Iterator[Callable[[], Client]]:
     """Makes stores, each a database of the session's engine."""
