@@ -167,7 +167,7 @@ def chosen(board: Mapping[str, object], client: Client, runs: int) -> dict[str, 
     several = tuple(f"run_{number:06d}" for number in range(runs - 3, runs + 1))
     known: dict[str, Value] = {
         "datasource": "", "run": run, "individual": individual, "trace": trace, "x": "accuracy", "y": "size",
-        "only": "all traces", "slower": "0", "runs": several,
+        "only": "all traces", "slower": "0", "budget": "50", "runs": several,
     }  # fmt: skip
     variables: list[dict[str, object]] = board["templating"]["list"]  # type: ignore[index]
     return {str(each["name"]): ALL if each.get("includeAll") else known[str(each["name"])] for each in variables}

@@ -313,7 +313,8 @@ COST_UNPRICED = ("", COST_UNKNOWN_MODEL, COST_NO_TOKENS)
 ``llm_logs.unpriced`` says the same."""
 
 LLM_ROLE = "genesis.llm.role"
-"""str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ..."""
+"""str: what the call is for in the search: ``mutation`` (default), ``novelty``, ``meta``, ``judge``, ``evaluation`` (the program that is
+evaluated asks), ..."""
 
 LLM_WITHIN = "genesis.llm.within"
 """str: the id of another span of the same call (a framework's around its client's, for example). That one has the call's row in

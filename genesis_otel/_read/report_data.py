@@ -32,6 +32,10 @@ LINES = 3_000
 SPANS = 300
 BINS = 60
 FAILURES = 200
+CELLS = 100
+OUTPUTS = 1_000
+"""Texts that evaluations put out, each with its last :data:`PUT_OUT` characters."""
+PUT_OUT = 4_000
 
 Say = Callable[[str], None]
 
@@ -53,6 +57,8 @@ class Gathered:
     mutations: list[dict[str, Any]]
     islands: list[dict[str, Any]]
     """A row an island; empty where there are not at least two."""
+    cells: list[dict[str, Any]]
+    """The best cells of a grid of features; empty without one."""
     models: list[dict[str, Any]]
     top: list[dict[str, Any]]
     path: list[str]
@@ -124,11 +130,12 @@ def gather(
         front_sizes=ask("pareto_evolution"),
         mutations=[{**mutations.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
         islands=islands if len(islands) > 1 else [],
+        cells=ask("cells", limit=CELLS),
         models=models,
         top=_in_detail(ask, ranked[:top], parents),
         path=path,
         tree=_tree(individuals, ranked, parents, path),
-        failures=ask("failures", limit=FAILURES),
+        failures=_failures(ask),
         slowest=_slowest(ask),
         others={other: _climb(ask("individual_points", run_id=other)) for other in compare},
         beside=[summary, *(row for other in compare for row in summaries(other))] if compare else [],
@@ -196,6 +203,7 @@ def _in_detail(
     firsts = [parents[each][0] for each in ids if parents.get(each)]
     programs = {row["individual_id"]: row for row in ask("individual_programs", individual_ids=[*{*ids, *firsts}])}
     prompts = ask("individual_prompts", individual_ids=ids, characters=CHARACTERS)
+    outputs = _outputs(ask, ids)
     shown = []
     for each in best:
         own = programs.get(each["individual_id"], {})
@@ -207,6 +215,7 @@ def _in_detail(
                 "parent_ids": parents.get(each["individual_id"], ()),
                 "edit_summary": own.get("edit_summary", ""),
                 "metrics": metrics_of(own.get("metrics", "")),
+                "output": outputs.get(each["individual_id"], ()),
                 "lines": _difference(before, code) if before else [("", line) for line in code.splitlines()[:LINES]],
                 "compared_with": mother if before else "",
                 "calls": [
@@ -217,6 +226,29 @@ def _in_detail(
             }
         )
     return shown
+
+
+def _failures(ask: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What went wrong, with what a failed evaluation put out."""
+    failures = ask("failures", limit=FAILURES)
+    of_jobs = {each["individual_id"] for each in failures if each["what"] == "job_failed"}
+    outputs = _outputs(ask, sorted(of_jobs - {""}))
+    return [
+        {**each, "output": outputs.get(each["individual_id"], ()) if each["what"] == "job_failed" else ()}
+        for each in failures
+    ]
+
+
+def _outputs(
+    ask: Callable[..., list[dict[str, Any]]], individual_ids: Sequence[str]
+) -> dict[str, list[tuple[str, str]]]:
+    """What the evaluations of individuals put out, by individual: each text by its name, those of the latest evaluation first."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    if individual_ids:
+        rows = ask("evaluation_output", individual_ids=list(individual_ids), characters=PUT_OUT, limit=OUTPUTS)
+        for row in rows:
+            found.setdefault(row["individual_id"], []).append((row["name"], row["text"]))
+    return found
 
 
 def _difference(before: str, after: str) -> list[tuple[str, str]]:

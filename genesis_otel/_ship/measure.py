@@ -165,6 +165,9 @@ class MeasuringProcessor(SpanProcessor):
     def _measure(self, span: ReadableSpan, attributes: Attributes) -> None:
         record = attributes.get(names.RECORD)
         run = {names.RUN_ID: str(attributes.get(names.RUN_ID, ""))}
+        if names.LLM_WITHIN in attributes:
+            # Another span of the same call is measured.
+            return
         if record is None and is_llm_call(attributes):
             self._measure_call(span, attributes, run)
         elif record == names.RECORD_INDIVIDUAL:

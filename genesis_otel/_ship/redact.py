@@ -100,7 +100,7 @@ def _replaced(data: bytes, spans: list[Span]) -> str:
     pieces: list[bytes] = []
     at = 1
     for span in spans:
-        start, end = _around_escapes(data, *span)
+        start, end = _whole_characters(data, *_around_escapes(data, *span))
         if start >= end or data.startswith(_MARK, start):
             continue
         if start >= at:
@@ -108,6 +108,15 @@ def _replaced(data: bytes, spans: list[Span]) -> str:
         at = max(at, end)
     pieces.append(data[at:])
     return b"".join(pieces).decode("utf-8", "surrogatepass")
+
+
+def _whole_characters(data: bytes, start: int, end: int) -> Span:
+    """The span with all bytes of the characters at its ends: a bound of bytes may have ended it within one."""
+    while start < end and data[start] & 0xC0 == 0x80:
+        start -= 1
+    while end < len(data) and data[end] & 0xC0 == 0x80:
+        end += 1
+    return start, end
 
 
 _ESCAPED = re.compile(rb"(?<=\\)\\*(?:u[0-9A-Fa-f]{4}|[nrtbf/\"'])?")

@@ -116,6 +116,9 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"pat", rb"[A-Za-z0-9]{14}\.[a-f0-9]{64}", rb"[A-Za-z0-9]{14}\."),
     (rb"fig[dou]r?_", W + rb"{36,}"),
     (rb"CFPAT-", W + rb"{40,}"),
+    (rb"pat-(?:na|eu|ap)[1-9]-", rb"[a-f0-9]{8}-[a-f0-9-]{27}", rb"[a-f0-9]{8}"),
+    (rb"[a-f0-9]{32}-us", rb"[0-9]{1,2}(?![0-9A-Za-z])", rb"[0-9]"),
+    (rb"(?:live|test)_", rb"[a-f0-9]{35}(?![0-9A-Za-z])", rb"[a-f0-9]{35}"),
     (rb"ATTA", rb"[a-f0-9]{60,}"),
     (rb"(?:rdme_|dnkey-|zpka_|tk-us-|endr\+|s-s4t2(?:ud|af)-)", W + rb"{24,}"),
     (rb"(?:API-)", rb"[A-Z0-9]{25,}(?![A-Za-z0-9])", rb"[A-Z0-9]{25}"),
@@ -128,7 +131,7 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"sl\.", rb"(?:u\.)?[A-Za-z0-9_-]{100,}", rb"[A-Za-z0-9_-]{60}"),
     (rb"AAAAAAAAAAAAAAAAAAAAA", rb"(?=[A-Za-z0-9%]{0,40}[0-9])(?!A{12})[A-Za-z0-9%]{70,}"),
     (rb"BBFF-", rb"[A-Za-z0-9]{30}"),
-    (rb"[a-z0-9]{14}\.atlasv1\.", rb"[A-Za-z0-9_=-]{50,}"),
+    (rb"[A-Za-z0-9]{14}\.atlasv1\.", rb"[A-Za-z0-9_=-]{50,}"),
     (rb"[A-Za-z0-9_.~-]{3}\dQ~", rb"[A-Za-z0-9_.~-]{31,34}", rb"[A-Za-z0-9_.~-]{8}"),
     (rb"sm_(?:aat|pat|sat)_", rb"[A-Za-z0-9]{16,}"),
     (
@@ -210,6 +213,9 @@ TRAILER = (
 )
 BEHIND_NAME = rb"""[\\"'`)\]]*[ \t]*(?:=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t]is[ \t]|\\u003[dD]|%3[dD]|[\s,\\"'n]{1,24}value[\\"']*[ \t]*[:=])[ \t]*"""
 COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
+LOGINS = rb"(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login"
+IDENTIFIED = rb"""(?i:identified[ \t]+(?:with[ \t]+[a-z0-9_]{1,40}[ \t]+)?by)[ \t]+\\{0,3}["']"""
+"""``CREATE USER x IDENTIFIED BY '...'``, as ClickHouse, MySQL and Oracle have it."""
 
 BEGINNINGS = (
     LEAD
@@ -239,7 +245,8 @@ NAMES = b"|".join(
         LIKELY_NAME + TRAILER + BEHIND_NAME + rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,20}[0-9][A-Za-z0-9+/=_.%~-]{7}""",
         rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:[^\s"'\\<>]""",
         rb"""--(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+[\\"'A-Za-z0-9]""",
-        rb"(?:sshpass|" + COMMANDS + rb")[ \t]+-",
+        rb"(?:sshpass|" + COMMANDS + b"|" + LOGINS + rb")[ \t]+-",
+        IDENTIFIED,
     )
 )
 """Where anything else may be: names with values behind them, URLs, private keys."""

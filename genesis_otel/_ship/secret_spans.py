@@ -17,8 +17,10 @@ from genesis_otel._ship.secret_patterns import (
     BEHIND_NAME,
     COMMANDS,
     ENCODED,
+    IDENTIFIED,
     LEAD,
     LIKELY_NAME,
+    LOGINS,
     LOOSE,
     PEM,
     PUTTY,
@@ -255,7 +257,7 @@ _NO_WORD = re.compile(rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,40}[0-9]|[A-Za-z_&'][^\n=]
 _BARE = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\\0]+""")
 _LITERAL = re.compile(rb"""[^\s"'`;&<>|\\\0]+""")
 _LINE = re.compile(rb"""[^\s"'`<>\\\0]+""")
-_BRACED = re.compile(rb"\{([^{}\s]{4,200})\}(?=;|[\"']|$)")
+_BRACED = re.compile(rb"\{([^{}\s\"]{4,200})\}(?=;|[\"']|$)")
 _DIGIT = re.compile("[0-9]")
 _LINE_END = re.compile(rb"[ \t]*(?:[\r\n\0]|\\+[nr]|$|[ \t]#)")
 _TO_LINE_END = re.compile(rb"""[^\r\n\0"'\\`]*""")
@@ -528,10 +530,21 @@ _COMMAND = re.compile(
     COMMANDS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])(?:-p|-a)[ \t]*(?<!-p )\\*["']?([^\s"'\\$<-][^\s"'\\]{2,100})"""
 )
 _ORACLE = re.compile(rb"""jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/([^\s"'@/]{1,200})@""")
+_LOGS_IN = re.compile(LOGINS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])-p[ \t]+\\*["']?([^\s"'\\$<-][^\s"'\\]{2,200})""")
+_IDENTIFIED = re.compile(IDENTIFIED + rb"""([^"'\\\r\n]{1,200})""")
 _SSHPASS = re.compile(rb"""sshpass[ \t]+-p[ \t]*\\*["']?([^\s"'\\$<-][^\s"'\\]{1,100})""")
 
 
 def _of_command(data: bytes, start: int, end: int) -> Verdict | None:
-    """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``, ``jdbc:oracle:thin:user/secret@host``."""
-    found = _SSHPASS.match(data, start) or _ORACLE.match(data, start) or _COMMAND.match(data, start)
+    """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``, ``docker login -p secret``, ``jdbc:oracle:thin:user/secret@host``,
+    ``IDENTIFIED BY 'secret'``."""
+    told = _IDENTIFIED.match(data, start)
+    if told is not None:
+        return None if _is_blank(told[1].decode("utf-8", "replace")) else Verdict((told.span(1),), told.end())
+    found = (
+        _SSHPASS.match(data, start)
+        or _LOGS_IN.match(data, start)
+        or _ORACLE.match(data, start)
+        or _COMMAND.match(data, start)
+    )
     return None if found is None else Verdict((found.span(1),), found.end())

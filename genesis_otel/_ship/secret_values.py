@@ -167,6 +167,20 @@ def _is_quoted_secret(value: str, words: list[str], kind: Kind) -> bool:
     return not re.fullmatch(r"[\W_]*", value) or len(value) >= 6
 
 
+_RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+
+
+def _is_mixed(value: str) -> bool:
+    """Whether letters and digits change so often that no words are left: those of variables have five letters, and may have a number."""
+    if len(value) < 8 or not value.isalnum():
+        return False
+    named = _NUMBER.sub("", value)
+    return len(_RUNS.findall(named)) * 3 >= len(named)
+
+
+_NUMBER = re.compile(r"(?<=[a-z])[0-9]{1,2}$")
+
+
 def _is_bare_secret(value: str, kind: Kind, written: Written) -> bool:
     if written.followed in ("(", "[") or kind is Kind.HEADER:
         return kind is Kind.HEADER and is_random(value, 12)
@@ -181,8 +195,8 @@ def _is_bare_secret(value: str, kind: Kind, written: Written) -> bool:
     # It could be a variable.
     if _DIGIT.search(value) is not None:
         if re.fullmatch(r"[a-z]{1,5}_?\d{1,2}", value) or (re.search(r"_|[a-z][A-Z]", value) and not written.tight):
-            return written.literal or is_random(value, 12)
+            return written.literal or is_random(value, 12) or (written.alone and _is_mixed(value))
         return written.literal or written.alone or is_random(value, 12)
     if written.literal or (written.tight and written.alone):
         return len(value) >= 3
-    return written.alone and value.islower() and "_" not in value
+    return written.alone and ((value.islower() and "_" not in value) or _is_mixed(value))

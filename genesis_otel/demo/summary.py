@@ -91,7 +91,9 @@ def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], consol
 def _next(run_id: str, console: Console) -> None:
     console.print("[bold]What to run next[/bold]")
     for command in (
+        f"genesis-otel ui {run_id}",
         "genesis-otel runs",
+        f"genesis-otel best {run_id} --code",
         f"genesis-otel lineage {run_id}",
         "genesis-otel query slowest_llm_calls",
         "genesis-otel query --list",

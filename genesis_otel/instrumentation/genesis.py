@@ -37,7 +37,7 @@ from genesis_otel._emit import pareto
 from genesis_otel._emit.context import detach, place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
-from genesis_otel.instrumentation._genesis import llm
+from genesis_otel.instrumentation._genesis import llm, pool
 from genesis_otel.instrumentation._genesis.logger import GenesisLogger
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
 from genesis_otel.instrumentation.genesis_logger import install_logger, when_imported
@@ -45,11 +45,9 @@ from genesis_otel.instrumentation.genesis_logger import install_logger, when_imp
 __all__ = ["instrument", "is_installed", "is_instrumented", "uninstrument"]
 
 Original = Callable[..., Any]
+Hook = tuple[Any, str, Original]
 
-SEARCH = "genesis.core.runner"
-"""The module that imports all the others that are looked after."""
-
-_patched: list[tuple[object, str, Original]] = []
+_patched: list[Hook] = []
 _logger = GenesisLogger()
 _wanted = False
 
@@ -72,27 +70,39 @@ def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None 
     install_logger(_logger)
     if not _wanted:
         _wanted = True
-        when_imported(SEARCH, _patch)
+        for module, hooks in HOOKS.items():
+            when_imported(module, functools.partial(_patch, hooks))
 
 
-def _patch() -> None:
-    if not _wanted or _patched:
+def _patch(hooks: Callable[[], Iterable[Hook]]) -> None:
+    if not _wanted:
         return
     try:
-        for owner, name, around in _hooks():
+        for owner, name, around in hooks():
             _put(owner, name, around)
     except Exception as error:
         pass_on(error)
         warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
 
 
-def _hooks() -> Iterable[tuple[Any, str, Original]]:
-    from genesis.core import novelty_judge, runner, summarizer
-    from genesis.database import dbase
-    from genesis.launch import scheduler
+def _of_calls() -> Iterable[Hook]:
     from genesis.llm import embedding
     from genesis.llm import llm as clients
     from genesis.llm import query as queries
+
+    return (
+        (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
+        (queries, "get_client_llm", llm.get_client_llm),
+        (clients, "query", llm.query),
+        (clients.LLMClient, "batch_query", functools.partial(_fill_pool, clients)),
+        (clients.LLMClient, "batch_kwargs_query", functools.partial(_fill_pool, clients)),
+    )
+
+
+def _of_searches() -> Iterable[Hook]:
+    from genesis.core import novelty_judge, runner, summarizer
+    from genesis.database import dbase
+    from genesis.launch import scheduler
 
     return (
         (runner.EvolutionRunner, "run", _run),
@@ -108,10 +118,11 @@ def _hooks() -> Iterable[tuple[Any, str, Original]]:
         (scheduler, "submit_slurm_conda", _submit),
         (novelty_judge.NoveltyJudge, "check_llm_novelty", _check_novelty),
         (summarizer.MetaSummarizer, "update_meta_memory", _update_meta_memory),
-        (embedding.EmbeddingClient, "get_embedding", llm.get_embedding),
-        (queries, "get_client_llm", llm.get_client_llm),
-        (clients, "query", llm.query),
     )
+
+
+HOOKS = {"genesis.llm.llm": _of_calls, "genesis.core.runner": _of_searches}
+"""What is looked after, by the module that imports all the others which that is in."""
 
 
 def uninstrument() -> None:
@@ -137,6 +148,8 @@ def is_installed() -> bool:
 
 
 def _put(owner: Any, name: str, around: Original) -> None:
+    if any(known is owner and its == name for known, its, _ in _patched):
+        return
     original = getattr(owner, name, None)
     if original is None:
         warn_once(f"genesis {name}", "This version of Genesis has no %s: what happens there is not recorded", name)
@@ -163,7 +176,8 @@ def _here() -> Proposal | None:
 
 
 def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    search = _logger.searches[self.run_id] = Search(_logger.options)
+    run_id = getattr(self, "run_id", "")
+    search = _logger.searches[run_id] = Search(_logger.options)
     # The run becomes current when Genesis logs it.
     token = otel.attach(otel.get_current())
     failure: BaseException | None = None
@@ -175,32 +189,33 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     finally:
         detach(token)
         search.finish(failure)
-        _logger.searches.pop(self.run_id, None)
+        _logger.searches.pop(run_id, None)
 
 
-def _run_generation_0(original: Original, self: Any) -> Any:
+def _run_generation_0(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     search = _search_of(self)
     proposal = search.begin(0, "init") if search is not None else None
     with _at(search, proposal):
-        return original(self)
+        return original(self, *args, **kwargs)
 
 
-def _submit_new_job(original: Original, self: Any) -> Any:
-    search, number = _search_of(self), self.next_generation_to_submit
-    if search is None or number >= self.evo_config.num_generations:
-        return original(self)
+def _submit_new_job(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    search, number = _search_of(self), getattr(self, "next_generation_to_submit", None)
+    planned = getattr(getattr(self, "evo_config", None), "num_generations", 0)
+    if search is None or not isinstance(number, int) or number >= planned:
+        return original(self, *args, **kwargs)
     # What it is called is known when the patch is made.
     with _at(search, search.begin(number, "unknown"), until_stored=False):
-        return original(self)
+        return original(self, *args, **kwargs)
 
 
-def _process_completed_job(original: Original, self: Any, job: Any) -> Any:
+def _process_completed_job(original: Original, self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
     search = _search_of(self)
-    proposal = search.open.get(job.generation) if search is not None else None
+    proposal = search.open.get(getattr(job, "generation", -1)) if search is not None else None
     if proposal is not None:
         proposal.finished = time.time_ns()
     with _at(search, proposal):
-        return original(self, job)
+        return original(self, job, *args, **kwargs)
 
 
 @contextmanager
@@ -219,7 +234,7 @@ def _at(search: Search | None, proposal: Proposal | None, *, until_stored: bool 
             search.abandon(proposal, stopped)
 
 
-def _log_generation(original: Original, self: Any, generation: int, programs: Any) -> Any:
+def _log_generation(original: Original, self: Any, generation: int, programs: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         # The latest row of each: a program is stored again whenever its embedding is.
         programs = list({each.id: each for each in sorted(programs, key=lambda program: program.timestamp)}.values())
@@ -229,9 +244,9 @@ def _log_generation(original: Original, self: Any, generation: int, programs: An
             "genesis programs", "The programs of a generation are counted as often as they are stored", exc_info=True
         )
     try:
-        return original(self, generation, programs)
+        return original(self, generation, programs, *args, **kwargs)
     finally:
-        _logger.counted(self.run_id, generation)
+        _logger.counted(getattr(self, "run_id", ""), generation)
 
 
 # --- programs and their jobs ------------------------------------------------------------------------------------------
@@ -239,7 +254,7 @@ def _log_generation(original: Original, self: Any, generation: int, programs: An
 
 def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
     proposal = _here()
-    if proposal is None or proposal.program is not None or program.generation != proposal.number:
+    if proposal is None or proposal.program is not None or getattr(program, "generation", -1) != proposal.number:
         return original(self, program, *args, **kwargs)
     program.id = proposal.individual.id
     result = original(self, program, *args, **kwargs)
@@ -252,10 +267,10 @@ def _run_job(original: Original, self: Any, exec_fname: Any, results_dir: Any, *
     proposal = _here()
     if proposal is not None:
         proposal.job = proposal.individual.evaluation(details={"exec_fname": str(exec_fname)})
-    results, seconds = original(self, exec_fname, results_dir, *args, **kwargs)
-    if proposal is not None:
-        proposal.results, proposal.finished = results, time.time_ns()
-    return results, seconds
+    outcome = original(self, exec_fname, results_dir, *args, **kwargs)
+    if proposal is not None and isinstance(outcome, tuple):
+        proposal.results, proposal.finished = outcome[0], time.time_ns()
+    return outcome
 
 
 def _get_job_results(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -285,6 +300,11 @@ def _submit(original: Original, *args: Any, **kwargs: Any) -> Any:
 
 
 # --- LLM calls --------------------------------------------------------------------------------------------------------
+
+
+def _fill_pool(clients: Any, original: Original, *args: Any, **kwargs: Any) -> Any:
+    with pool.filled(clients, instrument):
+        return original(*args, **kwargs)
 
 
 def _check_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -70,13 +70,16 @@ WITH
         arrayFilter(key -> startsWith(key, prefix), mapKeys(a))
     )))) AS numbers_of,
     ((prefix, middle, n) -> concat(prefix, toString(n), middle)) AS numbered,
+    -- Whether the text of a content, by its key, is the model's reasoning.
+    (key -> a[concat(substring(key, 1, length(key) - 4), 'type')] = 'reasoning') AS is_reasoning,
     ((prefix, middle, n) -> if(
         a[concat(numbered(prefix, middle, n), 'content')] != '',
         a[concat(numbered(prefix, middle, n), 'content')],
         arrayStringConcat(arrayMap(
             key -> a[key],
             arraySort(arrayFilter(
-                key -> startsWith(key, concat(numbered(prefix, middle, n), 'contents.')) AND endsWith(key, '.message_content.text'),
+                key -> startsWith(key, concat(numbered(prefix, middle, n), 'contents.')) AND endsWith(key, '.message_content.text')
+                    AND NOT is_reasoning(key),
                 mapKeys(a)
             ))
         ), '\n')
@@ -158,7 +161,8 @@ SELECT
         of_event('gen_ai.content.completion', 'gen_ai.completion'),
         numbered_text('llm.output_messages.', '.message.'),
         numbered_messages('llm.output_messages.', '.message.'),
-        a['output.value']
+        -- Of an embedding it is the vector.
+        if(a['openinference.span.kind'] = 'EMBEDDING', '', a['output.value'])
     ]) AS response,
     multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
@@ -167,12 +171,17 @@ SELECT
         (key, value) -> (if(key = 'genesis.place', 'place', key), value),
         mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
     )))) AS metadata,
-    arrayStringConcat(arrayFilter(text -> text != '', arrayMap(
-        part -> JSONExtractString(part, 'content'),
-        arrayFilter(
-            part -> JSONExtractString(part, 'type') IN ('reasoning', 'thinking'),
-            arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
-        )
+    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(
+        arrayMap(
+            part -> JSONExtractString(part, 'content'),
+            arrayFilter(
+                part -> JSONExtractString(part, 'type') IN ('reasoning', 'thinking'),
+                arrayFlatten(arrayMap(raw -> JSONExtractArrayRaw(raw, 'parts'), output_messages))
+            )
+        ),
+        arrayMap(key -> a[key], arraySort(arrayFilter(
+            key -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text') AND is_reasoning(key), mapKeys(a)
+        )))
     )), '\n') AS thought,
     of_search('genesis.run.id') AS run_id,
     toInt32OrNull(of_search('genesis.generation.number')) AS generation,
@@ -219,7 +228,16 @@ SELECT
     TraceId AS trace_id,
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
-    a['gen_ai.response.id'] AS response_id
+    arrayFirst(text -> text != '', [
+        a['gen_ai.response.id'],
+        -- OpenInference has it in the answer alone; what a model answers may be JSON, too, and has no model's name beside an id.
+        if(
+            position(a['output.value'], '"id"') > 0 AND a['output.mime_type'] = 'application/json'
+                AND JSONExtractString(a['output.value'], 'model') != '',
+            JSONExtractString(a['output.value'], 'id'),
+            ''
+        )
+    ]) AS response_id
 FROM
 (
     -- What is read more than once: where an expression's name stands, it is analysed anew.

@@ -6,11 +6,11 @@
 // neither its bar, XY and graph panels nor its trace view: those are drawn plainly, and their fields are checked like all others.
 import React from 'react';
 import { createRoot } from 'react-dom/client';
+import { firstValueFrom } from 'rxjs';
 import * as D from '@grafana/data';
 import { BigValue, GlobalStyles, TimeSeries } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 import { EmbeddedScene, SceneFlexLayout, SceneTimeRange, SceneVariableSet, TestVariable, sceneGraph } from '@grafana/scenes';
-import { of } from 'rxjs';
 
 const theme = D.createTheme({ colors: { mode: 'dark' } });
 const ROW = 38; // pixels of a grid unit: 30, and 8 between two
@@ -54,7 +54,8 @@ function registry(panel) {
 
 D.standardFieldConfigEditorRegistry.setInit(() => Object.entries(standard).map(([id, process]) => option(id, id, false, process)));
 D.standardEditorsRegistry.setInit(() => []);
-D.standardTransformersRegistry.setInit(() => []);
+const transformers = new Map(Object.values(D.standardTransformers).map((each) => [each.id, each]));
+D.standardTransformersRegistry.setInit(() => [...transformers.values()].map((each) => ({ id: each.id, name: each.name, transformation: async () => each, editor: null })));
 
 const LINES = ['timeseries', 'trend'];
 const PALETTE = [...LINES, 'xychart', 'barchart'];
@@ -100,19 +101,14 @@ function partitioned(frames, options) {
   });
 }
 
-const OURS = new Set(['partitionByValues', 'organize', 'sortBy']);
-
-function transformed(panel, frames) {
-  return (panel.transformations ?? []).reduce((now, { id, options }) => {
-    if (id === 'partitionByValues') return partitioned(now, options);
-    if (id === 'groupingToMatrix') {
-      let made = now;
-      of(now).pipe(D.standardTransformers.groupingToMatrixTransformer.operator(options, { interpolate: (text) => text })).subscribe((each) => { made = each; });
-      return made;
-    }
-    if (!OURS.has(id)) say.push([panel.title, 'transformation that this page does not know', id]);
-    return now;
-  }, frames);
+async function transformed(panel, frames, find) {
+  let now = frames;
+  for (const config of panel.transformations ?? []) {
+    if (config.id === 'partitionByValues') now = partitioned(now, config.options);
+    else if (transformers.has(config.id)) now = await firstValueFrom(D.transformDataFrame([config], now));
+    else find('unknown transformation', config.id);
+  }
+  return now;
 }
 
 // --- what is checked ---
@@ -168,6 +164,19 @@ function checkCells(panel, data, find) {
     }
   }
   return links;
+}
+
+// A heading that begins before its cell, or ends behind it, is not read.
+function checkHeadings() {
+  for (const cell of document.querySelectorAll('[role="columnheader"]')) {
+    const text = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT).nextNode();
+    if (!text) continue;
+    const range = document.createRange();
+    range.selectNodeContents(text);
+    const [inner, outer] = [range.getBoundingClientRect(), cell.getBoundingClientRect()];
+    const title = cell.closest('[data-title]')?.dataset.title ?? '';
+    if (inner.left < outer.left || inner.right > outer.right) say.push([title, 'heading is cut', text.textContent, Math.round(outer.width)]);
+  }
 }
 
 // --- panels ---
@@ -298,7 +307,7 @@ class Guard extends React.Component {
   }
 }
 
-function prepared(panel, frames, interpolate, panels) {
+async function prepared(panel, frames, interpolate, panels) {
   const find = (...what) => {
     if (!say.some((one) => one[0] === panel.title && one[1] === what[0] && one[2] === what[1])) say.push([panel.title, ...what]);
   };
@@ -306,7 +315,7 @@ function prepared(panel, frames, interpolate, panels) {
   checkNames(full, find);
   full.fieldConfig.overrides = full.fieldConfig.overrides.filter(({ matcher }) => matcherIsKnown(matcher));
   const data = D.applyFieldOverrides({
-    data: transformed(full, frames.map((frame) => D.toDataFrame(frame))), fieldConfig: full.fieldConfig, fieldConfigRegistry: registry(full),
+    data: await transformed(full, frames.map((frame) => D.toDataFrame(frame)), find), fieldConfig: full.fieldConfig, fieldConfigRegistry: registry(full),
     replaceVariables: interpolate, theme, timeZone: 'utc',
   });
   checkOverrides(full, data, find);
@@ -327,7 +336,7 @@ function Panel({ made, width, range, interpolate }) {
   const box = place(panel.gridPos, width);
   const Kind = KINDS[panel.type] ?? Other;
   return (
-    <div style={box}>
+    <div style={box} data-title={panel.title}>
       <div style={{ padding: '6px 8px', fontWeight: 500 }} title={panel.description}>{interpolate(panel.title)}</div>
       <div style={{ padding: '0 8px' }}>
         <Guard find={find}>
@@ -338,16 +347,27 @@ function Panel({ made, width, range, interpolate }) {
   );
 }
 
+// As Grafana's grid: from above to below, each panel as high as those above let it.
+function compacted(panels) {
+  const ends = new Array(24).fill(0);
+  return panels.map((panel) => {
+    const { x, w, h } = panel.gridPos;
+    const y = Math.max(...ends.slice(x, x + w));
+    ends.fill(y + h, x, x + w);
+    return { ...panel, gridPos: { ...panel.gridPos, y } };
+  });
+}
+
 // Rows that start collapsed hold their panels: they are opened, and what is below moves down.
 function opened(panels) {
   let moved = 0;
-  return [...panels].sort((a, b) => a.gridPos.y - b.gridPos.y || a.gridPos.x - b.gridPos.x).flatMap((panel) => {
+  return compacted([...panels].sort((a, b) => a.gridPos.y - b.gridPos.y || a.gridPos.x - b.gridPos.x).flatMap((panel) => {
     const at = (each, by) => ({ ...each, gridPos: { ...each.gridPos, y: each.gridPos.y + by } });
     const within = panel.type === 'row' ? panel.panels ?? [] : [];
     const here = [at(panel, moved), ...within.map((each) => at(each, moved))];
     if (within.length) moved += Math.max(...within.map(({ gridPos }) => gridPos.y + gridPos.h)) - (panel.gridPos.y + 1);
     return here;
-  });
+  }));
 }
 
 // Widths are measured as texts are drawn, so the fonts have to be there before the first of them.
@@ -373,8 +393,8 @@ window.draw = async ({ board, frames, vars, from, to, width }) => {
   });
   const interpolate = (text, scoped, format) => sceneGraph.interpolate(scene, text, scoped, format);
   const panels = [];
-  const shown = opened(board.panels).map((panel) =>
-    ['row', 'text'].includes(panel.type) ? { panel } : prepared(panel, frames[panel.id] ?? [], interpolate, panels));
+  const shown = await Promise.all(opened(board.panels).map((panel) =>
+    ['row', 'text'].includes(panel.type) ? { panel } : prepared(panel, frames[panel.id] ?? [], interpolate, panels)));
   const height = Math.max(...shown.map(({ panel }) => panel.gridPos.y + panel.gridPos.h)) * ROW + 20;
   const element = document.getElementById('root');
   Object.assign(document.body.style, { margin: 0, background: '#111217', color: '#ccccdc', font: '14px Inter, Helvetica, Arial, sans-serif', width: `${width}px` });
@@ -395,5 +415,6 @@ window.draw = async ({ board, frames, vars, from, to, width }) => {
   );
   // Charts draw in the frames after the page is there.
   await new Promise((resolve) => setTimeout(resolve, 700));
+  checkHeadings();
   return { findings: [...say], panels, height };
 };

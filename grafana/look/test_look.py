@@ -115,7 +115,7 @@ def stored(request: pytest.FixtureRequest, store: Store) -> Iterator[Stored]:
 
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_a_dashboard_is_drawn_without_a_finding(stored: Stored, browser: WebDriver, uid: str) -> None:
-    """At 1,600 and 1,000 pixels: each override and link finds its field, units are Grafana's, no cell shows the text of an empty
+    """At 1,600 and 1,000 pixels: each override and link finds its field, units are Grafana's, no heading is cut, no cell shows the text of an empty
     panel, links have their variables filled in, every number can be drawn, and the console of the browser is silent."""
     board, (scene, client) = BOARDS[uid], stored
     values = _chosen(board, stored)
@@ -135,7 +135,9 @@ def test_a_dashboard_is_drawn_without_a_finding(stored: Stored, browser: WebDriv
 WRONG: dict[str, dict[str, Any]] = {
     "unknown unit": {"defaults": {"unit": "furlongs"}},
     "unknown matcher": {"overrides": [{"matcher": {"id": "bySmell"}, "properties": []}]},
+    "unknown transformation": {"transformations": [{"id": "alchemy", "options": {}}]},
     "override matches no field": {"overrides": [{"matcher": {"id": "byName", "options": "gone"}, "properties": []}]},
+    "heading is cut": {"defaults": {"custom": {"width": 50}, "displayName": "a heading of many words"}},
     "cell shows the text of an empty panel": {"defaults": {"noValue": "Nothing yet."}},
     "variable of a link not filled in": {
         "defaults": {"links": [{"title": "x", "url": "/d/x?var-run=${__data.fields.empty}"}]}
@@ -152,7 +154,8 @@ def test_what_is_wrong_is_found(browser: WebDriver, finding: str) -> None:
         {"name": "name", "type": "string", "values": ["a", "b"]},
         {"name": "empty", "type": "string", "values": ["", None]},
     ]
-    board = {"panels": [{**panel, "fieldConfig": WRONG[finding]}]}
+    wrong = WRONG[finding]
+    board = {"panels": [{**panel, **wrong} if "transformations" in wrong else {**panel, "fieldConfig": wrong}]}
     drawn = _drawn(browser, board, {}, {1: [{"refId": "A", "fields": fields}]}, SCENES[0], WIDTHS[0])
     assert {each[1] for each in drawn["findings"]} == {finding}
 

@@ -423,12 +423,23 @@ def a_table(
 
 def _headed(columns: Columns) -> Columns:
     """Columns with headings of words: the SQL's names without underscores, unless they are called otherwise."""
-    return {
+    headed = {
         name: settings
         if "_" not in name or any(each.id_val == "displayName" for each in settings)
         else [*called(name.replace("_", " ")), *settings]
         for name, settings in columns.items()
     }
+    return {name: _wide_enough(name, settings) for name, settings in headed.items()}
+
+
+def _wide_enough(name: str, settings: Sequence[Setting]) -> list[Setting]:
+    """A column that shows its whole heading and the filter beside it: 7 pixels a letter in Grafana's font."""
+    heading = next((str(each.value) for each in settings if each.id_val == "displayName"), name)
+    least = 7 * len(heading) + 36
+    return [
+        Setting("custom.width", max(least, int(str(each.value)))) if each.id_val == "custom.width" else each
+        for each in settings
+    ]
 
 
 Style = Literal["line", "bars", "points", "steps"]

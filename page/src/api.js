@@ -34,10 +34,14 @@ export class RunData {
   }
 
   async refresh() {
-    const [individuals, calls] = await Promise.all(
-      ["individuals", "calls"].map((what) => ask("run/" + what, { run: this.id, since: this.since[what] })));
+    const first = !this.summary;
+    const [individuals, calls, summary] = await Promise.all([
+      ...["individuals", "calls"].map((what) => ask("run/" + what, { run: this.id, since: this.since[what] })),
+      first ? ask("run", { run: this.id }) : null]);
     const news = this.take(individuals) + this.takeCalls(calls);
-    if (news || !this.summary || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask("run", { run: this.id });
+    if (first) this.summary = summary;
+    // How the whole run stands costs the whole run: asked again only if something came, or if it may have ended.
+    else if (news || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask("run", { run: this.id });
     this.since = { individuals: individuals.since, calls: calls.since };
     this.loaded = true;
     if (news) this.arrange();

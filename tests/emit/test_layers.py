@@ -121,11 +121,12 @@ def test_the_public_names_are_these() -> None:
     """`genesis_otel` exports these names and no other; each is the one of its module, and `dir` lists it."""
     assert genesis_otel.__all__ == [
         *("__version__", "action", "attached", "configure", "environ", "evaluation", "from_environment"),
-        *("generation", "individual", "instrument", "lineage", "llm_call", "pareto_front", "run"),
+        *("generation", "individual", "install_logger", "instrument", "lineage", "llm_call", "pareto_front", "run"),
     ]
-    for name in set(genesis_otel.__all__) - {"__version__", "configure", "instrument"}:
+    elsewhere = ("configure", "install_logger", "instrument")
+    for name in set(genesis_otel.__all__) - {"__version__", *elsewhere}:
         assert getattr(genesis_otel, name) is getattr(spans, name)
-    assert callable(genesis_otel.configure) and callable(genesis_otel.instrument)
+    assert all(callable(getattr(genesis_otel, name)) for name in elsewhere)
     assert set(genesis_otel.__all__) <= set(dir(genesis_otel))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         genesis_otel.nothing  # noqa: B018

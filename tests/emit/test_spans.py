@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -513,6 +514,23 @@ def test_a_run_has_a_direction(
     assert [one.get(names.RUN_DIRECTION) for one in recorded.records("run")] == [direction, direction]
     assert [one[names.RUN_BUDGET] for one in recorded.records("run")] == [12.5, 12.5]
     assert recorded.records("generation")[0][names.GENERATION_BEST_SCORE] == best
+
+
+def test_a_budget_is_that_of_the_environment_unless_told(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`GENESIS_OTEL_BUDGET` is the budget of runs that are given none; one that is no number is none."""
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "3.5")
+    spans.run("t").end()
+    spans.run("t", budget=1).end()
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "plenty")
+    spans.run("t").end()
+    assert [one.get(names.RUN_BUDGET) for one in recorded.records("run")] == [3.5, 3.5, 1.0, 1.0, None, None]
+
+
+def test_ids_that_are_made_need_no_encoding(recorded: Recorded) -> None:
+    """Letters, digits and underscores alone: Grafana decodes an address twice, and `&`, `#` and `+` do not survive that."""
+    with spans.run("a & b #1 + c") as run, run.generation(0) as generation, generation.individual() as one:
+        assert re.fullmatch(r"\w+", run.id, re.ASCII)
+        assert re.fullmatch(r"[\w-]+", one.id, re.ASCII)
 
 
 def test_what_has_no_score_tells_none(recorded: Recorded) -> None:

@@ -32,9 +32,13 @@ def main() -> None:
         for name, scene in SCENES.items():
             folder = Path(tempfile.mkdtemp(prefix="genesis-otel-soak-"))
             chance = random.Random(f"{name} {seed}")
-            ledger = scene(folder / "spool", chance, chance.uniform(0.5, 4.0))
+            try:
+                ledger = scene(folder / "spool", chance, chance.uniform(0.5, 4.0))
+                why = ledger.holds()
+            except Exception as error:
+                ledger, why = Ledger(), f"{type(error).__name__}: {error}"
             sums[name].update(numbers(ledger))
-            if why := ledger.holds():
+            if why:
                 broken += 1
                 print(f"BROKEN  {name}, seed {seed}, {folder}: {why}", flush=True)
             else:

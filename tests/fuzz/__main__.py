@@ -17,7 +17,7 @@ from collections import Counter
 
 from tests.fuzz.properties import PROPERTIES, ground, tried
 
-EXAMPLES = 300
+EXAMPLES = 100
 """Of a property and a seed."""
 
 

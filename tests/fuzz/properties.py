@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import inspect
 import itertools
+import json
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.otlp import Http
 from genesis_otel._ship.spool import queue
 from genesis_otel._urls import UrlError, hidden, shown, split
+from tests.ship.test_redact import TEXTS
 from tests.support.pipeline import PASSWORD, READER, Store, running
 from tests.support.recording import Recorded, hostile_values, record
 from tests.support.secret_corpus import SECRETS
@@ -256,8 +258,11 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
 
 
 def redaction(ground: Ground, before: str, which: int, after: str) -> None:
-    """A secret that is recognised is recognised wherever it stands on lines of its own, and redacting twice changes nothing more."""
+    """A secret that is recognised is recognised wherever it stands on lines of its own, redacting twice changes nothing more, and JSON stays
+    JSON."""
     secret = SECRETS[which % len(SECRETS)]
+    whole = json.dumps({"text": f"{before}\n{secret.text}\n{after}"})
+    assert set(json.loads(redact.recognised(whole))) == {"text"}
     text = redact.recognised(f"{before}\n\n{secret.text}\n\n{after}")
     assert secret.hidden not in text, secret.kind
     assert redact.recognised(text) == text
@@ -328,7 +333,7 @@ PROPERTIES: dict[str, tuple[Callable[..., None], dict[str, st.SearchStrategy[Any
             | st.lists(st.integers(-3, 500), max_size=5).map(lambda cut: str(cut).encode()),
         },
     ),
-    "redaction": (redaction, {"before": TEXT, "which": st.integers(0, 10_000), "after": TEXT}),
+    "redaction": (redaction, {"before": TEXT | TEXTS, "which": st.integers(0, 10_000), "after": TEXT | TEXTS}),
     "urls": (
         urls,
         {

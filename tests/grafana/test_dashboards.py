@@ -339,9 +339,9 @@ def of_table(asked: Asked, result: Any) -> None:
     assert all("_" not in heading for heading in headings.values() if heading is not None), headings
     widths = [_setting(told.get(name, ()), "custom.width") for name, heading in headings.items() if heading is not None]
     share = asked.panel["gridPos"]["w"] / 24
-    assert sum(width or 80 for width in widths) <= 1568 * share or _scrolls(asked), (
+    assert sum(width or 150 for width in widths) <= 1568 * share or _scrolls(asked), (
         asked.title,
-        sum(width or 80 for width in widths),
+        sum(width or 150 for width in widths),
     )
 
 

@@ -21,7 +21,7 @@ from genesis_otel._ship.codec import load
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
-from tests.matrix.endpoint import CACHED, CHARGED, INPUT, OUTPUT, serving
+from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, serving
 from tests.matrix.program import CALLS, SECRET
 
 PYTHON = os.environ.get("MATRIX_PYTHON", "")
@@ -121,6 +121,8 @@ def test_each_call_once_in_its_place_at_its_cost(case: Case, tmp_path: Path, con
                     embeds or way == "tools" or "Is this program new?" in row["messages"] or case.client == "anthropic"
                 ), way
             assert "0.125" not in row["response"]
+            if way == "reasoning" and case.instrumentations != ("itself",):
+                assert (row["thought"], row["response"]) == (THOUGHT, ANSWER)
         sql = "SELECT api_cost + embed_cost FROM individuals WHERE run_id = {run:String}"
         spent = store.query(sql, parameters={"run": way}).result_rows[0][0]
         assert spent == pytest.approx(CALLS * cost if way not in case.no_place else 0.0), way

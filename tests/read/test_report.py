@@ -104,9 +104,15 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     assert BEST in best.text and f"why {BEST} should be better" in best.text
     press(driver, best.find_element(By.CSS_SELECTOR, "details details summary"))
     assert "Improve three_best." in best.text and f"{BEST}!" in best.text
+    press(driver, best.find_elements(By.CSS_SELECTOR, "details details summary")[-1])
+    assert f"evaluated {BEST} ☃" in best.text
+    cells = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#cells tbody tr")]
+    assert len(cells) == 5 and (cells[0][0], cells[0][-1]) == ("1", BEST)
     spans = driver.find_elements(By.CSS_SELECTOR, ".waterfall > div")
     assert spans[0].text.startswith("generation") and len(spans) >= 4
     assert "division by zero" in driver.find_element(By.ID, "errors").text
+    press(driver, driver.find_element(By.CSS_SELECTOR, "#errors details summary"))
+    assert "dividing" in driver.find_element(By.ID, "errors").text
     assert errors(driver) == [] and asked(driver) == set()
 
 

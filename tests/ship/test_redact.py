@@ -150,6 +150,14 @@ PIECES = [
 TEXTS = st.text() | st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=40).map("".join)
 
 
+@pytest.mark.parametrize("begin", ["mysql -p", "sshpass -p ", "curl -u me:", "password=", "IDENTIFIED BY '"])
+def test_a_bound_within_a_character_takes_all_of_it(begin: str) -> None:
+    """What is replaced has a bound in bytes, which may be in the middle of a character: the text is redacted all the same."""
+    for length in (*range(90, 110), *range(190, 210), *range(250, 260), *range(4090, 4100)):
+        text = begin + "a1B2" * (length // 4) + "x" * (length % 4) + "é☃😀" * 3
+        assert redacted(text) != text, length
+
+
 @given(TEXTS)
 def test_any_text_can_be_redacted(text: str) -> None:
     """Whatever a text is, redacting raises nothing, changes only what it marks, and is done after one time."""

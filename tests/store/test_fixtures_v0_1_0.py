@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from genesis_otel._store import schema
@@ -72,6 +73,9 @@ INCORRECT = {
 OF_NO_GENERATION = {("full", 0, "meta"), ("", 0, "")}
 """Calls of no generation, by run, generation as it was stored, and role."""
 
+ACTIONS_OF_NO_GENERATION = {("", "job_submitted"), ("full", "checkpoint")}
+"""Actions of no generation, by run and type."""
+
 NO_DELTA = {("resumed", "after_2"), ("resumed", "after_3")}
 """Children of a parent that their process did not know: 0.1.0 stored 0."""
 
@@ -87,6 +91,8 @@ def of_today(told: dict[str, Any]) -> list[Any]:
         if (row.get("run_id"), row.get("individual_id")) in INCORRECT and "status" in row:
             row["status"] = "incorrect"
         if "model" in row and (row["run_id"], row["generation"], row["role"]) in OF_NO_GENERATION:
+            row["generation"] = None
+        if (row.get("run_id"), row.get("action_type")) in ACTIONS_OF_NO_GENERATION and not row["individual_id"]:
             row["generation"] = None
         for column in row.keys() & {"fitness", "combined", "best", "avg", "delta"}:
             zero = row[column] == "0" and (unscored or of_none or unknown)
@@ -290,7 +296,12 @@ def receiving() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            except DecodeError:
+                # As a collector answers what is no OTLP.
+                self.send_error(400)
+                return
             spans = (span for of in request.resource_spans for scope in of.scope_spans for span in scope.spans)
             received.extend((span.span_id.hex(), span.name) for span in spans)
             self.send_response(200)

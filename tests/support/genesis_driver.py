@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,13 @@ def recorded(folder: Path, generations: int) -> None:
     search(folder, generations)
 
 
+def spawned(folder: Path, generations: int) -> None:
+    """With pools of processes that are spawned."""
+    multiprocessing.set_start_method("spawn")
+    genesis_otel.instrument()
+    search(folder, generations)
+
+
 def objectives(folder: Path, generations: int) -> None:
     """With objectives, and a task's name; after Genesis was imported."""
     from genesis.core import EvolutionRunner  # noqa: F401
@@ -81,5 +89,5 @@ def crashing_logger_alone(folder: Path, generations: int) -> None:
 
 if __name__ == "__main__":
     how, place, count = sys.argv[1:]
-    hows = (recorded, objectives, untouched, logger_alone, crashing, crashing_logger_alone)
+    hows = (recorded, spawned, objectives, untouched, logger_alone, crashing, crashing_logger_alone)
     {each.__name__: each for each in hows}[how](Path(place), int(count))

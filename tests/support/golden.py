@@ -569,6 +569,27 @@ CASES = [
         events=(("First Token Stream Event", {}),),
     ),
     llm(
+        {"response": "a", "thought": "Let me see."},
+        {
+            "openinference.span.kind": "LLM",
+            "llm.output_messages.0.message.role": "assistant",
+            "llm.output_messages.0.message.contents.0.message_content.type": "reasoning",
+            "llm.output_messages.0.message.contents.0.message_content.text": "Let me see.",
+            "llm.output_messages.0.message.contents.1.message_content.type": "text",
+            "llm.output_messages.0.message.contents.1.message_content.text": "a",
+        },
+        "OpenInference's reasoning is no part of the answer",
+    ),
+    llm(
+        {"operation": "embeddings", "response": "", "response_id": "e"},
+        {
+            "openinference.span.kind": "EMBEDDING",
+            "output.mime_type": "application/json",
+            "output.value": '{"id": "e", "model": "m", "data": [0.5]}',
+        },
+        "an embedding has no vector, and OpenInference's answers have an id",
+    ),
+    llm(
         {"model": "text-embedding-3-small", "operation": "embeddings"},
         {
             "gen_ai.operation.name": "embedding",

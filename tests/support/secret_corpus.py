@@ -93,6 +93,8 @@ def tokens() -> dict[str, list[str]]:
             f"{'ey' + 'J'}{made(30, URL_SAFE)}.{'ey' + 'J'}{made(60, URL_SAFE)}.{made(43, URL_SAFE)}" for _ in range(3)
         ],
         "of a provider in no list": [f"{name}_{made(36)}" for name in ("zyx_pat", "qorv", "nimbus_live")],
+        "HubSpot": [f"pat-na1-{made(8, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(4, HEX)}-{made(12, HEX)}"],
+        "Mailchimp": [f"{made(32, HEX)}-us12"],
         "Base64 of a key": [base64.b64encode(f"{'sk' + '-proj-'}{made(60)}".encode()).decode() for _ in range(3)],
     }
 
@@ -141,7 +143,10 @@ def named() -> dict[str, list[tuple[str, str]]]:
             (secret[5], f"Cookie: theme=dark; sid={secret[5]}"),
             (secret[6], f'"Set-Cookie": "sessionid={secret[6]}; Path=/"'),
         ],
-        "password in YAML": [(w, f"db:\n  user: me\n  password: {w}\n") for w in (*word, "correcthorse")],
+        "password in YAML": [
+            (w, f"db:\n  user: me\n  password: {w}\n")
+            for w in (*word, "correcthorse", "ACWEWP9MlryN", "NqVwYS81", "vNRMYRxq")
+        ],
         "password in JSON": [
             (w, json.dumps({"user": "me", "password": w})) for w in (*word, 'with"quote1', "back\\slash1")
         ],
@@ -167,6 +172,8 @@ def named() -> dict[str, list[tuple[str, str]]]:
         "password in SQL": [
             ("hunter2", "ALTER ROLE me WITH PASSWORD 'hunter2'"),
             ("s3cr3t!pw", "CREATE USER u IDENTIFIED WITH x BY 'a' SETTINGS PASSWORD = 's3cr3t!pw'"),
+            ("hunter2", "CREATE USER u IDENTIFIED BY 'hunter2' DEFAULT ROLE r"),
+            ("s3cr3t!pw", "ALTER USER u IDENTIFIED WITH sha256_password BY 's3cr3t!pw'"),
         ],
         "password in XML": [
             ("hunter2", "<password>hunter2</password>"),
@@ -207,6 +214,7 @@ def named() -> dict[str, list[tuple[str, str]]]:
             (secret[5], f"tool --token {secret[5]}"),
             ("hunter2", "sshpass -p hunter2 ssh me@h"),
             ("hunter2", "redis-cli -h db -a hunter2 ping"),
+            ("hunter2", "docker login -u me -p hunter2 registry.example.com"),
         ],
         "netrc": [("hunter2", "machine h login me password hunter2\n")],
         "npmrc": [(secret[6], f"//registry.example.com/:_authToken={secret[6]}\n"), (basic[2], f"_auth = {basic[2]}")],
@@ -267,6 +275,11 @@ HARMLESS = (
     "api_key=settings.openai.api_key,",
     "client = OpenAI(api_key=api_key)",
     "client = OpenAI(api_key=None)",
+    "password: userPassword\n",
+    "    password: loginForm2\n",
+    "    password: userPwd2\n",
+    "identified by 'id'",
+    "docker login -u me --password-stdin",
     "def login(user: str, password: str) -> bool: ...",
     "def connect(host, password=None, token=None): pass",
     "    password: SecretStr\n    token: str | None = None\n",

@@ -68,6 +68,8 @@ def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
         assert row[names.INDIVIDUAL_COMBINED_SCORE] == pytest.approx(result.val_aggregate_scores[number])
         scores = json.loads(row[names.INDIVIDUAL_METRICS])["scores"]
         assert scores == {str(key): value for key, value in result.val_subscores[number].items()}
+    config = json.loads(recorded.records(names.RECORD_RUN)[0][names.RUN_CONFIG])
+    assert (config["max_metric_calls"], config["max_iterations"], config["adapter"]) == (60, None, "LengthAdapter")
     rejected = [row for name, row in found.items() if name not in accepted]
     assert "a" in {row.get(names.INDIVIDUAL_CODE) for row in rejected}
     assert all(names.INDIVIDUAL_COMBINED_SCORE not in row for row in rejected)

@@ -90,7 +90,7 @@ def searching(
                 timeout=200,
                 check=False,
             )
-            assert done.returncode == (130 if stop else 0), done.stderr
+            assert done.returncode == (130 if stop else 0) and "not recorded" not in done.stderr, done.stderr
             line = next(each for each in reversed(done.stdout.splitlines()) if each.startswith('{"'))
             told.append({**json.loads(line), "folder": str(folder / "state")})
     with contextlib.closing(open_client(load_settings(data_dir=folder), start=True)) as client:
@@ -170,7 +170,9 @@ def test_calls_equal_what_the_endpoint_answered(searched: Searched) -> None:
         for each in rows
         if each["status"] == "ok"
     )
-    assert stored == answered
+    # The interrupt may come while an answer is on its way: a call that failed with it.
+    interrupted = sum(each["error"].startswith("KeyboardInterrupt") for each in rows)
+    assert stored <= answered and (answered - stored).total() <= interrupted <= len(searched.told) - 1
     sums = [sum(each[name] for each in rows) for name in ("input_tokens", "output_tokens", "cost")]
     told = [sum(part["used"][at] for part in searched.told) for at in range(3)]
     if searched.counted:
@@ -285,8 +287,9 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
         for table in ("generations", "individuals", "pareto_fronts", "code_lineages", "llm_logs", "agent_actions"):
             ((rows,),) = client.query(f"SELECT count() FROM {table} WHERE run_id = '{result.run_id}'").result_rows
             assert rows >= 12, table
-        ((told,),) = client.query("SELECT (status, task_name) FROM evolution_runs").result_rows
-    assert told == ("completed", "circle_packing")
+        ((*told, config),) = client.query("SELECT status, task_name, config FROM evolution_runs").result_rows
+    assert told == ["completed", "circle_packing"]
+    assert json.loads(config)["max_iterations"] == 12
     said = shown.getvalue()
     assert all(each in said for each in ("What landed", "Best individual", "LLM calls: $0.0", "What to run next"))
     if address := store_process.running(tmp_path / "store"):

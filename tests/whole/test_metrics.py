@@ -21,7 +21,10 @@ from tests.support.pipeline import CONFIGS, Collector, Store, binary, environmen
 from tests.support.searched import end_store
 
 SEARCH = """
+from opentelemetry import trace
 from genesis_otel import spans
+
+ASKED = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4.1"}
 
 def search(run_id):
     with spans.run("task", run_id=run_id, config={}) as run:
@@ -31,6 +34,8 @@ def search(run_id):
                     with generation.individual(f"{number}-{place}", mutation_type="mutate" if number else "init") as one:
                         with one.llm_call("gpt-4.1", provider="openai", messages="Improve.", role="mutation") as call:
                             call.first_token()
+                            # The client's instrumentation records the same call.
+                            trace.get_tracer("client").start_span("chat", attributes=ASKED).end()
                             call.response("x", input_tokens=100 * number + 7, output_tokens=10 + place, cost=0.25)
                         with one.llm_call("nobody-knows-it", messages="And?") as call:
                             call.response("y", input_tokens=5, output_tokens=6)

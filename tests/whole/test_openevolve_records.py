@@ -256,7 +256,7 @@ def compare_individuals(client: Client, run_id: str, folder: Path, settings: dic
         )
         assert (row["status"] == "error") == bool(failed), (row["error"], program["metrics"])
         score = get_fitness_score(program["metrics"], dimensions)
-        if failed and ("error" in program["metrics"] or "timeout" in program["metrics"]):
+        if failed and "error" in program["metrics"]:
             score = None
         assert row["combined_score"] == (None if score is None else pytest.approx(score))
         expected = program["metrics"].get(objective, score) if score is not None else None

@@ -64,7 +64,7 @@ def as_role(role: str) -> AbstractContextManager[None]:
 def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Genesis' ``query``: one question, and its answer with tokens and cost."""
     question = Asked()
-    with as_role(_role()), _asking(question):
+    with as_role(role_here()), _asking(question):
         result = original(*args, **kwargs)
     if question.logged is not None and not question.recorded:
         try:
@@ -77,15 +77,15 @@ def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def get_embedding(original: Callable[..., Any], self: Any, code: Any) -> Any:
     """Genesis' ``EmbeddingClient.get_embedding``; it returns an empty vector where that fails."""
-    observe(self.client)
+    observe(getattr(self, "client", None))
     question = Asked(began=time.time_ns())
     # Genesis embeds programs to judge their novelty, and for nothing else.
     with as_role("novelty"):
         with _asking(question):
-            vector, cost = original(self, code)
-        if vector and not question.recorded:
-            _record_embedding(question, self.model, code, cost)
-    return vector, cost
+            result = original(self, code)
+        if isinstance(result, tuple) and len(result) == 2 and result[0] and not question.recorded:
+            _record_embedding(question, getattr(self, "model", ""), code, result[1])
+    return result
 
 
 def _record_embedding(question: Asked, model: str, code: object, cost: object) -> None:
@@ -108,7 +108,7 @@ def _asking(question: Asked) -> Iterator[None]:
         asked.reset(token)
 
 
-def _role() -> str:
+def role_here() -> str:
     """What the calls here are for: another program, unless a block says otherwise."""
     role = otel.get_value(attributes.LLM_ROLE)
     return role if isinstance(role, str) else "mutation"
@@ -116,9 +116,9 @@ def _role() -> str:
 
 def get_client_llm(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Genesis makes a client for each question."""
-    client, model = original(*args, **kwargs)
-    observe(client)
-    return client, model
+    made = original(*args, **kwargs)
+    observe(made[0] if isinstance(made, tuple) else made)
+    return made
 
 
 def observe(client: Any) -> None:
@@ -193,7 +193,7 @@ def _begin(question: Asked, model: str, operation: str, messages: object, settin
         server=question.server,
         operation=operation,
         messages=messages,
-        role=_role(),
+        role=role_here(),
         metadata=about,
         start_time=question.began or None,
     )

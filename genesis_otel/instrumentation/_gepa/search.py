@@ -101,7 +101,7 @@ class Search:
         """The individuals' ids, by GEPA's numbers of the candidates."""
         self.proposed = 0
         """Individuals of the generation that is open."""
-        self.max_metric_calls = _max_metric_calls(engine.stop_callback)
+        self.max_metric_calls = _limit(engine.stop_callback, "max_metric_calls")
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
         self.selected: list[tuple[int, Candidate]] = []
@@ -533,12 +533,14 @@ def _config(engine: Any) -> dict[str, Any]:
         "reflection_lm": getattr(lm, "model", None),
         "trainset_size": len(proposer.trainset),
         "valset_size": len(engine.valset) if engine.valset is not None else None,
-        "max_metric_calls": _max_metric_calls(engine.stop_callback),
+        "max_metric_calls": _limit(engine.stop_callback, "max_metric_calls"),
+        # As OpenEvolve calls it: readers know by it how many generations there will be.
+        "max_iterations": _limit(engine.stop_callback, "max_proposals"),
     }
 
 
-def _max_metric_calls(stopper: Any) -> int | None:
-    """How many metric calls a search may make, where one of its stoppers says so."""
+def _limit(stopper: Any, name: str) -> int | None:
+    """What a search may do of something, where one of its stoppers says so."""
     several = [stopper, *(getattr(stopper, "stoppers", None) or ())]
-    allowed = [getattr(each, "max_metric_calls", None) for each in several]
-    return min((each for each in allowed if isinstance(each, int)), default=None)
+    allowed = [getattr(each, name, None) for each in several]
+    return min((each for each in allowed if type(each) is int), default=None)

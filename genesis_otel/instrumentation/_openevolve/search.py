@@ -397,7 +397,7 @@ class Search:
         later stage of a cascade failed, it goes on with the score of the stages before."""
         from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
 
-        if error and (is_failed(metrics) or metrics.get("timeout") is True):
+        if error and is_failed(metrics):
             return None, None
         score = get_fitness_score(metrics, self.features)
         return score, self._primary(metrics, score)

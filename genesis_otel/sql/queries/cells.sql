@@ -13,7 +13,7 @@ SELECT
     countIf(outcome = 'failed') AS failed,
     any(sign) * max(height) AS best_score,
     argMaxIf(individual_id, (height, -place), height IS NOT NULL) AS best_individual,
-    argMaxIf(generation, (height, -place), height IS NOT NULL) AS best_generation,
+    if(best_score IS NULL, NULL, argMaxIf(generation, (height, -place), height IS NOT NULL)) AS best_generation,
     max(timestamp) AS latest
 FROM (@climb(run_id = {run_id:String}))
 WHERE cell != ''

@@ -625,15 +625,20 @@ def board() -> dict[str, Any]:
                     "What each island has found, and how many of its individuals have a parent on another one.",
                     named("islands", run_id=value("run")),
                     {
-                        "best_score": [*called("best"), *unit("short", 5)],
-                        "avg_score": [*called("mean"), *unit("short", 4)],
-                        "best_generation": [*called("in generation"), *width(110)],
+                        "best_score": [*called("best"), *unit("short", 5), *width(85)],
+                        "island": width(60),
+                        "failed": width(70),
+                        "incorrect": width(80),
+                        "arrived": width(75),
+                        "avg_score": [*called("mean"), *unit("short", 4), *width(80)],
+                        "individuals": width(95),
+                        "best_generation": [*called("reached in"), *width(90)],
                         "best_individual": [
                             *called("by"),
                             *link(
                                 "Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")
                             ),
-                            *width(200),
+                            *width(140),
                         ],
                     },
                     size=(12, 8),

@@ -169,12 +169,12 @@ ORDER BY time
 """
 
 MONEY = """
-    sum(cost) AS cost,
+    sum(cost) AS total_cost,
     sum(unpriced) AS unpriced,
     sumIf(cost, purpose = 'failures') AS failures,
     sumIf(cost, purpose = 'incorrect') AS incorrect,
     sumIf(cost, purpose = 'duplicates') AS duplicates,
-    (failures + incorrect + duplicates) / nullIf(cost, 0) AS for_nothing"""
+    (failures + incorrect + duplicates) / nullIf(total_cost, 0) AS for_nothing"""
 """What was spent, and what of it bought no new program."""
 
 MONEY_BY_RUN = f"""
@@ -182,7 +182,7 @@ SELECT run_id,{MONEY}
 FROM ({spent_on(ALIVE_RUNS)})
 WHERE $__timeFilter(timestamp)
 GROUP BY run_id
-ORDER BY cost DESC, run_id
+ORDER BY total_cost DESC, run_id
 """
 
 MONEY_BY_TASK = f"""
@@ -191,7 +191,7 @@ FROM ({spent_on(ALIVE_RUNS)}) AS s
 INNER JOIN (SELECT run_id, task_name FROM evolution_runs) AS r ON r.run_id = s.run_id
 WHERE $__timeFilter(timestamp)
 GROUP BY task
-ORDER BY cost DESC, task
+ORDER BY total_cost DESC, task
 """
 
 MONEY_BY_DAY = f"""
@@ -228,12 +228,13 @@ LIMIT 100
 TICKED = "${runs:queryparam}"
 """The runs that are ticked above, as the parameters of an address."""
 
+USD = unit("currencyUSD", 2)
 MONEY_COLUMNS = {
-    **{
-        name: [*unit("currencyUSD", 2), *width(pixels)]
-        for name, pixels in (("cost", 80), ("failures", 80), ("incorrect", 80), ("duplicates", 90))
-    },
+    "total_cost": [*called("cost"), *USD, *width(80)],
     "unpriced": [*panels.unpriced(), *width(85)],
+    "failures": [*USD, *width(80)],
+    "incorrect": [*USD, *width(80)],
+    "duplicates": [*USD, *width(90)],
     "for_nothing": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
 }
 
