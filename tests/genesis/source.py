@@ -279,7 +279,7 @@ def test_switched_off(scene: Scene) -> None:
     code, said = scene.run("recorded", 2, GENESIS_OTEL_ENABLED="false")
     assert code == 0, said
     assert sorted(each["generation"] for each in scene.programs().values()) == [0, 1]
-    assert scene.store.count("EXISTS TABLE evolution_runs") == 0
+    assert scene.store.count("SELECT count() FROM otel_traces") == 0
 
 
 def test_the_example(scene: Scene) -> None:
