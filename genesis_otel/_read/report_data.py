@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genesis_otel._read import page_data
 from genesis_otel._read.ancestry import chain
-from genesis_otel._read.client import NotFoundError
 from genesis_otel._read.health import STALLED
 
 if TYPE_CHECKING:
@@ -32,6 +31,9 @@ FAILED = 5
 """Individuals that failed last, in detail."""
 ROOM = 250_000
 """Characters for those who are not among the best: a run of 1,000 individuals stays below 1.5 MB."""
+
+PIECE = 20
+"""Individuals that are asked for at once: their prompts and traces lie in memory whole before they are cut."""
 
 Say = Callable[[str], None]
 
@@ -62,51 +64,53 @@ def gather(
     }
     best = _best(answers["run"], answers["run/individuals"]["columns"])
     say(f"programs and prompts of the best {top}")
-    kept = Kept(client, run_id)
-    for each in best[:top]:
-        kept.add(each)
-    for each in (_path(answers, best) + _failed(answers)) if top else ():
-        if kept.size_of_others < ROOM:
-            kept.add(each, other=True)
-    others = [each for each in dict.fromkeys(compare) if each != run_id]
+    kept = _Kept({}, {})
+    for name, told in _in_full(client, run_id, best[:top]):
+        kept.add(name, told)
+    others = [each for each in dict.fromkeys(_path(answers, best) + _failed(answers)) if each not in kept.individuals]
+    room = ROOM
+    for name, told in _in_full(client, run_id, others) if top else ():
+        room -= kept.add(name, told)
+        if room < 0:
+            break
+    beside = [each for each in dict.fromkeys(compare) if each != run_id]
     return {
         "run": run_id,
         "written": int(time.time() * 1000),
         "answers": answers,
         "individuals": kept.individuals,
         "programs": kept.programs,
-        "compared": page_data.compared(client, [run_id, *others], stalled_after) if others else [],
+        "compared": page_data.compared(client, [run_id, *beside], stalled_after) if beside else [],
     }
 
 
-class Kept:
+class _Kept(NamedTuple):
     """The individuals that are kept in detail, and the programs of them and of their parents, each once."""
 
-    def __init__(self, client: Client, run_id: str) -> None:
-        self._client, self._run_id = client, run_id
-        self.individuals: dict[str, dict[str, Any]] = {}
-        self.programs: dict[str, str] = {}
-        self.size_of_others = 0
+    individuals: dict[str, dict[str, Any]]
+    programs: dict[str, str]
 
-    def add(self, individual_id: str, *, other: bool = False) -> None:
-        """Keep an individual, unless it is kept or only its children tell of it."""
-        if individual_id in self.individuals:
-            return
-        try:
-            told = page_data.individual(self._client, self._run_id, individual_id)
-        except NotFoundError:
-            return
-        programs = {individual_id: told.pop("code")}
+    def add(self, name: str, told: dict[str, Any]) -> int:
+        """Keep an individual; returns how many characters that takes."""
+        codes = {name: told.pop("code")}
         if told["parent"] is not None:
-            programs[told["parent"]["individual_id"]] = told["parent"]["code"]
+            codes[told["parent"]["individual_id"]] = told["parent"]["code"]
             told["parent"] = told["parent"]["individual_id"]
-        told["calls"] = [_call(each) for each in told["calls"][:CALLS]]
+        told["calls"] = [_call(each) for each in told["calls"]]
         told["outputs"] = [{**each, "text": _ending(each["text"])} for each in told["outputs"][:OUTPUTS]]
         told["spans_of"], told["spans"] = len(told["spans"]), told["spans"][:SPANS]
-        new = {name: _cut(code, PROGRAM) for name, code in programs.items() if name not in self.programs}
-        self.individuals[individual_id] = told
+        new = {each: _cut(code, PROGRAM) for each, code in codes.items() if each not in self.programs}
+        self.individuals[name] = told
         self.programs.update(new)
-        self.size_of_others += len(json.dumps([told, new])) if other else 0
+        return len(json.dumps([told, new]))
+
+
+def _in_full(client: Client, run_id: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Individuals in detail, in this order, asked for piece by piece; of whom only children tell is left out."""
+    for begin in range(0, len(names), PIECE):
+        piece = names[begin : begin + PIECE]
+        found = page_data.in_full(client, run_id, piece, calls=CALLS)
+        yield from ((each, found[each]) for each in piece if each in found)
 
 
 def _best(run: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> list[str]:
