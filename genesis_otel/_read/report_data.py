@@ -29,8 +29,8 @@ CALLS, OUTPUTS, SPANS = 5, 20, 60
 """Of each individual; of spans the longest."""
 FAILED = 5
 """Individuals that failed last, in detail."""
-ROOM = 250_000
-"""Characters for those who are not among the best: a run of 1,000 individuals stays below 1.5 MB."""
+ROOM = 500_000
+"""Characters of those in detail, beyond which there are the best alone: a run of 1,000 individuals stays below 1.5 MB."""
 
 PIECE = 20
 """Individuals that are asked for at once: their prompts and traces lie in memory whole before they are cut."""
@@ -65,11 +65,11 @@ def gather(
     best = _best(answers["run"], answers["run/individuals"]["columns"])
     say(f"programs and prompts of the best {top}")
     kept = _Kept({}, {})
-    for name, told in _in_full(client, run_id, best[:top]):
-        kept.add(name, told)
-    others = [each for each in dict.fromkeys(_path(answers, best) + _failed(answers)) if each not in kept.individuals]
     room = ROOM
-    for name, told in _in_full(client, run_id, others) if top else ():
+    for name, told in _in_full(client, run_id, best[:top]):
+        room -= kept.add(name, told)
+    others = [each for each in dict.fromkeys(_path(answers, best) + _failed(answers)) if each not in kept.individuals]
+    for name, told in _in_full(client, run_id, others) if top and room > 0 else ():
         room -= kept.add(name, told)
         if room < 0:
             break

@@ -333,6 +333,19 @@ def test_long_texts_are_cut_and_say_so(store: Client) -> None:
     assert call["response"].endswith("y\n[13 more characters are not in this file]")
 
 
+def test_what_there_is_room_for(store: Client) -> None:
+    """The best are in the file however large they are, the path to them only while there is room."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'large', now64(3), 'running', now64(9)"
+    )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, parent_id, fitness_score, code) SELECT 'large', concat('i', toString(number)),"
+        " now64(3) + number, if(number = 0, '', concat('i', toString(number - 1))), number, repeat('x', 90000) FROM numbers(10)"
+    )
+    assert list(data_of(page(store, "large", top=1))["individuals"]) == [f"i{number}" for number in range(9, 4, -1)]
+    assert list(data_of(page(store, "large", top=8))["individuals"]) == [f"i{number}" for number in range(9, 1, -1)]
+
+
 def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) -> None:
     """A run that has just begun, and one whose individuals all failed, give a page that says so; how long a run took is said of one
     that ended alone."""
@@ -349,7 +362,10 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
     )
     driver = browse(page(store, "new"))
     told = facts(driver)
-    assert told["individuals"] == "1, 1 failed" and errors(driver) == []
+    assert told["individuals"] == "1, 1 failed"
+    tab(driver, "Tree")
+    label = driver.find_element(By.CSS_SELECTOR, ".tree canvas").get_attribute("aria-label") or ""
+    assert "of 1 individual;" in label and errors(driver) == []
     # It died five seconds after its start, and half an hour ago.
     assert told["status"] == "stalled" and "took" not in told and told["last sign of life"] == "5.0 s after its start"
 
