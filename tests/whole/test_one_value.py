@@ -23,7 +23,7 @@ from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, dashboards, queries_of
+from tests.support.dashboards import Asked, around_now, dashboards, panels_of, queries_of
 from tests.support.grafana_query import ALL, Value, sent
 from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
 
@@ -218,7 +218,7 @@ def test_unpriced_calls_stand_beside_the_sum(store: Client) -> None:
     lines = "\n".join(line.plain for line in screen(State(look(store, UPWARDS)), 120, 40, 0.0))
     assert "$0.5300 + 3 unpriced" in lines
     for uid, board in BOARDS.items():
-        for panel in board["panels"]:
+        for panel in panels_of(board):
             if "currencyUSD" in json.dumps(panel) and "sum(" in json.dumps(panel["targets"]):
                 assert "unpriced" in json.dumps(panel["targets"]), f"{uid}/{panel['title']}"
 
@@ -327,10 +327,13 @@ def test_what_records_and_what_reads_know_the_same_copies() -> None:
 
 
 def test_the_parts_are_what_queries_are_made_of(store: Client) -> None:
-    """Each part of SQL is named by a query or by another part, and says what it takes."""
+    """Each part of SQL is named by a query, by another part or by a dashboard, and says what it takes."""
     folder = Path(queries.__file__).parent / "sql"
     texts = {path.stem: path.read_text() for path in [*folder.glob("queries/*.sql"), *folder.glob("parts/*.sql")]}
     named = set(re.findall(r"@(\w+)\(", "\n".join(texts.values())))
+    boards = Path(queries.__file__).parent.parent / "grafana" / "source"
+    for path in boards.rglob("*.py"):
+        named |= set(re.findall(r"\bpart\(\s*\"(\w+)\"", path.read_text()))
     assert {path.stem for path in folder.glob("parts/*.sql")} == named
     with pytest.raises(queries.ParameterError, match="takes runs, stalled_after"):
         queries.part("state", "1")
