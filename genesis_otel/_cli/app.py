@@ -14,7 +14,21 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli import demo, execute, grafana, programs, queries, remarks, report, spool, store, ui, watch
+from genesis_otel._cli import (
+    delete,
+    demo,
+    execute,
+    grafana,
+    programs,
+    queries,
+    remarks,
+    report,
+    spool,
+    store,
+    transfer,
+    ui,
+    watch,
+)
 from genesis_otel._cli.common import FAILED, Told
 
 app = typer.Typer(
@@ -98,11 +112,14 @@ for command in (
     queries.query,
     remarks.tag,
     remarks.note,
+    transfer.export,
+    delete.delete,
     report.report,
     watch.watch,
     ui.ui,
 ):
     app.command()(command)
+app.command("import")(transfer.bring)
 # What follows the command is its own, options included.
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute.execute)
 app.add_typer(spool.spool_app, name="spool")
