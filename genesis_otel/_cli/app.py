@@ -1,7 +1,7 @@
 """The command ``genesis-otel``: arguments only; what they ask for is done elsewhere.
 
 In: a command line. Out: answers on standard output, everything said about them on standard error. On failure: a line that
-says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 130 interrupted. A reader that
+says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that
 has had enough (``| head``) is no failure.
 """
 
@@ -86,7 +86,7 @@ def before(
     ```
 
     **Exit codes**: 0 done, 1 failed (the store cannot be reached, a statement is refused), 2 wrong usage,
-    3 nothing found (no such run or individual), 130 interrupted.
+    3 nothing found (no such run or individual), 4 over budget (`watch --fail-over-budget`), 130 interrupted.
     """
     context.obj = Told(url)
     handler = logging.StreamHandler()
