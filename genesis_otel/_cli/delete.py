@@ -51,6 +51,7 @@ def delete(
     ```
     """
     from genesis_otel._destinations import open_client
+    from genesis_otel._ship.run_memory import RunMemory
     from genesis_otel._store import deleted, version
     from genesis_otel._store.errors import StoreError
 
@@ -73,6 +74,7 @@ def delete(
                 say("Nothing was deleted.")
                 raise typer.Exit
         deleted.delete(client, run_id, raw_traces=raw_traces)
+        RunMemory(settings.memory_folder).drop(run_id)
         late = deleted.sweep(client)
     say(f"{run_id}: deleted")
     if late:

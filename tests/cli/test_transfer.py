@@ -20,6 +20,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.codec import encode
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import Writer
 from genesis_otel._store import archive, deleted
@@ -197,8 +198,12 @@ def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
         code, _, err = run(source, "delete", RUN)
         assert code == 2 and "13 individuals" in err and "--yes" in err
         assert content(client) == whole
+        memory = RunMemory(source / "runs")
+        for run_id in (RUN, GOING_ON):
+            memory.keep(run_id, {"completed": 0})
         code, _, err = run(source, "delete", RUN, "--yes")
         assert code == 0 and f"{RUN}: deleted" in err
+        assert not list(memory.recall(RUN)) and list(memory.recall(GOING_ON))
         assert not any(content(client).values()) and content(client, GOING_ON) == other
         assert RUN not in run(source, "runs")[1] and run(source, "show", RUN)[0] == 3
 
