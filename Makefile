@@ -50,7 +50,7 @@ demo: $(if $(filter openevolve,$(FRAMEWORK)),$(VENV)/.demo,$(FRAMEWORKS)/$(FRAME
 # something that it needs has no wheel.
 $(FRAMEWORKS)/%/.installed: pyproject.toml
 	'$(PYTHON)' -m venv $(FRAMEWORKS)/$*
-	$(FRAMEWORKS)/$*/bin/pip install --quiet --editable '.[embedded,report,$*]'
+	$(FRAMEWORKS)/$*/bin/pip install --quiet --editable '.[embedded,$*]'
 	@touch $@
 
 # Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
