@@ -22,6 +22,7 @@ __all__ = [
     "action",
     "attached",
     "configure",
+    "connect",
     "environ",
     "evaluation",
     "from_environment",
@@ -37,6 +38,7 @@ __all__ = [
 
 ELSEWHERE = {
     "configure": "genesis_otel.configuration",
+    "connect": "genesis_otel.reading",
     "install_logger": "genesis_otel.instrumentation.genesis_logger",
     "instrument": "genesis_otel.instrumentation.installed",
 }
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from genesis_otel.configuration import configure
     from genesis_otel.instrumentation.genesis_logger import install_logger
     from genesis_otel.instrumentation.installed import instrument
+    from genesis_otel.reading import connect
     from genesis_otel.spans import (
         action,
         attached,

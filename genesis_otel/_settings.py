@@ -164,6 +164,11 @@ class Settings(BaseSettings):
     """Password of its user ``reader``, who can only read."""
 
     @property
+    def memory_folder(self) -> Path:
+        """Where runs keep what they need to go on after an interruption."""
+        return self.data_dir.expanduser().absolute() / "runs"
+
+    @property
     def store(self) -> Embedded | Server | None:
         """What is read: the server or the folder that ``CLICKHOUSE_URL`` names, else the embedded store.
 

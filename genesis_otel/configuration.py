@@ -237,7 +237,7 @@ def _configured(
         resource_attributes,
     )
     atexit.register(_at_exit, telemetry)
-    memory = RunMemory(settings.data_dir.expanduser().absolute() / "runs")
+    memory = RunMemory(settings.memory_folder)
     memory.forget(settings.resume_days)
     configured.tell(
         Configured(

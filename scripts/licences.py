@@ -20,7 +20,7 @@ FILES = ("image", "demo")
 UNKNOWN = "unknown"
 HEAD = """# Licences of dependencies
 
-What `pip install 'genesis-otel[embedded,openevolve,report]'` brings, by the packages' own metadata; written by
+What `pip install 'genesis-otel[embedded,openevolve,ui]'` brings, by the packages' own metadata; written by
 `python scripts/licences.py`. genesis-otel itself is under the [Apache licence](../LICENSE).
 
 | package | licence |

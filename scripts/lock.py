@@ -33,7 +33,7 @@ FOLDER = ROOT / "requirements"
 LOCKS = {
     # First: the others take their versions from it, since they share an environment.
     "dev": ["--extra=dev"],
-    "demo": ["--extra=embedded", "--extra=openevolve", "--extra=report", "--extra=ui"],
+    "demo": ["--extra=embedded", "--extra=openevolve", "--extra=ui"],
     # The package's own dependencies alone, for deploy/Dockerfile.
     "image": [],
     # What builds the package, and urllib3-future: installed first, as pip checks no hash of what it fetches for a build.

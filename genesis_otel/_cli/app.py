@@ -1,7 +1,7 @@
 """The command ``genesis-otel``: arguments only; what they ask for is done elsewhere.
 
 In: a command line. Out: answers on standard output, everything said about them on standard error. On failure: a line that
-says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 130 interrupted. A reader that
+says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that
 has had enough (``| head``) is no failure.
 """
 
@@ -14,7 +14,21 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli import demo, execute, grafana, programs, queries, remarks, report, spool, store, ui, watch
+from genesis_otel._cli import (
+    delete,
+    demo,
+    execute,
+    grafana,
+    programs,
+    queries,
+    remarks,
+    report,
+    spool,
+    store,
+    transfer,
+    ui,
+    watch,
+)
 from genesis_otel._cli.common import FAILED, Told
 
 app = typer.Typer(
@@ -72,7 +86,7 @@ def before(
     ```
 
     **Exit codes**: 0 done, 1 failed (the store cannot be reached, a statement is refused), 2 wrong usage,
-    3 nothing found (no such run or individual), 130 interrupted.
+    3 nothing found (no such run or individual), 4 over budget (`watch --fail-over-budget`), 130 interrupted.
     """
     context.obj = Told(url)
     handler = logging.StreamHandler()
@@ -98,11 +112,14 @@ for command in (
     queries.query,
     remarks.tag,
     remarks.note,
+    transfer.export,
+    delete.delete,
     report.report,
     watch.watch,
     ui.ui,
 ):
     app.command()(command)
+app.command("import")(transfer.bring)
 # What follows the command is its own, options included.
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute.execute)
 app.add_typer(spool.spool_app, name="spool")

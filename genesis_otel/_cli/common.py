@@ -1,7 +1,7 @@
 """What every command shares: settings, exit codes, and what is said of an error.
 
 In: the options before the command, and whatever a command raises. Out: settings; a line on standard error and an exit code:
-1 failed, 2 wrong usage, 3 nothing found, 130 interrupted. A reader that has had enough (``| head``) is no failure.
+1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that has had enough (``| head``) is no failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAILED, WRONG_USE, NOTHING_FOUND, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USE, NOTHING_FOUND, OVER_BUDGET, INTERRUPTED = 1, 2, 3, 4, 130
 
 P = ParamSpec("P")
 

@@ -49,8 +49,8 @@ def report(
 ) -> None:
     """Write a run as one HTML file that needs no Grafana, no store and no network.
 
-    It shows the trajectory, cost, latency, Pareto front, lineage, mutations, the best programs with their changes and prompts,
-    the slowest generation and all errors. The file contains prompts and code: think before you send it to someone.
+    It is the page of `genesis-otel ui` with the run's data inside: trajectory, family tree, the best programs with their changes and
+    prompts, yields, calls and failures. The file contains prompts and code: think before you send it to someone.
 
     ```
     genesis-otel report latest --open

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genesis_otel._cli.common import RunArgument, answering, settings_of
+from genesis_otel._cli.common import OVER_BUDGET, RunArgument, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import say
+from genesis_otel._read.format import money
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from genesis_otel._cli.watch_screen import State
     from genesis_otel._read.watch import Away, Look
+    from genesis_otel._settings import Settings
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -39,6 +41,10 @@ def watch(
         float,
         typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="Seconds between two updates."),
     ] = 2.0,
+    fail_over_budget: Annotated[
+        bool,
+        typer.Option("--fail-over-budget", help="Exit with code 4 as soon as the run has cost more than its budget."),
+    ] = False,
 ) -> None:
     """Watch a running search: progress, best score, cost, models, jobs, events and failures.
 
@@ -48,8 +54,11 @@ def watch(
     Rates and percentiles cover the last 5 minutes, or the whole run if it has ended. A run that was killed stays "running",
     and its header shows how long it has been silent.
 
+    The budget is what run(budget=...) said, or else GENESIS_OTEL_BUDGET here. Calls without a price are not in the cost.
+
     ```
     genesis-otel watch latest
+    genesis-otel watch latest --fail-over-budget || kill "$SEARCH_PID"
     genesis-otel watch run_20240115 --interval 10
     genesis-otel watch latest | tee watched.log
     ```
@@ -60,14 +69,53 @@ def watch(
 
     console = Console(highlight=False)
     drawn = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
-    with contextlib.closing(looks(settings_of(context), run, interval)) as seen, _ended_by_sigterm():
+    settings = settings_of(context)
+    over: list[str] = []
+    with contextlib.closing(looks(settings, run, interval)) as seen, _ended_by_sigterm():
         # What is wrong from the beginning is said by an error, on the screen that is there.
         first = next(seen)
-        every = itertools.chain([first], seen)
+        every: Iterable[Look | Away] = itertools.chain([first], seen)
+        if fail_over_budget:
+            _budget(first, settings)
+            every = _until_over_budget(every, settings, over)
         if drawn:
             _draw(every, console)
         else:
             _print(every)
+    for why in over:
+        say(why)
+        raise typer.Exit(OVER_BUDGET)
+
+
+def _budget(seen: Look | Away, settings: Settings) -> float | None:
+    """What the run may spend; None where the store is away.
+
+    :raises WrongUseError: nobody has said it.
+    """
+    from genesis_otel._read.watch import Look
+
+    if not isinstance(seen, Look):
+        return None
+    told = seen.pulse["budget"]
+    allowed: float | None = settings.budget if told is None else told
+    if allowed is None:
+        raise WrongUseError(
+            f"{seen.run_id} has no budget: give it with run(budget=...), or set GENESIS_OTEL_BUDGET here"
+        )
+    return allowed
+
+
+def _until_over_budget(seen: Iterable[Look | Away], settings: Settings, over: list[str]) -> Iterator[Look | Away]:
+    """What was seen, until the run has cost more than its budget; ``over`` gets the line that says so."""
+    from genesis_otel._read.watch import Look
+
+    for each in seen:
+        yield each
+        allowed = _budget(each, settings)
+        if isinstance(each, Look) and allowed is not None and each.pulse["cost"] > allowed:
+            cost, unpriced = each.pulse["cost"], each.pulse["unpriced"]
+            over.append(f"{each.run_id} has cost {money(cost, unpriced)}, more than its budget of {money(allowed, 0)}")
+            return
 
 
 def _draw(seen: Iterable[Look | Away], console: Console) -> None:

@@ -129,12 +129,15 @@ class Generation(Handle):
             attributes[names.GENERATION_TOTAL_COST] = self._open.cost()
             if self._open.front is not None:
                 attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
+            cost = number(total_cost, "total_cost")
+            if cost is not None:  # what is told beyond its calls and individuals, which have been counted
+                self._tally.pay(cost - self._open.cost())
             for name, value in (
                 (names.GENERATION_NUM_INDIVIDUALS, integer(num_individuals, "num_individuals")),
                 (names.GENERATION_BEST_SCORE, number(best_score, "best_score")),
                 (names.GENERATION_AVG_SCORE, number(avg_score, "avg_score")),
                 (names.GENERATION_PARETO_SIZE, integer(pareto_size, "pareto_size")),
-                (names.GENERATION_TOTAL_COST, number(total_cost, "total_cost")),
+                (names.GENERATION_TOTAL_COST, cost),
             ):
                 if value is not None:
                     attributes[name] = value

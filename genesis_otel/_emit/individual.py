@@ -203,7 +203,7 @@ class Individual(Handle):
         attributes: dict[str, Value] = {}
         try:
             attributes = self._attributes(tally.sums(costs))
-            self._remember(attributes)
+            self._remember(attributes, sum(cost for _, cost in costs))
             self._place_on_front(attributes)
             self._scores(attributes, ended)
         except Exception as error:
@@ -293,7 +293,7 @@ class Individual(Handle):
         if "edit_summary" in self._told:
             attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
 
-    def _remember(self, attributes: Mapping[str, Any]) -> None:
+    def _remember(self, attributes: Mapping[str, Any], called: float) -> None:
         fitness = tally.known_score(
             attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"), failed=self._failed
         )
@@ -310,7 +310,10 @@ class Individual(Handle):
             text(self.mutation_type) in tally.COPIES,
         )
         if again is None:
-            tally.run_tally(self._place.run_id).remember(member, self._place.generation)
+            run = tally.run_tally(self._place.run_id)
+            run.remember(member, self._place.generation)
+            if not member.copied:  # its calls have been counted
+                run.pay(member.cost - called)
         members = [] if self._generation is None else self._generation.members
         if again is None or all(known is not member for known in members):
             members.append(member)

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel
@@ -67,6 +67,14 @@ class Run(Handle):
     def id(self) -> str:
         """The run's id, ``run_id`` in every table."""
         return self._place.run_id
+
+    @property
+    def over_budget(self) -> bool | None:
+        """Whether the run has cost more than its budget, as far as this process saw; None where no budget was told here.
+
+        Calls of other processes count when their individual's cost is told here; calls without a price do not.
+        """
+        return _tally.run_tally(self.id).over_budget
 
     def generation(
         self,
@@ -144,6 +152,7 @@ def run(
     objectives: Mapping[str, str] | None = None,
     direction: str | None = None,
     budget: float | None = None,
+    on_over_budget: Callable[[float], object] | None = None,
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> Run:
@@ -158,7 +167,9 @@ def run(
     :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default what ``objectives`` say
         of the fitness, or of their only metric; else ``max``.
     :param budget: what the run may spend, in USD; by default what ``GENESIS_OTEL_BUDGET`` says, or nothing is said of it. Nothing
-        stops a run that spends more: the dashboards show it and the alert fires.
+        stops a run that spends more: it is logged once, :attr:`Run.over_budget` says so, the dashboards show it and the alert fires.
+    :param on_over_budget: called once with the cost so far, in the thread that saw it become more than the budget. What it raises
+        is logged.
     """
     if extra:
         warn_of(run, extra)
@@ -183,6 +194,7 @@ def run(
     allowed = number(_given_budget() if budget is None else budget, "budget")
     if allowed is not None:
         told[names.RUN_BUDGET] = allowed
+    tally.limit(allowed, on_over_budget)
     around = trace.get_current_span().get_span_context()
     links = [Link(around)] if around.is_valid else []
     span = start_root(f"run {tally.task}", place, links=links, start_time=began)

@@ -8,8 +8,10 @@ No lock is taken, so that a fork finds none held: lists and dicts are only appen
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,6 +25,8 @@ from genesis_otel._emit.configured import Memory, Note
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, number, plain, text, warn_once
+
+logger = logging.getLogger(__name__)
 
 RUNS_KEPT = 64
 """Runs a process remembers at once; a process rarely has more than one."""
@@ -53,6 +57,50 @@ class RunTally:
     noted_front: list[str] = field(default_factory=list)
     begun: dict[int | str, list[Member]] = field(default_factory=dict)
     """Of an earlier process: who has ended in a generation that has not."""
+    budget: float | None = None
+    paid: dict[int, float] = field(default_factory=dict)
+    """What the run has cost, in USD, by the thread that saw it: no two threads add to the same number. 0 is what earlier processes saw."""
+    to_tell: list[Callable[[float], object] | None] = field(default_factory=list)
+    """Who is to be told once that the budget is spent, and has not been."""
+
+    def limit(self, budget: float | None, tell: Callable[[float], object] | None) -> None:
+        """What the run may spend; once it has spent more, that is logged, and ``tell`` is called with the cost so far."""
+        self.budget = budget
+        self.to_tell = [] if budget is None else [tell]
+        self._watch_budget()
+
+    def pay(self, cost: float) -> None:
+        """The run has cost so much more."""
+        if cost > 0:
+            thread = threading.get_ident()
+            self.paid[thread] = self.paid.get(thread, 0.0) + cost
+            self._watch_budget()
+
+    @property
+    def spent(self) -> float:
+        """What the run has cost so far, as far as this process knows: calls without a price are not in it."""
+        return sum(list(self.paid.values()))
+
+    @property
+    def over_budget(self) -> bool | None:
+        """Whether that is more than the budget; None where no budget is known here."""
+        return None if self.budget is None else self.spent > self.budget
+
+    def _watch_budget(self) -> None:
+        if not self.to_tell or not self.over_budget:
+            return
+        try:
+            tell = self.to_tell.pop()
+        except IndexError:  # another thread tells it
+            return
+        spent = self.spent
+        logger.warning("the run %s has cost $%.4f, more than its budget of $%.4f", self.run_id, spent, self.budget)
+        if tell is not None:
+            try:
+                tell(spent)
+            except Exception as error:
+                pass_on(error)
+                logger.warning("on_over_budget of the run %s raised", self.run_id, exc_info=True)
 
     def remember(self, member: Member, generation: int | str | None) -> None:
         """Keep an individual's fitness for its children, and its score if it is the best."""
@@ -85,6 +133,7 @@ class RunTally:
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
+                self.paid[0] = self.paid.get(0, 0.0) + (0.0 if member.copied else member.cost)
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)
@@ -389,12 +438,15 @@ def account(attributes: Mapping[str, Any], cost: float) -> None:
     kind = EMBED if is_embedding(attributes) else NOVELTY if attributes.get(names.LLM_ROLE) == "novelty" else API
     place = Place.of(attributes.get)
     individual = individual_at(place) if place.individual_id else None
+    generation = None if individual is not None else generation_at(place)
     if individual is not None:
         individual.calls.append((kind, cost))
-        return
-    generation = generation_at(place)
-    if generation is not None:
+    elif generation is not None:
         generation.calls.setdefault(place.individual_id, []).append((kind, cost))
+    # Last: whoever is told that the budget is spent finds the cost where it belongs.
+    run = _RUNS.get(place.run_id)
+    if run is not None:
+        run.pay(cost)
 
 
 def sums(calls: Iterable[tuple[int, float]]) -> list[float]:

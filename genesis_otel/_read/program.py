@@ -1,14 +1,14 @@
 """One individual, and what of it is read by people: its program, its scores, the conversations that made it.
 
 In: a client and ids. Out: what the store has of the individual; stored JSON as names, roles and texts, and what is none as it is.
-On failure: what ClickHouse raises, and :class:`~genesis_otel._read.client.NotFoundError` for an individual without a row.
+On failure: what ClickHouse raises, and :class:`~genesis_otel._read.client.NotFoundError` for one individual without a row.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel import queries
@@ -26,25 +26,51 @@ def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any
 
     :raises NotFoundError: it has no row: only its children tell of it.
     """
-    asked = {"run_id": run_id, "individual_ids": [individual_id]}
-    detail = queries.ask(client, "individuals_in_detail", **asked)
-    if not detail:
+    found = individuals(client, run_id, [individual_id])
+    if not found:
         raise NotFoundError(f"nothing is recorded of {individual_id} but its children")
-    program = queries.ask(client, "individual_programs", **asked)
-    rows = queries.ask(client, "parents", run_id=run_id, child_id=individual_id)
-    parents = [str(each) for row in rows for each in row["parent_ids"]]
-    return {"run_id": run_id, **detail[0], **program[0], "parent_ids": parents}
+    return found[individual_id]
 
 
-def calls(client: Client, run_id: str, individual_id: str) -> list[dict[str, Any]]:
-    """The calls of models that made an individual, in order, with whole prompts and answers."""
-    asked = {"run_id": run_id, "individual_ids": [individual_id], "characters": WHOLE, "calls": WHOLE}
+def individuals(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What is known of individuals, by id; whoever has no row is left out."""
+    asked = {"run_id": run_id, "individual_ids": list(individual_ids)}
+    detail = queries.ask(client, "individuals_in_detail", **asked)
+    programs = {row["individual_id"]: row for row in queries.ask(client, "individual_programs", **asked)}
+    # Of one individual, or of the whole run.
+    one = individual_ids[0] if len(individual_ids) == 1 else ""
+    rows = queries.ask(client, "parents", run_id=run_id, child_id=one) if detail else []
+    parents = {row["child_id"]: [str(each) for each in row["parent_ids"]] for row in rows}
+    return {
+        row["individual_id"]: {
+            "run_id": run_id,
+            **row,
+            **programs[row["individual_id"]],
+            "parent_ids": parents.get(row["individual_id"], []),
+        }
+        for row in detail
+    }
+
+
+def codes(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[str, str]:
+    """The programs of individuals, by id; whoever has no row is left out."""
+    rows = (
+        queries.ask(client, "individual_programs", run_id=run_id, individual_ids=list(individual_ids))
+        if individual_ids
+        else []
+    )
+    return {row["individual_id"]: row["code"] for row in rows}
+
+
+def calls(client: Client, run_id: str, *individual_ids: str, most: int = WHOLE) -> list[dict[str, Any]]:
+    """The calls of models that made individuals, in order, at most so many of each, with whole prompts and answers."""
+    asked = {"run_id": run_id, "individual_ids": list(individual_ids), "characters": WHOLE, "calls": most}
     return queries.ask(client, "individual_prompts", **asked)
 
 
-def outputs(client: Client, run_id: str, individual_id: str) -> list[dict[str, Any]]:
-    """What its evaluations put out (stdout, stderr, traceback, ...), the newest first."""
-    asked = {"run_id": run_id, "individual_ids": [individual_id], "characters": WHOLE, "limit": WHOLE}
+def outputs(client: Client, run_id: str, *individual_ids: str) -> list[dict[str, Any]]:
+    """What the evaluations of individuals put out (stdout, stderr, traceback, ...), the newest first."""
+    asked = {"run_id": run_id, "individual_ids": list(individual_ids), "characters": WHOLE, "limit": WHOLE}
     return queries.ask(client, "evaluation_output", **asked)
 
 

@@ -187,11 +187,13 @@ def _drain(
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
     from genesis_otel._serve.calls_once import CallsOnce
+    from genesis_otel._serve.deleted_runs import EVERY, DeletedRuns
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
     from genesis_otel._ship.delivery import Drain, Waiting
     from genesis_otel._ship.spool.queue import status as spool_status
 
     once = CallsOnce(folder / ENGINE)
+    late = DeletedRuns(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy, pause, in_a_row = time.monotonic(), PAUSE, 0
@@ -212,6 +214,8 @@ def _drain(
                 delivered, in_a_row, pause = 0, 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
             once.look()
+            # Collectors insert through the front: whoever asked since the last look may have.
+            late.look(came=bool(delivered) or front.idle_for() < 2 * EVERY)
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
             if status is None or status.waiting or status.writers:
@@ -222,6 +226,7 @@ def _drain(
         return "told to end"
     finally:
         once.look(last=True)
+        late.look(came=False, last=True)
         draining.close()
 
 

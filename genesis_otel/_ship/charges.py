@@ -1,6 +1,6 @@
 """What providers say in their answers that a call was charged, until the call's span ends.
 
-In: the id of an answer and the charge, from whoever sees the answer (``instrumentation/charged.py``). Out: the charge, once, to the
+In: the id of an answer and the charge, from whoever sees the answer (``instrumentation/_charged.py``). Out: the charge, once, to the
 span with that id. On failure: the call is priced by its tokens. No lock is taken, so that a fork finds none held.
 """
 

@@ -81,6 +81,13 @@ class RunMemory:
             pass_on(error)
             log.debug("%s cannot be cleaned", self._folder, exc_info=True)
 
+    def drop(self, run_id: str) -> None:
+        """Remove what was kept of a run that was deleted: one that begins with its id is another one.
+
+        :raises OSError: it cannot be removed.
+        """
+        self._path(run_id).unlink(missing_ok=True)
+
     def _path(self, run_id: str) -> Path:
         return self._folder / f"{hashlib.sha256(run_id.encode()).hexdigest()[:32]}.jsonl"
 

@@ -63,7 +63,7 @@ SELECT TraceId, SpanId, ScopeName FROM {LANDING}
 WHERE TraceId IN splitByChar(',', {{traces:String}}) AND SpanId IN splitByChar(',', {{spans:String}})
 """  # noqa: S608 - a constant of ours
 
-DELETE = "DELETE FROM llm_logs WHERE id IN CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
+DELETE = "ALTER TABLE llm_logs DELETE WHERE id IN CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
 
 
 LONG_AGO = datetime(1970, 1, 2)
@@ -109,7 +109,7 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     doubled = sorted(_doubled(pairs))
     for first in range(0, 0 if dry_run else len(doubled), IDS_OF_A_STATEMENT):
         ids = ",".join(map(str, doubled[first : first + IDS_OF_A_STATEMENT]))
-        client.command(DELETE, parameters={"ids": ids})
+        client.command(DELETE, parameters={"ids": ids}, settings={"mutations_sync": 2})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
 

@@ -29,9 +29,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genesis_otel._read import page_data as data
 from genesis_otel._read.client import AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
 from genesis_otel._store.errors import StoreError
-from genesis_otel._ui import data
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

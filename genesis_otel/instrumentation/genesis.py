@@ -5,7 +5,7 @@ In: Genesis from its repository (it is on no package index), used as ``Evolution
 LLM calls and its evaluation. On failure: each hook says its own errors once and lets the search go on; a method that this version of
 Genesis lacks is left out with a warning.
 
-- **Genesis' logger** becomes ours (:func:`genesis_otel.install_logger`); of a search that is recorded here, its flat calls tell the
+- **Genesis' logger** becomes ours (:func:`~genesis_otel.instrumentation.genesis_logger.install_logger`); of a search that is recorded here, its flat calls tell the
   spans what Genesis knows.
 - **LLM calls and embeddings** carry run, generation and individual, Genesis' own cost, and the tokens of the answer. An attempt that
   failed is a call of its own. Where another instrumentation records the client, that one records them, with its own cost.

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from genesis_otel import __version__
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel.instrumentation import charged
+from genesis_otel.instrumentation import _charged as charged
 
 __all__ = ["Instrumentor", "instrument"]
 

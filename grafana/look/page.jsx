@@ -33,10 +33,12 @@ const standard = {
   description: D.stringOverrideProcessor,
 };
 
+const WITH_VARIABLES = new Set(['displayName', 'custom.axisLabel']);
+
 function option(id, path, custom, process) {
   return {
     id, path, name: id, isCustom: custom, process, shouldApply: () => true, hideFromOverrides: false, override: null, editor: null,
-    settings: id === 'displayName' ? { expandTemplateVars: true } : {},
+    settings: WITH_VARIABLES.has(id) ? { expandTemplateVars: true } : {},
   };
 }
 
@@ -48,7 +50,7 @@ function registry(panel) {
   }
   return new D.FieldConfigOptionsRegistry(() => [
     ...Object.entries(standard).map(([id, process]) => option(id, id, false, process)),
-    ...[...custom].map((path) => option(`custom.${path}`, path, true, (value) => value)),
+    ...[...custom].map((path) => option(`custom.${path}`, path, true, path === 'axisLabel' ? D.stringOverrideProcessor : (value) => value)),
   ]);
 }
 

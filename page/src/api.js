@@ -1,15 +1,21 @@
-// Questions to the server, and what is known of a run: asked for once, then only what is new since.
+// Questions to the server, or to the report that this page lies in, and what is known of a run: asked for once, then only what is new.
+import { answer } from "./file.js";
 
 export class Refused extends Error {}
 
 export async function ask(path, parameters = {}) {
+  const known = answer(path, parameters);
+  if (known) {
+    if (known.error) throw new Refused(known.error);
+    return known.told;
+  }
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters))
     for (const each of Array.isArray(value) ? value : [value]) if (each !== "" && each !== null && each !== undefined) query.append(name, each);
   const text = query.toString();
-  const answer = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" });
-  const told = answer.headers.get("content-type")?.startsWith("application/json") ? await answer.json() : { error: await answer.text() };
-  if (!answer.ok) throw new Refused(told.error || answer.statusText);
+  const response = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" });
+  const told = response.headers.get("content-type")?.startsWith("application/json") ? await response.json() : { error: await response.text() };
+  if (!response.ok) throw new Refused(told.error || response.statusText);
   return told;
 }
 

@@ -2,6 +2,7 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
+import { file } from "./file.js";
 import { dollars, duration, moment, number, short, visible } from "./format.js";
 import { Table } from "./table.js";
 
@@ -20,10 +21,10 @@ export function Calls({ run = "", choose }) {
     { name: "model", head: "model" }, { name: "role", head: "role" }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) },
     { name: "execution_time", head: "took", right: true, show: (row) => duration(row.execution_time) }, { name: "cost", head: "cost", right: true, show: (row) => (row.cost === null ? "unpriced" : dollars(row.cost)) },
     { name: "input_tokens", head: "in", right: true, show: (row) => number(row.input_tokens) }, { name: "output_tokens", head: "out", right: true, show: (row) => number(row.output_tokens) },
-    { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed">${visible(row.error)}</span>`) }, { name: "excerpt", head: "text", show: (row) => html`<span class="cut">${visible(row.excerpt)}</span>` },
+    { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed">${visible(row.error ?? "failed")}</span>`) }, { name: "excerpt", head: "text", show: (row) => html`<span class="cut">${visible(row.excerpt)}</span>` },
   ];
-  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", "text", "search")}${field("model", "model")}${field("role", "role")}
+  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in the prompts of this file" : "text", "search")}${field("model", "model")}${field("role", "role")}
     <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option><option>ok</option><option>error</option></select></label>
     ${field("slower", "seconds ≥", "number")}${field("dearer", "USD ≥", "number")}</form>
-    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => row.trace_id + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;
+    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => (row.trace_id ?? "") + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;
 }

@@ -7,6 +7,8 @@ export const number = (value) => {
   return Math.abs(value) < 1e-4 || Math.abs(value) >= 1e15 ? value.toPrecision(6) : String(+value.toFixed(6));
 };
 
+export const count = (value, name) => (value === null || value === undefined ? "" : `${number(value)} ${name}${value === 1 ? "" : "s"}`);
+
 export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
 
 export const dollars = (value) => {
@@ -24,6 +26,10 @@ export const duration = (seconds) => {
   const hours = Math.floor(seconds / 3600), minutes = Math.floor((seconds % 3600) / 60);
   return hours ? `${hours} h ${minutes} min` : `${minutes} min ${Math.floor(seconds % 60)} s`;
 };
+
+// How long a run took is known of one that ended; of any other, when it last gave a sign of life.
+export const isOpen = (run) => run.status === "running" || run.status === "stalled";
+export const took = (run) => (isOpen(run) || !run.seconds ? "" : duration(run.seconds));
 
 export const ago = (seconds) => (seconds === null || seconds === undefined || seconds < 0 ? "" : duration(seconds) + " ago");
 

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff } from "./code.js";
-import { dollars, duration, moment, money, number, short, signed, visible } from "./format.js";
+import { count, dollars, duration, moment, money, number, short, signed, visible } from "./format.js";
 
 const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
 
@@ -15,12 +15,12 @@ export function Individual({ data, id, part, show, choose, close }) {
   useEffect(() => {
     let current = true;
     tell(null);
-    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ error: error.message }));
+    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ refused: error.message }));
     return () => { current = false; };
   }, [id, data.id, known?.timestamp]);
   const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
   useEffect(() => {
-    if (!told || told.error) return;
+    if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
     const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : other;
     let current = true;
@@ -37,15 +37,15 @@ export function Individual({ data, id, part, show, choose, close }) {
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
   const body = () => {
+    if (part === "family") return html`<${Family} data=${data} one=${known} choose=${choose}/>`;
     if (!told) return html`<p class="none">Reading …</p>`;
-    if (told.error) return html`<p class="failed">${told.error}</p>`;
+    if (told.refused) return html`<p class="none">${visible(told.refused)}</p>`;
     if (part === "code") return told.code ? html`<div class="tools"><button onClick=${copy}>Copy</button><button onClick=${download}>Download</button></div><${Code} text=${told.code}/>` : html`<p class="none">The program was not recorded.</p>`;
     if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No model was asked for it.</p>`;
     if (part === "result") return html`${told.error ? html`<p class="failed">${visible(told.error)}</p>` : ""}
       <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
       ${told.outputs.map((each) => html`<h4>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h4><pre>${visible(each.text)}</pre>`)}`;
-    if (part === "trace") return html`<${Waterfall} spans=${told.spans}/>`;
-    if (part === "family") return html`<${Family} data=${data} one=${known} choose=${choose}/>`;
+    if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of}/>`;
     return html`<div class="tools"><label>compared with <select value=${other} onChange=${(event) => compare(event.target.value)}>
       <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best one</option></select></label></div>
       ${told.edit_summary ? html`<details class="summary" open=${told.edit_summary.length < 400}><summary>what it was meant to change</summary><p>${visible(told.edit_summary)}</p></details>` : ""}
@@ -59,7 +59,7 @@ export function Individual({ data, id, part, show, choose, close }) {
       <div><dt>generation</dt><dd>${known.generation}</dd></div>
       <div><dt>made by</dt><dd>${visible(known.mutation_type)}</dd></div>
       ${known.island !== "" ? html`<div><dt>island</dt><dd>⬡${visible(known.island)}</dd></div>` : ""}
-      ${told && !told.error?.length && told.models ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
+      ${told?.models ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
     </dl>` : ""}
     <nav class="parts" role="tablist">${Object.entries(PARTS).map(([name, title]) => html`<button role="tab" aria-selected=${part === name} onClick=${() => show(name)}>${title}</button>`)}</nav>
     <div class="body">${body()}</div>
@@ -74,10 +74,10 @@ export function Call({ call }) {
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
 }
 
-function Waterfall({ spans }) {
+function Waterfall({ spans, of }) {
   if (!spans.length) return html`<p class="none">The spans of its trace are not in this store.</p>`;
   const listed = [...spans].sort((a, b) => a.began - b.began), whole = listed.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
-  return html`<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace">${listed.map((span, row) => html`<g>
+  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace">${listed.map((span, row) => html`<g>
     <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
     <text x="0" y=${row * 20 + 14}>${visible(span.name).slice(0, 42)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg>`;
 }

@@ -4,6 +4,8 @@ import { html, render } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { Calls } from "./calls.js";
 import { Compare, Runs } from "./runs.js";
+import { file } from "./file.js";
+import { moment, visible } from "./format.js";
 import { Run } from "./run.js";
 
 // #/run/ID/TAB/INDIVIDUAL/PART, #/compare/ID/ID, #/calls, #/
@@ -11,6 +13,7 @@ function read() {
   const parts = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
   if (parts[0] === "run") return { run: parts[1], tab: parts[2], individual: parts[3] || "", part: parts[4] || "" };
   if (parts[0] === "compare") return { compare: parts.slice(1) };
+  if (file) return { run: file.run };
   return { calls: parts[0] === "calls" };
 }
 
@@ -29,11 +32,13 @@ function Page() {
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, []);
-  document.title = place.run ? `${place.run} – genesis-otel` : "genesis-otel";
+  document.title = place.run ? `${visible(place.run)} – genesis-otel` : "genesis-otel";
   const view = place.run ? html`<${Run} key=${place.run} id=${place.run} tab=${place.tab} chosen=${place.individual} part=${place.part} go=${go}/>`
     : place.compare ? html`<${Compare} runs=${place.compare} go=${go}/>`
     : place.calls ? html`<main class="one"><section class="left"><h1>Calls</h1><${Calls} choose=${(individual, run) => go({ run, tab: "overview", individual, part: "prompts" })}/></section></main>`
     : html`<${Runs} go=${go}/>`;
+  if (file) return html`<nav class="top"><a href="#/" aria-current=${!place.compare}>Report</a>${file.compared.length ? html`<a href=${go.address({ compare: file.compared.map((each) => each.run.run_id) })} aria-current=${!!place.compare}>Compare</a>` : ""}
+    <span class="brand">genesis-otel · written ${moment(file.written)}</span></nav>${view}`;
   return html`<nav class="top"><a href="#/" aria-current=${!place.run && !place.calls && !place.compare}>Runs</a><a href="#/calls" aria-current=${!!place.calls}>Calls</a><span class="brand">genesis-otel</span></nav>${view}`;
 }
 

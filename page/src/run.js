@@ -2,7 +2,8 @@
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ask, RunData } from "./api.js";
-import { ago, dollars, duration, money, moment, number, short, signed, visible } from "./format.js";
+import { file } from "./file.js";
+import { ago, count, dollars, duration, money, isOpen, moment, number, short, signed, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Individual } from "./individual.js";
 import { colour } from "./marks.js";
@@ -21,18 +22,19 @@ export function useRun(id) {
     let timer, over = false, idle = 0;
     const look = async () => {
       try {
-        if (!document.hidden) {
+        if (file || !document.hidden) {
           const news = await data.refresh();
           idle = news ? 0 : idle + 1;
           fail("");
           if (!over) changed(data.version);
         }
       } catch (refused) { fail(refused.message); }
+      if (file) return;
       // A run that ended, or a store that is away, is asked less and less.
       const live = data.summary?.status === "running";
       if (!over) timer = setTimeout(look, live ? EVERY : Math.min(30_000, EVERY * (1 + idle)));
     };
-    const back = () => { if (!document.hidden) { clearTimeout(timer); look(); } };
+    const back = () => { if (!file && !document.hidden) { clearTimeout(timer); look(); } };
     document.addEventListener("visibilitychange", back);
     look();
     return () => { over = true; clearTimeout(timer); document.removeEventListener("visibilitychange", back); };
@@ -73,12 +75,12 @@ function Head({ run, data }) {
     ["best", html`<b>${number(run.best_score) || "–"}</b>${run.direction === "min" ? " (less is better)" : ""}`],
     ["individuals", `${number(run.individuals)}${run.failed_individuals ? `, ${number(run.failed_individuals)} failed` : ""}${run.incorrect_individuals ? `, ${number(run.incorrect_individuals)} incorrect` : ""}`],
     ["generations", number(run.generations)],
-    ["since improvement", run.since_improvement === null ? "" : `${number(run.since_improvement)} generations`],
+    ["since improvement", run.since_improvement === null ? "" : `${count(run.since_improvement, "generation")}`],
     ["cost", money(run.cost, run.unpriced)],
     ["gain per dollar", run.cost > 0 && !run.unpriced ? number(+(run.gained / run.cost).toPrecision(3)) : ""],
     ["calls", `${number(run.llm_calls)}${run.failed_llm_calls ? `, ${number(run.failed_llm_calls)} failed` : ""}`],
-    ["took", duration(run.seconds)],
-    ["last sign of life", run.status === "running" || run.status === "stalled" ? ago(run.silent_seconds) : ""],
+    ["took", took(run)],
+    ["last sign of life", isOpen(run) ? [`${duration((run.last_seen - run.start_time) / 1000)} after its start`, file ? "" : ago(run.silent_seconds)].filter(Boolean).join(", ") : ""],
   ];
   return html`<header class="head"><h1>${visible(run.task_name)} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
     <dl class="facts">${facts.filter(([, value]) => value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></header>`;
@@ -105,7 +107,7 @@ function Overview({ data, choose, chosen }) {
     <h3>Individuals finished, calls under way</h3>
     <${Plot} label="Individuals finished and calls under way over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls under way", values: bins.busy, color: LINES[1], steps: true }]} xLabel="seconds" yLabel="" height=${180}/>
     <h3>Latency of calls</h3>
-    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${models(data).map((model, at) => ({ label: model, values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds a call" height=${200}/>`;
+    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${models(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds a call" height=${200}/>`;
 }
 
 const models = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
@@ -133,7 +135,7 @@ function Individuals({ data, chosen, choose, search }) {
   const rows = wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list;
   const columns = [
     { name: "place", head: "#", show: (one) => one.place + 1, right: true },
-    { name: "id", head: "individual", show: (one) => html`<span title=${one.id}>${short(one.id)}</span>` },
+    { name: "id", head: "individual", show: (one) => html`<span title=${visible(one.id)}>${short(one.id)}</span>` },
     { name: "generation", head: "generation", right: true },
     { name: "score", head: "score", show: (one) => (one.outcome === "ok" ? number(one.score) : one.outcome), value: (one) => (one.score === null ? null : data.sign * one.score), right: true },
     { name: "mutation_type", head: "made by" },
@@ -158,7 +160,7 @@ function useYields(data) {
   const [told, tell] = useState(null);
   useEffect(() => {
     let over = false, timer;
-    const look = () => ask("run/yields", { run: data.id }).then((answer) => { if (!over) { tell(answer); if (data.summary.status === "running") timer = setTimeout(look, 10_000); } }, (error) => !over && tell({ error: error.message }));
+    const look = () => ask("run/yields", { run: data.id }).then((answer) => { if (!over) { tell(answer); if (!file && data.summary.status === "running") timer = setTimeout(look, 10_000); } }, (error) => !over && tell({ error: error.message }));
     look();
     return () => { over = true; clearTimeout(timer); };
   }, [data.id]);
@@ -203,7 +205,7 @@ function Cells({ cells, data, choose }) {
   const choice = (index) => html`<select value=${axes[index]} onChange=${(event) => turn(index ? [axes[0], +event.target.value] : [+event.target.value, axes[1]])}>${features.map((name, at) => html`<option value=${at}>${visible(name)}</option>`)}</select>`;
   return html`<h3>Cells filled: ${grid.size}</h3><div class="tools"><label>across ${choice(0)}</label>${features.length > 1 ? html`<label>up ${choice(1)}</label>` : ""}</div>
     <svg class="cells" width=${(most[0] + 1) * size + 4} height=${(most[1] + 1) * size + 4} role="img" aria-label="Cells by their best score">${[...grid.values()].map((cell) => html`<rect tabindex="0" x=${cell.place[0] * size + 2} y=${(most[1] - cell.place[1]) * size + 2} width=${size - 1} height=${size - 1} fill=${colour(data.shade({ score: cell.best_score }))}
-      onClick=${() => cell.best_individual && choose(cell.best_individual)} onKeyDown=${(event) => event.key === "Enter" && cell.best_individual && choose(cell.best_individual)}><title>${`${across} ${cell.place[0]}${up ? `, ${up} ${cell.place[1]}` : ""}: best ${number(cell.best_score) || "–"}, ${cell.individuals} individuals`}</title></rect>`)}</svg>`;
+      onClick=${() => cell.best_individual && choose(cell.best_individual)} onKeyDown=${(event) => event.key === "Enter" && cell.best_individual && choose(cell.best_individual)}><title>${`${visible(across)} ${cell.place[0]}${up ? `, ${visible(up)} ${cell.place[1]}` : ""}: best ${number(cell.best_score) || "–"}, ${count(cell.individuals, "individual")}`}</title></rect>`)}</svg>`;
 }
 
 function Failures({ data, choose }) {
@@ -251,6 +253,6 @@ function Timeline({ data, choose }) {
   }, [lanes]);
   let busy = 0, first = Infinity, last = 0;
   for (const [, , from, to] of lanes.placed) { busy += to - from; first = Math.min(first, from); last = Math.max(last, to); }
-  return html`<p>${lanes.placed.length ? `${number(data.calls.length)} calls in ${lanes.count} lanes, busy for ${Math.round((100 * busy) / ((last - first || 1) * lanes.count))} % of the time.` : "No calls yet."}
-    ${shown.map((model, at) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[at % LINES.length]}/></svg> ${model}</span>`)}</p><div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls over time; the tab Calls lists them"></canvas></div>`;
+  return html`<p>${lanes.placed.length ? `${count(data.calls.length, "call")} in ${count(lanes.count, "lane")}, busy for ${Math.round((100 * busy) / ((last - first || 1) * lanes.count))} % of the time.` : "No calls yet."}
+    ${shown.map((model, at) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[at % LINES.length]}/></svg> ${visible(model)}</span>`)}</p><div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls over time; the tab Calls lists them"></canvas></div>`;
 }

@@ -2,7 +2,8 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
-import { ago, dollars, duration, middle, money, moment, number, visible } from "./format.js";
+import { file } from "./file.js";
+import { ago, dollars, duration, middle, money, moment, number, took, visible } from "./format.js";
 import { LINES, Plot } from "./plot.js";
 import { Table } from "./table.js";
 
@@ -24,7 +25,7 @@ export function Runs({ go }) {
   const columns = [
     { name: "tick", head: "", show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
     { name: "task_name", head: "task", show: (row) => visible(row.task_name) },
-    { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${row.run_id}>${middle(row.run_id)}</a>` },
+    { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
     { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]} down=${row.direction === "min"}/>` },
@@ -80,7 +81,7 @@ export function Compare({ runs, go }) {
   }, [runs.join()]);
   if (error) return html`<main><p class="failed" role="alert">${error}</p></main>`;
   if (!told) return html`<main><p class="none">Reading …</p></main>`;
-  const named = (each) => `${each.run.task_name} ${middle(each.run.run_id, 18)}`;
+  const named = (each) => `${visible(each.run.task_name)} ${middle(each.run.run_id, 18)}`;
   const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
   const x = [...new Set(told.flatMap((each) => each[by].map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
   const series = [], bands = [];
@@ -95,11 +96,11 @@ export function Compare({ runs, go }) {
   const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
   const setting = (each, name) => settings[told.indexOf(each)].get(name) ?? "";
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
-  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took: (run) => duration(run.seconds), calls: (run) => number(run.llm_calls) };
+  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
     <label><input type="checkbox" checked=${together} onChange=${(event) => group(event.target.checked)}/> runs of one task and configuration as one</label></form>
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
-    <div class="scroll"><table aria-label="Runs beside one another"><thead><tr><th></th>${told.map((each) => html`<th><a href=${go.address({ run: each.run.run_id })}>${named(each)}</a></th>`)}</tr></thead>
+    <div class="scroll"><table aria-label="Runs beside one another"><thead><tr><th></th>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}
     ${different.map((name) => html`<tr><th>${visible(name)}</th>${told.map((each) => html`<td><span class="cut">${visible(setting(each, name))}</span></td>`)}</tr>`)}</tbody></table></div></section></main>`;
 }
@@ -117,7 +118,7 @@ function grouped(told) {
     if (!groups.has(key)) groups.set(key, { name: each.run.task_name, runs: [] });
     groups.get(key).runs.push(each);
   }
-  return [...groups.values()].map((group, at) => ({ ...group, name: `${group.name} ${at + 1}` }));
+  return [...groups.values()].map((group, at) => ({ ...group, name: `${visible(group.name)} ${at + 1}` }));
 }
 
 // The best so far at each x: the last word before it; nothing before the first, nor after the end.

@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { draw, GOLD, shapesOf } from "./marks.js";
-import { number, short, visible } from "./format.js";
+import { count, number, short, visible } from "./format.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2;
 
@@ -168,7 +168,7 @@ export function Tree({ data, version, chosen, choose, search }) {
       ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
       <span class="kind"><i class="shape circle failed"></i>failed</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
     </div>
-    <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${data.list.length} individuals; the table has the same`}
+    <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the table has the same`}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${twice} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
     <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
       : "Wheel zooms, drag moves, click chooses, double click folds; with the arrow keys from an individual to its parent, children and siblings."}</p>

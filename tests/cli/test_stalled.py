@@ -91,7 +91,10 @@ def test_a_killed_search_is_stalled_and_one_that_thinks_is_not(folder: Path) -> 
         with reader(settings) as client:
             for run, status in (("killed", "stalled"), ("thinking", "running")):
                 assert look(client, run, settings.stalled_after).status == status
-                assert gather(client, run, top=0, stalled_after=settings.stalled_after).summary["status"] == status
+                assert (
+                    gather(client, run, top=0, stalled_after=settings.stalled_after)["answers"]["run"]["status"]
+                    == status
+                )
         seen = runs()["killed"]["last_seen"]
         assert set(runs("--close-stalled")) == {"killed"}
         closed = runs()

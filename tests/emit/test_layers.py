@@ -120,10 +120,10 @@ def test_importing_is_light(imported: str, absent: tuple[str, ...], tmp_path: Pa
 def test_the_public_names_are_these() -> None:
     """`genesis_otel` exports these names and no other; each is the one of its module, and `dir` lists it."""
     assert genesis_otel.__all__ == [
-        *("__version__", "action", "attached", "configure", "environ", "evaluation", "from_environment"),
+        *("__version__", "action", "attached", "configure", "connect", "environ", "evaluation", "from_environment"),
         *("generation", "individual", "install_logger", "instrument", "lineage", "llm_call", "pareto_front", "run"),
     ]
-    elsewhere = ("configure", "install_logger", "instrument")
+    elsewhere = ("configure", "connect", "install_logger", "instrument")
     for name in set(genesis_otel.__all__) - {"__version__", *elsewhere}:
         assert getattr(genesis_otel, name) is getattr(spans, name)
     assert all(callable(getattr(genesis_otel, name)) for name in elsewhere)

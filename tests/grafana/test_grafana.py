@@ -117,7 +117,7 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
     command("pull", "--to", str(tmp_path / "mine"))
     assert "500.0" in (tmp_path / "mine" / "provisioning" / "alerting" / "genesis.yaml").read_text()
     assert command("push", "--overwrite").exit_code == 0
-    assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [50.0]
+    assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [1.0]
 
 
 def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:

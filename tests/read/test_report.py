@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from selenium.webdriver.chrome.webdriver import WebDriver
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from typer.testing import CliRunner
 
 from genesis_otel._cli.app import app
 from genesis_otel.report import page
 from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
-from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, fill, search_spans
+from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, code, fill, search_spans
 
-HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">{{ 7777*7777 }}${7777*7777}\u202e\x00<b>"
+HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
+TABS = ("Overview", "Tree", "Individuals", "Best path", "Yields", "Timeline", "Calls", "Failures")
+PARTS = ("Changes", "Program", "Prompts", "Result", "Trace", "Family")
 Browse = Callable[..., WebDriver]
 
 
@@ -36,6 +38,7 @@ def browse(tmp_path: Path) -> Iterator[Browse]:
         path = tmp_path / f"page{len(opened)}.html"
         path.write_text(text, encoding="utf-8")
         driver.get(path.as_uri())
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".view > *, main .failed"))
         return driver
 
     yield browsed
@@ -43,23 +46,44 @@ def browse(tmp_path: Path) -> Iterator[Browse]:
         driver.quit()
 
 
-def drawn(driver: WebDriver) -> int:
-    """How many plots are drawn, after all of the page has been in sight."""
-    plots = driver.find_elements(By.CSS_SELECTOR, ".plot")
-    for plot in plots:
-        driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant'})", plot)
-        eventually(functools.partial(_is_drawn, plot))
-    return len(plots)
+def data_of(text: str) -> dict[str, Any]:
+    """What lies in a page."""
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    told: dict[str, Any] = json.loads(found)
+    return told
 
 
-def _is_drawn(plot: WebElement) -> bool:
-    return plot.get_attribute("data-drawn") == "yes"
+def tab(driver: WebDriver, name: str) -> None:
+    """Go to a tab of the run."""
+    driver.find_element(By.XPATH, f"//nav[contains(@class, 'tabs')]/a[text()='{name}']").click()
+    eventually(functools.partial(driver.find_elements, By.CSS_SELECTOR, ".view > *"))
 
 
-def press(driver: WebDriver, element: WebElement) -> None:
-    """A click in the middle of the screen, where nothing lies above it."""
-    driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", element)
-    element.click()
+def part(driver: WebDriver, name: str) -> str:
+    """What the pane says under a heading."""
+    driver.find_element(By.XPATH, f"//aside//button[text()='{name}']").click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .body > *"))
+    return driver.find_element(By.CSS_SELECTOR, ".pane .body").text
+
+
+def choose(driver: WebDriver, individual_id: str) -> None:
+    """Choose an individual in the table."""
+    tab(driver, "Individuals")
+    search = driver.find_element(By.CSS_SELECTOR, ".tabs input")
+    search.clear()
+    search.send_keys(individual_id)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == 1)
+    driver.find_element(By.CSS_SELECTOR, ".view tbody tr").click()
+    eventually(lambda: individual_id[:10] in driver.find_element(By.CSS_SELECTOR, ".pane h2").text)
+    eventually(lambda: "Reading" not in driver.find_element(By.CSS_SELECTOR, ".pane .body").text)
+
+
+def facts(driver: WebDriver) -> dict[str, str]:
+    """How the run stands, at the top."""
+    told: dict[str, str] = driver.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
+    )
+    return told
 
 
 def asked(driver: WebDriver) -> set[str]:
@@ -79,185 +103,288 @@ def searches(engine: Path) -> Iterator[Client]:
 
 
 def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
-    """Figures, every plot, the path to the best, the best program's change and prompt, the waterfall, the failure; no complaint
-    of the browser, and nothing asked of a network."""
-    driver = browse(page(searches, RUN, compare=[GOING_ON]))
+    """Figures, every tab, the path to the best, the best program with its change, prompt and output, what failed; no complaint of the
+    browser, and nothing asked of a network."""
+    driver = browse(page(searches, RUN))
     assert RUN in driver.title
-    tiles = {
-        tile.text.split("\n")[1]: tile.text.split("\n")[0]
-        for tile in driver.find_elements(By.CSS_SELECTOR, ".tiles div")
-    }
-    assert (tiles["best score"], tiles["generations"], tiles["individuals"]) == ("0.97", "5", str(len(FACTS)))
-    assert (tiles["improvements"], tiles["LLM calls"], tiles["individuals failed"]) == ("6", "11", "8 %")
-    assert drawn(driver) == 8
-    beside = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#beside tbody tr")]
-    assert [(row[0], row[1], row[2]) for row in beside] == [(RUN, "completed", "0.97"), (GOING_ON, "stalled", "0.5")]
-    names = "return document.querySelector('[data-plot=trajectory]').data.map((each) => each.name)"
-    for button in driver.find_elements(By.CSS_SELECTOR, ".choice button"):
-        press(driver, button)
-        assert GOING_ON in driver.execute_script(names)
-    islands = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#islands tbody tr")]
-    assert [(row[0], row[1], row[2], row[-1]) for row in islands] == [("1", "7", "0", BEST), ("0", "6", "1", "three_b")]
-    path = driver.execute_script("return JSON.parse(document.getElementById('data').textContent).path")
-    assert path == LINEAGE_OF_BEST
-    best = driver.find_element(By.CSS_SELECTOR, "details.individual")
-    assert BEST in best.text and f"why {BEST} should be better" in best.text
-    press(driver, best.find_element(By.CSS_SELECTOR, "details details summary"))
-    assert "Improve three_best." in best.text and f"{BEST}!" in best.text
-    press(driver, best.find_elements(By.CSS_SELECTOR, "details details summary")[-1])
-    assert f"evaluated {BEST} ☃" in best.text
-    cells = [row.text.split() for row in driver.find_elements(By.CSS_SELECTOR, "#cells tbody tr")]
-    assert len(cells) == 5 and (cells[0][0], cells[0][-1]) == ("1", BEST)
-    spans = driver.find_elements(By.CSS_SELECTOR, ".waterfall > div")
-    assert spans[0].text.startswith("generation") and len(spans) >= 4
-    assert "division by zero" in driver.find_element(By.ID, "errors").text
-    press(driver, driver.find_element(By.CSS_SELECTOR, "#errors details summary"))
-    assert "dividing" in driver.find_element(By.ID, "errors").text
+    told = facts(driver)
+    assert (told["best"], told["generations"], told["individuals"]) == ("0.97", "5", f"{len(FACTS)}, 1 failed")
+    assert told["status"] == "completed" and told["calls"] == "11, 1 failed" and told["cost"].endswith("+ 1 unpriced")
+    for name in TABS:
+        tab(driver, name)
+        assert not driver.find_elements(By.CSS_SELECTOR, "[role=alert]"), name
+    tab(driver, "Best path")
+    story = driver.find_elements(By.CSS_SELECTOR, ".story li .link")
+    assert [each.text for each in story] == LINEAGE_OF_BEST
+    story[-1].click()
+    assert "best" in eventually(lambda: driver.find_element(By.CSS_SELECTOR, ".pane .gold").text)
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
+    assert f"why {BEST} should be better" in part(driver, "Changes")
+    assert code(next(each for each in FACTS if each.id == BEST)).strip() in part(driver, "Program")
+    assert "Improve three_best." in part(driver, "Prompts") and f"{BEST}!" in part(driver, "Prompts")
+    assert f"evaluated {BEST} ☃" in part(driver, "Result")
+    assert len(part(driver, "Trace").splitlines()) >= 4
+    tab(driver, "Yields")
+    assert "Islands" in driver.find_element(By.CSS_SELECTOR, ".view").text
+    choose(driver, "seed_broken")
+    assert "dividing" in part(driver, "Result")
+    tab(driver, "Failures")
+    assert "division by zero" in driver.find_element(By.CSS_SELECTOR, ".view").text
     assert errors(driver) == [] and asked(driver) == set()
 
 
-def test_a_click_on_a_point_shows_the_individual(searches: Client, browse: Browse) -> None:
-    """With the mouse, on the best one's star; the axis can be changed before."""
+def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
+    """By status, and by what stands in the prompts that are in the file."""
     driver = browse(page(searches, RUN))
-    drawn(driver)
-    press(driver, driver.find_element(By.CSS_SELECTOR, "button[data-x=seconds]"))
-    click(driver, BEST)
-    assert BEST in eventually(lambda: driver.find_element(By.ID, "picked").text)
+    tab(driver, "Calls")
+
+    def rows() -> list[str]:
+        told: list[str] = driver.execute_script(
+            "return [...document.querySelectorAll('.view tbody tr')].map((row) => row.innerText)"
+        )
+        return told
+
+    eventually(lambda: len(rows()) == 11)
+    driver.find_element(By.CSS_SELECTOR, ".view input[type=search]").send_keys("IMPROVE three_b")
+    assert BEST in eventually(lambda: rows() if len(rows()) == 1 else [])[0]
+    driver.refresh()
+    eventually(lambda: len(rows()) == 11)
+    driver.find_element(By.CSS_SELECTOR, ".view select").send_keys("error")
+    assert "failed" in eventually(lambda: rows() if len(rows()) == 1 else [])[0]
+    assert errors(driver) == []
 
 
-def click(driver: WebDriver, individual: str) -> None:
-    """A real click on the point of an individual in the first plot."""
-    plot = driver.find_element(By.CSS_SELECTOR, "[data-plot=trajectory]")
-    driver.execute_script("arguments[0].scrollIntoView({behavior: 'instant', block: 'center'})", plot)
-    x, y = driver.execute_script(
-        "const [plot, id] = arguments, trace = plot.data.at(-1), n = trace.customdata.indexOf(id), at = plot._fullLayout;"
-        "return [at.xaxis.d2p(trace.x[n]) + at._size.l - plot.clientWidth / 2, at.yaxis.d2p(trace.y[n]) + at._size.t - plot.clientHeight / 2]",
-        plot,
-        individual,
-    )
-    ActionChains(driver).move_to_element_with_offset(plot, int(x), int(y)).pause(0.3).click().perform()
+def test_runs_are_compared(searches: Client, browse: Browse) -> None:
+    """With each run that was named beside the report's, in one plot and one table; what there is of the others stands there alone."""
+    driver = browse(page(searches, RUN, compare=[GOING_ON, RUN]))
+    driver.find_element(By.LINK_TEXT, "Compare").click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
+    rows = {row.text.split()[0]: row.text.split()[1:] for row in driver.find_elements(By.CSS_SELECTOR, "tbody tr")}
+    assert rows["best"] == ["0.97", "0.5"] and rows["status"] == ["completed", "stalled"]
+    links = driver.find_elements(By.CSS_SELECTOR, "thead a")
+    assert len(links) == 1
+    links[0].click()
+    eventually(lambda: facts(driver).get("best") == "0.97")
+    assert errors(driver) == []
+
+
+def test_whoever_is_not_in_detail_says_so(searches: Client, browse: Browse) -> None:
+    """--top says how many are; the others have what the columns have, and where more can be had."""
+    text = page(searches, RUN, top=0)
+    assert data_of(text)["individuals"] == {} and "Improve" not in text
+    driver = browse(text)
+    choose(driver, BEST)
+    assert "--top" in driver.find_element(By.CSS_SELECTOR, ".pane .body").text
+    assert "0.97" in driver.find_element(By.CSS_SELECTOR, ".pane .facts").text
+    assert "three_best" in part(driver, "Family") and errors(driver) == []
+
+
+def test_what_is_in_detail(searches: Client) -> None:
+    """The best, those on the path to the best one, and the failed one; a program that is a parent's, too, is there once."""
+    told = data_of(page(searches, RUN, top=1))
+    assert list(told["individuals"]) == [BEST, *LINEAGE_OF_BEST[-2::-1], "seed_broken"]
+    assert told["individuals"][BEST]["parent"] == "three_best" and set(told["programs"]) == set(told["individuals"])
+    assert data_of(page(searches, RUN, top=3))["individuals"].keys() >= {BEST, "three_best", "three_a"}
 
 
 def test_it_follows_light_and_dark(searches: Client, browse: Browse) -> None:
-    """Page and plots have other colours where the reader's system is dark, also when it changes meanwhile."""
+    """The page has other colours where the reader's system is dark, also when it changes meanwhile."""
     driver = browse(page(searches, RUN))
-    drawn(driver)
 
-    def colors() -> tuple[str, str]:
-        text = "document.querySelector('[data-plot=trajectory] .xtick text')"
-        ground = "getComputedStyle(document.body).backgroundColor"
-        return tuple(driver.execute_script(f"return [{ground}, {text}.style.fill]"))
+    def colors() -> list[str]:
+        told: list[str] = driver.execute_script(
+            "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
+        )
+        return told
 
     light = colors()
     scheme(driver, dark=True)
-    assert all(
-        a != b for a, b in zip(light, eventually(lambda: colors() if colors()[1] != light[1] else None), strict=True)
-    )
+    assert all(a != b for a, b in zip(light, eventually(lambda: colors() != light and colors()), strict=True))
 
 
-def test_it_is_readable_on_a_phone(searches: Client, browse: Browse) -> None:
-    """390 pixels: the page does not scroll sideways, and plots are as wide as their card."""
-    driver = browse(page(searches, RUN), phone=True)
-    drawn(driver)
-    assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
-    widths = [plot.size["width"] for plot in driver.find_elements(By.CSS_SELECTOR, ".plot .main-svg:first-of-type")]
-    assert all(250 < width <= 390 for width in widths)
-
-
-def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse) -> None:
-    """Markup, scripts and template signs in every text of a run, ids included, are shown as they are, and nothing runs."""
-    told = {"hostile": HOSTILE}
-    store.command(
-        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) SELECT 'r', {hostile:String}, now64(3), 'running', now64(9)",
-        parameters=told,
-    )
+@pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
+def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse, options: dict[str, bool]) -> None:
+    """Markup, scripts, and characters that turn or end a text, in every text of a run, ids included, are shown, and nothing runs; a
+    phone shows every tab without scrolling sideways."""
+    told = {"hostile": HOSTILE, "run": f"r{HOSTILE}"}
+    for run in (told["run"], f"s{HOSTILE}"):
+        store.command(
+            "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, error, config, told_at)"
+            " SELECT {run:String}, {hostile:String}, now64(3), 'failed', {hostile:String},"
+            " toJSONString(map({hostile:String}, concat({run:String}, {hostile:String}))), now64(9)",
+            parameters={**told, "run": run},
+        )
     for number, name in enumerate(("one", "two")):
         store.command(
             "INSERT INTO individuals (run_id, individual_id, generation, timestamp, parent_id, mutation_type, fitness_score, metrics,"
-            " code, is_pareto, span_id, trace_id, island) SELECT 'r', concat({name:String}, {hostile:String}), {n:Int32}, now64(3) + {n:Int32},"
-            " '', {hostile:String}, {n:Int32} + 1, toJSONString(map({hostile:String}, 1)), {hostile:String}, 1, {name:String}, 't', concat({name:String}, {hostile:String})",
+            " code, is_pareto, span_id, trace_id, island, cell) SELECT {run:String}, concat({name:String}, {hostile:String}), {n:Int32}, now64(3) + {n:Int32},"
+            " if({n:Int32} = 0, '', concat('one', {hostile:String})), {hostile:String}, {n:Int32} + 1, toJSONString(map({hostile:String}, 1)),"
+            " {hostile:String}, 1, {name:String}, 't', concat({name:String}, {hostile:String}), toJSONString(map({hostile:String}, 1))",
             parameters={**told, "name": name, "n": number},
         )
     store.command(
-        "INSERT INTO llm_logs (id, run_id, individual_id, timestamp, model, operation, messages, response, execution_time, span_id, status, error)"
-        " SELECT generateUUIDv4(), 'r', concat('two', {hostile:String}), now64(3), {hostile:String}, 'chat',"
-        " toJSONString([map('role', {hostile:String}, 'content', {hostile:String})]), {hostile:String}, 1, s, s, {hostile:String}"
+        "INSERT INTO llm_logs (id, run_id, individual_id, timestamp, model, role, operation, messages, response, thought, execution_time, span_id, status, error)"
+        " SELECT generateUUIDv4(), {run:String}, concat('two', {hostile:String}), now64(3), {hostile:String}, {hostile:String}, 'chat',"
+        " toJSONString([map('role', {hostile:String}, 'content', {hostile:String})]), {hostile:String}, {hostile:String}, 1, s, s, {hostile:String}"
         " FROM (SELECT arrayJoin(['ok', 'error']) AS s)",
         parameters=told,
     )
     store.command(
         "INSERT INTO pareto_fronts (run_id, generation, individual_id, metrics, fitness_score)"
-        " SELECT 'r', 0, {hostile:String}, toJSONString(map({hostile:String}, 1, 'b', 2)), 1",
+        " SELECT {run:String}, 0, {hostile:String}, toJSONString(map({hostile:String}, 1, 'b', 2)), 1",
         parameters=told,
     )
-    driver = browse(page(store, "r"))
-    drawn(driver)
+    text = page(store, told["run"], compare=[f"s{HOSTILE}"])
+    assert "\u202e" not in text and "\x00" not in text
+    driver = browse(text, **options)
     title = driver.title
-    assert title.startswith("r –")
-    assert driver.find_elements(By.CSS_SELECTOR, "main img, main b b, .plot b") == []
-    for details in driver.find_elements(By.TAG_NAME, "summary"):
-        driver.execute_script("arguments[0].parentElement.open = true", details)
-    shown = driver.find_element(By.TAG_NAME, "main").text
-    assert "{{ 7777*7777 }}${7777*7777}\\u202e\\x00<b>" in shown and "60481729" not in shown
-    for button in driver.find_elements(By.CSS_SELECTOR, ".choice button"):
-        press(driver, button)
-    assert driver.title == title and errors(driver) == []
+    assert title.startswith("r</script>") and "\u202e" not in title
+
+    def harmless() -> None:
+        shown = driver.find_element(By.TAG_NAME, "body").text
+        assert "\u202e" not in shown and "\x00" not in shown
+        assert not driver.find_elements(By.CSS_SELECTOR, "img, main b b") and driver.title == title
+        if options.get("phone"):
+            assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth + 1")
+
+    assert "\\u202e" in driver.find_element(By.CSS_SELECTOR, "main p.failed").text
+    for name in TABS:
+        tab(driver, name)
+        harmless()
+    tab(driver, "Best path")
+    driver.find_elements(By.CSS_SELECTOR, ".story li .link")[-1].click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .body > *"))
+    for name in PARTS:
+        part(driver, name)
+        harmless()
+    assert "{{ 7*7 }}\\u2028\\u202e\\u0000<b>" in part(driver, "Program")
+    driver.find_element(By.LINK_TEXT, "Compare").click()
+    title = eventually(lambda: driver.title != title and driver.title)
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
+    harmless()
+    assert "\\u202e" in driver.find_element(By.TAG_NAME, "table").text and errors(driver) == []
 
 
 def test_a_script_that_got_in_would_not_run(searches: Client, browse: Browse) -> None:
-    """The page's policy runs its own two scripts alone: another one in its text is refused."""
-    text = page(searches, RUN).replace("<footer>", "<script>document.title = 'run'</script><footer>")
+    """The page's policy runs its own script alone: another one in its text is refused."""
+    text = page(searches, RUN).replace("<noscript>", "<script>document.title = 'run'</script><noscript>")
     driver = browse(text)
     assert RUN in driver.title
     assert any("Content Security Policy" in message for message in errors(driver))
 
 
-def test_a_run_of_ten_thousand_individuals_is_usable(store: Client, browse: Browse) -> None:
-    """The file stays below 12 MB, every plot is drawn, a click is answered; what is left out is said; the best is shown."""
+def fill_with(store: Client, individuals: int) -> None:
+    """A run of so many individuals, each with a parent and a call; ids are UUIDs, programs 4 kB, prompts 12 kB."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) SELECT 'big', 't', now64(3) - 86400, 'running', now64(9)"
     )
+    of = "toString(toUUID(concat('00000000-0000-4000-8000-', leftPad(toString({}), 12, '0'))))".format
     store.command(
-        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, parent_id, mutation_type, fitness_score, code, api_cost)"
-        " SELECT 'big', concat('i', toString(number)), intDiv(number, 20), now64(3) - 86400 + number,"
-        " if(number < 20, '', concat('i', toString(number - 20))), if(number < 20, 'init', 'mutate'),"
-        " number / 10000 + sin(number) / 50, repeat(concat('x = ', toString(number), '\\n'), 2000), 0.001 FROM numbers(10000)"
+        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, parent_id, mutation_type, fitness_score, code, api_cost, span_id, trace_id)"
+        f" SELECT 'big', {of('number')}, intDiv(number, 20), now64(3) - 86400 + number,"
+        f" if(number < 20, '', {of('number - 20')}), if(number < 20, 'init', 'mutate'), number / 10000 + sin(number) / 50,"
+        " repeat(concat('x = ', toString(number), '\\n'), 500), 0.001, lower(hex(number + 1000000)), lower(hex(number))"
+        f" FROM numbers({individuals})"
     )
     store.command(
-        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta)"
-        " SELECT 'big', individual_id, parent_id, generation, mutation_type, timestamp, 0.001 FROM individuals WHERE parent_id != ''"
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, edit_summary)"
+        " SELECT 'big', individual_id, parent_id, generation, mutation_type, timestamp, 0.001, repeat('what changed ', 8) FROM individuals WHERE parent_id != ''"
     )
     store.command(
         "INSERT INTO llm_logs (id, span_id, run_id, individual_id, generation, timestamp, model, operation, messages, response, execution_time)"
-        " SELECT generateUUIDv4(), toString(number), 'big', concat('i', toString(number)), intDiv(number, 20), now64(3) - 86400 + number,"
-        " 'm', 'chat', repeat('ask ', 3000), repeat('say ', 3000), 1 + number % 7 FROM numbers(10000)"
+        f" SELECT generateUUIDv4(), lower(hex(number + 5000000000000000000)), 'big', {of('number')}, intDiv(number, 20), now64(3) - 86400 + number,"
+        f" 'm', 'chat', repeat('ask ', 3000), repeat('say ', 1000), 1 + number % 7 FROM numbers({individuals})"
     )
+
+
+def test_a_run_of_a_thousand_individuals_is_a_small_file(store: Client, browse: Browse) -> None:
+    """Below 1.5 MB, with all of them; the best one is in it with its program and prompts."""
+    fill_with(store, 1_000)
     text = page(store, "big")
-    assert len(text.encode()) < 12_000_000
-    driver = browse(text)
-    assert drawn(driver) == 5
-    assert "individuals are drawn" in driver.find_element(By.ID, "trajectory").text
-    assert "are left out of the tree" in driver.find_element(By.ID, "tree").text
+    assert len(text.encode()) < 1_500_000
+    told = data_of(text)
+    assert len(told["answers"]["run/individuals"]["columns"]["individual_id"]) == 1_000
     best = str(store.command("SELECT argMax(individual_id, fitness_score) FROM individuals"))
-    assert best in driver.find_element(By.ID, "top").text
-    click(driver, best)
-    assert best in eventually(lambda: driver.find_element(By.ID, "picked").text)
+    assert next(iter(told["individuals"])) == best and told["programs"][best].startswith("x = ")
+    driver = browse(text)
+    assert facts(driver)["individuals"] == "1,000"
+    tab(driver, "Tree")
+    tree = driver.find_element(By.CSS_SELECTOR, ".tree canvas")
+    assert "1,000 individuals" in (tree.get_attribute("aria-label") or "")
+    assert errors(driver) == []
+
+
+def test_long_texts_are_cut_and_say_so(store: Client) -> None:
+    """What is missing of a prompt, an answer and a program is counted where it ends."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'long', now64(3), 'running', now64(9)"
+    )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, fitness_score, code) SELECT 'long', 'i', now64(3), 1, repeat('x', 100007)"
+    )
+    store.command(
+        "INSERT INTO llm_logs (id, span_id, run_id, individual_id, timestamp, operation, messages, response)"
+        " SELECT generateUUIDv4(), 's', 'long', 'i', now64(3), 'chat', toJSONString([map('role', 'user', 'content', repeat('é', 20011))]), repeat('y', 20013)"
+    )
+    told = data_of(page(store, "long"))
+    (call,) = told["individuals"]["i"]["calls"]
+    assert told["programs"]["i"].endswith("x\n[7 more characters are not in this file]")
+    assert call["messages"] == [["user", "é" * 20_000 + "\n[11 more characters are not in this file]"]]
+    assert call["response"].endswith("y\n[13 more characters are not in this file]")
+
+
+def test_what_there_is_room_for(store: Client) -> None:
+    """The best are in the file however large they are, the path to them only while there is room."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'large', now64(3), 'running', now64(9)"
+    )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, parent_id, fitness_score, code) SELECT 'large', concat('i', toString(number)),"
+        " now64(3) + number, if(number = 0, '', concat('i', toString(number - 1))), number, repeat('x', 90000) FROM numbers(10)"
+    )
+    assert list(data_of(page(store, "large", top=1))["individuals"]) == [f"i{number}" for number in range(9, 4, -1)]
+    assert list(data_of(page(store, "large", top=8))["individuals"]) == [f"i{number}" for number in range(9, 1, -1)]
 
 
 def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) -> None:
-    """A run that has just begun, and one whose individuals all failed, give a page that says so."""
+    """A run that has just begun, and one whose individuals all failed, give a page that says so; how long a run took is said of one
+    that ended alone."""
     store.command(
-        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'new', now64(3), 'running', now64(9)"
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'new', now64(3) - 1920, 'running', now64(9)"
     )
     driver = browse(page(store, "new"))
-    drawn(driver)
-    assert "No individual has a score yet." in driver.find_element(By.ID, "top").text and errors(driver) == []
+    for name in TABS:
+        tab(driver, name)
+    tab(driver, "Best path")
+    assert "Nobody has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
     store.command(
-        "INSERT INTO individuals (run_id, individual_id, timestamp, status, fitness_score) SELECT 'new', 'i', now64(3), 'error', nan"
+        "INSERT INTO individuals (run_id, individual_id, timestamp, status, fitness_score) SELECT 'new', 'i', start_time + 5, 'error', nan FROM evolution_runs"
     )
     driver = browse(page(store, "new"))
-    drawn(driver)
-    assert "100 %" in driver.find_element(By.CSS_SELECTOR, ".tiles").text and errors(driver) == []
+    told = facts(driver)
+    assert told["individuals"] == "1, 1 failed"
+    tab(driver, "Tree")
+    label = driver.find_element(By.CSS_SELECTOR, ".tree canvas").get_attribute("aria-label") or ""
+    assert "of 1 individual;" in label and errors(driver) == []
+    # It died five seconds after its start, and half an hour ago.
+    assert told["status"] == "stalled" and "took" not in told and told["last sign of life"] == "5.0 s after its start"
+
+
+def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
+    """Its best is the lowest score: at the top, as the end of the path, and as the first of those in detail."""
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, status, direction, told_at) SELECT 'low', now64(3), 'running', 'min', now64(9)"
+    )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, parent_id, fitness_score, code) SELECT 'low', concat('i', toString(number)), now64(3) + number,"
+        " if(number = 0, '', concat('i', toString(number - 1))), [3, 1, 2][number + 1], 'x' FROM numbers(3)"
+    )
+    text = page(store, "low", top=1)
+    assert next(iter(data_of(text)["individuals"])) == "i1"
+    driver = browse(text)
+    assert facts(driver)["best"] == "1 (less is better)"
+    tab(driver, "Best path")
+    assert [each.text for each in driver.find_elements(By.CSS_SELECTOR, ".story li .link")] == ["i0", "i1"]
 
 
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +396,7 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     done = CliRunner().invoke(app, ["report", RUN[:12], "--top", "1"])
     assert (done.exit_code, done.stdout) == (0, f"genesis-{RUN}.html\n") and "Reading" in done.stderr
     text = (tmp_path / f"genesis-{RUN}.html").read_text()
-    assert TASK in text and text.count('<details class="individual"') == 1
+    assert TASK in text and next(iter(data_of(text)["individuals"])) == BEST
     assert list(tmp_path.glob(".genesis-*")) == []
 
 

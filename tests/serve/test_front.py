@@ -106,6 +106,7 @@ ANSWERED = {
 REFUSED = {
     "SELECT nothing FROM nowhere": 60,
     "SELECT * FROM url('http://127.0.0.1/', 'CSV', 'a String')": 497,
+    "DELETE FROM numbered WHERE number IN (SELECT * FROM url('http://127.0.0.1/', 'CSV', 'a UInt64'))": 497,
     "SELECT * FROM file('/etc/passwd', 'LineAsString')": 497,
     "SELECT 1::Dynamic": 48,
     "SELECT throwIf(number = 100000) FROM numbers(200000)": 395,
@@ -296,6 +297,7 @@ def test_the_reader_reads_and_changes_nothing(served: Store) -> None:
         "INSERT INTO numbered VALUES (1)",
         "DROP TABLE numbered",
         "ALTER TABLE numbered DELETE WHERE 1",
+        "DELETE FROM numbered WHERE 1",
         "CREATE TABLE theirs (n UInt8) ENGINE = Memory",
         "TRUNCATE TABLE numbered",
         "OPTIMIZE TABLE numbered",

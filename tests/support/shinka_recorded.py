@@ -5,8 +5,6 @@ In: an endpoint's ways, and settings of a search. Out: all three records, for te
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +61,7 @@ def search(
 ) -> Searched:
     """Run one, and store what was recorded."""
     error: BaseException | None = None
-    with pytest.MonkeyPatch.context() as patch, serving(endpoint), warnings.catch_warnings():
-        # Shinka makes a client for each query and closes none.
-        warnings.simplefilter("ignore", ResourceWarning)
+    with pytest.MonkeyPatch.context() as patch, serving(endpoint):
         patch.setenv("OPENAI_BASE_URL", endpoint.url)
         patch.setenv("OPENAI_API_KEY", "sk-secret")
         patch.setenv("NO_PROXY", "127.0.0.1")
@@ -81,7 +77,6 @@ def search(
             error = raised
         finally:
             shinka.uninstrument()
-            gc.collect()
         assert otel.get_current() == before
         spans = kept.spans
     client = connect()

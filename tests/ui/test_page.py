@@ -21,8 +21,8 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
 from genesis_otel import queries
+from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
-from genesis_otel._ui import data
 from tests.support.browser import errors, eventually, open_browser
 from tests.support.searched import (
     BEST,

@@ -271,6 +271,7 @@ def test_a_collector_gets_them_over_http(tmp_path: Path) -> None:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(503 if not outage.is_set() else 200)
+            self.send_header("Content-Type", "application/x-protobuf")
             self.end_headers()
             if outage.is_set():
                 for each in ExportTraceServiceRequest.FromString(body).resource_spans:

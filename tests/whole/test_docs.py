@@ -27,7 +27,18 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     *(
         f"docs/{name}.md"
-        for name in ("index", "architecture", "tables", "settings", "prices", "delivery", "grafana", "report", "watch")
+        for name in (
+            "index",
+            "architecture",
+            "tables",
+            "settings",
+            "prices",
+            "delivery",
+            "grafana",
+            "handling",
+            "report",
+            "watch",
+        )
     ),
 )
 

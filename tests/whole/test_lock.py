@@ -28,7 +28,7 @@ PYTHONS = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 LOCKS = {
     "build": None,
     "image": [],
-    "demo": ["embedded", "openevolve", "report"],
+    "demo": ["embedded", "openevolve", "ui"],
     "dev": ["dev"],
 }
 """The extras that a file is for; of `build` it is what builds the package."""

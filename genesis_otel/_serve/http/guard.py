@@ -75,7 +75,7 @@ ENGINES = re.compile(
 # `hasColumnInTable` takes a table's name, which may be a path, as text.
 FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable", re.IGNORECASE)
 STATEMENTS = re.compile(
-    r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
+    r"Select\w*Query|InsertQuery|CreateQuery|AlterQuery|DeleteQuery|DropQuery|TruncateQuery|OptimizeQuery|Rename|UndropQuery|UseQuery"
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
 )
 ROWS = re.compile(r"Select\w*Query|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery")

@@ -24,7 +24,7 @@ from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel._ship.llm_names import charge_of
-from genesis_otel.instrumentation import charged as charges
+from genesis_otel.instrumentation import _charged as charges
 from genesis_otel.instrumentation.installed import CONTENT
 
 Recorder = Literal["auto", "genesis", "openai", "none"]

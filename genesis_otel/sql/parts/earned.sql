@@ -3,7 +3,7 @@
 -- An individual counts for the model of its last answered mutation call; a model's cost is that of all its calls, whoever they were for.
 -- Individuals of which a call has no price are left out of everything but `unpriced`, since a gain without its cost would be a gift.
 -- The interval is that of 200 resamples of individuals: each weighs in each as often as a Poisson variable of mean 1 says, which is read
--- from the hash of its name, so that the same rows have the same interval. Of less than five individuals, without an improvement, or where
+-- from the hash of its name (thresholds in 2^32nds), so that the same rows have the same interval. Of less than five individuals, without an improvement, or where
 -- a resample costs nothing, there is none.
 --
 -- runs: which, a condition on run_id
@@ -30,12 +30,10 @@ FROM (
     FROM (
         SELECT
             *,
+            cityHash64(run_id, unit) AS seed,
             arrayMap(
-                resample -> toFloat64(arrayCount(
-                    below -> below < cityHash64(run_id, unit, resample) / 1.8446744073709552e19,
-                    [0.36787944, 0.73575888, 0.91969860, 0.98101184, 0.99634015, 0.99940582, 0.99991676]
-                )),
-                range(200)
+                dice -> toFloat64((dice >= 1580030168) + (dice >= 3160060337) + (dice >= 3950075421) + (dice >= 4213413783) + (dice >= 4279248373) + (dice >= 4292415291) + (dice >= 4294609777)),
+                arrayMap(resample -> bitShiftRight(intHash64(seed + resample), 32), range(200))
             ) AS weights
         FROM (
             SELECT

@@ -39,6 +39,7 @@ SELECT
     c.whole AS cost,
     c.recent AS recent_cost,
     c.without_price AS unpriced,
+    r.allowed AS budget,
     l.calls AS llm_calls,
     l.failed AS failed_llm_calls,
     l.recent AS recent_llm_calls,
@@ -54,7 +55,8 @@ FROM (
         any(direction) AS direction,
         min(start_time) AS began,
         max(end_time) AS ended,
-        max(asked) AS planned
+        max(asked) AS planned,
+        any(budget) AS allowed
     FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
 ) AS r
 CROSS JOIN (

@@ -13,6 +13,7 @@ SELECT
     r.start_time AS start_time,
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
+    r.last_seen AS last_seen,
     g.generations AS generations,
     f.individuals AS individuals,
     f.failed AS failed_individuals,

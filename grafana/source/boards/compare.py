@@ -245,7 +245,7 @@ def board() -> dict[str, Any]:
                 "A row a run, the best first: what it found, for how much, in how long.",
                 SIDE_BY_SIDE,
                 {
-                    "run_id": [*called("run"), *TO_RUN, *width(230)],
+                    "run_id": [*called("run"), *TO_RUN, *width(190)],
                     "status": [*colored(), *width(95)],
                     "best": [*unit("short", 5), *color("green"), *width(95)],
                     "reached_in_generation": [*called("reached in"), *width(100)],
@@ -258,7 +258,7 @@ def board() -> dict[str, Any]:
                     "gain_per_dollar": [*unit("short", 3), *width(115)],
                     "took": [*unit("s"), *width(90)],
                     "llm_p95": [*called("LLM p95"), *unit("s"), *width(85)],
-                    "models": width(170),
+                    "models": width(158),
                 },
                 size=(24, 7),
                 empty=NO_RUNS,
@@ -337,7 +337,7 @@ def board() -> dict[str, Any]:
                 "What each run asked of each model.",
                 MODELS,
                 {
-                    "run_id": [*called("run"), *TO_RUN, *width(190)],
+                    "run_id": [*called("run"), *TO_RUN, *width(184)],
                     "model": width(140),
                     "calls": width(65),
                     "cost": [*unit("currencyUSD", 2), *width(75)],

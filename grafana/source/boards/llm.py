@@ -107,14 +107,14 @@ SUMMARY_COLUMNS = {
     "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(75)],
     "rate_limited": width(100),
     "truncated": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(90)],
-    "p50": [*unit("s"), *width(80)],
-    "p95": [*unit("s"), *limits(((None, "green"), (30, "yellow"), (120, "red"))), *width(80)],
-    "p99": [*unit("s"), *width(80)],
+    "p50": [*unit("s"), *width(72)],
+    "p95": [*unit("s"), *limits(((None, "green"), (30, "yellow"), (120, "red"))), *width(72)],
+    "p99": [*unit("s"), *width(72)],
     "first_token": [*unit("s"), *width(95)],
     "tokens_per_second": [*called("tokens/s"), *unit("short", 1), *width(90)],
-    "input": [*called("input a call"), *unit("short", 0), *width(110)],
+    "input": [*called("in a call"), *unit("short", 0), *width(96)],
     "cached": [*unit("percentunit", 0), *width(80)],
-    "output": [*called("output a call"), *unit("short", 0), *width(110)],
+    "output": [*called("out a call"), *unit("short", 0), *width(96)],
 }
 
 FIRST_TOKEN = f"""
@@ -428,7 +428,7 @@ def board() -> dict[str, Any]:
                 "By model",
                 "Everything of each model.",
                 summary("model"),
-                {"model": width(240), **SUMMARY_COLUMNS},
+                {"model": width(220), **SUMMARY_COLUMNS},
                 size=(24, 7),
             ),
             over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),

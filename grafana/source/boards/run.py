@@ -618,6 +618,7 @@ def board() -> dict[str, Any]:
                     ISLANDS,
                     name="${__field.labels.island}",
                     style="steps",
+                    size=(10, 8),
                     empty="This search has no islands.",
                 ),
                 a_table(
@@ -641,7 +642,7 @@ def board() -> dict[str, Any]:
                             *width(140),
                         ],
                     },
-                    size=(12, 8),
+                    size=(14, 8),
                     empty="This search has no islands.",
                 ),
                 a_table(

@@ -309,7 +309,7 @@ def board() -> dict[str, Any]:
                 "individuals, too.",
                 OVERVIEW,
                 {
-                    "run_id": [*called("run"), *OPEN, *width(230)],
+                    "run_id": [*called("run"), *OPEN, *width(228)],
                     "task": width(130),
                     "health": [*called("status"), *colored(STATUS_COLORS), *width(100)],
                     "progress": [*gauge(), *width(110)],
@@ -373,7 +373,7 @@ def board() -> dict[str, Any]:
                     "USD in the time range, and what of it was spent on individuals that failed or are incorrect and on programs that the run had "
                     "proposed before.",
                     MONEY_BY_RUN,
-                    {"run_id": [*called("run"), *panels.TO_RUN, *width(230)], **MONEY_COLUMNS},
+                    {"run_id": [*called("run"), *panels.TO_RUN, *width(200)], **MONEY_COLUMNS},
                     size=(12, 9),
                     empty="Nothing was spent in this time range.",
                 ),

@@ -1,4 +1,4 @@
-"""What the live page asks for, from named queries, as plain values that JSON knows.
+"""What the page asks for, live or in a report, from named queries, as plain values that JSON knows.
 
 In: a client and what is wanted. Out: dicts and columns; times as milliseconds since 1970, numbers that are none as None. What grows
 with a run (individuals, calls) is asked for since a cursor, the newest ``ingested_at`` that was seen: it costs what is new. On
@@ -58,24 +58,43 @@ def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
 
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
     """All that is known of an individual, with its parent's program, its conversations, and the spans of its trace."""
-    found = program.individual(client, run_id, individual_id)
-    try:
-        parent = program.individual(client, run_id, found["parent_ids"][0]) if found["parent_ids"] else None
-    except NotFoundError:
-        parent = None
-    asked = [_shown(each) for each in program.calls(client, run_id, individual_id)]
+    found = in_full(client, run_id, [individual_id])
+    if not found:
+        raise NotFoundError(f"nothing is recorded of {individual_id} but its children")
+    return found[individual_id]
+
+
+def in_full(
+    client: Client, run_id: str, individual_ids: Sequence[str], *, calls: int = program.WHOLE
+) -> dict[str, dict[str, Any]]:
+    """The same of several, by id, with so many calls of each at most; whoever has no row is left out."""
+    found = program.individuals(client, run_id, individual_ids)
+    if not found:
+        return {}
+    firsts = {each["parent_ids"][0] for each in found.values() if each["parent_ids"]}
+    codes = {name: each["code"] for name, each in found.items()}
+    codes |= program.codes(client, run_id, sorted(firsts - set(codes)))
+    asked = [_shown(each) for each in program.calls(client, run_id, *found, most=calls)]
     for call in asked:
         call["messages"] = program.messages_of(call["messages"])
-    trace = (
-        queries.ask(client, "spans_of_trace", run_id=run_id, trace_id=found["trace_id"]) if found["trace_id"] else []
-    )
+    outputs = [_shown(each) for each in program.outputs(client, run_id, *found)]
+    traces = {
+        trace: [_shown(each) for each in queries.ask(client, "spans_of_trace", run_id=run_id, trace_id=trace)]
+        for trace in {each["trace_id"] for each in found.values()} - {""}
+    }
     return {
-        **_shown(found),
-        "metrics": [(name, plain(value)) for name, value in program.metrics_of(found["metrics"])],
-        "parent": None if parent is None else {"individual_id": parent["individual_id"], "code": parent["code"]},
-        "calls": asked,
-        "outputs": [_shown(each) for each in program.outputs(client, run_id, individual_id)],
-        "spans": [_shown(each) for each in trace],
+        name: {
+            **_shown(each),
+            "metrics": [(metric, plain(value)) for metric, value in program.metrics_of(each["metrics"])],
+            "parent": next(
+                ({"individual_id": first, "code": codes[first]} for first in each["parent_ids"][:1] if first in codes),
+                None,
+            ),
+            "calls": [call for call in asked if call["individual_id"] == name],
+            "outputs": [output for output in outputs if output["individual_id"] == name],
+            "spans": traces.get(each["trace_id"], []),
+        }
+        for name, each in found.items()
     }
 
 

@@ -1,0 +1,103 @@
+"""The command ``delete``: a run goes for good.
+
+In: arguments. Out: what goes, a question, and what went. On failure: what :mod:`genesis_otel._cli.common` makes of it; a run that is
+still going on is wrong use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genesis_otel._cli.common import WrongUseError, answering, settings_of
+from genesis_otel._cli.tables import say
+from genesis_otel._cli.transfer import told
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+    from genesis_otel._settings import Settings
+
+
+@answering
+def delete(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a run that is still going on, too.")] = False,
+    raw_traces: Annotated[
+        bool,
+        typer.Option(
+            "--raw-traces", help="Also delete its spans from otel_traces, unless a collector made that table."
+        ),
+    ] = False,
+) -> None:
+    """Delete a run from the seven tables, after saying what goes and asking.
+
+    Spans of the run that come late, out of a spool or a collector's queue, do not bring it back: the embedded store removes their
+    rows within seconds. Where ClickHouse is a server, the next `delete` of any run removes them, or this one again. A search
+    that begins again with the same id is a new run. `import` brings a run back.
+
+    Raw traces stay until their retention ends, unless --raw-traces is given.
+
+    ```
+    genesis-otel export run_20240115 && genesis-otel delete run_20240115
+    genesis-otel delete run_20240115 --yes --raw-traces
+    ```
+    """
+    from genesis_otel._destinations import open_client
+    from genesis_otel._ship.run_memory import RunMemory
+    from genesis_otel._store import deleted, version
+    from genesis_otel._store.errors import StoreError
+
+    settings = settings_of(context)
+    with contextlib.closing(open_client(settings, start=True, say=True)) as client:
+        version.see(client)
+        run_id = _run_id(client, run)
+        if raw_traces and not deleted.landing_of_ours(client):
+            raise StoreError(
+                "otel_traces was made by a collector, and may hold more than searches: leave --raw-traces out, and delete there yourself"
+            )
+        if not force:
+            _see_it_ended(client, settings, run_id)
+        rows = deleted.rows_of(client, run_id, raw_traces=raw_traces)
+        say(f"{run_id}: {told(rows) or 'no rows'}")
+        if not yes:
+            if not sys.stdin.isatty():
+                raise WrongUseError("nobody is there to be asked: --yes deletes without a question")
+            if not typer.confirm("Delete them?", err=True):
+                say("Nothing was deleted.")
+                raise typer.Exit
+        deleted.delete(client, run_id, raw_traces=raw_traces)
+        RunMemory(settings.memory_folder).drop(run_id)
+        late = deleted.sweep(client)
+    say(f"{run_id}: deleted")
+    if late:
+        say(f"Also deleted, come late of runs that were deleted before: {told(late)}")
+
+
+def _run_id(client: Client, run: str) -> str:
+    from genesis_otel._read.client import NotFoundError, run_id_of
+    from genesis_otel._store import deleted
+
+    try:
+        return run_id_of(client, run)
+    except NotFoundError:
+        # Of a deleted run, calls may have come late, and nothing by which a run is found.
+        if deleted.is_deleted(client, run):
+            return run
+        raise
+
+
+def _see_it_ended(client: Client, settings: Settings, run_id: str) -> None:
+    from genesis_otel import queries
+    from genesis_otel._read.health import alive
+
+    summary = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after))
+    if summary and summary[0]["status"] == "running":
+        raise WrongUseError(f"{run_id} is still running: end its process first, or delete it all the same with --force")

@@ -1,0 +1,96 @@
+"""The commands ``export`` and ``import``: a run as one file.
+
+In: arguments. Out: the file, or its rows in the store, and a line that says so. On failure: what :mod:`genesis_otel._cli.common` makes
+of it; an export leaves no file, and an import says how far it came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.tables import say
+
+
+@answering
+def export(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="The file; by default genesis-RUN.zip in this folder.",
+        ),
+    ] = None,
+) -> None:
+    """Write a run into one file, which `import` takes into another store.
+
+    It has the run's rows of the seven tables, a JSON object a line, in a zip archive. It contains prompts and code: think before
+    you send it to someone. Raw traces are not in it.
+
+    ```
+    genesis-otel export latest
+    genesis-otel export run_20240115 -o search.zip
+    ```
+    """
+    from genesis_otel import __version__, queries
+    from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._store import archive
+
+    settings = settings_of(context)
+    with reader(settings) as client:
+        run_id = run_id_of(client, run)
+        rows = queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after)
+        task = str(rows[0]["task_name"]) if rows else ""
+        path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.zip")
+        head = archive.export(client, run_id, path, task=task, version=__version__)
+    say(f"{run_id}: {told(head.rows)}; {path.stat().st_size / 1e6:,.2f} MB")
+    typer.echo(str(path))
+
+
+@answering
+def bring(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What `export` has written.", exists=True, dir_okay=False)
+    ],
+) -> None:
+    """Take a run that `export` has written into this store.
+
+    Rows that are there already stay as they are, so a second import of the file adds nothing, and the later export of a run that
+    went on adds what is new. A file that is damaged, or of another schema, changes nothing. An import that is interrupted says so; run
+    it again. The store lists the run when all of its rows are there.
+
+    ```
+    genesis-otel import search.zip
+    genesis-otel --url https://user:password@host:8443/database import search.zip
+    ```
+    """
+    from genesis_otel._destinations import open_client
+    from genesis_otel._store import archive
+    from genesis_otel._store.schema import ensure
+
+    with contextlib.closing(open_client(settings_of(context), start=True, create=True, say=True)) as client:
+        ensure(client)
+        imported = archive.bring(client, file)
+    head, added = imported
+    there = sum(head.rows.values()) - sum(added.values())
+    before = f"; {there:,} rows were there already" if there else ""
+    say(f"{head.run_id}: {told(added) or 'nothing'} imported{before}")
+
+
+def told(rows: Mapping[str, int]) -> str:
+    """How many rows of which table, in words."""
+    return ", ".join(f"{count:,} {table.removesuffix('_log')}" for table, count in rows.items() if count)

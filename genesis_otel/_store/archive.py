@@ -1,0 +1,244 @@
+"""A run as one file: out of a store, and into another one.
+
+In: a client, the id of a run, a path. Out: a zip archive with the run's rows, a JSON object a line, in a file for each table, and a head
+(``genesis-otel.json``) with the schema and the number of rows; or the rows that a store had not. On failure: an export leaves no file.
+An import reads the whole file before it changes anything, and raises :class:`StoreError` for one that is damaged or of another schema;
+one that breaks off says how far it came, and the next import of the file goes on: rows that are there are not inserted again.
+
+JSON and not a format of ClickHouse's, so that any version of it, and any other tool, can read the file. Times are in UTC.
+``ingested_at`` stays behind: it tells when a row came into its store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from genesis_otel._store import deleted
+from genesis_otel._store.errors import StoreError
+from genesis_otel._store.present import existing
+from genesis_otel._store.tables import INSERT_SETTINGS, SCHEMA, STORED_IN
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+HEAD = "genesis-otel.json"
+FORMAT = 1
+"""Of the file; the schema of its rows has a number of its own."""
+
+ORDER = (*(table for table in STORED_IN.values() if table != STORED_IN["evolution_runs"]), STORED_IN["evolution_runs"])
+"""The run's own row comes last: a run that is listed has all of its rows."""
+
+CHUNK = 8 << 20
+"""Bytes of an insert: proxies and the store process take bodies of this size, and few parts are made."""
+
+READING: dict[str, Any] = {
+    "session_timezone": "UTC",
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 1,
+    "output_format_json_escape_forward_slashes": 0,
+    # The answer comes when it is whole: an error in the middle would stand among the rows.
+    "wait_end_of_query": 1,
+}
+WRITING: dict[str, Any] = {
+    **INSERT_SETTINGS,
+    "session_timezone": "UTC",
+    # Else the last digit of a score may be another one.
+    "precise_float_parsing": 1,
+    "input_format_skip_unknown_fields": 1,
+}
+
+
+class Head(NamedTuple):
+    """What a file says of itself."""
+
+    run_id: str
+    task: str
+    schema: int
+    rows: Mapping[str, int]
+    """By table."""
+
+
+class Imported(NamedTuple):
+    """What has become of a file's rows."""
+
+    head: Head
+    added: Mapping[str, int]
+    """By table: those that the store had not."""
+
+
+def export(client: Client, run_id: str, path: Path, *, task: str = "", version: str = "") -> Head:
+    """Write a run into a new file.
+
+    :param version: of this package, for whoever looks into the file.
+    :raises StoreError: the file is there already.
+    """
+    if path.exists():
+        raise StoreError(f"{path} is there already: name another file, or remove it")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    rows = {}
+    try:
+        with zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
+            for table, columns in _columns(client).items():
+                with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
+                    rows[table] = _write(client, run_id, table, columns, member.write)
+            head = Head(run_id, task, SCHEMA, rows)
+            told = {
+                "format": FORMAT,
+                "genesis_otel": version,
+                "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                **head._asdict(),
+            }
+            file.writestr(HEAD, json.dumps(told, indent=1, ensure_ascii=False))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return head
+
+
+def bring(client: Client, path: Path) -> Imported:
+    """Insert those rows of a file that the store has not.
+
+    :raises StoreError: the file is none of ours, is damaged, or has another schema; or the import broke off.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            head = _head(file, path)
+            _check(file, head, path)
+            # A run that was deleted here is wanted again.
+            deleted.restore(client, head.run_id)
+            added: dict[str, int] = dict.fromkeys(ORDER, 0)
+            for table in ORDER:
+                try:
+                    for taken in _insert(client, file, table, head):
+                        added[table] += taken
+                except Exception as error:
+                    raise StoreError(
+                        f"the import broke off: {sum(added.values()):,} of {sum(head.rows.values()):,} rows are in the store, "
+                        f"which does not list the run until all are. Import the file again: it goes on ({error})"
+                    ) from error
+            return Imported(head, added)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise StoreError(
+            f"{path} is no export of genesis-otel, or is damaged: {error}; nothing was imported"
+        ) from error
+
+
+def _columns(client: Client) -> dict[str, Sequence[str]]:
+    found = existing(client)
+    return {table: [name for name in found[table].columns if name != "ingested_at"] for table in ORDER}
+
+
+def _write(client: Client, run_id: str, table: str, columns: Sequence[str], write: Any) -> int:
+    names = ", ".join(f"`{name}`" for name in columns)
+    # FINAL: what was delivered twice is exported once.
+    sql = f"SELECT {names} FROM {table} FINAL WHERE {deleted.of_run(table)}"  # noqa: S608 - names of ours
+    rows = 0
+    asked = {"run_id": run_id}
+    stream = cast(BinaryIO, client.raw_stream(sql, parameters=asked, settings=READING, fmt="JSONEachRow"))
+    with contextlib.closing(stream):
+        for piece in iter(lambda: stream.read(1 << 20), b""):
+            rows += piece.count(b"\n")
+            write(piece)
+    return rows
+
+
+def _head(file: zipfile.ZipFile, path: Path) -> Head:
+    """The head of a file that this package can import.
+
+    :raises StoreError: it cannot, and what to do.
+    """
+    try:
+        told = json.loads(file.read(HEAD))
+        format, schema = int(told["format"]), int(told["schema"])
+        head = Head(
+            str(told["run_id"]), str(told["task"]), schema, {table: int(told["rows"][table]) for table in ORDER}
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"{path} is no export of genesis-otel: it has no {HEAD} that can be read") from error
+    if format > FORMAT or schema > SCHEMA:
+        raise StoreError(
+            f"{path} was exported by a later genesis-otel (schema {schema}; this one knows schema {SCHEMA}): "
+            "pip install -U genesis-otel, and import it with that"
+        )
+    if schema < SCHEMA:
+        raise StoreError(
+            f"{path} was exported by an earlier genesis-otel ({told.get('genesis_otel')}, schema {schema}; this one has schema {SCHEMA}): "
+            "import it with that version into a store of its own, upgrade that with `genesis-otel init`, and export it again"
+        )
+    return head
+
+
+def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
+    """Read all of it: the archive's own checksums see each byte.
+
+    :raises StoreError: rows are missing, cannot be read, or are of another run.
+    """
+    for table in ORDER:
+        rows = 0
+        for row, _ in _rows(file, table, path):
+            rows += 1
+            if row.get("run_id") != head.run_id:
+                raise StoreError(f"{path} is damaged: {table} has a row of another run; nothing was imported")
+        if rows != head.rows[table]:
+            raise StoreError(
+                f"{path} is damaged: {table} has {rows:,} of {head.rows[table]:,} rows; nothing was imported"
+            )
+
+
+def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each row of a table, and its line."""
+    try:
+        member = file.open(f"{table}.jsonl")
+    except KeyError as error:
+        raise StoreError(f"{path} is damaged: {table} is missing; nothing was imported") from error
+    with member:
+        for line in member:
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise StoreError(f"{path} is damaged: a row of {table} is no JSON; nothing was imported") from error
+            if not isinstance(row, dict):
+                raise StoreError(f"{path} is damaged: a row of {table} is no object; nothing was imported")
+            yield row, line
+
+
+def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> Iterator[int]:
+    """Insert a table's rows that are not there; gives how many each insert had."""
+    key = ("trace_id", "span_id", *(("position",) if table in ("code_lineages", "pareto_fronts") else ()))
+    sql = f"SELECT {', '.join(key)} FROM {table} WHERE run_id = {{run_id:String}}"  # noqa: S608 - names of ours
+    there = {tuple(row) for row in client.query(sql, parameters={"run_id": head.run_id}).result_rows}
+    new = (
+        line
+        for row, line in _rows(file, table, Path(file.filename or ""))
+        if tuple(row[each] for each in key) not in there
+    )
+    for lines in _chunks(new):
+        # A token of its own: under that of an insert whose rows were deleted since, these would vanish.
+        client.raw_insert(
+            table,
+            insert_block=b"".join(lines),
+            settings={**WRITING, "insert_deduplication_token": f"import-{uuid.uuid4()}"},
+            fmt="JSONEachRow",
+        )
+        yield len(lines)
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    chunk, size = [], 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line)
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

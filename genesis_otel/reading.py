@@ -1,0 +1,228 @@
+"""Runs in a program or a notebook: named queries as rows, Arrow, pandas or polars; a run and its individuals as objects.
+
+In: the settings of the environment, or a URL; the name of a query, or SQL that reads. Out: rows as dicts, or tables of what is
+installed. The embedded store is read through its process, also while searches use it. On failure: StoreError where the store
+cannot be reached, LookupError where there is no such run, individual or query, ImportError where a package is missing, with what
+to install; what ClickHouse raises is passed on. Nothing here can write.
+
+>>> import genesis_otel
+>>> store = genesis_otel.connect()  # doctest: +SKIP
+>>> store.query("llm_latency", run="latest").pandas()  # doctest: +SKIP
+>>> print(store.run("circle_packing").best.code)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from genesis_otel import queries
+from genesis_otel._read import program
+from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
+from genesis_otel._read.format import money, number, visible
+from genesis_otel._read.health import alive
+from genesis_otel._settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    import pyarrow
+
+__all__ = ["Answer", "Individual", "Run", "Store", "connect"]
+
+SHOWN = 30
+"""Rows that a notebook shows of an answer."""
+CELL = 100
+"""Characters of a value that it shows: programs and prompts are longer."""
+
+
+def connect(url: str | None = None) -> Store:
+    """The store that is set up here, for reading.
+
+    :param url: another one, as in ``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database`` or ``chdb:///folder``.
+    :raises StoreError: it cannot be reached, or none is named.
+    """
+    given: dict[str, Any] = {"clickhouse_url": url} if url else {}
+    store = Store(load_settings(**given))
+    with reader(store._settings):
+        return store
+
+
+class Store:
+    """A store. It is connected to for each query, so that it may be kept for as long as a notebook is open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def query(self, query: str, /, *, run: str | None = None, **parameters: Any) -> Answer:
+        """Ask a named query, or SQL that reads; the answer is fetched when it is used.
+
+        :param query: a name (``genesis-otel query --list``), or a statement; its parameters are written ``{name:Type}``.
+        :param run: a run's id, the beginning of it, ``latest``, or a task: its newest run. It is the query's ``run_id``.
+        :raises LookupError: there is no such query or run.
+        :raises ValueError: a parameter is missing or unknown, or several runs begin so.
+        """
+        if run is not None:
+            with reader(self._settings) as client:
+                parameters["run_id"] = run_id_of(client, run)
+        if not query.strip().replace("_", "").replace("-", "").isalnum():
+            return Answer(self._settings, query, parameters)
+        named = queries.load(query)
+        told = queries.values(named, parameters)
+        if told.get("run_id") == queries.LATEST:
+            with reader(self._settings) as client:
+                told["run_id"] = run_id_of(client, queries.LATEST)
+        return Answer(self._settings, named.sql, told)
+
+    def runs(self, **parameters: Any) -> Answer:
+        """The runs, the newest first: the named query ``runs``."""
+        return self.query("runs", **{"stalled_after": self._settings.stalled_after, **parameters})
+
+    def run(self, run: str = queries.LATEST) -> Run:
+        """A run, by its id, the beginning of it, ``latest``, or as the newest one of a task.
+
+        :raises LookupError: there is none.
+        """
+        with reader(self._settings) as client:
+            run_id = run_id_of(client, run)
+            rows = queries.ask(client, "run_summary", run_id=run_id, stalled_after=self._settings.stalled_after)
+            rows = alive(client, rows)
+        if not rows:
+            raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
+        return Run(self, rows[0])
+
+    def __repr__(self) -> str:
+        return f"<Store {self._settings.store}>"
+
+
+class Answer(Sequence[Mapping[str, Any]]):
+    """The rows of a query, each as a dict; in a notebook, a table."""
+
+    def __init__(self, settings: Settings, sql: str, parameters: Mapping[str, Any]) -> None:
+        self._settings, self.sql, self.parameters = settings, sql, dict(parameters)
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows, asked for once; times know their time zone."""
+        with reader(self._settings) as client:
+            return list(client.query(self.sql, parameters=self.parameters, tz_mode="aware").named_results())
+
+    def arrow(self) -> pyarrow.Table:
+        """As an Arrow table, which the engine makes itself; needs pyarrow."""
+        _needed("pyarrow")
+        with reader(self._settings) as client:
+            return client.query_arrow(self.sql, parameters=self.parameters, use_strings=True)
+
+    def pandas(self) -> pandas.DataFrame:
+        """As a data frame of pandas; needs pandas and pyarrow."""
+        _needed("pandas")
+        frame: pandas.DataFrame = self.arrow().to_pandas()
+        return frame
+
+    def polars(self) -> polars.DataFrame:
+        """As a data frame of polars; needs polars and pyarrow."""
+        frame: polars.DataFrame = _needed("polars").from_arrow(self.arrow())
+        return frame
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        return f"<Answer: {len(self.rows):,} rows of {', '.join(self.rows[0]) if self.rows else 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        return _table(list(self.rows[0]) if self.rows else [], [row.values() for row in self.rows])
+
+
+class Run:
+    """A run, as it stood when it was asked for; ``summary`` has all that is known of it."""
+
+    def __init__(self, store: Store, summary: Mapping[str, Any]) -> None:
+        self._store = store
+        self.id = str(summary["run_id"])
+        self.task = str(summary["task_name"])
+        self.status = str(summary["status"])
+        self.best_score: float | None = summary["best_score"]
+        self.cost = float(summary["cost"])
+        self.unpriced = int(summary["unpriced"])
+        """Calls that have no price and are not in ``cost``."""
+        self.summary = dict(summary)
+
+    @property
+    def best(self) -> Individual:
+        """The best individual, by the run's direction.
+
+        :raises LookupError: the run has none yet.
+        """
+        return self.individual("best")
+
+    def individual(self, individual: str) -> Individual:
+        """An individual, by its id, the beginning of it, or ``best``.
+
+        :raises LookupError: there is none.
+        """
+        with reader(self._store._settings) as client:
+            return Individual(program.individual(client, self.id, individual_id_of(client, self.id, individual)))
+
+    def query(self, query: str, /, **parameters: Any) -> Answer:
+        """Ask a named query, or SQL with ``{run_id:String}``, of this run."""
+        return self._store.query(query, **{**parameters, "run_id": self.id})
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.task}, {self.status}, best {number(self.best_score) or 'unknown'}, {money(self.cost, self.unpriced)}>"
+
+    def _repr_html_(self) -> str:
+        return _table(["", self.id], [(name, value) for name, value in self.summary.items() if name != "run_id"])
+
+
+class Individual:
+    """An individual, as it stood when it was asked for; ``details`` has all that is known of it."""
+
+    def __init__(self, details: Mapping[str, Any]) -> None:
+        self.id = str(details["individual_id"])
+        self.run_id = str(details["run_id"])
+        self.generation = int(details["generation"])
+        self.fitness: float | None = details["fitness_score"]
+        self.code = str(details["code"])
+        """Its program; empty if that was not recorded."""
+        self.metrics = dict(program.metrics_of(details["metrics"]))
+        self.parents = [str(each) for each in details["parent_ids"]]
+        self.details = dict(details)
+
+    def __repr__(self) -> str:
+        return f"<Individual {self.id}: generation {self.generation}, fitness {number(self.fitness) or 'unknown'}>"
+
+    def _repr_html_(self) -> str:
+        facts = [(name, value) for name, value in self.details.items() if name not in ("individual_id", "code")]
+        code = f"<pre>{html.escape(visible(self.code, keep=chr(10) + chr(9)))}</pre>" if self.code else ""
+        return _table(["", self.id], facts) + code
+
+
+def _needed(package: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(f"{package} is not installed: pip install {package}") from error
+
+
+def _table(names: Sequence[str], rows: Sequence[Iterable[Any]]) -> str:
+    """A table whose cells are text, whatever they hold."""
+
+    def cell(value: Any) -> str:
+        told = number(value) if isinstance(value, float) else "" if value is None else str(value)
+        return html.escape(visible(told if len(told) <= CELL else f"{told[:CELL]}…"))
+
+    head = "".join(f"<th>{cell(name)}</th>" for name in names)
+    body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows[:SHOWN])
+    more = f"<p>{len(rows) - SHOWN:,} more rows</p>" if len(rows) > SHOWN else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

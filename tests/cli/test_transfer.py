@@ -1,0 +1,303 @@
+"""A run as one file, and a run that goes: what `export`, `import` and `delete` do, on the searches of `searched`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.sdk.trace import ReadableSpan
+
+from genesis_otel import spans
+from genesis_otel._cli.app import main
+from genesis_otel._serve import client as store_process
+from genesis_otel._ship.codec import encode
+from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.run_memory import RunMemory
+from genesis_otel._ship.spool import dead_letters
+from genesis_otel._ship.spool.queue import Writer
+from genesis_otel._store import archive, deleted
+from genesis_otel._store.tables import STORED_IN
+from tests.support.recording import record
+from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
+
+Ran = tuple[int, str, str]
+Run = Callable[..., Ran]
+
+SPANS = search_spans()
+RUNNING = search_spans(GOING_ON, ends=False, facts=LATER)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Path]:
+    """A data folder whose store holds the search that ended and the one that goes on."""
+    data = tmp_path / "source"
+    fill(data / "store", SPANS, RUNNING)
+    yield data
+    end_store(data / "store")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Path]:
+    """A data folder without a store."""
+    data = tmp_path / "target"
+    data.mkdir()
+    yield data
+    end_store(data / "store")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """The command on the store of a data folder: exit code, output, errors."""
+    for name in list(os.environ):
+        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
+            monkeypatch.delenv(name)
+
+    def ran(data: Path, *arguments: str) -> Ran:
+        monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
+        code = main(arguments)
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return ran
+
+
+@contextlib.contextmanager
+def opened(data: Path) -> Iterator[Client]:
+    with contextlib.closing(store_process.open_store(data / "store", start=True)) as client:
+        yield client
+
+
+def number(client: Client, sql: str, run_id: str) -> int:
+    """What a statement about a run counts."""
+    ((counted,),) = client.query(sql, parameters={"run": run_id}).result_rows
+    return int(counted)
+
+
+def content(client: Client, run_id: str = RUN) -> dict[str, list[Sequence[object]]]:
+    """All rows of a run, but for when they came."""
+    return {
+        table: sorted(
+            client.query(
+                f"SELECT * EXCEPT (ingested_at) FROM {table} WHERE {deleted.of_run(table)}",
+                parameters={"run_id": run_id},
+            ).result_rows,
+            key=repr,
+        )
+        for table in STORED_IN.values()
+    }
+
+
+def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """Every value of every row arrives as it was, floats to the last digit; the same file again adds nothing."""
+    file = tmp_path / "search.zip"
+    with opened(source) as client:
+        client.command(
+            "ALTER TABLE individuals UPDATE fitness_score = 0.1 + 0.2, combined_score = 5e-324 WHERE individual_id = 'four_a'"
+        )
+        before = content(client)
+    assert all(before.values())
+    code, out, err = run(source, "export", RUN, "-o", str(file))
+    assert (code, out) == (0, f"{file}\n") and "13 individuals" in err
+    code, _, err = run(target, "import", str(file))
+    assert code == 0 and "13 individuals" in err and "already" not in err, err
+    with opened(target) as client:
+        assert content(client) == before
+        code, _, err = run(target, "import", str(file))
+        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were there already" in err
+        assert content(client) == before
+    assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
+    assert "is there already" in run(source, "export", RUN, "-o", str(file))[2]
+
+
+def test_the_export_of_a_run_that_went_on_adds_what_is_new(
+    run: Run, target: Path, source: Path, tmp_path: Path
+) -> None:
+    """Two exports of the same run, before and after more of it was recorded: the second import adds the rows between."""
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    assert run(source, "export", GOING_ON, "-o", str(first))[0] == 0
+    assert run(source, "note", GOING_ON, "more to come")[0] == 0
+    assert run(source, "export", GOING_ON, "-o", str(second))[0] == 0
+    assert run(target, "import", str(first))[0] == 0
+    code, _, err = run(target, "import", str(second))
+    assert code == 0 and f"{GOING_ON}: 1 agent_actions imported" in err
+
+
+def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
+    """A copy of an export with other members; None leaves one out."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
+        for name in old.namelist():
+            told = changes.get(name.partition(".")[0].replace("-", "_"), old.read(name))
+            if told is not None:
+                new.writestr(name, told)
+    return to
+
+
+def test_a_file_that_is_not_whole_changes_nothing(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """Cut, altered, of a later or an earlier schema, or no export at all: it is said, and the store stays empty."""
+    file = tmp_path / "search.zip"
+    assert run(source, "export", RUN, "-o", str(file))[0] == 0
+    whole = file.read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: len(whole) // 2])
+    at = whole.index(b"individuals.jsonl") + 200
+    (tmp_path / "altered.zip").write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+    with zipfile.ZipFile(file) as archived:
+        head = json.loads(archived.read(archive.HEAD))
+        lines = archived.read("individuals.jsonl").splitlines(keepends=True)
+    later, earlier = ({**head, "schema": head["schema"] + step} for step in (1, -1))
+    fewer = b"".join(lines[1:])
+    foreign = b"".join([lines[0].replace(RUN.encode(), b"another"), *lines[1:]])
+    cases = {
+        "cut.zip": "damaged",
+        "altered.zip": "damaged",
+        rewritten(file, tmp_path / "later.zip", genesis_otel=json.dumps(later).encode()).name: "a later genesis-otel",
+        rewritten(
+            file, tmp_path / "earlier.zip", genesis_otel=json.dumps(earlier).encode()
+        ).name: "an earlier genesis-otel",
+        rewritten(file, tmp_path / "fewer.zip", individuals=fewer).name: "12 of 13 rows",
+        rewritten(file, tmp_path / "foreign.zip", individuals=foreign).name: "another run",
+        rewritten(file, tmp_path / "missing.zip", generations=None).name: "generations is missing",
+        rewritten(file, tmp_path / "headless.zip", genesis_otel=None).name: "no export",
+    }
+    for name, said in cases.items():
+        code, _, err = run(target, "import", str(tmp_path / name))
+        assert code == 1 and said in err, (name, err)
+    with opened(target) as client:
+        assert not any(content(client).values())
+
+
+def test_an_import_that_breaks_off_says_so_and_goes_on(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """When the store refuses a table's rows, the line says how much is there, the run is not listed, and the next import completes it."""
+    file = tmp_path / "search.zip"
+    assert run(source, "export", RUN, "-o", str(file))[0] == 0
+    with opened(source) as client:
+        whole = content(client)
+    assert run(target, "init")[0] == 0
+    with opened(target) as client:
+        client.command("ALTER TABLE llm_logs MODIFY COLUMN model UInt8")
+        code, _, err = run(target, "import", str(file))
+        assert code == 1 and "the import broke off: " in err and "Import the file again" in err
+        assert RUN not in run(target, "runs")[1]
+        client.command("ALTER TABLE llm_logs MODIFY COLUMN model LowCardinality(String)")
+        assert run(target, "import", str(file))[0] == 0
+        assert content(client) == whole
+
+
+def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
+    """Without --yes and without a terminal nothing goes; a run that is going on goes by force alone; other runs stay."""
+    with opened(source) as client:
+        whole, other = content(client), content(client, GOING_ON)
+        code, _, err = run(source, "delete", RUN)
+        assert code == 2 and "13 individuals" in err and "--yes" in err
+        assert content(client) == whole
+        memory = RunMemory(source / "runs")
+        for run_id in (RUN, GOING_ON):
+            memory.keep(run_id, {"completed": 0})
+        code, _, err = run(source, "delete", RUN, "--yes")
+        assert code == 0 and f"{RUN}: deleted" in err
+        assert not list(memory.recall(RUN)) and list(memory.recall(GOING_ON))
+        assert not any(content(client).values()) and content(client, GOING_ON) == other
+        assert RUN not in run(source, "runs")[1] and run(source, "show", RUN)[0] == 3
+
+
+def test_a_run_that_goes_on_is_not_deleted_unawares(run: Run, target: Path) -> None:
+    """A run with a sign of life of now is refused, and goes with --force."""
+    now = time.time_ns()
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        spans.run("task", run_id="alive", start_time=now).individual("one", start_time=now).end(now)
+        fill(target / "store", recorded.spans)
+    code, _, err = run(target, "delete", "alive", "--yes")
+    assert code == 2 and "still running" in err and "--force" in err
+    with opened(target) as client:
+        assert client.command("SELECT count() FROM individuals") == 1
+        assert run(target, "delete", "alive", "--yes", "--force")[0] == 0
+        assert client.command("SELECT count() FROM individuals") == 0
+
+
+def test_raw_traces_go_when_asked_for_and_are_ours(run: Run, source: Path) -> None:
+    """They stay by default and go with --raw-traces, those of other runs never; a table that a collector made is not touched."""
+    counted = "SELECT countIf(SpanAttributes['genesis.run.id'] = {run:String}) FROM otel_traces"
+    with opened(source) as client:
+        assert run(source, "delete", RUN, "--yes")[0] == 0
+        assert number(client, counted, RUN) > 30
+        assert run(source, "delete", RUN, "--yes", "--raw-traces")[0] == 0
+        assert number(client, counted, RUN) == 0
+        assert number(client, counted, GOING_ON) > 0
+        client.command("ALTER TABLE otel_traces RESET SETTING non_replicated_deduplication_window")
+        code, _, err = run(source, "delete", GOING_ON, "--yes", "--raw-traces")
+        assert code == 1 and "made by a collector" in err
+
+
+def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
+    """What a spool and the dead letters still hold of a deleted run is gone again soon after it was delivered, while a search that
+    begins anew with the same id stays."""
+    folder = source / "store" / store_process.SPOOL
+    with opened(source) as client:
+        assert run(source, "delete", RUN, "--yes")[0] == 0
+        half = len(SPANS) // 2
+        with contextlib.closing(Writer(folder, segment_bytes=1 << 20, spool_bytes=1 << 24)) as writer:
+            for span in SPANS[:half]:
+                writer.append(encode(span))
+        refuse(folder, SPANS[half:])
+        assert requeue(folder, Limits()) == len(SPANS) - half
+        came = "SELECT count() FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String}"
+        arrived = 2 * len(SPANS)
+        eventually(lambda: number(client, came, RUN) == arrived)
+        eventually(lambda: not any(content(client).values()))
+        now = time.time_ns()
+        with pytest.MonkeyPatch.context() as patch:
+            recorded = record(patch)
+            begun = spans.run("task", run_id=RUN, start_time=now)
+            begun.individual("anew", start_time=now).end(now)
+            begun.end()
+        fill(source / "store", [*recorded.spans, *SPANS])
+        assert sum(deleted.sweep(client).values()) > 0
+        assert client.query(
+            "SELECT individual_id FROM individuals WHERE run_id = {run:String}", parameters={"run": RUN}
+        ).result_rows == [("anew",)]
+        assert not deleted.sweep(client)
+
+
+def test_a_reader_in_mid_query_sees_the_run_as_it_was(run: Run, source: Path, tmp_path: Path) -> None:
+    """A query that has begun ends with all of its rows while the run is exported, deleted, delivered again and imported beside it."""
+    file, folder = tmp_path / "search.zip", source / "store" / store_process.SPOOL
+    with opened(source) as client, opened(source) as reading:
+        whole = content(client)
+        sql = "SELECT individual_id, number, sleepEachRow(0.0001) FROM individuals CROSS JOIN numbers(20000) AS n WHERE run_id = {run:String}"
+        settings = {"max_block_size": 1000, "max_threads": 1, "function_sleep_max_microseconds_per_block": 0}
+        with reading.query_row_block_stream(sql, parameters={"run": RUN}, settings=settings) as blocks:
+            seen = list(next(iter(blocks)))
+            assert run(source, "export", RUN, "-o", str(file))[0] == 0
+            assert run(source, "delete", RUN, "--yes")[0] == 0
+            assert not any(content(client).values())
+            refuse(folder, SPANS)
+            assert run(source, "spool", "requeue")[0] == 0
+            assert run(source, "import", str(file))[0] == 0
+            assert content(client) == whole
+            for block in blocks:
+                seen.extend(block)
+        assert len(seen) == 20_000 * len(whole["individuals"])
+        assert {row[0] for row in seen} == {fact.id for fact in FACTS}
+
+
+def refuse(folder: Path, ended: Sequence[ReadableSpan]) -> None:
+    """Put spans among the dead letters of a spool."""
+    for span in ended:
+        dead_letters.bury(folder, encode(span), "refused")
+
+
+def eventually(done: Callable[[], bool]) -> None:
+    """Wait for the store process, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,56 @@
+"""`watch --fail-over-budget`: the exit code says that a run has cost more than it may."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from genesis_otel import spans
+from genesis_otel._cli.app import main
+from genesis_otel._ship.finish import LLMSpanProcessor
+from tests.support.recording import record
+from tests.support.searched import end_store, fill
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A store with runs that cost 2 USD: `over` may cost 1 and goes on, `within` 5 and has ended, `free` as much as it likes."""
+    folder = tmp_path_factory.mktemp("budget")
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        for run_id, budget in (("over", 1), ("within", 5), ("free", None)):
+            run = spans.run("task", run_id=run_id, budget=budget)
+            with run.llm_call("gpt-4.1-mini") as call:
+                call.response("!", input_tokens=1, output_tokens=1, cost=2)
+            if run_id != "over":
+                run.end()
+        fill(folder / "store", recorded.spans)
+    yield folder
+    end_store(folder / "store")
+
+
+@pytest.fixture(autouse=True)
+def settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
+
+
+def test_a_run_over_its_budget_ends_the_watch(capfd: pytest.CaptureFixture[str]) -> None:
+    """With code 4 and a line, though the run goes on."""
+    assert main(["watch", "over", "--interval", "3600", "--fail-over-budget"]) == 4
+    assert "over has cost $2.0000, more than its budget of $1.0000" in capfd.readouterr().err
+
+
+def test_a_run_within_its_budget_ends_well(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 0 when it has ended; a run without a budget has that of the settings, or is wrong use."""
+    assert main(["watch", "within", "--fail-over-budget"]) == 0
+    assert main(["watch", "free", "--fail-over-budget"]) == 2
+    assert "free has no budget" in capfd.readouterr().err
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "1.5")
+    assert main(["watch", "free", "--fail-over-budget"]) == 4
+    assert main(["watch", "free"]) == 0

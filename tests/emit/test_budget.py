@@ -1,0 +1,100 @@
+"""What a run may spend: `over_budget`, the warning and the callback, once."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+
+import pytest
+
+from genesis_otel import spans
+from genesis_otel._ship.finish import LLMSpanProcessor
+from tests.support.recording import record
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    record(monkeypatch, through=LLMSpanProcessor)
+
+
+def call(within: spans.Run | spans.Individual | spans.Generation, cost: float) -> None:
+    with within.llm_call("gpt-4.1-mini") as made:
+        made.response("!", input_tokens=1, output_tokens=1, cost=cost)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if "budget" in each.getMessage()]
+
+
+def test_it_is_told_once_when_more_is_spent(caplog: pytest.LogCaptureFixture) -> None:
+    """Not at the budget itself; beyond it the property changes, one line is logged and the callback has the cost, whatever follows."""
+    told: list[float] = []
+    run = spans.run("task", run_id="once", budget=0.5, on_over_budget=told.append)
+    assert run.over_budget is False
+    with run.generation(0) as generation, generation.individual() as individual:
+        call(individual, 0.25)
+        call(generation, 0.25)
+        assert (run.over_budget, told) == (False, [])
+        call(individual, 0.125)
+        assert (run.over_budget, told) == (True, [0.625])
+    call(run, 1)
+    run.end()
+    assert told == [0.625]
+    assert warnings(caplog) == ["the run once has cost $0.6250, more than its budget of $0.5000"]
+
+
+def test_without_a_budget_nothing_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither of a run that was given none, nor in another process, which was not told."""
+    run = spans.run("task", run_id="none", on_over_budget=lambda spent: pytest.fail("there is no budget"))
+    call(run, 1000)
+    assert run.over_budget is None and not warnings(caplog)
+    assert pickle.loads(pickle.dumps(run)).over_budget is None  # noqa: S301 - of our own making
+
+
+def test_what_is_told_beyond_the_calls_counts() -> None:
+    """An individual's cost with its own calls, a generation's with those of its individuals: only what is more. Copies cost nothing."""
+    told: list[float] = []
+    with spans.run("task", run_id="told", budget=0.9, on_over_budget=told.append) as run:
+        with run.generation(0) as generation:
+            with generation.individual() as individual:
+                call(individual, 0.25)
+                individual.record(api_cost=0.25)
+            with generation.individual() as individual:
+                call(individual, 0.25)
+                individual.record(api_cost=0.5)
+            with generation.individual(mutation_type="migration") as individual:
+                individual.record(api_cost=5)
+        assert (run.over_budget, told) == (False, [])
+        generation = run.generation(1)
+        generation.end(total_cost=0.25)
+        assert (run.over_budget, told) == (True, [1.0])
+
+
+def test_threads_lose_nothing_and_one_of_them_tells() -> None:
+    """Calls that end at once in several threads are all in the cost, and the callback is called once."""
+    told: list[float] = []
+    run = spans.run("task", run_id="threads", budget=1023.5, on_over_budget=told.append)
+
+    def calls() -> None:
+        for _ in range(128):
+            call(run, 1)
+
+    threads = [threading.Thread(target=calls) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told == [1024]
+
+
+def test_what_a_callback_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The search goes on, and the call is recorded."""
+
+    def refuse(spent: float) -> None:
+        raise RuntimeError("too much")
+
+    with spans.run("task", run_id="raises", budget=1, on_over_budget=refuse) as run:
+        call(run, 2)
+    (said,) = [each for each in caplog.records if each.exc_info]
+    assert said.levelno == logging.WARNING and "on_over_budget of the run raises raised" in said.getMessage()

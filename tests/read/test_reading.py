@@ -1,0 +1,127 @@
+"""`genesis_otel.connect()`: runs in a program or a notebook, on the search of `searched`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import genesis_otel
+from genesis_otel import queries, reading
+from genesis_otel._store.errors import StoreError
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
+
+OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[reading.Store]:
+    """A store with the search that ended and the one that goes on, and its process."""
+    data = tmp_path_factory.mktemp("reading")
+    fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
+                patch.delenv(name)
+        patch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
+        yield genesis_otel.connect()
+    end_store(data / "store")
+
+
+def test_a_named_query_gives_the_same_as_rows_arrow_and_pandas(store: reading.Store) -> None:
+    """The rows are dicts; the engine's own Arrow table and pandas' frame have the same names and values."""
+    answer = store.query("fitness_trajectory", run=RUN)
+    assert len(answer) > 3 and answer[0] == next(iter(answer)) == answer.rows[0]
+    table = answer.arrow()
+    assert table.column_names == list(answer[0])
+    assert table.num_rows == len(answer)
+    frame = answer.pandas()
+    assert list(frame.columns) == list(answer[0])
+    for name in answer[0]:
+        if isinstance(answer[0][name], (int, float, str)):
+            assert frame[name].tolist() == [row[name] for row in answer]
+
+
+def test_polars_and_the_types_that_are_no_numbers(store: reading.Store) -> None:
+    """In polars, too, times are times in UTC, text is text, and NULL stays NULL."""
+    sql = "SELECT timestamp, model, error, NULL AS nothing FROM llm_logs ORDER BY timestamp LIMIT 3"
+    answer = store.query(sql)
+    frame = answer.polars()
+    assert frame.columns == list(answer[0])
+    assert frame["timestamp"].to_list() == [row["timestamp"] for row in answer]
+    for name in ("model", "error", "nothing"):
+        assert frame[name].to_list() == [row[name] for row in answer]
+
+
+def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:
+    """By `latest`, its task, or the beginning of its id; one that is not there is a LookupError, as is a query."""
+    assert store.query("top_individuals").parameters["run_id"] == GOING_ON
+    assert store.query("top_individuals", run=RUN[:-2], limit=1)[0]["individual_id"] == BEST
+    assert store.run(TASK).id == store.run().id == GOING_ON
+    for asked in (
+        lambda: store.run("nothing"),
+        lambda: store.query("top_individual"),
+        lambda: store.run(RUN).individual("x"),
+    ):
+        with pytest.raises(LookupError):
+            asked()
+    with pytest.raises(queries.ParameterError, match="run_id"):
+        store.query("runs", run=RUN)
+
+
+def test_sql_reads_and_cannot_write(store: reading.Store) -> None:
+    """A statement has parameters of its own; one that writes is refused."""
+    sql = "SELECT count() AS n FROM individuals WHERE run_id = {run_id:String} AND generation >= {least:Int32}"
+    assert list(store.query(sql, run=RUN, least=3)) == [{"n": 4}]
+    assert store.run(RUN).query(sql, least=0)[0]["n"] == len(FACTS)
+    with pytest.raises(Exception, match="readonly"):
+        store.query("TRUNCATE TABLE individuals").rows.clear()
+
+
+def test_a_run_and_its_best_individual(store: reading.Store) -> None:
+    """What is asked for most is an attribute, and its program is the very text."""
+    run = store.run(RUN)
+    assert (run.task, run.status, run.best_score, run.unpriced) == (TASK, "completed", 0.97, 1)
+    best = run.best
+    assert (best.id, best.generation, best.fitness, best.parents) == (BEST, 4, 0.97, ["three_best"])
+    assert best.code == code(OF_BEST) and best.metrics == {"accuracy": 0.97, "size": 121}
+    assert repr(run).startswith(f"<Run {RUN}: {TASK}, completed, best 0.97, $")
+    assert repr(best) == f"<Individual {BEST}: generation 4, fitness 0.97>"
+    assert store.runs()[1]["run_id"] == RUN
+
+
+def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:
+    """Whatever a program or a value holds, the page shows it and does not obey it; of many rows the first ones."""
+    run = store.run(RUN)
+    assert BEST in run._repr_html_() and code(OF_BEST) in run.best._repr_html_()
+    hostile = store.query("SELECT '<script>alert(1)</script>' || char(27) AS \"<b>\", number FROM numbers(40)")
+    page = hostile._repr_html_()
+    assert "<script" not in page and "<b>" not in page and "\x1b" not in page and "&lt;script&gt;" in page
+    assert page.count("<tr>") == 31 and "10 more rows" in page
+    shown = reading.Individual({**run.best.details, "code": "</pre><script>"})._repr_html_()
+    assert "<script" not in shown
+
+
+def test_it_is_read_while_the_process_of_the_store_ends(store: reading.Store) -> None:
+    """A store that was connected to is read after its process has ended: another one is started."""
+    before = store.run(RUN).summary
+    folder = store._settings.data_dir / "store"
+    end_store(folder)
+    after = store.run(RUN).summary
+    assert {**after, "silent_seconds": before["silent_seconds"]} == before
+
+
+def test_a_package_that_is_missing_is_named(store: reading.Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, the error says what to install."""
+    monkeypatch.setitem(__import__("sys").modules, "polars", None)
+    with pytest.raises(ImportError, match="pip install polars"):
+        store.query("runs").polars()
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    """It is said when connecting, and nothing is made."""
+    with pytest.raises(StoreError, match="there is no store"):
+        genesis_otel.connect(f"chdb://{tmp_path}/nowhere")
+    assert not (tmp_path / "nowhere").exists()
