@@ -25,6 +25,16 @@ log = logging.getLogger(__name__)
 
 FAILED, WRONG_USE, NOTHING_FOUND, OVER_BUDGET, INTERRUPTED = 1, 2, 3, 4, 130
 
+EXTRAS = {
+    "starlette": "ui",
+    "uvicorn": "ui",
+    "grafana-client": "grafana",
+    "openevolve": "openevolve",
+    "gepa": "gepa",
+    "shinka": "shinka",
+}
+"""What a command may want that the package does not bring along, and the extra that does."""
+
 P = ParamSpec("P")
 
 
@@ -69,7 +79,9 @@ def judged(error: Exception) -> tuple[int, str]:
     """The exit code of an error and what is said of it."""
     if isinstance(error, ModuleNotFoundError):
         missing = (error.name or "a package").partition(".")[0].replace("_", "-")
-        return FAILED, f"{missing} not installed: pip install {missing}"
+        extra = EXTRAS.get(missing)
+        wanted = f"'genesis-otel[{extra}]'" if extra else missing
+        return FAILED, f"{missing} not installed: pip install {wanted}"
     from clickhouse_connect.driver.exceptions import Error
 
     from genesis_otel._read.client import AmbiguousError, NotFoundError, brief

@@ -300,6 +300,20 @@ def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDrive
         assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth + 1")
 
 
+def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
+    """Without what serves the page, the command says what to install, and no more."""
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from genesis_otel._cli.app import main\n"
+        "raise SystemExit(main(['ui', '--no-open']))"
+    )
+    environment = {**os.environ, "GENESIS_OTEL_DATA_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    end_store(tmp_path / "store")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Error: uvicorn not installed: pip install 'genesis-otel[ui]'"
+
+
 def test_every_question_of_the_page_is_a_named_query() -> None:
     """What it asks can be asked with the command, too."""
     assert {"individuals_since", "calls_since", "calls_matching", "sparks"} <= set(queries.names())
