@@ -84,7 +84,6 @@ LIMITS: tuple[Callable[[], BaseException], ...] = (
     TooSlowError,
     functools.partial(FileNotFoundError, errno.ENOENT, "raised by a handler, with a number"),
     ValueError,
-    TypeError,
     KeyError,
     RuntimeError,
     MemoryError,
@@ -93,7 +92,8 @@ LIMITS: tuple[Callable[[], BaseException], ...] = (
     asyncio.CancelledError,
     GeneratorExit,
 )
-"""What handlers raise."""
+"""What handlers raise. No TypeError: Python drops one that comes while it asks an object for its length, as it does of the lists of
+OpenTelemetry's SDK (`PyObject_LengthHint`)."""
 
 
 class Alarm:
