@@ -1,4 +1,4 @@
-"""The commands about the store: ``init``, ``reprice``, ``check``, ``serve``.
+"""The commands about the store: ``init``, ``reprice``, ``dedupe``, ``check``, ``serve``, ``stop``.
 
 In: arguments. Out: what was done, line by line. On failure: what :mod:`genesis_otel._cli.common` makes of it.
 """
@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genesis_otel._cli.common import FormatOption, answering, settings_of
 from genesis_otel._cli.tables import Column, say, write
 from genesis_otel._read.format import dollars
+
+if TYPE_CHECKING:
+    from genesis_otel._settings import Embedded, Settings
 
 # --- the store --------------------------------------------------------------------------------------------------------
 
@@ -244,13 +247,10 @@ def serve(
     """
     from genesis_otel._serve import client as store_process
     from genesis_otel._serve import process
-    from genesis_otel._settings import Embedded
     from genesis_otel._store.errors import StoreError
 
     settings = settings_of(context)
-    store = settings.store
-    if not isinstance(store, Embedded):
-        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    store = _embedded(settings)
     address = store_process.running(store.folder)
     if address:
         raise StoreError(
@@ -295,16 +295,21 @@ def stop(
     ```
     """
     from genesis_otel._serve import client as store_process
-    from genesis_otel._settings import Embedded
     from genesis_otel._ship.spool.queue import status
-    from genesis_otel._store.errors import StoreError
 
-    store = settings_of(context).store
-    if not isinstance(store, Embedded):
-        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    store = _embedded(settings_of(context))
     pid = store_process.stop(store.folder, timeout)
     waiting = status(store.folder / store_process.SPOOL).waiting
     left = f"; {waiting:,} spans wait on disk for the next one" if waiting else ""
     say(
         f"No process serves {store}{left}." if pid is None else f"Process {pid}, which served {store}, has ended{left}."
     )
+
+
+def _embedded(settings: Settings) -> Embedded:
+    from genesis_otel._settings import Embedded
+    from genesis_otel._store.errors import StoreError
+
+    if not isinstance(settings.store, Embedded):
+        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+    return settings.store

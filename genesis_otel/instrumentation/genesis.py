@@ -22,7 +22,6 @@ Genesis lacks is left out with a warning.
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -40,14 +39,15 @@ from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._genesis import llm, pool
 from genesis_otel.instrumentation._genesis.logger import GenesisLogger
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
-from genesis_otel.instrumentation.genesis_logger import install_logger, when_imported
+from genesis_otel.instrumentation._hooks import Original, Patched, as_role, in_environment, is_put, undo, wrap
+from genesis_otel.instrumentation._when_imported import WhenImported
+from genesis_otel.instrumentation.genesis_logger import install_logger
 
 __all__ = ["instrument", "is_installed", "is_instrumented", "uninstrument"]
 
-Original = Callable[..., Any]
 Hook = tuple[Any, str, Original]
 
-_patched: list[Hook] = []
+_patched: Patched = []
 _logger = GenesisLogger()
 _wanted = False
 
@@ -71,7 +71,7 @@ def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None 
     if not _wanted:
         _wanted = True
         for module, hooks in HOOKS.items():
-            when_imported(module, functools.partial(_patch, hooks))
+            WhenImported(module, functools.partial(_patch, hooks)).begin()
 
 
 def _patch(hooks: Callable[[], Iterable[Hook]]) -> None:
@@ -79,7 +79,8 @@ def _patch(hooks: Callable[[], Iterable[Hook]]) -> None:
         return
     try:
         for owner, name, around in hooks():
-            _put(owner, name, around)
+            if not is_put(_patched, owner, name):
+                wrap(_patched, "Genesis", owner, name, around)
     except Exception as error:
         pass_on(error)
         warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
@@ -129,9 +130,7 @@ def uninstrument() -> None:
     """Undo `instrument`, but for the logger: a search that runs goes on unrecorded where it can."""
     global _wanted
     _wanted = False
-    while _patched:
-        owner, name, original = _patched.pop()
-        setattr(owner, name, original)
+    undo(_patched)
     _logger.options = Options()
 
 
@@ -145,22 +144,6 @@ def is_installed() -> bool:
     found = find_spec("genesis")
     folders = found.submodule_search_locations if found is not None else None
     return any((Path(each) / "utils" / "clickhouse_logger.py").is_file() for each in folders or ())
-
-
-def _put(owner: Any, name: str, around: Original) -> None:
-    if any(known is owner and its == name for known, its, _ in _patched):
-        return
-    original = getattr(owner, name, None)
-    if original is None:
-        warn_once(f"genesis {name}", "This version of Genesis has no %s: what happens there is not recorded", name)
-        return
-    _patched.append((owner, name, original))
-
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return around(original, *args, **kwargs)
-
-    setattr(owner, name, call)
 
 
 def _search_of(runner: Any) -> Search | None:
@@ -286,17 +269,8 @@ def _submit(original: Original, *args: Any, **kwargs: Any) -> Any:
     if proposal is None:
         return original(*args, **kwargs)
     proposal.submitted = time.time_ns()
-    environment = proposal.individual.environ()
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
-    try:
+    with in_environment(proposal.individual.environ()):
         return original(*args, **kwargs)
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 # --- LLM calls --------------------------------------------------------------------------------------------------------
@@ -308,7 +282,7 @@ def _fill_pool(clients: Any, original: Original, *args: Any, **kwargs: Any) -> A
 
 
 def _check_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    with llm.as_role("novelty"):
+    with as_role("novelty"):
         return original(self, *args, **kwargs)
 
 
@@ -317,5 +291,5 @@ def _update_meta_memory(original: Original, self: Any, *args: Any, **kwargs: Any
     place = place_of()
     search = _logger.searches.get(place.run_id)
     generation = search.ended(place.generation) if search is not None else None
-    with nullcontext() if generation is None else spans.attached(generation.context), llm.as_role("meta"):
+    with nullcontext() if generation is None else spans.attached(generation.context), as_role("meta"):
         return original(self, *args, **kwargs)

@@ -10,9 +10,9 @@ Call it before Genesis logs anything: its own logger connects, and creates table
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from genesis_otel.clickhouse_logger import ClickHouseLogger, ch_logger
@@ -39,14 +39,6 @@ def install_logger(logger: ClickHouseLogger | None = None) -> None:
         _replace(module)
 
 
-def when_imported(name: str, then: Callable[[], None]) -> None:
-    """Call ``then`` when a module has been imported: now, if it has been, or right after its import."""
-    if name in sys.modules:
-        then()
-    else:
-        sys.meta_path.insert(0, _After(name, then))
-
-
 class _Instead(MetaPathFinder, Loader):
     """Finds and loads the module, so that its packages are imported and know it as they would know Genesis' own."""
 
@@ -57,38 +49,6 @@ class _Instead(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         _replace(module)
-
-
-class _After(MetaPathFinder, Loader):
-    """Has a module loaded as ever, once, and calls what waits for that."""
-
-    def __init__(self, name: str, then: Callable[[], None]) -> None:
-        self._name = name
-        self._then = then
-        self._loader: Loader | None = None
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname != self._name or self not in sys.meta_path:
-            return None
-        sys.meta_path.remove(self)
-        found = PathFinder.find_spec(fullname, path, target)
-        if found is not None and found.loader is not None:
-            self._loader, found.loader = found.loader, self
-        return found
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return None if self._loader is None else self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        if self._loader is not None:
-            if module.__spec__ is not None:
-                # From here on it is as if nobody had been in between.
-                module.__spec__.loader = self._loader
-            module.__loader__ = self._loader
-            self._loader.exec_module(module)
-        self._then()
 
 
 def _replace(module: ModuleType) -> None:

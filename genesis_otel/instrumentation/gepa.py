@@ -26,8 +26,7 @@ import contextlib
 import functools
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genesis_otel import spans
@@ -36,15 +35,14 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._gepa import calls
 from genesis_otel.instrumentation._gepa.search import Search, new_id, seed_of
+from genesis_otel.instrumentation._hooks import Original, Patched, is_put, put, say_if_newer, undo, wrap
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 NEWEST_RUN = (0, 1, 4)
 """The newest version that the tests have run with."""
 
-Original = Callable[..., Any]
-
-_patched: list[tuple[Any, str, Any]] = []
+_patched: Patched = []
 _task = "gepa"
 _run_id: str | None = None
 _objectives: Mapping[str, str] | None = None
@@ -72,10 +70,7 @@ def instrument(
     _task, _run_id, _objectives = task or _task, run_id or _run_id, objectives or _objectives
     if is_instrumented():
         return
-    installed = version("gepa")
-    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > NEWEST_RUN:
-        newest = ".".join(map(str, NEWEST_RUN))
-        warn_once("gepa version", "gepa %s is newer than the newest that was tested, %s", installed, newest)
+    say_if_newer("gepa", NEWEST_RUN)
     # Of the same name as a function of the package.
     anything = importlib.import_module("gepa.optimize_anything")
     adapter = importlib.import_module("gepa.adapters.optimize_anything_adapter.optimize_anything_adapter")
@@ -96,38 +91,19 @@ def instrument(
             functools.partial(calls.with_candidate, 1),
         ),
     ):
-        original = getattr(owner, name, None)
-        if original is None:
-            warn_once(f"gepa {name}", "This version of gepa has no %s: what happens there is not recorded", name)
-        else:
-            _put(owner, name, _wrapped(around, original))
+        wrap(_patched, "gepa", owner, name, around)
 
 
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs is recorded to its end."""
     global _task, _run_id, _objectives
-    while _patched:
-        owner, name, original = _patched.pop()
-        setattr(owner, name, original)
+    undo(_patched)
     _task, _run_id, _objectives = "gepa", None, None
 
 
 def is_instrumented() -> bool:
     """Whether this process records its searches."""
     return bool(_patched)
-
-
-def _put(owner: Any, name: str, new: Any) -> None:
-    _patched.append((owner, name, getattr(owner, name)))
-    setattr(owner, name, new)
-
-
-def _wrapped(around: Callable[..., Any], original: Original) -> Original:
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return around(original, *args, **kwargs)
-
-    return call
 
 
 # --- what GEPA loads when it needs it ---------------------------------------------------------------------------------
@@ -148,23 +124,18 @@ def _wrap_loaded() -> None:
         (sys.modules.get("dspy.clients.execution"), "_aattempt", calls.aattempt),
         (dspy, "evaluate", functools.partial(calls.with_candidate, 2)),
     ):
-        original = getattr(owner, name, None)
-        if original is not None and not _is_ours(owner, name):
-            _put(owner, name, _wrapped(around, original))
+        # What is not loaded, or not of this version, is not missed: others ask in its place.
+        if hasattr(owner, name) and not is_put(_patched, owner, name):
+            wrap(_patched, "gepa", owner, name, around)
     for module in (
         "litellm.batch_completion.main",
         "dspy.utils.parallelizer",
         "gepa.adapters.optimize_anything_adapter.optimize_anything_adapter",
         "gepa.adapters.langchain_adapter.langchain_adapter",
     ):
-        if hasattr(sys.modules.get(module), "ThreadPoolExecutor") and not _is_ours(
-            sys.modules[module], "ThreadPoolExecutor"
-        ):
-            _put(sys.modules[module], "ThreadPoolExecutor", calls.CarryingPool)
-
-
-def _is_ours(owner: Any, name: str) -> bool:
-    return any(each is owner and put == name for each, put, _ in _patched)
+        owner = sys.modules.get(module)
+        if hasattr(owner, "ThreadPoolExecutor") and not is_put(_patched, owner, "ThreadPoolExecutor"):
+            put(_patched, "gepa", owner, "ThreadPoolExecutor", lambda _: calls.CarryingPool)
 
 
 def _ask(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -29,7 +29,6 @@ that this version of OpenEvolve lacks is left out with a warning.
 
 from __future__ import annotations
 
-import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +45,7 @@ from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
 from genesis_otel.instrumentation._openevolve.coevolution import Coevolution
@@ -54,9 +54,9 @@ from genesis_otel.instrumentation._openevolve.search import Options, Search
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
-Original = Callable[..., Any]
+FRAMEWORK = "OpenEvolve"
 
-_patched: list[tuple[object, str, Original]] = []
+_patched: Patched = []
 _searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary()
 """The running searches, by their database."""
 _options = Options()
@@ -99,7 +99,7 @@ def instrument(
 
     _options, _recorder = told, llm_calls.choose(llm)
     worker.original_iteration = getattr(process_parallel, "_run_iteration_worker", None)
-    _put(process_parallel, "_run_iteration_worker", lambda _: worker.run_iteration)
+    put(_patched, FRAMEWORK, process_parallel, "_run_iteration_worker", lambda _: worker.run_iteration)
     for owner, name, around in (
         (controller.OpenEvolve, "run", _run),
         (controller.OpenEvolve, "_save_checkpoint", _save_checkpoint),
@@ -120,20 +120,18 @@ def instrument(
         (embedding.EmbeddingClient, "__init__", _init_embeddings),
         (ensemble, "_create_model", _create_model),
     ):
-        _put(owner, name, functools.partial(_wrapped, around))
+        wrap(_patched, FRAMEWORK, owner, name, around)
     if find_spec("openevolve.coevolution"):  # since 0.4.1
         from openevolve import coevolution
 
-        _put(coevolution, "_run_coevolution", functools.partial(_wrapped, _run_coevolution))
-        _put(controller.OpenEvolve, "__init__", functools.partial(_wrapped, _init_controller))
+        wrap(_patched, FRAMEWORK, coevolution, "_run_coevolution", _run_coevolution)
+        wrap(_patched, FRAMEWORK, controller.OpenEvolve, "__init__", _init_controller)
 
 
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs goes on unrecorded where it can."""
     global _options, _recorder
-    while _patched:
-        owner, name, original = _patched.pop()
-        setattr(owner, name, original)
+    undo(_patched)
     worker.original_iteration = None
     llm_calls.stop(_recorder)
     _options, _recorder = Options(), "none"
@@ -152,24 +150,6 @@ def instrument_worker(ticket: worker.Ticket) -> None:
     if ticket.setup is not None:
         ticket.setup()
     instrument(llm=ticket.recorder)
-
-
-def _put(owner: Any, name: str, make: Callable[[Original], Original]) -> None:
-    original = getattr(owner, name, None)
-    if original is None:
-        warn_once(f"patch {name}", "This version of OpenEvolve has no %s: what happens there is not recorded", name)
-        return
-    _patched.append((owner, name, original))
-    setattr(owner, name, make(original))
-
-
-def _wrapped(around: Callable[..., Any], original: Original) -> Original:
-    # A plain function: proxies cannot be pickled, and OpenEvolve sends what it has to other processes.
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return around(original, *args, **kwargs)
-
-    return call
 
 
 def _search_of(owner: Any) -> Search | None:
@@ -345,7 +325,7 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
         return original(self, program, *args, **kwargs)
     with search.adding(program) as done:
         # OpenEvolve asks models here whether the program is new, and for nothing else.
-        with llm_calls.as_role("novelty"), _calls_belong_here():
+        with as_role("novelty"), _calls_belong_here():
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
         search.cells_changed(program, self)
@@ -385,7 +365,7 @@ def _migrate_programs(original: Original, self: Any) -> Any:
 
 
 def _llm_judge_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    with llm_calls.as_role("novelty"), _calls_belong_here():
+    with as_role("novelty"), _calls_belong_here():
         return original(self, *args, **kwargs)
 
 

@@ -19,14 +19,12 @@ out with a warning.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,18 +36,17 @@ from genesis_otel._emit import pareto
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._hooks import Original, Patched, in_environment, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._shinka import llm
 from genesis_otel.instrumentation._shinka.search import Options, Search
-from genesis_otel.instrumentation._shinka.when_imported import WhenImported
+from genesis_otel.instrumentation._when_imported import WhenImported
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 NEWEST_RUN = (0, 0, 7)
 """The newest version that the tests have run with."""
 
-Original = Callable[..., Any]
-
-_patched: list[tuple[Any, str, Original]] = []
+_patched: Patched = []
 _searches: dict[str, Search] = {}
 """The running searches, by their results folder: everything of shinka's knows it."""
 _evaluators: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
@@ -86,10 +83,7 @@ RUNNER = "shinka.core.async_runner"
 
 
 def _patch() -> None:
-    installed = version("shinka-evolve")
-    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > NEWEST_RUN:
-        tested = ".".join(map(str, NEWEST_RUN))
-        warn_once("shinka version", "shinka-evolve %s is newer than the newest that was tested, %s", installed, tested)
+    say_if_newer("shinka-evolve", NEWEST_RUN)
     for module, owner, name, around in (
         (RUNNER, "ShinkaEvolveRunner", "__init__", _init_runner),
         (RUNNER, "ShinkaEvolveRunner", "run_async", _run_async),
@@ -127,7 +121,7 @@ def _patch() -> None:
         ("shinka.llm.llm", "", "query_async", llm.query),
         ("shinka.llm.query", "", "get_async_client_llm", llm.client),
     ):
-        _put(module, owner, name, around)
+        wrap(_patched, "shinka", _owner(module, owner), name, around)
 
 
 _waiting = WhenImported(RUNNER, _patch)
@@ -137,9 +131,7 @@ def uninstrument() -> None:
     """Undo `instrument`; a search that runs goes on unrecorded where it can."""
     global _options
     _waiting.stop()
-    while _patched:
-        owner, name, original = _patched.pop()
-        setattr(owner, name, original)
+    undo(_patched)
     _options = Options()
     _searches.clear()
 
@@ -149,22 +141,13 @@ def is_instrumented() -> bool:
     return bool(_patched) or _waiting.is_waiting()
 
 
-def _put(module: str, owner: str, name: str, around: Callable[..., Any]) -> None:
-    """Put a wrapper around a function of a module, or around a method of the class ``owner`` in it."""
+def _owner(module: str, name: str) -> Any:
+    """A module, or the class of that name in it; None where this version has none."""
     try:
-        place: Any = import_module(module)
-        place = getattr(place, owner) if owner else place
-        original = getattr(place, name)
-    except (ImportError, AttributeError):
-        warn_once(f"patch {name}", "This version of shinka has no %s: what happens there is not recorded", name)
-        return
-
-    @functools.wraps(original)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return around(original, *args, **kwargs)
-
-    _patched.append((place, name, original))
-    setattr(place, name, call)
+        found = import_module(module)
+    except ImportError:
+        return None
+    return getattr(found, name, None) if name else found
 
 
 def _search_of(runner: Any) -> Search | None:
@@ -349,18 +332,8 @@ def _submit_local(original: Original, *args: Any, env_overrides: Mapping[str, st
 
 def _submit_slurm(original: Original, *args: Any, **kwargs: Any) -> Any:
     """Slurm hands a job the environment of the process that submits it: for that moment it has the context."""
-    with _environment:
-        told = spans.environ()
-        before = {name: os.environ.get(name) for name in told}
-        os.environ.update(told)
-        try:
-            return original(*args, **kwargs)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+    with _environment, in_environment(spans.environ()):
+        return original(*args, **kwargs)
 
 
 def _get_job_results(original: Original, self: Any, job_id: Any, results_dir: str) -> Any:

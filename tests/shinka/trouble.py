@@ -170,7 +170,7 @@ def test_a_failing_record_does_not_touch_the_search(
     for name in wanted:
         inner = getattr(Search, name).__wrapped__
         broken.__name__ = inner.__name__
-        from genesis_otel.instrumentation._shinka.search import quietly
+        from genesis_otel.instrumentation._hooks import quietly
 
         monkeypatch.setattr(Search, name, quietly(broken))
     with caplog.at_level(logging.WARNING, "genesis_otel"):

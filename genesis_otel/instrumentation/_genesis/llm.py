@@ -13,18 +13,17 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from opentelemetry import context as otel
-
-from genesis_otel import attributes, spans
+from genesis_otel import spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import number, warn_once
+from genesis_otel.instrumentation._hooks import as_role, role_here
 
 CALLS = (
     ("responses", "create"),
@@ -54,11 +53,6 @@ class Asked:
 
 
 asked: ContextVar[Asked | None] = ContextVar("genesis_otel_asked", default=None)
-
-
-def as_role(role: str) -> AbstractContextManager[None]:
-    """A block whose calls are for ``role``, whoever records them."""
-    return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
 
 
 def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -106,12 +100,6 @@ def _asking(question: Asked) -> Iterator[None]:
         yield
     finally:
         asked.reset(token)
-
-
-def role_here() -> str:
-    """What the calls here are for: another program, unless a block says otherwise."""
-    role = otel.get_value(attributes.LLM_ROLE)
-    return role if isinstance(role, str) else "mutation"
 
 
 def get_client_llm(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,7 @@ from genesis_otel import spans
 from genesis_otel._emit import configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
-from genesis_otel.instrumentation._genesis import llm
+from genesis_otel.instrumentation._hooks import as_role, role_here
 
 CLIENTS = "genesis.llm.llm"
 FUNCTIONS = ("query_fn", "sample_kwargs_query_fn")
@@ -58,7 +58,7 @@ class Asking:
 
     @contextmanager
     def _belonging(self) -> Iterator[None]:
-        with spans.attached(spans.from_environment(self.environ)), llm.as_role(self.role):
+        with spans.attached(spans.from_environment(self.environ)), as_role(self.role):
             yield
 
 
@@ -70,7 +70,7 @@ def filled(clients: Any, instrument: Callable[[], None]) -> Iterator[None]:
     for name in FUNCTIONS:
         if hasattr(clients, name):
             _replaced[name] = getattr(clients, name)
-            setattr(clients, name, Asking(name, spans.environ(), llm.role_here(), setup, instrument))
+            setattr(clients, name, Asking(name, spans.environ(), role_here(), setup, instrument))
     try:
         yield
     finally:

@@ -8,20 +8,16 @@ Genesis has none, and does that generation again when it resumes.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.handle import is_failure
-from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import number, warn_once
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from genesis_otel._emit.values import number
+from genesis_otel.instrumentation._hooks import quietly
 
 KEPT = 64 * 1024
 """Characters at the end of a job's output that are kept."""
@@ -31,21 +27,6 @@ VALIDATION = "Validation failed"
 
 IN_LLM_LOGS = ("llm_result", "thought")
 """Of Genesis' data on a patch, what its calls have anyway: prompt, answer and history, each time the whole of it."""
-
-
-def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
-    """Log what a method raises, once, instead of raising it into the search."""
-
-    @functools.wraps(method)
-    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            pass_on(error)
-            warn_once(f"genesis {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
-            return None
-
-    return call
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel._ship.llm_names import is_llm_call
+from genesis_otel.instrumentation._hooks import role_here
 
 Original = Callable[..., Any]
 
@@ -242,13 +243,12 @@ def _told(call: spans.LLMCall | None, tell: Callable[[spans.LLMCall, Any], None]
 
 
 def _begin(model: str, provider: str, messages: object, server: str, asked: Mapping[str, Any]) -> spans.LLMCall:
-    role = otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
         provider=PROVIDERS.get(provider, provider),
         server=server,
         messages=messages,
-        role=role if isinstance(role, str) else "mutation",
+        role=role_here(),
         metadata={key: asked[key] for key in SETTINGS if asked.get(key) is not None} or None,
     )
 

@@ -7,7 +7,6 @@ evaluated on. On failure: each method catches its own errors and says them once;
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 import time
@@ -15,42 +14,24 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from opentelemetry import context as otel
 from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit import opened, tally
-from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
-from genesis_otel._log import first_line, warn_once
+from genesis_otel._log import first_line
 from genesis_otel.instrumentation._gepa import kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from genesis_otel.instrumentation._hooks import quietly
 
 Original = Callable[..., Any]
 Candidate = Mapping[str, str]
 
 ERRORS = 3
 """Errors of examples that an evaluation names; it counts them all."""
-
-
-def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
-    """Log what a method raises, once, instead of raising it into the search."""
-
-    @functools.wraps(method)
-    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            pass_on(error)
-            warn_once(f"gepa {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
-            return None
-
-    return call
 
 
 def seed_of(run_id: str) -> str:

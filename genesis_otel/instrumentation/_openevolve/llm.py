@@ -171,11 +171,6 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
         return nullcontext()
 
 
-def as_role(role: str) -> AbstractContextManager[None]:
-    """A block whose calls are for ``role``, whoever records them: the processor of others' spans knows it, too."""
-    return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
-
-
 def _tell(call: spans.LLMCall, response: Any) -> None:
     if isinstance(response, str):
         # Of an endpoint that streams without being asked to, or of a proxy's error page: OpenEvolve takes neither.

@@ -8,14 +8,13 @@ failure: each method catches its own errors and says them once; the search goes 
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol
 
 from opentelemetry.context import Context
 
@@ -23,30 +22,13 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit import configured, opened, pareto, tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
-from genesis_otel._emit.values import number, warn_once
+from genesis_otel._emit.values import number
+from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.config import as_json, task_name
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
 from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Ticket, outcomes
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
-    """Log what a method raises, once, instead of raising it into the search."""
-
-    @functools.wraps(method)
-    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            pass_on(error)
-            warn_once(f"search {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
-            return None
-
-    return call
 
 
 @dataclass(frozen=True)

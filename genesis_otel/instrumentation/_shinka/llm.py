@@ -19,11 +19,10 @@ from time import time_ns
 from types import FunctionType
 from typing import Any
 
-from opentelemetry import context as otel
-
-from genesis_otel import attributes, spans
+from genesis_otel import spans
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._hooks import role_here
 
 Query = Callable[..., Awaitable[Any]]
 
@@ -251,7 +250,6 @@ def _begin(
     operation: str,
     began: int | None = None,
 ) -> spans.LLMCall:
-    role = otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
         provider=PROVIDERS.get(provider, provider),
@@ -259,7 +257,7 @@ def _begin(
         operation=operation,
         messages=messages,
         # Shinka embeds programs to judge their novelty.
-        role="novelty" if operation == "embeddings" else role if isinstance(role, str) else "mutation",
+        role="novelty" if operation == "embeddings" else role_here(),
         metadata=settings,
         start_time=began,
     )

@@ -7,20 +7,19 @@ changed, but for a new program's id. On failure: each method logs its own errors
 
 from __future__ import annotations
 
-import functools
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
-from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.config import as_json
 from genesis_otel.instrumentation._shinka.programs import (
     KEPT,
@@ -36,9 +35,6 @@ from genesis_otel.instrumentation._shinka.programs import (
     task_name,
 )
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 NOTE = "genesis_otel.json"
 """A file beside shinka's database that says which run is recorded there."""
 
@@ -46,21 +42,6 @@ COPIED_FROM = ("_original_program_id", "_spawned_from_program_id")
 """Where the metadata of a copy on another island name what was copied."""
 
 NOT_NEEDED = "the search ended first"
-
-
-def quietly(method: Callable[Concatenate[Search, P], R]) -> Callable[Concatenate[Search, P], R | None]:
-    """Log what a method raises, once, instead of raising it into the search."""
-
-    @functools.wraps(method)
-    def call(self: Search, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
-        try:
-            return method(self, *args, **kwargs)
-        except Exception as error:
-            pass_on(error)
-            warn_once(f"shinka {method.__name__}", "%s of a search is not recorded", method.__name__, exc_info=True)
-            return None
-
-    return call
 
 
 @dataclass(frozen=True)

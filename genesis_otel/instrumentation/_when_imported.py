@@ -1,4 +1,4 @@
-"""Patches a package when it is imported, not before: importing ShinkaEvolve takes seconds, and evaluations of its programs do without it.
+"""Patches a package when it is imported, not before: importing a framework takes seconds, and evaluations of its programs do without it.
 
 In: a module's name, and what is to be done when it has been executed, at once where it has been already. Out: the package's own modules.
 On failure: the import goes on, and what the patch raised is logged once.

@@ -1,0 +1,126 @@
+"""What the hooks into frameworks share: wrappers around their functions and the way back, silence on our own errors, a job's environment.
+
+In: functions and methods of a framework, by owner and name, in a list that the hooks of each framework keep. Out: the same functions
+with a wrapper around them, until it is undone. On failure: what a version does not have is said once and left alone, and what our own
+methods raise is logged once and never reaches a search.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from opentelemetry import context as otel
+
+from genesis_otel import attributes, spans
+from genesis_otel._emit.interruption import pass_on
+from genesis_otel._log import warn_once
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+
+Original = Callable[..., Any]
+Patched = list[tuple[Any, str, Any]]
+"""What was put: owner, name, and what stood there before."""
+
+
+def wrap(patched: Patched, framework: str, owner: Any, name: str, around: Original) -> None:
+    """Have ``around`` called in the place of a function, with the function as its first argument.
+
+    :param framework: what it is called, for the line that says that this version has no such function.
+    :param owner: its module or class; None where that is missing.
+    """
+    put(patched, framework, owner, name, functools.partial(_wrapped, around))
+
+
+def put(patched: Patched, framework: str, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what ``make`` gives, told what stands there, in its place."""
+    original = None if owner is None else getattr(owner, name, None)
+    if original is None:
+        warn_once(
+            f"patch {framework} {name}",
+            "This version of %s has no %s: what happens there is not recorded",
+            framework,
+            name,
+        )
+        return
+    patched.append((owner, name, original))
+    setattr(owner, name, make(original))
+
+
+def is_put(patched: Patched, owner: Any, name: str) -> bool:
+    """Whether something of ours stands there."""
+    return any(known is owner and its == name for known, its, _ in patched)
+
+
+def undo(patched: Patched) -> None:
+    """Put back what stood there, the last first."""
+    while patched:
+        owner, name, original = patched.pop()
+        setattr(owner, name, original)
+
+
+def _wrapped(around: Original, original: Original) -> Original:
+    # A plain function: proxies cannot be pickled, and frameworks send what they have to other processes.
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return around(original, *args, **kwargs)
+
+    return call
+
+
+def say_if_newer(package: str, tested: tuple[int, ...]) -> None:
+    """Say once that a package is newer than the newest version that the tests have run with."""
+    installed = version(package)
+    if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > tested:
+        newest = ".".join(map(str, tested))
+        warn_once(
+            f"{package} version", "%s %s is newer than the newest that was tested, %s", package, installed, newest
+        )
+
+
+def quietly(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R | None]:
+    """Log what a method raises, once, instead of raising it into the search."""
+
+    @functools.wraps(method)
+    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            pass_on(error)
+            name = method.__name__
+            warn_once(f"{method.__module__} {name}", "%s of a search is not recorded", name, exc_info=True)
+            return None
+
+    return call
+
+
+@contextmanager
+def in_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """A block in which this process's environment has these values: what starts a job there copies it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def as_role(role: str) -> AbstractContextManager[None]:
+    """A block whose calls are for ``role``, whoever records them: the processor of others' spans knows it, too."""
+    return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
+
+
+def role_here() -> str:
+    """What the calls here are for: another program, unless a block says otherwise."""
+    role = otel.get_value(attributes.LLM_ROLE)
+    return role if isinstance(role, str) else "mutation"
