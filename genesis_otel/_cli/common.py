@@ -118,9 +118,10 @@ FormatOption = Annotated[
     ),
 ]
 
-RunArgument = Annotated[
-    str, typer.Argument(metavar="[RUN]", help="Its id, the start of its id, latest, or a task: its newest run.")
-]
+HOW_A_RUN_IS_NAMED = "Its id, the start of its id, latest, or a task: its newest run."
+RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED)]
+GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED)]
+"""Where there is no default: the run is written away, marked or removed."""
 IndividualArgument = Annotated[
     str, typer.Argument(metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.")
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genesis_otel._cli.common import WrongUseError, answering, settings_of
+from genesis_otel._cli.common import GivenRun, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import say
 from genesis_otel._cli.transfer import told
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 @answering
 def delete(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
-    ],
+    run: GivenRun,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete a run that is still going on, too.")] = False,
     raw_traces: Annotated[

@@ -9,18 +9,14 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import WrongUseError, answering, settings_of
+from genesis_otel._cli.common import GivenRun, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import say
-
-Run = Annotated[
-    str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
-]
 
 
 @answering
 def tag(
     context: typer.Context,
-    run: Run,
+    run: GivenRun,
     tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words by which you will find it.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take the tags away.")] = False,
 ) -> None:
@@ -48,7 +44,7 @@ def tag(
 @answering
 def note(
     context: typer.Context,
-    run: Run,
+    run: GivenRun,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be remembered of it.")],
 ) -> None:
     """Add a note to a run; `show RUN` has all of them. Nothing else of the run changes.

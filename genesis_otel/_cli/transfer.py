@@ -14,16 +14,14 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.common import GivenRun, answering, settings_of
 from genesis_otel._cli.tables import say
 
 
 @answering
 def export(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Its id, the start of its id, latest, or a task: its newest run.")
-    ],
+    run: GivenRun,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -56,15 +56,6 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\rover\n\tnext\x00\u2028"
 CLEAR = "\x1b[2J"
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder whose store holds the search that ended and the one that goes on."""
-    data = tmp_path_factory.mktemp("filled")
-    fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
-    yield data
-    end_store(data / "store")
-
-
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder with nothing in it, for the commands of this test."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,20 +13,11 @@ import pytest
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.queue import status as spool_status
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
+from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
 
 Run = Callable[..., tuple[int, str, str]]
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 PARENT = next(fact for fact in FACTS if fact.id == "three_best")
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder whose store holds the search that ended and the one that goes on."""
-    data = tmp_path_factory.mktemp("programs")
-    fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
-    yield data
-    end_store(data / "store")
 
 
 @pytest.fixture
