@@ -45,7 +45,7 @@ from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
-from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, undo, wrap
+from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
 from genesis_otel.instrumentation._openevolve.coevolution import Coevolution
@@ -55,6 +55,8 @@ from genesis_otel.instrumentation._openevolve.search import Options, Search
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 FRAMEWORK = "OpenEvolve"
+NEWEST_RUN = (0, 4, 1)
+"""The newest version that the tests have run with."""
 
 _patched: Patched = []
 _searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary()
@@ -97,6 +99,7 @@ def instrument(
     from openevolve import controller, database, embedding, evaluator, process_parallel  # type: ignore[import-untyped]
     from openevolve.llm import ensemble, openai  # type: ignore[import-untyped]
 
+    say_if_newer("openevolve", NEWEST_RUN)
     _options, _recorder = told, llm_calls.choose(llm)
     worker.original_iteration = getattr(process_parallel, "_run_iteration_worker", None)
     put(_patched, FRAMEWORK, process_parallel, "_run_iteration_worker", lambda _: worker.run_iteration)

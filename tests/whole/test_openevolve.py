@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -575,3 +576,17 @@ def test_no_secret_of_the_configuration_is_kept() -> None:
     assert "a-secret" not in json.dumps(told)
     assert told["models"][0]["max_tokens"] == 12
     assert told["api_base"] == "https://user:[REDACTED]@host/v1"
+
+
+def test_a_version_that_no_test_has_seen_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where OpenEvolve is newer than what was run, a line says so, and it is recorded all the same."""
+    monkeypatch.setattr(openevolve, "NEWEST_RUN", (0, 3, 9))
+    monkeypatch.setattr("genesis_otel._log._said", {})
+    openevolve.instrument(llm="none")
+    try:
+        assert openevolve.is_instrumented()
+        assert re.search(r"openevolve [0-9.]+ is newer than the newest that was tested, 0\.3\.9", caplog.text)
+    finally:
+        openevolve.uninstrument()
