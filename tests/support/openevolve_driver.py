@@ -7,6 +7,7 @@ OpenEvolve takes over signals and the root logger of its process, and forks: not
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -142,7 +143,11 @@ def broken(folder: Path, url: str, run_id: str) -> None:
     result = run_evolution(
         str(PROGRAM), str(EVALUATOR), config=config(url), iterations=20, output_dir=str(folder / run_id)
     )
-    print(len(list((folder / run_id / "checkpoints" / "checkpoint_20" / "programs").iterdir())), result.best_score)
+    kept = folder / run_id / "checkpoints" / "checkpoint_20" / "programs"
+    programs = [json.loads(each.read_text()) for each in kept.iterdir()]
+    # A program that failed has no score.
+    scores = [each["metrics"].get("combined_score", 0.0) for each in programs]
+    print(len(programs), max(scores), result.best_score)
 
 
 def beginning(folder: Path, url: str, run_id: str) -> None:

@@ -520,10 +520,11 @@ def test_an_iteration_whose_worker_dies_is_a_failed_one(folder: Path, client: Cl
 
 
 def test_broken_telemetry_leaves_the_search_alone(folder: Path) -> None:
-    """With a processor that raises at every span, the search finds what it finds, and all of it."""
-    programs, score = search("broken", folder).split()
+    """With a processor that raises at every span, the search keeps all of its programs and returns the best of them."""
+    programs, best, returned = search("broken", folder).split()
     assert int(programs) > 15
-    assert float(score) > 0.5
+    # How far twenty iterations come is chance; never below the seed, which has 0.4886.
+    assert float(returned) == float(best) > 0.488
 
 
 # --- in this process -------------------------------------------------------------------------------------------------
