@@ -2,6 +2,7 @@
 -- told beyond them. The sum of a run's rows is its cost, and `unpriced` counts the calls that have no price.
 -- What was told is compared with the calls that it includes, as closely as they can be told apart: an individual's cost with its own
 -- calls; where a generation's calls name no individual, with the generation's; where a run's calls name no generation, with all.
+-- Of a call (`is_call`) there are its span, its model, and whether it is one whose answer may be a program (`proposes`).
 -- Less than 1e-9 is what sums of the same numbers in another order differ by.
 --
 -- runs: which, a condition on run_id
@@ -11,13 +12,17 @@ SELECT
     individual_id,
     timestamp,
     if(isFinite(llm_logs.cost), llm_logs.cost, 0) AS cost,
-    toUInt64(llm_logs.unpriced OR NOT isFinite(llm_logs.cost)) AS unpriced
+    toUInt64(llm_logs.unpriced OR NOT isFinite(llm_logs.cost)) AS unpriced,
+    true AS is_call,
+    span_id,
+    toString(llm_logs.model) AS model,
+    operation != 'embeddings' AND status = 'ok' AND role IN ('mutation', '') AS proposes
 FROM llm_logs FINAL
 WHERE @runs
 
 UNION ALL
 
-SELECT run_id, nullIf(number, -1) AS generation, individual_id, at AS timestamp, beyond AS cost, toUInt64(0) AS unpriced
+SELECT run_id, nullIf(number, -1) AS generation, individual_id, at AS timestamp, beyond AS cost, toUInt64(0) AS unpriced, false, '', '', false
 FROM (
     SELECT
         *,
