@@ -172,7 +172,7 @@ cohere command-a-03-2025 = cohere command-a
 - minimax/MiniMax-M2 = minimax MiniMax-M2
 - cerebras/gpt-oss-120b = cerebras gpt-oss-120b
 - voyage/voyage-3-large = voyageai voyage-3-large
-- github_copilot/gpt-4.1 = github-copilot gpt-4.1
+- github_copilot/gpt-5-mini = github-copilot gpt-5-mini
 - databricks/databricks-llama-4-maverick = databricks databricks-llama-4-maverick
 - @cf/meta/llama-3.1-8b-instruct = cloudflare @cf/meta/llama-3.1-8b-instruct
 - cloudflare/@cf/openai/gpt-oss-20b = cloudflare @cf/openai/gpt-oss-20b
@@ -243,6 +243,16 @@ def test_a_request_tells_the_provider_of_the_model_that_answered() -> None:
     assert price_of(alias, "azure", tokens, DAY)[0] == pytest.approx(listed("azure", alias[0], tokens))
 
 
+def test_a_listed_model_without_a_rate_is_unknown() -> None:
+    """The list keeps models whose rates it has no more, and its library computes 0 for them: shown as unknown, never as
+    free. What is free without a rate says so in its name, or is Gemma on the Gemini API."""
+    assert price_of(("qwen-3-coder-480b",), "cerebras", TOKENS, DAY) == (0.0, "unknown-model")
+    assert price_of(("github_copilot/gpt-4.1",), "", TOKENS, DAY) == (0.0, "unknown-model")
+    assert price_of(("openai/gpt-oss-20b:free",), "openrouter", TOKENS, DAY) == (0.0, "genai-prices")
+    assert price_of(("gemma-3-27b-it",), "gcp.gemini", TOKENS, DAY) == (0.0, "genai-prices")
+    assert price_of(("gemma-3-27b-it",), "gcp.vertex_ai", TOKENS, DAY) == (0.0, "unknown-model")
+
+
 def test_what_openrouter_gives_away_is_free() -> None:
     """`:free` costs nothing and says so, though the price list has never heard of the model."""
     assert price_of(("new/model:free",), "openrouter", TOKENS, DAY) == (0.0, "genai-prices")
@@ -304,7 +314,8 @@ def test_a_models_own_prefix_makes_it_local_where_nobody_else_is_told() -> None:
 def _priced_by_tokens() -> Iterator[tuple[str, str]]:
     for provider in get_snapshot().providers:
         for model in provider.models:
-            if provider.id in providers._PRICED and provider.find_model(model.id) is model:
+            rated = isinstance(model.prices, list) or vars(model.prices)
+            if provider.id in providers._PRICED and provider.find_model(model.id) is model and rated:
                 yield provider.id, model.id
 
 
