@@ -45,7 +45,9 @@ EACH = f"""(
     FROM numbers({{count:UInt32}} * {INDIVIDUALS})
 )"""
 EACH_GENERATION = f"(SELECT * FROM {EACH} WHERE n % {POPULATION} = 0)"
-EACH_RUN = f"(SELECT number + {{first:UInt32}} AS run, {NAME} AS run_id, {BEGAN} AS began FROM numbers({{count:UInt32}}))"
+EACH_RUN = (
+    f"(SELECT number + {{first:UInt32}} AS run, {NAME} AS run_id, {BEGAN} AS began FROM numbers({{count:UInt32}}))"
+)
 WHICH = "cityHash64(run_id, n, call) % 10"
 PRICE = f"multiIf({WHICH} < 6, 0.0004, {WHICH} < 9, 0.002, 0.006)"
 PAID = f"arraySum(call -> {PRICE}, range({CALLS}))"

@@ -30,6 +30,7 @@ TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Time
 
 STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
 COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
+INDEX = re.compile(r"^    INDEX (?P<name>\w+) (?P<definition>[^\n]*?),?$", re.MULTILINE)
 SETTINGS = re.compile(r"^SETTINGS (?P<all>.+)\Z", re.MULTILINE)
 
 
@@ -140,6 +141,15 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
             client.command(
                 f"ALTER TABLE {name} {on_cluster} MODIFY COLUMN {column} {definition}", settings={"mutations_sync": 2}
             )
+        unindexed = [
+            (index, definition)
+            for index, definition in INDEX.findall(statement)
+            if f"INDEX {index} " not in before[name].definition
+        ]
+        for index, definition in unindexed:
+            client.command(f"ALTER TABLE {name} {on_cluster} ADD INDEX IF NOT EXISTS {index} {definition}")
+            # Of the rows that are there: it reads one column.
+            client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 2})
         told = SETTINGS.search(statement)
         # One that is there with another value was set by somebody.
         unset = (
@@ -150,6 +160,7 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         return [
             *(f"added {name}.{column}" for column, _ in missing),
             *(f"{name}.{column} may be NULL now" for column, _ in widened),
+            *(f"indexed {name} by {definition.split()[0]}" for _, definition in unindexed),
             *(f"set {name}: {each}" for each in unset),
         ]
     mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]

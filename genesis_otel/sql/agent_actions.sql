@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS agent_actions /*ON CLUSTER*/
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
     ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
-    INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1
+    INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1,
+    INDEX idx_ingested_at ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)

@@ -28,7 +28,9 @@ CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
     metadata String DEFAULT '' CODEC(ZSTD(3)),
     trace_id String DEFAULT '' CODEC(ZSTD(1)),
     span_id String DEFAULT '' CODEC(ZSTD(1)),
-    ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1))
+    ingested_at DateTime64(3) DEFAULT now64(3) CODEC(Delta, ZSTD(1)),
+    INDEX idx_timestamp timestamp TYPE minmax GRANULARITY 1,
+    INDEX idx_ingested_at ingested_at TYPE minmax GRANULARITY 1
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, individual_id, trace_id, span_id)

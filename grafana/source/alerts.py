@@ -17,7 +17,7 @@ from genesis_otel._grafana.files import DATASOURCE
 from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
-from grafana.source.sql import burn, found, state
+from grafana.source.sql import NEWEST_ROW, burn, found, state
 
 THRESHOLDS = {
     "run stalled": float(STALLED),  # seconds without a sign of life
@@ -97,12 +97,7 @@ STALE = f"""
 SELECT toFloat64(if(
     (SELECT count() FROM ({RUNNING.strip()})) = 0,
     0,
-    greatest(0, dateDiff('second', greatest(
-        (SELECT max(ingested_at) FROM evolution_runs_log),
-        (SELECT max(ingested_at) FROM individuals),
-        (SELECT max(ingested_at) FROM llm_logs),
-        (SELECT max(ingested_at) FROM agent_actions)
-    ), now64(3)))
+    greatest(0, dateDiff('second', ({NEWEST_ROW.strip()}), now64(3)))
 )) AS seconds
 """
 

@@ -6,6 +6,7 @@ What is best, what a run costs and how it stands is said where the command has i
 from __future__ import annotations
 
 from genesis_otel._read.health import STALLED
+from genesis_otel._store.tables import STORED_IN
 from genesis_otel.queries import part
 from grafana.source.panels import OF_TASK, value
 
@@ -23,6 +24,17 @@ COPIED = part("copied")
 
 PLANNED = part("planned")
 """Generations that a run's configuration asks for; 0 where it does not say."""
+
+_AT_LEAST = (
+    "(SELECT greatest((SELECT max(ingested_at) FROM evolution_runs_log), (SELECT max(ingested_at) FROM generations)))"
+)
+NEWEST_ROW = f"""
+SELECT max(latest)
+FROM (
+{" UNION ALL ".join(f"SELECT max(ingested_at) AS latest FROM {table} WHERE ingested_at >= {_AT_LEAST}" for table in STORED_IN.values())}
+)
+"""
+"""When the newest row of all came. It is not older than the newest of the two smallest tables, so that an index skips all older ones."""
 
 ALIVE = f"""
 SELECT run_id, task_name, status, start_time, end_time, config

@@ -13,7 +13,7 @@ SELECT
     max(execution_time) AS longest,
     quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token_p50,
     quantileOrNullIf(0.99)(time_to_first_token, time_to_first_token > 0) AS first_token_p99
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE {run_id:String} = '' OR run_id = {run_id:String}
 GROUP BY model
 ORDER BY p90 DESC, model

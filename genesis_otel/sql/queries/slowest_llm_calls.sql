@@ -6,7 +6,7 @@
 -- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
 -- limit = 10: how many
 SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, if(llm_logs.unpriced, NULL, cost) AS cost, status, trace_id
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE {run_id:String} = '' OR run_id = {run_id:String}
 ORDER BY execution_time DESC, timestamp
 LIMIT {limit:UInt32}

@@ -127,7 +127,7 @@ SELECT
     quantile(0.5)(execution_time) AS p50,
     quantile(0.95)(execution_time) AS p95,
     countIf(status != 'ok') / count() AS errors
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE {OF_RUNS}
 GROUP BY run_id, model
 ORDER BY model, run_id

@@ -36,7 +36,8 @@ from grafana.source.panels import (
 from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
-CALLS = f"FROM llm_logs WHERE {WHERE}"
+CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
+"""FINAL: a call that was delivered twice counts once. Of rows that are merged, as all but the newest are, it costs nothing."""
 CHATS = f"{CALLS} AND operation != 'embeddings'"
 
 RUNS_IN_RANGE = f"""
@@ -176,7 +177,7 @@ SELECT
     timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
     input_tokens AS input, output_tokens AS output, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
     substring(response, 1, 20000) AS response, error, trace_id
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (
     SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC LIMIT 20
 )
@@ -311,7 +312,7 @@ WITH
                 (toDateTime64(timestamp, 9) + toIntervalMillisecond(toInt64(execution_time * 1000)), -1)
             ]),
             0, 0, 0, 1
-        FROM llm_logs
+        FROM llm_logs FINAL
         WHERE run_id = the_run AND execution_time > 0
     ),
     moments AS (

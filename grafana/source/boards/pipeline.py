@@ -26,16 +26,16 @@ from grafana.source.panels import (
     width,
     words,
 )
-from grafana.source.sql import state
+from grafana.source.sql import NEWEST_ROW, state
 
 # When a row's matter happened; a run tells of itself more than once.
 HAPPENED = {table: "told_at" if table == "evolution_runs" else "timestamp" for table in TABLES}
 
 
-def of_tables(select: str, where: str = "") -> str:
+def of_tables(select: str, where: str) -> str:
     """One SELECT over each of the seven tables, joined; ``{table}``, ``{stored}`` and ``{happened}`` stand for its own."""
     return "\nUNION ALL\n".join(
-        (select + f" FROM {STORED_IN[table]}" + (f" WHERE {where}" if where else "")).format(
+        f"{select} FROM {STORED_IN[table]} WHERE {where}".format(
             table=table, stored=STORED_IN[table], happened=HAPPENED[table]
         )
         for table in TABLES
@@ -89,7 +89,7 @@ GROUP BY time, table
 ORDER BY time
 """
 
-LATEST = f"SELECT greatest(0, dateDiff('second', max(latest), now64(3))) FROM ({of_tables('SELECT max(ingested_at) AS latest')})"
+LATEST = f"SELECT greatest(0, dateDiff('second', ({NEWEST_ROW.strip()}), now64(3)))"
 
 # A running search that has been silent. What it tells next shows whether it waited or its spans did.
 SILENT = f"""

@@ -139,7 +139,7 @@ FROM (
 )
 """
 
-CALLS = f"FROM llm_logs WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)"
+CALLS = f"FROM llm_logs FINAL WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp)"
 
 BEST_SO_FAR = f"""
 SELECT $__timeInterval(timestamp) AS time, run_id, any(sign) * max(top) AS best
@@ -214,7 +214,7 @@ FAILURES = f"""
 SELECT timestamp AS time, run_id, what, error, generation, individual_id, trace_id
 FROM (
     SELECT timestamp, run_id, concat('LLM call ', model) AS what, error, generation, individual_id, trace_id
-    FROM llm_logs
+    FROM llm_logs FINAL
     WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok'
     UNION ALL
     SELECT timestamp, run_id, if(status = 'incorrect', 'incorrect individual', 'individual') AS what, error, generation, individual_id, trace_id

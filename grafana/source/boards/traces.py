@@ -120,11 +120,11 @@ SELECT
     max(slowest) AS slowest_call
 FROM (
     SELECT trace_id, run_id, generation, timestamp, 1 AS individuals, 0 AS calls, toUInt8(status != 'ok') AS failed, 0. AS paid, 0 AS without_price, 0. AS slowest
-    FROM individuals
+    FROM individuals FINAL
     WHERE $__timeFilter(timestamp) AND {OF_RUNS}
     UNION ALL
     SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, execution_time
-    FROM llm_logs
+    FROM llm_logs FINAL
     WHERE $__timeFilter(timestamp) AND {OF_RUNS}
 )
 WHERE trace_id != ''
@@ -154,10 +154,10 @@ PER_TIME = f"""
 SELECT time, sum(calls) AS "LLM calls", sum(evaluated) AS individuals
 FROM (
     SELECT $__timeInterval(timestamp) AS time, count() AS calls, 0 AS evaluated
-    FROM llm_logs WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
+    FROM llm_logs FINAL WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
     UNION ALL
     SELECT $__timeInterval(timestamp) AS time, 0, count()
-    FROM individuals WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
+    FROM individuals FINAL WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
 )
 GROUP BY time
 ORDER BY time
@@ -199,7 +199,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "LLM calls",
                 "Of the trace.",
-                f"SELECT count() FROM llm_logs WHERE trace_id = {THIS_TRACE} AND run_id = (SELECT any(SpanAttributes['genesis.run.id']) {ABOUT} AND SpanAttributes['genesis.run.id'] != '')",
+                f"SELECT count() FROM llm_logs FINAL WHERE trace_id = {THIS_TRACE} AND run_id = (SELECT any(SpanAttributes['genesis.run.id']) {ABOUT} AND SpanAttributes['genesis.run.id'] != '')",
                 size=(4, 3),
             ),
             a_table(
