@@ -34,7 +34,8 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from benchmarks.searches import filled  # noqa: E402
+from searches import filled  # noqa: E402
+
 from genesis_otel import queries  # noqa: E402
 from genesis_otel._serve.client import ENGINE, running  # noqa: E402
 from genesis_otel._serve.http.login import READER  # noqa: E402

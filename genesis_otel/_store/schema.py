@@ -148,8 +148,8 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         ]
         for index, definition in unindexed:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD INDEX IF NOT EXISTS {index} {definition}")
-            # Of the rows that are there: it reads one column.
-            client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 2})
+            # Of the rows that are there, in the background: it waits for merges, of large parts for minutes. Until then they are read whole.
+            client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 0})
         told = SETTINGS.search(statement)
         # One that is there with another value was set by somebody.
         unset = (
