@@ -165,8 +165,8 @@ def of_names(known: Mapping[str, Value]) -> Iterator[Asked]:
     """What the named queries ask."""
     for name in queries.names():
         query = queries.load(name)
-        given = {each.name: known[GIVEN[each.name]] for each in query.parameters if each.name in GIVEN}
-        given = {key: [value] if key.endswith("s") else value for key, value in given.items()}
+        told = {each.name: known[GIVEN[each.name]] for each in query.parameters if each.name in GIVEN}
+        given: dict[str, Any] = {key: [value] if key.endswith("s") else value for key, value in told.items()}
         of_run = any(each.name == "run_id" and each.default != "" for each in query.parameters)
         if of_run:
             given["run_id"] = known["run"]

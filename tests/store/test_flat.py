@@ -118,7 +118,7 @@ def test_an_index_skips_what_is_old(store: Client, table: str, index: str) -> No
 def test_panels_say_the_same_whatever_happens_to_rows(searches: Client) -> None:
     """After a duplicate of every row, a backfill, `reprice` and `DELETE`: money, calls, traces and the newest row are those of the rows, each once."""
 
-    def whole() -> tuple[Any, ...]:
+    def whole() -> Sequence[Any]:
         one_each = "SELECT any(cost) AS cost, any(execution_time) AS took FROM llm_logs GROUP BY trace_id, span_id"
         return searches.query(f"SELECT count(), round(sum(cost), 9) FROM ({one_each})").result_rows[0]
 
