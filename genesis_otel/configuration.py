@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.util.types import AttributeValue
 
-from genesis_otel._destinations import exporter_of, limits_of, watch_command
+from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
 from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
@@ -372,6 +372,7 @@ def _wired(
         exporter,
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
+        encode=encoding_of(destination),
     )
     resource = _resource(settings, attributes)
     meters = provider_set()
@@ -390,7 +391,7 @@ def _wired(
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
-    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from genesis_otel._cli.tables import ROWS_OF_A_TABLE, Format, write
 from genesis_otel._read.format import ago, visible
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Server, load_settings
-from genesis_otel._ship.codec import encode
+from genesis_otel._ship import codec
+from genesis_otel._ship import rows as _rows
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel._store.tables import TABLES
@@ -793,7 +794,8 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     assert run("--url", url, "query", "SELECT count() AS n FROM generations")[1] == "n\n5\n"
 
 
-def test_dead_letters(run: Run, empty: Path) -> None:
+@pytest.mark.parametrize("encode", [_rows.encode, codec.encode], ids=["row", "pickle of an earlier version"])
+def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: Path) -> None:
     """What was refused is listed with the reason, and can be sent once more."""
     spool = empty / "store" / "spool"
     assert run("spool", "dead") == (0, "", "No span was refused.\n")

@@ -12,7 +12,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel._ship import rows as _rows
 from genesis_otel._store import backfill, errors, schema
 from genesis_otel._store import tables as _tables
 from genesis_otel._store.present import existing
@@ -20,7 +19,7 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import CASES, SECOND, START, Case, front_of, span
 from tests.support.mapping import rows_of, spans_of
-from tests.support.recording import flat, store_spans
+from tests.support.recording import landing_columns, store_spans
 
 NESTED = """
     Events Nested (Timestamp DateTime64(9), Name LowCardinality(String), Attributes {map}) CODEC(ZSTD(1)),
@@ -69,7 +68,7 @@ def golden() -> list[Any]:
 def collect(client: Client, spans: list[Any]) -> None:
     """Put spans into the table as a collector does: the columns that it has, without a token."""
     described = client.create_insert_context("otel_traces")
-    columns = {name: values for name, values in _rows.columns(flat(spans)).items() if name in described.column_names}
+    columns = {name: values for name, values in landing_columns(spans).items() if name in described.column_names}
     client.insert("otel_traces", list(columns.values()), column_names=list(columns), column_oriented=True)
 
 
@@ -257,3 +256,15 @@ def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Conn
     store_spans(ClickHouseSpanExporter(connect), kept.get_finished_spans())
     rows = store.query("SELECT run_id, generation FROM llm_logs ORDER BY run_id").result_rows
     assert rows == [("", None), ("on the resource", 4), ("on the resource", 4), ("on the span", None)]
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_the_direct_way_fills_every_layout(name: str, expected: Expected, connect: Connect) -> None:
+    """Spans that go straight into a table of somebody's collector give the rows that our own landing table gives."""
+    spans = golden()
+    wanted = expected(spans)
+    client = connect()
+    client.command(LAYOUTS[name])
+    schema.init_schema(client)
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    assert tables(client) == wanted
