@@ -32,7 +32,7 @@ GAP = 2
 WIDE = 10_000
 """Width of a table that goes to a file, where nothing has to fit a screen."""
 
-STATUS = {"running": "cyan", "completed": "green", "failed": "red", "stalled": "yellow"}
+STATUS = {"running": "cyan", "completed": "green", "failed": "red", "stopped": "yellow", "stalled": "yellow"}
 """The colour of a run's status."""
 
 Blocks = Iterable[Sequence[Sequence[Any]]]
