@@ -49,6 +49,17 @@ class Format(str, Enum):
     """Values as they are, for one that becomes a file: tabs between columns, an end of line between rows."""
 
 
+class Written(str, Enum):
+    """The same, and Parquet, which is a file and nothing to be shown."""
+
+    table = "table"
+    tsv = "tsv"
+    csv = "csv"
+    json = "json"
+    raw = "raw"
+    parquet = "parquet"
+
+
 class Column(NamedTuple):
     """How a table shows a column, where it is not just its values."""
 
