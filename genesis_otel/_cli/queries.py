@@ -45,7 +45,7 @@ MANY = 10_000
 
 RUNS = {
     "run_id": Column("run", brief=13, middle=True),
-    "task_name": Column("task", brief=13),
+    "task_name": Column("task", brief=14, middle=True),
     "status": Column("status", style=lambda status: STATUS.get(status, "")),
     "generations": Column("gens", brief=-1),
     "individuals": Column("indivs"),
@@ -83,7 +83,7 @@ def runs(
         typer.Option(
             metavar="STATUS",
             show_default=False,
-            help="Show only runs with this status: running, stalled, completed or failed.",
+            help="Show only runs with this status: running, stalled, completed, stopped or failed.",
         ),
     ] = "",
     tag: Annotated[

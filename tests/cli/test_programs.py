@@ -127,6 +127,17 @@ def test_show_a_run(run: Run) -> None:
     assert run("show", RUN, BEST, "--code", "--prompts")[0] == 2
 
 
+def test_how_long_a_run_took_is_told_of_one_that_has_ended(run: Run) -> None:
+    """Of one that is silent, when it gave its last sign of life and how long that was after its start; generations are counted."""
+    ended, open_one = pairs(run("show", RUN)[1]), pairs(run("show", GOING_ON)[1])
+    assert "took" in ended and "last sign of life" not in ended
+    assert "took" not in open_one and open_one["last sign of life"].endswith("after its start")
+    summary = json.loads(run("show", RUN, "--format", "json")[1])[0]
+    since = summary["since_improvement"]
+    told = f", none for {since} generation{'' if since == 1 else 's'}" if since else ""
+    assert ended["improvements"] == f"{summary['improvements']}{told}"
+
+
 def test_lineage_of_the_newest_run_is_the_default(run: Run) -> None:
     """`lineage` alone is that of the best individual of the newest run."""
     assert run("lineage")[1] == run("lineage", GOING_ON, "best")[1]
