@@ -4,8 +4,8 @@ In: settings, and tool calls over standard input. Out: on standard output, rows 
 that is bounded: so many rows, so many characters of a text, so many in all; what was left out is counted, and how to get it is said. On
 failure: a tool's error, with the words that the command line has for it, and never a password; the server goes on.
 
-No tool takes SQL: what an agent asks has been measured, and it can be told what there is. Prompts, answers and programs in the rows were
-written by models, so the server says that they are data.
+No tool takes SQL: a statement that somebody has talked an agent into could read all there is, for as long as it likes. Prompts, answers and
+programs in the rows were written by models, so the server says that they are data.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ def mcp(context: typer.Context) -> None:
     """Serve the store to an agent: a read-only server of the Model Context Protocol on standard input and output.
 
     Its tools list runs, show runs, individuals, programs, prompts and differences, and ask the named queries; none writes, and
-    none takes SQL. Answers are bounded. An agent's client starts it; it contains prompts and code, which go wherever the agent
-    sends them.
+    none takes SQL. Answers are bounded. An agent's client starts it, with settings like the second line. What it reads, prompts and
+    code among it, goes wherever the agent sends it.
 
     ```
-    claude mcp add genesis-otel -- genesis-otel mcp
+    genesis-otel mcp
     {"mcpServers": {"genesis-otel": {"command": "genesis-otel", "args": ["mcp"]}}}
     ```
     """
