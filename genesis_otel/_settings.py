@@ -155,6 +155,8 @@ class Settings(BaseSettings):
     """The id of the run that begins first; one that is known goes on."""
     budget: float | None = Field(None, gt=0, allow_inf_nan=False)
     """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
+    stop_over_budget: bool = False
+    """True ends the search of a supported framework at its next step when its budget is spent."""
     resume_days: float = Field(30.0, ge=0)
     """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
@@ -270,6 +272,7 @@ class SettingsArguments(TypedDict, total=False):
     stalled_after: int
     quiet: bool
     budget: float | None
+    stop_over_budget: bool
     run_id: str
     resume_days: float
     serve_password: str | SecretStr | None

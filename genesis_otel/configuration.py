@@ -243,6 +243,7 @@ def _configured(
         Configured(
             run_id=settings.run_id,
             budget=settings.budget,
+            stop_over_budget=settings.stop_over_budget,
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
             setup=_setup(settings.model_dump(exclude_unset=True), destination, made, redactor, resource_attributes),

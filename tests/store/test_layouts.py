@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel._store import backfill, errors, schema
+from genesis_otel._store import archive, backfill, errors, schema
 from genesis_otel._store import tables as _tables
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
@@ -227,6 +228,17 @@ def test_what_is_no_landing_table_is_refused(connect: Connect) -> None:
     with pytest.raises(errors.StoreError, match=r"lacks SpanId, .*SpanAttributes"):
         schema.init_schema(client)
     assert list(existing(client)) == ["otel_traces"]
+
+
+def test_raw_traces_of_json_columns_stay_where_they_are(connect: Connect, tmp_path: Path) -> None:
+    """No other layout could read them: an export with them says so and leaves no file; without them it works."""
+    client = connect()
+    client.command(LAYOUTS["0.161 with JSON columns"])
+    schema.init_schema(client)
+    with pytest.raises(errors.StoreError, match="JSON columns"):
+        archive.export(client, "r", tmp_path / "raw.zip", with_raw_traces=True)
+    assert not list(tmp_path.iterdir())
+    assert sum(archive.export(client, "r", tmp_path / "rows.zip").rows.values()) == 0
 
 
 def test_an_older_table_of_ours_gets_its_settings(store: Client) -> None:
