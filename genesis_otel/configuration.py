@@ -37,6 +37,7 @@ from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep
 from genesis_otel._log import Trouble, due, first_line, warn_once
+from genesis_otel._serve import bell
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
@@ -108,6 +109,8 @@ class Telemetry:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every ended span has arrived; return False after ``timeout`` (by default the exit timeout)."""
         timeout = self.settings.exit_timeout if timeout is None else timeout
+        if isinstance(self.destination, Embedded):
+            bell.ring(self.destination.folder)
         return self._durable is None or self._durable.force_flush(int(timeout * 1000))
 
     def shutdown(self) -> None:

@@ -3,7 +3,8 @@ for a search.
 
 In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write),
 ``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.version`` (which version it is:
-a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``serve.lock`` (held while somebody
+a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``bell`` (a pipe, rung by who waits
+for its spans), ``serve.lock`` (held while somebody
 has the engine open) and ``store.log``. Out: a store process that runs, or a client of the store. On failure: `StoreError`,
 whose text says what to do. Searches import this module and never the engine.
 """
