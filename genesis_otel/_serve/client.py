@@ -10,6 +10,7 @@ whose text says what to do. Searches import this module and never the engine.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -125,6 +126,8 @@ def stop(folder: Path, timeout: float) -> int | None:
     return address.pid
 
 
+# Each search asks this every 2 s, and the installation's metadata are on the disk.
+@functools.cache
 def version_of_package() -> list[int]:
     """The schema and the version of this package, as ``serve.version`` has them."""
     from importlib import metadata
