@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 from urllib.parse import quote, unquote
 
 import platformdirs
+from msgspec import Meta
 
 from genesis_otel import _fields
-from genesis_otel._fields import Secret, setting
+from genesis_otel._fields import Secret, named
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._store.own_prices import OwnPrices, read_own_prices
@@ -100,55 +102,53 @@ class Settings:
     """Everything that can be set. A field's own name is the argument; in the environment and in ``.env`` it is
     ``GENESIS_OTEL_`` with the name in capitals, unless another name is given here."""
 
-    enabled: bool = setting(_fields.flag, True)
+    enabled: bool = True
     """False records nothing."""
-    clickhouse_url: Secret | None = setting(_fields.secret, None, "CLICKHOUSE_URL")
+    clickhouse_url: Secret | None = named("CLICKHOUSE_URL")
     """``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database``, or ``chdb:///folder`` for the embedded store."""
-    otlp_endpoint: Secret | None = setting(_fields.secret, None, "OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_ENDPOINT")
     """``OTEL_EXPORTER_OTLP_ENDPOINT``: the collector. Spans go there; ``CLICKHOUSE_URL`` is then for reading."""
-    otlp_traces_endpoint: Secret | None = setting(_fields.secret, None, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    otlp_traces_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     """``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: the same for traces alone; taken as it is, without ``/v1/traces`` added."""
-    otlp_protocol: str | None = setting(
-        _fields.text, None, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
-    )
+    otlp_protocol: str | None = named("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     """``OTEL_EXPORTER_OTLP_PROTOCOL``: ``grpc`` or ``http/protobuf``; unset, gRPC on port 4317 and HTTP on any other."""
-    sdk_disabled: bool = setting(_fields.flag, False, "OTEL_SDK_DISABLED")
+    sdk_disabled: bool = named("OTEL_SDK_DISABLED", default=False)
     """``OTEL_SDK_DISABLED``: true records nothing."""
-    service_name: str | None = setting(_fields.text)
+    service_name: str | None = None
     """``service.name`` of the spans; unset, what ``OTEL_SERVICE_NAME`` says, or ``genesis``."""
-    data_dir: Path = setting(_fields.path, default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
+    data_dir: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
     """Folder of the embedded store and of the spools."""
-    capture_content: bool = setting(_fields.flag, True)
+    capture_content: bool = True
     """Record prompts and responses."""
-    capture_code: bool = setting(_fields.flag, True)
+    capture_code: bool = True
     """Record the individuals' code."""
-    capture_output: bool = setting(_fields.flag, True)
+    capture_output: bool = True
     """Record what evaluations put out: standard output, errors, tracebacks."""
-    redact: bool = setting(_fields.flag, True)
+    redact: bool = True
     """Replace what looks like a key or a password in prompts, responses and code."""
-    redact_patterns: tuple[str, ...] = setting(_fields.texts, ())
+    redact_patterns: tuple[str, ...] = ()
     """More regular expressions of what is replaced; a JSON list in the environment."""
-    prices: Path | None = setting(_fields.path)
+    prices: Path | None = None
     """A TOML file with prices of your own, which go before the price list."""
-    spool_bytes: int = setting(_fields.whole(above=0), 2 << 30)
+    spool_bytes: Annotated[int, Meta(gt=0)] = 2 << 30
     """Size of a spool at which its oldest spans go."""
-    exit_timeout: float = setting(_fields.number(least=0), 10.0)
+    exit_timeout: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
-    stalled_after: int = setting(_fields.whole(above=0), 900)
+    stalled_after: Annotated[int, Meta(gt=0)] = 900
     """Seconds without a sign of life after which a running search is shown as stalled."""
-    quiet: bool = setting(_fields.flag, False)
+    quiet: bool = False
     """True says nothing on standard error when a run begins."""
-    run_id: str = setting(_fields.text, "")
+    run_id: str = ""
     """The id of the run that begins first; one that is known goes on."""
-    budget: float | None = setting(_fields.number(above=0, finite=True))
+    budget: Annotated[float, Meta(gt=0, le=sys.float_info.max)] | None = None
     """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
-    resume_days: float = setting(_fields.number(least=0), 30.0)
+    resume_days: Annotated[float, Meta(ge=0)] = 30.0
     """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
-    serve_password: Secret | None = setting(_fields.secret)
+    serve_password: Secret | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
-    serve_reader_password: Secret | None = setting(_fields.secret)
+    serve_reader_password: Secret | None = None
     """Password of its user ``reader``, who can only read."""
 
     given: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
@@ -271,9 +271,9 @@ class SettingsArguments(TypedDict, total=False):
     serve_reader_password: str | Secret | None
 
 
-FIELDS: dict[str, Field[Any]] = {each.name: each for each in fields(Settings) if each.name != "given"}
-"""The settings by their names."""
-SECRETS = frozenset(name for name, each in FIELDS.items() if each.metadata["convert"] is _fields.secret)
+FIELDS = _fields.variables_of(Settings, PREFIX)
+"""The settings by their names, with their names in the environment."""
+SECRETS = frozenset(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
 """Those that hold passwords."""
 
 
@@ -285,7 +285,7 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     unknown = overrides.keys() - FIELDS.keys()
     if unknown:
         raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(FIELDS)}")
-    values = _fields.read(FIELDS.values(), PREFIX, overrides)
+    values = _fields.read(Settings, PREFIX, overrides)
     return Settings(**values, given=frozenset(values))
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from genesis_otel import _fields
-from genesis_otel._fields import Secret, setting
+from genesis_otel._fields import Secret
 from genesis_otel._grafana.files import PLUGIN, GrafanaError
 from genesis_otel._log import first_line
 
@@ -26,23 +26,23 @@ TIMEOUT = 30.0
 class GrafanaSettings:
     """Where Grafana is and who asks; from the environment and ``.env``, never from arguments, which other users see."""
 
-    grafana_url: str | None = setting(_fields.text)
+    grafana_url: str | None = None
     """``GRAFANA_URL``: ``https://host[:port][/path]``."""
-    grafana_token: Secret | None = setting(_fields.secret)
+    grafana_token: Secret | None = None
     """``GRAFANA_TOKEN``: a service account's token."""
-    grafana_clickhouse_url: Secret | None = setting(_fields.secret)
+    grafana_clickhouse_url: Secret | None = None
     """``GRAFANA_CLICKHOUSE_URL``: ClickHouse as Grafana shall reach it, by a user who only reads; unset, ``CLICKHOUSE_URL``."""
-    grafana_alert_webhook: Secret | None = setting(_fields.secret)
+    grafana_alert_webhook: Secret | None = None
     """``GRAFANA_ALERT_WEBHOOK``: where Grafana posts alerts."""
-    grafana_alert_email: str | None = setting(_fields.text)
+    grafana_alert_email: str | None = None
     """``GRAFANA_ALERT_EMAIL``: a mail address, or several with commas."""
-    grafana_alert_slack: Secret | None = setting(_fields.secret)
+    grafana_alert_slack: Secret | None = None
     """``GRAFANA_ALERT_SLACK``: the address of an incoming webhook of Slack."""
 
 
 def load_grafana_settings() -> GrafanaSettings:
     """The settings of this process."""
-    return GrafanaSettings(**_fields.read(fields(GrafanaSettings), "", {}))
+    return GrafanaSettings(**_fields.read(GrafanaSettings, "", {}))
 
 
 class Grafana:
