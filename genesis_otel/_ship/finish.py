@@ -109,8 +109,6 @@ class LLMSpanProcessor(SpanProcessor):
         """Of open spans that name no run, the only one that was open when they began."""
         self._prices = prices
         self._own_prices = own_prices
-        if prices:
-            _prices.load()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span is, for the calls in it."""

@@ -47,6 +47,7 @@ from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel._store import prices
 from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
@@ -179,6 +180,8 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         if search is None:
             search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
             _options = replace(_options, run_id=None)
+            # Here and once, and not in each worker that is forked from here.
+            prices.load()
     except Exception as error:
         pass_on(error)
         warn_once("run", "A search is not recorded", exc_info=True)
