@@ -22,7 +22,10 @@ from tests.support.dashboards import searches_in
 from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, code, fill, search_spans
 
 HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
-TABS = ("Overview", "Tree", "Individuals", "Best path", "Yields", "Timeline", "Calls", "Failures")
+TABS = (
+    *("Overview", "Tree", "Individuals", "Best path", "Metrics", "Islands", "Examples", "Yields", "Models"),
+    *("Timeline", "Calls", "Events", "Failures"),
+)
 PARTS = ("Changes", "Program", "Prompts", "Result", "Trace", "Family")
 Browse = Callable[..., WebDriver]
 
