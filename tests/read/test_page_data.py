@@ -132,7 +132,7 @@ def varied(store: Client, connect: Connect) -> Client:
             spans.action("model_selection", details, run=run, generation=at, time=BEGAN + at * SECOND)
         moves = [{"individual_id": "lesser", "from": 1, "to": 0}, {"individual_id": "copy", "island": 1}]
         spans.action("migration", {"moves": moves}, run=run, generation=6, time=BEGAN + 6 * SECOND)
-        run.end(BEGAN + 7 * SECOND)
+        run.end(end_time=BEGAN + 7 * SECOND)
         export(connect, recorded.spans)
     return store
 
@@ -201,15 +201,15 @@ def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
         assert fact.fitness is not None
         gain = max(0.0, fact.fitness - so_far)
         so_far = max(so_far, fact.fitness)
-        row = expected.setdefault((MODELS[number % 2], fact.how), [0, 0, 0, 0.0, 0.0])
+        key = (MODELS[number % 2], fact.how)
         better = delta(fact, fact.parents[0]) > 0
-        for at, value in enumerate((1, better, gain > 0, gain, cost(number) + EMBED_COST + NOVELTY_COST)):
-            row[at] += value
+        found = (1, better, gain > 0, gain, cost(number) + EMBED_COST + NOVELTY_COST)
+        expected[key] = [sum(pair) for pair in zip(expected.get(key, [0.0] * 5), found, strict=True)]
     names = ("individuals", "better", "improvements", "gain", "cost")
-    found = queries.ask(store, "model_mutation_yield", run_id=RUN)
+    rows = queries.ask(store, "model_mutation_yield", run_id=RUN)
     assert {
-        (row["model"], row["mutation_type"]): pytest.approx([row[name] for name in names]) for row in found
+        (row["model"], row["mutation_type"]): pytest.approx([row[name] for name in names]) for row in rows
     } == expected
-    for row in found:
+    for row in rows:
         assert row["success_rate"] == row["better"] / row["individuals"] and row["unpriced"] == 0
         assert row["gain_per_dollar"] == pytest.approx(row["gain"] / row["cost"])

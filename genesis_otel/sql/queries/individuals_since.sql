@@ -4,7 +4,7 @@
 -- from, how it ended, its score as others are compared with (none of who failed, is incorrect or a copy), the best so far when it
 -- finished, and whether it is the best then. Asked again and again with the newest `ingested_at` and with who was the best one after
 -- another, it costs what is new: who finished later than one that came late is told again, since the best by then may be another.
--- One may come twice: the later word counts.
+-- One may come twice: the later word counts. Where one came before the first leader that is known, all are told.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- since = 0: milliseconds since 1970; those that came later
@@ -18,7 +18,6 @@ WITH
             SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
         )
     ) AS oldest,
-    -- Before the first leader that is known, nobody says who led: then all are told.
     (SELECT min(timestamp) FROM individuals WHERE run_id = {run_id:String} AND individual_id IN (SELECT arrayJoin({leaders:Array(String)}))) AS known_from,
     if(oldest < known_from, fromUnixTimestamp64Milli(0), oldest) AS from_then
 SELECT
