@@ -554,7 +554,7 @@ def test_what_is_missing_or_unknown_is_said() -> None:
     """An unknown name has near ones, a missing or unknown parameter the ones there are; hyphens do for underscores."""
     with pytest.raises(queries.UnknownQueryError, match="did you mean llm_latency"):
         queries.load("llm_latenzy")
-    with pytest.raises(queries.UnknownQueryError, match="there are actions, active_runs"):
+    with pytest.raises(queries.UnknownQueryError, match="there are actions, actions_in_detail, active_runs"):
         queries.load("zzz")
     query = queries.load("best-of-task")
     assert query.name == "best_of_task"
