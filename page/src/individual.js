@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff, ending } from "./code.js";
 import { useSetting } from "./settings.js";
-import { count, dollars, duration, moment, money, number, short, signed, visible } from "./format.js";
+import { count, dollars, duration, money, number, short, signed, visible } from "./format.js";
 
 const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
 

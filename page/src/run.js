@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData } from "./api.js";
 import { file } from "./file.js";
-import { ago, count, duration, isLive, isOpen, money, number, short, signed, took, visible } from "./format.js";
+import { ago, count, duration, isOpen, money, number, short, signed, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Events, Failures } from "./events.js";
 import { Examples } from "./examples.js";
@@ -39,7 +39,7 @@ export function useRun(id) {
       } catch (refused) { fail(refused.message); }
       if (file) return;
       // A run that ended, or a store that is away, is asked less and less.
-      const live = data.loaded && isLive(data.summary) && data.summary.status !== "stalled";
+      const live = data.summary?.status === "running";
       if (!over) timer = setTimeout(look, live ? EVERY : Math.min(30_000, EVERY * (1 + idle)));
     };
     const back = () => { if (!file && !document.hidden) { clearTimeout(timer); look(); } };
