@@ -62,6 +62,7 @@ def running(folder: Path, *command: str, say: bool = False) -> Iterator[subproce
         stdout=subprocess.PIPE if say else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         yield process
@@ -69,7 +70,9 @@ def running(folder: Path, *command: str, say: bool = False) -> Iterator[subproce
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        process.kill()
+        # Workers of a search that did not end in time would start the store anew.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def sample(driver: webdriver.Chrome, began: float, server: psutil.Process, store: psutil.Process) -> Sample:
@@ -131,7 +134,7 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=10, help="seconds between samples")
     parser.add_argument("--pace", type=float, default=3, help="how slow the simulated model is")
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="genesis-otel-page-") as made:
+    with tempfile.TemporaryDirectory(prefix="genesis-otel-page-", ignore_cleanup_errors=True) as made:
         samples = watch(Path(made), told.minutes, told.every, told.pace)
         print(f"heap {1e6 * growth(samples, 'heap', 'individuals'):.0f} bytes an individual with its calls")
         for name in ("heap", "nodes", "server", "store"):
