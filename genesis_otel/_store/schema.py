@@ -30,6 +30,7 @@ TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Time
 
 STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
 COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
+SAME_AS = re.compile(r" AS (?P<table>\w+)\nENGINE")
 SETTINGS = re.compile(r"^SETTINGS (?P<all>.+)\Z", re.MULTILINE)
 
 
@@ -123,11 +124,9 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         # A landing table that a collector made is left as it is: its columns are the collector's business.
         if name in (LANDING, TRACE_TIMES):
             return []
-        missing = [
-            (column, definition)
-            for column, definition in COLUMN.findall(statement)
-            if column not in before[name].columns
-        ]
+        same_as = SAME_AS.search(statement)
+        wanted = list(before[same_as["table"]].columns.items()) if same_as else COLUMN.findall(statement)
+        missing = [(column, definition) for column, definition in wanted if column not in before[name].columns]
         for column, definition in missing:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
         # A mutation, which has ended when the statement has: a view that gives NULL stops every insert until then (code 349).
