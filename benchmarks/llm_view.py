@@ -166,9 +166,7 @@ def main() -> None:
             client.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    table = Table(
-        title=f"CPU of views, median of {options.rounds} rounds, the landing table's own subtracted"
-    )
+    table = Table(title=f"CPU of views, median of {options.rounds} rounds, the landing table's own subtracted")
     for heading in ("", *list(texts)[1:]):
         table.add_column(heading, justify="right" if heading else "left")
     cost: dict[tuple[str, str], float] = {}

@@ -62,8 +62,8 @@ STEADY = 10
 waits for its spool, at the short pause."""
 IDLE_SHARE = 19.0
 """Seconds of pause for each second of CPU that a round took: then inserts take a twentieth of a core."""
-READABLE = 1.9
-"""Seconds after its end in which a row can be read while all is well: the longest pause, with the round that follows it."""
+STEADY_PAUSE = 1.7
+"""The longest pause while all is well: with the insert itself a row can be read within 2 s of its end."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
 LOG_BYTES = 1 << 20
@@ -204,11 +204,11 @@ def _drain(
                 return "its folder was removed"
             try:
                 merges.need_room(folder)
-                begun, cpu = time.monotonic(), time.process_time()
+                begun = time.process_time()
                 delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
                 in_a_row = in_a_row + 1 if delivered else 0
-                pause = pause_after(in_a_row, time.process_time() - cpu, time.monotonic() - begun)
+                pause = pause_after(in_a_row, time.process_time() - begun)
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, in_a_row, pause = 0, 0, min(pause * 2, LONGEST_PAUSE)
@@ -230,16 +230,15 @@ def _drain(
         draining.close()
 
 
-def pause_after(in_a_row: int, cpu: float, seconds: float) -> float:
+def pause_after(in_a_row: int, cpu: float) -> float:
     """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on.
 
-    An insert costs some 60 ms of CPU however few spans it has, since the engine analyses each view anew that they reach.
+    An insert costs 50 to 110 ms of CPU however few spans it has, since the engine analyses each view anew that they reach.
 
     :param in_a_row: rounds without a break that had spans, the last one included.
     :param cpu: seconds of CPU that the last one took.
-    :param seconds: how long it took; the next one will take as long.
     """
-    return PAUSE if in_a_row < STEADY else max(PAUSE, min(cpu * IDLE_SHARE, READABLE - seconds))
+    return PAUSE if in_a_row < STEADY else min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE)
 
 
 @contextlib.contextmanager
