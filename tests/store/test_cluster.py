@@ -40,7 +40,7 @@ def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> N
             parsed.command(statement)
     tables = [statement for statement in parsed.statements if statement.startswith("CREATE TABLE")]
     assert len(parsed.statements) == 31 and len(tables) == 15
-    passing = [statement for statement in tables if "ENGINE = Null" in statement]
+    passing = [statement for statement in tables if "ENGINE = `Null`" in statement]
     assert len(passing) == 6
     for statement in parsed.statements:
         assert "ON CLUSTER `my \\`odd\\` cluster`" in statement
