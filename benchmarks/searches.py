@@ -123,8 +123,8 @@ def filled(folder: Path, runs: int, console: Console) -> None:
         schema.init_schema(client, traces_ttl_days=0)
         if client.command("SELECT count() FROM evolution_runs_log") == runs:
             return
-        for table in (*tables.TABLES, "otel_traces_trace_id_ts"):
-            client.command(f"DROP VIEW IF EXISTS {table}_mv SYNC")
+        for view, _, _ in tables.views():
+            client.command(f"DROP VIEW IF EXISTS {view} SYNC")
         for table in (*tables.STORED_IN.values(), "otel_traces", "otel_traces_trace_id_ts"):
             client.command(f"TRUNCATE TABLE {table} SYNC")
         asked = {"runs": runs, "now": str(client.command("SELECT toString(now64(3))"))}
