@@ -6,7 +6,6 @@
 -- as often as a Poisson variable of mean 1 says, which is read from its number's hash (thresholds in 2^32nds), so that the same rows have the same
 -- interval. Few individuals have lots of their own, and are resampled one by one; of many, lots drawn by chance vary as much as their members do, and
 -- the work does not grow with them. Of less than five individuals, without an improvement, or where a resample costs nothing, there is none.
--- No AND stands in the outer selects: to look for chains of comparisons in it, ClickHouse hashes everything inside, a tenth of the whole time each.
 --
 -- runs: which, a condition on run_id
 SELECT
