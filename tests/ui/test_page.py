@@ -24,6 +24,7 @@ from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
 from tests.support.browser import errors, eventually, open_browser
+from tests.support.environment import without_settings
 from tests.support.searched import (
     BEST,
     FACTS,
@@ -86,9 +87,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         search_spans(f"run {HOSTILE}", facts=hostile),
         search_spans(GOING_ON, ends=False, facts=LATER),
     )
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_"))
-    }
+    environment = without_settings()
     process = subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "ui", "--no-open"],
         env={**environment, "GENESIS_OTEL_DATA_DIR": str(folder)},
@@ -102,7 +101,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     assert parts.port is not None, process.stderr.read()
     yield Page(address, parts.port, parse_qs(parts.query)["token"][0], folder)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode in (0, 130) and "Traceback" not in said
     end_store(folder / "store")
 
