@@ -10,10 +10,11 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Answer = Callable[[str, Mapping[str, str], Any], tuple[int, dict[str, Any]]]
+Answer = Callable[[str, Message, Any], tuple[int, dict[str, Any]]]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import Any
 
 from tests.support.answering import answering
@@ -72,7 +73,7 @@ class Account:
         """The calls of the client that were answered in the end, or not."""
         return [each for each in self.questions if each.kind == kind and (each.status == 200) == answered]
 
-    def answer(self, path: str, headers: Mapping[str, str], asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def answer(self, path: str, headers: Message, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body."""
         kind = "embeddings" if path.endswith("embeddings") else "chat"
         with self.lock:

@@ -51,7 +51,9 @@ WORKERS = 8
 """Of pytest, side by side: each has ports of its own."""
 PORTS = range(12_000, 32_000)
 """Below those that the kernel gives to clients and to port 0 (32,768 and up): nobody gets one of these by chance before whoever it is for."""
-_ports = itertools.cycle(PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS :: WORKERS])
+_share = PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS :: WORKERS]
+# Another run of the tests on this machine, which has no part of them, begins elsewhere.
+_ports = itertools.islice(itertools.cycle(_share), os.getpid() * 61 % len(_share), None)
 
 
 def free_ports(count: int) -> list[int]:
