@@ -86,7 +86,7 @@ def searching(
                 cwd=folder,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=280,
                 check=False,
             )
             assert done.returncode == (130 if stop else 0) and "not recorded" not in done.stderr, done.stderr
