@@ -594,11 +594,10 @@ def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
     """While another search writes into a queue that it drains, the store process of an earlier version goes on; a queue that it
     cannot see, or this process's own, is no work of its."""
     older, spool = make_older(folder), folder / store_process.SPOOL
-    # As 0.1.0 made it, in another process: here nobody can hold a lock against himself.
-    (spool / "q-1-abc").mkdir()
+    # As 0.1.0 made it, in another process: here nobody can hold a lock against himself. Without the lock it is a dead one's, and cleared away.
     writing = (
         "import sys, time; from pathlib import Path; from genesis_otel._ship.spool.lock import ProcessLock\n"
-        "assert ProcessLock(Path(sys.argv[1])).take(5)\nprint('held', flush=True)\ntime.sleep(600)"
+        "lock = Path(sys.argv[1])\nassert ProcessLock(lock).take(5)\nlock.with_suffix('').mkdir()\nprint('held', flush=True)\ntime.sleep(600)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", writing, str(spool / "q-1-abc.writer")], stdout=subprocess.PIPE
