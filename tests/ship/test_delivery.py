@@ -289,33 +289,29 @@ def test_a_childs_spans_go_out_while_it_lives(make: Make) -> None:
 
 
 ORPHANS = """
-import os, sys, threading, time
+import os, sys, time
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from genesis_otel.processor import DurableSpanProcessor
 from genesis_otel._ship.contract import Limits
 
-exported = threading.Event()
-
 class Printing(SpanExporter):
     def export(self, spans):
         os.write(1, "".join(f"{os.getpid()} {span.name}\\n" for span in spans).encode())
-        exported.set()
         return SpanExportResult.SUCCESS
 
 provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(DurableSpanProcessor(Printing(), Path(sys.argv[1]), limits=Limits(flush_interval=0.05)))
 tracer = provider.get_tracer("test")
 tracer.start_span("parent").end()
-assert exported.wait(100)
+assert provider.force_flush(100_000)
 parent = os.getpid()
 if os.fork() == 0:
-    exported = threading.Event()
     while os.getppid() == parent:
         time.sleep(0.02)
     tracer.start_span("orphan").end()
-    exported.wait(100)
+    provider.force_flush(100_000)
     os._exit(0)
 os.kill(parent, 9)
 """
