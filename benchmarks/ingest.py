@@ -33,7 +33,6 @@ from rich.table import Table
 from genesis_otel import attributes
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship import rows
-from genesis_otel._ship.codec import Flat
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.id_generator import DerivedIdGenerator
@@ -69,18 +68,18 @@ class Kept(ClickHouseSpanExporter):
     """Keeps what it is given: for the columns that are prepared beforehand."""
 
     def __init__(self) -> None:
-        self.spans: list[Flat] = []
+        self.rows: list[bytes] = []
 
-    def prepare(self, spans: Sequence[Flat]) -> Prepared:
-        self.spans += spans
-        return Prepared({}, "")
+    def prepare(self, spans: Sequence[bytes]) -> Prepared:
+        self.rows += spans
+        return Prepared([], "")
 
     def send(self, prepared: Prepared) -> None:
         pass
 
 
 def end_spans(folder: Path, count: int) -> None:
-    processor = DurableSpanProcessor(None, folder)
+    processor = DurableSpanProcessor(None, folder, encode=rows.encode)
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     provider.add_span_processor(processor)
     tracer = provider.get_tracer("benchmark")
@@ -194,8 +193,9 @@ def main() -> None:
         kept = Kept()
         end_spans(folder / "kept", count)
         drain(folder / "kept", kept)
-        columns = rows.columns(kept.spans)
-        del kept
+        found = [rows.fields(row) for row in kept.rows]
+        columns = {name: [row[name] for row in found] for name in rows.COLUMNS}
+        del kept, found
         ways: dict[str, list[float]] = {
             "prepared columns": [],
             "prepared columns, in one block": [],

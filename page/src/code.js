@@ -7,15 +7,21 @@ import python from "highlight.js/lib/languages/python";
 import javascript from "highlight.js/lib/languages/javascript";
 import rust from "highlight.js/lib/languages/rust";
 import cpp from "highlight.js/lib/languages/cpp";
-import { visible } from "./format.js";
+import { count, visible } from "./format.js";
 
 for (const [name, language] of Object.entries({ python, javascript, rust, cpp })) hljs.registerLanguage(name, language);
-const LONGEST = 200_000;
+const LONGEST = 200_000, LANGUAGES = ["python", "cpp", "rust", "javascript"], ENDINGS = { python: ".py", cpp: ".cpp", rust: ".rs", javascript: ".js" };
+
+// How the name of a program's file ends: as the language that it looks like, where that is clear.
+export function ending(text) {
+  const { language, relevance } = hljs.highlightAuto(text.slice(0, LONGEST), LANGUAGES);
+  return relevance > 5 ? ENDINGS[language] : ".txt";
+}
 
 // What highlight.js gives is escaped by it, and is the only HTML here that is not made by this page.
 export function Code({ text }) {
   const shown = visible(text);
-  const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, ["python", "cpp", "rust", "javascript"]).value), [shown]);
+  const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, LANGUAGES).value), [shown]);
   return coloured === null ? html`<pre class="code">${shown}</pre>` : html`<pre class="code hljs" dangerouslySetInnerHTML=${{ __html: coloured }}></pre>`;
 }
 
@@ -35,7 +41,7 @@ export function Diff({ before, after }) {
     if (lines.length <= head + tail + 1) for (const line of lines) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     else {
       for (const line of lines.slice(0, head)) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
-      rows.push(html`<div class="skipped">${lines.length - head - tail} lines that are the same</div>`);
+      rows.push(html`<div class="skipped">${count(lines.length - head - tail, "equal line")}</div>`);
       for (const line of tail ? lines.slice(-tail) : []) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     }
   });
