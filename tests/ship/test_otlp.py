@@ -177,7 +177,8 @@ def test_an_answer_without_a_type_counts_where_somebody_reads(
 
     def reads(server: Between, request: Request) -> Answer:
         if request.body == otlp.NO_REQUEST:
-            return Answer(400)
+            # Not before it has read spans: these may have gone to who read nothing, a moment ago.
+            return Answer(400 if took.names else 200)
         took(server, request)
         return Answer(200)
 
