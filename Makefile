@@ -20,7 +20,6 @@ help:
 	@echo 'make test       run every test'
 	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
 	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
-	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about ten minutes)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
 	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'

@@ -384,9 +384,9 @@ def _ready() -> Telemetry | None:
 def _destination_of(telemetry: Telemetry | None) -> object | None:
     if telemetry is None:
         return None
-    from genesis_otel._settings import Disabled as Off
+    from genesis_otel._settings import Disabled
 
-    return None if isinstance(telemetry.destination, Off) else telemetry.destination
+    return None if isinstance(telemetry.destination, Disabled) else telemetry.destination
 
 
 def _whole(value: object) -> int | None:

@@ -12,9 +12,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._store import connection, schema
+from tests.support.environment import PATIENT
 
 # What processes of tests say on standard error is compared; where a run goes is said in its own tests.
-os.environ["GENESIS_OTEL_QUIET"] = "true"
+os.environ |= {"GENESIS_OTEL_QUIET": "true", **PATIENT}
 
 NUMBERS = itertools.count()
 

@@ -19,8 +19,7 @@ from clickhouse_connect.driver.exceptions import Error
 from genesis_otel import queries
 from genesis_otel._destinations import exporter_of, open_client
 from genesis_otel._log import first_line, waiting
-from genesis_otel._settings import DISABLED, Collector, Server, Settings
-from genesis_otel._settings import Disabled as Off
+from genesis_otel._settings import DISABLED, Collector, Disabled, Server, Settings
 from genesis_otel._ship.contract import Outage, Refused, Sender
 from genesis_otel._ship.insert import insert_nothing
 from genesis_otel._ship.otlp import TIMEOUT as OTLP_TIMEOUT
@@ -52,12 +51,12 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
     :raises ValueError: a setting is wrong.
     """
     destination, store = settings.destination, settings.store
-    if isinstance(destination, Off) and not destination.asked:
+    if isinstance(destination, Disabled) and not destination.asked:
         raise StoreError(f"{DISABLED}: {destination}")
     if store is None and isinstance(destination, Collector):
         _try_collector(destination)
         say(f"Spans go to {destination}.")
-    recording = not isinstance(destination, (Off, Collector))
+    recording = not isinstance(destination, (Disabled, Collector))
     try:
         with contextlib.closing(open_client(settings, start=True, say=True, answer_timeout=ANSWER_TIMEOUT)) as client:
             client.command("SELECT 1")
@@ -77,7 +76,7 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
                 _say_more(client, say)
     except Error as error:
         raise explained(error, store.url if isinstance(store, Server) else "http://localhost") from error
-    if isinstance(destination, Off):
+    if isinstance(destination, Disabled):
         say(f"Nothing is recorded: {destination}.")
         return
     folder = settings.spool_folder(destination)

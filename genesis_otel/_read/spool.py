@@ -17,8 +17,7 @@ from genesis_otel import _destinations, _settings
 from genesis_otel import attributes as names
 from genesis_otel._log import first_line, waiting
 from genesis_otel._serve import client as store_process
-from genesis_otel._settings import Disabled as Off
-from genesis_otel._settings import Embedded, Settings
+from genesis_otel._settings import Disabled, Embedded, Settings
 from genesis_otel._ship.contract import Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
@@ -144,6 +143,6 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
 
 def _where(settings: Settings) -> tuple[_settings.Destination, Path]:
     destination = settings.destination
-    if isinstance(destination, Off):
+    if isinstance(destination, Disabled):
         raise StoreError(f"nothing is recorded, so there is no spool: {destination}")
     return destination, settings.spool_folder(destination)

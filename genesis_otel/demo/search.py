@@ -27,8 +27,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._fields import Secret
 from genesis_otel._log import first_line
 from genesis_otel._read.format import money, number
-from genesis_otel._settings import Disabled as Off
-from genesis_otel._settings import Settings, load_settings
+from genesis_otel._settings import Disabled, Settings, load_settings
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.tables import TABLES
 from genesis_otel.demo import model as loopback
@@ -144,7 +143,7 @@ def _check(settings: Settings, of: Framework, real: bool) -> None:
     if real and not os.environ.get("OPENAI_API_KEY"):
         raise DemoError("--real asks a real model and needs OPENAI_API_KEY; without --real the demo needs no key")
     destination = settings.destination
-    if isinstance(destination, Off):
+    if isinstance(destination, Disabled):
         raise DemoError(f"nothing would be recorded: {destination.reason}")
 
 

@@ -18,6 +18,7 @@ from genesis_otel._cli import process
 from genesis_otel._emit.context import Place, derived_context, environ
 from genesis_otel._read.client import reader
 from genesis_otel._settings import load_settings
+from tests.support.environment import without_settings
 from tests.support.searched import end_store
 
 EXEC = [sys.executable, "-m", "genesis_otel", "exec"]
@@ -27,9 +28,7 @@ PLACE = environ(derived_context(Place("r", 3, "ind")))
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Of a job: the individual's place, and an embedded store."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     yield {**kept, **PLACE, "CLICKHOUSE_URL": f"chdb://{tmp_path / 'store'}", "GENESIS_OTEL_DATA_DIR": str(tmp_path)}
     end_store(tmp_path / "store")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.queue import status as spool_status
+from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
 
 Run = Callable[..., tuple[int, str, str]]
@@ -24,9 +24,7 @@ PARENT = next(fact for fact in FACTS if fact.id == "three_best")
 @pytest.fixture
 def run(filled: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """The command on that store: exit code, output, errors."""
-    for name in list(os.environ):
-        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
-            monkeypatch.delenv(name)
+    take_settings_out(monkeypatch)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(filled))
 
     def ran(*arguments: str) -> tuple[int, str, str]:

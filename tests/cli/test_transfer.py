@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import STORED_IN
+from tests.support.environment import take_settings_out
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
 
@@ -56,9 +56,7 @@ def target(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     """The command on the store of a data folder: exit code, output, errors."""
-    for name in list(os.environ):
-        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
-            monkeypatch.delenv(name)
+    take_settings_out(monkeypatch)
 
     def ran(data: Path, *arguments: str) -> Ran:
         monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))

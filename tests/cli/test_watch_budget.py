@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from genesis_otel import spans
 from genesis_otel._cli.app import main
 from genesis_otel._ship.finish import LLMSpanProcessor
+from tests.support.environment import take_settings_out
 from tests.support.recording import record
 from tests.support.searched import end_store, fill
 
@@ -34,9 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
-            monkeypatch.delenv(name)
+    take_settings_out(monkeypatch)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
 
 

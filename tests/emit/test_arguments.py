@@ -89,7 +89,7 @@ def complaints(code: str, folder: Path) -> list[int]:
     script = folder / "search.py"
     script.write_text(code)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file", "", str(script)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     found = re.findall(r"search\.py:(\d+): error", answer.stdout)
     assert found or answer.returncode == 0, answer.stdout + answer.stderr
     return list(dict.fromkeys(map(int, found)))  # of an overloaded function it may say two things of a line

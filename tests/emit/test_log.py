@@ -125,7 +125,7 @@ def test_waiting_is_said_when_it_takes_long() -> None:
     handler.emit = lambda record: said.put(record.getMessage())  # type: ignore[method-assign]
     logger.addHandler(handler)
     try:
-        with _log.waiting(logger, "somebody who is fast", 10):
+        with _log.waiting(logger, "somebody who is fast", 10, after=60):
             pass
         with _log.waiting(logger, "the store", 10, after=0.01):
             assert said.get(timeout=30) == "waiting for the store, 10 s at most"

@@ -22,6 +22,7 @@ from tests.conftest import Connect
 from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
 from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, serving
 from tests.matrix.program import CALLS, SECRET
+from tests.support.environment import without_settings
 
 PYTHON = os.environ.get("MATRIX_PYTHON", "")
 
@@ -53,9 +54,7 @@ def expected_cost(case: Case, way: str) -> float:
 
 def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
     """The spans of a search, as they reach the destination, and how many calls its endpoint has answered."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     told = {"client": case.client, "instrumentations": case.instrumentations, "ways": case.ways}
     to = str(folder / "spans")
     settings = {"GENESIS_OTEL_QUIET": "1", "GENESIS_OTEL_DATA_DIR": str(folder / "data")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import genesis_otel
 from genesis_otel import queries, reading
 from genesis_otel._store.errors import StoreError
+from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
 
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
@@ -23,9 +23,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[reading.Store]:
     data = tmp_path_factory.mktemp("reading")
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_", "OTEL_")):
-                patch.delenv(name)
+        take_settings_out(patch)
         patch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
         yield genesis_otel.connect()
     end_store(data / "store")

@@ -24,6 +24,7 @@ from genesis_otel._serve import process
 from genesis_otel._serve.http import compression, native_format
 from genesis_otel._store.errors import StoreError
 from tests.conftest import Connect
+from tests.support.environment import without_settings
 from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running, until
 
 PROBE = Path(__file__).parents[1] / "support" / "clickhouse_go"
@@ -346,7 +347,7 @@ def test_nobody_is_let_in_by_accident(
     arguments: tuple[str, ...], told: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     """Beyond loopback only with passwords of one's own, never a short one; the error says what to do and no password."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))}
+    kept = without_settings()
     done = subprocess.run(
         [sys.executable, "-m", "genesis_otel", "serve", *arguments],
         env={**kept, "CLICKHOUSE_URL": f"chdb://{tmp_path}/store", **told},

@@ -66,7 +66,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
         assert log.read_text().count("have to stay free") == 1
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 def test_a_limit_on_files_is_lifted_or_said() -> None:

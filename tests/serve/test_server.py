@@ -21,7 +21,7 @@ from genesis_otel._serve.http.server import CONNECTIONS, LOGIN_WITHIN, READING_T
 from tests.support.pipeline import PASSWORD, Store, running, until
 from tests.support.pipeline import READER as READERS_PASSWORD
 
-WAIT = 30.0
+WAIT = 60.0
 """Seconds that only end a test that hangs."""
 
 
@@ -150,7 +150,7 @@ def test_slow_readers_hold_no_insert_up(served: Store) -> None:
     """While more readers wait for their answers than there are threads for them, an insert goes in."""
     with contextlib.closing(served.client()) as client:
         client.command("CREATE TABLE IF NOT EXISTS put (n UInt64) ENGINE = MergeTree ORDER BY n")
-    slow = "SELECT sleep(3)"
+    slow = "SELECT sum(sleepEachRow(1)) FROM numbers(10) SETTINGS max_block_size = 1"
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(connected(served)) for _ in range(READING_THREADS + 4)]
         for reader in readers:

@@ -18,6 +18,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import load_settings
 from genesis_otel.demo.search import run_demo, summarise
+from tests.support.environment import without_settings
 from tests.support.pipeline import ROOT
 
 
@@ -56,9 +57,7 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
 
 def test_the_example_is_recorded(tmp_path: Path) -> None:
     """The example runs as its README says, and its run and its programs are in the store."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "shinka" / "search.py", tmp_path / "results"],
         env={**kept, "GENESIS_OTEL_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": str(ROOT)},

@@ -22,6 +22,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import load_settings
 from genesis_otel.instrumentation import shinka
 from genesis_otel.instrumentation._shinka.search import Search
+from tests.support.environment import without_settings
 from tests.support.shinka_endpoint import EVALUATE, INITIAL, Endpoint, Request, serving
 from tests.support.shinka_recorded import Searched, search
 from tests.support.shinka_search import stored
@@ -33,9 +34,7 @@ New = Callable[[], Client]
 
 def drive(folder: Path, endpoint: Endpoint, generations: int, *, after: int = 0) -> subprocess.CompletedProcess[str]:
     """Run one; with ``after``, it is interrupted when so many proposals were asked for."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     asked = threading.Event()
 
     def count(request: Request) -> None:
@@ -283,9 +282,7 @@ def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
     problem.mkdir()
     (problem / "initial.py").write_text(INITIAL)
     (problem / "evaluate.py").write_text(EVALUATE)
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     beside = Path(sys.executable).parent
     command = [str(beside / "opentelemetry-instrument"), str(beside / "shinka_run"), "--task-dir", str(problem)]
     command += ["--results_dir", str(tmp_path / "results"), "--num_generations", "2", "--no-verbose"]

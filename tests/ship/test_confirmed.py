@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -34,6 +35,7 @@ from tests.support.between import (
     passes,
     strips,
 )
+from tests.support.destinations import spooled
 from tests.support.pipeline import PASSWORD, Store, free_ports, until
 
 FAST = Limits(flush_interval=0.02, backoff=0.02, backoff_max=0.1)
@@ -67,6 +69,11 @@ class Search:
         self.processor = DurableSpanProcessor(exporter, self.folder, limits=limits)
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(self.processor)
+
+    def spooled(self, count: int) -> None:
+        """Spans that have all ended before anything of them is sent."""
+        spooled(self.folder, *(f"span {number}" for number in range(self.ended, self.ended + count)))
+        self.ended += count
 
     def end(self, count: int, size: int = 0) -> None:
         tracer = self.provider.get_tracer("test")
@@ -220,8 +227,8 @@ def test_a_wrong_password_is_told_at_once_and_apart_from_an_outage(
 ) -> None:
     """What somebody has to set right is an ERROR, said once, without the password; the spans are kept and arrive later."""
     wrong = search.url.replace(PASSWORD, "s3cret-of-mine")
+    search.spooled(20)
     search.start(wrong)
-    search.end(20)
     until(lambda: lines(caplog, logging.ERROR), "the line")
     before = len(search.server.requests)
     until(lambda: len(search.server.requests) > before + 8, "more attempts")
@@ -241,8 +248,15 @@ def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.L
     until(lambda: search.waits() == 0, "the delivery")
     caplog.clear()
     port, search.server.upstream = search.server.upstream, free_ports(1)[0]
-    search.server.behaviour = lambda server, request: Answer(502)
+    ended = threading.Event()
+
+    def away(server: Between, request: Request) -> Answer:
+        ended.wait(60)  # what the line counts
+        return Answer(502)
+
+    search.server.behaviour = away
     search.end(7)
+    ended.set()
     until(lambda: lines(caplog), "the line")
     seen = len(search.server.requests)
     until(lambda: len(search.server.requests) > seen + 6, "more attempts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -32,6 +33,7 @@ from genesis_otel._ship.spool import losses
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
+from tests.support.pipeline import until
 
 Make = Callable[..., tuple[Tracer, DurableSpanProcessor]]
 
@@ -78,7 +80,9 @@ def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if (answers.pop(0) if answers else 200) == SLOW:
-                time.sleep(1.5)
+                self.connection.settimeout(120)
+                with contextlib.suppress(OSError):
+                    self.connection.recv(1)  # until the client gives up
                 self.close_connection = True
                 return
             request = ExportTraceServiceRequest.FromString(body)
@@ -111,17 +115,26 @@ def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> 
 
 
 def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """The real OTLP exporter, whose requests time out at first: end() never waits for it, and every span arrives."""
+    """The real OTLP exporter, whose requests time out at first: all ends return before its first one does, and every span arrives."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
+    ended, order = threading.Event(), list[bool]()
+
+    class Late(OTLPSpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = super().export(spans)
+            # Were an end() to wait for this, it would be a minute before either returned.
+            order.append(ended.wait(60))
+            return result
+
     with collector([SLOW, SLOW]) as (address, received):
-        tracer, processor = make(OTLPSpanExporter(address, timeout=0.4))
-        begun = time.monotonic()
+        tracer, processor = make(Late(address, timeout=1))
         for name in "abcde":
             end(tracer, name)
-            time.sleep(0.01)
-        assert time.monotonic() - begun < 0.4
-        assert processor.force_flush(20_000)
-        assert sorted(received) == list("abcde")
+        assert not order
+        ended.set()
+        assert processor.force_flush(60_000)
+        # Who answered, though too late for a client on a busy machine, has it once more.
+        assert set(received) == set("abcde")
 
 
 def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -130,11 +143,11 @@ def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCapture
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler, bind_and_activate=False)
     server.server_bind()
     address = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    tracer, processor = make(OTLPSpanExporter(address, timeout=0.2))
+    tracer, processor = make(OTLPSpanExporter(address, timeout=20))
     end(tracer, *"abc")
     assert not processor.force_flush(700)
     with collector([], server) as (_, received):
-        assert processor.force_flush(20_000)
+        assert processor.force_flush(60_000)
         assert sorted(received) == list("abc")
 
 
@@ -143,11 +156,10 @@ def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path
     exporter = Ambiguous()
     tracer, processor = make(exporter)
     end(tracer, "poison")
-    while exporter.calls < 20:
-        time.sleep(0.01)
+    until(lambda: exporter.calls >= 20, "twenty attempts")
     assert (spool_status(tmp_path).dead, processor.waiting()) == (0, 1)
     end(tracer, "a")
-    assert processor.force_flush(10_000)
+    assert processor.force_flush(60_000)
     assert set(exporter.names) == {"a"}
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
@@ -186,7 +198,7 @@ def test_an_exporter_that_raises_is_an_outage(make: Make, caplog: pytest.LogCapt
     exporter = Raising()
     tracer, processor = make(exporter)
     end(tracer, *"abc")
-    assert processor.force_flush(5_000)
+    assert processor.force_flush(60_000)
     assert sorted(exporter.names) == list("abc")
     assert "spans wait in" in caplog.text
     assert "secret" not in caplog.text
@@ -221,7 +233,7 @@ def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
 
     tracer, processor = make(Asking())
     end(tracer, "a")
-    assert processor.force_flush(5_000)
+    assert processor.force_flush(60_000)
     assert seen == [True]
     assert get_value(_SUPPRESS_INSTRUMENTATION_KEY) is None
 
@@ -232,10 +244,9 @@ def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
 def test_shutdown_hands_over_what_waits(make: Make) -> None:
     """Without a flush before it, the provider's shutdown delivers what has ended."""
     store = Store()
-    tracer, processor = make(store, Limits(flush_interval=60))
-    time.sleep(0.2)
+    tracer, processor = make(store, Limits(flush_interval=3600))
+    time.sleep(0.2)  # its thread has looked once by now, and sleeps for an hour
     end(tracer, *"abc")
-    assert store.names == []
     processor.shutdown()
     assert store.names == list("abc")
     assert processor.waiting() == 0
@@ -266,9 +277,7 @@ def test_a_childs_spans_go_out_while_it_lives(make: Make) -> None:
         end(tracer, "child")
         os.read(wait, 1)
         os._exit(len(store.names))
-    deadline = time.monotonic() + 10
-    while not store.names and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: store.names, "the delivery of the child's span")
     seen = list(store.names)
     time.sleep(0.2)
     os.write(go, b".")
@@ -295,14 +304,14 @@ provider = TracerProvider(shutdown_on_exit=False)
 provider.add_span_processor(DurableSpanProcessor(Printing(), Path(sys.argv[1]), limits=Limits(flush_interval=0.05)))
 tracer = provider.get_tracer("test")
 tracer.start_span("parent").end()
+assert provider.force_flush(100_000)
 parent = os.getpid()
 if os.fork() == 0:
     while os.getppid() == parent:
         time.sleep(0.02)
     tracer.start_span("orphan").end()
-    time.sleep(1)
+    provider.force_flush(100_000)
     os._exit(0)
-time.sleep(0.5)
 os.kill(parent, 9)
 """
 
@@ -313,7 +322,7 @@ def test_a_child_whose_parent_is_gone_exports_itself(tmp_path: Path) -> None:
         [sys.executable, "-W", "ignore", "-c", ORPHANS, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=250,
         check=False,
     )
     by_name = {line.split()[1]: line.split()[0] for line in seen.stdout.splitlines()}
@@ -344,7 +353,7 @@ def test_a_fork_of_a_bare_provider_does_not_hang(tmp_path: Path) -> None:
     """The SDK's own fork handler starts a thread pool in the child, which hangs where the pool's module came after it."""
     with subprocess.Popen([sys.executable, "-c", FORK_BEFORE_POOL, str(tmp_path)], start_new_session=True) as forking:
         try:
-            assert forking.wait(20) == 0
+            assert forking.wait(120) == 0
         finally:
             if forking.poll() is None:
                 os.killpg(forking.pid, signal.SIGKILL)

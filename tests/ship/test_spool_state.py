@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ from genesis_otel._ship.spool.dead_letters import bury
 from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
-from tests.support.destinations import FAST, Store, end
+from tests.support.destinations import FAST, Store, end, spooled
+from tests.support.pipeline import until
 
 AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
 
@@ -35,15 +35,6 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing has to pass between two words."""
     monkeypatch.setattr(spool_state, "GAP", 0.0)
     monkeypatch.setattr(spool_state, "SHARE", 0)
-
-
-def spooled(folder: Path, *names: str) -> None:
-    """Ended spans in a folder, whose process is gone."""
-    processor = DurableSpanProcessor(None, folder, limits=FAST)
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(processor)
-    end(provider.get_tracer("test"), *names)
-    processor.shutdown()
 
 
 def told(store: Client) -> list[dict[str, Any]]:
@@ -135,9 +126,7 @@ def test_a_processor_tells_when_it_ends(tmp_path: Path) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(processor)
     end(provider.get_tracer("test"), "mine")
-    deadline = time.monotonic() + 20
-    while "left" not in store.names and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: "left" in store.names, "the delivery of what was left")
     processor.shutdown()
     assert sorted(store.names) == ["left", "mine", "spool_state"]
 

@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from genesis_otel._store import schema
+from tests.support.environment import without_settings
 from tests.support.pipeline import PASSWORD, Store, running, until
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
@@ -105,7 +106,11 @@ def asked(client: Client, expected: dict[str, Any]) -> tuple[dict[str, list[Any]
     """What the store answers to the statements that 0.1.0 was asked, and what it has to, going by what 0.1.0 answered."""
     known = {name: told for name, told in expected.items() if isinstance(told, dict) and "sql" in told}
     return (
-        {name: [list(row) for row in client.query(told["sql"]).result_rows] for name, told in known.items()},
+        {
+            # Of 0.1.0's machine, whose clock was UTC's.
+            name: [list(row) for row in client.query(told["sql"], settings={"session_timezone": "UTC"}).result_rows]
+            for name, told in known.items()
+        },
         {name: of_today(told) for name, told in known.items()},
     )
 
@@ -131,9 +136,7 @@ def new_store(folder: Path) -> Path:
 
 def command(*arguments: str, **environment: str) -> str:
     """What the command line says; it has to succeed."""
-    bare = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    bare = without_settings()
     done = subprocess.run(
         [sys.executable, "-m", "genesis_otel", *arguments],
         env=bare | environment,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
 from genesis_otel._ship import codec
 from genesis_otel._ship.contract import Limits, Refused
 from genesis_otel._ship.records import as_span
+from genesis_otel.processor import DurableSpanProcessor
 
 FAST = Limits(flush_interval=0.02, backoff=0.01, backoff_max=0.05)
 
@@ -42,9 +44,18 @@ class Store(SpanExporter):
         self.names += names
 
 
-def end(tracer: Tracer, *names: str) -> None:
+def end(tracer: Tracer, *names: str, size: int = 0) -> None:
     for name in names:
-        tracer.start_span(name).end()
+        tracer.start_span(name, attributes={"text": "x" * size} if size else None).end()
+
+
+def spooled(folder: Path, *names: str, size: int = 0) -> None:
+    """Ended spans in a folder, whose process is gone: whoever delivers them finds all of them there."""
+    processor = DurableSpanProcessor(None, folder, limits=FAST)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(processor)
+    end(provider.get_tracer("test"), *names, size=size)
+    processor.shutdown()
 
 
 class Ambiguous(SpanExporter):

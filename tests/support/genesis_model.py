@@ -7,13 +7,14 @@ raises, one that does not pass, one that kills its job, and prose. On failure: w
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from typing import Any
+
+from tests.support.answering import answering
 
 SEED = "# EVOLVE-BLOCK-START\nVALUE = 1\n# EVOLVE-BLOCK-END\nprint('value', VALUE, end='')\n"
 EVALUATE = """
@@ -72,63 +73,33 @@ class Account:
         """The calls of the client that were answered in the end, or not."""
         return [each for each in self.questions if each.kind == kind and (each.status == 200) == answered]
 
-
-@contextlib.contextmanager
-def serving() -> Iterator[Account]:
-    """Serve until the block ends."""
-    account = Account()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"account": account}))
-    server.daemon_threads = True
-    account.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield account
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    account: Account
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        account = self.account
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kind = "embeddings" if self.path.endswith("embeddings") else "chat"
-        with account.lock:
-            number = len(account.questions)
-            status = account.refusals.get(number, 200)
-            retry = self.headers.get("x-stainless-retry-count", "0") != "0"
+    def answer(self, path: str, headers: Message, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and body."""
+        kind = "embeddings" if path.endswith("embeddings") else "chat"
+        with self.lock:
+            number = len(self.questions)
+            status = self.refusals.get(number, 200)
+            retry = headers.get("x-stainless-retry-count", "0") != "0"
             question = Question(kind, asked["model"], status, retry)
-            account.questions.append(question)
+            self.questions.append(question)
             if status == 200:
                 answer = _embedding(asked, question) if kind == "embeddings" else self._completion(asked, question)
             else:
                 answer = {"error": {"message": "refused", "type": "refused"}}
-        account.hooks.get(number, lambda: None)()
-        body = json.dumps(answer).encode()
-        with contextlib.suppress(OSError):  # of a client that was interrupted
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(body)
+        self.hooks.get(number, lambda: None)()
+        return status, answer
 
     def _completion(self, asked: dict[str, Any], question: Question) -> dict[str, Any]:
         prompt = "\n".join(str(each["content"]) for each in asked["messages"])
         content = "A summary."
         if "SEARCH/REPLACE" in prompt or "EVOLVE-BLOCK" in asked["messages"][0]["content"]:
-            value = TURNS[self.account.programs % len(TURNS)]
-            self.account.programs += 1
+            value = TURNS[self.programs % len(TURNS)]
+            self.programs += 1
             content = "I had rather not." if value is None else _program(asked["messages"], value)
         question.prompt_tokens, question.completion_tokens = len(prompt) // 4, len(content) // 4
         usage = {"prompt_tokens": question.prompt_tokens, "completion_tokens": question.completion_tokens}
         return {
-            "id": f"chatcmpl-{len(self.account.questions)}",
+            "id": f"chatcmpl-{len(self.questions)}",
             "object": "chat.completion",
             "created": 0,
             "model": asked["model"],
@@ -136,8 +107,13 @@ class _Handler(BaseHTTPRequestHandler):
             "usage": {**usage, "total_tokens": sum(usage.values()), "prompt_tokens_details": {"cached_tokens": 3}},
         }
 
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+
+@contextlib.contextmanager
+def serving() -> Iterator[Account]:
+    """Serve until the block ends."""
+    account = Account()
+    with answering(account.answer, retry_after_ms="1") as account.url:
+        yield account
 
 
 def _program(messages: list[dict[str, Any]], value: str) -> str:

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.answering import answering
 
 REFLECTING = "gpt-4.1"
 INSTRUCTION = re.compile(r"```\n(.*?)\n```|\[\[ ## current_instruction ## \]\]\n(.*?)\n\n", re.DOTALL)
@@ -82,33 +83,6 @@ class Endpoint:
 def serving(refuse_every: int = 0, hopeless: int = -1) -> Iterator[Endpoint]:
     """Serve until the block ends."""
     endpoint = Endpoint(refuse_every=refuse_every, hopeless=hopeless)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, told = endpoint.answer(json.loads(body))
-            written = json.dumps(told).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(written)))
-            # Clients that ask again wait for a second or more else.
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(written)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: it counts."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    # Clients that ask again wait for a second or more else.
+    with answering(lambda path, headers, asked: endpoint.answer(asked), retry_after_ms="1") as endpoint.url:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

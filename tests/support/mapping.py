@@ -31,7 +31,7 @@ def rows_of(client: Client, table: str) -> list[dict[str, Any]]:
         return value
 
     times = ", ".join(
-        f"toString({column}) AS {column}"
+        f"toString({column}, 'UTC') AS {column}"
         for column in ("timestamp", "start_time", "end_time")
         if column in columns_of(client, table)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "otel-collector"
 PASSWORD = "only-for-tests-0123456789"
 READER = "reads-only-0123456789"
-STARTING = 60.0
+STARTING = 150.0
 """Seconds for a process to answer on a busy machine."""
 
 
@@ -46,13 +47,25 @@ def binary() -> Path:
     return path
 
 
+WORKERS = 8
+"""Of pytest, side by side: each has ports of its own."""
+PORTS = range(12_000, 32_000)
+"""Below those that the kernel gives to clients and to port 0 (32,768 and up): nobody gets one of these by chance before whoever it is for."""
+_share = PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS :: WORKERS]
+# Another run of the tests on this machine, which has no part of them, begins elsewhere.
+_ports = itertools.islice(itertools.cycle(_share), os.getpid() * 61 % len(_share), None)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has right now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """Ports that nobody has, and that stay free until somebody asks for them by number; none is given twice soon."""
+    found: list[int] = []
+    for port in _ports:
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def until(true: Any, what: str, seconds: float = STARTING) -> None:

@@ -197,7 +197,7 @@ def end_store(folder: Path) -> None:
     if address:
         process = psutil.Process(address.pid)
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def fill(folder: Path, *batches: Sequence[ReadableSpan]) -> None:

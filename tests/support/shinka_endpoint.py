@@ -7,13 +7,13 @@ ledger of all requests: what was asked for, the status, and the tokens that were
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.answering import answering
 
 INITIAL = """\
 # EVOLVE-BLOCK-START
@@ -187,39 +187,9 @@ def _response(request: Request, text: str) -> dict[str, Any]:
     }
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    endpoint: Endpoint
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        status, answer = self.endpoint.answer(self.path, json.loads(body))
-        sent = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(sent)))
-        if status != 200:
-            # Shinka tries again, not the client within it: so a request is a call.
-            self.send_header("x-should-retry", "false")
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the ledger says it."""
-
-
 @contextlib.contextmanager
 def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
     """Serve until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"endpoint": endpoint}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    endpoint.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    # Shinka tries again, not the client within it: so a request is a call.
+    with answering(lambda path, headers, asked: endpoint.answer(path, asked), x_should_retry="false") as endpoint.url:
         yield endpoint
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -24,6 +24,7 @@ from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
 from tests.support.browser import errors, eventually, open_browser
+from tests.support.environment import without_settings
 from tests.support.recording import attributes_of
 from tests.support.searched import (
     BEST,
@@ -94,9 +95,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         search_spans(GOING_ON, ends=False, facts=LATER),
         [span for span in search_spans(HEADLESS) if attributes_of(span).get("genesis.record") == "individual"],
     )
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_"))
-    }
+    environment = without_settings()
     process = subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "ui", "--no-open"],
         env={**environment, "GENESIS_OTEL_DATA_DIR": str(folder)},
@@ -110,7 +109,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     assert parts.port is not None, process.stderr.read()
     yield Page(address, parts.port, parse_qs(parts.query)["token"][0], folder)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode in (0, 130) and "Traceback" not in said
     end_store(folder / "store")
 

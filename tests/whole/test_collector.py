@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import re
 import signal
@@ -35,6 +34,7 @@ from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
+from tests.support.environment import take_settings_out
 from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
 from tests.support.mapping import rows_of, spans_of
 from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
@@ -334,6 +334,10 @@ def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, coll
     """Batches that are put together differently are caught by the rows' identity: `FINAL` shows each once at once, a
     plain SELECT as soon as the engine has merged, which it does by itself at the tables' age for that."""
     spans = actions(100)
+    with contextlib.closing(served.client()) as client:
+        # It merges when it likes, even now.
+        for bound in ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool"):
+            client.command(f"ALTER TABLE agent_actions MODIFY SETTING {bound} = 1")
     store_spans(ClickHouseSpanExporter(served.client), spans)
     send(over_http(collecting), spans[::-1], size=30)
     until(lambda: served.count("SELECT count() FROM otel_traces") == 200, "the arrival by both ways")
@@ -342,6 +346,8 @@ def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, coll
         waiting = {row["table"]: (row["rows"], row["again"]) for row in queries.ask(client, "unmerged")}
         assert waiting.pop("agent_actions") == (200, 100)
         assert set(waiting.values()) == {(0, 0)}
+        for bound in ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool"):
+            client.command(f"ALTER TABLE agent_actions RESET SETTING {bound}")
         # Ten minutes are too long for a test.
         client.command("ALTER TABLE agent_actions MODIFY SETTING min_age_to_force_merge_seconds = 1")
     until(lambda: served.count("SELECT count() FROM agent_actions") == 100, "the engine's own merge")
@@ -398,9 +404,7 @@ def test_what_waited_for_the_collector_is_drained_by_hand(
 ) -> None:
     """Spans of a search that ended while the collector was away: `genesis-otel spool drain` hands them over when it is back."""
     collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
-            monkeypatch.delenv(name)
+    take_settings_out(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.grpc}")

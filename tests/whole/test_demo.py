@@ -117,7 +117,7 @@ def ask(url: str, code: str = SEED, extra: str = "", path: str = "/chat/completi
     request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as response:
+        with opener.open(request, timeout=60) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
@@ -175,7 +175,7 @@ def test_answers_to_shinka_have_its_format(way: str) -> None:
     body = {"model": "gpt-4.1-mini", "input": [{"role": "user", "content": prompt}]}
     with model.serving(pace=0) as url:
         request = urllib.request.Request(f"{url}/responses", json.dumps(body).encode())  # noqa: S310
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as response:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as response:
             answer = json.load(response)
     text = answer["output"][0]["content"][0]["text"]
     name, description = (re.search(rf"<{tag}>\n(.+)\n</{tag}>", text) for tag in ("NAME", "DESCRIPTION"))

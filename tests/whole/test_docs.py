@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -19,6 +18,7 @@ from genesis_otel._cli.app import app, main
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import FIELDS, Settings
 from genesis_otel._store import tables
+from tests.support.environment import take_settings_out
 from tests.support.searched import end_store, fill, search_spans
 
 ROOT = Path(__file__).parents[2]
@@ -61,9 +61,7 @@ def named(language: str) -> list[Any]:
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder to work in, with a data folder of its own and no settings of whoever runs this."""
-    for name in list(os.environ):
-        if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
-            monkeypatch.delenv(name)
+    take_settings_out(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("GENESIS_OTEL_QUIET", "true")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.environment import PATIENT
 from tests.support.pipeline import PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
 from tests.support.searched import end_store
 
@@ -36,6 +37,7 @@ def environment(data: Path, **settings: str) -> dict[str, str]:
     }
     return {
         **kept,
+        **PATIENT,
         "GENESIS_OTEL_DATA_DIR": str(data),
         "GENESIS_OTEL_QUIET": "true",
         "PYTHONPATH": str(ROOT),

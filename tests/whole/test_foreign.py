@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel._store import schema
 from genesis_otel._store.reprice import open_calls, reprice
 from genesis_otel.demo import model
+from tests.support.environment import without_settings
 from tests.support.pipeline import CONFIGS, Collector, Store, binary, environment_of, running, until
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "foreign.md").read_text(encoding="utf-8")
@@ -79,9 +79,7 @@ def collecting(served: Store, client: Client, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def environment(tmp_path: Path, collecting: Collector) -> Iterator[dict[str, str]]:
     """For a process that sends its spans to the collector, and asks a model that is a simulation on loopback."""
-    bare = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    bare = without_settings()
     with model.serving(pace=0) as url:
         yield {
             **bare,

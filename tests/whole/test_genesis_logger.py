@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from genesis_otel.instrumentation import genesis, installed
+from tests.support.environment import without_settings
 from tests.support.pipeline import ROOT
 
 FILES = {
@@ -59,9 +60,7 @@ def shaped(tmp_path: Path) -> Path:
 
 
 def run(program: str, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE"))
-    }
+    kept = without_settings()
     environment = {**kept, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "GENESIS_OTEL_QUIET": "true", **settings}
     return subprocess.run(
         [sys.executable, "-c", program],

@@ -27,6 +27,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import load_settings
 from genesis_otel.demo.search import run_demo, summarise
 from tests.support import gepa_endpoint
+from tests.support.environment import without_settings
 from tests.support.gepa_endpoint import Endpoint
 
 DRIVER = Path(__file__).parents[1] / "support" / "gepa_driver.py"
@@ -67,9 +68,7 @@ def searching(
     folder: Path, how: str, seed: int, *, stops: tuple[int, ...], refuse_every: int, hopeless: int = -1
 ) -> Iterator[Searched]:
     """Search in as many processes as there are stops, each but the last interrupted."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     environment = {
         **kept,
         "NO_PROXY": "127.0.0.1",
@@ -87,7 +86,7 @@ def searching(
                 cwd=folder,
                 capture_output=True,
                 text=True,
-                timeout=200,
+                timeout=280,
                 check=False,
             )
             assert done.returncode == (130 if stop else 0) and "not recorded" not in done.stderr, done.stderr

@@ -4,7 +4,6 @@ endpoint on loopback."""
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -14,6 +13,7 @@ import pytest
 
 from genesis_otel.demo import model
 from genesis_otel.instrumentation import installed
+from tests.support.environment import without_settings
 
 SEARCH = """
 import json, sys
@@ -39,9 +39,7 @@ BY_ITSELF = SEARCH + "\nfrom genesis_otel.instrumentation import openevolve\nspa
 
 
 def answer_of(command: list[str], tmp_path: Path, **settings: str) -> tuple[subprocess.CompletedProcess[str], str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     with model.serving(pace=0) as url:
         environment = {**kept, "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none", **settings}
         done = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 
 from genesis_otel import queries
 from genesis_otel._serve import client as store_process
+from tests.support.environment import without_settings
 from tests.support.pipeline import CONFIGS, Collector, Store, binary, environment_of, running
 from tests.support.searched import end_store
 
@@ -76,7 +76,7 @@ def measured():
 
 def run_program(text: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A Python program of its own, on an embedded store in ``folder``."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_OTEL_"))}
+    clean = without_settings()
     return subprocess.run(
         [sys.executable, "-c", text],
         env={**clean, "GENESIS_OTEL_QUIET": "true", "CLICKHOUSE_URL": f"chdb://{folder}", **environment},

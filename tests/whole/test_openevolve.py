@@ -14,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ from genesis_otel.demo import model
 from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import config as _openevolve_config
+from tests.support.environment import without_settings
+from tests.support.pipeline import until
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_driver.py"
 
@@ -61,9 +62,7 @@ def client(folder: Path) -> Iterator[Client]:
 
 def environment(**more: str) -> dict[str, str]:
     """Of a search: this one without what would send its spans elsewhere."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     return {**kept, "NO_PROXY": "127.0.0.1", **more}
 
 
@@ -76,7 +75,7 @@ def search(how: str, folder: Path, *, code: int = 0, run_id: str = "") -> str:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
     assert done.returncode == code, done.stderr
@@ -427,7 +426,7 @@ def run_command(command: list[str], problem: Path, evaluator: Path, url: str, **
         cwd=problem,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -449,14 +448,11 @@ def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: 
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"
-        for _ in range(100):
-            if ask("SELECT status FROM evolution_runs WHERE {run}") == [("running",)]:
-                break
-            time.sleep(0.1)
-        else:
-            pytest.fail("the run never showed as running")
+        until(
+            lambda: ask("SELECT status FROM evolution_runs WHERE {run}") == [("running",)], "the row of a running run"
+        )
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     ((status, total, error),) = ask("SELECT status, total_generations, error FROM evolution_runs WHERE {run}")
     ((reason, abandoned),) = ask(
         "SELECT JSONExtractString(details, 'reason'), JSONExtract(details, 'abandoned', 'Array(Int32)') FROM agent_actions"

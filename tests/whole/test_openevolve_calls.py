@@ -70,9 +70,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.asked.append(time.time_ns())
         model = request["model"]
         if model == "silent":
-            self.server.released.wait(30)
+            self.server.released.wait(120)
         if model == "together":
-            self.server.both.wait(30)
+            self.server.both.wait(120)
         usage: dict[str, Any] = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
         if model == "charged":
             usage["cost"] = 0.0125
@@ -238,7 +238,7 @@ def test_a_call_that_takes_too_long_is_recorded(recorder: Recorder, recorded: Re
 
     async def ask() -> None:
         try:
-            await llm.generate("question", timeout=0.2)
+            await llm.generate("question", timeout=1)
         finally:
             endpoint.released.set()
 

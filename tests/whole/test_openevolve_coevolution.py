@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from genesis_otel._destinations import open_client
 from genesis_otel._settings import load_settings
 from genesis_otel.demo import model
+from tests.support.environment import without_settings
 from tests.support.searched import end_store
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def coevolve(folder: Path, url: str, rounds: int, *, resume: bool, run_id: str = "") -> str:
     """Run one in a process of its own; the champions' ids."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.support.openevolve_coevolution"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from genesis_otel.demo import model
+from tests.support.environment import without_settings
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_off.py"
 CLOCK = re.compile(r'\\?"(timestamp|saved_at)\\?": [^,}]*|(/[\w/]*/)?tmp\w{8}\.py')
@@ -20,9 +20,7 @@ CLOCK = re.compile(r'\\?"(timestamp|saved_at)\\?": [^,}]*|(/[\w/]*/)?tmp\w{8}\.p
 
 def searched(folder: Path, asked: list[Any], *more: str) -> dict[str, str]:
     """What a search asks of the model goes to ``asked``; what it writes comes back, without what the clock says."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     with model.serving(pace=0) as url:
         done = subprocess.run(
             [sys.executable, str(DRIVER), str(folder), url, *more],

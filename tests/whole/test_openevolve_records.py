@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +25,9 @@ from genesis_otel._settings import load_settings
 from genesis_otel.demo import model
 from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation._openevolve.outcome import failure
+from tests.support.environment import without_settings
 from tests.support.openevolve_evaluator import SECRET
+from tests.support.pipeline import until
 from tests.support.searched import end_store
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_settings.py"
@@ -173,9 +173,7 @@ def client(data: Path) -> Iterator[Client]:
 def start(settings: dict[str, Any], folder: Path, url: str, run_id: str) -> subprocess.Popen[str]:
     """A search in a process of its own."""
     folder.mkdir(exist_ok=True)
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
+    kept = without_settings()
     text = json.dumps(settings)
     if "SEED" in text:
         for number in range(2):
@@ -417,10 +415,7 @@ def test_an_interrupted_search_that_goes_on_is_recorded_whole(data: Path, client
     settings = {"iterations": 300, "config": told(23, evaluator={"parallel_evaluations": 2})}
     with model.serving(pace=0.3) as url:
         process = start(settings, folder, url, run_id)
-        for _ in range(600):
-            if len(lines(folder / "added.jsonl")) > 8:
-                break
-            time.sleep(0.05)
+        until(lambda: len(lines(folder / "added.jsonl")) > 8, "some programs", 120)
         process.send_signal(signal.SIGTERM)
         finished(process)
     first = len(lines(folder / "added.jsonl"))
