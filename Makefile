@@ -143,7 +143,7 @@ faults: $(VENV)/.dev collector
 # The clients and their instrumentations are in an environment of their own: none of them is a dependency of ours.
 MATRIX := build/matrix
 matrix: $(VENV)/.dev $(MATRIX)/.installed
-	$(MATRIX)/bin/python -m pip list --format freeze | grep --extended-regexp '^(anthropic|dspy|langchain-openai|litellm|openai|openinference|opentelemetry-instrumentation|pydantic-ai)'
+	$(MATRIX)/bin/python -m pip list --format freeze | grep --extended-regexp '^(anthropic|cohere|dspy|google-genai|groq|langchain-openai|litellm|mistralai|openai|openinference|opentelemetry-instrumentation|pydantic-ai)'
 	MATRIX_PYTHON='$(CURDIR)/$(MATRIX)/bin/python' $(BIN)/pytest --numprocesses $(WORKERS) tests/matrix $(ARGS)
 
 $(MATRIX)/.installed: tests/matrix/requirements.txt pyproject.toml

@@ -231,8 +231,13 @@ def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | Non
 
 
 def is_free(provider: str, models: Sequence[str]) -> bool:
-    """Whether OpenRouter gives the model away (``…:free``)."""
-    return any(listed == "openrouter" and model.endswith(":free") for listed, model in candidates(provider, models))
+    """Whether the model is given away: OpenRouter's ``…:free``, and Gemma on the Gemini API (not on Vertex AI), which has
+    no paid tier: https://ai.google.dev/gemini-api/docs/pricing."""
+    return any(
+        (listed == "openrouter" and model.endswith(":free"))
+        or (listed == "google" and model.startswith("gemma-") and "vertex" not in _plain(provider))
+        for listed, model in candidates(provider, models)
+    )
 
 
 def _plain(name: str) -> str:

@@ -63,7 +63,7 @@ def listed_prices(
         pass_on(error)
         warn_once("price", "The cost of a call could not be computed", exc_info=True)
         return None
-    return next(prices for start, prices in reversed(tiers) if input_tokens > start)
+    return next((prices for start, prices in reversed(tiers) if input_tokens > start), None)
 
 
 class _Same:
@@ -93,9 +93,12 @@ def _model(snapshot: _Same, provider: str, models: tuple[str, ...]) -> Any:
 
 @lru_cache(MODELS_KEPT)
 def _tiers(prices: _Same) -> tuple[tuple[int, UnitPrices], ...]:
-    """Unit prices, each with the size of prompt above which it holds."""
+    """Unit prices, each with the size of prompt above which it holds; none where the list names the model and no rate."""
     from genai_prices.types import TieredPrices
 
+    # An entry that has lost its rates, as of a model that is sold no more, computes to 0: that is not known, not free.
+    if not any(rate is not None for rate in vars(prices.it).values()):
+        return ()
     tiered = [each for each in vars(prices.it).values() if isinstance(each, TieredPrices)]
     starts = sorted({tier.start for each in tiered for tier in each.tiers})
     return tuple((start, _unit_prices(prices.it, start)) for start in (-1, *starts))

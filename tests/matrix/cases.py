@@ -13,6 +13,7 @@ from tests.matrix.endpoint import OUTPUT
 PLAIN, ERROR, THREAD = "plain", "error", "thread"
 USUAL = (PLAIN, "stream", "tools", ERROR, THREAD)
 OF_OPENAI = (*USUAL, "responses", "responses-stream", "embeddings")
+OF_OTHERS = (PLAIN, "stream", ERROR, THREAD)
 OF_ANTHROPIC = (*USUAL, "reasoning")
 
 
@@ -27,6 +28,10 @@ class Case:
     """The instrumentation tells no tokens: the cost is told to be unknown."""
     no_place: tuple[str, ...] = (THREAD,)
     """Ways in which a call knows its run alone."""
+    cached_told: bool = True
+    """The instrumentation tells how much of the prompt was read from a cache."""
+    operation: str = "chat"
+    """What it calls a call of a model for text."""
     output_told: dict[str, int] = field(default_factory=dict)
     """By way: output tokens, where the instrumentation miscounts them."""
 
@@ -57,6 +62,17 @@ ELSEWHERE = (
     Case("anthropic", ("openinference-anthropic",), OF_ANTHROPIC),
     # It adds what a stream's beginning and its end tell.
     Case("anthropic", ("traceloop-anthropic",), OF_ANTHROPIC, output_told={"stream": OUTPUT + 1}),
+    Case("gemini", ("openinference-gemini",), OF_OTHERS),
+    Case("gemini", ("traceloop-gemini",), OF_OTHERS, operation="generate_content"),
+    Case("gemini-async", ("openinference-gemini",), (PLAIN, "stream", ERROR)),
+    Case("gemini-async", ("traceloop-gemini",), (PLAIN, "stream", ERROR), operation="generate_content"),
+    # It does not tell what was cached. Traceloop's does not load with this Mistral.
+    Case("mistral", ("openinference-mistral",), OF_OTHERS, cached_told=False),
+    # It does not look into a stream.
+    Case("groq", ("openinference-groq",), (PLAIN, ERROR, THREAD)),
+    Case("groq", ("openinference-groq",), ("stream",), costs_unknown=True),
+    Case("groq", ("traceloop-groq",), OF_OTHERS),
+    Case("cohere", ("traceloop-cohere",), OF_OTHERS),
     Case("langchain", ("openinference-langchain",), (PLAIN, "stream", ERROR)),
     Case("langchain", ("traceloop-langchain",), (PLAIN, "stream", ERROR)),
     Case("langchain", ("openinference-langchain", "openinference-openai"), (PLAIN, "stream", ERROR)),

@@ -1,4 +1,5 @@
-"""An endpoint on loopback that speaks OpenAI's and Anthropic's protocols, streamed and whole, and always says the same.
+"""An endpoint on loopback that speaks the protocols of OpenAI (and of Mistral and Groq, who took it over), Anthropic, Gemini and
+Cohere, streamed and whole, and always says the same.
 
 In: requests of any client. Out: answers with an id of their own each, the same usage (:data:`INPUT`, :data:`CACHED`,
 :data:`OUTPUT`, :data:`REASONING`), a tool's call where tools are offered, 400 for the model ``refused``, and for models of
@@ -64,7 +65,9 @@ class Handler(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.calls += 1
         name = f"{next(self.server.numbers):06d}"
-        if REFUSED in asked["model"]:
+        # Gemini's model is in the path: /v1beta/models/NAME:METHOD.
+        model, _, method = self.path.rpartition("/")[2].partition("?")[0].partition(":")
+        if REFUSED in asked.get("model", model):
             error = {"type": "invalid_request_error", "message": "no such model", "code": "model_not_found"}
             self._send({"type": "error", "error": error}, status=400)
         elif self.path.endswith("/chat/completions"):
@@ -75,6 +78,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(embedding(asked))
         elif self.path.endswith("/messages"):
             self._events(message_events(asked, name)) if asked.get("stream") else self._send(message(asked, name))
+        elif method.lower().endswith("generatecontent"):
+            self._events(candidates(model, name)) if "stream" in method else self._send(candidate(model, name, ANSWER))
+        elif self.path.endswith("/v2/chat"):
+            self._events(cohere_events(name)) if asked.get("stream") else self._send(cohere_chat(name))
         else:
             self.send_error(404)
 
@@ -93,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         for event in events:
             named = f"event: {event['type']}\n" if "type" in event else ""
             self.wfile.write(f"{named}data: {json.dumps(event)}\n\n".encode())
-        if "type" not in events[-1]:
+        if events[-1].get("object") == "chat.completion.chunk":
             self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -145,10 +152,11 @@ def chat_chunks(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The same as a stream; its usage comes last."""
     base = {"id": f"chatcmpl-{name}", "object": "chat.completion.chunk", "created": 1, "model": _model(asked)}
     deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in ("It ", "is ", "new.")), {}]
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]}
         for delta in deltas
     ]
+    chunks[-1] |= {"x_groq": {"usage": _usage(asked)}}  # where Groq has it
     return [*chunks, {**base, "choices": [], "usage": _usage(asked)}]
 
 
@@ -240,4 +248,58 @@ def message_events(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
             "usage": {"output_tokens": OUTPUT},
         },
         {"type": "message_stop"},
+    ]
+
+
+# --- Gemini -----------------------------------------------------------------------------------------------------------
+
+
+def candidate(model: str, name: str, text: str, *, last: bool = True) -> dict[str, Any]:
+    """A whole answer, or a piece of one. What was thought stands beside the answer's tokens, not among them."""
+    usage = {
+        "promptTokenCount": INPUT,
+        "cachedContentTokenCount": CACHED,
+        "candidatesTokenCount": OUTPUT - REASONING,
+        "thoughtsTokenCount": REASONING,
+        "totalTokenCount": INPUT + OUTPUT,
+    }
+    said = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
+    return {
+        "candidates": [{**said, "finishReason": "STOP"} if last else said],
+        "usageMetadata": usage,
+        "modelVersion": model,
+        "responseId": f"gem_{name}",
+    }
+
+
+def candidates(model: str, name: str) -> list[dict[str, Any]]:
+    """The same as a stream; each piece has the usage so far."""
+    words = ("It ", "is ", "new.")
+    return [candidate(model, name, word, last=word == words[-1]) for word in words]
+
+
+# --- Cohere -----------------------------------------------------------------------------------------------------------
+
+COHERE_USAGE = {
+    "billed_units": {"input_tokens": INPUT, "output_tokens": OUTPUT},
+    "tokens": {"input_tokens": INPUT, "output_tokens": OUTPUT},
+}
+
+
+def cohere_chat(name: str) -> dict[str, Any]:
+    """A whole answer of its second API."""
+    said = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
+    return {"id": f"co_{name}", "finish_reason": "COMPLETE", "message": said, "usage": COHERE_USAGE}
+
+
+def cohere_events(name: str) -> list[dict[str, Any]]:
+    """The same as a stream."""
+    empty = {"message": {"content": {"type": "text", "text": ""}}}
+    begun = {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}}
+    return [
+        {"type": "message-start", "id": f"co_{name}", "delta": begun},
+        {"type": "content-start", "index": 0, "delta": empty},
+        {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": ANSWER}}}},
+        {"type": "content-end", "index": 0},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": COHERE_USAGE}},
     ]

@@ -42,6 +42,12 @@ INSTRUMENTATIONS = {
     "openinference-langchain": "openinference.instrumentation.langchain:LangChainInstrumentor",
     "traceloop-langchain": "opentelemetry.instrumentation.langchain:LangchainInstrumentor",
     "openinference-litellm": "openinference.instrumentation.litellm:LiteLLMInstrumentor",
+    "openinference-gemini": "openinference.instrumentation.google_genai:GoogleGenAIInstrumentor",
+    "traceloop-gemini": "opentelemetry.instrumentation.google_generativeai:GoogleGenerativeAiInstrumentor",
+    "openinference-mistral": "openinference.instrumentation.mistralai:MistralAIInstrumentor",
+    "openinference-groq": "openinference.instrumentation.groq:GroqInstrumentor",
+    "traceloop-groq": "opentelemetry.instrumentation.groq:GroqInstrumentor",
+    "traceloop-cohere": "opentelemetry.instrumentation.cohere:CohereInstrumentor",
     "openinference-dspy": "openinference.instrumentation.dspy:DSPyInstrumentor",
 }
 FUNCTION = {"name": "weather", "description": "The weather.", "parameters": {"type": "object", "properties": {}}}
@@ -154,6 +160,76 @@ def anthropic(url: str, way: str) -> None:
             client.messages.create(**asked)
 
 
+def gemini(url: str, way: str) -> None:
+    """Google's client."""
+    from google import genai
+    from google.genai.types import GenerateContentConfig, HttpOptions
+
+    with genai.Client(api_key=SECRET, http_options=HttpOptions(base_url=url)) as client:
+        asked: dict[str, Any] = {
+            "model": model_of(way, "gemini-2.5-flash"),
+            "contents": PROMPT,
+            "config": GenerateContentConfig(system_instruction=SYSTEM),
+        }
+        if way == "stream":
+            read(client.models.generate_content_stream(**asked))
+        else:
+            client.models.generate_content(**asked)
+
+
+def gemini_async(url: str, way: str) -> None:
+    """The same, awaited."""
+    from google import genai
+    from google.genai.types import HttpOptions
+
+    async def call() -> None:
+        async with genai.Client(api_key=SECRET, http_options=HttpOptions(base_url=url)).aio as client:
+            model = model_of(way, "gemini-2.5-flash")
+            if way == "stream":
+                async for _ in await client.models.generate_content_stream(model=model, contents=PROMPT):
+                    pass
+            else:
+                await client.models.generate_content(model=model, contents=PROMPT)
+
+    asyncio.run(call())
+
+
+def mistral(url: str, way: str) -> None:
+    """Mistral's client."""
+    from mistralai.client import Mistral
+
+    with Mistral(api_key=SECRET, server_url=url) as client:
+        model = model_of(way, "codestral-2508")
+        if way == "stream":
+            read(client.chat.stream(model=model, messages=ASKED))
+        else:
+            client.chat.complete(model=model, messages=ASKED)
+
+
+def groq(url: str, way: str) -> None:
+    """Groq's client."""
+    from groq import Groq
+
+    with Groq(api_key=SECRET, base_url=url, max_retries=0) as client:
+        model = model_of(way, "llama-3.3-70b-versatile")
+        if way == "stream":
+            read(client.chat.completions.create(model=model, messages=ASKED, stream=True))
+        else:
+            client.chat.completions.create(model=model, messages=ASKED)
+
+
+def cohere(url: str, way: str) -> None:
+    """Cohere's client."""
+    from cohere import ClientV2
+
+    with ClientV2(api_key=SECRET, base_url=url) as client:
+        model = model_of(way, "command-r-plus-08-2024")
+        if way == "stream":
+            read(client.chat_stream(model=model, messages=ASKED))
+        else:
+            client.chat(model=model, messages=ASKED)
+
+
 def litellm(url: str, way: str) -> None:
     """LiteLLM, which asks through OpenAI's client."""
     import litellm
@@ -225,6 +301,11 @@ CLIENTS: dict[str, Callable[[str, str], None]] = {
     "own": own,
     "own-told": own_told,
     "anthropic": anthropic,
+    "gemini": gemini,
+    "gemini-async": gemini_async,
+    "mistral": mistral,
+    "groq": groq,
+    "cohere": cohere,
     "litellm": litellm,
     "langchain": langchain,
     "pydantic-ai": pydantic_ai,

@@ -26,8 +26,18 @@ from tests.matrix.program import CALLS, SECRET
 
 PYTHON = os.environ.get("MATRIX_PYTHON", "")
 
-# USD a million tokens: input, cached input, output.
-GPT, CLAUDE, EMBEDDING = (0.4, 0.1, 1.6), (5.0, 0.5, 25.0), (0.02, 0.02, 0.0)
+EMBEDDING = ("text-embedding-3-small", 0.02, 0.02, 0.0)
+"""A model, and USD a million tokens: input, cached input, output."""
+GPT = ("gpt-4.1-mini", 0.4, 0.1, 1.6)
+ASKED = {
+    "anthropic": ("claude-opus-4-5", 5.0, 0.5, 25.0),
+    "gemini": ("gemini-2.5-flash", 0.3, 0.03, 2.5),
+    "gemini-async": ("gemini-2.5-flash", 0.3, 0.03, 2.5),
+    "mistral": ("codestral-2508", 0.3, 0.03, 0.9),
+    "groq": ("llama-3.3-70b-versatile", 0.59, 0.59, 0.79),
+    "cohere": ("command-r-plus-08-2024", 2.5, 2.5, 10.0),
+}
+"""What each client asks; :data:`GPT` where none is said."""
 
 
 def expected_cost(case: Case, way: str) -> float:
@@ -37,9 +47,9 @@ def expected_cost(case: Case, way: str) -> float:
     if way.startswith("charged"):
         return CHARGED
     if "embeddings" in way:
-        return INPUT * EMBEDDING[0] / 1e6
-    full, cached, output = CLAUDE if case.client == "anthropic" else GPT
-    return ((INPUT - CACHED) * full + CACHED * cached + OUTPUT * output) / 1e6
+        return INPUT * EMBEDDING[1] / 1e6
+    _, full, cached, output = ASKED.get(case.client, GPT)
+    return ((INPUT - CACHED) * full + CACHED * (cached if case.cached_told else full) + OUTPUT * output) / 1e6
 
 
 def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
@@ -104,12 +114,12 @@ def test_each_call_once_in_its_place_at_its_cost(case: Case, tmp_path: Path, con
                 "generation": 3 if known else None,
                 "individual_id": "ind" if known else "",
                 "status": "error" if fails else "ok",
-                "operation": "embeddings" if embeds else "chat",
+                "operation": "embeddings" if embeds else case.operation,
                 "cost": pytest.approx(cost),
                 "unpriced": case.costs_unknown and not fails,
             }, way
             assert known or json.loads(row["metadata"])["place"] == "guessed"
-            asked = row["response_model"] if case.client == "anthropic" else "gpt-4.1-mini"
+            asked = ASKED.get(case.client, GPT)[0]
             asked = "text-embedding-3-small" if embeds else "refused" if fails else asked
             assert row["model"] in (asked, f"openai/{asked}", f"openrouter/{asked}"), way
             if not (fails or case.costs_unknown):
