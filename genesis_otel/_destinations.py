@@ -1,15 +1,17 @@
 """What a destination needs: its exporter, its bounds, and a client for reading the store.
 
-In: settings and the destination that they name. Out: a span exporter (None where a store process drains the spool), the
-limits of its batches, and a clickhouse-connect client. On failure: StoreError, whose text says what to do. Nothing here
+In: settings and the destination that they name. Out: a span exporter (None where a store process drains the spool), how spans lie in
+its spool, the limits of its batches, and a clickhouse-connect client. On failure: StoreError, whose text says what to do. Nothing here
 waits for a network but :func:`open_client`.
 """
 
 import functools
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._serve import client as store_process
@@ -90,4 +92,13 @@ def exporter_of(destination: Destination) -> SpanExporter | None:
         from genesis_otel._ship import otlp
 
         return otlp.exporter(destination.endpoint, destination.protocol)
+    return None
+
+
+def encoding_of(destination: Destination) -> Callable[[ReadableSpan], bytes] | None:
+    """How spans lie in the spool of a destination whose exporter is not in this process; None where that is the exporter's to say."""
+    if isinstance(destination, Embedded):
+        from genesis_otel._ship import rows
+
+        return rows.encode
     return None

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
 from urllib.parse import quote, unquote
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from msgspec import Meta
 
+from genesis_otel import _fields
+from genesis_otel._fields import Secret, named
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._store.own_prices import OwnPrices, read_own_prices
@@ -91,44 +93,30 @@ class Disabled:
 Destination = Embedded | Server | Collector | CustomExporter | Disabled
 
 
-class Settings(BaseSettings):
+PREFIX = "GENESIS_OTEL_"
+"""How the names in the environment begin, of those that have no other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """Everything that can be set. A field's own name is the argument; in the environment and in ``.env`` it is
     ``GENESIS_OTEL_`` with the name in capitals, unless another name is given here."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="GENESIS_OTEL_",
-        env_file=".env",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-    )
-
     enabled: bool = True
     """False records nothing."""
-    clickhouse_url: SecretStr | None = Field(None, validation_alias=AliasChoices("clickhouse_url", "CLICKHOUSE_URL"))
+    clickhouse_url: Secret | None = named("CLICKHOUSE_URL")
     """``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database``, or ``chdb:///folder`` for the embedded store."""
-    otlp_endpoint: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    )
+    otlp_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_ENDPOINT")
     """``OTEL_EXPORTER_OTLP_ENDPOINT``: the collector. Spans go there; ``CLICKHOUSE_URL`` is then for reading."""
-    otlp_traces_endpoint: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("otlp_traces_endpoint", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    )
+    otlp_traces_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
     """``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: the same for traces alone; taken as it is, without ``/v1/traces`` added."""
-    otlp_protocol: str | None = Field(
-        None,
-        validation_alias=AliasChoices(
-            "otlp_protocol", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
-        ),
-    )
+    otlp_protocol: str | None = named("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
     """``OTEL_EXPORTER_OTLP_PROTOCOL``: ``grpc`` or ``http/protobuf``; unset, gRPC on port 4317 and HTTP on any other."""
-    sdk_disabled: bool = Field(False, validation_alias=AliasChoices("sdk_disabled", "OTEL_SDK_DISABLED"))
+    sdk_disabled: bool = named("OTEL_SDK_DISABLED", default=False)
     """``OTEL_SDK_DISABLED``: true records nothing."""
     service_name: str | None = None
     """``service.name`` of the spans; unset, what ``OTEL_SERVICE_NAME`` says, or ``genesis``."""
-    data_dir: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
+    data_dir: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
     """Folder of the embedded store and of the spools."""
     capture_content: bool = True
     """Record prompts and responses."""
@@ -142,26 +130,35 @@ class Settings(BaseSettings):
     """More regular expressions of what is replaced; a JSON list in the environment."""
     prices: Path | None = None
     """A TOML file with prices of your own, which go before the price list."""
-    spool_bytes: int = Field(2 << 30, gt=0)
+    spool_bytes: Annotated[int, Meta(gt=0)] = 2 << 30
     """Size of a spool at which its oldest spans go."""
-    exit_timeout: float = Field(10.0, ge=0)
+    exit_timeout: Annotated[float, Meta(ge=0)] = 10.0
     """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
 
-    stalled_after: int = Field(900, gt=0)
+    stalled_after: Annotated[int, Meta(gt=0)] = 900
     """Seconds without a sign of life after which a running search is shown as stalled."""
     quiet: bool = False
     """True says nothing on standard error when a run begins."""
     run_id: str = ""
     """The id of the run that begins first; one that is known goes on."""
-    budget: float | None = Field(None, gt=0, allow_inf_nan=False)
+    budget: Annotated[float, Meta(gt=0, le=sys.float_info.max)] | None = None
     """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
-    resume_days: float = Field(30.0, ge=0)
+    stop_over_budget: bool = False
+    """True ends the search of a supported framework at its next step when its budget is spent."""
+    resume_days: Annotated[float, Meta(ge=0)] = 30.0
     """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
 
-    serve_password: SecretStr | None = None
+    serve_password: Secret | None = None
     """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
-    serve_reader_password: SecretStr | None = None
+    serve_reader_password: Secret | None = None
     """Password of its user ``reader``, who can only read."""
+
+    given: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    """The settings that are not left to their defaults."""
+
+    def told(self) -> dict[str, Any]:
+        """What :func:`load_settings` takes in another process to say the same."""
+        return {name: getattr(self, name) for name in sorted(self.given)}
 
     @property
     def memory_folder(self) -> Path:
@@ -252,9 +249,9 @@ class SettingsArguments(TypedDict, total=False):
     """The fields of `Settings` as arguments."""
 
     enabled: bool
-    clickhouse_url: str | SecretStr | None
-    otlp_endpoint: str | SecretStr | None
-    otlp_traces_endpoint: str | SecretStr | None
+    clickhouse_url: str | Secret | None
+    otlp_endpoint: str | Secret | None
+    otlp_traces_endpoint: str | Secret | None
     otlp_protocol: str | None
     sdk_disabled: bool
     service_name: str | None
@@ -270,14 +267,17 @@ class SettingsArguments(TypedDict, total=False):
     stalled_after: int
     quiet: bool
     budget: float | None
+    stop_over_budget: bool
     run_id: str
     resume_days: float
-    serve_password: str | SecretStr | None
-    serve_reader_password: str | SecretStr | None
+    serve_password: str | Secret | None
+    serve_reader_password: str | Secret | None
 
 
-SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
-"""The fields that hold passwords."""
+FIELDS = _fields.variables_of(Settings, PREFIX)
+"""The settings by their names, with their names in the environment."""
+SECRETS = frozenset(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
+"""Those that hold passwords."""
 
 
 def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
@@ -285,19 +285,11 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
 
     :raises ValueError: one of them is wrong or unknown; one line, which never repeats a value.
     """
-    unknown = overrides.keys() - Settings.model_fields.keys()
+    unknown = overrides.keys() - FIELDS.keys()
     if unknown:
-        raise ValueError(
-            f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(Settings.model_fields)}"
-        )
-    try:
-        given: Mapping[str, Any] = overrides  # pydantic converts what it is given
-        return Settings(**given)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
-        )
-        raise ValueError(f"wrong settings: {wrong}") from None
+        raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(FIELDS)}")
+    values = _fields.read(Settings, PREFIX, overrides)
+    return Settings(**values, given=frozenset(values))
 
 
 def embedded_installed() -> bool:

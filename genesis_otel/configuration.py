@@ -21,10 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import baggage, trace
 from opentelemetry import context as otel
-from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -32,12 +31,13 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.util.types import AttributeValue
 
-from genesis_otel._destinations import exporter_of, limits_of, watch_command
+from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
 from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep
 from genesis_otel._log import Trouble, due, first_line, warn_once
+from genesis_otel._serve import bell
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
     DISABLED,
@@ -109,6 +109,8 @@ class Telemetry:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until every ended span has arrived; return False after ``timeout`` (by default the exit timeout)."""
         timeout = self.settings.exit_timeout if timeout is None else timeout
+        if isinstance(self.destination, Embedded):
+            bell.ring(self.destination.folder)
         return self._durable is None or self._durable.force_flush(int(timeout * 1000))
 
     def shutdown(self) -> None:
@@ -243,9 +245,10 @@ def _configured(
         Configured(
             run_id=settings.run_id,
             budget=settings.budget,
+            stop_over_budget=settings.stop_over_budget,
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
-            setup=_setup(settings.model_dump(exclude_unset=True), destination, made, redactor, resource_attributes),
+            setup=_setup(settings.told(), destination, made, redactor, resource_attributes),
             # Whoever unpickles a handle has this process's environment, where passwords usually are.
             reference_setup=None
             if SECRETS & overrides.keys()
@@ -372,6 +375,7 @@ def _wired(
         exporter,
         settings.spool_folder(destination),
         limits=limits_of(settings, destination),
+        encode=encoding_of(destination),
     )
     resource = _resource(settings, attributes)
     meters = provider_set()
@@ -390,7 +394,7 @@ def _wired(
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
-    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish))
+    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
@@ -424,19 +428,20 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
     return redactor(settings.redact_patterns, defaults=settings.redact)
 
 
-class CorrelationProcessor(BaggageSpanProcessor):
+class CorrelationProcessor(SpanProcessor):
     """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
     has it; ours say for themselves where they belong. A provider that keeps few attributes drops the earliest: what it has dropped of
     these comes back at the end."""
 
     def __init__(self) -> None:
-        super().__init__(CORRELATION.__contains__)
         self._places: dict[int, Mapping[str, AttributeValue]] = {}
 
     def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
         scope = getattr(span, "instrumentation_scope", None)
         if (scope is None or scope.name != SCOPE) and isinstance(span, Span) and span.is_recording():
-            super().on_start(span, parent_context)
+            for name, value in baggage.get_all(parent_context).items():
+                if name in CORRELATION:
+                    span.set_attribute(name, str(value))
             role = otel.get_value(LLM_ROLE, parent_context)
             if isinstance(role, str):
                 span.set_attribute(LLM_ROLE, role)

@@ -26,7 +26,7 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -36,7 +36,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._log import first_line
-from genesis_otel._ship.codec import encode
+from genesis_otel._ship import codec
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
 from genesis_otel._ship.delivery import Drain, Waiting
 from genesis_otel._ship.spool import losses, queue
@@ -66,13 +66,24 @@ class DurableSpanProcessor(SpanProcessor):
     connections are not for two processes, and by the child only when that one is gone.
 
     :param exporter: takes the batches, in a thread of its own; one with a ``send`` (see :class:`Sender`) tells what is
-        refused from what may work later. None only spools: another process drains the folder.
+        refused from what may work later, and how spans lie in the spool. None only spools: another process drains the folder.
     :param folder: the spool of one destination; shared by all processes that send there.
     :param limits: bounds of batches, spool and waits.
+    :param encode: makes a span's record; by default in the exporter's way, or in one that loses nothing. Whoever drains the folder
+        can read both.
     """
 
-    def __init__(self, exporter: SpanExporter | None, folder: Path, *, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        exporter: SpanExporter | None,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        encode: Callable[[ReadableSpan], bytes] | None = None,
+    ) -> None:
         self._exporter, self._folder, self._limits = exporter, folder, limits or Limits()
+        self.encode = encode or (exporter.encode if isinstance(exporter, Sender) else codec.encode)
+        """Makes a span's record."""
         self._family = uuid.uuid4().hex[:8]
         self.retries = 0
         """Deliveries that failed and are tried again."""
@@ -216,7 +227,7 @@ class DurableSpanProcessor(SpanProcessor):
     # --- the calling thread, in its turn --------------------------------------------------------------------------------
 
     def _take(self, span: ReadableSpan, span_id: int) -> None:
-        self._turn.run((span_id, encode(span)))
+        self._turn.run((span_id, self.encode(span)))
 
     def _write(self, item: Item) -> None:
         """One span, on its way to the disk; called again with the same one after an exception of a signal handler."""

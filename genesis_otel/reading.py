@@ -17,10 +17,11 @@ import functools
 import html
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from genesis_otel import queries
-from genesis_otel._read import program
+from genesis_otel._read import parquet, program
 from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
 from genesis_otel._read.format import money, number, visible
 from genesis_otel._read.health import alive
@@ -126,6 +127,15 @@ class Answer(Sequence[Mapping[str, Any]]):
         """As a data frame of polars; needs polars and pyarrow."""
         frame: polars.DataFrame = _needed("polars").from_arrow(self.arrow())
         return frame
+
+    def parquet(self, path: str | Path) -> Path:
+        """Into a new Parquet file, which the engine itself writes: nothing is needed here, and any number of rows passes.
+
+        :raises FileExistsError: there is such a file.
+        """
+        with reader(self._settings) as client:
+            parquet.write(client, self.sql, self.parameters, Path(path))
+        return Path(path)
 
     def __len__(self) -> int:
         return len(self.rows)

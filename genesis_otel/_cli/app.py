@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from genesis_otel._cli import (
+    agents,
     delete,
     demo,
     execute,
@@ -34,7 +35,6 @@ from genesis_otel._cli.common import FAILED, Told
 app = typer.Typer(
     name="genesis-otel",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -117,6 +117,7 @@ for command in (
     report.report,
     watch.watch,
     ui.ui,
+    agents.mcp,
 ):
     app.command()(command)
 app.command("import")(transfer.bring)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
 
 import typer
 
+from genesis_otel._cli import completion
 from genesis_otel._cli.tables import Format, say
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ FAILED, WRONG_USE, NOTHING_FOUND, OVER_BUDGET, INTERRUPTED = 1, 2, 3, 4, 130
 EXTRAS = {
     "starlette": "ui",
     "uvicorn": "ui",
+    "mcp": "mcp",
     "grafana-client": "grafana",
     "openevolve": "openevolve",
     "gepa": "gepa",
@@ -119,8 +121,8 @@ FormatOption = Annotated[
 ]
 
 HOW_A_RUN_IS_NAMED = "Its id, the start of its id, latest, or a task: its newest run."
-RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED)]
-GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED)]
+RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
+GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 """Where there is no default: the run is written away, marked or removed."""
 IndividualArgument = Annotated[
     str, typer.Argument(metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.")

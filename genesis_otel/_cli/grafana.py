@@ -18,8 +18,7 @@ from genesis_otel._cli.tables import say
 from genesis_otel._read.format import visible
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
-
+    from genesis_otel._fields import Secret
     from genesis_otel._grafana.api import GrafanaSettings
     from genesis_otel._grafana.push import Item, Wanted
 
@@ -182,9 +181,9 @@ def pull(
 
 
 def _settings() -> GrafanaSettings:
-    from genesis_otel._grafana.api import GrafanaSettings
+    from genesis_otel._grafana.api import load_grafana_settings
 
-    return GrafanaSettings()
+    return load_grafana_settings()
 
 
 def _wanted(
@@ -234,7 +233,7 @@ def _read(
     return wanted
 
 
-def _secret(told: SecretStr | None) -> str:
+def _secret(told: Secret | None) -> str:
     return told.get_secret_value() if told else ""
 
 

@@ -206,8 +206,10 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "status", run["status"]
     yield "error", run["error"]
     yield "started", moment(run["start_time"])
-    yield "took", duration(run["seconds"])
-    yield "last sign of life", ago(run["silent_seconds"]) if run["status"] in ("running", "stalled") else ""
+    # How long it took is known of one that ended and said when it began.
+    is_open = run["status"] in ("running", "stalled")
+    yield "took", "" if is_open or not run["seconds"] else duration(run["seconds"])
+    yield "last sign of life", _last_sign(run) if is_open else ""
     yield "generations", number(run["generations"])
     counted = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
     yield "individuals", ", ".join([number(run["individuals"]), *counted])
@@ -216,7 +218,7 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         "best individual",
         run["best_individual"] and f"{run['best_individual']}, of generation {run['best_generation']}",
     )
-    yield "improvements", f"{run['improvements']}, none for {run['since_improvement']} individuals"
+    yield "improvements", f"{run['improvements']:,}{_since(run['since_improvement'])}"
     yield (
         "LLM calls",
         f"{run['llm_calls']:,}" + (f", {run['failed_llm_calls']:,} failed" if run["failed_llm_calls"] else ""),
@@ -225,6 +227,16 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "cost", money(run["cost"], run["unpriced"])
     yield "tags", ", ".join(run["tags"])
     yield "notes", "\n".join(run["notes"])
+
+
+def _last_sign(run: Mapping[str, Any]) -> str:
+    after = (run["last_seen"] - run["start_time"]).total_seconds()
+    return f"{ago(run['silent_seconds'])}, {duration(after)} after its start"
+
+
+def _since(generations: int | None) -> str:
+    """For how many generations nothing was better."""
+    return f", none for {generations:,} generation{'' if generations == 1 else 's'}" if generations else ""
 
 
 def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

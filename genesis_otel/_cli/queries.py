@@ -7,13 +7,17 @@ In: arguments. Out: a table in a terminal, tab-separated values in a pipe, or th
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from genesis_otel._cli import completion
 from genesis_otel._cli.common import (
     FormatOption,
     IndividualArgument,
@@ -23,7 +27,7 @@ from genesis_otel._cli.common import (
     judged,
     settings_of,
 )
-from genesis_otel._cli.tables import STATUS, Column, Format, say, write
+from genesis_otel._cli.tables import STATUS, Column, Format, Written, say, write
 from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ MANY = 10_000
 
 RUNS = {
     "run_id": Column("run", brief=13, middle=True),
-    "task_name": Column("task", brief=13),
+    "task_name": Column("task", brief=14, middle=True),
     "status": Column("status", style=lambda status: STATUS.get(status, "")),
     "generations": Column("gens", brief=-1),
     "individuals": Column("indivs"),
@@ -79,7 +83,7 @@ def runs(
         typer.Option(
             metavar="STATUS",
             show_default=False,
-            help="Show only runs with this status: running, stalled, completed or failed.",
+            help="Show only runs with this status: running, stalled, completed, stopped or failed.",
         ),
     ] = "",
     tag: Annotated[
@@ -196,13 +200,25 @@ def query(
             metavar="SQL|NAME|-",
             show_default=False,
             help="SQL, the name of a query, or - to read SQL from standard input.",
+            autocompletion=completion.named_queries,
         ),
     ] = None,
     param: Annotated[
         list[str] | None,
         typer.Option("--param", "-p", metavar="NAME=VALUE", show_default=False, help="A parameter; may be repeated."),
     ] = None,
-    format: FormatOption = None,
+    format: Annotated[
+        Written | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="By default a table in a terminal, what the name of --output ends in, or tab-separated values.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write the answer into this new file."),
+    ] = None,
     list_queries: Annotated[bool, typer.Option("--list", "-l", help="List the named queries.")] = False,
     show: Annotated[
         bool, typer.Option("--show", "-s", help="Show a named query's parameters and SQL without running it.")
@@ -220,15 +236,21 @@ def query(
     genesis-otel query "SELECT model, sum(cost) FROM llm_logs WHERE generation > {g:Int32} GROUP BY model" -p g=5
     genesis-otel query - < question.sql
     genesis-otel query "SELECT code FROM individuals WHERE individual_id = 'ind_1'" --format raw > program.py
+    genesis-otel query "SELECT * FROM llm_logs" -o calls.parquet
     genesis-otel query --show llm_latency
     ```
     """
     from genesis_otel import queries
 
+    if output is not None and (list_queries or show):
+        raise WrongUseError("--output is for an answer: leave out --list and --show")
+    written = format or (Written.__members__.get(output.suffix[1:]) if output else None)
+    if written is Written.parquet and output is None:
+        raise WrongUseError("Parquet is a file: name it, for instance with --output answer.parquet")
     if list_queries:
         every = [queries.load(name) for name in queries.names()]
         told = [[each.name, each.title, " ".join(map(_told, each.parameters))] for each in every]
-        write(["name", "title", "parameters"], [told], format)
+        write(["name", "title", "parameters"], [told], None if written is None else Format(written))
         return
     if statement is None:
         raise WrongUseError("give SQL or a query's name; --list lists them, --help has examples")
@@ -241,15 +263,21 @@ def query(
             raise WrongUseError("--show needs the name of a query; --list lists them")
         _describe(named)
         return
-    _ask(context, named, text, _pairs(param or []), format)
+    _ask(context, named, text, _pairs(param or []), written, output)
 
 
 def _ask(
-    context: typer.Context, named: Query | None, sql: str, given: Mapping[str, str], format: Format | None
+    context: typer.Context,
+    named: Query | None,
+    sql: str,
+    given: Mapping[str, str],
+    written: Written | None,
+    output: Path | None,
 ) -> None:
     from clickhouse_connect.driver.exceptions import Error
 
     from genesis_otel import queries
+    from genesis_otel._read import parquet
     from genesis_otel._read.client import hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
@@ -263,9 +291,14 @@ def _ask(
         title = named.title if named else ""
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"
+        asked = named.sql if named else sql
         try:
-            with stream(client, named.sql if named else sql, values) as (names, blocks):
-                write(names, blocks, format, title=title)
+            if written is Written.parquet and output is not None:
+                say(f"{output}: {parquet.write(client, asked, values, output) / 1e6:,.2f} MB")
+                return
+            format = None if written is None else Format(written)
+            with stream(client, asked, values) as (names, blocks), _opened(output) as out:
+                write(names, blocks, format, title=title, out=out)
         except Error as error:
             said = hint(error, sql)
             code, text = judged(error)
@@ -273,6 +306,23 @@ def _ask(
             if said:
                 say(said)
             raise typer.Exit(code) from None
+
+
+@contextlib.contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO | None]:
+    """A new file for an answer, which is there when it is whole; None is standard output."""
+    if output is None:
+        yield None
+        return
+    if output.exists():
+        raise WrongUseError(f"{output} is there already: name another file, or remove it")
+    aside = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        with aside.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file:
+            yield file
+        aside.replace(output)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _value(client: Client, name: str, kind: str, value: str) -> Any:

@@ -32,7 +32,7 @@ GAP = 2
 WIDE = 10_000
 """Width of a table that goes to a file, where nothing has to fit a screen."""
 
-STATUS = {"running": "cyan", "completed": "green", "failed": "red", "stalled": "yellow"}
+STATUS = {"running": "cyan", "completed": "green", "failed": "red", "stopped": "yellow", "stalled": "yellow"}
 """The colour of a run's status."""
 
 Blocks = Iterable[Sequence[Sequence[Any]]]
@@ -47,6 +47,17 @@ class Format(str, Enum):
     json = "json"
     raw = "raw"
     """Values as they are, for one that becomes a file: tabs between columns, an end of line between rows."""
+
+
+class Written(str, Enum):
+    """The same, and Parquet, which is a file and nothing to be shown."""
+
+    table = "table"
+    tsv = "tsv"
+    csv = "csv"
+    json = "json"
+    raw = "raw"
+    parquet = "parquet"
 
 
 class Column(NamedTuple):

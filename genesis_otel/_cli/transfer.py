@@ -32,14 +32,18 @@ def export(
             help="The file; by default genesis-RUN.zip in this folder.",
         ),
     ] = None,
+    raw_traces: Annotated[
+        bool, typer.Option("--raw-traces", help="Also the spans of its traces, from otel_traces.")
+    ] = False,
 ) -> None:
     """Write a run into one file, which `import` takes into another store.
 
     It has the run's rows of the seven tables, a JSON object a line, in a zip archive. It contains prompts and code: think before
-    you send it to someone. Raw traces are not in it.
+    you send it to someone. With --raw-traces it also has the spans from which the rows were made, for trace views.
 
     ```
     genesis-otel export latest
+    genesis-otel export latest --raw-traces
     genesis-otel export run_20240115 -o search.zip
     ```
     """
@@ -53,7 +57,7 @@ def export(
         rows = queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after)
         task = str(rows[0]["task_name"]) if rows else ""
         path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.zip")
-        head = archive.export(client, run_id, path, task=task, version=__version__)
+        head = archive.export(client, run_id, path, task=task, version=__version__, with_raw_traces=raw_traces)
     say(f"{run_id}: {told(head.rows)}; {path.stat().st_size / 1e6:,.2f} MB")
     typer.echo(str(path))
 
@@ -64,12 +68,15 @@ def bring(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="What `export` has written.", exists=True, dir_okay=False)
     ],
+    without_raw_traces: Annotated[
+        bool, typer.Option("--without-raw-traces", help="Leave out the raw traces that the file has.")
+    ] = False,
 ) -> None:
     """Take a run that `export` has written into this store.
 
     Rows that are there already stay as they are, so a second import of the file adds nothing, and the later export of a run that
     went on adds what is new. A file that is damaged, or of another schema, changes nothing. An import that is interrupted says so; run
-    it again. The store lists the run when all of its rows are there.
+    it again. The store lists the run when all of its rows are there. Raw traces go into otel_traces, and make no rows anew.
 
     ```
     genesis-otel import search.zip
@@ -82,9 +89,9 @@ def bring(
 
     with contextlib.closing(open_client(settings_of(context), start=True, create=True, say=True)) as client:
         ensure(client)
-        imported = archive.bring(client, file)
+        imported = archive.bring(client, file, with_raw_traces=not without_raw_traces)
     head, added = imported
-    there = sum(head.rows.values()) - sum(added.values())
+    there = sum(head.rows[table] for table in added) - sum(added.values())
     before = f"; {there:,} rows were there already" if there else ""
     say(f"{head.run_id}: {told(added) or 'nothing'} imported{before}")
 

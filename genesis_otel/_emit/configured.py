@@ -32,6 +32,8 @@ class Configured:
     """The id of the run that begins first here and is given none."""
     budget: float | None = None
     """What a run may spend, in USD, that is given no budget of its own."""
+    stop_over_budget: bool = False
+    """Whether a framework's search ends at its next step when its budget is spent."""
     memory: Memory | None = None
     announce: Callable[[str], None] | None = None
     """Says where a run goes that has begun, by its id."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 RUN_ID_VARIABLE = "GENESIS_OTEL_RUN_ID"
 BUDGET_VARIABLE = "GENESIS_OTEL_BUDGET"
+STOPPED = "stopped"
+"""The status of a run that was ended before it was done, on purpose."""
 
 # --- run --------------------------------------------------------------------------------------------------------------
 
@@ -44,7 +46,7 @@ BUDGET_VARIABLE = "GENESIS_OTEL_BUDGET"
 class Run(Handle):
     """A search, from its start to its end."""
 
-    __slots__ = ("_error", "_pid", "_told", "task")
+    __slots__ = ("_error", "_pid", "_stopped", "_told", "task")
     _is_run = True
 
     def __init__(self, span: Span, base: Context, place: Place, task: str, told: Mapping[str, Value]) -> None:
@@ -52,6 +54,7 @@ class Run(Handle):
         self.task = task
         self._told = told
         self._error: str | None = None
+        self._stopped: str | None = None
         self._pid = os.getpid()
 
     def _reference(self) -> tuple[Any, ...]:
@@ -60,7 +63,7 @@ class Run(Handle):
     def _restore(self, *told: Any) -> None:
         (self.task,) = told
         self._told = {}
-        self._error = None
+        self._error = self._stopped = None
         self._pid = 0
 
     @property
@@ -70,9 +73,10 @@ class Run(Handle):
 
     @property
     def over_budget(self) -> bool | None:
-        """Whether the run has cost more than its budget, as far as this process saw; None where no budget was told here.
+        """Whether the run has cost more than its budget, as far as this process saw; None where that cannot be told.
 
-        Calls of other processes count when their individual's cost is told here; calls without a price do not.
+        That is where no budget was told, and where calls without a price could make the difference. Calls of other processes count
+        when their individual's cost is told here.
         """
         return _tally.run_tally(self.id).over_budget
 
@@ -108,6 +112,10 @@ class Run(Handle):
         self._error = reason(error)
         failed(self._span, error)
 
+    def stopped(self, why: object) -> None:
+        """Record that the run ends before it is done, on purpose: its status will be ``stopped``, and its ``error`` says why."""
+        self._stopped = text(why)
+
     def _first(self) -> bool:
         # A forked child that leaves the block of its parent's run does not end it.
         return self._pid == os.getpid() and super()._first()
@@ -122,7 +130,7 @@ class Run(Handle):
     ) -> None:
         """End the run.
 
-        :param status: by default ``completed``, or ``failed`` after :meth:`fail`.
+        :param status: by default ``completed``, or ``failed`` after :meth:`fail`, or ``stopped`` after :meth:`stopped`.
         :param total_generations: by default as many as this process saw.
         """
         if extra:
@@ -131,13 +139,15 @@ class Run(Handle):
             return
         if total_generations is None:
             total_generations = len(_tally.run_tally(self.id).generations)
+        by_itself = "completed" if self._stopped is None else STOPPED
         ended = {
             **self._told,
-            names.RUN_STATUS: text(status) or ("completed" if self._error is None else "failed"),
+            names.RUN_STATUS: text(status) or (by_itself if self._error is None else "failed"),
             names.RUN_TOTAL_GENERATIONS: integer(total_generations, "total_generations") or 0,
         }
-        if self._error is not None:
-            ended[names.RUN_ERROR] = self._error
+        why = self._stopped if self._error is None else self._error
+        if why is not None:
+            ended[names.RUN_ERROR] = why
         self._finish(ended, end_time)
 
 
@@ -166,8 +176,8 @@ def run(
         Pareto front is computed, unless it is told.
     :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default what ``objectives`` say
         of the fitness, or of their only metric; else ``max``.
-    :param budget: what the run may spend, in USD; by default what ``GENESIS_OTEL_BUDGET`` says, or nothing is said of it. Nothing
-        stops a run that spends more: it is logged once, :attr:`Run.over_budget` says so, the dashboards show it and the alert fires.
+    :param budget: what the run may spend, in USD; by default what ``GENESIS_OTEL_BUDGET`` says, or nothing is said of it. A
+        run that spends more goes on: it is logged once, :attr:`Run.over_budget` says so, the dashboards show it and the alert fires.
     :param on_over_budget: called once with the cost so far, in the thread that saw it become more than the budget. What it raises
         is logged.
     """

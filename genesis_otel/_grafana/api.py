@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
+from genesis_otel import _fields
+from genesis_otel._fields import Secret
 from genesis_otel._grafana.files import PLUGIN, GrafanaError
 from genesis_otel._log import first_line
 
@@ -22,23 +22,27 @@ TIMEOUT = 30.0
 """Seconds for an answer; saving a large dashboard takes a busy Grafana more than the client's five."""
 
 
-class GrafanaSettings(BaseSettings):
+@dataclass(frozen=True, kw_only=True)
+class GrafanaSettings:
     """Where Grafana is and who asks; from the environment and ``.env``, never from arguments, which other users see."""
-
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
 
     grafana_url: str | None = None
     """``GRAFANA_URL``: ``https://host[:port][/path]``."""
-    grafana_token: SecretStr | None = None
+    grafana_token: Secret | None = None
     """``GRAFANA_TOKEN``: a service account's token."""
-    grafana_clickhouse_url: SecretStr | None = None
+    grafana_clickhouse_url: Secret | None = None
     """``GRAFANA_CLICKHOUSE_URL``: ClickHouse as Grafana shall reach it, by a user who only reads; unset, ``CLICKHOUSE_URL``."""
-    grafana_alert_webhook: SecretStr | None = None
+    grafana_alert_webhook: Secret | None = None
     """``GRAFANA_ALERT_WEBHOOK``: where Grafana posts alerts."""
     grafana_alert_email: str | None = None
     """``GRAFANA_ALERT_EMAIL``: a mail address, or several with commas."""
-    grafana_alert_slack: SecretStr | None = None
+    grafana_alert_slack: Secret | None = None
     """``GRAFANA_ALERT_SLACK``: the address of an incoming webhook of Slack."""
+
+
+def load_grafana_settings() -> GrafanaSettings:
+    """The settings of this process."""
+    return GrafanaSettings(**_fields.read(GrafanaSettings, "", {}))
 
 
 class Grafana:

@@ -10,9 +10,6 @@ import os
 import sys
 from pathlib import Path
 
-from genesis_otel._serve.process import serve
-from genesis_otel._store.errors import StoreError
-
 log = logging.getLogger("genesis_otel._serve")
 
 
@@ -20,6 +17,10 @@ def main(folder: str, report: str) -> None:
     """Be a store process of nobody: ``report`` is the descriptor on which whoever started it waits for a word."""
     if os.fork():
         os._exit(0)
+    # Only now: what the process that ends above has used counts as the search's own.
+    from genesis_otel._serve.process import serve
+    from genesis_otel._store.errors import StoreError
+
     word = os.fdopen(int(report), "w")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
 

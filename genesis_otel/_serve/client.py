@@ -3,12 +3,14 @@ for a search.
 
 In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write),
 ``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.version`` (which version it is:
-a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``serve.lock`` (held while somebody
+a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``bell`` (a pipe, rung by who waits
+for its spans), ``serve.lock`` (held while somebody
 has the engine open) and ``store.log``. Out: a store process that runs, or a client of the store. On failure: `StoreError`,
 whose text says what to do. Searches import this module and never the engine.
 """
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,11 +71,14 @@ def running(folder: Path) -> Address | None:
     return address if address and address.pid == holder else None
 
 
-def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
+def ensure_store_process(
+    folder: Path, timeout: float = START_TIMEOUT, *, meanwhile: Callable[[], object] | None = None
+) -> None:
     """Start a store process that outlives this one, unless one runs. Many processes may call this at once: one starts.
 
     One of an earlier version that has nothing to do is ended, and its place taken: it knows nothing of new columns.
 
+    :param meanwhile: called while the process that was started gets ready.
     :raises StoreError: it cannot start, and why; or it is not ready within ``timeout`` seconds.
     """
     if running(folder) and not _is_outdated(folder):
@@ -93,7 +99,7 @@ def ensure_store_process(folder: Path, timeout: float = START_TIMEOUT) -> None:
         while not running(folder):
             holder = ProcessLock.holder(folder / LOCK)
             if not holder:
-                _start(folder, deadline)
+                _start(folder, deadline, meanwhile)
             elif time.monotonic() > deadline:
                 raise held(folder)
             else:  # just beginning by hand, or ending
@@ -120,6 +126,8 @@ def stop(folder: Path, timeout: float) -> int | None:
     return address.pid
 
 
+# Each search asks this every 2 s, and the installation's metadata are on the disk.
+@functools.cache
 def version_of_package() -> list[int]:
     """The schema and the version of this package, as ``serve.version`` has them."""
     from importlib import metadata
@@ -188,7 +196,7 @@ def open_store(
         with (
             waiting(log, f"the store process of {folder} to start", START_TIMEOUT) if say else contextlib.nullcontext()
         ):
-            ensure_store_process(folder)
+            ensure_store_process(folder, meanwhile=_load_driver)
     deadline = time.monotonic() + timeout
     while True:
         if start:
@@ -205,6 +213,13 @@ def open_store(
         if time.monotonic() > deadline:
             raise held(folder)
         time.sleep(0.1)
+
+
+def _load_driver() -> None:
+    """Take the 0.12 s that the client's import needs while the engine is loaded next door."""
+    import clickhouse_connect  # noqa: F401
+
+    from genesis_otel._store import wire  # noqa: F401
 
 
 class Unanswered(Exception):  # noqa: N818
@@ -288,7 +303,7 @@ def prepare(folder: Path) -> None:
 _ELSEWHERE = "name another with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
 
 
-def _start(folder: Path, deadline: float) -> None:
+def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None) -> None:
     """Start a store process that is nobody's child, and wait for its word."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as report:
@@ -312,6 +327,8 @@ def _start(folder: Path, deadline: float) -> None:
             raise error_of(f"The store process of {folder} cannot be started: {error}") from error
         finally:
             os.close(writing)
+        if meanwhile is not None:
+            meanwhile()
         said = _said(report.fileno(), deadline)
     if said is None:
         raise error_of(f"The store process of {folder} is not ready in time; see {folder / LOG}.")

@@ -25,6 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from genesis_otel._serve import room
+from genesis_otel._serve.bell import Bell, hung
 from genesis_otel._serve.client import (
     ADDRESS,
     ENGINE,
@@ -56,7 +57,7 @@ SHORTEST = 12
 HANDOVER = 3.0
 """Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
 PAUSE = 0.5
-"""Seconds between two looks at the spool: what a reader of a running search sees is about so old."""
+"""Seconds between two looks at the spool, unless somebody rings: what a reader of a running search sees is about so old."""
 STEADY = 10
 """Rounds in a row with spans after which a search is taken to go on: inserts become fewer and fuller. One that is short ends, and
 waits for its spool, at the short pause."""
@@ -102,8 +103,8 @@ def serve(
         (folder / ADDRESS).unlink(missing_ok=True)
         os.chdir(_emptied(folder / "cwd"))
         tempfile.tempdir = str(_emptied(folder / "tmp"))
-        stop = threading.Event()
-        stack.enter_context(_stopping_on_signals(stop))
+        stop, bell = threading.Event(), stack.enter_context(hung(folder))
+        stack.enter_context(_stopping_on_signals(stop, bell))
         if why := room.unlimited_files():
             log.error("%s", why)
         exporter, merges = stack.enter_context(_exporter(folder))
@@ -112,7 +113,7 @@ def serve(
         near = HOST if host in EVERYWHERE else host
         front = stack.enter_context(_front(folder, host, Address(near, port, secret, os.getpid(), reader), ready))
         log.info("the store in %s is open", folder)
-        why = _drain(folder, lock, exporter, merges, front, stop, idle_timeout)
+        why = _drain(folder, lock, exporter, merges, front, stop, bell, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
 
 
@@ -183,6 +184,7 @@ def _drain(
     merges: room.Merges,
     front: "Front",
     stop: threading.Event,
+    bell: Bell,
     idle_timeout: float | None,
 ) -> str:
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
@@ -196,17 +198,22 @@ def _drain(
     late = DeletedRuns(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
-    busy, pause, in_a_row = time.monotonic(), PAUSE, 0
+    busy, pause, in_a_row, took = time.monotonic(), PAUSE, 0, 0.0
     try:
-        while not stop.wait(pause):
+        # Many short processes that wait for their spans get half of this one's time, and no more.
+        while not stop.wait(min(took, pause)):
+            bell.wait(max(0.0, pause - took))
+            if stop.is_set():
+                break
             # Else this process would put into removed files what is spooled at the same path now.
             if not lock.valid():
                 return "its folder was removed"
             try:
                 merges.need_room(folder)
-                begun = time.process_time()
+                began, begun = time.monotonic(), time.process_time()
                 delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
+                took = time.monotonic() - began
                 in_a_row = in_a_row + 1 if delivered else 0
                 pause = pause_after(in_a_row, time.process_time() - begun)
             except Exception as error:
@@ -242,9 +249,10 @@ def pause_after(in_a_row: int, cpu: float) -> float:
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(stop: threading.Event) -> "Iterator[None]":
+def _stopping_on_signals(stop: threading.Event, bell: Bell) -> "Iterator[None]":
     def told(number: int, frame: FrameType | None) -> None:
         stop.set()
+        bell.ring()
 
     before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -1,4 +1,5 @@
-"""What delivery and exporters agree on: how an exporter tells a refusal from an outage, and the bounds of what it is handed.
+"""What delivery and exporters agree on: how a span lies in the spool, how an exporter tells a refusal from an outage, and the
+bounds of what it is handed.
 
 In and out: types alone. On failure: :class:`Refused` for content that no retry will mend, :class:`Misconfigured` for what
 somebody has to set right, anything else for what may work later.
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from genesis_otel._ship.codec import Flat
+from opentelemetry.sdk.trace import ReadableSpan
 
 STATE_INTERVAL = 60.0
 """Seconds between two looks at a spool by those who look at the store."""
@@ -41,11 +42,20 @@ class Rejected(NamedTuple):
 
 @runtime_checkable
 class Sender(Protocol):
-    """An exporter that tells a refusal from an outage, and takes spans in two steps, so that one batch can be prepared while
-    another is under way."""
+    """An exporter that says how spans lie in a spool on the way to it, tells a refusal from an outage, and takes spans in two
+    steps, so that one batch can be prepared while another is under way."""
 
-    def prepare(self, spans: Sequence[Flat]) -> Any:
-        """Flat ``spans`` as :meth:`send` takes them; called from any thread, and must not wait for anything."""
+    def encode(self, span: ReadableSpan) -> bytes:
+        """``span`` as a record; called where the span ends."""
+
+    def read(self, record: bytes) -> Any:
+        """A record as :meth:`prepare` takes it, whatever its encoding: it may be an earlier version's, or another exporter's.
+
+        :raises ValueError: ``record`` is no span.
+        """
+
+    def prepare(self, spans: Sequence[Any]) -> Any:
+        """What :meth:`read` gave, as :meth:`send` takes it; called from any thread, and must not wait for anything."""
 
     def send(self, prepared: Any) -> Rejected | None:
         """Return when the destination has confirmed what was prepared, with what it rejected all the same; raise

@@ -20,8 +20,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._log import Trouble, first_line
-from genesis_otel._ship.codec import Flat, decode, flatten, load
 from genesis_otel._ship.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
+from genesis_otel._ship.records import as_span
 from genesis_otel._ship.spool import dead_letters, hold, losses
 from genesis_otel._ship.spool import queue as _spool
 from genesis_otel._ship.spool_state import SpoolState
@@ -86,7 +86,7 @@ class Loaded(NamedTuple):
 
     batch: _spool.Batch
     spans: list[Any]
-    """Flat ones for a :class:`Sender`, the SDK's own for any other exporter."""
+    """What a :class:`Sender` has read, the SDK's own for any other exporter."""
     readable: list[bytes]
     """The record of each of ``spans``."""
     unreadable: list[tuple[bytes, str]]
@@ -132,7 +132,7 @@ class Drain:
             if span is None:
                 return
             if isinstance(self._exporter, Sender):
-                self._exporter.send(self._exporter.prepare([flatten(span)]))
+                self._exporter.send(self._exporter.prepare([self._exporter.read(self._exporter.encode(span))]))
             else:
                 self._exporter.export([span])
         except Exception as error:
@@ -195,7 +195,7 @@ class Drain:
         spans: list[Any] = []
         readable: list[bytes] = []
         unreadable: list[tuple[bytes, str]] = []
-        read = load if isinstance(self._exporter, Sender) else decode
+        read = self._exporter.read if isinstance(self._exporter, Sender) else as_span
         for record in batch.records:
             try:
                 spans.append(read(record))
@@ -279,7 +279,7 @@ class Drain:
         )
 
 
-def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> Sent:
+def send_halving(exporter: Sender, spans: list[Any], prepared: Any) -> Sent:
     """Send ``spans``; of what is refused send the halves, down to single ones.
 
     :param prepared: what ``exporter.prepare(spans)`` gave, or None. What it raises is a refusal: it sees the content alone.
@@ -313,7 +313,7 @@ def send_halving(exporter: Sender, spans: list[Flat], prepared: Any) -> Sent:
     return Sent(refused, rejected, largest if too_large else None)
 
 
-def _prepare(exporter: Sender, spans: list[Flat]) -> Any:
+def _prepare(exporter: Sender, spans: list[Any]) -> Any:
     try:
         return exporter.prepare(spans)
     except (Refused, MemoryError):
@@ -363,7 +363,7 @@ def named(error: BaseException) -> str:
 
 def _decoded(record: bytes | None) -> ReadableSpan | None:
     try:
-        return decode(record) if record is not None else None
+        return as_span(record) if record is not None else None
     except ValueError:
         return None
 

@@ -25,7 +25,7 @@ from genesis_otel._emit.belonging import check
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.tally import account
+from genesis_otel._emit.tally import account, account_unpriced
 from genesis_otel._emit.values import keep, warn_once
 from genesis_otel._ship import charges
 from genesis_otel._ship.content import (
@@ -109,8 +109,6 @@ class LLMSpanProcessor(SpanProcessor):
         """Of open spans that name no run, the only one that was open when they began."""
         self._prices = prices
         self._own_prices = own_prices
-        if prices:
-            _prices.load()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span is, for the calls in it."""
@@ -216,8 +214,10 @@ class LLMSpanProcessor(SpanProcessor):
         within = self._calls.counted_by(span, known)
         if within:
             changes[names.LLM_WITHIN] = within
-        else:
+        elif cost or known.get(names.LLM_COST_SOURCE, "") not in names.COST_UNPRICED:
             account(known, cost)
+        else:
+            account_unpriced(known)
         return {**changes, **_without_vectors(known)}
 
     def _cost(self, span: ReadableSpan, attributes: Attributes) -> tuple[float, Attributes]:

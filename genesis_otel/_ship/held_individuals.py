@@ -7,15 +7,14 @@ end. On failure: said once; the individual is held in memory all the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.sdk.trace import Span
+from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
-from genesis_otel._ship.codec import encode
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.spool.hold import Hold
 
@@ -25,10 +24,11 @@ class HeldIndividuals:
 
     :param folder: the spool's.
     :param finish: makes spans what they should be stored as.
+    :param encode: makes records of them, as the spool's processor does.
     """
 
-    def __init__(self, folder: Path, finish: LLMSpanProcessor) -> None:
-        self._folder, self._finish = folder, finish
+    def __init__(self, folder: Path, finish: LLMSpanProcessor, encode: Callable[[ReadableSpan], bytes]) -> None:
+        self._folder, self._finish, self._encode = folder, finish, encode
         self._holds: dict[int, Hold] = {}
 
     def on_hold(self, of: object, span: Any, attributes: Mapping[str, Any], end_time: int) -> None:
@@ -36,7 +36,7 @@ class HeldIndividuals:
         try:
             if isinstance(span, Span) and span.context.trace_flags.sampled:
                 hold = self._holds.get(id(of)) or self._holds.setdefault(id(of), Hold(self._folder))
-                hold.keep(_key(span), encode(self._finish.as_held(span, attributes, end_time)))
+                hold.keep(_key(span), self._encode(self._finish.as_held(span, attributes, end_time)))
         except Exception as error:
             pass_on(error)
             warn_once("hold", "A held individual could not be put on disk, and waits in memory alone", exc_info=True)

@@ -1,8 +1,9 @@
 """The insert: spans in, one block into ``otel_traces``, whose views fill the seven tables.
 
-In: batches of ended spans. Out: the rows in ClickHouse; a batch that is sent again within the tables' deduplication
-window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. Stored is what ClickHouse itself
-confirms, by the id that the insert had. On failure: :meth:`send` raises :class:`~genesis_otel._ship.contract.Refused` when
+In: batches of ended spans, as the rows that lay in the spool. Out: the rows in ClickHouse; a batch that is sent again within the
+tables' deduplication window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. Where ``otel_traces`` has
+the columns and types of a row, these bytes are joined and sent; another layout is written value by value. Stored is what
+ClickHouse itself confirms, by the id that the insert had. On failure: :meth:`send` raises :class:`~genesis_otel._ship.contract.Refused` when
 ClickHouse refuses the batch for its content, ``Misconfigured`` when somebody has to set something right, anything else when
 it may succeed later; :meth:`export`, which the SDK's own processors call, logs and returns ``FAILURE``, and never raises.
 """
@@ -12,24 +13,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import struct
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from clickhouse_connect.datatypes.base import ClickHouseType
 from clickhouse_connect.datatypes.temporal import DateTime, DateTime64
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.compression import get_compressor
 from clickhouse_connect.driver.exceptions import DataError, Error
 from clickhouse_connect.driver.httpclient import HttpClient
+from clickhouse_connect.driver.summary import QuerySummary
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._log import Trouble, first_line, quiet, warn_once
 from genesis_otel._ship import rows
-from genesis_otel._ship.codec import Flat, flatten
 from genesis_otel._ship.contract import Misconfigured, Refused, TooLarge
+from genesis_otel._ship.records import as_row
 from genesis_otel._store import schema
 from genesis_otel._store.errors import ACCESS_DENIED, ConfigurationError, StoreError, TooLargeError, code_of, explained
 from genesis_otel._store.tables import INSERT_SETTINGS, LANDING
@@ -67,6 +71,9 @@ REFUSALS = {
 https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
 
+FORMAT = "RowBinary"
+"""The format of an insert."""
+
 CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
 """Where clickhouse-connect logs each failed attempt; what it raises says the same, and is said once."""
 
@@ -76,9 +83,9 @@ ASKED_AT_ONCE = 2_000
 
 
 class Prepared(NamedTuple):
-    """A block on its way: the columns of ``otel_traces``, and the token by which it is known when it comes again."""
+    """A block on its way: its rows, as records, and the token by which it is known when it comes again."""
 
-    columns: dict[str, list[Any]]
+    rows: Sequence[bytes]
     token: str
 
 
@@ -95,11 +102,23 @@ class InsertExporter(SpanExporter):
         self._client: Client | None = None
         self._types: dict[str, ClickHouseType] = {}
         self._ticks: dict[str, int] = {}
+        self._joins = True
         self._trouble = Trouble(logger)
 
-    def prepare(self, spans: Sequence[Flat]) -> Prepared:
-        """Flat ``spans`` (``_codec.flatten``) as one block for :meth:`send`; from any thread."""
-        return Prepared(rows.columns(spans) if spans else {}, token(spans))
+    def encode(self, span: ReadableSpan) -> bytes:
+        """``span`` as a record that is its row."""
+        return rows.encode(span)
+
+    def read(self, record: bytes) -> bytes:
+        """The row of a record, from any thread.
+
+        :raises ValueError: ``record`` is no span.
+        """
+        return as_row(record)
+
+    def prepare(self, spans: Sequence[bytes]) -> Prepared:
+        """Rows as one block for :meth:`send`; from any thread."""
+        return Prepared(spans, token(spans))
 
     def send(self, prepared: Prepared) -> None:
         """Insert a block, and return when ClickHouse has confirmed that it is stored.
@@ -109,7 +128,7 @@ class InsertExporter(SpanExporter):
         :raises Misconfigured: somebody has to set something right: a user, a grant, an address, a proxy.
         :raises Exception: anything else: the store cannot be reached, is not ready, or is overloaded.
         """
-        if not prepared.columns:
+        if not prepared.rows:
             return
         if self._pid != os.getpid():
             # In a forked child: the parent's connection is the parent's, and its lock may have been held.
@@ -133,7 +152,7 @@ class InsertExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """:meth:`send` as the SDK's processors want it. They ignore a failure: prefer ``DurableSpanProcessor``."""
         try:
-            self.send(self.prepare([flatten(span) for span in spans]))
+            self.send(self.prepare([rows.encode(span) for span in spans]))
         except Exception as error:
             text = first_line(error)
             self._trouble.begins(text, "%d spans were not stored: %s", len(spans), text)
@@ -158,6 +177,7 @@ class InsertExporter(SpanExporter):
                 described = client.create_insert_context(LANDING)
                 self._types = dict(zip(described.column_names, described.column_types, strict=True))
                 self._ticks = {name: tick(name, self._types[name]) for name in TIMES if name in self._types}
+                self._joins = takes_rows({name: kind.name for name, kind in self._types.items()})
             except BaseException as error:
                 client.close()
                 if isinstance(error, Error):
@@ -168,17 +188,9 @@ class InsertExporter(SpanExporter):
 
     def _insert(self, client: Client, prepared: Prepared) -> bool:
         """Insert, and say whether ClickHouse has confirmed it by its id; one in this process need not."""
-        columns = {name: self._in_ticks(name, of) for name, of in prepared.columns.items() if name in self._types}
         settings, query_id = insert_settings(client, prepared.token)
         try:
-            summary = client.insert(
-                LANDING,
-                list(columns.values()),
-                column_names=list(columns),
-                column_types=[self._types[name] for name in columns],
-                column_oriented=True,
-                settings=settings,
-            )
+            summary = self._join(client, prepared, settings) if self._joins else self._write(client, prepared, settings)
         except Error as error:
             if isinstance(error, DataError) or code_of(error) in REFUSALS:
                 raise Refused(first_line(error)) from error
@@ -186,6 +198,32 @@ class InsertExporter(SpanExporter):
         except (UnicodeError, OverflowError, TypeError, ValueError, struct.error) as error:
             raise Refused(f"{type(error).__name__}: {first_line(error)}") from error
         return query_id is None or summary.query_id() == query_id
+
+    def _join(self, client: Client, prepared: Prepared, settings: dict[str, Any]) -> QuerySummary:
+        """Send the rows as they are."""
+        body = b"".join([row[1:] for row in prepared.rows])
+        compression = client.write_compression
+        return client.raw_insert(
+            LANDING,
+            list(rows.COLUMNS),
+            _packed(body, compression) if compression else body,
+            settings=settings,
+            fmt=FORMAT,
+            compression=compression,
+        )
+
+    def _write(self, client: Client, prepared: Prepared, settings: dict[str, Any]) -> QuerySummary:
+        """Write the values as the table has them: those columns that it has, times in its ticks, maps as JSON."""
+        found = [rows.fields(row) for row in prepared.rows]
+        names = [name for name in rows.COLUMNS if name in self._types]
+        return client.insert(
+            LANDING,
+            [self._in_ticks(name, [row[name] for row in found]) for name in names],
+            column_names=names,
+            column_types=[self._types[name] for name in names],
+            column_oriented=True,
+            settings=settings,
+        )
 
     def _in_ticks(self, name: str, values: list[Any]) -> list[Any]:
         ticks = self._ticks.get(name, 1)
@@ -198,9 +236,9 @@ class InsertExporter(SpanExporter):
 
         :raises ConfigurationError: they are not there.
         """
-        ticks, columns = self._ticks.get("Timestamp", 1), prepared.columns
-        begun = [start // ticks * ticks for start in columns["Timestamp"]]
-        spans = list(zip(columns["TraceId"], columns["SpanId"], begun, columns["Duration"], strict=True))
+        ticks = self._ticks.get("Timestamp", 1)
+        heads = map(rows.head, prepared.rows)
+        spans = [(head.trace_id, head.span_id, head.begun // ticks * ticks, head.duration) for head in heads]
         nobody = f"{place(client)} does not confirm inserts as ClickHouse does"
         found: set[tuple[str, str, int, int]] = set()
         try:
@@ -245,6 +283,11 @@ class InsertExporter(SpanExporter):
             client.close()
 
 
+def _packed(body: bytes, compression: str) -> bytes:
+    compressor: Any = get_compressor(compression)
+    return bytes(compressor.compress_block(body) + (compressor.flush() or b""))
+
+
 def _ensure(client: Client) -> None:
     """See that the tables are there; a user who may only insert does not see the views, and need not."""
     try:
@@ -271,7 +314,7 @@ def insert_nothing(client: Client) -> None:
     """
     settings, query_id = insert_settings(client, "")
     try:
-        summary = client.raw_insert(LANDING, insert_block=b"", fmt="Native", settings=settings)
+        summary = client.raw_insert(LANDING, insert_block=b"", fmt=FORMAT, settings=settings)
     except Error as error:
         raise explained(error, place(client)) from error
     if query_id is not None and summary.query_id() != query_id:
@@ -303,13 +346,23 @@ def tick(name: str, kind: ClickHouseType) -> int:
     )
 
 
-def token(spans: Sequence[Flat]) -> str:
+def takes_rows(types: Mapping[str, str]) -> bool:
+    """Whether a table reads the bytes of a row as what they are: it has its columns, in types of the same form.
+
+    :param types: the type of each column of the table.
+    """
+    return all(in_form(types.get(name, "")) == kind for name, kind in rows.COLUMNS.items())
+
+
+def in_form(kind: str) -> str:
+    """A type without what makes no difference to the bytes of a row: a dictionary, a time zone, a sign that no duration has."""
+    kind = re.sub(r"LowCardinality\((\w+)\)", r"\1", kind)
+    return re.sub(r"(DateTime64\(\d+), '[^']*'\)", r"\1)", "UInt64" if kind == "Int64" else kind)
+
+
+def token(spans: Sequence[bytes]) -> str:
     """The deduplication token of a batch: the same for the same spans in the same order, in any process.
 
-    The end counts too: a run that is resumed and a generation that is evaluated again have the ids that they had before.
+    Begin and duration count too: a run that is resumed and a generation that is evaluated again have the ids that they had before.
     """
-    digest = hashlib.sha256()
-    for flat in spans:
-        context, end = flat[0] or (0, 0), flat[5] or 0
-        digest.update(b"%x %x %d\n" % (context[0], context[1], end))
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join([row[: rows.HEAD.size] for row in spans])).hexdigest()

@@ -25,9 +25,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
 from genesis_otel._log import first_line
-from genesis_otel._ship.codec import Flat, flatten
+from genesis_otel._ship.codec import Flat, encode, flatten
 from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
 from genesis_otel._ship.otlp_encoding import request_body
+from genesis_otel._ship.records import as_flat
 from genesis_otel._store.wire import redirected
 from genesis_otel._urls import split
 
@@ -101,6 +102,17 @@ class OtlpExporter(SpanExporter):
         self._connect = connect
         self._transport: Transport | None = None
         self._pid = 0
+
+    def encode(self, span: ReadableSpan) -> bytes:
+        """``span`` as a record that keeps the types of its values: OTLP has them, too."""
+        return encode(span)
+
+    def read(self, record: bytes) -> Flat:
+        """The flat span of a record, from any thread.
+
+        :raises ValueError: ``record`` is no span.
+        """
+        return as_flat(record)
 
     def prepare(self, spans: Sequence[Flat]) -> bytes:
         """Flat ``spans`` as the body of a request; from any thread."""

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from genesis_otel._ship.attribute_text import int_text
 from genesis_otel._ship.codec import Context, Flat, resource_of, scope_of
-from genesis_otel._ship.rows import int_text
 
 IS_REMOTE_KNOWN, IS_REMOTE = 0x100, 0x200
 """Flags: whether the parent (a link's span) is remote is known, and it is."""

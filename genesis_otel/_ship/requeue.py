@@ -11,8 +11,8 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from genesis_otel._ship.codec import decode
 from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.records import as_span
 from genesis_otel._ship.spool import dead_letters as letters
 from genesis_otel._ship.spool.queue import Writer
 
@@ -21,7 +21,7 @@ def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]
     """The spans that were refused: file, reason, span (None where the bytes cannot be read); oldest first."""
     for path, reason, record in letters.buried(folder):
         try:
-            yield path, reason, decode(record)
+            yield path, reason, as_span(record)
         except ValueError:
             yield path, reason, None
 

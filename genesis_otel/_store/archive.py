@@ -22,10 +22,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
-from genesis_otel._store import deleted
+from genesis_otel._store import deleted, raw_traces
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import existing
-from genesis_otel._store.tables import INSERT_SETTINGS, SCHEMA, STORED_IN
+from genesis_otel._store.tables import INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -75,21 +75,32 @@ class Imported(NamedTuple):
     """By table: those that the store had not."""
 
 
-def export(client: Client, run_id: str, path: Path, *, task: str = "", version: str = "") -> Head:
+def export(
+    client: Client, run_id: str, path: Path, *, task: str = "", version: str = "", with_raw_traces: bool = False
+) -> Head:
     """Write a run into a new file.
 
     :param version: of this package, for whoever looks into the file.
-    :raises StoreError: the file is there already.
+    :param with_raw_traces: with the spans of its traces in ``otel_traces``.
+    :raises StoreError: the file is there already, or raw traces cannot be exported.
     """
     if path.exists():
         raise StoreError(f"{path} is there already: name another file, or remove it")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = {}
+    selects = {
+        # FINAL: what was delivered twice is exported once.
+        table: f"SELECT {_list(columns)} FROM {table} FINAL WHERE {deleted.of_run(table)}"  # noqa: S608 - names of ours
+        for table, columns in _columns(client).items()
+    }
+    if with_raw_traces:
+        of_run, once = raw_traces.OF_RUN, raw_traces.ONCE
+        selects[LANDING] = f"SELECT {_list(raw_traces.columns(client))} FROM {LANDING} WHERE {of_run} {once}"  # noqa: S608 - names of ours
     try:
         with zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
-            for table, columns in _columns(client).items():
+            for table, sql in selects.items():
                 with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
-                    rows[table] = _write(client, run_id, table, columns, member.write)
+                    rows[table] = _write(client, run_id, sql, member.write)
             head = Head(run_id, task, SCHEMA, rows)
             told = {
                 "format": FORMAT,
@@ -104,25 +115,30 @@ def export(client: Client, run_id: str, path: Path, *, task: str = "", version: 
     return head
 
 
-def bring(client: Client, path: Path) -> Imported:
+def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Imported:
     """Insert those rows of a file that the store has not.
 
+    :param with_raw_traces: also the raw traces, if the file has any.
     :raises StoreError: the file is none of ours, is damaged, or has another schema; or the import broke off.
     """
     try:
         with zipfile.ZipFile(path) as file:
             head = _head(file, path)
             _check(file, head, path)
+            tables = [table for table in ORDER if table in head.rows]
+            if with_raw_traces and LANDING in head.rows:
+                raw_traces.columns(client)
+                tables.insert(0, LANDING)
             # A run that was deleted here is wanted again.
             deleted.restore(client, head.run_id)
-            added: dict[str, int] = dict.fromkeys(ORDER, 0)
-            for table in ORDER:
+            added: dict[str, int] = dict.fromkeys(tables, 0)
+            for table in tables:
                 try:
                     for taken in _insert(client, file, table, head):
                         added[table] += taken
                 except Exception as error:
                     raise StoreError(
-                        f"the import broke off: {sum(added.values()):,} of {sum(head.rows.values()):,} rows are in the store, "
+                        f"the import broke off: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
                         f"which does not list the run until all are. Import the file again: it goes on ({error})"
                     ) from error
             return Imported(head, added)
@@ -137,10 +153,11 @@ def _columns(client: Client) -> dict[str, Sequence[str]]:
     return {table: [name for name in found[table].columns if name != "ingested_at"] for table in ORDER}
 
 
-def _write(client: Client, run_id: str, table: str, columns: Sequence[str], write: Any) -> int:
-    names = ", ".join(f"`{name}`" for name in columns)
-    # FINAL: what was delivered twice is exported once.
-    sql = f"SELECT {names} FROM {table} FINAL WHERE {deleted.of_run(table)}"  # noqa: S608 - names of ours
+def _list(columns: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in columns)
+
+
+def _write(client: Client, run_id: str, sql: str, write: Any) -> int:
     rows = 0
     asked = {"run_id": run_id}
     stream = cast(BinaryIO, client.raw_stream(sql, parameters=asked, settings=READING, fmt="JSONEachRow"))
@@ -159,9 +176,10 @@ def _head(file: zipfile.ZipFile, path: Path) -> Head:
     try:
         told = json.loads(file.read(HEAD))
         format, schema = int(told["format"]), int(told["schema"])
-        head = Head(
-            str(told["run_id"]), str(told["task"]), schema, {table: int(told["rows"][table]) for table in ORDER}
-        )
+        rows = {table: int(told["rows"][table]) for table in ORDER}
+        if LANDING in told["rows"]:
+            rows[LANDING] = int(told["rows"][LANDING])
+        head = Head(str(told["run_id"]), str(told["task"]), schema, rows)
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is no export of genesis-otel: it has no {HEAD} that can be read") from error
     if format > FORMAT or schema > SCHEMA:
@@ -182,11 +200,12 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
 
     :raises StoreError: rows are missing, cannot be read, or are of another run.
     """
-    for table in ORDER:
+    for table in head.rows:
         rows = 0
         for row, _ in _rows(file, table, path):
             rows += 1
-            if row.get("run_id") != head.run_id:
+            is_of_run = raw_traces.is_of(row, head.run_id) if table == LANDING else row.get("run_id") == head.run_id
+            if not is_of_run:
                 raise StoreError(f"{path} is damaged: {table} has a row of another run; nothing was imported")
         if rows != head.rows[table]:
             raise StoreError(
@@ -213,6 +232,10 @@ def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[
 
 def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> Iterator[int]:
     """Insert a table's rows that are not there; gives how many each insert had."""
+    if table == LANDING:
+        raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
+        yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
+        return
     key = ("trace_id", "span_id", *(("position",) if table in ("code_lineages", "pareto_fronts") else ()))
     sql = f"SELECT {', '.join(key)} FROM {table} WHERE run_id = {{run_id:String}}"  # noqa: S608 - names of ours
     there = {tuple(row) for row in client.query(sql, parameters={"run_id": head.run_id}).result_rows}

@@ -17,11 +17,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 from genesis_otel._store.providers import listed_as
 from genesis_otel._store.unit_prices import UnitPrices
 
@@ -38,6 +33,12 @@ def read_own_prices(path: Path) -> OwnPrices:
 
     :raises ValueError: it cannot be read, or holds what is not a price.
     """
+    # Few have such a file.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     try:
         content = tomllib.loads(path.expanduser().read_text(encoding="utf-8"))
     except OSError as error:

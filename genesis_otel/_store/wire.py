@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 EXCEPTION_CODE = "X-ClickHouse-Exception-Code"
 INSERT_ID = "genesis-otel-insert-"
 """How the ids of our inserts begin, by which they are known here, and found in ``system.query_log``."""
+PIECE = 256 << 10
+"""Bytes of a body that go out at once: where the connection breaks off before the last of them, it was cut."""
 
 
 class Wire:
@@ -49,6 +51,8 @@ class Wire:
     def request(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         """As :meth:`urllib3.PoolManager.request`, without following redirects."""
         body = options.get("body")
+        if isinstance(body, bytes) and f"query_id={INSERT_ID}" in url:
+            body = _pieces(body)
         sending = _Sending(body) if isinstance(body, Iterator) else None
         if sending is not None:
             options["body"] = iter(sending)
@@ -103,6 +107,10 @@ class Wire:
         except HTTPError:
             return False
         return answer.status == 200
+
+
+def _pieces(body: bytes) -> Iterator[bytes]:
+    return (body[at : at + PIECE] for at in range(0, len(body), PIECE))
 
 
 class _Sending:

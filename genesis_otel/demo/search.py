@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import SecretStr
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,6 +24,7 @@ from rich.text import Text
 
 from genesis_otel import queries
 from genesis_otel._destinations import open_client
+from genesis_otel._fields import Secret
 from genesis_otel._log import first_line
 from genesis_otel._read.format import money, number
 from genesis_otel._settings import Disabled as Off
@@ -152,11 +152,11 @@ def _plain(settings: Settings) -> dict[str, Any]:
     """The settings as they can be given to `configure` in another process."""
 
     def plain(value: Any) -> Any:
-        if isinstance(value, SecretStr):
+        if isinstance(value, Secret):
             return value.get_secret_value()
         return str(value) if isinstance(value, Path) else value
 
-    return {name: plain(value) for name, value in settings.model_dump(exclude_unset=True).items()}
+    return {name: plain(value) for name, value in settings.told().items()}
 
 
 @contextlib.contextmanager

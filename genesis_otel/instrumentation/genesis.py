@@ -15,6 +15,7 @@ Genesis lacks is left out with a warning.
 - **Counts** are of programs: Genesis stores a program anew when it recomputes its embeddings, and counts it as often as it is stored.
 - **An interrupt or an error** ends the run as `failed`. Programs that were being made are named in `search_stopped`, and are no
   individuals: Genesis has none, and proposes them again when it resumes. A resumed search is the same run.
+- **Over budget**, where a search is to stop then, no program is proposed any more; those under way are evaluated and stored.
 - **A program's id** is chosen before its first LLM call, which carries it, and Genesis' program gets it.
 - **Jobs** find the individual in ``TRACEPARENT`` and ``BAGGAGE``: local ones and those of Slurm.
 """
@@ -52,18 +53,25 @@ _logger = GenesisLogger()
 _wanted = False
 
 
-def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> None:
+def instrument(
+    *,
+    task: str | None = None,
+    objectives: Mapping[str, str] | None = None,
+    stop_over_budget: bool | None = None,
+) -> None:
     """Record every search of this process from now on. Called again, it only takes over what it is told.
 
     Genesis is not imported here, which takes seconds and loads its ``.env``: it is looked after when it is.
 
     :param task: what is evolved; by default the name of the folder above the results.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better: public or private ones, by their names.
+    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     """
     global _wanted
     pareto.directions(objectives or {})
-    told = Options(task, dict(objectives or {}))
+    told = Options(task, dict(objectives or {}), stop_over_budget)
     if not _wanted or told != Options():
         _logger.options = told
     # Before Genesis is imported: its own logger connects when it is.
@@ -187,6 +195,8 @@ def _submit_new_job(original: Original, self: Any, *args: Any, **kwargs: Any) ->
     planned = getattr(getattr(self, "evo_config", None), "num_generations", 0)
     if search is None or not isinstance(number, int) or number >= planned:
         return original(self, *args, **kwargs)
+    if search.is_over(self):
+        return None
     # What it is called is known when the patch is made.
     with _at(search, search.begin(number, "unknown"), until_stored=False):
         return original(self, *args, **kwargs)

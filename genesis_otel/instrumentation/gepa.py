@@ -16,6 +16,7 @@ this version of GEPA lacks is left out with a warning.
 - **The front** is GEPA's own mapping when the iteration ends.
 - **A resumed search** goes on with its run, whose id is kept beside the state. Where an earlier part was not recorded, the
   candidates of the state are individuals of generation 0, ``restored``.
+- **Over budget**, where a search is to stop then, GEPA is asked to stop before the next iteration.
 - **A search that dies** has failed, an interrupt included. Where it can be resumed, the iteration in which it died leaves no
   generation behind: GEPA begins it anew.
 """
@@ -46,10 +47,15 @@ _patched: Patched = []
 _task = "gepa"
 _run_id: str | None = None
 _objectives: Mapping[str, str] | None = None
+_stop_over_budget: bool | None = None
 
 
 def instrument(
-    *, task: str | None = None, run_id: str | None = None, objectives: Mapping[str, str] | None = None
+    *,
+    task: str | None = None,
+    run_id: str | None = None,
+    objectives: Mapping[str, str] | None = None,
+    stop_over_budget: bool | None = None,
 ) -> None:
     """Record every search of this process from now on; called again, it only takes over what it is told.
 
@@ -57,10 +63,12 @@ def instrument(
     :param run_id: the next run's id; by default that of the run whose state a search goes on from, or a new one each.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for readers; GEPA maximises, and the
         front is its own.
+    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: gepa is not installed.
     """
-    global _task, _run_id, _objectives
+    global _task, _run_id, _objectives, _stop_over_budget
     pareto.directions(objectives or {})
     from gepa.core.engine import GEPAEngine
     from gepa.lm import LM
@@ -68,6 +76,7 @@ def instrument(
     from gepa.proposer.reflective_mutation.reflective_mutation import ReflectiveMutationProposer
 
     _task, _run_id, _objectives = task or _task, run_id or _run_id, objectives or _objectives
+    _stop_over_budget = _stop_over_budget if stop_over_budget is None else stop_over_budget
     if is_instrumented():
         return
     say_if_newer("gepa", NEWEST_RUN)
@@ -76,6 +85,7 @@ def instrument(
     adapter = importlib.import_module("gepa.adapters.optimize_anything_adapter.optimize_anything_adapter")
     for owner, name, around in (
         (GEPAEngine, "run", _run),
+        (GEPAEngine, "_should_stop", _should_stop),
         (GEPAEngine, "_report_rejected_proposal", _report_rejected),
         (GEPAEngine, "_batch_evaluate", functools.partial(_batch_evaluate, full=True)),
         (ReflectiveMutationProposer, "_batch_evaluate", functools.partial(_batch_evaluate, full=False)),
@@ -96,9 +106,9 @@ def instrument(
 
 def uninstrument() -> None:
     """Undo `instrument`; a search that runs is recorded to its end."""
-    global _task, _run_id, _objectives
+    global _task, _run_id, _objectives, _stop_over_budget
     undo(_patched)
-    _task, _run_id, _objectives = "gepa", None, None
+    _task, _run_id, _objectives, _stop_over_budget = "gepa", None, None, None
 
 
 def is_instrumented() -> bool:
@@ -176,7 +186,7 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     owners = [each for each in (self, self.reflective_proposer, self.merge_proposer) if each is not None]
     try:
         _wrap_loaded()
-        search = Search(self, _task, _run_id, _objectives)
+        search = Search(self, _task, _run_id, _objectives, _stop_over_budget)
         before = [(owner, owner.callbacks) for owner in owners]
         evaluators = [(owner, owner.evaluator) for owner in owners if hasattr(owner, "evaluator")]
     except Exception as error:
@@ -210,6 +220,13 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 def _search_of(owner: Any) -> Search | None:
     """The search of an engine or a proposer."""
     return next((each for each in getattr(owner, "callbacks", None) or () if isinstance(each, Search)), None)
+
+
+def _should_stop(original: Original, self: Any, state: Any) -> Any:
+    search = _search_of(self)
+    if search is not None and search.is_over():
+        self.request_stop()
+    return original(self, state)
 
 
 def _report_rejected(original: Original, self: Any, proposal: Any, *args: Any, **kwargs: Any) -> Any:

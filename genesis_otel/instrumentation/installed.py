@@ -51,14 +51,21 @@ FRAMEWORKS = {
 }
 
 
-def instrument(*, task: str | None = None, objectives: Mapping[str, str] | None = None) -> dict[str, str]:
+def instrument(
+    *,
+    task: str | None = None,
+    objectives: Mapping[str, str] | None = None,
+    stop_over_budget: bool | None = None,
+) -> dict[str, str]:
     """Record every supported client of language models, and every supported framework, that is installed.
 
     :param task: what is evolved, for a framework's runs; by default what the framework calls it.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for a framework's runs.
+    :param stop_over_budget: whether a framework's search ends at its next step when it has cost more than its budget; by default what
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
     :return: what is recorded now, with the package and the version that does it.
     """
-    found = {**_clients(), **_frameworks(task, objectives)}
+    found = {**_clients(), **_frameworks(task, objectives, stop_over_budget)}
     if found:
         log.info("recorded: %s", ", ".join(f"{name} (by {maker})" for name, maker in found.items()))
     else:
@@ -127,7 +134,9 @@ def _maker(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
-def _frameworks(task: str | None, objectives: Mapping[str, str] | None) -> dict[str, str]:
+def _frameworks(
+    task: str | None, objectives: Mapping[str, str] | None, stop_over_budget: bool | None
+) -> dict[str, str]:
     found = {}
     for name, module in FRAMEWORKS.items():
         if find_spec(name) is None:
@@ -137,7 +146,7 @@ def _frameworks(task: str | None, objectives: Mapping[str, str] | None) -> dict[
             is_meant = getattr(framework, "is_installed", None)
             if is_meant is not None and not is_meant():
                 continue  # another package of that name
-            framework.instrument(task=task, objectives=objectives)
+            framework.instrument(task=task, objectives=objectives, stop_over_budget=stop_over_budget)
             found[name] = f"genesis-otel {__version__}"
         except Exception as error:
             pass_on(error)

@@ -23,6 +23,8 @@ that this version of OpenEvolve lacks is left out with a warning.
 - **a coevolution** is one run: its generations are counted over all phases, and islands have their population's name (``red/0``).
 - **a search that loads a checkpoint** goes on with the run of the one that saved it: best, front, generations and scores of
   parents count. A new search in the same folder is a run of its own.
+- **over budget**, where a search is to stop then, it is told so as by Ctrl-C once a child has been added, and a checkpoint is saved;
+  iterations under way are abandoned.
 - **without configuration** nothing is recorded, and a search finds, asks and writes the same, byte for byte.
 - **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
 """
@@ -45,6 +47,7 @@ from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel._store import prices
 from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
@@ -75,6 +78,7 @@ def instrument(
     objectives: Mapping[str, str] | None = None,
     llm: Recorder = "auto",
     worker_setup: Callable[[], object] | None = None,
+    stop_over_budget: bool | None = None,
 ) -> None:
     """Record every search of this process from now on. Called again, it only takes over what it is told.
 
@@ -86,12 +90,14 @@ def instrument(
         first that is installed.
     :param worker_setup: called in a worker that was spawned, to set up OpenTelemetry there; it has to be found by its
         name. By default what ``genesis_otel.configure()`` did here; a forked worker needs nothing.
+    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: OpenEvolve is not installed.
     """
     global _options, _recorder
     pareto.directions(objectives or {})
-    told = Options(task, run_id, dict(objectives or {}), llm, worker_setup)
+    told = Options(task, run_id, dict(objectives or {}), llm, worker_setup, stop_over_budget)
     if is_instrumented():
         if told != Options():
             _options = told
@@ -174,6 +180,8 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         if search is None:
             search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
             _options = replace(_options, run_id=None)
+            # Here and once, and not in each worker that is forked from here.
+            prices.load()
     except Exception as error:
         pass_on(error)
         warn_once("run", "A search is not recorded", exc_info=True)
@@ -213,16 +221,23 @@ async def _run_evolution(
     start_iteration: int,
     max_iterations: int,
     target_score: float | None = None,
+    checkpoint_callback: Callable[[int], object] | None = None,
     *args: Any,
     **kwargs: Any,
 ) -> Any:
     if search := _search_of(self):
-        search.loop_begins()
+        search.loop_begins(self)
     try:
-        return await original(self, start_iteration, max_iterations, target_score, *args, **kwargs)
+        result = await original(
+            self, start_iteration, max_iterations, target_score, checkpoint_callback, *args, **kwargs
+        )
     finally:
         if search := _search_of(self):
             search.loop_ended(self, target_score)
+    if search is not None and search.stopper.stops and checkpoint_callback is not None:
+        # OpenEvolve saves none of a search that is told to stop: with a larger budget, it can go on from here.
+        checkpoint_callback(self.database.last_iteration)
+    return result
 
 
 def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
@@ -278,6 +293,8 @@ def _submit_iteration(original: Original, self: Any, iteration: int, island_id: 
     search = _search_of(self)
     if search is None:
         return original(self, iteration, island_id)
+    if search.is_over():
+        return None  # as of one that could not be submitted
     number = search.generation_of(iteration)
     search.submitting = (number, island_id)
     try:
@@ -332,6 +349,8 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
         search.cells_changed(program, self)
+    if search.is_looping:
+        search.is_over()
     return admitted
 
 

@@ -13,6 +13,8 @@ out with a warning.
 - **A copy** on another island has the mutation type ``copy``, and the original as its parent; shinka gives it none.
 - **The front**, with ``objectives``, is that of all programs of the run so far; shinka has none.
 - **A search that goes on** in the same results folder goes on with its run.
+- **Over budget**, where a search is to stop then, shinka's own limit of costs is lowered to what it has spent: it begins no proposal any
+  more, and waits for those under way.
 - **Cancelled proposals**, of which shinka keeps nothing, are individuals that failed; their generations are not completed.
 """
 
@@ -56,19 +58,25 @@ _environment = threading.Lock()
 
 
 def instrument(
-    *, task: str | None = None, run_id: str | None = None, objectives: Mapping[str, str] | None = None
+    *,
+    task: str | None = None,
+    run_id: str | None = None,
+    objectives: Mapping[str, str] | None = None,
+    stop_over_budget: bool | None = None,
 ) -> None:
     """Record every search of this process from now on. Called again, it only takes over what it is told.
 
     :param task: what is evolved; by default the name of the evaluator's folder.
     :param run_id: the next run's id; by default that of the run which a search goes on with, or a new one each.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
+    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: shinka is not installed.
     """
     global _options
     pareto.directions(objectives or {})
-    told = Options(task, run_id, dict(objectives or {}))
+    told = Options(task, run_id, dict(objectives or {}), stop_over_budget)
     if is_instrumented():
         if told != Options():
             _options = told
@@ -90,6 +98,7 @@ def _patch() -> None:
         (RUNNER, "ShinkaEvolveRunner", "_restore_resume_progress", _restore_resume_progress),
         (RUNNER, "ShinkaEvolveRunner", "_generate_initial_program", _generate_initial_program),
         (RUNNER, "ShinkaEvolveRunner", "_setup_initial_program_with_metadata", _setup_initial_program),
+        (RUNNER, "ShinkaEvolveRunner", "_start_proposals", _start_proposals),
         (RUNNER, "ShinkaEvolveRunner", "_generate_evolved_proposal", _generate_evolved_proposal),
         (RUNNER, "ShinkaEvolveRunner", "_save_patch_attempt_async", _save_patch_attempt),
         (RUNNER, "ShinkaEvolveRunner", "_record_terminal_failed_proposal", _record_failed_proposal),
@@ -198,6 +207,7 @@ async def _run_async(original: Original, self: Any) -> Any:
         warn_once("shinka run", "A search is not recorded", exc_info=True)
         return await original(self)
     failure: BaseException | None = None
+    limit = self.evo_config.max_api_costs
     try:
         with _within(search.run):
             return await original(self)
@@ -207,6 +217,7 @@ async def _run_async(original: Original, self: Any) -> Any:
     finally:
         search.end(self, failure)
         _searches.pop(folder, None)
+        self.evo_config.max_api_costs = limit
 
 
 async def _restore_resume_progress(original: Original, self: Any) -> Any:
@@ -250,6 +261,13 @@ async def _as_seed(runner: Any, work: Callable[[], Any]) -> Any:
     search.selected(runner.llm_selection, 0)
     search.completed(0)
     return result
+
+
+async def _start_proposals(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
+    search = _search_of(self)
+    if search is not None and search.is_over(self):
+        return None
+    return await original(self, *args, **kwargs)
 
 
 async def _generate_evolved_proposal(

@@ -59,6 +59,7 @@ STATUS_COLORS = {
     "running": BLUE,
     "stalled": RED,
     "completed": GREEN,
+    "stopped": YELLOW,
     "ok": GREEN,
     "improving": GREEN,
     "failed": RED,

@@ -7,7 +7,7 @@ import python from "highlight.js/lib/languages/python";
 import javascript from "highlight.js/lib/languages/javascript";
 import rust from "highlight.js/lib/languages/rust";
 import cpp from "highlight.js/lib/languages/cpp";
-import { visible } from "./format.js";
+import { count, visible } from "./format.js";
 
 for (const [name, language] of Object.entries({ python, javascript, rust, cpp })) hljs.registerLanguage(name, language);
 const LONGEST = 200_000;
@@ -35,7 +35,7 @@ export function Diff({ before, after }) {
     if (lines.length <= head + tail + 1) for (const line of lines) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     else {
       for (const line of lines.slice(0, head)) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
-      rows.push(html`<div class="skipped">${lines.length - head - tail} lines that are the same</div>`);
+      rows.push(html`<div class="skipped">${count(lines.length - head - tail, "equal line")}</div>`);
       for (const line of tail ? lines.slice(-tail) : []) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     }
   });

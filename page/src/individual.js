@@ -69,7 +69,7 @@ export function Individual({ data, id, part, show, choose, close }) {
 export function Call({ call }) {
   const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
   return html`<section class="call"><h4>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h4>
-    ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${number(text.length)} characters</span></summary><pre>${visible(text)}</pre></details>`)}
+    ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${count(text.length, "character")}</span></summary><pre>${visible(text)}</pre></details>`)}
     ${call.thought ? html`<details><summary>thought</summary><pre>${visible(call.thought)}</pre></details>` : ""}
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
 }

@@ -40,7 +40,7 @@ export function Runs({ go }) {
   ];
   return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
     <label>find <input type="search" placeholder="task, id, tag or note" value=${wanted.text} onInput=${(event) => want({ ...wanted, text: event.target.value })}/></label>
-    <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option>${["running", "stalled", "completed", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
+    <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">There is no run yet: <code>genesis-otel demo</code> makes one. This page shows it by itself.</p>`}</section></main>`;

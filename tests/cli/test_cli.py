@@ -17,7 +17,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ from genesis_otel._cli.tables import ROWS_OF_A_TABLE, Format, write
 from genesis_otel._read.format import ago, visible
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Server, load_settings
-from genesis_otel._ship.codec import encode
+from genesis_otel._ship import codec
+from genesis_otel._ship import rows as _rows
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel._store.tables import TABLES
@@ -207,8 +208,8 @@ def test_runs_on_a_terminal() -> None:
         rf"{RUN} +{TASK} +completed +5 +13 +1 +0\.97 +\$0\.0586 +\+ 1 unpriced +[\d-]+ [\d:]+ +\d+ min ago\n", shown
     )
     narrow = without_styles(on_terminal("runs", columns=80))
-    assert re.search(r"run_20…142345 +circle_packin +completed +0\.97 +\$0\.0586 +\+ 1 unpriced\n", narrow)
-    assert all(len(line) <= 80 for line in narrow.splitlines())
+    assert re.search(r"run_20…142345 +circle_packing +completed +0\.97 +\$0\.0586 +\+ 1 unpriced\n", narrow)
+    assert not [line for line in narrow.splitlines() if len(line) > 80]
     one_by_one = without_styles(on_terminal("runs", columns=40))
     assert re.search(rf"run +{RUN}", one_by_one) and re.search(r"cost +\$0\.0586", one_by_one)
 
@@ -793,7 +794,8 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     assert run("--url", url, "query", "SELECT count() AS n FROM generations")[1] == "n\n5\n"
 
 
-def test_dead_letters(run: Run, empty: Path) -> None:
+@pytest.mark.parametrize("encode", [_rows.encode, codec.encode], ids=["row", "pickle of an earlier version"])
+def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: Path) -> None:
     """What was refused is listed with the reason, and can be sent once more."""
     spool = empty / "store" / "spool"
     assert run("spool", "dead") == (0, "", "No span was refused.\n")

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from genesis_otel._cli.app import main
@@ -53,6 +54,54 @@ def test_the_best_program_as_a_file(run: Run) -> None:
     assert several == "a\tb\nc\t\t1\nd\t\t2"
 
 
+def test_an_answer_as_a_file(run: Run, tmp_path: Path) -> None:
+    """The suffix or --format says which: Parquet is the engine's own, with its types; the others are what a pipe gets. A file that is there
+    is not written over, and an error leaves none."""
+    asked = ("query", "top_individuals", "--param", f"run_id={RUN}")
+    file = tmp_path / "best.parquet"
+    code, out, err = run(*asked, "--output", str(file))
+    assert (code, out) == (0, "") and "MB" in err
+    table = pyarrow.parquet.read_table(file)
+    rows = json.loads(run(*asked, "--format", "json")[1])
+    assert table.column("individual_id").to_pylist() == [row["individual_id"] for row in rows]
+    assert table.column("fitness_score").to_pylist() == [row["fitness_score"] for row in rows]
+    assert "is there already" in run(*asked, "--output", str(file), "--format", "parquet")[2]
+    for name, format in (("a.csv", "csv"), ("a.json", "json"), ("a.txt", "tsv")):
+        assert run(*asked, "-o", str(tmp_path / name)) == (0, "", "")
+        assert (tmp_path / name).read_text() == run(*asked, "--format", format)[1]
+        assert run(*asked, "-o", str(tmp_path / name))[0] == 2
+    before = sorted(tmp_path.iterdir())
+    assert run("query", "SELECT nothing", "-o", str(tmp_path / "none.parquet"))[0] == 1
+    assert run("query", "SELECT throwIf(number = 3) FROM numbers(9)", "-o", str(tmp_path / "none.parquet"))[0] == 1
+    assert run(*asked, "--format", "parquet")[0] == 2
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def completed(run: Run, words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What bash is given for a line that ends where the cursor is."""
+    with monkeypatch.context() as patch:
+        patch.setenv("_GENESIS_OTEL_COMPLETE", "complete_bash")
+        patch.setenv("COMP_WORDS", f"genesis-otel {words}")
+        patch.setenv("COMP_CWORD", str(len(words.split(" "))))
+        code, out, err = run()
+    assert (code, err) == (0, "")
+    return out.split()
+
+
+def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Runs while the store process runs, which is not started for it; where the store cannot be asked, nothing is said."""
+    assert run("runs", "--limit", "1")[0] == 0
+    assert completed(run, "rep", monkeypatch) == ["reprice", "report"]
+    assert set(completed(run, "show ", monkeypatch)) == {"latest", RUN, GOING_ON}
+    assert RUN in completed(run, f"export {RUN[:-1]}", monkeypatch)
+    assert completed(run, "query top_", monkeypatch) == ["top_individuals"]
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    assert completed(run, "show ", monkeypatch) == ["latest"]
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:9/nowhere")
+    assert completed(run, "show ", monkeypatch) == ["latest"]
+
+
 def test_show_an_individual(run: Run) -> None:
     """What is known of it, in a line each; as JSON all of it."""
     shown = pairs(run("show", RUN, BEST)[1])
@@ -76,6 +125,17 @@ def test_show_a_run(run: Run) -> None:
     code, out, err = run("show", RUN, "--code")
     assert (code, out) == (2, "") and "show latest best --code" in err
     assert run("show", RUN, BEST, "--code", "--prompts")[0] == 2
+
+
+def test_how_long_a_run_took_is_told_of_one_that_has_ended(run: Run) -> None:
+    """Of one that is silent, when it gave its last sign of life and how long that was after its start; generations are counted."""
+    ended, open_one = pairs(run("show", RUN)[1]), pairs(run("show", GOING_ON)[1])
+    assert "took" in ended and "last sign of life" not in ended
+    assert "took" not in open_one and open_one["last sign of life"].endswith("after its start")
+    summary = json.loads(run("show", RUN, "--format", "json")[1])[0]
+    since = summary["since_improvement"]
+    told = f", none for {since} generation{'' if since == 1 else 's'}" if since else ""
+    assert ended["improvements"] == f"{summary['improvements']}{told}"
 
 
 def test_lineage_of_the_newest_run_is_the_default(run: Run) -> None:

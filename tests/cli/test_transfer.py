@@ -118,6 +118,54 @@ def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, tar
     assert "is there already" in run(source, "export", RUN, "-o", str(file))[2]
 
 
+RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String} ORDER BY ALL"
+
+
+def raw(client: Client, run_id: str = RUN) -> Sequence[Sequence[object]]:
+    """The raw rows of a run, as often as they are there."""
+    return list(client.query(RAW, parameters={"run": run_id}).result_rows)
+
+
+def test_raw_traces_go_along_when_asked_for(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """Into an empty store, one that has the rows, and one that has some of the spans: each span is there once and as it was, no row of the
+    seven tables is made anew, even one that was changed since, and a trace is found by its time. By default they stay behind."""
+    file, without = tmp_path / "raw.zip", tmp_path / "rows.zip"
+    with opened(source) as client:
+        client.command("ALTER TABLE individuals UPDATE fitness_score = 0.25 WHERE individual_id = 'four_a'")
+        rows, spans_of = content(client), raw(client)
+    assert len(spans_of) == len(SPANS)
+    code, _, err = run(source, "export", RUN, "--raw-traces", "-o", str(file))
+    assert code == 0 and f"{len(SPANS)} otel_traces" in err
+    code, _, err = run(source, "export", RUN, "-o", str(without))
+    assert code == 0 and "otel_traces" not in err
+    code, _, err = run(target, "import", str(file))
+    assert code == 0 and f"{len(SPANS)} otel_traces" in err and "already" not in err, err
+
+    def agree(client: Client) -> None:
+        assert raw(client) == spans_of
+        assert content(client) == rows
+        found = "SELECT uniqExact(TraceId) FROM otel_traces WHERE TraceId NOT IN (SELECT TraceId FROM otel_traces_trace_id_ts)"
+        assert client.command(found) == 0
+        assert client.command("SELECT count() FROM system.tables WHERE name LIKE 'otel_traces_import%'") == 0
+
+    with opened(target) as client:
+        agree(client)
+        assert "nothing imported" in run(target, "import", str(file))[2]
+        agree(client)
+        client.command(
+            "ALTER TABLE otel_traces DELETE WHERE SpanName LIKE 'individual%'", settings={"mutations_sync": 2}
+        )
+        few = len(raw(client))
+        assert 0 < few < len(SPANS)
+        assert f"{len(SPANS) - few} otel_traces imported" in run(target, "import", str(file))[2]
+        agree(client)
+        assert run(target, "delete", RUN, "--yes", "--raw-traces")[0] == 0
+        assert run(target, "import", str(file), "--without-raw-traces")[0] == 0
+        assert (content(client), raw(client)) == (rows, [])
+        assert f"{RUN}: {len(SPANS)} otel_traces imported" in run(target, "import", str(file))[2]
+        agree(client)
+
+
 def test_the_export_of_a_run_that_went_on_adds_what_is_new(
     run: Run, target: Path, source: Path, tmp_path: Path
 ) -> None:

@@ -8,14 +8,16 @@ import threading
 
 import pytest
 
+from genesis_otel import attributes as names
 from genesis_otel import spans
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._ship.finish import LLMSpanProcessor
-from tests.support.recording import record
+from tests.support.recording import Recorded, record
 
 
 @pytest.fixture(autouse=True)
-def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    record(monkeypatch, through=LLMSpanProcessor)
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+    return record(monkeypatch, through=LLMSpanProcessor)
 
 
 def call(within: spans.Run | spans.Individual | spans.Generation, cost: float) -> None:
@@ -98,3 +100,74 @@ def test_what_a_callback_raises_is_logged(caplog: pytest.LogCaptureFixture) -> N
         call(run, 2)
     (said,) = [each for each in caplog.records if each.exc_info]
     assert said.levelno == logging.WARNING and "on_over_budget of the run raises raised" in said.getMessage()
+
+
+def unpriced_call(within: spans.Run | spans.Individual) -> None:
+    with within.llm_call("a-model-that-nobody-sells") as made:
+        made.response("!", input_tokens=1, output_tokens=1)
+
+
+def test_a_call_without_a_price_makes_it_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    """Not below the budget any more but unknown, which one line says; and over it, once what is known is more."""
+    with spans.run("task", run_id="unpriced", budget=1) as run:
+        with run.generation(0) as generation, generation.individual() as individual:
+            call(individual, 0.5)
+            assert run.over_budget is False
+            unpriced_call(individual)
+            unpriced_call(run)
+        assert run.over_budget is None
+        (said,) = warnings(caplog)
+        assert "the run unpriced has calls without a price" in said and "GENESIS_OTEL_PRICES" in said
+        call(run, 0.75)
+        assert run.over_budget is True
+    caplog.clear()
+    with spans.run("task", run_id="boundless") as run:
+        unpriced_call(run)
+    assert run.over_budget is None and not warnings(caplog)
+
+
+def ended(recorded: Recorded) -> tuple[str, str | None]:
+    told = [each for each in recorded.records(names.RECORD_RUN) if each[names.RUN_STATUS] != "running"][-1]
+    return told[names.RUN_STATUS], told.get(names.RUN_ERROR)
+
+
+def test_a_run_that_was_stopped_says_why(recorded: Recorded) -> None:
+    """On purpose it is `stopped`; an error that comes on top makes it `failed`, with the error."""
+    with spans.run("task", run_id="stopped") as run:
+        run.stopped("good enough")
+    assert ended(recorded) == ("stopped", "good enough")
+    with spans.run("task", run_id="failed") as run:
+        run.stopped("good enough")
+        run.fail(ValueError("worse"))
+    assert ended(recorded) == ("failed", "ValueError: worse")
+
+
+def test_a_search_is_stopped_where_that_is_asked_for(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the hook's argument or the environment, beyond the budget alone; the one warning says so, and so does the run's end. Off by
+    default."""
+    for told, variable, stops in ((None, "", False), (True, "", True), (None, "true", True), (False, "true", False)):
+        monkeypatch.setenv("GENESIS_OTEL_STOP_OVER_BUDGET", variable)
+        caplog.clear()
+        with spans.run("task", run_id=f"{told} {variable}", budget=1) as run:
+            stopper = Stopper(run, told)
+            call(run, 1)
+            assert not stopper.is_due()
+            call(run, 0.5)
+            assert stopper.is_due() is stops
+        (said,) = warnings(caplog)
+        assert said.endswith(": it stops at its next step") is stops
+        why = "over budget: it has cost $1.5000, more than its budget of $1.0000"
+        assert ended(recorded) == (("stopped", why) if stops else ("completed", None))
+
+
+def test_without_a_budget_nothing_is_stopped_which_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """One line names the setting that is missing."""
+    run = spans.run("task", run_id="no budget")
+    stopper = Stopper(run, True)
+    call(run, 1000)
+    run.end()
+    assert not stopper.is_due()
+    (said,) = warnings(caplog)
+    assert "nothing stops it" in said and "GENESIS_OTEL_BUDGET" in said

@@ -11,6 +11,7 @@ import pytest
 
 import genesis_otel
 from genesis_otel import spans
+from tests.support.searched import end_store
 
 HOOK = """
 import importlib.abc, sys
@@ -104,6 +105,10 @@ assert ch_logger.client is None
     ("imported", "absent"),
     [
         ("import genesis_otel", ("opentelemetry", "clickhouse_connect", "pydantic", "numpy")),
+        (
+            "from genesis_otel import configuration, spans",
+            ("clickhouse_connect", "pydantic", "numpy", "genai_prices", "chdb", "dotenv", "rich", "tomllib", "urllib3"),
+        ),
         ("from genesis_otel import spans", ("opentelemetry.sdk", "clickhouse_connect", "pydantic", "numpy", "moocore")),
         (
             "from genesis_otel.clickhouse_logger import ch_logger",
@@ -115,6 +120,24 @@ def test_importing_is_light(imported: str, absent: tuple[str, ...], tmp_path: Pa
     """Importing loads nothing that is not needed yet; `ch_logger` connects to nothing."""
     code = f"{imported}\nimport sys\nprint([name for name in {absent!r} if name in sys.modules])"
     assert run_python(code, cwd=tmp_path).stdout == "[]\n"
+
+
+def test_configuring_is_light(tmp_path: Path) -> None:
+    """A search that records to the embedded store loads neither a database's client nor the price list: not to set up, not to
+    record what has no price, not to end."""
+    code = """
+import atexit, sys
+atexit.register(lambda: print([n for n in ("clickhouse_connect", "pydantic", "genai_prices", "chdb", "urllib3") if n in sys.modules]))
+import genesis_otel
+genesis_otel.configure(data_dir=sys.argv[1], exit_timeout=0)
+with genesis_otel.run("t") as run, run.generation(0) as generation:
+    with generation.individual(mutation_type="init") as individual:
+        individual.record(fitness=0.5, code="print()")
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    end_store(tmp_path / "store")
+    assert answer.stdout == "[]\n", answer.stderr
 
 
 def test_the_public_names_are_these() -> None:

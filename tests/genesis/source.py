@@ -241,6 +241,20 @@ def test_objectives_and_a_late_start(scene: Scene) -> None:
     assert {each["individual_id"] for each in front} == best
 
 
+def test_over_budget_it_stops(scene: Scene) -> None:
+    """Where that is asked for, no program is proposed any more, those under way are stored, and the run is stopped and says why."""
+    code, said = scene.run("stopping", 40, GENESIS_OTEL_BUDGET="0.0005")
+    assert code == 0, said
+    agree(scene)
+    (run,) = scene.rows("SELECT status, error, total_generations FROM evolution_runs")
+    assert run["status"] == "stopped" and run["error"].startswith("over budget: it has cost $0.00"), said
+    generations = {each["generation"] for each in scene.programs().values()}
+    assert run["total_generations"] == len(generations) < 40
+    assert said.count("more than its budget of $0.0005: it stops at its next step") == 1
+    (stop,) = scene.rows("SELECT details FROM agent_actions WHERE action_type = 'search_stopped'")
+    assert json.loads(stop["details"]) == {"reason": "over_budget", "abandoned": []}
+
+
 def test_without_a_line_beside_another_instrumentation(scene: Scene) -> None:
     """Under `opentelemetry-instrument` nothing is changed in the program. Where Traceloop's instrumentation records the client, each call is there once,
     with its individual, its role and its tokens."""

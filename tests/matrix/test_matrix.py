@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._ship.codec import load
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
@@ -83,13 +82,12 @@ def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
 
 def rows_of(stored: bytes, connect: Connect, store: Client) -> list[dict[str, Any]]:
     """What the spans make of ``llm_logs``."""
-    flat = []
+    exporter, records = ClickHouseSpanExporter(connect), []
     while stored:
         length = int.from_bytes(stored[:4], "big")
-        flat.append(load(stored[4 : 4 + length]))
+        records.append(exporter.read(stored[4 : 4 + length]))
         stored = stored[4 + length :]
-    exporter = ClickHouseSpanExporter(connect)
-    exporter.send(exporter.prepare(flat))
+    exporter.send(exporter.prepare(records))
     return list(store.query("SELECT *, unpriced FROM llm_logs ORDER BY timestamp").named_results())
 
 

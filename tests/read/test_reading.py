@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 import genesis_otel
@@ -53,6 +54,15 @@ def test_polars_and_the_types_that_are_no_numbers(store: reading.Store) -> None:
     assert frame["timestamp"].to_list() == [row["timestamp"] for row in answer]
     for name in ("model", "error", "nothing"):
         assert frame[name].to_list() == [row[name] for row in answer]
+
+
+def test_parquet_is_the_engines_own(store: reading.Store, tmp_path: Path) -> None:
+    """The file has the rows and types of the answer in Arrow; one that is there stays."""
+    answer = store.query("fitness_trajectory", run=RUN)
+    file = answer.parquet(tmp_path / "trajectory.parquet")
+    assert pyarrow.parquet.read_table(file).to_pylist() == answer.arrow().to_pylist()
+    with pytest.raises(FileExistsError):
+        answer.parquet(file)
 
 
 def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:

@@ -204,6 +204,24 @@ def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
     assert json.loads(stop["details"])["reason"] == "cost_limit"
 
 
+def test_over_budget_it_stops(tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is asked for, by our count: proposals under way are waited for, the run is stopped and says why, each of shinka's programs
+    is recorded, and its configuration is what it was."""
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "0.001")
+    searched = search(tmp_path, new_store, Endpoint(), generations=30, told={"stop_over_budget": True}, **SMALL)
+    (run,) = searched.ask("SELECT status, error, total_generations FROM evolution_runs")
+    assert run["status"] == "stopped" and run["error"].startswith("over budget: it has cost $0.00")
+    assert run["total_generations"] == searched.runner.completed_generations < 30
+    (stop,) = searched.ask("SELECT details FROM agent_actions WHERE action_type = 'search_stopped'")
+    assert json.loads(stop["details"]) == {
+        "generation": json.loads(stop["details"])["generation"],
+        "reason": "over_budget",
+        "abandoned": [],
+    }
+    assert searched.programs().keys() <= searched.individuals().keys()
+    assert searched.runner.evo_config.max_api_costs is None
+
+
 def test_a_seed_that_a_model_writes(tmp_path: Path, new_store: New) -> None:
     """Without an initial program a model writes it: that call is the seed's, with its cost."""
     told = {"init_program_path": None, **SMALL["evo"]}

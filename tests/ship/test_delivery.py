@@ -25,7 +25,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
-from genesis_otel._ship.codec import Flat
 from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import PATIENCE, Drain, drain
 from genesis_otel._ship.requeue import dead_letters
@@ -197,7 +196,7 @@ def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
     """A span that an exporter cannot make a row of stands alone among the dead letters, and stops no other."""
 
     class Picky(Store):
-        def prepare(self, spans: Sequence[Flat]) -> list[str]:
+        def prepare(self, spans: Sequence[ReadableSpan]) -> list[str]:
             names = super().prepare(spans)
             if "odd" in names:
                 raise KeyError("odd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,14 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel._ship import rows as _rows
-from genesis_otel._store import backfill, errors, schema
+from genesis_otel._store import archive, backfill, errors, schema
 from genesis_otel._store import tables as _tables
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import CASES, SECOND, START, Case, front_of, span
 from tests.support.mapping import rows_of, spans_of
-from tests.support.recording import flat, store_spans
+from tests.support.recording import landing_columns, store_spans
 
 NESTED = """
     Events Nested (Timestamp DateTime64(9), Name LowCardinality(String), Attributes {map}) CODEC(ZSTD(1)),
@@ -69,7 +69,7 @@ def golden() -> list[Any]:
 def collect(client: Client, spans: list[Any]) -> None:
     """Put spans into the table as a collector does: the columns that it has, without a token."""
     described = client.create_insert_context("otel_traces")
-    columns = {name: values for name, values in _rows.columns(flat(spans)).items() if name in described.column_names}
+    columns = {name: values for name, values in landing_columns(spans).items() if name in described.column_names}
     client.insert("otel_traces", list(columns.values()), column_names=list(columns), column_oriented=True)
 
 
@@ -230,6 +230,17 @@ def test_what_is_no_landing_table_is_refused(connect: Connect) -> None:
     assert list(existing(client)) == ["otel_traces"]
 
 
+def test_raw_traces_of_json_columns_stay_where_they_are(connect: Connect, tmp_path: Path) -> None:
+    """No other layout could read them: an export with them says so and leaves no file; without them it works."""
+    client = connect()
+    client.command(LAYOUTS["0.161 with JSON columns"])
+    schema.init_schema(client)
+    with pytest.raises(errors.StoreError, match="JSON columns"):
+        archive.export(client, "r", tmp_path / "raw.zip", with_raw_traces=True)
+    assert not list(tmp_path.iterdir())
+    assert sum(archive.export(client, "r", tmp_path / "rows.zip").rows.values()) == 0
+
+
 def test_an_older_table_of_ours_gets_its_settings(store: Client) -> None:
     """A table made before a setting was there gets it; one that somebody set otherwise keeps theirs."""
     store.command("ALTER TABLE individuals RESET SETTING min_age_to_force_merge_seconds")
@@ -257,3 +268,15 @@ def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Conn
     store_spans(ClickHouseSpanExporter(connect), kept.get_finished_spans())
     rows = store.query("SELECT run_id, generation FROM llm_logs ORDER BY run_id").result_rows
     assert rows == [("", None), ("on the resource", 4), ("on the resource", 4), ("on the span", None)]
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_the_direct_way_fills_every_layout(name: str, expected: Expected, connect: Connect) -> None:
+    """Spans that go straight into a table of somebody's collector give the rows that our own landing table gives."""
+    spans = golden()
+    wanted = expected(spans)
+    client = connect()
+    client.command(LAYOUTS[name])
+    schema.init_schema(client)
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    assert tables(client) == wanted

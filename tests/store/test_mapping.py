@@ -14,7 +14,7 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import CASES, START, Case, front_of
 from tests.support.mapping import columns_of, rows_of, spans_of
-from tests.support.recording import flat, store_spans
+from tests.support.recording import landing_columns, store_spans
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -42,10 +42,8 @@ def test_a_batch_sent_again_adds_nothing(with_token: bool, store: Client, connec
     if with_token:
         store_spans(exporter, (spans))
     else:
-        from genesis_otel._ship import rows
-
         for _ in range(2):
-            columns = rows.columns(flat(spans))
+            columns = landing_columns(spans)
             store.insert("otel_traces", list(columns.values()), column_names=list(columns), column_oriented=True)
         store.command("OPTIMIZE TABLE individuals FINAL")
     again = {table: rows_of(store, table) for table in tables.TABLES}

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from genesis_otel import attributes
-from genesis_otel._ship import rows as _rows
+from genesis_otel._ship import attribute_text
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
@@ -196,7 +196,7 @@ def test_megabytes_pass(store: Client, connect: Connect) -> None:
 @given(value=st.floats())
 def test_numbers_read_back_the_same(value: float) -> None:
     """A float's text reads back as the same number, without exponent from 1e-6 to 1e21."""
-    text = _rows.float_text(value)
+    text = attribute_text.float_text(value)
     if not math.isfinite(value):
         assert text in ("NaN", "Infinity", "-Infinity")
         return
@@ -224,7 +224,7 @@ def test_numbers_read_back_the_same(value: float) -> None:
 )
 def test_values_as_the_collector_writes_them(value: object, text: str) -> None:
     """The text of a value is that of the collector's ``Value.AsString``."""
-    assert _rows.value_text(value) == text
+    assert attribute_text.value_text(value) == text
 
 
 @pytest.mark.parametrize("text", ["json: unsupported value: +Inf", "Infinity", "+Inf", "inf"])

@@ -8,8 +8,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
-from genesis_otel._ship.codec import Flat, inflate
+from genesis_otel._ship import codec
 from genesis_otel._ship.contract import Limits, Refused
+from genesis_otel._ship.records import as_span
 
 FAST = Limits(flush_interval=0.02, backoff=0.01, backoff_max=0.05)
 
@@ -23,8 +24,14 @@ class Store(SpanExporter):
         self.away = False
         self.refuses = ""
 
-    def prepare(self, spans: Sequence[Flat]) -> list[str]:
-        return [inflate(flat).name for flat in spans]
+    def encode(self, span: ReadableSpan) -> bytes:
+        return codec.encode(span)
+
+    def read(self, record: bytes) -> ReadableSpan:
+        return as_span(record)
+
+    def prepare(self, spans: Sequence[ReadableSpan]) -> list[str]:
+        return [span.name for span in spans]
 
     def send(self, names: list[str]) -> None:
         self.calls += 1

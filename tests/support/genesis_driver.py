@@ -56,6 +56,12 @@ def spawned(folder: Path, generations: int) -> None:
     search(folder, generations)
 
 
+def stopping(folder: Path, generations: int) -> None:
+    """One that stops when its budget, which the environment names, is spent."""
+    genesis_otel.instrument(stop_over_budget=True)
+    search(folder, generations)
+
+
 def objectives(folder: Path, generations: int) -> None:
     """With objectives, and a task's name; after Genesis was imported."""
     from genesis.core import EvolutionRunner  # noqa: F401
@@ -89,5 +95,5 @@ def crashing_logger_alone(folder: Path, generations: int) -> None:
 
 if __name__ == "__main__":
     how, place, count = sys.argv[1:]
-    hows = (recorded, spawned, objectives, untouched, logger_alone, crashing, crashing_logger_alone)
+    hows = (recorded, spawned, stopping, objectives, untouched, logger_alone, crashing, crashing_logger_alone)
     {each.__name__: each for each in hows}[how](Path(place), int(count))

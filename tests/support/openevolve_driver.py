@@ -159,6 +159,28 @@ def beginning(folder: Path, url: str, run_id: str) -> None:
     )
 
 
+def stopping(folder: Path, url: str, run_id: str) -> None:
+    """A search that stops when its budget is spent; it prints OpenEvolve's best program, and those of the checkpoint that was saved."""
+    genesis_otel.configure(data_dir=folder, budget=0.004, stop_over_budget=True)
+    instrument(run_id=run_id, llm="genesis")
+    result = run_evolution(
+        str(PROGRAM), str(EVALUATOR), config=config(url), iterations=500, output_dir=str(folder / run_id)
+    )
+    (latest,) = sorted((folder / run_id / "checkpoints").iterdir(), key=lambda each: int(each.name.split("_")[1]))[-1:]
+    programs = [json.loads(each.read_text()) for each in (latest / "programs").iterdir()]
+    print(json.dumps({"best": result.best_program.id, "programs": [each["id"] for each in programs]}))
+
+
+def continuing(folder: Path, url: str, run_id: str) -> None:
+    """The same search, which goes on from there with a larger budget."""
+    genesis_otel.configure(data_dir=folder, budget=100, stop_over_budget=True)
+    instrument(llm="genesis")
+    output = folder / "stopping"
+    (latest,) = sorted((output / "checkpoints").iterdir(), key=lambda each: int(each.name.split("_")[1]))[-1:]
+    search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(output))
+    asyncio.run(search.run(iterations=3, checkpoint_path=str(latest)))
+
+
 def resuming(folder: Path, url: str, run_id: str) -> None:
     """The second part: it goes on from the first checkpoint, and is not told of any run."""
     genesis_otel.configure(data_dir=folder)
@@ -180,5 +202,17 @@ if __name__ == "__main__":
     how, folder, url, run_id = sys.argv[1:]
     {
         each.__name__: each
-        for each in (forked, spawned, interrupted, failing, dying, broken, beginning, resuming, afresh)
+        for each in (
+            forked,
+            spawned,
+            interrupted,
+            failing,
+            dying,
+            broken,
+            beginning,
+            resuming,
+            afresh,
+            stopping,
+            continuing,
+        )
     }[how](Path(folder), url, run_id)

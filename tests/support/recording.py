@@ -17,7 +17,7 @@ from genesis_otel import _log
 from genesis_otel import attributes as names
 from genesis_otel._emit import context as _context
 from genesis_otel._emit import opened, tally
-from genesis_otel._ship.codec import Flat, flatten
+from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 
@@ -119,11 +119,12 @@ def hostile_values() -> list[Any]:
     ]
 
 
-def flat(spans: Iterable[ReadableSpan]) -> list[Flat]:
-    """Spans as an exporter's ``send`` takes them."""
-    return [flatten(span) for span in spans]
+def landing_columns(spans: Iterable[ReadableSpan]) -> dict[str, list[Any]]:
+    """Spans as columns of ``otel_traces``, for an insert that is not ours."""
+    found = [rows.fields(rows.encode(span)) for span in spans]
+    return {name: [row[name] for row in found] for name in rows.COLUMNS}
 
 
 def store_spans(exporter: Sender, spans: Iterable[ReadableSpan]) -> None:
     """Send spans by an exporter's two steps; what it raises comes through."""
-    exporter.send(exporter.prepare(flat(spans)))
+    exporter.send(exporter.prepare([exporter.read(exporter.encode(span)) for span in spans]))

@@ -30,7 +30,6 @@ from genesis_otel._cli.app import main
 from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
 from genesis_otel._ship import otlp
-from genesis_otel._ship import rows as _rows
 from genesis_otel._ship.otlp import OtlpExporter
 from genesis_otel._ship.spool.queue import status as spool_status
 from genesis_otel._store import backfill, schema
@@ -41,7 +40,7 @@ from tests.conftest import Connect
 from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
 from tests.support.mapping import rows_of, spans_of
 from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
-from tests.support.recording import flat, store_spans
+from tests.support.recording import landing_columns, store_spans
 
 STOCK = Path(__file__).parents[1] / "support" / "stock-collector.yaml"
 MERGING = "--feature-gates=confmap.enableMergeAppendOption"
@@ -220,7 +219,7 @@ def test_json_columns_give_the_same_rows(
     )
     # JSON has no NaN: that exporter cannot write such a span at all.
     spans = [
-        each for case in CASES for each in spans_of(case) if not re.search("NaN|Inf", str(_rows.columns(flat([each]))))
+        each for case in CASES for each in spans_of(case) if not re.search("NaN|Inf", str(landing_columns([each])))
     ]
     half = len(spans) // 2
     with running(collector):

@@ -169,4 +169,4 @@ def test_another_package_of_that_name(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "genesis" / "__init__.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert not genesis.is_installed()
-    assert "genesis" not in installed._frameworks(None, None)
+    assert "genesis" not in installed._frameworks(None, None, None)

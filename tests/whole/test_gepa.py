@@ -22,6 +22,7 @@ from gepa.strategies.proposal_sampling import IndependentSampling
 from examples.gepa.search import LengthAdapter, search
 from genesis_otel import attributes as names
 from genesis_otel import spans
+from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel.instrumentation import gepa
 from tests.support.recording import Recorded, attributes_of, record
 
@@ -29,6 +30,15 @@ from tests.support.recording import Recorded, attributes_of, record
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
     with_spans = record(monkeypatch)
+    gepa.instrument(task="words", run_id="r")
+    yield with_spans
+    gepa.uninstrument()
+
+
+@pytest.fixture
+def priced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
+    """The same, where calls have their cost."""
+    with_spans = record(monkeypatch, through=LLMSpanProcessor)
     gepa.instrument(task="words", run_id="r")
     yield with_spans
     gepa.uninstrument()
@@ -273,3 +283,43 @@ def test_uninstrument_leaves_nothing() -> None:
 
 
 WRAPPED = [(GEPAEngine, "run"), (GEPAEngine, "_batch_evaluate"), (LM, "__call__"), (LM, "batch_complete")]
+
+
+class PaidAdapter(LengthAdapter):
+    """Each proposal costs a dollar."""
+
+    def propose_new_texts(self, candidate: dict[str, str], dataset: Any, components: list[str]) -> dict[str, str]:
+        with spans.llm_call("gpt-4.1") as call:
+            call.response("more", input_tokens=1, output_tokens=1, cost=1.0)
+        return super().propose_new_texts(candidate, dataset, components)
+
+
+def test_over_budget_it_stops_before_the_next_iteration(
+    priced: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """GEPA's result is that of all its iterations, each of which is recorded; the run is stopped and says why, in one warning too. With
+    a larger budget, the same search goes on."""
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "2.5")
+    gepa.instrument(stop_over_budget=True)
+    adapter = PaidAdapter()
+    result = search(str(tmp_path), adapter, calls=600)
+    assert adapter.proposals == 3
+    assert len(candidates(priced)) == len(result.candidates) and result.best_idx > 0
+    (ended,) = [each for each in priced.records(names.RECORD_RUN) if each[names.RUN_STATUS] != "running"]
+    assert (ended[names.RUN_STATUS], ended[names.RUN_TOTAL_GENERATIONS]) == ("stopped", 4)
+    assert ended[names.RUN_ERROR] == "over budget: it has cost $3.0000, more than its budget of $2.5000"
+    stops = [each for each in priced.records(names.RECORD_ACTION) if each[names.ACTION_TYPE] == "search_stopped"]
+    assert [json.loads(each[names.ACTION_DETAILS]) for each in stops] == [{"reason": "over_budget"}]
+    said = [each.getMessage() for each in caplog.records if "budget" in each.getMessage()]
+    assert said == ["the run r has cost $3.0000, more than its budget of $2.5000: it stops at its next step"]
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "4.5")
+    search(str(tmp_path), adapter, calls=600)
+    assert adapter.proposals == 5 and status(priced) == "stopped"
+
+
+def test_off_it_goes_on_over_budget(priced: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is asked for, a search that has spent its budget ends by itself."""
+    monkeypatch.setenv("GENESIS_OTEL_BUDGET", "0.5")
+    adapter = PaidAdapter()
+    search(adapter=adapter)
+    assert adapter.proposals > 3 and status(priced) == "completed"

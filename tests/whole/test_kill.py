@@ -25,11 +25,13 @@ import os, sys
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 from genesis_otel import attributes
+from genesis_otel._ship import rows
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel.processor import DurableSpanProcessor
 
 provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
-provider.add_span_processor(DurableSpanProcessor(None, Path(sys.argv[1])))
+encode = rows.encode if "rows" in sys.argv else None
+provider.add_span_processor(DurableSpanProcessor(None, Path(sys.argv[1]), encode=encode))
 tracer = provider.get_tracer("search")
 
 def work():
@@ -48,12 +50,15 @@ work()
 
 
 def test_what_had_ended_is_there_once(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """Twenty times a search with two workers is killed; after a drain every span whose end() had returned is stored, once."""
+    """Twenty times a search with two workers is killed; after a drain every span whose end() had returned is stored, once: what was
+    written as rows, and what was pickled, as other searches into the same folder do."""
     chance = random.Random(20)
     promised: list[str] = []
-    for _ in range(MOMENTS):
+    for moment in range(MOMENTS):
         with subprocess.Popen(
-            [sys.executable, "-c", SEARCH, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-c", SEARCH, str(tmp_path), ("rows", "pickles")[moment % 2]],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         ) as search:
             assert search.stdout is not None
             seen = read_for(search.stdout.fileno(), until=b"\n", seconds=20)
@@ -78,16 +83,20 @@ DRAINER = """
 import sys, time
 from pathlib import Path
 from opentelemetry.sdk.trace.export import SpanExporter
+from genesis_otel._ship import codec
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.records import as_span
 
 class Slow(SpanExporter):
+    encode, read = staticmethod(codec.encode), staticmethod(as_span)
+
     def prepare(self, spans):
         return spans
 
     def send(self, spans):
         with open(sys.argv[2], "a") as file:
-            file.write(" ".join(f"{flat[0][1]:016x}" for flat in spans) + "\\n")
+            file.write(" ".join(f"{span.context.span_id:016x}" for span in spans) + "\\n")
         print("sent", flush=True)
         time.sleep(0.02)
 

@@ -497,6 +497,36 @@ def test_a_search_that_loads_a_checkpoint_goes_on_with_its_run(folder: Path, cli
     assert (runs, fresh) == (1, 1)
 
 
+def test_over_budget_it_stops_and_can_go_on(folder: Path, client: Client) -> None:
+    """Where that is asked for, a search of 500 iterations ends soon after its budget is spent: the best program is returned and is the best
+    recorded one, the run is stopped and says why, and the iterations that were abandoned are named. A checkpoint was saved, with
+    which it goes on as the same run."""
+    ask = rows_of(client, "stopping")
+    told = json.loads(search("stopping", folder))
+    ((status, total, error, budget),) = ask(
+        "SELECT status, total_generations, error, budget FROM evolution_runs WHERE {run}"
+    )
+    assert (status, budget) == ("stopped", 0.004)
+    assert re.fullmatch(r"over budget: it has cost \$0\.00\d\d, more than its budget of \$0\.0040", error)
+    ((reason, abandoned),) = ask(
+        "SELECT JSONExtractString(details, 'reason'), JSONExtract(details, 'abandoned', 'Array(Int32)') FROM agent_actions"
+        " WHERE {run} AND action_type = 'search_stopped'"
+    )
+    generations = {row[0] for row in ask("SELECT generation FROM generations WHERE {run}")}
+    assert reason == "over_budget" and total == len(generations) and not generations & set(abandoned)
+    ((cost, unpriced),) = ask("SELECT sum(cost), sum(unpriced) FROM llm_logs WHERE {run}")
+    assert 0.004 < cost < 0.02 and unpriced == 0
+    ((best,),) = ask(
+        "SELECT argMax(individual_id, fitness_score) FROM individuals WHERE {run} AND status = 'ok' AND mutation_type != 'migration'"
+    )
+    assert told["best"] in told["programs"]
+    scores: dict[str, float] = dict(ask("SELECT individual_id, fitness_score FROM individuals WHERE {run}"))
+    assert scores[told["best"]] == scores[best]
+    search("continuing", folder)
+    ((status, error, more),) = ask("SELECT status, error, total_generations FROM evolution_runs WHERE {run}")
+    assert (status, error) == ("completed", "") and more == total + 3
+
+
 def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> None:
     """The search's exception comes out as without us, and the run says it."""
     search("failing", folder, code=1)

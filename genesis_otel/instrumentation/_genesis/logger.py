@@ -13,6 +13,7 @@ from typing import Any
 from opentelemetry import context as otel
 
 from genesis_otel._emit.context import place_of
+from genesis_otel._emit.run import STOPPED
 from genesis_otel.clickhouse_logger import ClickHouseLogger, never_raises
 from genesis_otel.instrumentation._genesis import llm
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search
@@ -46,6 +47,15 @@ class GenesisLogger(ClickHouseLogger):
             search.begun(run)
             # Until the search ends: `_run` goes back to what was current before.
             otel.attach(run.context)
+
+    @never_raises
+    def update_evolution_run(self, *args: Any, **kwargs: Any) -> None:
+        """A run ends; of one that was told to stop, Genesis knows nothing else than that it is complete."""
+        told = _named(super().update_evolution_run, args, kwargs)
+        search = self.searches.get(str(told.get("run_id")))
+        if search is not None and search.is_stopped and told.get("status") == "completed":
+            told["status"] = STOPPED
+        super().update_evolution_run(**told)
 
     # --- individuals ---
 

@@ -16,6 +16,7 @@ from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.handle import is_failure
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._hooks import quietly
 
@@ -35,6 +36,20 @@ class Options:
 
     task: str | None = None
     objectives: Mapping[str, str] = field(default_factory=dict)
+    stop_over_budget: bool | None = None
+
+
+class Enough(int):
+    """The number of generations that are complete, as that which Genesis compares with the number it was asked for, and which is
+    enough: Genesis has no other way to be told to stop."""
+
+    def __ge__(self, other: object) -> bool:
+        """It is."""
+        return True
+
+    def __lt__(self, other: object) -> bool:
+        """It is not too few."""
+        return False
 
 
 @dataclass
@@ -59,6 +74,7 @@ class Search:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.run: spans.Run | None = None
+        self.stopper: Stopper | None = None
         self.open: dict[int, Proposal] = {}
         """By generation: what is proposed or evaluated."""
         self.complete: dict[int, Proposal] = {}
@@ -70,7 +86,22 @@ class Search:
     def begun(self, run: spans.Run) -> None:
         """Genesis has logged the run, which may be one that it resumes."""
         self.run = run
+        self.stopper = Stopper(run, self.options.stop_over_budget)
         self.front = list(tally.run_tally(run.id).front)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it ends because its budget is spent."""
+        return self.stopper is not None and self.stopper.stops
+
+    @quietly
+    def is_over(self, runner: Any) -> bool:
+        """Whether no program is to be proposed any more, because the budget is spent; Genesis ends when none is under way."""
+        if self.stopper is None or not self.stopper.is_due():
+            return False
+        if not runner.running_jobs:
+            runner.completed_generations = Enough(runner.completed_generations)
+        return True
 
     @quietly
     def finish(self, failure: BaseException | None) -> None:
@@ -82,8 +113,9 @@ class Search:
             self.counted(uncounted, {})
         if self.run is None:
             return
-        if self.abandoned:
-            self.run.action("search_stopped", {"reason": why, "abandoned": sorted(self.abandoned)})
+        if self.abandoned or self.is_stopped:
+            reason = why or ("over_budget" if self.is_stopped else "")
+            self.run.action("search_stopped", {"reason": reason, "abandoned": sorted(self.abandoned)})
         if failure is not None and is_failure(failure):
             self.run.fail(failure)
         self.run.end()

@@ -22,6 +22,7 @@ from opentelemetry.context import Context
 from genesis_otel import attributes, spans
 from genesis_otel._emit import opened, tally
 from genesis_otel._emit.run import given_id
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import first_line
 from genesis_otel.instrumentation._gepa import kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
@@ -63,7 +64,14 @@ class Proposal:
 class Search:
     """A search that runs in this process: a callback of GEPA, for this one only."""
 
-    def __init__(self, engine: Any, task: str, run_id: str | None, objectives: Mapping[str, str] | None) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        task: str,
+        run_id: str | None,
+        objectives: Mapping[str, str] | None,
+        stop_over_budget: bool | None = None,
+    ) -> None:
         self.folder = engine.run_dir
         self.resumed = kept.is_resumed(self.folder)
         before = kept.load(self.folder)
@@ -74,6 +82,7 @@ class Search:
             objectives=objectives,
             database_path=str(self.folder or ""),
         )
+        self.stopper = Stopper(self.run, stop_over_budget)
         self.known = bool(before.run_id) and before.run_id == self.run.id
         """Whether the earlier part of a resumed search is in this run."""
         self.process = before.processes if self.known else 0
@@ -106,6 +115,14 @@ class Search:
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         # Whoever pickles the callbacks gets one that does nothing: spans belong to this process.
         return object, ()
+
+    @quietly
+    def is_over(self) -> bool:
+        """Whether no iteration is to be begun any more, because the budget is spent."""
+        before = self.stopper.stops
+        if self.stopper.is_due() and not before:
+            self.run.action("search_stopped", {"reason": "over_budget"})
+        return self.stopper.stops
 
     # --- where things belong --------------------------------------------------------------------------------------------
 

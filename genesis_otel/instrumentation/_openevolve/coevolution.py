@@ -23,6 +23,7 @@ from genesis_otel._emit import tally
 from genesis_otel._emit.context import Place, derived_context
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._emit.values import warn_once
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.config import as_json
@@ -62,6 +63,7 @@ class Coevolution:
             cluster_type="local",
             database_path=str(output_dir.absolute()),
         )
+        self.stopper = Stopper(self.run, options.stop_over_budget)
         known = tally.run_tally(self.run.id).generations
         self.completed = {*before.completed, *(number for number in known if isinstance(number, int))}
         self.failed: dict[str, str] = dict.fromkeys(before.failed, "its evaluation failed")

@@ -22,6 +22,7 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit import configured, opened, pareto, tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
@@ -40,6 +41,7 @@ class Options:
     objectives: Mapping[str, str] = field(default_factory=dict)
     llm: Recorder = "auto"
     worker_setup: Callable[[], object] | None = None
+    stop_over_budget: bool | None = None
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Whole(Protocol):
     """The search of which another one is a phase."""
 
     run: spans.Run
+    stopper: Stopper
     population: str
     individuals: dict[str, int]
 
@@ -92,6 +95,9 @@ class Search:
         before = Checkpoint() if checkpoint is None else load(checkpoint)
         self.whole = whole
         self.run = _begin(controller, options, iterations, before) if whole is None else whole.run
+        self.stopper = Stopper(self.run, options.stop_over_budget) if whole is None else whole.stopper
+        self.loop: Any = None
+        """OpenEvolve's controller of the processes, once it is at work."""
         self.options = options
         self.mutation_type = "diff" if config.diff_based_evolution else "full"
         self.features = config.database.feature_dimensions
@@ -165,9 +171,9 @@ class Search:
         return individual.context
 
     @quietly
-    def loop_begins(self) -> None:
+    def loop_begins(self, loop: Any = None) -> None:
         """All seeds are there: their generation ends."""
-        self.is_looping = True
+        self.is_looping, self.loop = True, loop
         initial, self.initial = self.initial, None
         if initial is None:
             return
@@ -261,6 +267,17 @@ class Search:
         begun.error = answer.error
         for kind, cost in answer.calls:
             tally.account({**place, **_KINDS[kind]}, cost)
+        if answer.unpriced:
+            tally.account_unpriced(place)
+
+    @quietly
+    def is_over(self) -> bool:
+        """Whether no iteration is to be begun any more, because the budget is spent; OpenEvolve is told to stop then."""
+        if not self.stopper.is_due():
+            return False
+        if self.loop is not None and not self.loop.shutdown_event.is_set():
+            self.loop.request_shutdown()
+        return True
 
     @contextmanager
     def adding(self, program: Any) -> Iterator[Callable[[object], None]]:
@@ -510,6 +527,8 @@ class Search:
         best = controller.database.get_best_program()
         if controller.early_stopping_triggered:
             self.reason = "early_stopping"
+        elif self.stopper.stops:
+            self.reason = "over_budget"
         elif controller.shutdown_event.is_set():
             self.reason = "shutdown"
         elif target is not None and best is not None and best.metrics.get("combined_score", float("-inf")) >= target:

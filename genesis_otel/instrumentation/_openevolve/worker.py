@@ -54,6 +54,8 @@ class Answer:
     calls: tuple[tuple[int, float], ...]
     error: str | None
     """Why its evaluation failed; None where nobody saw one."""
+    unpriced: bool = False
+    """Whether a call has no price."""
 
 
 def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, inspiration_ids: list[str]) -> Any:
@@ -73,7 +75,8 @@ def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, i
         if result.child_program_dict is not None:
             # OpenEvolve names the child after its LLM call, whose span has to carry the name: it was chosen before.
             result.child_program_dict["id"] = ticket.individual_id
-        setattr(result, TICKET, Answer(tuple(opened.calls), outcomes.pop(ticket.individual_id, None)))
+        error = outcomes.pop(ticket.individual_id, None)
+        setattr(result, TICKET, Answer(tuple(opened.calls), error, opened.unpriced))
     except Exception as error:
         pass_on(error)
         warn_once("result", "An iteration's cost could not be taken to the main process", exc_info=True)

@@ -18,6 +18,7 @@ from typing import Any
 from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
 from genesis_otel._emit.run import given_id
+from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.config import as_json
@@ -51,6 +52,7 @@ class Options:
     task: str | None = None
     run_id: str | None = None
     objectives: Mapping[str, str] = field(default_factory=dict)
+    stop_over_budget: bool | None = None
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Search:
             direction="max",
             budget=evo.max_api_costs,
         )
+        self.stopper = Stopper(self.run, options.stop_over_budget)
         self.objectives = options.objectives
         self.tally = tally.run_tally(self.run.id)
         self.front: list[tally.Member] = list(self.tally.front)
@@ -108,6 +111,15 @@ class Search:
             note.write_text(json.dumps({"run_id": self.run.id}), encoding="utf-8")
         except OSError as error:
             warn_once("shinka note", "A resumed search will be a run of its own: %s", error)
+
+    @quietly
+    def is_over(self, runner: Any) -> bool:
+        """Whether no proposal is to be begun any more, because the budget is spent; shinka's own limit is lowered then."""
+        if not self.stopper.is_due():
+            return False
+        # What shinka counts by its own prices may be 0, by which it divides.
+        runner.evo_config.max_api_costs = runner.total_api_cost or -1.0
+        return True
 
     # --- proposals ----------------------------------------------------------------------------------------------------
 
@@ -428,7 +440,8 @@ class Search:
         for number in open_ones:
             self.abandoned(number, error or NOT_NEEDED)
         self.selected(runner.llm_selection)
-        reason = stopped_by(runner) if error is None else type(error).__name__
+        reason = "over_budget" if self.stopper.stops else stopped_by(runner)
+        reason = reason if error is None else type(error).__name__
         if reason or open_ones:
             self.act("search_stopped", {"reason": reason or "done", "abandoned": open_ones})
         if error is not None:

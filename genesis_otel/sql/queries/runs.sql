@@ -5,7 +5,7 @@
 -- recorded, or as many as the run told at its end: callers of the first logger may tell no more than that.
 --
 -- task = : runs of this task alone
--- status = : running, stalled, completed or failed alone; open for running and stalled
+-- status = : running, stalled, completed, stopped or failed alone; open for running and stalled
 -- tag = : runs with this tag alone
 -- limit = 20: how many
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled

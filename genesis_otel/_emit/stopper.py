@@ -1,0 +1,52 @@
+"""Ends a framework's search that has cost more than its budget, where that is asked for.
+
+In: the run of a search, and whether it is to stop, as the framework's hooks were told. Out: at each step, whether it is to be the last;
+the run's end then says why. On failure: what cannot be told stops nothing, and is said once.
+"""
+
+from __future__ import annotations
+
+import os
+
+from genesis_otel._emit import configured, tally
+from genesis_otel._emit.run import BUDGET_VARIABLE, Run
+from genesis_otel._emit.values import warn_once
+
+VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"
+
+
+class Stopper:
+    """What a search asks before each step."""
+
+    def __init__(self, run: Run, told: bool | None) -> None:
+        self.stops = False
+        """Whether the search has been told to end."""
+        self._run = run
+        self._tally = tally.run_tally(run.id)
+        wanted = _wanted() if told is None else told
+        self._tally.will_stop = wanted and self._tally.budget is not None
+        if wanted and self._tally.budget is None:
+            warn_once(
+                f"no budget {run.id}",
+                "the run %s is to stop when its budget is spent, but has none: nothing stops it; %s sets one, in USD",
+                run.id,
+                BUDGET_VARIABLE,
+            )
+
+    def is_due(self) -> bool:
+        """Whether nothing more is to be begun; the first yes counts for ever."""
+        known = self._tally
+        if not self.stops and known.will_stop and known.over_budget:
+            self.stops = True
+            self._run.stopped(
+                f"over budget: it has cost ${known.spent:.4f}, more than its budget of ${known.budget:.4f}"
+            )
+        return self.stops
+
+
+def _wanted() -> bool:
+    """What ``configure()`` or the environment says."""
+    telemetry = configured.current()
+    if telemetry is not None:
+        return telemetry.stop_over_budget
+    return os.environ.get(VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")

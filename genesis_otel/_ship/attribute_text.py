@@ -1,0 +1,86 @@
+"""Attribute values as the text that the map columns of ``otel_traces`` hold; pure.
+
+In: any value that the SDK lets through. Out: its text exactly as the collector writes it, so that both ways give the same rows.
+On failure: there is none: every such value has a text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from genesis_otel._emit.values import text
+
+
+def value_text(value: object) -> str:
+    """An attribute's value as the collector's ``pcommon.Value.AsString`` writes it.
+
+    https://pkg.go.dev/go.opentelemetry.io/collector/pdata/pcommon#Value.AsString
+    """
+    if isinstance(value, float):
+        return float_text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int_text(value)
+    if isinstance(value, str):
+        return text(value)
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    # Go's encoder escapes the two line separators that JavaScript trips over.
+    encoded = json_text(value)
+    for character in "\u2028\u2029":
+        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
+    return encoded
+
+
+def int_text(value: int) -> str:
+    """Decimal digits; Python refuses to write integers of over 4,300 of them, which go out in hexadecimal."""
+    try:
+        return str(value)
+    except ValueError:
+        return hex(value)
+
+
+def float_text(value: float) -> str:
+    """A number as in JavaScript: the shortest text that reads back the same, exponents from 1e21 and below 1e-6."""
+    shortest = repr(value)
+    if "e" not in shortest and "n" not in shortest:
+        # By far the most: from 1e-4 to 1e16.
+        return shortest.removesuffix(".0")
+    if not math.isfinite(value):
+        # Older collectors have "json: unsupported value: +Inf"; the views read both.
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if value and not 1e-6 <= abs(value) < 1e21:
+        # repr has an exponent from 1e16 and below 1e-4, so always here.
+        mantissa, _, exponent = shortest.partition("e")
+        sign, digits = ("-" if exponent[0] == "-" else "+"), exponent.lstrip("+-0")
+        return f"{mantissa.removesuffix('.0')}e{sign}{digits}"
+    # Rare, and every search imports this module.
+    from decimal import Decimal
+
+    return format(Decimal(shortest), "f").removesuffix(".0")
+
+
+JSON_OF: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (str, lambda value: json.dumps(text(value), ensure_ascii=False)),
+    (bool, lambda value: "true" if value else "false"),
+    (int, int_text),
+    (float, lambda value: float_text(value) if math.isfinite(value) else json.dumps(float_text(value))),
+    (bytes, lambda value: json.dumps(base64.b64encode(value).decode())),
+    (
+        Mapping,
+        lambda value: "{" + ",".join(f"{json_text(str(key))}:{json_text(value[key])}" for key in sorted(value)) + "}",
+    ),
+    (Sequence, lambda value: "[" + ",".join(map(json_text, value)) + "]"),
+)
+
+
+def json_text(value: object) -> str:
+    """A nested attribute value as JSON, its objects' keys sorted, without spaces."""
+    return next((write(value) for kind, write in JSON_OF if isinstance(value, kind)), "null")

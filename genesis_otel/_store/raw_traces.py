@@ -1,0 +1,101 @@
+"""The raw traces of a run, out of ``otel_traces`` and into that of another store.
+
+In: a client, the id of a run, rows as lines of JSON. Out: the rows of the run's traces; or how many the other store had not. On failure:
+:class:`StoreError` where the table has JSON columns, else what ClickHouse raises; either all of a day's rows are there or none, and the
+next import adds the others.
+
+The views see nothing of what is imported: they would write the rows of the seven tables, which the import has brought already, a second
+time, and with today's prices. So the rows go into a table aside, and from there whole parts are attached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from genesis_otel._store.errors import StoreError
+from genesis_otel._store.landing import is_json
+from genesis_otel._store.present import TRACE_TIMES, existing
+from genesis_otel._store.tables import LANDING
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+RUN_ID = "genesis.run.id"
+
+OF_RUN = (
+    f"TraceId IN (SELECT TraceId FROM {LANDING} WHERE SpanAttributes['{RUN_ID}'] = {{run_id:String}})"  # noqa: S608 - names of ours
+    f" AND SpanAttributes['{RUN_ID}'] IN ('', {{run_id:String}})"
+)
+"""The run's spans, and those that others have made within them without knowing it."""
+
+ONCE = "LIMIT 1 BY TraceId, SpanId"
+"""What was delivered twice is exported once."""
+
+
+def columns(client: Client) -> Sequence[str]:
+    """The columns of the landing table.
+
+    :raises StoreError: their attributes are JSON, which no other layout can read.
+    """
+    found = existing(client)[LANDING].columns
+    if is_json(found):
+        raise StoreError(
+            f"{LANDING} of this store has JSON columns, a collector's own layout: its raw traces stay here"
+        )
+    return list(found)
+
+
+def is_of(row: dict[str, Any], run_id: str) -> bool:
+    """Whether a row of a file may be one of the run's."""
+    attributes = row.get("SpanAttributes")
+    return isinstance(attributes, dict) and attributes.get(RUN_ID, "") in ("", run_id)
+
+
+def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settings: dict[str, Any]) -> int:
+    """Add those rows that the store has not; how many that were."""
+    columns(client)
+    # The same name each time: what an import that was killed has left goes with the next one.
+    aside = f"{LANDING}_import_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
+    client.command(f"DROP TABLE IF EXISTS {aside}")
+    try:
+        _create(client, aside)
+        for lines in chunks:
+            token = {"insert_deduplication_token": f"import-{uuid.uuid4()}"}
+            client.raw_insert(aside, insert_block=b"".join(lines), settings={**settings, **token}, fmt="JSONEachRow")
+        client.command(
+            f"ALTER TABLE {aside} DELETE WHERE (TraceId, SpanId) IN"  # noqa: S608 - names of ours
+            f" (SELECT TraceId, SpanId FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
+            settings={"mutations_sync": 2},
+        )
+        ((added,),) = client.query(f"SELECT count() FROM {aside}").result_rows  # noqa: S608 - names of ours
+        if TRACE_TIMES in existing(client):
+            client.command(
+                f"INSERT INTO {TRACE_TIMES} SELECT TraceId, min(Timestamp), max(Timestamp) FROM {aside} WHERE TraceId != '' GROUP BY TraceId"  # noqa: S608 - names of ours
+            )
+        days = client.query(
+            "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = {aside:String} AND active"
+            " AND rows > 0 ORDER BY 1",
+            parameters={"aside": aside},
+        ).result_rows
+        for (day,) in days:
+            client.command(f"ALTER TABLE {LANDING} ATTACH PARTITION ID '{day}' FROM {aside}")
+        return int(added)
+    finally:
+        client.command(f"DROP TABLE IF EXISTS {aside}")
+
+
+def _create(client: Client, aside: str) -> None:
+    """A table of the landing table's form, whose parts can be attached to it; not replicated, whatever that one is."""
+    ((partition, order, primary, policy),) = client.query(
+        "SELECT partition_key, sorting_key, primary_key, storage_policy FROM system.tables"
+        " WHERE database = currentDatabase() AND name = {name:String}",
+        parameters={"name": LANDING},
+    ).result_rows
+    by_day = f" PARTITION BY {partition}" if partition else ""
+    client.command(
+        f"CREATE TABLE {aside} AS {LANDING} ENGINE = MergeTree{by_day} PRIMARY KEY ({primary}) ORDER BY ({order})"
+        f" SETTINGS storage_policy = '{policy}'"
+    )
