@@ -127,8 +127,8 @@ def opened(folder: Path, runs: int) -> Client:
     schema.init_schema(client, traces_ttl_days=0)
     if client.command("SELECT count() FROM evolution_runs_log") == runs:
         return client
-    for table in (*tables.TABLES, "otel_traces_trace_id_ts"):
-        client.command(f"DROP VIEW IF EXISTS {table}_mv SYNC")
+    for view, _, _ in tables.views():
+        client.command(f"DROP VIEW IF EXISTS {view} SYNC")
     for table in (*tables.STORED_IN.values(), "otel_traces", "otel_traces_trace_id_ts"):
         client.command(f"TRUNCATE TABLE {table} SYNC")
     with console.status("making searches ...") as status:

@@ -24,6 +24,8 @@ OVERLAP = 5_000
 """Milliseconds before the cursor that are asked for again: an insert may show later than one that began after it."""
 POINTS = 400
 """Of each run that is compared."""
+STATES = 400
+"""Of what chooses the models, at most at once."""
 
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
@@ -39,16 +41,31 @@ def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
-    """A run as it stands."""
+    """A run as it stands; one whose beginning is not in the store has no status, and what its rows tell."""
     rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
     if not rows:
-        raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
+        found = queries.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after)
+        rows = [{"run_id": run_id, **row} for row in found]
+    if not rows:
+        raise NotFoundError(f"the store has nothing of the run {run_id}")
     return _shown(rows[0])
 
 
-def individuals(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
-    """The individuals that came since, in columns, and where to go on."""
-    return _news(queries.ask(client, "individuals_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
+    """How far runs are, and how long they will go on at that rate, where that is known."""
+    asked = [
+        row for run_id in run_ids for row in queries.ask(client, "budget", run_id=run_id, stalled_after=stalled_after)
+    ]
+    return [_shown(row) for row in alive(client, asked)]
+
+
+def individuals(client: Client, run_id: str, since: int = 0, leaders: Sequence[str] = ()) -> dict[str, Any]:
+    """The individuals that came since, in columns, and where to go on.
+
+    :param leaders: ids of those that were the best one after another, until then.
+    """
+    asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "leaders": list(leaders)}
+    return _news(queries.ask(client, "individuals_since", **asked), since)
 
 
 def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
@@ -98,8 +115,48 @@ def in_full(
     }
 
 
+def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The numbers among the metrics of the individuals that came since: a column a metric, as exact as a plot is."""
+    news = _news(queries.ask(client, "metrics_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+    names, numbers = (news["columns"].pop(each, []) for each in ("names", "numbers"))
+    told = [dict(zip(*pair, strict=True)) for pair in zip(names, numbers, strict=True)]
+    columns = {
+        name: [_rounded(each.get(name)) for each in told] for name in sorted({name for each in told for name in each})
+    }
+    return {**news, "metrics": columns}
+
+
+def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The scores by example of the individuals that came since, in columns."""
+    return _news(queries.ask(client, "example_scores", run_id=run_id, since=max(0, since - OVERLAP)), since)
+
+
+def selection(client: Client, run_id: str, since: int = 0, states: int = STATES) -> dict[str, Any]:
+    """What a search knew of the models that it chooses from, the states that came since: ``models`` by name, then by quantity."""
+    asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "states": states}
+    news = _news(queries.ask(client, "model_selection", **asked), since)
+    for at, text in enumerate(news["columns"].get("models", ())):
+        told = [(model, state) for model, state in program.metrics_of(text) if isinstance(state, dict)]
+        news["columns"]["models"][at] = {
+            model: {name: _rounded(value) for name, value in state.items()} for model, state in told
+        }
+    return news
+
+
+def islands(client: Client, run_id: str) -> dict[str, Any]:
+    """Islands, who led each of them one after another, and who came from one to another."""
+    asked = ("islands", "island_leaders", "migrations")
+    found = {name: queries.ask(client, name, run_id=run_id) for name in asked}
+    return {name: [_shown(row) for row in rows] for name, rows in found.items()}
+
+
+def actions(client: Client, run_id: str, **asked: Any) -> list[dict[str, Any]]:
+    """What a search did besides its jobs, newest first."""
+    return [_shown(row) for row in queries.ask(client, "actions_in_detail", run_id=run_id, **asked)]
+
+
 def yields(client: Client, run_id: str) -> dict[str, Any]:
-    """What mutations, models and islands have given, the front, and what failed."""
+    """What mutations and models have given, together too, cells, the front, and what failed."""
 
     def ask(name: str, **given: Any) -> list[dict[str, Any]]:
         return [_shown(row) for row in queries.ask(client, name, run_id=run_id, **given)]
@@ -109,7 +166,7 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
     return {
         "mutations": [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
         "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
-        "islands": ask("islands"),
+        "pairs": ask("model_mutation_yield"),
         "cells": ask("cells"),
         "front": ask("pareto_latest"),
         "failures": ask("failures", limit=100),
@@ -128,7 +185,7 @@ def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> li
         points = queries.ask(client, "individual_points", run_id=run_id)
         step = max(1, len(points) // POINTS)
         kept = [row for at, row in enumerate(points) if at % step == 0 or row["improved"] or at == len(points) - 1]
-        places = {row["individual_id"]: at for at, row in enumerate(points)}
+        places = {row["individual_id"]: at for at, row in enumerate(points, 1)}
         result.append(
             {
                 "run": run(client, run_id, stalled_after),
@@ -162,3 +219,9 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     return int(value.timestamp() * 1000) if isinstance(value, datetime) else plain(value)
+
+
+def _rounded(value: Any) -> float | None:
+    """A number with seven digits, which is what a plot shows."""
+    shown = plain(value)
+    return float(f"{shown:.7g}") if isinstance(shown, (int, float)) else None

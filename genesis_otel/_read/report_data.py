@@ -32,6 +32,9 @@ FAILED = 5
 ROOM = 500_000
 """Characters of those in detail, beyond which there are the best alone: a run of 1,000 individuals stays below 1.5 MB."""
 
+SCORES, STATES, ACTIONS, DETAILS = 50_000, 60, 100, 400
+"""Scores of examples, those of the newest individuals; states of what chooses models; actions, and characters of their details."""
+
 PIECE = 20
 """Individuals that are asked for at once: their prompts and traces lie in memory whole before they are cut."""
 
@@ -56,11 +59,16 @@ def gather(
     :param stalled_after: seconds without a sign of life after which a run is stalled.
     """
     say("individuals and LLM calls")
-    answers = {
+    answers: dict[str, Any] = {
         "run": page_data.run(client, run_id, stalled_after),
         "run/individuals": page_data.individuals(client, run_id),
         "run/calls": page_data.calls(client, run_id),
         "run/yields": page_data.yields(client, run_id),
+        "run/islands": page_data.islands(client, run_id),
+        "run/metrics": page_data.metrics(client, run_id),
+        "run/examples": _newest(page_data.examples(client, run_id)),
+        "run/selection": page_data.selection(client, run_id, states=STATES),
+        "run/actions": page_data.actions(client, run_id, limit=ACTIONS, characters=DETAILS),
     }
     best = _best(answers["run"], answers["run/individuals"]["columns"])
     say(f"programs and prompts of the best {top}")
@@ -131,6 +139,15 @@ def _path(answers: Mapping[str, Any], best: Sequence[str]) -> list[str]:
 def _failed(answers: Mapping[str, Any]) -> list[str]:
     failures = [each["individual_id"] for each in answers["run/yields"]["failures"]]
     return list(dict.fromkeys(filter(None, failures)))[:FAILED]
+
+
+def _newest(told: dict[str, Any]) -> dict[str, Any]:
+    """The scores by example of as many individuals as there is room for."""
+    columns, room, begin = told["columns"], SCORES, len(told["columns"].get("scores", ()))
+    while begin and room >= len(columns["scores"][begin - 1]):
+        begin -= 1
+        room -= len(columns["scores"][begin])
+    return {**told, "columns": {name: values[begin:] for name, values in columns.items()}}
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

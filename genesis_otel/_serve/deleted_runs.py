@@ -6,14 +6,17 @@ line; the next look finds what this one has left.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genesis_otel._log import first_line, warn_once
 from genesis_otel._store.connection import open_embedded
 from genesis_otel._store.deleted import sweep
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +29,25 @@ class DeletedRuns:
 
     def __init__(self, engine: Path) -> None:
         self._engine = engine
+        self._client: Client | None = None
         self._due = time.monotonic() + EVERY
         # What came before this process has not been looked at.
         self._came = True
 
     def look(self, *, came: bool, last: bool = False) -> None:
-        """Remove late rows, if something came and it is time; never raises."""
+        """Remove late rows, if something came and it is time; never raises. After the last look nothing is open."""
         self._came = self._came or came
-        if not self._came or (not last and time.monotonic() < self._due):
-            return
-        self._due = time.monotonic() + EVERY
+        if self._came and (last or time.monotonic() >= self._due):
+            self._due = time.monotonic() + EVERY
+            self._sweep()
+        if last and self._client is not None:
+            self._client.close()
+
+    def _sweep(self) -> None:
         try:
-            with contextlib.closing(open_embedded(self._engine)) as client:
-                removed = sweep(client)
+            # Kept open: opening one costs more than the look.
+            self._client = self._client or open_embedded(self._engine)
+            removed = sweep(self._client)
             self._came = False
             if removed:
                 log.info("removed %d rows that came late of deleted runs", sum(removed.values()))

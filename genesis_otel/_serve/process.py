@@ -63,7 +63,7 @@ STEADY = 10
 waits for its spool, at the short pause."""
 IDLE_SHARE = 19.0
 """Seconds of pause for each second of CPU that a round took: then inserts take a twentieth of a core."""
-STEADY_PAUSE = 1.5
+STEADY_PAUSE = 1.7
 """The longest pause while all is well: with the insert itself a row can be read within 2 s of its end."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
@@ -240,7 +240,7 @@ def _drain(
 def pause_after(in_a_row: int, cpu: float) -> float:
     """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on.
 
-    An insert costs about 0.1 s of CPU however few spans it has, since the engine analyses each view anew.
+    An insert costs 50 to 110 ms of CPU however few spans it has, since the engine analyses each view anew that they reach.
 
     :param in_a_row: rounds without a break that had spans, the last one included.
     :param cpu: seconds of CPU that the last one took.

@@ -23,7 +23,7 @@ from genesis_otel._log import first_line
 from genesis_otel._store import landing
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
-from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, select_of
+from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, rows_of, select_of
 
 IDENTITY = dict.fromkeys(TABLES, ("trace_id", "span_id")) | dict.fromkeys(
     ("pareto_fronts", "code_lineages"), ("trace_id", "span_id", "position")
@@ -105,7 +105,7 @@ def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
 def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
     """Put the missing rows of a stretch into a table, and say how many."""
     target = STORED_IN[table]
-    read = landing.reading(select_of(f"{table}_mv", table), columns, where=IN_STRETCH)
+    read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
     parameters = {
         "begin": int(stretch.begin.timestamp()),
         "end": int(stretch.end.timestamp()),

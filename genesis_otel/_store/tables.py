@@ -51,8 +51,10 @@ INSERT_SETTINGS: dict[str, Any] = {
 SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
 """Where the SELECT of a view's statement begins."""
 
-FILES = ("otel_traces", *TABLES)
+FILES = ("otel_traces", "records", *TABLES)
 """The files of ``sql/`` that make the schema, in order: the landing table first."""
+
+VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) [^\n]*?\bTO (?P<target>\w+) ")
 
 
 def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
@@ -76,3 +78,30 @@ def select_of(view: str, name: str) -> str:
     """The SELECT of a view that ``sql/{name}.sql`` makes."""
     create = next(s for s in statements(name) if f"VIEW IF NOT EXISTS {view} " in s)
     return SELECT.split(create, maxsplit=1)[1]
+
+
+def views() -> Iterator[tuple[str, str, str]]:
+    """The materialized views of ``sql/``, in order: name, the table that each fills, SELECT."""
+    for create in (statement for file in FILES for statement in statements(file)):
+        if view := VIEW.search(create):
+            yield view["name"], view["target"], SELECT.split(create, maxsplit=1)[1]
+
+
+def rows_of(table: str) -> str:
+    """The SELECT that gives the rows of one of the seven from the landing table.
+
+    On their way they go through tables that keep nothing: in the place of each stands the SELECT that fills it.
+    """
+    filled: dict[str, list[str]] = {}
+    for _, target, select in views():
+        filled.setdefault(target, []).append(select)
+
+    def whole(select: str) -> str:
+        return re.sub(
+            r"\bFROM (\w+)$",
+            lambda source: f"FROM (\n{whole(filled[source[1]][0])}\n)" if source[1] in filled else source[0],
+            select,
+            flags=re.MULTILINE,
+        )
+
+    return "\nUNION ALL\n".join(whole(select) for select in filled[STORED_IN[table]])

@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel import attributes as names
 from genesis_otel._store import landing
 from genesis_otel._store.backfill import IDENTITY, IN_STRETCH, SETTINGS, stretches
-from genesis_otel._store.tables import STORED_IN, select_of
+from genesis_otel._store.tables import STORED_IN, rows_of
 
 REMADE = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
 """Tables whose rows are made again from their raw spans. Of ``llm_logs``, which has prompts and repriced costs, the column
@@ -78,7 +78,7 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
 def _remake(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
     """Put the rows of a stretch that differ from what their spans say by now in again: with the same sort key, the last one stays."""
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
-    read = landing.reading(select_of(f"{table}_mv", table), columns, where=IN_STRETCH)
+    read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
     parameters = {
         "begin": int(stretch.begin.timestamp()),
         "end": int(stretch.end.timestamp()),
@@ -105,9 +105,7 @@ def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = Non
 def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
     source = landing.source(columns)
     spans = f"SELECT TraceId, SpanId FROM {source} WHERE SpanAttributes['{names.RECORD}'] = '{names.RECORD_INDIVIDUAL}'"
-    calls, actions = (
-        landing.reading(select_of(f"{table}_mv", table), columns) for table in ("llm_logs", "agent_actions")
-    )
+    calls, actions = (landing.reading(rows_of(table), columns) for table in ("llm_logs", "agent_actions"))
     yield Rule(
         "individuals",
         "correct = JSONExtractRaw(metrics, 'correct') = 'true', "

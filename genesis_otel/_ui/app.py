@@ -52,6 +52,7 @@ HEADERS = {
 }
 STATIC = {"page.js": "text/javascript", "page.css": "text/css"}
 NUMBERS = {"slower": float, "dearer": float, "before": int, "limit": int, "since": int}
+SEVERAL = ("leaders",)
 MOST_COMPARED, MOST_SPARKS = 20, 200
 
 
@@ -159,11 +160,20 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/sparks", answer(lambda client, request: data.sparks(client, _runs(request, MOST_SPARKS)))),
         Route("/api/calls", answer(lambda client, request: data.found_calls(client, **_asked(request)))),
         Route("/api/compare", answer(lambda client, request: _compared(client, request, stalled_after))),
+        Route(
+            "/api/outlook",
+            answer(lambda client, request: data.outlook(client, _ids(client, request, MOST_COMPARED), stalled_after)),
+        ),
         # Ids are parameters and no parts of a path: they may hold anything, slashes too.
         Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
+        Route("/api/run/metrics", of_run(lambda client, run, told: data.metrics(client, run, **told))),
+        Route("/api/run/examples", of_run(lambda client, run, told: data.examples(client, run, **told))),
+        Route("/api/run/selection", of_run(lambda client, run, told: data.selection(client, run, **told))),
+        Route("/api/run/islands", of_run(lambda client, run, _: data.islands(client, run))),
+        Route("/api/run/actions", of_run(lambda client, run, told: data.actions(client, run, **told))),
         Route("/api/run/individual", of_run(_individual)),
     ]
     middleware = [
@@ -196,7 +206,9 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    return {name: NUMBERS.get(name, str)(value) for name, value in request.query_params.items() if name != "token"}
+    told = request.query_params
+    one = {name: NUMBERS.get(name, str)(value) for name, value in told.items() if name not in ("token", *SEVERAL)}
+    return {**one, **{name: told.getlist(name) for name in SEVERAL if name in told}}
 
 
 def _individual(client: Client, run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +216,11 @@ def _individual(client: Client, run_id: str, told: Mapping[str, Any]) -> dict[st
 
 
 def _compared(client: Client, request: Request, stalled_after: float) -> list[dict[str, Any]]:
-    return data.compared(client, [run_id_of(client, each) for each in _runs(request, MOST_COMPARED)], stalled_after)
+    return data.compared(client, _ids(client, request, MOST_COMPARED), stalled_after)
+
+
+def _ids(client: Client, request: Request, most: int) -> list[str]:
+    return [run_id_of(client, each) for each in _runs(request, most)]
 
 
 def _runs(request: Request, most: int) -> list[str]:

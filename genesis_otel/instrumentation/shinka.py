@@ -394,7 +394,7 @@ async def _apply_side_effects(original: Original, self: Any, persisted_event: An
         with _within(search.place_of(program.generation)):
             return await original(self, persisted_event)
     finally:
-        search.selected(self.llm_selection, program.generation)
+        search.selected(self.llm_selection, program.generation, program)
         search.completed(program.generation, (program.metadata or {}).get("meta_cost"))
 
 

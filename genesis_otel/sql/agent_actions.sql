@@ -23,8 +23,8 @@ SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seco
 CREATE MATERIALIZED VIEW IF NOT EXISTS agent_actions_mv /*ON CLUSTER*/ TO agent_actions AS
 WITH
     SpanAttributes['genesis.record'] = 'evaluation' AS is_evaluation,
-    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') AS is_error,
+    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
     arrayFirst(text -> text != '', [exception['exception.type'], SpanAttributes['error.type']]) AS error_type,
     arrayFirst(text -> text != '', [exception['exception.message'], StatusMessage, 'failed']) AS error_message,
     arrayFirst(text -> text != '', [SpanAttributes['genesis.action.details'], SpanAttributes['genesis.evaluation.details'], '{}']) AS told
@@ -52,5 +52,5 @@ SELECT
     SpanAttributes['genesis.evaluation.output'] AS output,
     TraceId AS trace_id,
     SpanId AS span_id
-FROM otel_traces
+FROM record_spans
 WHERE SpanAttributes['genesis.record'] IN ('action', 'evaluation');

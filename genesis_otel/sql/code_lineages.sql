@@ -58,7 +58,7 @@ FROM
             [(SpanAttributes['genesis.lineage.parent_id'], SpanAttributes['genesis.lineage.fitness_delta'])],
             listed
         ) AS edges
-    FROM otel_traces
+    FROM record_spans
     WHERE SpanAttributes['genesis.record'] = 'lineage'
         OR (
             SpanAttributes['genesis.record'] = 'individual'

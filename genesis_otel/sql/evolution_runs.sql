@@ -29,7 +29,7 @@ SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seco
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS evolution_runs_mv /*ON CLUSTER*/ TO evolution_runs_log AS
 WITH
-    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
     toFloat64OrNull(SpanAttributes['genesis.run.budget']) AS told_budget
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
@@ -57,7 +57,7 @@ SELECT
         [SpanAttributes['genesis.run.error'], StatusMessage, exception['exception.message'], exception['exception.type']]
     )) AS error,
     if(isFinite(told_budget), told_budget, NULL) AS budget
-FROM otel_traces
+FROM milestone_spans
 WHERE SpanAttributes['genesis.record'] = 'run';
 
 CREATE VIEW IF NOT EXISTS evolution_runs /*ON CLUSTER*/ AS

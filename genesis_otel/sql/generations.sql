@@ -42,5 +42,5 @@ SELECT
     in_a_row([not_finite(SpanAttributes['genesis.generation.best_score']), not_finite(SpanAttributes['genesis.generation.avg_score'])]) AS score_told,
     TraceId AS trace_id,
     SpanId AS span_id
-FROM otel_traces
+FROM milestone_spans
 WHERE SpanAttributes['genesis.record'] = 'generation';

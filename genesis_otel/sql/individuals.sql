@@ -36,8 +36,8 @@ SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seco
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS individuals_mv /*ON CLUSTER*/ TO individuals AS
 WITH
-    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') AS is_error,
+    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
     JSONExtractRaw(SpanAttributes['genesis.individual.metrics'], 'correct') AS correct_metric,
     correct_metric = 'false'
         OR (is_error AND JSONHas(SpanAttributes['genesis.individual.metrics'], 'error'))
@@ -77,5 +77,5 @@ SELECT
     SpanAttributes['genesis.individual.metadata'] AS metadata,
     TraceId AS trace_id,
     SpanId AS span_id
-FROM otel_traces
+FROM record_spans
 WHERE SpanAttributes['genesis.record'] = 'individual';

@@ -44,10 +44,299 @@ ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
--- Selects inside each other, and what is read more than once is a column of an inner one: where an expression's name stands, it is
--- analysed anew, with every insert. No lambda captures the map of attributes: it would be copied for each element. Messages
--- that are all text are read in one typed extraction, others part by part.
-CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
+-- The engine analyses a view's SELECT anew with every insert, and only if rows have come to it. So the way of a call is cut into
+-- views, by tables that keep nothing (ENGINE = Null): what is no call costs a filter, and numbered attributes and messages that
+-- are not plain are analysed where there are some. Inside a SELECT, a column that is read more than once is one of an inner SELECT
+-- or of the table before: an alias is analysed anew at each place that names it, and each lambda that reads a column of an inner
+-- SELECT, and each comparison beneath AND and OR, costs a walk through all of that SELECT.
+-- No lambda captures the map of attributes: it would be copied for each element.
+
+-- Spans that are calls, as they came: what is read more than once.
+CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
+(
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    ScopeName String,
+    StatusCode LowCardinality(String),
+    StatusMessage String,
+    ResourceAttributes Map(LowCardinality(String), String),
+    execution_time Float64,
+    event_times Array(DateTime64(9)),
+    event_names Array(LowCardinality(String)),
+    exception Map(String, String),
+    of_events Array(String),
+    a Map(LowCardinality(String), String),
+    named Map(String, String),
+    numbered_attributes Map(LowCardinality(String), String),
+    asked_json String,
+    asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    answered_json String,
+    answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    system_json String,
+    system_text String,
+    answer String,
+    operation_told String,
+    openinference_kind String,
+    request_type String,
+    finish_reasons String,
+    cost_source_told String,
+    error_type_told String
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_spans_mv /*ON CLUSTER*/ TO llm_spans AS
+WITH
+    [
+        'gen_ai.request.model', 'llm.request.model', 'llm.request.model_name',
+        'gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name',
+        'gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system',
+        'server.address', 'gen_ai.openai.api_base', 'openai.api_base', 'llm.openai.api_base', 'url.full', 'http.url',
+        'gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason',
+        'gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token',
+        'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'llm.usage.prompt_tokens', 'llm.token_count.prompt',
+        'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'llm.usage.completion_tokens', 'llm.token_count.completion',
+        'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read',
+        'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'llm.token_count.prompt_details.cache_write',
+        'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning',
+        'gen_ai.usage.total_tokens', 'llm.usage.total_tokens', 'llm.token_count.total',
+        'gen_ai.cost.total_cost', 'litellm.cost.total',
+        'gen_ai.usage.cost', 'llm.cost.total', 'gen_ai.usage.total_cost', 'gen_ai.usage.cost_usd', 'llm.usage.total_cost', 'operation.cost'
+    ] AS names,
+    [
+        'request_model', 'request_model', 'request_model',
+        'response_model', 'response_model', 'response_model', 'response_model', 'response_model',
+        'provider', 'provider', 'provider', 'provider',
+        'server', 'server', 'server', 'server', 'server', 'server',
+        'finish_reason', 'finish_reason', 'finish_reason',
+        'first_chunk', 'first_chunk',
+        'input', 'input', 'input', 'input',
+        'output', 'output', 'output', 'output',
+        'cache_read', 'cache_read', 'cache_read',
+        'cache_write', 'cache_write', 'cache_write', 'cache_write',
+        'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning',
+        'total', 'total', 'total',
+        'cost_of_litellm', 'cost_of_litellm',
+        'cost', 'cost', 'cost', 'cost', 'cost', 'cost'
+    ] AS meanings
+SELECT
+    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage, ResourceAttributes,
+    greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
+    Events.Timestamp AS event_times,
+    Events.Name AS event_names,
+    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    arrayMap(
+        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key],
+        ['gen_ai.content.prompt', 'gen_ai.content.completion'],
+        ['gen_ai.prompt', 'gen_ai.completion']
+    ) AS of_events,
+    SpanAttributes AS a,
+    -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found.
+    mapApply(
+        (key, value) -> (transform(key, names, meanings, ''), value),
+        mapSort(
+            (key, value) -> indexOf(names, key),
+            mapFilter((key, value) -> value != '' AND transform(key, names, meanings, '') != '', a)
+        )
+    ) AS named,
+    mapFilter(
+        (key, value) -> startsWith(key, 'gen_ai.prompt.') OR startsWith(key, 'gen_ai.completion.')
+            OR startsWith(key, 'llm.input_messages.') OR startsWith(key, 'llm.output_messages.'),
+        a
+    ) AS numbered_attributes,
+    a['gen_ai.input.messages'] AS asked_json,
+    JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
+    a['gen_ai.output.messages'] AS answered_json,
+    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
+    a['gen_ai.system_instructions'] AS system_json,
+    arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
+    -- What a model answers may be JSON, too, and has no model's name beside an id.
+    if(
+        a['output.mime_type'] = 'application/json' AND JSONExtractString(a['output.value'], 'model') != '', a['output.value'], ''
+    ) AS answer,
+    a['gen_ai.operation.name'] AS operation_told,
+    a['openinference.span.kind'] AS openinference_kind,
+    a['llm.request.type'] AS request_type,
+    a['gen_ai.response.finish_reasons'] AS finish_reasons,
+    a['genesis.llm.cost_source'] AS cost_source_told,
+    a['error.type'] AS error_type_told
+FROM otel_traces
+WHERE (
+        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
+        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+        OR (
+            SpanAttributes['gen_ai.operation.name'] = ''
+            AND SpanAttributes['gen_ai.system'] != ''
+            AND SpanAttributes['gen_ai.request.model'] != ''
+        )
+    )
+    AND (
+        SpanAttributes['genesis.run.id'] != ''
+        OR ResourceAttributes['genesis.run.id'] != ''
+        OR SpanAttributes['genesis.llm.cost_source'] != ''
+        OR ScopeName = 'genesis_otel'
+    )
+    -- Another span has the row of the same call (_ship/same_call.py).
+    AND SpanAttributes['genesis.llm.within'] = ''
+    AND SpanAttributes['genesis.record'] = '';
+
+-- What they tell, in our types: what is read more than once of that.
+CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
+(
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    ScopeName String,
+    ResourceAttributes Map(LowCardinality(String), String),
+    execution_time Float64,
+    of_events Array(String),
+    a Map(LowCardinality(String), String),
+    named Map(String, String),
+    numbered_attributes Map(LowCardinality(String), String),
+    asked_json String,
+    asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    answered_json String,
+    answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    system_json String,
+    system_text String,
+    answer String,
+    operation_told String,
+    openinference_kind String,
+    request_type String,
+    finish_reasons String,
+    cost_source_told String,
+    answered_parts Array(Tuple(type String, content String)),
+    asked_is_plain Bool,
+    answered_is_plain Bool,
+    system Array(String),
+    host String,
+    charged Float64,
+    time_to_first_token Float64,
+    input_told UInt64,
+    output_told UInt64,
+    read_told UInt64,
+    write_told UInt64,
+    reasoning_told UInt64,
+    total_told UInt64,
+    cost_of_litellm Float64,
+    cost_told Float64,
+    is_told_free Bool,
+    is_error Bool,
+    error_type String,
+    error_message String
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_told_mv /*ON CLUSTER*/ TO llm_told AS
+SELECT
+    * EXCEPT (StatusCode, StatusMessage, exception, error_type_told, event_times, event_names),
+    -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
+    -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
+    arrayFlatten(answered_typed.2) AS answered_parts,
+    notEmpty(arrayFlatten(asked_typed.2) AS asked_parts)
+        AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
+        AND NOT has(asked_parts.2, '')
+        AND hasAll(['text'], asked_parts.1)
+        AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
+        AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
+    notEmpty(answered_parts)
+        AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
+        AND NOT has(answered_parts.2, '')
+        AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
+        AND NOT has(answered_parts.2, '[]')
+        AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+    -- The system's instructions, where there are any.
+    if(system_json IN ('', '[]'), [], [if(system_text = '', system_json, system_text)]) AS system,
+    concat('.', lower(extract(
+        arrayFirst(text -> text != '', [
+            named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
+        ]),
+        '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'
+    ))) AS host,
+    -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
+    -- models that they have no price for.
+    JSONExtractFloat(answer, 'usage', 'cost') + if(
+        JSONExtractBool(answer, 'usage', 'is_byok'),
+        JSONExtractFloat(answer, 'usage', 'cost_details', 'upstream_inference_cost'),
+        0
+    ) AS charged,
+    if(
+        (named['first_chunk'] AS first_chunk) = '' AND has(event_names, 'First Token Stream Event'),
+        greatest(toFloat64(dateDiff(
+            'nanosecond', Timestamp, arrayFirst((time, name) -> name = 'First Token Stream Event', event_times, event_names)
+        )) / 1e9, 0),
+        toFloat64OrZero(replaceOne(first_chunk, 'json: unsupported value: ', ''))
+    ) AS time_to_first_token,
+    toUInt64OrZero(named['input']) AS input_told,
+    toUInt64OrZero(named['output']) AS output_told,
+    toUInt64OrZero(named['cache_read']) AS read_told,
+    toUInt64OrZero(named['cache_write']) AS write_told,
+    toUInt64OrZero(named['reasoning']) AS reasoning_told,
+    toUInt64OrZero(named['total']) AS total_told,
+    arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayConcat(
+        arrayMap((name, value) -> if(name = 'cost_of_litellm', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named)),
+        [toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)'))]
+    )) AS cost_of_litellm,
+    arrayFirst(
+        cost -> cost > 0 AND isFinite(cost),
+        arrayMap((name, value) -> if(name = 'cost', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named))
+    ) AS cost_told,
+    arrayExists(
+        (name, value) -> name IN ('cost', 'cost_of_litellm') AND ifNull(toFloat64OrNull(value) = 0, 0),
+        mapKeys(named), mapValues(named)
+    ) AS is_told_free,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') OR error_type_told != '' AS is_error,
+    if(error_type_told != '', error_type_told, exception['exception.type']) AS error_type,
+    if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
+FROM llm_spans;
+
+-- Calls as rows, all but their messages: those are plain, or there are none, or they are still to be read.
+CREATE TABLE IF NOT EXISTS llm_calls /*ON CLUSTER*/
+(
+    id UUID,
+    timestamp DateTime64(3),
+    model LowCardinality(String),
+    cost Float64,
+    execution_time Float64,
+    metadata String,
+    run_id String,
+    generation Nullable(Int32),
+    individual_id String,
+    role LowCardinality(String),
+    provider LowCardinality(String),
+    operation LowCardinality(String),
+    response_model LowCardinality(String),
+    finish_reason LowCardinality(String),
+    status LowCardinality(String),
+    error String,
+    tokens Tuple(UInt64, UInt64, UInt64),
+    cached_tokens UInt64,
+    cache_write_tokens UInt64,
+    time_to_first_token Float64,
+    cost_source LowCardinality(String),
+    trace_id String,
+    span_id String,
+    parent_span_id String,
+    response_id String,
+    plain_messages String,
+    plain_response String,
+    plain_thoughts Array(String),
+    is_read Bool,
+    asked_json String,
+    answered_json String,
+    system Array(String),
+    system_json String,
+    system_text String,
+    numbered_attributes Map(LowCardinality(String), String),
+    prompts Array(String),
+    completions Array(String)
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_calls_mv /*ON CLUSTER*/ TO llm_calls AS
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
     toDateTime64(Timestamp, 3) AS timestamp,
@@ -57,20 +346,160 @@ SELECT
         JSONExtractString(a['embedding.invocation_parameters'], 'model'),
         named['response_model']
     ]) AS model,
+    multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
+    execution_time,
+    -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
+        (key, value) -> (if(key = 'genesis.place', 'place', key), value),
+        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
+    )))) AS metadata,
+    if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
+    toInt32OrNull(if(
+        a['genesis.generation.number'] != '', a['genesis.generation.number'], ResourceAttributes['genesis.generation.number']
+    )) AS generation,
+    if(
+        a['genesis.individual.id'] != '', a['genesis.individual.id'], ResourceAttributes['genesis.individual.id']
+    ) AS individual_id,
+    a['genesis.llm.role'] AS role,
+    -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
+    arrayFirst(text -> text != '', [
+        if(host = '.', '', arrayFirst((provider, end) -> endsWith(host, end), [
+            'openrouter', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference',
+            'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'gcp.gemini',
+            'gcp.vertex_ai', 'groq', 'together_ai', 'together_ai', 'fireworks_ai', 'deepseek', 'mistral_ai', 'mistral_ai', 'x_ai',
+            'perplexity', 'cohere', 'cohere', 'cerebras', 'moonshot_ai', 'moonshot_ai', 'z_ai', 'zhipu_ai', 'minimax', 'minimax',
+            'minimax', 'novita', 'github_copilot', 'voyage_ai', 'databricks', 'databricks', 'databricks', 'cloudflare', 'baseten',
+            'ovhcloud', 'deepinfra', 'sambanova', 'nebius', 'nebius', 'nebius', 'hyperbolic', 'alibaba_cloud', 'siliconflow',
+            'siliconflow', 'volcengine', 'nvidia', 'replicate', 'huggingface', 'huggingface', 'github_models', 'ibm.watsonx.ai',
+            'ollama_cloud'
+        ], [
+            '.openrouter.ai', '.api.openai.com', '.openai.azure.com', '.openai.azure.us', '.cognitiveservices.azure.com',
+            '.azure-api.net', '.services.ai.azure.com', '.models.ai.azure.com', '.inference.ai.azure.com', '.api.anthropic.com',
+            '.amazonaws.com', '.amazonaws.com.cn', '.api.aws', '.generativelanguage.googleapis.com', '.googleapis.com', '.api.groq.com',
+            '.api.together.xyz', '.api.together.ai', '.api.fireworks.ai', '.api.deepseek.com', '.api.mistral.ai',
+            '.codestral.mistral.ai', '.api.x.ai', '.api.perplexity.ai', '.api.cohere.com', '.api.cohere.ai', '.api.cerebras.ai',
+            '.api.moonshot.ai', '.api.moonshot.cn', '.api.z.ai', '.open.bigmodel.cn', '.api.minimax.io', '.api.minimax.chat',
+            '.api.minimaxi.com', '.api.novita.ai', '.githubcopilot.com', '.api.voyageai.com', '.cloud.databricks.com',
+            '.azuredatabricks.net', '.gcp.databricks.com', '.api.cloudflare.com', '.inference.baseten.co', '.cloud.ovh.net',
+            '.api.deepinfra.com', '.api.sambanova.ai', '.api.studio.nebius.ai', '.api.studio.nebius.com', '.api.tokenfactory.nebius.com',
+            '.api.hyperbolic.xyz', '.aliyuncs.com', '.api.siliconflow.cn', '.api.siliconflow.com', '.volces.com',
+            '.integrate.api.nvidia.com', '.api.replicate.com', '.router.huggingface.co', '.api-inference.huggingface.co',
+            '.models.github.ai', '.ml.cloud.ibm.com', '.ollama.com'
+        ])),
+        named['provider']
+    ]) AS provider,
+    multiIf(
+        operation_told = 'completion', 'text_completion',
+        operation_told NOT IN ('', 'embedding'), operation_told,
+        operation_told = 'embedding' OR openinference_kind = 'EMBEDDING' OR request_type = 'embedding', 'embeddings',
+        request_type = 'completion', 'text_completion',
+        'chat'
+    ) AS operation,
+    named['response_model'] AS response_model,
+    arrayFirst(text -> text != '', [
+        arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ','), finish_reasons, named['finish_reason']
+    ]) AS finish_reason,
+    if(is_error, 'error', 'ok') AS status,
+    if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
+    -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
+    -- and those of them that stand beside the output.
+    arrayMap(
+        counted -> (
+            input_told + counted.1,
+            output_told + if(
+                (if(
+                    reasoning_told = 0
+                    AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'),
+                    counted.2,
+                    reasoning_told
+                ) AS reasoning_tokens) > output_told OR counted.2 >= reasoning_tokens,
+                reasoning_tokens,
+                0
+            ),
+            reasoning_tokens
+        ),
+        arrayMap(
+            (cache, rest) -> if(
+                cache > input_told
+                OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
+                OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(named['provider'], 'anthropic') > 0)
+                OR rest = cache
+                OR rest = cache + reasoning_told,
+                (cache, toUInt64(rest - least(cache, rest))),
+                (toUInt64(0), rest)
+            ),
+            [read_told + write_told],
+            [if(total_told > input_told + output_told, toUInt64(total_told - input_told - output_told), toUInt64(0))]
+        )
+    )[1] AS tokens,
+    read_told AS cached_tokens,
+    write_told AS cache_write_tokens,
+    time_to_first_token,
+    multiIf(
+        cost_source_told != '', cost_source_told,
+        charged > 0, 'openrouter',
+        cost_of_litellm > 0, 'litellm',
+        cost_told > 0 OR (is_told_free AND (ScopeName = 'genesis_otel' OR input_told + output_told = 0)), 'told',
+        ''
+    ) AS cost_source,
+    TraceId AS trace_id,
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    -- OpenInference has it in the answer alone.
+    arrayFirst(text -> text != '', [a['gen_ai.response.id'], JSONExtractString(answer, 'id')]) AS response_id,
+    if(
+        asked_is_plain,
+        toJSONString(CAST(arrayConcat(
+            -- Some tell them among the messages, too.
+            if(
+                arrayExists((role, parts) -> role = 'system' AND arrayStringConcat(parts.2, '\n') = system_text, asked_typed.1, asked_typed.2),
+                [],
+                arrayMap(text -> ('system', text), system)
+            ),
+            arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2)
+        ), 'Array(Tuple(role String, content String))')),
+        ''
+    ) AS plain_messages,
+    if(
+        answered_is_plain,
+        arrayStringConcat(
+            arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
+            '\n'
+        ),
+        ''
+    ) AS plain_response,
+    if(answered_is_plain, arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1), []) AS plain_thoughts,
+    [a['gen_ai.prompt'], of_events[1], a['input.value']] AS prompts,
+    -- Of an embedding the output is the vector.
+    [a['gen_ai.completion'], of_events[2], if(openinference_kind = 'EMBEDDING', '', a['output.value'])] AS completions,
+    empty(numbered_attributes)
+        AND (asked_is_plain OR (empty(asked_json) AND empty(system_json) AND hasAll([''], prompts)))
+        AND (answered_is_plain OR (empty(answered_json) AND hasAll([''], completions))) AS is_read,
+    asked_json, answered_json, system, system_json, system_text, numbered_attributes
+FROM llm_told;
+
+-- Calls whose messages are still to be read.
+CREATE TABLE IF NOT EXISTS llm_unread /*ON CLUSTER*/ AS llm_calls
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_unread_mv /*ON CLUSTER*/ TO llm_unread AS
+SELECT *
+FROM llm_calls
+WHERE NOT is_read;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_parsed_mv /*ON CLUSTER*/ TO llm_logs AS
+SELECT
+    * EXCEPT (
+        tokens, plain_messages, plain_response, plain_thoughts, prompts, completions, is_read,
+        asked_json, answered_json, system, system_json, system_text, numbered_attributes,
+        thoughts, fields, thought_in_numbered, other_messages, numbered_messages, read_messages, numbered
+    ),
+    tokens.1 AS input_tokens,
+    tokens.2 AS output_tokens,
+    tokens.3 AS reasoning_tokens,
     -- One list of candidates: what an `if` evaluates only where it is needed is evaluated there once for each place that names it.
     arrayFirst(text -> text NOT IN ('', '[]'), [
-        if(
-            asked_is_plain,
-            toJSONString(CAST(arrayConcat(
-                if(
-                    arrayExists((role, parts) -> role = 'system' AND arrayStringConcat(parts.2, '\n') = system_text, asked_typed.1, asked_typed.2),
-                    [],
-                    arrayMap(text -> ('system', text), system)
-                ),
-                arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2)
-            ), 'Array(Tuple(role String, content String))')),
-            ''
-        ),
+        plain_messages,
         if(
             empty(read_messages[1]) AND (system_text = '' OR asked_json NOT IN ('', '[]')),
             asked_json,
@@ -85,86 +514,25 @@ SELECT
             ), ','), ']')
         ),
         numbered.1[1],
-        a['gen_ai.prompt'],
-        of_events[1],
+        prompts[1],
+        prompts[2],
         numbered.1[2],
-        a['input.value'],
+        prompts[3],
         system_json
     ]) AS messages,
     arrayFirst(text -> text NOT IN ('', '[]'), [
-        if(
-            answered_is_plain,
-            arrayStringConcat(
-                arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
-                '\n'
-            ),
-            ''
-        ),
+        plain_response,
         arrayStringConcat(arrayFilter(text -> text != '', read_messages[2].2), '\n'),
         answered_json,
         numbered.2[3],
         numbered.1[3],
-        a['gen_ai.completion'],
-        of_events[2],
+        completions[1],
+        completions[2],
         numbered.2[4],
         numbered.1[4],
-        -- Of an embedding it is the vector.
-        if(openinference_kind = 'EMBEDDING', '', a['output.value'])
+        completions[3]
     ]) AS response,
-    multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
-    greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
-    -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
-    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
-        (key, value) -> (if(key = 'genesis.place', 'place', key), value),
-        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
-    )))) AS metadata,
-    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(plain_thoughts, arrayFlatten(read_messages[2].4), thought_in_numbered)), '\n') AS thought,
-    if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
-    toInt32OrNull(if(
-        a['genesis.generation.number'] != '', a['genesis.generation.number'], ResourceAttributes['genesis.generation.number']
-    )) AS generation,
-    if(
-        a['genesis.individual.id'] != '', a['genesis.individual.id'], ResourceAttributes['genesis.individual.id']
-    ) AS individual_id,
-    a['genesis.llm.role'] AS role,
-    if(provider_at != '', provider_at, named['provider']) AS provider,
-    multiIf(
-        operation_told = 'completion', 'text_completion',
-        operation_told NOT IN ('', 'embedding'), operation_told,
-        operation_told = 'embedding' OR openinference_kind = 'EMBEDDING' OR request_type = 'embedding', 'embeddings',
-        request_type = 'completion', 'text_completion',
-        'chat'
-    ) AS operation,
-    named['response_model'] AS response_model,
-    arrayFirst(text -> text != '', [
-        arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ','), finish_reasons, named['finish_reason']
-    ]) AS finish_reason,
-    if(is_error, 'error', 'ok') AS status,
-    if(is_error, concat(error_type, if(error_type = '' OR error_message = '', '', ': '), error_message), '') AS error,
-    input_told + beside.1 AS input_tokens,
-    output_told + beside.3 AS output_tokens,
-    read_told AS cached_tokens,
-    write_told AS cache_write_tokens,
-    beside.2 AS reasoning_tokens,
-    if(
-        first_chunk = '' AND has(Events.Name, 'First Token Stream Event'),
-        greatest(toFloat64(dateDiff(
-            'nanosecond', Timestamp, arrayFirst((time, name) -> name = 'First Token Stream Event', Events.Timestamp, Events.Name)
-        )) / 1e9, 0),
-        toFloat64OrZero(replaceOne(first_chunk, 'json: unsupported value: ', ''))
-    ) AS time_to_first_token,
-    multiIf(
-        cost_source_told != '', cost_source_told,
-        charged > 0, 'openrouter',
-        cost_of_litellm > 0, 'litellm',
-        cost_told > 0 OR (is_told_free AND (ScopeName = 'genesis_otel' OR input_told + output_told = 0)), 'told',
-        ''
-    ) AS cost_source,
-    TraceId AS trace_id,
-    SpanId AS span_id,
-    ParentSpanId AS parent_span_id,
-    -- OpenInference has it in the answer alone.
-    arrayFirst(text -> text != '', [a['gen_ai.response.id'], JSONExtractString(answer, 'id')]) AS response_id
+    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(plain_thoughts, arrayFlatten(read_messages[2].4), thought_in_numbered)), '\n') AS thought
 FROM
 (
     SELECT
@@ -210,67 +578,11 @@ FROM
                 arrayStringConcat(arrayFilter(text -> text != '', messages.2), '\n')
             ),
             ['gen_ai.prompt.', 'llm.input_messages.', 'gen_ai.completion.', 'llm.output_messages.']
-        ) AS numbered,
-        -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
-        if(server = '', '', arrayFirst((provider, end) -> endsWith(host, end), [
-            'openrouter', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference',
-            'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'gcp.gemini',
-            'gcp.vertex_ai', 'groq', 'together_ai', 'together_ai', 'fireworks_ai', 'deepseek', 'mistral_ai', 'mistral_ai', 'x_ai',
-            'perplexity', 'cohere', 'cohere', 'cerebras', 'moonshot_ai', 'moonshot_ai', 'z_ai', 'zhipu_ai', 'minimax', 'minimax',
-            'minimax', 'novita', 'github_copilot', 'voyage_ai', 'databricks', 'databricks', 'databricks', 'cloudflare', 'baseten',
-            'ovhcloud', 'deepinfra', 'sambanova', 'nebius', 'nebius', 'nebius', 'hyperbolic', 'alibaba_cloud', 'siliconflow',
-            'siliconflow', 'volcengine', 'nvidia', 'replicate', 'huggingface', 'huggingface', 'github_models', 'ibm.watsonx.ai',
-            'ollama_cloud'
-        ], [
-            '.openrouter.ai', '.api.openai.com', '.openai.azure.com', '.openai.azure.us', '.cognitiveservices.azure.com',
-            '.azure-api.net', '.services.ai.azure.com', '.models.ai.azure.com', '.inference.ai.azure.com', '.api.anthropic.com',
-            '.amazonaws.com', '.amazonaws.com.cn', '.api.aws', '.generativelanguage.googleapis.com', '.googleapis.com', '.api.groq.com',
-            '.api.together.xyz', '.api.together.ai', '.api.fireworks.ai', '.api.deepseek.com', '.api.mistral.ai',
-            '.codestral.mistral.ai', '.api.x.ai', '.api.perplexity.ai', '.api.cohere.com', '.api.cohere.ai', '.api.cerebras.ai',
-            '.api.moonshot.ai', '.api.moonshot.cn', '.api.z.ai', '.open.bigmodel.cn', '.api.minimax.io', '.api.minimax.chat',
-            '.api.minimaxi.com', '.api.novita.ai', '.githubcopilot.com', '.api.voyageai.com', '.cloud.databricks.com',
-            '.azuredatabricks.net', '.gcp.databricks.com', '.api.cloudflare.com', '.inference.baseten.co', '.cloud.ovh.net',
-            '.api.deepinfra.com', '.api.sambanova.ai', '.api.studio.nebius.ai', '.api.studio.nebius.com', '.api.tokenfactory.nebius.com',
-            '.api.hyperbolic.xyz', '.aliyuncs.com', '.api.siliconflow.cn', '.api.siliconflow.com', '.volces.com',
-            '.integrate.api.nvidia.com', '.api.replicate.com', '.router.huggingface.co', '.api-inference.huggingface.co',
-            '.models.github.ai', '.ml.cloud.ibm.com', '.ollama.com'
-        ])) AS provider_at,
-        -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
-        -- and those of them that stand beside the output.
-        arrayMap(
-            counted -> (
-                counted.1,
-                if(
-                    reasoning_told = 0
-                    AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'),
-                    counted.2,
-                    reasoning_told
-                ) AS reasoning,
-                if(reasoning > output_told OR counted.2 >= reasoning, reasoning, 0)
-            ),
-            arrayMap(
-                (cache, rest) -> if(
-                    cache > input_told
-                    OR ScopeName IN ('opentelemetry.instrumentation.bedrock')
-                    OR (ScopeName IN ('openlit', 'openlit.otel.tracing') AND positionCaseInsensitive(named['provider'], 'anthropic') > 0)
-                    OR rest = cache
-                    OR rest = cache + reasoning_told,
-                    (cache, rest - least(cache, rest)),
-                    (toUInt64(0), rest)
-                ),
-                [read_told + write_told],
-                [if(total_told > input_told + output_told, total_told - input_told - output_told, 0)]
-            )
-        )[1] AS beside
+        ) AS numbered
     FROM
     (
         SELECT
             *,
-            -- The system's instructions, where there are any.
-            if(system_json IN ('', '[]'), [], [if(system_text = '', system_json, system_text)]) AS system,
-            if(
-                answered_is_plain, arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1), []
-            ) AS plain_thoughts,
             arrayMap(
                 json -> arrayMap(
                     raw -> (raw, arrayMap(
@@ -279,7 +591,7 @@ FROM
                     )),
                     JSONExtractArrayRaw(json)
                 ),
-                [if(asked_is_plain, '', asked_json), if(answered_is_plain, '', answered_json)]
+                [if(plain_messages = '', asked_json, ''), if(plain_response = '', answered_json, '')]
             ) AS other_messages,
             -- Numbered attributes, message by message: prefix, texts, JSON.
             arrayMap(
@@ -302,35 +614,12 @@ FROM
                     )
                 ),
                 arraySplit((field, nth) -> nth = 1, fields, arrayEnumerateUniq(fields.1, fields.2))
-            ) AS numbered_messages,
-            concat('.', lower(extract(server, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'))) AS host,
-            -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
-            -- models that they have no price for.
-            JSONExtractFloat(answer, 'usage', 'cost') + if(
-                JSONExtractBool(answer, 'usage', 'is_byok'),
-                JSONExtractFloat(answer, 'usage', 'cost_details', 'upstream_inference_cost'),
-                0
-            ) AS charged
+            ) AS numbered_messages
         FROM
         (
             SELECT
                 *,
-                -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
-                -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
-                arrayFlatten(asked_typed.2) AS asked_parts,
-                arrayFlatten(answered_typed.2) AS answered_parts,
-                notEmpty(asked_parts)
-                    AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
-                    AND NOT has(asked_parts.2, '')
-                    AND hasAll(['text'], asked_parts.1)
-                    AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
-                    AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
-                notEmpty(answered_parts)
-                    AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
-                    AND NOT has(answered_parts.2, '')
-                    AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
-                    AND NOT has(answered_parts.2, '[]')
-                    AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+                mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), numbered_attributes)) AS thoughts,
                 -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
                 -- (prefix, N, what it is, name, value).
                 arraySort(arrayMap(
@@ -361,127 +650,24 @@ FROM
                     (key, value) -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text')
                         AND has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
                     numbered_attributes
-                ))) AS thought_in_numbered,
-                arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
-                arrayFirst(text -> text != '', [
-                    named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
-                ]) AS server,
-                -- What a model answers may be JSON, too, and has no model's name beside an id.
-                if(JSONExtractString(output_json, 'model') != '', output_json, '') AS answer,
-                named['first_chunk'] AS first_chunk,
-                toUInt64OrZero(named['input']) AS input_told,
-                toUInt64OrZero(named['output']) AS output_told,
-                toUInt64OrZero(named['cache_read']) AS read_told,
-                toUInt64OrZero(named['cache_write']) AS write_told,
-                toUInt64OrZero(named['reasoning']) AS reasoning_told,
-                toUInt64OrZero(named['total']) AS total_told,
-                arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayConcat(
-                    arrayMap((name, value) -> if(name = 'cost_of_litellm', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named)),
-                    [toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)'))]
-                )) AS cost_of_litellm,
-                arrayFirst(
-                    cost -> cost > 0 AND isFinite(cost),
-                    arrayMap((name, value) -> if(name = 'cost', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named))
-                ) AS cost_told,
-                arrayExists(
-                    (name, value) -> name IN ('cost', 'cost_of_litellm') AND ifNull(toFloat64OrNull(value) = 0, 0),
-                    mapKeys(named), mapValues(named)
-                ) AS is_told_free,
-                StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') OR error_type_told != '' AS is_error,
-                if(error_type_told != '', error_type_told, exception['exception.type']) AS error_type,
-                if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
-            FROM
-            (
-                WITH
-                    [
-                        'gen_ai.request.model', 'llm.request.model', 'llm.request.model_name',
-                        'gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name',
-                        'gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system',
-                        'server.address', 'gen_ai.openai.api_base', 'openai.api_base', 'llm.openai.api_base', 'url.full', 'http.url',
-                        'gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason',
-                        'gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token',
-                        'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'llm.usage.prompt_tokens', 'llm.token_count.prompt',
-                        'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'llm.usage.completion_tokens', 'llm.token_count.completion',
-                        'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read',
-                        'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'llm.token_count.prompt_details.cache_write',
-                        'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning',
-                        'gen_ai.usage.total_tokens', 'llm.usage.total_tokens', 'llm.token_count.total',
-                        'gen_ai.cost.total_cost', 'litellm.cost.total',
-                        'gen_ai.usage.cost', 'llm.cost.total', 'gen_ai.usage.total_cost', 'gen_ai.usage.cost_usd', 'llm.usage.total_cost', 'operation.cost'
-                    ] AS names,
-                    [
-                        'request_model', 'request_model', 'request_model',
-                        'response_model', 'response_model', 'response_model', 'response_model', 'response_model',
-                        'provider', 'provider', 'provider', 'provider',
-                        'server', 'server', 'server', 'server', 'server', 'server',
-                        'finish_reason', 'finish_reason', 'finish_reason',
-                        'first_chunk', 'first_chunk',
-                        'input', 'input', 'input', 'input',
-                        'output', 'output', 'output', 'output',
-                        'cache_read', 'cache_read', 'cache_read',
-                        'cache_write', 'cache_write', 'cache_write', 'cache_write',
-                        'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning',
-                        'total', 'total', 'total',
-                        'cost_of_litellm', 'cost_of_litellm',
-                        'cost', 'cost', 'cost', 'cost', 'cost', 'cost'
-                    ] AS meanings
-                SELECT
-                    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, Duration, StatusCode, StatusMessage, ResourceAttributes,
-                    Events.Timestamp, Events.Name,
-                    SpanAttributes AS a,
-                    a['gen_ai.input.messages'] AS asked_json,
-                    a['gen_ai.output.messages'] AS answered_json,
-                    JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
-                    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
-                    a['gen_ai.system_instructions'] AS system_json,
-                    if(a['output.mime_type'] = 'application/json', a['output.value'], '') AS output_json,
-                    a['gen_ai.operation.name'] AS operation_told,
-                    a['openinference.span.kind'] AS openinference_kind,
-                    a['llm.request.type'] AS request_type,
-                    a['gen_ai.response.finish_reasons'] AS finish_reasons,
-                    a['genesis.llm.cost_source'] AS cost_source_told,
-                    a['error.type'] AS error_type_told,
-                    -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found.
-                    mapApply(
-                        (key, value) -> (transform(key, names, meanings, ''), value),
-                        mapSort(
-                            (key, value) -> indexOf(names, key),
-                            mapFilter((key, value) -> value != '' AND transform(key, names, meanings, '') != '', a)
-                        )
-                    ) AS named,
-                    mapFilter(
-                        (key, value) -> startsWith(key, 'gen_ai.prompt.') OR startsWith(key, 'gen_ai.completion.')
-                            OR startsWith(key, 'llm.input_messages.') OR startsWith(key, 'llm.output_messages.'),
-                        a
-                    ) AS numbered_attributes,
-                    mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), numbered_attributes)) AS thoughts,
-                    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
-                    arrayMap(
-                        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key],
-                        ['gen_ai.content.prompt', 'gen_ai.content.completion'],
-                        ['gen_ai.prompt', 'gen_ai.completion']
-                    ) AS of_events
-                FROM otel_traces
-                WHERE (
-                        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
-                        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-                        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
-                        OR (
-                            SpanAttributes['gen_ai.operation.name'] = ''
-                            AND SpanAttributes['gen_ai.system'] != ''
-                            AND SpanAttributes['gen_ai.request.model'] != ''
-                        )
-                    )
-                    AND (
-                        SpanAttributes['genesis.run.id'] != ''
-                        OR ResourceAttributes['genesis.run.id'] != ''
-                        OR SpanAttributes['genesis.llm.cost_source'] != ''
-                        OR ScopeName = 'genesis_otel'
-                    )
-                    -- Another span has the row of the same call (_ship/same_call.py).
-                    AND SpanAttributes['genesis.llm.within'] = ''
-                    AND SpanAttributes['genesis.record'] = ''
-            )
+                ))) AS thought_in_numbered
+            FROM llm_unread
         )
     )
 );
+
+-- Last: where a store is upgraded, this view reads the landing table until all the others are there.
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
+SELECT
+    * EXCEPT (
+        tokens, plain_messages, plain_response, plain_thoughts, prompts, completions, is_read,
+        asked_json, answered_json, system, system_json, system_text, numbered_attributes
+    ),
+    tokens.1 AS input_tokens,
+    tokens.2 AS output_tokens,
+    tokens.3 AS reasoning_tokens,
+    plain_messages AS messages,
+    plain_response AS response,
+    arrayStringConcat(arrayFilter(text -> text != '', plain_thoughts), '\n') AS thought
+FROM llm_calls
+WHERE is_read;

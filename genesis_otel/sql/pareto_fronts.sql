@@ -56,9 +56,9 @@ FROM
                 arrayMap(raw -> (time, raw), JSONExtractArrayRaw(attributes['genesis.pareto_front.members'])),
                 []
             ),
-            Events.Name, Events.Timestamp, Events.Attributes
+            event_names, event_times, event_attributes
         )) AS members
-    FROM otel_traces
-    WHERE has(Events.Name, 'genesis.pareto_front')
+    FROM milestone_spans
+    WHERE has(event_names, 'genesis.pareto_front')
 )
 ARRAY JOIN members AS member, arrayEnumerate(members) AS position;

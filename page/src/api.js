@@ -1,5 +1,6 @@
 // Questions to the server, or to the report that this page lies in, and what is known of a run: asked for once, then only what is new.
 import { answer } from "./file.js";
+import { isLive } from "./format.js";
 
 export class Refused extends Error {}
 
@@ -20,8 +21,11 @@ export async function ask(path, parameters = {}) {
 }
 
 const BETTER = { max: 1, min: -1 };
+// How the whole run stands is asked for no more than a tenth of the time.
+export const SHARE = 10;
 
-// A run: `list` in the order in which individuals finished, `byId`, its calls, and how it stands. `version` grows with each change.
+// A run: `list` in the order in which individuals finished, `byId`, its calls, and how it stands. `version` grows with
+// each look, `arrived` with what came. What is best is said by the server, who knows it once for all: here it is only put into its place.
 export class RunData {
   constructor(id) {
     this.id = id;
@@ -32,6 +36,11 @@ export class RunData {
     this.callIds = new Map();
     this.since = { individuals: 0, calls: 0 };
     this.version = 0;
+    this.arrived = 0;
+    this.leaders = [];
+    this.counts = { ok: 0, failed: 0, incorrect: 0, calls: 0 };
+    this.due = 0;
+    this.stale = false;
     this.loaded = false;
   }
 
@@ -42,17 +51,34 @@ export class RunData {
   async refresh() {
     const first = !this.summary;
     const [individuals, calls, summary] = await Promise.all([
-      ...["individuals", "calls"].map((what) => ask("run/" + what, { run: this.id, since: this.since[what] })),
-      first ? ask("run", { run: this.id }) : null]);
+      ask("run/individuals", { run: this.id, since: this.since.individuals, leaders: this.lastLeaders() }),
+      ask("run/calls", { run: this.id, since: this.since.calls }),
+      first ? this.stand() : null]);
     const news = this.take(individuals) + this.takeCalls(calls);
-    if (first) this.summary = summary;
-    // How the whole run stands costs the whole run: asked again only if something came, or if it may have ended.
-    else if (news || this.summary.status === "running" || this.summary.status === "stalled") this.summary = await ask("run", { run: this.id });
+    this.arrived += news;
     this.since = { individuals: individuals.since, calls: calls.since };
-    this.loaded = true;
     if (news) this.arrange();
+    // How the whole run stands costs the whole run: asked again if something came, or if it may have ended.
+    this.stale ||= news > 0 || isLive(this.summary || summary);
+    if (!first && this.stale && performance.now() >= this.due) await this.stand();
+    this.loaded = true;
     this.version += 1;
     return news;
+  }
+
+  async stand() {
+    const began = performance.now();
+    this.summary = await ask("run", { run: this.id });
+    this.due = performance.now() + SHARE * (performance.now() - began);
+    this.stale = false;
+    return this.summary;
+  }
+
+  // Enough for the server to go on from. Ids may be of any length, and an address may not.
+  lastLeaders() {
+    const last = this.leaders.slice(-64);
+    while (last.length > 1 && last.join().length > 8_000) last.shift();
+    return last;
   }
 
   take({ columns }) {
@@ -60,7 +86,8 @@ export class RunData {
     const ids = columns.individual_id || [];
     for (let at = 0; at < ids.length; at += 1) {
       const known = this.byId.get(ids[at]);
-      if (known && known.timestamp === columns.timestamp[at] && known.score === columns.score[at] && known.outcome === columns.outcome[at]) continue;
+      if (known && known.timestamp === columns.timestamp[at] && known.score === columns.score[at] && known.outcome === columns.outcome[at]
+        && known.leads === columns.leads[at] && known.best_so_far === columns.best_so_far[at]) continue;
       const one = known || { children: [] };
       for (const name in columns) one[name] = columns[name][at];
       one.id = ids[at];
@@ -87,29 +114,29 @@ export class RunData {
     return news;
   }
 
-  // The order in which individuals finished, the best so far of each, children of parents, and the path to the best.
+  // The order in which individuals finished, children of parents, and the path to the best: whoever led last.
   arrange() {
     this.list.sort((a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
     this.calls.sort((a, b) => a.timestamp - b.timestamp);
-    let best = null;
     for (const one of this.list) one.children = [];
     this.low = this.high = null;
+    this.leaders = [];
+    this.best = null;
+    this.counts = { ok: 0, failed: 0, incorrect: 0, calls: 0 };
+    for (const call of this.calls) if (call.status !== "ok") this.counts.calls += 1;
     this.list.forEach((one, place) => {
       one.place = place;
-      one.improved = false;
+      if (!one.copied) this.counts[one.outcome] += 1;
+      if (one.leads) { this.best = one; this.leaders.push(one.id); }
       if (one.score !== null) {
-        if (best !== null && this.sign * one.score > this.sign * best.score) one.improved = true;
-        if (best === null || this.sign * one.score > this.sign * best.score) best = one;
         this.low = this.low === null ? one.score : Math.min(this.low, one.score);
         this.high = this.high === null ? one.score : Math.max(this.high, one.score);
       }
-      one.best_so_far = best ? best.score : null;
       const parent = this.byId.get(one.parents[0]);
       if (parent && parent !== one) parent.children.push(one);
     });
-    this.best = best;
     this.bestPath = new Set();
-    for (let one = best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
+    for (let one = this.best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
   }
 
   shade(one) {

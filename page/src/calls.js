@@ -4,10 +4,14 @@ import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";
 import { dollars, duration, moment, number, short, visible } from "./format.js";
+import { useSetting } from "./settings.js";
 import { Table } from "./table.js";
 
+const FIELDS = ["text", "model", "role", "status", "slower", "dearer"];
+
 export function Calls({ run = "", choose }) {
-  const [wanted, want] = useState({ text: "", model: "", role: "", status: "", slower: "", dearer: "" });
+  const set = Object.fromEntries(FIELDS.map((name) => [name, useSetting(name, "")]));
+  const wanted = Object.fromEntries(FIELDS.map((name) => [name, set[name][0]]));
   const [rows, list] = useState(null);
   const [error, fail] = useState("");
   useEffect(() => {
@@ -15,7 +19,7 @@ export function Calls({ run = "", choose }) {
     const timer = setTimeout(() => ask("calls", { ...wanted, run_id: run, limit: 300 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)), 250);
     return () => { over = true; clearTimeout(timer); };
   }, [JSON.stringify(wanted), run]);
-  const field = (name, label, type = "text") => html`<label>${label} <input type=${type} min="0" step="any" size="10" value=${wanted[name]} onInput=${(event) => want({ ...wanted, [name]: event.target.value })}/></label>`;
+  const field = (name, label, type = "text") => html`<label>${label} <input type=${type} min="0" step="any" size="10" value=${wanted[name]} onInput=${(event) => set[name][1](event.target.value)}/></label>`;
   const columns = [
     { name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, ...(run ? [] : [{ name: "run_id", head: "run", show: (row) => short(row.run_id, 18) }]),
     { name: "model", head: "model" }, { name: "role", head: "role" }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) },
@@ -24,7 +28,7 @@ export function Calls({ run = "", choose }) {
     { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed">${visible(row.error ?? "failed")}</span>`) }, { name: "excerpt", head: "text", show: (row) => html`<span class="cut">${visible(row.excerpt)}</span>` },
   ];
   return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in the prompts of this file" : "text", "search")}${field("model", "model")}${field("role", "role")}
-    <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option><option>ok</option><option>error</option></select></label>
+    <label>status <select value=${wanted.status} onChange=${(event) => set.status[1](event.target.value)}><option value="">any</option><option>ok</option><option>error</option></select></label>
     ${field("slower", "seconds ≥", "number")}${field("dearer", "USD ≥", "number")}</form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => (row.trace_id ?? "") + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;
 }

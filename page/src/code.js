@@ -10,12 +10,18 @@ import cpp from "highlight.js/lib/languages/cpp";
 import { count, visible } from "./format.js";
 
 for (const [name, language] of Object.entries({ python, javascript, rust, cpp })) hljs.registerLanguage(name, language);
-const LONGEST = 200_000;
+const LONGEST = 200_000, LANGUAGES = ["python", "cpp", "rust", "javascript"], ENDINGS = { python: ".py", cpp: ".cpp", rust: ".rs", javascript: ".js" };
+
+// How the name of a program's file ends: as the language that it looks like, where that is clear.
+export function ending(text) {
+  const { language, relevance } = hljs.highlightAuto(text.slice(0, LONGEST), LANGUAGES);
+  return relevance > 5 ? ENDINGS[language] : ".txt";
+}
 
 // What highlight.js gives is escaped by it, and is the only HTML here that is not made by this page.
 export function Code({ text }) {
   const shown = visible(text);
-  const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, ["python", "cpp", "rust", "javascript"]).value), [shown]);
+  const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, LANGUAGES).value), [shown]);
   return coloured === null ? html`<pre class="code">${shown}</pre>` : html`<pre class="code hljs" dangerouslySetInnerHTML=${{ __html: coloured }}></pre>`;
 }
 

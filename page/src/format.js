@@ -29,7 +29,9 @@ export const duration = (seconds) => {
 
 // How long a run took is known of one that ended; of any other, when it last gave a sign of life.
 export const isOpen = (run) => run.status === "running" || run.status === "stalled";
-export const took = (run) => (isOpen(run) || !run.seconds ? "" : duration(run.seconds));
+// New rows may come: of a run without a beginning, too, whose spans may be on their way.
+export const isLive = (run) => !run || isOpen(run) || run.status === "";
+export const took = (run) => (isLive(run) || !run.seconds ? "" : duration(run.seconds));
 
 export const ago = (seconds) => (seconds === null || seconds === undefined || seconds < 0 ? "" : duration(seconds) + " ago");
 

@@ -2,14 +2,16 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
-import { Code, Diff } from "./code.js";
-import { count, dollars, duration, moment, money, number, short, signed, visible } from "./format.js";
+import { Code, Diff, ending } from "./code.js";
+import { useSetting } from "./settings.js";
+import { count, dollars, duration, money, number, short, signed, visible } from "./format.js";
 
 const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
 
 export function Individual({ data, id, part, show, choose, close }) {
   const [told, tell] = useState(null);
-  const [other, compare] = useState("parent");
+  const [other, compare] = useSetting("against", "parent");
+  const [pinned, pin] = useState(null);
   const [against, took] = useState(null);
   const known = data.byId.get(id);
   useEffect(() => {
@@ -22,17 +24,19 @@ export function Individual({ data, id, part, show, choose, close }) {
   useEffect(() => {
     if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
-    const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : other;
+    const begun = other.startsWith("id:") && other.length > 3 ? named(data, other.slice(3)) : [];
+    if (begun.length > 1 || (other.length > 3 && other.startsWith("id:") && !begun.length)) { took({ refused: begun.length ? `${number(begun.length)} ids begin so.` : "No id begins so." }); return; }
+    const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : begun[0];
     let current = true;
-    took(null);
-    ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), () => current && took(null));
+    took(wanted ? { reading: true } : null);
+    if (wanted) ask("run/individual", { run: data.id, individual: wanted }).then((answer) => current && took(answer), (error) => current && took({ refused: error.message }));
     return () => { current = false; };
   }, [told, other]);
   const copy = () => navigator.clipboard.writeText(told.code);
   const download = () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([told.code], { type: "text/plain" }));
-    link.download = `${id.replace(/[^A-Za-z0-9._-]+/g, "_")}.py`;
+    link.download = id.replace(/[^A-Za-z0-9._-]+/g, "_") + ending(told.code);
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
@@ -46,10 +50,16 @@ export function Individual({ data, id, part, show, choose, close }) {
       <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
       ${told.outputs.map((each) => html`<h4>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h4><pre>${visible(each.text)}</pre>`)}`;
     if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of}/>`;
+    const parents = told.parent_ids.slice(1), odd = other.startsWith("id:") && ![...parents, pinned].includes(other.slice(3));
+    const option = (one, what) => html`<option value=${"id:" + one}>${what} ${short(one)}</option>`;
     return html`<div class="tools"><label>compared with <select value=${other} onChange=${(event) => compare(event.target.value)}>
-      <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best one</option></select></label></div>
+      <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best one</option>${parents.map((each) => option(each, "its other parent"))}
+      ${pinned && pinned !== id ? option(pinned, "the kept one,") : ""}<option value=${odd ? other : "id:"}>any other …</option></select></label>
+      ${odd || other === "id:" ? html`<label>whose id begins with <input type="search" size="14" value=${other.slice(3)} onInput=${(event) => compare("id:" + event.target.value.trim())}/></label>` : ""}
+      <button title="Keep this one, to compare another with it" aria-pressed=${pinned === id} onClick=${() => pin(pinned === id ? null : id)}>${pinned === id ? "Kept" : "Keep"}</button></div>
       ${told.edit_summary ? html`<details class="summary" open=${told.edit_summary.length < 400}><summary>what it was meant to change</summary><p>${visible(told.edit_summary)}</p></details>` : ""}
-      ${against && against.code ? html`<${Diff} before=${against.code} after=${told.code}/>` : html`<p class="none">${told.parent_ids.length ? "There is no program to compare with." : "It is a seed."}</p>`}`;
+      ${against?.reading ? html`<p class="none">Reading …</p>` : against?.refused ? html`<p class="none">${visible(against.refused)}</p>` : against && against.code ? html`${other === "parent" ? "" : html`<p class="mute">From ${short(against.individual_id, 18)}${against.individual_id !== id ? "" : ", which is this one"}</p>`}<${Diff} before=${against.code} after=${told.code}/>`
+        : html`<p class="none">${other === "id:" ? "Name it by the beginning of its id." : told.parent_ids.length ? "There is no program to compare with." : "It is a seed."}</p>`}`;
   };
   return html`<aside class="pane" aria-label="Individual">
     <header><h2 title=${visible(id)}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
@@ -66,6 +76,9 @@ export function Individual({ data, id, part, show, choose, close }) {
   </aside>`;
 }
 
+// Whom an id or the beginning of one names.
+const named = (data, text) => (data.byId.has(text) ? [text] : data.list.filter((one) => one.id.startsWith(text)).map((one) => one.id));
+
 export function Call({ call }) {
   const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
   return html`<section class="call"><h4>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h4>
@@ -76,10 +89,28 @@ export function Call({ call }) {
 
 function Waterfall({ spans, of }) {
   if (!spans.length) return html`<p class="none">The spans of its trace are not in this store.</p>`;
-  const listed = [...spans].sort((a, b) => a.began - b.began), whole = listed.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
-  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace">${listed.map((span, row) => html`<g>
+  const listed = nested(spans), whole = spans.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
+  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same">${listed.map(([span, deep], row) => html`<g>
+    <title>${`${visible(span.name)}: from ${duration(span.began)} for ${duration(span.seconds)}${span.failed ? ", failed" : ""}`}</title>
     <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
-    <text x="0" y=${row * 20 + 14}>${visible(span.name).slice(0, 42)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg>`;
+    <text x=${deep * 10} y=${row * 20 + 14}>${visible(span.name).slice(0, 42 - 2 * deep)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg>
+    <details class="as-table"><summary>as a table</summary><div class="scroll"><table aria-label="Spans of its trace"><thead><tr><th>span</th><th class="right">began after</th><th class="right">took</th><th>ended</th></tr></thead>
+    <tbody>${listed.map(([span, deep]) => html`<tr><td>${"· ".repeat(deep)}${visible(span.name)}</td><td class="right">${duration(span.began)}</td><td class="right">${duration(span.seconds)}</td><td>${span.failed ? html`<span class="failed">failed</span>` : "ok"}</td></tr>`)}</tbody></table></div></details>`;
+}
+
+// Spans below those that they belong to, in the order in which they began; of which the parent is not there begins by itself.
+function nested(spans) {
+  const ids = new Set(spans.map((span) => span.span_id)), below = new Map(), listed = [];
+  for (const span of [...spans].sort((a, b) => a.began - b.began)) {
+    const above = ids.has(span.parent_span_id) && span.parent_span_id !== span.span_id ? span.parent_span_id : "";
+    if (!below.has(above)) below.set(above, []);
+    below.get(above).push(span);
+  }
+  const walk = (id, deep) => { for (const span of below.get(id) || []) { listed.push([span, Math.min(deep, 6)]); walk(span.span_id, deep + 1); } };
+  walk("", 0);
+  // Spans that are their own ancestors, which no tracer makes, lie below nobody.
+  const found = new Set(listed.map(([span]) => span));
+  return [...listed, ...spans.filter((span) => !found.has(span)).map((span) => [span, 0])];
 }
 
 function Family({ data, one, choose }) {

@@ -10,7 +10,7 @@ import { Run } from "./run.js";
 
 // #/run/ID/TAB/INDIVIDUAL/PART, #/compare/ID/ID, #/calls, #/
 function read() {
-  const parts = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const parts = location.hash.replace(/^#\/?/, "").split("?")[0].split("/").map(decodeURIComponent);
   if (parts[0] === "run") return { run: parts[1], tab: parts[2], individual: parts[3] || "", part: parts[4] || "" };
   if (parts[0] === "compare") return { compare: parts.slice(1) };
   if (file) return { run: file.run };
@@ -22,7 +22,11 @@ const address = ({ run, tab = "overview", individual = "", part = "", compare, c
   while (parts.length && !parts[parts.length - 1]) parts.pop();
   return "#/" + parts.map(encodeURIComponent).join("/");
 };
-const go = (place) => { location.hash = address(place); };
+// What is set within a view stays while the view does.
+const go = (place) => {
+  const now = read(), stays = place.run && now.run === place.run && (now.tab || "overview") === (place.tab || "overview"), set = location.hash.split("?")[1];
+  location.hash = address(place) + (stays && set ? "?" + set : "");
+};
 go.address = address;
 
 function Page() {

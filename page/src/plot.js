@@ -1,10 +1,14 @@
 // A plot by uPlot: lines, steps and points over a numeric x. Its colours follow the page's.
 import { html } from "htm/preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { number } from "./format.js";
 
 const LIGHT = { text: "#444", grid: "#e4e7eb" }, DARK = { text: "#b6bdc7", grid: "#2a2f37" };
 export const LINES = ["#3b6fd4", "#d9730d", "#2f9e6e", "#a34ac7", "#c2255c", "#0b8fa6", "#7d6b00", "#5b5fc7", "#9c4221", "#3d7a3d"];
+
+// The models of a run's calls, as many as there are colours.
+export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
 
 // `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` for a click.
 export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands }) {
@@ -38,5 +42,18 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
     return () => { watching.disconnect(); plot.current.destroy(); plot.current = null; };
   }, [shape]);
   useEffect(() => { plot.current?.setData([x, ...series.map((each) => each.values)]); });
-  return html`<figure class="plot" role="img" aria-label=${label}><div ref=${place}></div></figure>`;
+  return html`<figure class="plot"><div role="img" aria-label=${label} ref=${place}></div><${AsTable} label=${label} x=${x} xLabel=${xLabel} series=${series}/></figure>`;
+}
+
+const SHOWN = 200;
+
+// The same for who cannot see it, or wants the numbers; made when it is opened. Of many points some at even steps.
+function AsTable({ label, x, xLabel, series }) {
+  const [open, turn] = useState(false);
+  const step = Math.max(1, Math.ceil(x.length / SHOWN));
+  const kept = open ? x.map((_, at) => at).filter((at) => at % step === 0 || at === x.length - 1) : [];
+  return html`<details class="as-table" onToggle=${(event) => turn(event.target.open)}><summary>as a table</summary>${open ? html`<div class="scroll"><table aria-label=${label}>
+    <thead><tr><th class="right">${xLabel}</th>${series.map((each) => html`<th class="right">${each.label}</th>`)}</tr></thead>
+    <tbody>${kept.map((at) => html`<tr><td class="right">${number(x[at])}</td>${series.map((each) => html`<td class="right">${number(each.values[at])}</td>`)}</tr>`)}</tbody></table></div>
+    ${step > 1 ? html`<p class="mute">Every ${step}th of ${number(x.length)} points.</p>` : ""}` : ""}</details>`;
 }

@@ -3,14 +3,20 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";
-import { ago, dollars, duration, middle, money, moment, number, took, visible } from "./format.js";
+import { ago, isOpen, middle, money, moment, number, took, visible } from "./format.js";
+import { left, useOutlook } from "./outlook.js";
 import { LINES, Plot } from "./plot.js";
+import { useSetting } from "./settings.js";
 import { Table } from "./table.js";
+
+// As many as the server compares.
+const MOST = 20;
 
 export function Runs({ go }) {
   const [rows, list] = useState(null);
   const [error, fail] = useState("");
-  const [wanted, want] = useState({ text: "", status: "" });
+  const [find, seek] = useSetting("find", "");
+  const [status, pick] = useSetting("status", "");
   const [ticked, tick] = useState(new Set());
   const sparks = useSparks(rows);
   useEffect(() => {
@@ -19,14 +25,17 @@ export function Runs({ go }) {
     look();
     return () => { over = true; clearTimeout(timer); };
   }, []);
-  const text = wanted.text.trim().toLowerCase();
-  const shown = (rows || []).filter((row) => (!wanted.status || row.status === wanted.status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
+  const open = (rows || []).filter(isOpen).slice(0, 20);
+  const outlook = useOutlook(open.map((row) => row.run_id), open.map((row) => row.individuals).join());
+  const text = find.trim().toLowerCase();
+  const shown = (rows || []).filter((row) => (!status || row.status === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
-    { name: "tick", head: "", show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
+    { name: "tick", head: "", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
     { name: "task_name", head: "task", show: (row) => visible(row.task_name) },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
+    { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
     { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]} down=${row.direction === "min"}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
@@ -39,8 +48,9 @@ export function Runs({ go }) {
     { name: "tags", head: "tags", show: (row) => (row.tags || []).map((tag) => html`<span class="tag">${visible(tag)}</span>`) },
   ];
   return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
-    <label>find <input type="search" placeholder="task, id, tag or note" value=${wanted.text} onInput=${(event) => want({ ...wanted, text: event.target.value })}/></label>
-    <label>status <select value=${wanted.status} onChange=${(event) => want({ ...wanted, status: event.target.value })}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
+    <label>find <input type="search" placeholder="task, id, tag or note" value=${find} onInput=${(event) => seek(event.target.value)}/></label>
+    <label>status <select value=${status} onChange=${(event) => pick(event.target.value)}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
+    <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Tick none" : "Tick all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">There is no run yet: <code>genesis-otel demo</code> makes one. This page shows it by itself.</p>`}</section></main>`;
@@ -72,8 +82,8 @@ const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: 
 export function Compare({ runs, go }) {
   const [told, tell] = useState(null);
   const [error, fail] = useState("");
-  const [by, order] = useState("place");
-  const [together, group] = useState(false);
+  const [by, order] = useSetting("by", "place");
+  const [together, group] = useSetting("grouped", "");
   useEffect(() => {
     let over = false;
     ask("compare", { run: runs }).then((answer) => !over && tell(answer), (refused) => !over && fail(refused.message));
@@ -98,7 +108,7 @@ export function Compare({ runs, go }) {
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
   const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
-    <label><input type="checkbox" checked=${together} onChange=${(event) => group(event.target.checked)}/> runs of one task and configuration as one</label></form>
+    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> runs of one task and configuration as one</label></form>
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
     <div class="scroll"><table aria-label="Runs beside one another"><thead><tr><th></th>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}

@@ -1,7 +1,10 @@
 // A table that sorts by a click on a heading and shows more on demand; a row is chosen by click or Enter.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
-import { visible } from "./format.js";
+import { number, visible } from "./format.js";
+
+// A column of numbers, with six digits.
+export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : +Number(row[name]).toPrecision(6)) });
 
 // `columns`: [{name, head, show(row), value(row), right}]
 export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {

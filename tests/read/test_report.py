@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from typer.testing import CliRunner
 
 from genesis_otel._cli.app import app
@@ -22,7 +22,10 @@ from tests.support.dashboards import searches_in
 from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, code, fill, search_spans
 
 HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
-TABS = ("Overview", "Tree", "Individuals", "Best path", "Yields", "Timeline", "Calls", "Failures")
+TABS = (
+    *("Overview", "Tree", "Individuals", "Best path", "Metrics", "Islands", "Examples", "Yields", "Models"),
+    *("Timeline", "Calls", "Events", "Failures"),
+)
 PARTS = ("Changes", "Program", "Prompts", "Result", "Trace", "Family")
 Browse = Callable[..., WebDriver]
 
@@ -56,7 +59,8 @@ def data_of(text: str) -> dict[str, Any]:
 def tab(driver: WebDriver, name: str) -> None:
     """Go to a tab of the run."""
     driver.find_element(By.XPATH, f"//nav[contains(@class, 'tabs')]/a[text()='{name}']").click()
-    eventually(functools.partial(driver.find_elements, By.CSS_SELECTOR, ".view > *"))
+    view = "return document.querySelector('.view').textContent"
+    eventually(lambda: "Reading" not in driver.execute_script(view))
 
 
 def part(driver: WebDriver, name: str) -> str:
@@ -124,8 +128,11 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     assert "Improve three_best." in part(driver, "Prompts") and f"{BEST}!" in part(driver, "Prompts")
     assert f"evaluated {BEST} ☃" in part(driver, "Result")
     assert len(part(driver, "Trace").splitlines()) >= 4
-    tab(driver, "Yields")
-    assert "Islands" in driver.find_element(By.CSS_SELECTOR, ".view").text
+    tab(driver, "Islands")
+    (moved,) = driver.find_elements(By.CSS_SELECTOR, "table[aria-label=Migrations] tbody tr")
+    assert "three_b" in moved.text and "⬡1 ⬡0" in moved.text
+    tab(driver, "Models")
+    assert "crossover" in driver.find_element(By.CSS_SELECTOR, "table.heat").text
     choose(driver, "seed_broken")
     assert "dividing" in part(driver, "Result")
     tab(driver, "Failures")
@@ -134,7 +141,7 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
 
 
 def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
-    """By status, and by what stands in the prompts that are in the file."""
+    """By status, and by what stands in the prompts that are in the file; what is looked for stands in the address, and stays."""
     driver = browse(page(searches, RUN))
     tab(driver, "Calls")
 
@@ -148,6 +155,8 @@ def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
     driver.find_element(By.CSS_SELECTOR, ".view input[type=search]").send_keys("IMPROVE three_b")
     assert BEST in eventually(lambda: rows() if len(rows()) == 1 else [])[0]
     driver.refresh()
+    assert BEST in eventually(lambda: rows() if len(rows()) == 1 else [])[0]
+    driver.find_element(By.CSS_SELECTOR, ".view input[type=search]").send_keys(Keys.CONTROL, "a", Keys.DELETE)
     eventually(lambda: len(rows()) == 11)
     driver.find_element(By.CSS_SELECTOR, ".view select").send_keys("error")
     assert "failed" in eventually(lambda: rows() if len(rows()) == 1 else [])[0]

@@ -314,6 +314,23 @@ def test_the_choice_of_models_is_told(searched: Searched) -> None:
     )
 
 
+def test_the_chances_of_models_are_those_that_shinka_chose_by(searched: Searched) -> None:
+    """Of each program with a model the chance of every model, as shinka keeps it with the program."""
+    found = {}
+    for row in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'model_selection'"):
+        told = json.loads(row["details"])
+        chances = {name: arm["posterior"] for name, arm in told["models"].items() if "posterior" in arm}
+        if chances:
+            found[told["generation"]] = chances
+    programs = stored(searched.folder)
+    known = {
+        each["generation"]: each["metadata"]["llm_result"]["model_posteriors"]
+        for each in programs
+        if (each["metadata"].get("llm_result") or {}).get("model_posteriors")
+    }
+    assert found and found == {number: known[number] for number in found}
+
+
 def test_the_run_says_what_it_is(searched: Searched) -> None:
     """Task, status, configuration, place and the number of completed generations are shinka's; no key is among them."""
     (run,) = searched.ask("SELECT * FROM evolution_runs")

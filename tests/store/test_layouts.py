@@ -108,9 +108,8 @@ def expected(store: Client, connect: Connect) -> Callable[[list[Any]], dict[str,
         for name in ("otel_traces", *_tables.TABLES):
             store.command(f"DROP TABLE IF EXISTS {_tables.STORED_IN.get(name, name)} SYNC")
         for name in [
-            *(f"{table}_mv" for table in _tables.TABLES),
+            *(view for view, _, _ in _tables.views()),
             "evolution_runs",
-            "otel_traces_trace_id_ts_mv",
             "otel_traces_trace_id_ts",
         ]:
             store.command(f"DROP TABLE IF EXISTS {name} SYNC")

@@ -421,8 +421,9 @@ OTHERWISE = {
     # Its named form leaves calls without a price out of the mean: what one cost that was given up, nobody knows.
     "LLM cost by model": "llm_costs",
 }
-EMPTY_HERE = {"running_jobs", "spools"}
-"""Of a run that ended there are none; `test_watch` asks about one that goes on. Of spools `test_spool_state` tells."""
+EMPTY_HERE = {"running_jobs", "spools", "example_scores", "model_selection"}
+"""Of a run that ended there are none; `test_watch` asks about one that goes on. Of spools `test_spool_state` tells, of examples and of the
+choice of models `test_page_data`."""
 GIVEN: dict[str, Any] = {
     "run_id": RUN,
     "task": TASK,
@@ -553,7 +554,7 @@ def test_what_is_missing_or_unknown_is_said() -> None:
     """An unknown name has near ones, a missing or unknown parameter the ones there are; hyphens do for underscores."""
     with pytest.raises(queries.UnknownQueryError, match="did you mean llm_latency"):
         queries.load("llm_latenzy")
-    with pytest.raises(queries.UnknownQueryError, match="there are actions, active_runs"):
+    with pytest.raises(queries.UnknownQueryError, match="there are actions, actions_in_detail, active_runs"):
         queries.load("zzz")
     query = queries.load("best-of-task")
     assert query.name == "best_of_task"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import json
 import os
@@ -19,11 +18,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
 
 from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
 from tests.support.browser import errors, eventually, open_browser
+from tests.support.recording import attributes_of
 from tests.support.searched import (
     BEST,
     FACTS,
@@ -39,6 +40,12 @@ from tests.support.searched import (
 )
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">\u202e\x00<b>"
+HEADLESS = "run_without_a_beginning"
+TABS = {
+    **{"overview": "Overview", "tree": "Tree", "table": "Individuals", "story": "Best path", "metrics": "Metrics"},
+    **{"islands": "Islands", "examples": "Examples", "yields": "Yields", "models": "Models", "workers": "Timeline"},
+    **{"calls": "Calls", "events": "Events", "failures": "Failures"},
+}
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 
 
@@ -77,7 +84,7 @@ class Page(NamedTuple):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The page on a store with the search that ended, the one that goes on, and one of hostile texts."""
+    """The page on a store with the search that ended, the one that goes on, one of hostile texts, and one whose beginning is missing."""
     folder = tmp_path_factory.mktemp("ui")
     hostile = tuple(fact._replace(id=f"{HOSTILE} {fact.id}", how=HOSTILE, parents=()) for fact in FACTS[:2])
     fill(
@@ -85,6 +92,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         search_spans(),
         search_spans(f"run {HOSTILE}", facts=hostile),
         search_spans(GOING_ON, ends=False, facts=LATER),
+        [span for span in search_spans(HEADLESS) if attributes_of(span).get("genesis.record") == "individual"],
     )
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("GENESIS_OTEL_", "CLICKHOUSE_"))
@@ -127,6 +135,13 @@ def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
 def texts(driver: WebDriver, selector: str) -> list[str]:
     """What stands in the elements of a selector."""
     return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def shown(driver: WebDriver, title: str) -> None:
+    """Wait for the view of a tab, with what it asks for."""
+    eventually(lambda: driver.find_elements(By.XPATH, f"//a[text()='{title}'][@aria-selected='true']"))
+    view = "return document.querySelector('.view').textContent"
+    eventually(lambda: "Reading" not in driver.execute_script(view))
 
 
 # --- who gets it ------------------------------------------------------------------------------------------------------
@@ -218,9 +233,9 @@ def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]
     driver.find_element(By.LINK_TEXT, RUN).click()
     eventually(lambda: "0.97" in " ".join(texts(driver, ".head dd")))
     assert any("+ 1 unpriced" in each for each in texts(driver, ".head dd"))
-    for tab in ("Overview", "Tree", "Best path", "Yields", "Timeline", "Calls", "Failures", "Individuals"):
+    for tab in sorted(TABS.values(), key="Individuals".__eq__):
         driver.find_element(By.XPATH, f"//nav[contains(@class, 'tabs')]/a[text()='{tab}']").click()
-        eventually(functools.partial(driver.find_elements, By.CSS_SELECTOR, ".view canvas, .view table, .view ol"))
+        shown(driver, tab)
         assert not driver.find_elements(By.CSS_SELECTOR, "[role=alert]"), tab
     driver.find_element(By.CSS_SELECTOR, "tbody tr").click()
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
@@ -244,6 +259,59 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{RUN}/story"))
     assert eventually(lambda: texts(driver, ".story li .link")) == LINEAGE_OF_BEST
+
+
+def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """What is there is shown, and said to be not all; its status is unknown."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{HEADLESS}/table"))
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(FACTS))
+    assert "beginning of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
+    assert driver.find_element(By.CSS_SELECTOR, ".status").text == "unknown"
+
+
+def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """With its seed, the best one, one that was kept, and one that is named by the beginning of its id; which one stands in the address."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/table/{BEST}/changes"))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
+
+    def choice() -> Select:
+        return Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane select"))[0])
+
+    choice().select_by_visible_text("any other …")
+    driver.find_element(By.CSS_SELECTOR, ".pane input").send_keys("one_c")
+    named = next(fact for fact in FACTS if fact.id == "one_c")
+    eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(named).strip()])
+    sent = driver.current_url
+    assert sent.endswith("?against=id%3Aone_c")
+    driver.get("about:blank")
+    driver.get(sent)
+    eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(named).strip()])
+    driver.find_element(By.XPATH, "//aside//button[text()='Keep']").click()
+    eventually(lambda: driver.find_elements(By.XPATH, "//section//td[.='three_a']"))[0].click()
+    eventually(lambda: texts(driver, ".pane h2") == ["three_a"])
+    choice().select_by_value(f"id:{BEST}")
+    eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(OF_BEST).strip()])
+
+
+def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Whoever cannot see a drawing opens a table beside it, or is told which tab has it."""
+    driver = browse(page.address)
+    drawn = set()
+    for tab, title in TABS.items():
+        driver.get(page.at(f"#/run/{RUN}/{tab}"))
+        shown(driver, title)
+        for drawing in driver.find_elements(By.CSS_SELECTOR, ".view [role=img]"):
+            drawn.add(tab)
+            label = drawing.get_attribute("aria-label") or ""
+            beside = driver.find_elements(By.CSS_SELECTOR, ".view table, .view details.as-table")
+            assert label and (beside or "the table has the same" in label or "the tab Calls lists them" in label), tab
+    assert drawn >= {"overview", "tree", "metrics", "islands", "yields", "workers"}
+    driver.get(page.at(f"#/run/{RUN}/overview"))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".as-table summary"))[0].click()
+    rows = eventually(lambda: texts(driver, ".as-table tbody tr"))
+    assert len(rows) == len(FACTS) and rows[-1].split()[-1] == "0.97"
 
 
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
@@ -287,7 +355,7 @@ def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDrive
     driver = browse(page.address, **options)
     run_id = f"run {HOSTILE}"
     best = f"{HOSTILE} seed_a"
-    for tab in ("overview", "tree", "table", "story", "yields", "workers", "calls", "failures"):
+    for tab in TABS:
         driver.get(page.at(f"#/run/{quote(run_id, safe='')}/{tab}"))
         eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".view > *"))
     for part in ("changes", "code", "prompts", "result", "trace", "family"):
@@ -316,7 +384,8 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
 
 def test_every_question_of_the_page_is_a_named_query() -> None:
     """What it asks can be asked with the command, too."""
-    assert {"individuals_since", "calls_since", "calls_matching", "sparks"} <= set(queries.names())
+    asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
+    assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 
 def test_a_store_that_went_away_is_opened_again(page: Page) -> None:

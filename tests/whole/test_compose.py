@@ -556,10 +556,7 @@ def test_elsewhere_the_documented_statement_spares_ingest_the_right_to_read(serv
     as_user(server, "genesis", ["init"])
     assert as_user(server, "ingest", [SPANS]) == [DENIED]
     altered = [each for each in statements() if "MODIFY SQL SECURITY" in each]
-    assert {re.search(r"TABLE genesis\.(\w+)", each)[1] for each in altered} == {  # type: ignore[index]
-        *(f"{table}_mv" for table in tables.TABLES),
-        "otel_traces_trace_id_ts_mv",
-    }
+    assert {re.search(r"TABLE genesis\.(\w+)", each)[1] for each in altered} == {view for view, _, _ in tables.views()}  # type: ignore[index]
     # The owner goes by another name here.
     as_user(server, "genesis", [each.replace("CURRENT_USER", "genesis") for each in altered])
     assert as_user(server, "ingest", [SPANS, *READS]) == [[], DENIED]
@@ -586,7 +583,7 @@ def test_the_owner_backs_up_and_restores(server: Path) -> None:
     as_user(server, "ingest", [SPANS])
     assert as_user(server, "grafana", [backup]) == as_user(server, "ingest", [backup]) == [DENIED]
     emptied = [f"DROP TABLE genesis.{table} SYNC" for table in tables.STORED_IN.values()]
-    views = [f"DROP VIEW genesis.{table}_mv SYNC" for table in tables.TABLES]
+    views = [f"DROP VIEW genesis.{view} SYNC" for view, _, _ in tables.views()]
     answers = as_user(
         server, "genesis", [backup, *views, "DROP VIEW genesis.evolution_runs", *emptied, restore, "init"]
     )

@@ -7,7 +7,7 @@ anything else raises, and the caller logs it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +74,15 @@ def task_name(evaluator: str, results: Path) -> str:
     return "shinka" if not evaluator or folder == results else folder.name or "shinka"
 
 
-def arms(bandit: Any) -> dict[str, dict[str, float]]:
-    """What a bandit knows of each model, by its own names; its chance is not touched."""
+def chances(program: Any) -> dict[str, float]:
+    """How likely each model was to be asked for a program, as its bandit had it when it chose (``posterior``)."""
+    told = (program.metadata or {}).get("llm_result")
+    found = told.get("model_posteriors") if isinstance(told, dict) else None
+    return {str(model): float(chance) for model, chance in found.items()} if isinstance(found, dict) else {}
+
+
+def arms(bandit: Any, likely: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """What a bandit knows of each model, by its own names, and how likely each was chosen last; its chance is not touched."""
     state = bandit.get_state()
     names = list(state.get("arm_names") or ())
     columns = {
@@ -83,6 +90,7 @@ def arms(bandit: Any) -> dict[str, dict[str, float]]:
     }
     return {
         str(model): {name: float(values[at]) for name, values in columns.items() if len(values) == len(names)}
+        | ({"posterior": likely[str(model)]} if str(model) in likely else {})
         for at, model in enumerate(names)
     }
 

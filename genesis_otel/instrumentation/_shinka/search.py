@@ -26,6 +26,7 @@ from genesis_otel.instrumentation._shinka.programs import (
     KEPT,
     NOTHING,
     arms,
+    chances,
     ids,
     last_line,
     metrics_of,
@@ -421,10 +422,11 @@ class Search:
         self.act("prompt_evolved", {**told, "response": getattr(prompt, "prompt_text", "")})
 
     @quietly
-    def selected(self, bandit: Any, number: int | None = None) -> None:
-        """The state of what chooses the models: a row for each of them."""
+    def selected(self, bandit: Any, number: int | None = None, program: Any = None) -> None:
+        """The state of what chooses the models: a row for each of them; of a program with the chances that its model was chosen by."""
         if bandit is not None:
-            self.act("model_selection", {"strategy": type(bandit).__name__, "models": arms(bandit)}, number)
+            models = arms(bandit, {} if program is None else chances(program))
+            self.act("model_selection", {"strategy": type(bandit).__name__, "models": models}, number)
 
     def place_of(self, number: int) -> spans.Generation | spans.Run:
         """Where calls of a finished proposal belong that are not the individual's."""

@@ -1,12 +1,25 @@
 -- Individuals that came since
 --
 -- The individuals of a run that the store took in after a moment, oldest first, with what can be drawn of them: where each comes
--- from, how it ended, and its score as others are compared with (none of who failed, is incorrect or a copy). Asked again and again
--- with the newest `ingested_at`, it costs what is new. One may come twice: the later word counts.
+-- from, how it ended, its score as others are compared with (none of who failed, is incorrect or a copy), the best so far when it
+-- finished, and whether it is the best then. Asked again and again with the newest `ingested_at` and with who was the best one after
+-- another, it costs what is new: who finished later than one that came late is told again, since the best by then may be another.
+-- One may come twice: the later word counts. Where one came before the first leader that is known, all are told.
 --
 -- run_id = latest: the run: its id, the beginning of it, or latest
 -- since = 0: milliseconds since 1970; those that came later
+-- leaders = []: the ids of those that led until then: the last of them are enough
 -- limit = 200000: how many
+WITH
+    (
+        SELECT minOrNull(timestamp)
+        FROM individuals
+        WHERE run_id = {run_id:String} AND individual_id IN (
+            SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
+        )
+    ) AS oldest,
+    (SELECT min(timestamp) FROM individuals WHERE run_id = {run_id:String} AND individual_id IN (SELECT arrayJoin({leaders:Array(String)}))) AS known_from,
+    if(oldest < known_from, fromUnixTimestamp64Milli(0), oldest) AS from_then
 SELECT
     i.individual_id AS individual_id,
     i.generation AS generation,
@@ -17,19 +30,24 @@ SELECT
     i.outcome AS outcome,
     i.copied AS copied,
     i.score AS score,
+    i.best_so_far AS best_so_far,
+    i.leads AS leads,
     i.code_size AS code_size,
     e.edit_summary AS edit_summary,
-    i.ingested AS ingested_at
+    t.ingested AS ingested_at
 FROM (
-    SELECT p.*, t.ingested AS ingested
-    FROM (@programs(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))) AS p
-    INNER JOIN (
-        SELECT individual_id, max(ingested_at) AS ingested
-        FROM individuals
-        WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-        GROUP BY individual_id
-    ) AS t ON t.individual_id = p.individual_id
+    @climbing(
+        run_id = {run_id:String},
+        (@programs(run_id = {run_id:String} AND (timestamp >= from_then OR individual_id IN (SELECT arrayJoin({leaders:Array(String)}))))),
+        run_id
+    )
 ) AS i
+INNER JOIN (
+    SELECT individual_id, max(ingested_at) AS ingested
+    FROM individuals
+    WHERE run_id = {run_id:String} AND timestamp >= from_then
+    GROUP BY individual_id
+) AS t ON t.individual_id = i.individual_id
 LEFT JOIN (
     SELECT
         child_id,
@@ -37,10 +55,9 @@ LEFT JOIN (
         substringUTF8(argMin(edit_summary, (position, timestamp)), 1, 120) AS edit_summary
     FROM code_lineages
     WHERE run_id = {run_id:String} AND parent_id != ''
-        AND child_id IN (
-            SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-        )
+        AND child_id IN (SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND timestamp >= from_then)
     GROUP BY child_id
 ) AS e ON e.child_id = i.individual_id
-ORDER BY i.ingested, i.timestamp, i.individual_id
+WHERE i.timestamp >= from_then
+ORDER BY t.ingested, i.timestamp, i.individual_id
 LIMIT {limit:UInt32}

@@ -1,0 +1,28 @@
+-- Scores by example
+--
+-- Of individuals that were evaluated on several examples (`scores` in their metrics, as GEPA has them) the score of each example, the
+-- individuals that the store took in after a moment, oldest first.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+-- since = 0: milliseconds since 1970; those that came later
+-- limit = 2000: how many
+SELECT
+    i.individual_id AS individual_id,
+    i.timestamp AS timestamp,
+    arrayMap(each -> each.1, pairs) AS examples,
+    arrayMap(each -> each.2, pairs) AS scores,
+    t.ingested AS ingested_at
+FROM (
+    SELECT individual_id, timestamp, JSONExtractKeysAndValues(metrics, 'scores', 'Float64') AS pairs
+    FROM (@programs(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})))
+    WHERE outcome != 'failed' AND NOT copied
+) AS i
+INNER JOIN (
+    SELECT individual_id, max(ingested_at) AS ingested
+    FROM individuals
+    WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
+    GROUP BY individual_id
+) AS t ON t.individual_id = i.individual_id
+WHERE notEmpty(pairs)
+ORDER BY t.ingested, i.timestamp, i.individual_id
+LIMIT {limit:UInt32}

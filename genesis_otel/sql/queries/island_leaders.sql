@@ -1,0 +1,16 @@
+-- Leaders of islands
+--
+-- The individuals of each island that were better than all before them there, in the order in which they finished: the best of each
+-- island over time. A run without islands has no row.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+SELECT island, individual_id, generation, timestamp, best_so_far
+FROM (
+    @climbing(
+        run_id = {run_id:String},
+        (SELECT * FROM (@programs(run_id = {run_id:String})) WHERE island != ''),
+        (run_id, island)
+    )
+)
+WHERE leads
+ORDER BY timestamp, individual_id

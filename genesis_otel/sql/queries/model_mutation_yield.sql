@@ -1,0 +1,37 @@
+-- Yield of models by mutation type
+--
+-- What each model has made of each mutation type: how many individuals, how many of those are better than their parent (`better`), or than
+-- all before them (`improvements`), by how much in sum (`gain`, over all before), how many failed or are incorrect, and what they cost in USD.
+-- The model is that of the last answered mutation call. `gain_per_dollar` is unknown where a call has no price.
+--
+-- run_id = latest: the run: its id, the beginning of it, or latest
+SELECT
+    m.model AS model,
+    i.mutation_type AS mutation_type,
+    count() AS individuals,
+    countIf(e.gain > 0) AS better,
+    better / individuals AS success_rate,
+    countIf(i.improved) AS improvements,
+    sum(i.gain) AS gain,
+    countIf(i.outcome = 'failed') AS failed,
+    countIf(i.outcome = 'incorrect') AS incorrect,
+    sum(s.paid) AS cost,
+    sum(s.without_price) AS unpriced,
+    if(unpriced = 0, gain / nullIf(cost, 0), NULL) AS gain_per_dollar
+FROM (
+    SELECT * FROM (@climb(run_id = {run_id:String})) WHERE NOT copied AND generation > 0 AND individual_id != ''
+) AS i
+INNER JOIN (
+    SELECT individual_id, toString(argMax(model, timestamp)) AS model
+    FROM llm_logs
+    WHERE run_id = {run_id:String} AND individual_id != '' AND operation != 'embeddings' AND status = 'ok' AND role IN ('mutation', '')
+    GROUP BY individual_id
+) AS m ON m.individual_id = i.individual_id
+LEFT JOIN (
+    SELECT child_id, argMin(gain, position) AS gain FROM (@edges(run_id = {run_id:String})) GROUP BY child_id
+) AS e ON e.child_id = i.individual_id
+LEFT JOIN (
+    SELECT individual_id, sum(cost) AS paid, sum(unpriced) AS without_price FROM (@spent(run_id = {run_id:String})) GROUP BY individual_id
+) AS s ON s.individual_id = i.individual_id
+GROUP BY model, mutation_type
+ORDER BY gain DESC, individuals DESC, model, mutation_type

@@ -1,0 +1,53 @@
+// What a view asks beyond the run's individuals and calls: as a whole, or since a cursor. Nothing is asked again unless something came to
+// the run, and never for more than a tenth of the time.
+import { useEffect, useState } from "preact/hooks";
+import { ask, SHARE } from "./api.js";
+import { file } from "./file.js";
+
+function useLooks(data, at, every, look) {
+  const [state, tell] = useState({ told: null, error: "" });
+  useEffect(() => {
+    let over = false, timer, seen = -1;
+    tell({ told: null, error: "" });
+    const again = async () => {
+      let took = 0;
+      if (seen !== data.arrived && !document.hidden) {
+        const began = performance.now();
+        seen = data.arrived;
+        try {
+          const told = await look();
+          if (!over) tell({ told, error: "" });
+        } catch (refused) {
+          seen = -1;
+          if (!over) tell((before) => ({ ...before, error: refused.message }));
+        }
+        took = performance.now() - began;
+      }
+      if (!over && !file) timer = setTimeout(again, Math.max(every, SHARE * took));
+    };
+    again();
+    return () => { over = true; clearTimeout(timer); };
+  }, [data, at]);
+  return state;
+}
+
+// An answer that is about the whole run.
+export const useWhole = (path, data) => useLooks(data, path, 10_000, () => ask(path, { run: data.id }));
+
+// Answers that add up: `add(answer)` takes what came since the last one and gives what is to be shown.
+export function useNews(path, data, begin) {
+  let since = 0, add = null;
+  const look = async () => {
+    const answer = await ask(path, { run: data.id, since });
+    since = answer.since;
+    add ||= begin();
+    return add(answer);
+  };
+  return useLooks(data, path, 2_000, look);
+}
+
+// The columns of an answer as rows.
+export function rows({ columns }) {
+  const names = Object.keys(columns);
+  return (columns[names[0]] || []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
+}

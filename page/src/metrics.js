@@ -1,0 +1,104 @@
+// Any number of the individuals over any other, or over time: how a metric went, and a front with its two axes.
+import { html } from "htm/preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useNews, useWhole } from "./asked.js";
+import { number, short, visible } from "./format.js";
+import { draw, shapesOf } from "./marks.js";
+import { useSetting } from "./settings.js";
+import { numeric, Table } from "./table.js";
+
+// Of each individual by its id, its metrics.
+function metrics() {
+  const known = new Map(), names = new Set();
+  return ({ columns, metrics }) => {
+    for (const name of Object.keys(metrics)) names.add(name);
+    (columns.individual_id || []).forEach((id, at) => known.set(id, Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, values[at]]))));
+    return { known, names: [...names].sort() };
+  };
+}
+
+const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "generation", score: "score", code_size: "bytes of code", children: "children" };
+
+export function Metrics({ data, choose, chosen }) {
+  const { told, error } = useNews("run/metrics", data, metrics);
+  const front = useWhole("run/yields", data).told?.front;
+  const [across, turn] = useSetting("x", "place");
+  const [up, lift] = useSetting("y", "score");
+  const value = (one, name) => {
+    if (name === "seconds") return Math.max(0, one.timestamp - data.summary.start_time) / 1000;
+    if (name === "place") return one.place + 1;
+    if (name === "children") return one.children.length;
+    if (name in BY_ITSELF) return one[name] ?? null;
+    return told?.known.get(one.id)?.[name.slice(2)] ?? null;
+  };
+  const points = useMemo(() => data.list.map((one) => ({ one, x: value(one, across), y: value(one, up) })).filter(({ x, y }) => x !== null && y !== null), [data.version, told, across, up]);
+  if (error) return html`<p class="failed" role="alert">${error}</p>`;
+  if (!told) return html`<p class="none">Reading …</p>`;
+  const title = (name) => (name in BY_ITSELF ? BY_ITSELF[name] : visible(name.slice(2)));
+  const choice = (label, value, set) => html`<label>${label} <select value=${value} onChange=${(event) => set(event.target.value)}><optgroup label="of each">${Object.entries(BY_ITSELF).map(([name, head]) => html`<option value=${name}>${head}</option>`)}</optgroup>
+    ${told.names.length ? html`<optgroup label="metrics">${told.names.map((name) => html`<option value=${"m." + name}>${visible(name)}</option>`)}</optgroup>` : ""}</select></label>`;
+  const best = new Set((front || []).map((each) => each.individual_id));
+  const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, { ...numeric("x", title(across)) }, { ...numeric("y", title(up)) }, { name: "how", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type }, { name: "front", head: "on the front", show: ({ one }) => (best.has(one.id) ? "yes" : ""), value: ({ one }) => (best.has(one.id) ? 1 : 0) }];
+  return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span></div>
+    <${Scatter} data=${data} points=${points} front=${best} labels=${[title(across), title(up)]} choose=${choose} chosen=${chosen}/>
+    <details class="as-table"><summary>as a table</summary><${Table} label="Individuals by two numbers" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/></details>`;
+}
+
+const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14;
+
+// Even steps of 1, 2 or 5.
+function ticks(low, high, most) {
+  const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const found = [];
+  for (let at = Math.ceil(low / step); at * step <= high + step * 1e-9; at += 1) found.push(+(at * step).toPrecision(12));
+  return found;
+}
+
+function Scatter({ data, points, front, labels, choose, chosen }) {
+  const canvas = useRef(null), [wide, measure] = useState(0), [over, hover] = useState(null);
+  useEffect(() => {
+    const watching = new ResizeObserver(([entry]) => measure(entry.contentRect.width));
+    watching.observe(canvas.current.parentElement);
+    return () => watching.disconnect();
+  }, []);
+  let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const { x, y } of points) { left = Math.min(left, x); right = Math.max(right, x); low = Math.min(low, y); high = Math.max(high, y); }
+  if (left === right) { left -= 0.5; right += 0.5; }
+  if (low === high) { low -= 0.5; high += 0.5; }
+  const edge = (high - low) * 0.04, side = (right - left) * 0.02;
+  const px = (x) => LEFT + ((x - left + side) / (right - left + 2 * side)) * (wide - LEFT - RIGHT), py = (y) => HIGH - BOTTOM - ((y - low + edge) / (high - low + 2 * edge)) * (HIGH - BOTTOM - TOP);
+  useEffect(() => {
+    if (!wide) return;
+    const element = canvas.current, ratio = devicePixelRatio || 1, dark = matchMedia("(prefers-color-scheme: dark)").matches, shapes = shapesOf(data.list);
+    element.width = wide * ratio; element.height = HIGH * ratio;
+    const context = element.getContext("2d");
+    context.scale(ratio, ratio);
+    context.font = "11px system-ui"; context.lineWidth = 1;
+    if (points.length) {
+      context.strokeStyle = dark ? "#2a2f37" : "#e4e7eb"; context.fillStyle = dark ? "#b6bdc7" : "#444";
+      context.textAlign = "center";
+      for (const tick of ticks(left, right, Math.max(2, wide / 110))) { context.beginPath(); context.moveTo(px(tick), TOP); context.lineTo(px(tick), HIGH - BOTTOM); context.stroke(); context.fillText(number(tick), px(tick), HIGH - BOTTOM + 14); }
+      context.fillText(labels[0], (LEFT + wide) / 2, HIGH - 6);
+      context.textAlign = "right";
+      for (const tick of ticks(low, high, 7)) { context.beginPath(); context.moveTo(LEFT, py(tick)); context.lineTo(wide - RIGHT, py(tick)); context.stroke(); context.fillText(number(tick), LEFT - 6, py(tick) + 4); }
+      context.save(); context.translate(11, HIGH / 2); context.rotate(-Math.PI / 2); context.textAlign = "center"; context.fillText(labels[1], 0, 0); context.restore();
+    }
+    const size = points.length > 20_000 ? 2 : points.length > 2_000 ? 3 : 5;
+    for (const { one, x, y } of points) {
+      draw(context, data, one, px(x), py(y), size, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
+      if (front.has(one.id)) { context.beginPath(); context.arc(px(x), py(y), size + 3, 0, 2 * Math.PI); context.strokeStyle = dark ? "#7ea6f4" : "#2f62c4"; context.lineWidth = 1.5; context.stroke(); }
+    }
+  });
+  const nearest = (event) => {
+    const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    let found = null, distance = 196;
+    for (const point of points) {
+      const away = (px(point.x) - x) ** 2 + (py(point.y) - y) ** 2;
+      if (away < distance) [found, distance] = [point, away];
+    }
+    return found;
+  };
+  const said = over && html`<b>${short(over.one.id, 18)}</b> ${labels[0]} ${number(over.x)} · ${labels[1]} ${number(over.y)} · ${visible(over.one.mutation_type)}`;
+  return html`<div><canvas class="scatter" ref=${canvas} role="img" aria-label=${`${labels[1]} over ${labels[0]}; the table below has the same`} onPointerMove=${(event) => hover(nearest(event))} onPointerLeave=${() => hover(null)} onClick=${(event) => { const found = nearest(event); if (found) choose(found.one.id); }}></canvas></div>
+    <p class="hint">${said || (points.length ? `${number(points.length)} of ${number(data.list.length)} individuals have both; a click chooses.` : "No individual has both.")}</p>`;
+}

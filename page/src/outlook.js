@@ -1,0 +1,33 @@
+// How far runs are that go on, and how long they may take: asked for after what is known of them.
+import { useEffect, useState } from "preact/hooks";
+import { ask, SHARE } from "./api.js";
+import { file } from "./file.js";
+import { duration, number } from "./format.js";
+
+const EVERY = 10_000;
+
+// By the ids of runs; asked again when `news` is another, and not more often than every ten seconds.
+export function useOutlook(runs, news) {
+  const [known, know] = useState({ of: {}, news: null, due: 0 });
+  const asked = runs.join();
+  useEffect(() => {
+    if (file || !runs.length || (known.news === news && runs.every((run) => run in known.of))) return;
+    let over = false;
+    const look = async () => {
+      const began = performance.now();
+      const told = await ask("outlook", { run: runs }).catch(() => null);
+      const now = performance.now();
+      if (!over) know((before) => ({ of: told ? Object.fromEntries(told.map((each) => [each.run_id, each])) : before.of, news, due: now + Math.max(EVERY, SHARE * (now - began)) }));
+    };
+    const timer = setTimeout(look, Math.max(0, known.due - performance.now()));
+    return () => { over = true; clearTimeout(timer); };
+  }, [asked, news, known]);
+  return known.of;
+}
+
+// Nothing where nobody said how many generations there will be.
+export function left({ planned, done, seconds_left: seconds, status }) {
+  if (!planned) return "";
+  const far = `${number(done)} of ${number(planned)}`;
+  return status === "running" && seconds !== null ? `${far}, ${duration(seconds)} left` : far;
+}

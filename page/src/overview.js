@@ -1,0 +1,65 @@
+// How a run went: its scores, what it paid for, how much was done at once, how fast its calls were.
+import { html } from "htm/preact";
+import { useMemo } from "preact/hooks";
+import { visible } from "./format.js";
+import { LINES, modelsOf, Plot } from "./plot.js";
+import { useSetting } from "./settings.js";
+
+export function Overview({ data, choose, chosen }) {
+  const [by, order] = useSetting("by", "place");
+  const list = data.list, began = data.summary.start_time;
+  const spent = useMemo(() => {
+    let sum = 0, at = 0;
+    return list.map((one) => {
+      while (at < data.calls.length && data.calls[at].timestamp <= one.timestamp) sum += data.calls[at++].cost || 0;
+      return sum;
+    });
+  }, [data.version]);
+  const x = by === "place" ? list.map((one) => one.place + 1) : by === "seconds" ? list.map((one) => Math.max(0, one.timestamp - began) / 1000) : spent;
+  const series = [
+    { label: "score", values: list.map((one) => one.score), color: "#8fb0ea", points: true },
+    { label: "best so far", values: list.map((one) => one.best_so_far), color: "#d99a00", steps: true },
+  ];
+  const roles = useMemo(() => costs(data), [data.version]);
+  const bins = useMemo(() => throughput(data), [data.version]);
+  return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>
+    <${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>
+    ${roles.series.length ? html`<h3>What calls have cost, by what they were for</h3>
+    <${Plot} label="Cost of calls so far, by their role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
+    <h3>Individuals finished, calls under way</h3>
+    <${Plot} label="Individuals finished and calls under way over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls under way", values: bins.busy, color: LINES[1], steps: true }]} xLabel="seconds" yLabel="" height=${180}/>
+    <h3>Latency of calls</h3>
+    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds a call" height=${200}/>`;
+}
+
+function throughput(data) {
+  const began = data.summary.start_time, COUNT = 80;
+  let end = began + 1;
+  for (const one of data.list) end = Math.max(end, one.timestamp);
+  for (const call of data.calls) end = Math.max(end, call.timestamp + call.execution_time * 1000);
+  const wide = (end - began) / COUNT, finished = new Array(COUNT).fill(0), busy = new Array(COUNT).fill(0);
+  const bin = (time) => Math.max(0, Math.min(COUNT - 1, Math.floor((time - began) / wide)));
+  for (const one of data.list) finished[bin(one.timestamp)] += 1;
+  for (const call of data.calls) {
+    const from = call.timestamp, to = from + call.execution_time * 1000;
+    for (let at = bin(from); at <= bin(to); at += 1) {
+      const low = began + at * wide;
+      busy[at] += Math.max(0, Math.min(to, low + wide) - Math.max(from, low)) / wide;
+    }
+  }
+  return { x: finished.map((_, at) => (at * wide) / 1000), finished, busy: busy.map((each) => +each.toFixed(3)) };
+}
+
+
+// What calls of each role have cost so far, at even steps; those without a price are left out, and counted at the top.
+function costs(data) {
+  const began = data.summary.start_time, STEPS = 200, priced = data.calls.filter((call) => call.cost !== null);
+  const roles = [...new Set(priced.map((call) => call.role))], sums = new Map(roles.map((role) => [role, 0])), series = new Map(roles.map((role) => [role, []])), x = [];
+  priced.forEach((call, at) => {
+    sums.set(call.role, sums.get(call.role) + call.cost);
+    if (at % Math.ceil(priced.length / STEPS) && at < priced.length - 1) return;
+    x.push(Math.max(0, call.timestamp - began) / 1000);
+    for (const role of roles) series.get(role).push(sums.get(role));
+  });
+  return { x, series: [...series] };
+}

@@ -1,0 +1,215 @@
+"""What the page asks for, on the real engine: who led however late rows came, islands, examples, choices of models, and runs that lack their beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from genesis_otel import queries, spans
+from genesis_otel._read import page_data as data
+from genesis_otel._read import report_data
+from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel.exporter import ClickHouseSpanExporter
+from tests.support.recording import attributes_of, record
+from tests.support.searched import (
+    EMBED_COST,
+    FACTS,
+    MODELS,
+    NOVELTY_COST,
+    RUN,
+    SECOND,
+    children,
+    cost,
+    delta,
+    search_spans,
+)
+
+BEGAN = 1_700_000_000 * SECOND
+Connect = Callable[[], Client]
+
+
+def export(connect: Connect, ended: Sequence[ReadableSpan]) -> None:
+    """Spans into the store."""
+    exporter = ClickHouseSpanExporter(connect)
+    assert exporter.export(ended) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+
+
+def scored(run_id: str, direction: str, scores: dict[str, tuple[float, float | None]]) -> Sequence[ReadableSpan]:
+    """Individuals by id: when each finished, in seconds, and its score."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("climbing", run_id=run_id, direction=direction, start_time=BEGAN)
+        for name, (finished, score) in scores.items():
+            one = spans.individual(name, generation=0, run=run, start_time=BEGAN)
+            one.record(fitness=score)
+            one.end(BEGAN + int(finished * SECOND))
+        return recorded.spans
+
+
+def told(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float | None, bool]]:
+    return {row["individual_id"]: (row["best_so_far"], bool(row["leads"])) for row in rows}
+
+
+# --- who is best ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1.0), ("min", -1.0)])
+def test_who_leads_is_right_however_late_one_comes(
+    store: Client, connect: Connect, direction: str, sign: float
+) -> None:
+    """What is told since a cursor, put over what was told before, is what is told as a whole: best so far and who leads, in either
+    direction, also when an individual comes to the store after others that finished later. Who finished before it is not told again."""
+    first = {"a": (1.0, 0.5), "b": (2.0, 0.7), "failed": (2.2, None), "c": (3.0, 0.75), "d": (4.0, 0.9)}
+    late = {"e": (2.5, 0.8), "f": (5.0, 0.8), "g": (6.0, 0.95)}
+    signed = [{name: (at, score and sign * score) for name, (at, score) in each.items()} for each in (first, late)]
+    export(connect, scored("climb", direction, signed[0]))
+    before = queries.ask(store, "individuals_since", run_id="climb")
+    leaders = [row["individual_id"] for row in sorted(before, key=lambda row: row["timestamp"]) if row["leads"]]
+    assert leaders == ["a", "b", "c", "d"]
+    since = max(int(row["ingested_at"].timestamp() * 1000) for row in before)
+    export(connect, scored("climb", direction, signed[1]))
+    whole = told(queries.ask(store, "individuals_since", run_id="climb"))
+    assert {name for name, (_, leads) in whole.items() if leads} == {"a", "b", "e", "d", "g"}
+    assert whole["c"] == (sign * 0.8, False)
+    news = queries.ask(store, "individuals_since", run_id="climb", since=since, leaders=leaders)
+    assert {row["individual_id"] for row in news} == {"c", "d", "e", "f", "g"}
+    assert told(before) | told(news) == whole
+    # The last leaders are enough: where one came before the first of them, all are told.
+    assert told(queries.ask(store, "individuals_since", run_id="climb", since=since, leaders=["d"])) == whole
+    newest = max(int(row["ingested_at"].timestamp() * 1000) for row in news)
+    assert (
+        queries.ask(store, "individuals_since", run_id="climb", since=newest, leaders=["a", "b", "e", "d", "g"]) == []
+    )
+
+
+def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, connect: Connect) -> None:
+    """With individuals alone it has no status and no task, and all that its rows say; a report of it can be written. Of a run without any row
+    nothing is told."""
+    export(connect, [span for span in search_spans() if attributes_of(span).get("genesis.record") == "individual"])
+    run = data.run(store, RUN, 900)
+    assert (run["status"], run["task_name"], run["direction"]) == ("", "", "")
+    assert (run["individuals"], run["failed_individuals"], run["best_score"]) == (len(FACTS), 1, 0.97)
+    assert run["start_time"] > 0
+    gathered = report_data.gather(store, RUN, top=1)
+    assert gathered["answers"]["run"]["individuals"] == len(FACTS)
+    with pytest.raises(LookupError, match="nothing of the run nobody"):
+        data.run(store, "nobody", 900)
+
+
+# --- views ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def varied(store: Client, connect: Connect) -> Client:
+    """A search with two islands, examples, and a choice among models."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("varied", run_id="varied", start_time=BEGAN)
+
+        def individual(
+            name: str, at: int, island: str, score: float, parent: str = "", how: str = "diff", **told: Any
+        ) -> None:
+            one = spans.individual(name, parent_id=parent, mutation_type=how, generation=at, run=run, start_time=BEGAN)
+            one.record(fitness=score, island=island, **told)
+            one.end(BEGAN + at * SECOND)
+
+        individual("seed", 1, "0", 0.3, how="init", metrics={"scores": {"x": 0.1, "y": 0.5}, "size": 7, "name": "seed"})
+        individual("copy", 2, "1", 0.3, "seed", how="migration")
+        individual(
+            "child", 3, "1", 0.6, "copy", metrics={"scores": {"x": 0.9, "y": 0.3}, "size": 9, "odd": float("nan")}
+        )
+        individual("crossed", 4, "0", 0.5, "child")
+        individual("lesser", 5, "1", 0.4, "child")
+        for at, chance in ((2, 0.5), (4, 0.8)):
+            models = {"m": {"n_submitted": at, "posterior": chance}, "n": {"n_submitted": 1.0, "posterior": 1 - chance}}
+            details = {"strategy": "AsymmetricUCB", "models": models}
+            spans.action("model_selection", details, run=run, generation=at, time=BEGAN + at * SECOND)
+        moves = [{"individual_id": "lesser", "from": 1, "to": 0}, {"individual_id": "copy", "island": 1}]
+        spans.action("migration", {"moves": moves}, run=run, generation=6, time=BEGAN + 6 * SECOND)
+        run.end(end_time=BEGAN + 7 * SECOND)
+        export(connect, recorded.spans)
+    return store
+
+
+def test_islands_have_their_leaders_and_who_came(varied: Client) -> None:
+    """The best of each island over time, copies left out; who was copied, who moved itself, and whose parent is of another island, each with
+    where from, where to and the score."""
+    islands = data.islands(varied, "varied")
+    assert [(row["island"], row["individual_id"], row["best_so_far"]) for row in islands["island_leaders"]] == [
+        ("0", "seed", 0.3),
+        ("1", "child", 0.6),
+        ("0", "crossed", 0.5),
+    ]
+    names = ("kind", "individual_id", "from_island", "to_island", "score")
+    assert [tuple(row[name] for name in names) for row in islands["migrations"]] == [
+        ("moved", "lesser", "1", "0", 0.4),
+        ("crossed", "crossed", "1", "0", 0.5),
+        ("copied", "copy", "0", "1", 0.3),
+    ]
+    assert {row["island"] for row in islands["islands"]} == {"0", "1"}
+
+
+def test_scores_of_examples_and_metrics_come_since_a_cursor(varied: Client) -> None:
+    """Each individual's score of each example, and its numbers, a column a metric, without what is no number; nothing comes twice."""
+    examples = data.examples(varied, "varied")
+    columns = examples["columns"]
+    found = zip(*(columns[name] for name in ("individual_id", "examples", "scores")), strict=True)
+    assert list(found) == [("seed", ["x", "y"], [0.1, 0.5]), ("child", ["x", "y"], [0.9, 0.3])]
+    metrics = data.metrics(varied, "varied")
+    assert metrics["columns"] == {"individual_id": ["seed", "child"]}
+    assert metrics["metrics"] == {"size": [7.0, 9.0]}
+    for ask, told in ((data.examples, examples), (data.metrics, metrics)):
+        later = ask(varied, "varied", told["since"] + data.OVERLAP + 1)
+        assert later["columns"].get("individual_id", []) == []
+
+
+def test_the_choice_of_models_is_told_over_time(varied: Client) -> None:
+    """Each state with every model's quantities, oldest first; of many states some, the newest always among them."""
+    told = data.selection(varied, "varied")["columns"]
+    assert told["strategy"] == ["AsymmetricUCB"] * 2 and told["generation"] == [2, 4]
+    assert [models["m"]["posterior"] for models in told["models"]] == [0.5, 0.8]
+    assert data.selection(varied, "varied", states=1)["columns"]["generation"] == [4]
+
+
+def test_what_a_search_did_is_told(varied: Client) -> None:
+    """Its actions, newest first, without those that another view has; long details are cut, and their length is told."""
+    (migration,) = data.actions(varied, "varied", characters=10)
+    assert migration["action_type"] == "migration" and len(migration["details"]) == 10 < migration["length"]
+    assert len(data.actions(varied, "varied", action="model_selection")) == 2
+
+
+def test_a_report_keeps_the_newest_scores_that_it_has_room_for(varied: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of examples in a file have a bound; what is there is whole."""
+    monkeypatch.setattr(report_data, "SCORES", 3)
+    kept = report_data.gather(varied, "varied", top=0)["answers"]["run/examples"]["columns"]
+    assert kept["individual_id"] == ["child"] and kept["scores"] == [[0.9, 0.3]]
+
+
+def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
+    """How many individuals each model made of each mutation type, how many are better than their parent, what they gained over all before them
+    and what they cost: as worked out from the facts."""
+    export(connect, search_spans())
+    expected: dict[tuple[str, str], list[float]] = {}
+    so_far = max(fact.fitness or 0 for fact in FACTS if not fact.parents)
+    for number, fact in enumerate(children()):
+        assert fact.fitness is not None
+        gain = max(0.0, fact.fitness - so_far)
+        so_far = max(so_far, fact.fitness)
+        key = (MODELS[number % 2], fact.how)
+        better = delta(fact, fact.parents[0]) > 0
+        found = (1, better, gain > 0, gain, cost(number) + EMBED_COST + NOVELTY_COST)
+        expected[key] = [sum(pair) for pair in zip(expected.get(key, [0.0] * 5), found, strict=True)]
+    names = ("individuals", "better", "improvements", "gain", "cost")
+    rows = queries.ask(store, "model_mutation_yield", run_id=RUN)
+    assert {
+        (row["model"], row["mutation_type"]): pytest.approx([row[name] for name in names]) for row in rows
+    } == expected
+    for row in rows:
+        assert row["success_rate"] == row["better"] / row["individuals"] and row["unpriced"] == 0
+        assert row["gain_per_dollar"] == pytest.approx(row["gain"] / row["cost"])
