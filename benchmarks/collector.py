@@ -1,59 +1,77 @@
-"""From end() to rows that can be queried: the direct way, through the collector, and through rotel.
+"""From spans to rows that can be queried: the direct way, through a collector, and what one would have without this package.
 
-Run: python benchmarks/collector.py [--spans N]. Prints spans/s and CPU a span of one run; only the ratios mean anything.
+Run: python benchmarks/collector.py [--shape NAME] [--units N] [--rounds N] [--against COMMIT]. Prints spans/s and CPU a span; only the
+ratios mean anything. Needs the collector (`make collector`).
 
-All ways end the same spans in this process through the durable processor, and write to the same store process (a fresh
-folder each round) over HTTP, into ``otel_traces`` with all its views:
-- *direct*: this package's exporter inserts them;
-- *collector*: over OTLP to the collector of ``otel-collector/config.yaml``, with its queue on disk (`make collector` builds it);
-- *rotel*: over OTLP to rotel (PyPI ``rotel``, `pip install rotel`; left out where it is not), which has no queue on disk.
-The clock runs from the first end() to the row that a query counts last. CPU is what each process used meanwhile: this one,
-which stands for the search, the one in the middle, and the store. Medians of three rounds each, in turn.
+A search, the store process and what stands between them are processes of their own, and the tables are empty before each round. The clock runs from the
+first span's start to the row that a query counts last. CPU is what all of them used meanwhile.
+- *direct*: ``configure()`` with the store's URL, into ``otel_traces`` with all its views;
+- *direct, earlier*: the same with search and store of an earlier commit, by which the limits were set;
+- *collector*: ``configure()`` with the collector's URL; the collector of ``otel-collector/config.yaml`` with its queue on disk;
+- *SDK and collector*: the SDK's ``BatchSpanProcessor`` and OTLP exporter, and a collector as its documentation has it (a batch processor,
+  the clickhouse exporter with asynchronous inserts), which keep spans in memory; into ``otel_traces`` without the seven tables.
+The spans: by default those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-from ingest import individual
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
-from rich.console import Console
-from rich.table import Table
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from genesis_otel._destinations import OTLP_LIMITS
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel._store import schema
-from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor
-from tests.support.pipeline import (
-    CONFIGS,
-    PASSWORD,
-    Collector,
-    Store,
-    binary,
-    environment_of,
-    free_ports,
-    running,
-    until,
+from rounds import (
+    REFERENCE,
+    ROOT,
+    Limit,
+    environment,
+    in_turn,
+    middle,
+    python,
+    ratio,
+    table,
+    tree_cpu,
+    tree_of,
+    verdict,
 )
+from shapes import SHAPES, counted
 
-ROUNDS = 3
+sys.path.insert(0, str(ROOT))
+from genesis_otel._store import tables
+from tests.support.pipeline import CONFIGS, PASSWORD, READER, Collector, Store, binary, environment_of, running, until
+
+UNITS = {"mix": 1_500, "individual": 40_000, "traceloop": 8_000, "openinference": 8_000, "huge": 10}
+LOOK = 0.2
+"""Seconds between two questions for the rows; each costs the store process some milliseconds."""
+PATIENCE = 300.0
+RATE, CPU = 0.6, 2.0
+"""Of the direct way of ``rounds.REFERENCE``: at least this rate, at most this much CPU."""
+
+EARLIER, WITHOUT, PLAIN = "direct, earlier", "SDK and collector", "plain"
+WITHOUT_CPU = 2.0
+"""Seven tables more, and a disk in between."""
+PLAIN_CONFIG = """
+receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:${env:OTELCOL_HTTP_PORT}", max_request_body_size: 67108864}}}}
+processors: {batch: {timeout: 5s, send_batch_size: 100000}}
+extensions: {health_check: {endpoint: "127.0.0.1:${env:OTELCOL_HEALTH_PORT}"}}
+exporters:
+  clickhouse:
+    endpoint: ${env:CLICKHOUSE_ENDPOINT}
+    database: ${env:CLICKHOUSE_DATABASE}
+    username: ${env:CLICKHOUSE_USER}
+    password: ${env:CLICKHOUSE_PASSWORD}
+    create_schema: false
+service:
+  extensions: [health_check]
+  pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [clickhouse]}}
+  telemetry: {metrics: {level: none}}
+"""
+"""The exporter's own documentation: a batch of 5 s or 100,000 spans, and what is default is default."""
 
 
 class Measured(NamedTuple):
@@ -64,133 +82,164 @@ class Measured(NamedTuple):
     middle: float
     store: float
 
+    @property
+    def cpu(self) -> float:
+        """All of them."""
+        return self.search + self.middle + self.store
 
-class Rotel(Store):
-    """rotel in front of a store."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        super().__init__(folder)
-        self.grpc = free_ports(1)[0]
-        self.store = store
+class StoreOf(Store):
+    """The store process of a commit."""
+
+    tree = ROOT
 
     def start(self) -> None:
-        found = importlib.util.find_spec("rotel")
-        assert found and found.origin
-        with (self.folder / "rotel.log").open("ab") as log:
+        """Start it, and wait until it answers."""
+        told = {
+            "CLICKHOUSE_URL": f"chdb://{self.folder}",
+            "GENESIS_OTEL_SERVE_PASSWORD": PASSWORD,
+            "GENESIS_OTEL_SERVE_READER_PASSWORD": READER,
+        }
+        with (self.folder.parent / "store.log").open("ab") as log:
+            command = python("-m", "genesis_otel", "serve", "--port", str(self.port))
             self.process = subprocess.Popen(
-                [str(Path(found.origin).with_name("rotel-agent")), "start"],
-                env={
-                    "PATH": os.environ["PATH"],
-                    "ROTEL_OTLP_HTTP_ENDPOINT": f"127.0.0.1:{self.port}",
-                    "ROTEL_OTLP_GRPC_ENDPOINT": f"127.0.0.1:{self.grpc}",
-                    "ROTEL_EXPORTER": "clickhouse",
-                    "ROTEL_CLICKHOUSE_EXPORTER_ENDPOINT": self.store.url,
-                    "ROTEL_CLICKHOUSE_EXPORTER_DATABASE": "default",
-                    "ROTEL_CLICKHOUSE_EXPORTER_USER": "genesis",
-                    "ROTEL_CLICKHOUSE_EXPORTER_PASSWORD": PASSWORD,
-                    "ROTEL_CLICKHOUSE_EXPORTER_ASYNC_INSERT": "false",
-                    "ROTEL_TRACES_BATCH_MAX_SIZE": "8192",
-                    "ROTEL_TELEMETRY": "false",
-                },
-                stdout=log,
-                stderr=log,
+                command, env=environment(self.tree, **told), cwd=self.folder.parent, stdout=log, stderr=log
             )
-        until(lambda: self.answers() or self.process is None or self.process.poll() is not None, "rotel's start")
+        until((self.folder / "serve.json").exists, "the store's start")
 
-    def answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            return bool(psutil.net_connections()) and any(
-                each.laddr and each.laddr.port == self.port and each.status == "LISTEN"
-                for each in psutil.net_connections()
-            )
-        return False
+
+class Place(NamedTuple):
+    """Where a way's spans go: a collector, if it has one, and the store, which the ways of a commit share."""
+
+    store: Store
+    collector: Collector | None
+    database: str
+    tree: Path
+
+
+def set_up(folder: Path, stack: contextlib.ExitStack, earlier: Path, configs: Mapping[str, Path]) -> dict[str, Place]:
+    """All ways, by name; they wait for spans until the end of ``stack``."""
+    stores = {}
+    for name, tree in (("store", ROOT), ("earlier", earlier)):
+        (folder / name).mkdir()
+        stores[name] = StoreOf(folder / name / "store")
+        stores[name].tree = tree
+    store, before = stores.values()
+    stack.enter_context(running(store, before))
+    places = {"direct": Place(store, None, "default", ROOT), EARLIER: Place(before, None, "default", earlier)}
+    with contextlib.closing(store.client()) as client:
+        client.command(f"CREATE DATABASE {PLAIN}")
+        landing = next(tables.statements(tables.LANDING))
+        client.command(landing.replace(f" {tables.LANDING} ", f" {PLAIN}.{tables.LANDING} ", 1))
+    (folder / "plain.yaml").write_text(PLAIN_CONFIG)
+    for name, config in {**configs, WITHOUT: folder / "plain.yaml"}.items():
+        database = PLAIN if name == WITHOUT else "default"
+        collector = Collector(binary(), folder / name, [config], environment_of(store, database))
+        stack.enter_context(running(collector))
+        places[name] = Place(store, collector, database, ROOT)
+    return places
+
+
+def measure(way: str, place: Place, shape: str, units: int) -> Measured:
+    """A round of a way, from tables that are empty."""
+    spans = SHAPES[shape].each * units
+    rows, question = sum(SHAPES[shape].rows.values()) * units, counted(SHAPES[shape])
+    if way == WITHOUT:
+        rows, question = spans, f"SELECT count() FROM {PLAIN}.{tables.LANDING}"
+    with tempfile.TemporaryDirectory() as name, contextlib.closing(place.store.client()) as client:
+        for table_name in (tables.LANDING,) if way == WITHOUT else (tables.LANDING, *tables.STORED_IN.values()):
+            client.command(f"TRUNCATE TABLE {place.database}.{table_name}")
+        told = {"GENESIS_OTEL_DATA_DIR": str(Path(name) / "data")}
+        if place.collector is None:
+            told["CLICKHOUSE_URL"] = f"http://genesis:{PASSWORD}@127.0.0.1:{place.store.port}/default"
+        else:
+            told["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{place.collector.http}"
+        with search(way, shape, units, environment(place.tree, **told), Path(name)) as sender:
+            processes = (sender, place.collector.process if place.collector else None, place.store.process)
+            pids = [[each.pid] if each else [] for each in processes]
+            before, begun = [tree_cpu(*each) for each in pids], time.perf_counter()
+            assert sender.stdin
+            sender.stdin.write(b"\n")
+            sender.stdin.flush()
+            while (found := int(str(client.command(question)))) < rows:
+                assert time.perf_counter() < begun + PATIENCE, f"{found} of {rows} rows have come by {way}"
+                time.sleep(LOOK)
+            seconds = time.perf_counter() - begun
+            used = [(tree_cpu(*each) - was) / spans * 1e6 for each, was in zip(pids, before, strict=True)]
+    return Measured(spans / seconds, *used)
 
 
 @contextlib.contextmanager
-def way(name: str, folder: Path, store: Store) -> Iterator[tuple[SpanExporter, Limits, int | None]]:
-    """The exporter of a way, its limits, and the process in the middle."""
-    if name == "direct":
-        yield ClickHouseSpanExporter(store.client), Limits(), None
-        return
-    middle: Collector | Rotel
-    if name == "collector":
-        middle = Collector(binary(), folder, [CONFIGS / "config.yaml"], environment_of(store))
-        port = middle.http
-    else:
-        middle = Rotel(folder, store)
-        port = middle.port
-    with running(middle):
-        assert middle.process
-        yield OTLPSpanExporter(f"http://127.0.0.1:{port}/v1/traces"), OTLP_LIMITS, middle.process.pid
-
-
-def cpu(pid: int | None) -> float:
-    if pid is None:
-        return 0.0
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
-def measure(name: str, count: int, folder: Path) -> Measured:
-    store = Store(folder / "store")
-    (folder / "middle").mkdir()
-    with running(store), way(name, folder / "middle", store) as (exporter, limits, middle):
-        with contextlib.closing(store.client()) as client:
-            schema.init_schema(client)
-            assert store.process
-            processor = DurableSpanProcessor(exporter, folder / "spool", limits=limits)
-            provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
-            provider.add_span_processor(processor)
-            tracer = provider.get_tracer("benchmark")
-            spans = [tracer.start_span("individual", attributes=individual(number)) for number in range(count)]
-            before = [time.process_time(), cpu(middle), cpu(store.process.pid)]
-            begun = time.perf_counter()
-            for span in spans:
-                span.end()
-            while int(str(client.command("SELECT count() FROM individuals"))) < count:
-                time.sleep(0.1)
-            seconds = time.perf_counter() - begun
-            after = [time.process_time(), cpu(middle), cpu(store.process.pid)]
-            processor.shutdown()
-    used = [(end - start) / count * 1e6 for start, end in zip(before, after, strict=True)]
-    return Measured(count / seconds, *used)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--spans", type=int, default=40_000)
-    count = parser.parse_args().spans
-    console = Console(width=110)
-    ways = ["direct", "collector"]
-    if importlib.util.find_spec("rotel"):
-        ways.append("rotel")
-    else:
-        console.print("rotel is not installed, and left out: pip install rotel")
-    rounds: dict[str, list[Measured]] = {name: [] for name in ways}
-    for number in range(ROUNDS):
-        for name in ways:
-            with tempfile.TemporaryDirectory() as folder:
-                rounds[name].append(measure(name, count, Path(folder)))
-                console.print(f"round {number + 1}, {name}: {rounds[name][-1].rate:,.0f} spans/s", highlight=False)
-    middle = {
-        name: Measured(*(statistics.median(values) for values in zip(*of, strict=True))) for name, of in rounds.items()
-    }
-    table = Table(title=f"{count:,} individuals, from end() to rows of the seven tables; medians of {ROUNDS}")
-    for column in ("", "spans/s", "of direct", "CPU µs a span", "of direct", "search", "in the middle", "store"):
-        table.add_column(column, justify="right")
-    direct = middle["direct"]
-    for name, each in middle.items():
-        whole = sum(each[1:])
-        table.add_row(
-            name,
-            f"{each.rate:,.0f}",
-            f"{each.rate / direct.rate:.2f}",
-            f"{whole:.0f}",
-            f"{whole / sum(direct[1:]):.2f}",
-            *(f"{value:.0f}" for value in each[1:]),
+def search(way: str, shape: str, units: int, told: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The search, whose spans have all been started."""
+    sender = Path(__file__).with_name("sender.py")
+    command = python(sender, "plain" if way == WITHOUT else "configured", shape, str(units))
+    with (folder / "search.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=told, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         )
-    console.print(table)
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n", (folder / "search.log").read_text()
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, default="mix")
+    parser.add_argument("--units", type=int, help="how many of the shape; by default what takes some seconds")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", default=REFERENCE, metavar="COMMIT")
+    parser.add_argument(
+        "--config", type=Path, default=CONFIGS / "config.yaml", help="another configuration of the collector"
+    )
+    given = parser.parse_args()
+    units = given.units or UNITS[given.shape]
+    with tempfile.TemporaryDirectory() as name, tree_of(given.against) as earlier, contextlib.ExitStack() as stack:
+        places = set_up(Path(name), stack, earlier, {"collector": given.config})
+        found: dict[str, list[Measured]] = in_turn(
+            list(places), given.rounds, lambda way: measure(way, places[way], given.shape, units)
+        )
+
+    def beside(way: str, field: str, other: str = EARLIER) -> float:
+        return ratio([getattr(each, field) for each in found[way]], [getattr(each, field) for each in found[other]])
+
+    rows = {}
+    for way, rounds in found.items():
+        medians = [middle(list(values)) for values in zip(*rounds, strict=True)]
+        cells = (f"{medians[0]:,.0f}", f"{beside(way, 'rate'):.2f}", f"{middle([each.cpu for each in rounds]):.0f}")
+        rows[way] = (*cells, f"{beside(way, 'cpu'):.2f}", *(f"{value:.0f}" for value in medians[1:]))
+    headings = (
+        "",
+        "spans/s",
+        f"× {given.against}",
+        "CPU µs a span",
+        f"× {given.against}",
+        "search",
+        "in the middle",
+        "store",
+    )
+    spans = units * SHAPES[given.shape].each
+    table(f"{spans:,} spans ({given.shape}), to rows; medians of {given.rounds}", headings, rows)
+    return verdict(
+        [
+            Limit(
+                f"rate of the collector way beside the direct way of {given.against}",
+                beside("collector", "rate"),
+                RATE,
+                at_most=False,
+            ),
+            Limit(
+                f"CPU of the collector way beside the direct way of {given.against}", beside("collector", "cpu"), CPU
+            ),
+            Limit(f"CPU of the collector way beside {WITHOUT}", beside("collector", "cpu", WITHOUT), WITHOUT_CPU),
+        ]
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,23 +1,15 @@
-"""What an ended span costs the search: this package's way beside the SDK's own and the first logger's.
+"""What a recorded span costs the thread that records it: this package beside the SDK's own processor, and beside an earlier commit.
 
-Run: python benchmarks/emit.py [--spans N]. Prints µs a span and ratios of one run; only the ratios mean anything.
+Run: python benchmarks/emit.py [--units N] [--rounds N] [--against COMMIT]. Prints µs of the thread's CPU (what other threads do meanwhile is
+not in it; `ingest.py` and `collector.py` have that); only the ratios mean anything.
 
-A span is started with an individual's 14 attributes and ended; each way does that in a process of its own, and its
-receiver is another process on loopback. *Calling thread* is the wall time from before the start to after the end, while the way's
-own threads work; *CPU in all* is the process's, until everything has arrived where the way sends it.
-- *plain*: the SDK's span without a processor: what nobody can save; *with its scores*, the four events that an individual
-  has for its metrics, too.
-- *durable*: with ``DurableSpanProcessor``: on disk when end() returns. ``spooled`` is how a search with the embedded store runs,
-  ``to ClickHouse`` hands over to a ClickHouse over HTTP, too (chDB, the engine itself, behind the store process).
-- *individual()*: the same through ``spans.individual()``, which counts, computes and names what a caller of the bare SDK
-  would have to; without processors, and as ``configure()`` sets it up.
-- *batch + OTLP*: the SDK's ``BatchSpanProcessor`` and OTLP/HTTP, its queue made so long that it drops nothing.
-- *first logger*: one insert over HTTP for each individual, by clickhouse-connect, as the first logger does it, into the engine
-  behind the store process; and, as the least it can cost, with a receiver that stores nothing and only says yes, and no
-  question for the columns' types.
-What the first logger costs is mostly its database: chDB behind the store process answers slower than a ClickHouse server may, and
-a receiver that stores nothing faster than any: the truth for a server lies between the two rows.
-Fastest of three rounds each, in turn.
+Each way records the same in a process of its own, round by round:
+- *configured*: the package's own calls (`individual()` with 3 kB of code, `llm_call()` with prompts of 5 and 50 kB, `evaluation()`), and
+  others' spans (traceloop's, OpenInference's, one with a prompt of 10 MB), as ``configure()`` sets it up: on disk when end() returns, with
+  its price, without secrets. The destination does not answer: spans stay where they are.
+- *earlier*: the same by an earlier commit.
+- *SDK*: the same attributes on spans of the bare SDK, with ``BatchSpanProcessor`` and OTLP to nobody: in memory when end() returns, without
+  prices, secrets and all. What our calls compute (a hash of the code, JSON of messages, scores as events), the SDK's caller has done before.
 """
 
 from __future__ import annotations
@@ -25,283 +17,194 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from clickhouse_connect.driver.httpclient import HttpClient
-from ingest import individual
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from rich.console import Console
-from rich.table import Table
-from urllib3 import BaseHTTPResponse, PoolManager
+from opentelemetry.trace import Tracer
+from rounds import REFERENCE, ROOT, Limit, environment, in_turn, middle, python, ratio, table, tree_of, verdict
+from sender import provider_of
+from shapes import ANSWER, CODE, HUGE, PROMPTS, call, individual, job, openinference, text, traceloop
 
-from genesis_otel import spans
-from genesis_otel._serve import client as store_process
-from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel._ship.redact import redactor
-from genesis_otel._ship.spool.queue import status as spool_status
-from genesis_otel.attributes import (
-    EVENT_EVALUATION_RESULT,
-    GEN_AI_EVALUATION_NAME,
-    GEN_AI_EVALUATION_SCORE_VALUE,
-)
-from genesis_otel.configuration import CorrelationProcessor
-from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor
+from genesis_otel.attributes import EVENT_EVALUATION_RESULT, GEN_AI_EVALUATION_NAME, GEN_AI_EVALUATION_SCORE_VALUE
 
-ROUNDS = 3
-WARM_UP = 200
-"""Spans before the clock starts: connections are made, and caches filled."""
-Measured = tuple[float, float]
-"""Seconds a span on the calling thread, and of CPU in all."""
+WARM_UP = 20
+"""Of each kind before the clock starts: caches are filled."""
+RARE = 50
+"""As many of others there are for one with 10 MB."""
+OURS = ("individual, 3 kB of code", "call, prompt of 5 kB", "call, prompt of 50 kB", "evaluation")
+FOREIGN = ("traceloop's call, 5 kB", "OpenInference's call, 5 kB", "call of another, 10 MB")
+CALL, INDIVIDUAL = 2 / 3, 3.0
+"""At most: of a call at the earlier commit; of the bare SDK's span for an individual."""
+
+NOBODY = "http://genesis:none@127.0.0.1:9/default"
+"""Where nothing listens."""
 
 
-def measured(count: int, end_one: Callable[[int], object], arrive: Callable[[], object]) -> Measured:
-    for number in range(WARM_UP):
-        end_one(number)
-    arrive()
-    cpu, begun = time.process_time(), time.perf_counter()
-    for number in range(count):
-        end_one(number)
-    wall = time.perf_counter() - begun
-    arrive()
-    return wall / count, (time.process_time() - cpu) / count
+def kinds(way: str) -> dict[str, Callable[[int], Callable[[], object]]]:
+    """For each kind what makes, of a number, a function that records one: its texts are there before the clock starts."""
+    tracer = provider_of(way).get_tracer("benchmark")
+
+    def by_sdk(*made: Any) -> Callable[[], object]:
+        return lambda: [tracer.start_span(each.name, kind=each.kind, attributes=each.attributes).end() for each in made]
+
+    others = dict(
+        zip(
+            FOREIGN,
+            (
+                lambda number: by_sdk(*traceloop(number)),
+                lambda number: by_sdk(*openinference(number)),
+                lambda number: by_sdk(call(number, HUGE)),
+            ),
+            strict=True,
+        )
+    )
+    if way == "plain":
+        sdk: tuple[Callable[[int], Callable[[], object]], ...] = (
+            lambda number: with_scores(tracer, number),
+            lambda number: by_sdk(call(number, PROMPTS[0])),
+            lambda number: by_sdk(call(number, PROMPTS[1])),
+            lambda number: by_sdk(*job(number)),
+        )
+        return {**dict(zip(OURS, sdk, strict=True)), **others}
+
+    import genesis_otel
+
+    generation = genesis_otel.run("benchmark").generation(0)
+
+    def evolved(number: int) -> Callable[[], object]:
+        code = text(CODE, number)
+
+        def record() -> None:
+            made = generation.individual(f"ind_{number}", parent_id=f"ind_{number - 1}", mutation_type="mutate")
+            made.record(number / 7, number / 3, {"accuracy": number / 7, "size": number}, code)
+            made.end()
+
+        return record
+
+    def called(size: int) -> Callable[[int], Callable[[], object]]:
+        def of(number: int) -> Callable[[], object]:
+            asked = [
+                {"role": "system", "content": "You improve programs."},
+                {"role": "user", "content": text(size, number)},
+            ]
+            answer = text(ANSWER, number)
+
+            def record() -> None:
+                made = generation.llm_call("gpt-4o", provider="openai", messages=asked)
+                made.response(answer, input_tokens=size // 4, output_tokens=ANSWER // 4, finish_reason="stop")
+                made.end()
+
+            return record
+
+        return of
+
+    parent = generation.individual("evaluated")
+
+    def evaluated(number: int) -> Callable[[], object]:
+        def record() -> None:
+            made = parent.evaluation(f"job_{number}")
+            made.result(correct=True)
+            made.end()
+
+        return record
+
+    ours = (evolved, called(PROMPTS[0]), called(PROMPTS[1]), evaluated)
+    return {**dict(zip(OURS, ours, strict=True)), **others}
 
 
-def bare(processor: SpanProcessor | None, count: int, *, deliver: bool = False, scores: bool = False) -> Measured:
-    """The SDK's span; with ``deliver`` its processor is waited for, with ``scores`` it has the events of an individual."""
-    provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
-    if processor is not None:
-        provider.add_span_processor(processor)
-    tracer = provider.get_tracer("benchmark")
+def with_scores(tracer: Tracer, number: int) -> Callable[[], object]:
+    """An individual's span with its scores as events, by the SDK."""
+    made = individual(number, CODE)
 
-    def end_one(number: int) -> None:
-        span = tracer.start_span("individual", attributes=individual(number))
-        if scores:
-            for name in ("fitness", "combined", "accuracy", "size"):
-                score = {GEN_AI_EVALUATION_NAME: name, GEN_AI_EVALUATION_SCORE_VALUE: number / 7}
-                span.add_event(EVENT_EVALUATION_RESULT, score)
+    def record() -> None:
+        span = tracer.start_span(made.name, kind=made.kind, attributes=made.attributes)
+        for name in ("fitness", "combined", "accuracy", "size"):
+            span.add_event(
+                EVENT_EVALUATION_RESULT, {GEN_AI_EVALUATION_NAME: name, GEN_AI_EVALUATION_SCORE_VALUE: number / 7}
+            )
         span.end()
 
-    def arrive() -> None:
-        if processor is not None and deliver and not processor.force_flush(60_000):
-            sys.exit("it has not arrived within a minute")
-
-    return measured(count, end_one, arrive)
+    return record
 
 
-def emitted(durable: SpanProcessor | None, count: int) -> Measured:
-    """``spans.individual()``, with the processors of ``configure()`` before ``durable``."""
-    provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
-    if durable is not None:
-        provider.add_span_processor(CorrelationProcessor())
-        provider.add_span_processor(LLMSpanProcessor(durable, redact=redactor()))
-    trace.set_tracer_provider(provider)
-    generation = spans.run("benchmark").generation(0)
+def record(way: str, units: int) -> dict[str, float]:
+    """Microseconds of this thread for one of each kind; the kinds take turns, as in a search."""
+    made = kinds(way)
+    used = dict.fromkeys(made, 0.0)
+    counts = dict.fromkeys(made, 0)
+    for number in range(WARM_UP + units):
+        for kind, of in made.items():
+            if kind == FOREIGN[2] and number % RARE:
+                continue
+            one = of(number)
+            begun = time.thread_time()
+            one()
+            if number >= WARM_UP:
+                used[kind] += time.thread_time() - begun
+                counts[kind] += 1
+    return {kind: seconds / max(1, counts[kind]) * 1e6 for kind, seconds in used.items()}
 
-    def end_one(number: int) -> None:
-        made = generation.individual(f"ind_{number}", parent_id=f"ind_{number - 1}")
-        made.record(fitness=number / 7, combined=number / 3, metrics={"accuracy": number / 7, "size": number})
-        made.end()
 
-    return measured(count, end_one, lambda: None)
-
-
-def first_logger(folder: Path, count: int, sink: str = "") -> Measured:
-    """An insert for each individual, into a table of the same columns; with ``sink`` the inserts go there."""
-    client = store_process.open_store(folder)
-    client.command(
-        "CREATE TABLE IF NOT EXISTS first_logger (run_id String, individual_id String, generation Int32, parent_id String, "
-        "mutation_type String, fitness_score Float64, combined_score Float64, metrics String, is_pareto Bool, "
-        "api_cost Float64, embed_cost Float64, novelty_cost Float64, code_hash String, code_size Int32, "
-        "timestamp DateTime64(3) DEFAULT now64(3)) ENGINE = MergeTree ORDER BY (run_id, generation, timestamp)"
-    )
-    columns = [str(row[0]) for row in client.query("DESCRIBE TABLE first_logger").result_rows][:-1]
-    types = client.create_insert_context("first_logger", columns).column_types if sink else None
-    if sink:
-        PoolManager().request("GET", sink)
-        assert isinstance(client, HttpClient)
-        client.http = Elsewhere(sink)
-
-    def insert(number: int) -> None:
-        metrics = json.dumps({"accuracy": number / 7, "size": number})
-        row = ["run", f"ind_{number}", 0, f"ind_{number - 1}", "mutate", number / 7, number / 3, metrics, False]
-        row += [0.01, 0.0, 0.0, f"{number:064x}", 100]
-        client.insert("first_logger", [row], column_names=columns, column_types=types)
-
-    found = measured(count, insert, lambda: None)
-    if sink:
-        taken = int(PoolManager().request("GET", sink).data)
-        assert taken == count + WARM_UP, f"{taken} of the inserts went to the sink"
+def measure(way: str, tree: Path, units: int) -> dict[str, float]:
+    """A round of a way, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = way == "SDK"
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if plain else {"CLICKHOUSE_URL": NOBODY}
+        done = subprocess.run(
+            python(__file__, "--way", "plain" if plain else "configured", "--units", str(units)),
+            env=environment(tree, GENESIS_OTEL_DATA_DIR=folder, **told),
+            cwd=folder,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
-class Elsewhere(PoolManager):
-    """Sends every request to one address."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        self._address = address
-
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> BaseHTTPResponse:
-        return super().request(method, self._address, *args, **kwargs)
-
-
-WAYS: dict[str, Callable[[Path, str, int], Measured]] = {
-    "plain": lambda folder, sink, count: bare(None, count),
-    "plain, with its scores": lambda folder, sink, count: bare(None, count, scores=True),
-    "durable, spooled": lambda folder, sink, count: bare(DurableSpanProcessor(None, folder / "spool-a"), count),
-    "durable, to ClickHouse": lambda folder, sink, count: bare(
-        DurableSpanProcessor(
-            ClickHouseSpanExporter(lambda: store_process.open_store(folder / "store")), folder / "spool-b"
-        ),
-        count,
-        deliver=True,
-    ),
-    "individual(), no processor": lambda folder, sink, count: emitted(None, count),
-    "individual(), spooled": lambda folder, sink, count: emitted(DurableSpanProcessor(None, folder / "spool-c"), count),
-    "batch + OTLP": lambda folder, sink, count: bare(
-        BatchSpanProcessor(OTLPSpanExporter(f"{sink}/v1/traces"), max_queue_size=count + 1000),
-        count,
-        deliver=True,
-    ),
-    "first logger": lambda folder, sink, count: first_logger(folder / "store", count // 50),
-    "first logger, no database": lambda folder, sink, count: first_logger(folder / "store", count // 10, sink),
-}
-
-
-class Sink(BaseHTTPRequestHandler):
-    """Reads, and says yes."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    taken = 0
-
-    def do_POST(self) -> None:
-        length = self.headers["Content-Length"]
-        while length is None and (size := int(self.rfile.readline(), 16)):
-            self.rfile.read(size + 2)
-        self.rfile.read(int(length) if length is not None else 2)
-        Sink.taken += 1
-        self.answer(b"")
-
-    def do_GET(self) -> None:
-        """How many posts came since it was last asked."""
-        taken, Sink.taken = Sink.taken, 0
-        self.answer(b"%d" % taken)
-
-    def answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-def serve_sink() -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
-    server.daemon_threads = True
-    print(server.server_port, flush=True)
-    server.serve_forever()
-
-
-def measure(way: str, folder: Path, sink: str, count: int) -> Measured:
-    command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--sink", sink, "--spans", str(count)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    wall, cpu = json.loads(done.stdout)
-    # A way that loses spans is not measured but caught.
-    waiting = sum(spool_status(spool).waiting for spool in folder.glob("spool-*"))
-    assert waiting == (count + WARM_UP if way == "durable, spooled" else waiting)
-    for spool in folder.glob("spool-*"):
-        shutil.rmtree(spool)
-    if way == "durable, to ClickHouse":
-        assert waiting == 0
-        client = store_process.open_store(folder / "store")
-        assert int(str(client.command("SELECT count() FROM otel_traces"))) == count + WARM_UP
-        client.command("TRUNCATE TABLE otel_traces")
-        client.close()
-    return wall, cpu
-
-
-def verdict(said: str, ratio: float, reached: bool) -> str:
-    return f"{'reached' if reached else 'MISSED '}  {said}: {ratio:,.2f}"
-
-
-def report(found: dict[str, list[Measured]], count: int) -> None:
-    wall = {way: min(each for each, _ in rounds) * 1e6 for way, rounds in found.items()}
-    cpu = {way: min(each for _, each in rounds) * 1e6 for way, rounds in found.items()}
-    table = Table(title=f"{count:,} individual spans, µs a span, fastest of {ROUNDS}")
-    for heading in ("way", "calling thread", "× plain", "CPU in all", "× batch + OTLP"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for way in found:
-        beside = (wall[way] / wall["plain"], cpu[way] / cpu["batch + OTLP"])
-        table.add_row(way, f"{wall[way]:,.1f}", f"{beside[0]:,.2f}", f"{cpu[way]:,.1f}", f"{beside[1]:,.2f}")
-    console = Console(width=110)
-    console.print(table)
-    durable, first, least = wall["durable, spooled"], wall["first logger"], wall["first logger, no database"]
-    times, whole = durable / wall["plain"], cpu["durable, to ClickHouse"] / cpu["batch + OTLP"]
-    emitted = wall["individual(), spooled"] / wall["plain, with its scores"]
-    for line in (
-        verdict("durable beside plain, calling thread, at most 3", times, times <= 3),
-        verdict("individual(), as configured, beside plain with its scores, at most 3", emitted, emitted <= 3),
-        verdict("durable to ClickHouse beside batch + OTLP, CPU in all, less than 1", whole, whole < 1),
-        verdict("the first logger beside durable, at least 100", first / durable, first / durable >= 100),
-        verdict(
-            "the first logger without a database beside durable, at least 100", least / durable, least / durable >= 100
-        ),
-        f"         the same beside what durable adds to plain: {least / (durable - wall['plain']):,.0f}",
-    ):
-        console.print(line, highlight=False)
-
-
-def main() -> None:
+def main() -> int:
+    """Measure, print, and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spans", type=int, default=10_000)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--sink", help=argparse.SUPPRESS)
+    parser.add_argument("--units", type=int, default=500, help="spans of each kind in a round; of 10 MB a fiftieth")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", default=REFERENCE, metavar="COMMIT")
+    parser.add_argument("--way", choices=("configured", "plain"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
-        print(json.dumps(WAYS[given.way](given.folder, given.sink, given.spans)), flush=True)
+        print(json.dumps(record(given.way, given.units)), flush=True)
         os._exit(0)  # what waits at exit is not what is measured
-    if given.sink == "serve":
-        serve_sink()
-    folder = Path(tempfile.mkdtemp())
-    sink = subprocess.Popen([sys.executable, __file__, "--sink", "serve"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert sink.stdout is not None
-        address = f"http://127.0.0.1:{int(sink.stdout.readline())}"
-        store_process.ensure_store_process(folder / "store")
-        found: dict[str, list[Measured]] = {way: [] for way in WAYS}
-        for _ in range(ROUNDS):
-            for way, rounds in found.items():
-                rounds.append(measure(way, folder, address, given.spans))
-        report(found, given.spans)
-    finally:
-        sink.kill()
-        sink.wait()
-        store = store_process.running(folder / "store")
-        if store is not None:
-            os.kill(store.pid, signal.SIGTERM)
-            while store_process.running(folder / "store"):
-                time.sleep(0.05)
-        shutil.rmtree(folder, ignore_errors=True)
+    with tree_of(given.against) as earlier:
+        found = in_turn(
+            ("configured", "earlier", "SDK"),
+            given.rounds,
+            lambda way: measure(way, earlier if way == "earlier" else ROOT, given.units),
+        )
+    of = {kind: {way: [each[kind] for each in rounds] for way, rounds in found.items()} for kind in OURS + FOREIGN}
+    rows = {
+        kind: (
+            *(f"{middle(values):,.0f}" for values in ways.values()),
+            *(f"{ratio(ways['configured'], ways[other]):.2f}" for other in ("earlier", "SDK")),
+        )
+        for kind, ways in of.items()
+    }
+    headings = ("", "configured", given.against, "SDK", f"× {given.against}", "× SDK")
+    table(f"µs of the calling thread; medians of {given.rounds} rounds of {given.units}", headings, rows)
+
+    def beside(kind: str, other: str) -> float:
+        return ratio(of[kind]["configured"], of[kind][other])
+
+    limits = [
+        Limit(f"{OURS[1]}, beside {given.against}", beside(OURS[1], "earlier"), CALL),
+        Limit(f"{OURS[0]}, beside the SDK's span", beside(OURS[0], "SDK"), INDIVIDUAL),
+    ]
+    limits += [Limit(f"{kind}, beside {given.against}", beside(kind, "earlier"), 1.0) for kind in OURS + FOREIGN]
+    return verdict(limits)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

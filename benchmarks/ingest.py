@@ -1,223 +1,238 @@
-"""From end() to rows that can be queried: this package's way beside inserting prepared columns into the landing table.
+"""What it costs to bring spans from the spool into the tables: this package beside prepared columns, and beside an earlier commit.
 
-Run: python benchmarks/ingest.py [--spans N]. Prints spans/s and ratios of one run; only the ratios mean anything.
+Run: python benchmarks/ingest.py [--shape NAME] [--rounds N] [--against COMMIT]. Prints CPU, of the inserting process and of the store with
+its engine and all its views; only the ratios mean anything.
 
-All ways write the same spans to the same engine (chDB, a fresh folder each round), into ``otel_traces`` with all its views:
-- *prepared columns* is the floor: the columns are built before the clock starts, and go in by inserts of as many rows as a
-  batch of ours has; *in one block*, by a single insert, which no exporter with bounded memory can do;
-- *end() to rows* is a search with the embedded store as ``configure()`` sets it up: its spans have been started before the
-  clock is; they are ended one after the other, the store process drains meanwhile, and the clock stops when a query
-  through the store process counts them all;
-- *spool to rows* is what the store process or an exporter's thread does, alone, with all spans in the spool beforehand.
-Fastest of three rounds each, in turn.
+All ways insert the same spans into ``otel_traces`` of a store process over HTTP, from tables that are empty:
+- *prepared columns* is the floor: the columns are there before the clock starts, and clickhouse-connect inserts them;
+- *spool to rows* is what an exporter's thread does, with all spans in the spool beforehand: read, prepare, insert, take off the queue;
+- *earlier* is the same by an earlier commit, whose store has the views of that commit.
+An insert has 1, 20 or 500 spans, as while a search goes on, and as many as a batch may have, as in a burst.
+The spans: by default those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from collector import StoreOf
+from rounds import (
+    REFERENCE,
+    ROOT,
+    Limit,
+    console,
+    environment,
+    in_turn,
+    middle,
+    python,
+    ratio,
+    table,
+    tree_cpu,
+    tree_of,
+    verdict,
+)
+from shapes import SHAPES
+
+sys.path.insert(0, str(ROOT))
 from clickhouse_connect.driver.client import Client
-from opentelemetry.sdk.trace import TracerProvider
-from rich.console import Console
-from rich.table import Table
 
-from genesis_otel import attributes
-from genesis_otel._serve import client as store_process
-from genesis_otel._ship import rows
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel._ship.insert import Prepared
-from genesis_otel._store import connection, schema, tables
-from genesis_otel.exporter import ClickHouseSpanExporter
-from genesis_otel.processor import DurableSpanProcessor
+from genesis_otel._store.tables import INSERT_SETTINGS, LANDING, STORED_IN
+from genesis_otel.processor import Limits
+from tests.support.pipeline import PASSWORD, running
 
-ROUNDS = 3
-
-
-def individual(number: int) -> dict[str, str | int | float | bool]:
-    """The attributes of an individual's span."""
-    return {
-        attributes.RECORD: "individual",
-        attributes.RUN_ID: "run_20240115_142345",
-        attributes.GENERATION: number // 20,
-        attributes.INDIVIDUAL_ID: f"ind_{number}",
-        attributes.INDIVIDUAL_PARENT_ID: f"ind_{number // 2}",
-        attributes.INDIVIDUAL_MUTATION_TYPE: "mutate",
-        attributes.INDIVIDUAL_FITNESS_SCORE: number / 7,
-        attributes.INDIVIDUAL_COMBINED_SCORE: number / 3,
-        attributes.INDIVIDUAL_METRICS: f'{{"accuracy": {number / 7}, "size": {number}}}',
-        attributes.INDIVIDUAL_IS_PARETO: number % 20 == 0,
-        attributes.INDIVIDUAL_API_COST: 0.01,
-        attributes.INDIVIDUAL_CODE_HASH: f"{number:064x}",
-        attributes.LINEAGE_PARENT_ID: f"ind_{number // 2}",
-        attributes.LINEAGE_FITNESS_DELTA: 0.01,
-    }
+HERE = Path(__file__).parent
+NOBODY = "http://genesis:none@127.0.0.1:9/default"
+"""Where nothing listens: what is recorded for it stays in the spool."""
+SPANS = {1: 20, 20: 200, 500: 1_500, 0: 4_000}
+"""Spans of a round, by how many an insert has; 0: as many as a batch of ours."""
+AS_FLOOR = 0.95
+"""Rate in CPU beside prepared columns, at least."""
+ONE = 60.0
+"""Milliseconds of the store for an insert of one span, at most."""
+WAYS = ("prepared columns", "spool to rows", "earlier")
 
 
-class Kept(ClickHouseSpanExporter):
-    """Keeps what it is given: for the columns that are prepared beforehand."""
+class Spools(NamedTuple):
+    """What a commit has spooled: one unit to warm up with, and all."""
 
-    def __init__(self) -> None:
-        self.rows: list[bytes] = []
-
-    def prepare(self, spans: Sequence[bytes]) -> Prepared:
-        self.rows += spans
-        return Prepared([], "")
-
-    def send(self, prepared: Prepared) -> None:
-        pass
+    warm: Path
+    whole: Path
 
 
-def end_spans(folder: Path, count: int) -> None:
-    processor = DurableSpanProcessor(None, folder, encode=rows.encode)
-    provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
-    provider.add_span_processor(processor)
-    tracer = provider.get_tracer("benchmark")
-    for number in range(count):
-        tracer.start_span("individual", attributes=individual(number)).end()
-    processor.shutdown()
+def spooled(tree: Path, shape: str, units: int, folder: Path) -> Path:
+    """A spool with the spans of ``units``, written by a search of a commit."""
+    told = environment(tree, CLICKHOUSE_URL=NOBODY, GENESIS_OTEL_DATA_DIR=str(folder))
+    command = python(HERE / "sender.py", "configured", shape, str(units))
+    with subprocess.Popen(
+        command, env=told, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as sender:
+        assert sender.stdin
+        assert sender.stdout
+        assert sender.stdout.readline() == b"ready\n"
+        sender.stdin.write(b"\n")
+        sender.stdin.flush()
+        sender.stdout.readline()
+        sender.kill()
+    (spool,) = (folder / "spool").iterdir()
+    return spool
 
 
-def database(engine: Path, name: str) -> Client:
-    client = connection.open_embedded(engine)
-    client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
-    client.command(f"CREATE DATABASE {name}")
-    client.database = name
-    schema.init_schema(client)
-    return client
+def emptied(store: StoreOf) -> None:
+    """Empty the tables."""
+    with contextlib.closing(store.client()) as client:
+        for name in (LANDING, *STORED_IN.values()):
+            client.command(f"TRUNCATE TABLE {name}")
 
 
-def stored(client: Client) -> int:
-    return int(str(client.command("SELECT count() FROM individuals")))
+def drained(store: StoreOf, spools: Spools, rows: int) -> tuple[float, float, int]:
+    """Seconds of CPU of a drain and of the store, and how many spans went in."""
+    assert store.process
+    with tempfile.TemporaryDirectory() as folder:
+        warm, whole = (shutil.copytree(spool, Path(folder) / spool.parent.parent.name) for spool in spools)
+        command = python(HERE / "drainer.py", warm, whole, str(store.port), str(rows))
+        with subprocess.Popen(
+            command,
+            env=environment(store.tree, STORE_PASSWORD=PASSWORD),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as drainer:
+            assert drainer.stdin
+            assert drainer.stdout
+            assert drainer.stdout.readline() == b"ready\n"
+            before = tree_cpu(store.process.pid)
+            drainer.stdin.write(b"\n")
+            drainer.stdin.flush()
+            seconds, count = drainer.stdout.readline().split()
+            used = tree_cpu(store.process.pid) - before
+    assert (landed := rows_in(store)) >= int(count) > 0, f"{landed} of {count.decode()} spans have come"
+    return float(seconds), used, int(count)
 
 
-def prepared(engine: Path, columns: dict[str, list[object]], count: int, block: int) -> float:
-    client = database(engine, "prepared")
-    types = client.create_insert_context(tables.LANDING).column_types
-    blocks = [[values[at : at + block] for values in columns.values()] for at in range(0, count, block)]
-    begun = time.perf_counter()
-    for each in blocks:
-        client.insert(
-            tables.LANDING,
-            each,
-            column_names=list(columns),
-            column_types=types,
-            column_oriented=True,
-            settings=tables.INSERT_SETTINGS,
-        )
-    assert stored(client) == count
-    seconds = time.perf_counter() - begun
-    client.close()
-    return seconds
+def rows_in(store: StoreOf) -> int:
+    """Spans in the landing table."""
+    return store.count(f"SELECT count() FROM {LANDING}")
 
 
-def from_spool(engine: Path, folder: Path, count: int) -> float:
-    client = database(engine, "ours")
-
-    def connect() -> Client:
-        opened = connection.open_embedded(engine)
-        opened.database = "ours"
-        return opened
-
-    end_spans(folder, count)
-    exporter = ClickHouseSpanExporter(connect)
-    begun = time.perf_counter()
-    drain(folder, exporter)
-    assert stored(client) == count
-    seconds = time.perf_counter() - begun
-    exporter.shutdown()
-    client.close()
-    shutil.rmtree(folder)
-    return seconds
-
-
-SEARCH = """
-import sys, time
-from ingest import individual, stored
-from genesis_otel import configure
-from genesis_otel import _destinations
-
-count = int(sys.argv[2])
-telemetry = configure(clickhouse_url=f"chdb://{sys.argv[1]}")
-client = _destinations.open_client(telemetry.settings, start=True)
-stored(client)
-tracer = telemetry.provider.get_tracer("benchmark")
-spans = [tracer.start_span("individual", attributes=individual(number)) for number in range(count)]
-begun = time.perf_counter()
-for span in spans:
-    span.end()
-ended = time.perf_counter()
-while stored(client) < count:
-    time.sleep(0.1)  # a question takes the store process some 4 ms
-print(time.perf_counter() - begun, ended - begun)
-client.close()
-telemetry.shutdown()
-"""
-
-
-def end_to_rows(folder: Path, count: int) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", SEARCH, str(folder), str(count)],
-        cwd=Path(__file__).parent,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
+def columns_of(client: Client) -> dict[str, list[Any]]:
+    """What is in the landing table, as clickhouse-connect takes it back."""
+    found = client.query(
+        f"SELECT * FROM {LANDING} WHERE SpanAttributes['genesis.run.id'] != ''",
+        query_formats={"DateTime64*": "int"},
+        column_oriented=True,
     )
-    address = store_process.running(folder)
-    if address is not None:
-        os.kill(address.pid, signal.SIGTERM)
-        while store_process.running(folder):
-            time.sleep(0.05)
-    shutil.rmtree(folder, ignore_errors=True)
-    return float(done.stdout.split()[0])
+    return dict(zip(found.column_names, map(list, found.result_columns), strict=True))
 
 
-def main() -> None:
+def prepared(store: StoreOf, columns: dict[str, list[Any]], rows: int) -> tuple[float, float, int]:
+    """The same as :func:`drained`, of columns that are there."""
+    assert store.process
+    count = len(columns["Timestamp"])
+    with contextlib.closing(store.client()) as client:
+        types = client.create_insert_context(LANDING, list(columns)).column_types
+        parts = [[values[at : at + rows] for values in columns.values()] for at in range(0, count, rows)]
+        before, begun = tree_cpu(store.process.pid), time.process_time()
+        for part in parts:
+            client.insert(
+                LANDING,
+                part,
+                column_names=list(columns),
+                column_types=types,
+                column_oriented=True,
+                settings=INSERT_SETTINGS,
+            )
+        used = time.process_time() - begun, tree_cpu(store.process.pid) - before
+    assert (landed := rows_in(store)) == count, f"{landed} of {count} spans have come"
+    return *used, count
+
+
+def measured(size: int, shape: str, rounds: int, stores: dict[str, StoreOf], folder: Path) -> dict[str, list[Any]]:
+    """All ways with inserts of ``size`` spans: microseconds of CPU a span of the inserting process and of the store."""
+    units = max(1, SPANS[size] // SHAPES[shape].each)
+    spools = {
+        name: Spools(
+            spooled(store.tree, shape, 1, folder / f"{name}-{size}-warm"),
+            spooled(store.tree, shape, units, folder / f"{name}-{size}-whole"),
+        )
+        for name, store in stores.items()
+    }
+    emptied(stores["spool to rows"])
+    drained(stores["spool to rows"], spools["spool to rows"], 0)
+    with contextlib.closing(stores["spool to rows"].client()) as client:
+        columns = columns_of(client)
+
+    def one(way: str) -> tuple[float, float]:
+        store = stores.get(way, stores["spool to rows"])
+        emptied(store)
+        if way == "prepared columns":
+            # What a burst's batches have: as many rows as bytes allow.
+            inserter, engine, count = prepared(
+                store, columns, size or batch_rows(spools["spool to rows"].whole, units, shape)
+            )
+        else:
+            inserter, engine, count = drained(store, spools[way], size)
+        return inserter / count * 1e6, engine / count * 1e6
+
+    return in_turn(WAYS, rounds, one)
+
+
+def batch_rows(spool: Path, units: int, shape: str) -> int:
+    """Spans of a batch of ours, by the bounds of both rows and bytes."""
+    size = sum(file.stat().st_size for file in spool.rglob("*") if file.is_file())
+    spans = units * SHAPES[shape].each
+    return max(1, min(Limits.max_rows, Limits.max_bytes * spans // max(1, size)))
+
+
+def main() -> int:
+    """Measure, print, and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spans", type=int, default=120_000)
-    count = parser.parse_args().spans
-    folder = Path(tempfile.mkdtemp())
-    try:
-        engine = folder / "engine"
-        keeper = connection.open_embedded(engine)
-        kept = Kept()
-        end_spans(folder / "kept", count)
-        drain(folder / "kept", kept)
-        found = [rows.fields(row) for row in kept.rows]
-        columns = {name: [row[name] for row in found] for name in rows.COLUMNS}
-        del kept, found
-        ways: dict[str, list[float]] = {
-            "prepared columns": [],
-            "prepared columns, in one block": [],
-            "spool to rows": [],
-            "end() to rows": [],
-        }
-        floor, one_block, half, whole = ways.values()
-        for each in range(ROUNDS):
-            floor.append(prepared(engine, columns, count, Limits.max_rows))
-            one_block.append(prepared(engine, columns, count, count))
-            half.append(from_spool(engine, folder / "spool", count))
-            whole.append(end_to_rows(folder / f"store{each}", count))
-        keeper.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    table = Table(title=f"{count:,} individual spans into otel_traces and its views, fastest of {ROUNDS}")
-    for heading in ("way", "spans/s", "rate beside prepared columns"):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
-    for way, seconds in ways.items():
-        table.add_row(way, f"{count / min(seconds):,.0f}", f"{min(floor) / min(seconds):.2f}")
-    Console(width=100).print(table)
+    parser.add_argument("--shape", choices=SHAPES, default="mix")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", choices=SPANS, default=list(SPANS), help="spans an insert; 0: a burst"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--against", default=REFERENCE, metavar="COMMIT")
+    given = parser.parse_args()
+    found: dict[int, dict[str, list[Any]]] = {}
+    with tempfile.TemporaryDirectory() as name, tree_of(given.against) as earlier, contextlib.ExitStack() as stack:
+        stores = {}
+        for way, tree in (("spool to rows", ROOT), ("earlier", earlier)):
+            (Path(name) / way).mkdir()
+            stores[way] = StoreOf(Path(name) / way / "store")
+            stores[way].tree = tree
+        stack.enter_context(running(*stores.values()))
+        for size in given.sizes:
+            found[size] = measured(size, given.shape, given.rounds, stores, Path(name))
+            console.print(f"{size or 'a burst'}: done", style="dim")
+    limits = []
+    rows = {}
+    for size, ways in found.items():
+        whole = {way: [sum(each) for each in rounds] for way, rounds in ways.items()}
+        inserts = f"{size} an insert" if size else "a burst"
+        for way, rounds in ways.items():
+            inserter, engine = (middle(list(values)) for values in zip(*rounds, strict=True))
+            beside = [f"{ratio(whole[way], whole[other]):.2f}" for other in ("prepared columns", "earlier")]
+            rows[f"{inserts}: {way}"] = (f"{middle(whole[way]):,.0f}", f"{inserter:,.0f}", f"{engine:,.0f}", *beside)
+        limits.append(
+            Limit(f"{inserts}: CPU beside {given.against}", ratio(whole["spool to rows"], whole["earlier"]), 1.0)
+        )
+        if size == 0:
+            floor = ratio(whole["prepared columns"], whole["spool to rows"])
+            limits.append(Limit("a burst: the rate of prepared columns, in CPU", floor, AS_FLOOR, at_most=False))
+        if size == 1:
+            engine = middle([each[1] for each in ways["spool to rows"]]) / 1e3
+            limits.append(Limit("an insert of one span, ms of the store", engine, ONE))
+    headings = ("", "CPU µs a span", "inserting", "store", "× prepared", f"× {given.against}")
+    table(f"Spans of {given.shape} into all tables; medians of {given.rounds}", headings, rows)
+    return verdict(limits)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,18 +19,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
 from genesis_otel._log import first_line
-from genesis_otel._ship.codec import Flat, encode, flatten, inflate
+from genesis_otel._ship.codec import Flat, encode, flatten
 from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
+from genesis_otel._ship.otlp_encoding import request_body
 from genesis_otel._ship.records import as_flat
 from genesis_otel._store.wire import redirected
 from genesis_otel._urls import split
@@ -119,9 +116,7 @@ class OtlpExporter(SpanExporter):
 
     def prepare(self, spans: Sequence[Flat]) -> bytes:
         """Flat ``spans`` as the body of a request; from any thread."""
-        request = encode_spans([inflate(flat) for flat in spans]) if spans else ExportTraceServiceRequest()
-        body: bytes = request.SerializeToString()
-        return body
+        return request_body(spans)
 
     def send(self, body: bytes) -> Rejected | None:
         """Hand over a request, and return when the collector has confirmed it.

@@ -1,0 +1,134 @@
+"""OTLP's protobuf from our own encoder: the same messages as OpenTelemetry's makes, byte by byte."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, Tracer, set_span_in_context
+from opentelemetry.trace.span import TraceState
+
+from genesis_otel._ship.codec import encode, flatten, inflate, load
+from genesis_otel._ship.otlp_encoding import request_body
+from tests.ship.test_codec import ATTRIBUTES, TEXT, span
+from tests.support import golden
+
+OTHER = SpanContext(2**127 + 7, 2**63 + 9, True, TraceFlags(TraceFlags.SAMPLED), TraceState([("vendor", "x")]))
+
+
+def ended(emit: Callable[[Tracer], None], **resource: Any) -> list[ReadableSpan]:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource(resource, "https://schema"), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    emit(provider.get_tracer("scope", "1.0", "https://other", {"of": "scope"}))
+    return list(kept.get_finished_spans())
+
+
+def theirs(spans: list[ReadableSpan]) -> bytes:
+    """What OpenTelemetry's encoder makes of spans that went through the spool, with the links' trace states, which it leaves out."""
+    inflated = [inflate(load(encode(each))) for each in spans]
+    request = encode_spans(inflated)
+    written = [each for of in request.resource_spans for scope in of.scope_spans for each in scope.spans]
+    by_id = {(context.trace_id, context.span_id): each for each in inflated if (context := each.context)}
+    for each in written:
+        links = by_id[int.from_bytes(each.trace_id, "big"), int.from_bytes(each.span_id, "big")].links
+        for link, of_link in zip(each.links, links, strict=True):
+            link.trace_state = of_link.context.trace_state.to_header()
+    body: bytes = request.SerializeToString()
+    return body
+
+
+def ours(spans: list[ReadableSpan]) -> bytes:
+    return request_body([load(encode(each)) for each in spans])
+
+
+@pytest.mark.parametrize("case", golden.CASES, ids=lambda case: case.name)
+def test_golden_spans_are_the_messages_that_opentelemetry_makes(case: golden.Case) -> None:
+    """Each golden case, every kind of value, name, event and link among them, is the same bytes."""
+    spans = ended(case.emit, **{"service.name": "search", "list": ["a", "b"]})
+    assert spans
+    assert ours(spans) == theirs(spans)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=TEXT, attributes=ATTRIBUTES, description=TEXT)
+def test_any_span_is_the_message_that_opentelemetry_makes(
+    name: str, attributes: dict[str, Any], description: str
+) -> None:
+    """Whatever the SDK lets into a span within OTLP's bounds: the same bytes; what is beyond them is the next test's."""
+    made = span(name, bounded(attributes), [("event", bounded(attributes)), ("", {})], description, (1, 2**64 - 1))
+    assert ours([made]) == theirs([made])
+
+
+def bounded(value: Any) -> Any:
+    """``value`` with its integers in 64 bits."""
+    if isinstance(value, dict):
+        return {name: bounded(of) for name, of in value.items()}
+    if isinstance(value, list):
+        return [bounded(each) for each in value]
+    if type(value) is int:
+        return (value + 2**63) % 2**64 - 2**63
+    return value
+
+
+def test_spans_of_several_resources_and_scopes_stay_with_theirs() -> None:
+    """A batch of other processes' spans, too: each resource stands once, and under it each scope with its spans."""
+
+    def emit(tracer: Tracer) -> None:
+        for name in "ab":
+            tracer.start_span(name).end()
+
+    spans = ended(emit, process=1) + ended(emit, process=2) + ended(golden.of_every_kind, process=1)
+    assert ours(spans) == theirs(spans)
+    assert len(ExportTraceServiceRequest.FromString(ours(spans)).resource_spans) == 2
+
+
+def test_a_parent_elsewhere_is_told_as_remote() -> None:
+    """The parent's id and whether it is of another process are in the message, as is the trace state."""
+
+    def emit(tracer: Tracer) -> None:
+        tracer.start_span("child", set_span_in_context(NonRecordingSpan(OTHER)), links=[Link(OTHER)]).end()
+
+    spans = ended(emit)
+    assert ours(spans) == theirs(spans)
+    (made,) = ExportTraceServiceRequest.FromString(ours(spans)).resource_spans[0].scope_spans[0].spans
+    assert made.parent_span_id == OTHER.span_id.to_bytes(8, "big")
+    assert made.flags == 0x300
+    assert made.links[0].trace_state == "vendor=x"
+
+
+def test_an_integer_beyond_64_bits_arrives_as_its_digits() -> None:
+    """OTLP has no room for it; OpenTelemetry's encoder drops the attribute, and a number in a list with it."""
+    made = span("big", {"n": 2**64, "negative": -(2**63) - 1, "list": [1, 2**64]}, [], "", (1, 2))
+    (written,) = ExportTraceServiceRequest.FromString(ours([made])).resource_spans[0].scope_spans[0].spans
+    told = {each.key: each.value for each in written.attributes}
+    assert told["n"].string_value == str(2**64)
+    assert told["negative"].string_value == str(-(2**63) - 1)
+    assert [(each.int_value, each.string_value) for each in told["list"].array_value.values] == [
+        (1, ""),
+        (0, str(2**64)),
+    ]
+
+
+def test_a_clock_that_protobuf_has_no_room_for_is_refused_and_not_cut() -> None:
+    """Such a span becomes a dead letter, with its reason; it does not arrive with another time."""
+    context = (1, 2, 1, False, "")
+    flat = flatten(span("late", {}, [], "", (1, 2)))
+    late = (context, *flat[1:5], 2**64, *flat[6:])
+    with pytest.raises(struct.error, match=r"int too large|argument out of range"):
+        request_body([late])
+
+
+def test_no_spans_are_an_empty_request() -> None:
+    """What a check of the connection sends reads as a request without spans."""
+    assert request_body([]) == b""
+    assert not ExportTraceServiceRequest.FromString(request_body([])).resource_spans
