@@ -330,7 +330,7 @@ def test_the_summary_says_what_landed(demo: Demo) -> None:
         count = client.query(f"SELECT count() FROM {table}").result_rows[0][0]
         assert re.search(rf"{table}\W+{count:,}\W", text), table
     ((best, fitness),) = client.query(
-        "SELECT individual_id, fitness_score FROM individuals ORDER BY fitness_score DESC, generation LIMIT 1"
+        "SELECT individual_id, fitness_score FROM individuals ORDER BY fitness_score DESC, timestamp, individual_id LIMIT 1"
     ).result_rows
     assert f"{best}: fitness {fitness:.4f}" in text
     generations = [int(each) for each in re.findall(r"^│ +(\d+) │ (?:init|diff|migration)", text, re.MULTILINE)]
