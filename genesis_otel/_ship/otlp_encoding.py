@@ -17,6 +17,7 @@ from typing import Any
 
 from genesis_otel._ship.attribute_text import int_text
 from genesis_otel._ship.codec import Context, Flat, resource_of, scope_of
+from genesis_otel._ship.varint import varint
 
 IS_REMOTE_KNOWN, IS_REMOTE = 0x100, 0x200
 """Flags: whether the parent (a link's span) is remote is known, and it is."""
@@ -26,27 +27,9 @@ _DOUBLE = struct.Struct("<d").pack
 _SHORT_FIXED = struct.Struct("<I").pack
 
 
-def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
-    written = bytearray()
-    while value > 0x7F:
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
-
-
-_SIZES = [_varint(size) for size in range(1 << 11)]
-"""Most lengths: looking one up takes a tenth of the time."""
-
-
-def _size(size: int) -> bytes:
-    return _SIZES[size] if size < 1 << 11 else _varint(size)
-
-
 def _field(tag: bytes, content: bytes) -> bytes:
     """A field with its length before it."""
-    return tag + _size(len(content)) + content
+    return tag + varint(len(content)) + content
 
 
 def request_body(spans: Sequence[Flat]) -> bytes:
@@ -93,7 +76,7 @@ def _span(flat: Flat) -> bytes:
         pieces.append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
     pieces.append(_text(b"\x2a", name))
     # OTLP counts kinds from one, and has another word for none.
-    pieces.append(b"\x30" + _size(kind + 1))
+    pieces.append(b"\x30" + varint(kind + 1))
     if start:
         pieces.append(b"\x39" + _FIXED(start))
     if end:
@@ -105,7 +88,7 @@ def _span(flat: Flat) -> bytes:
     for linked, of_link in links:
         told = (_ids(linked), _text(b"\x1a", linked[4]), *_attributes(b"\x22", of_link), b"\x35" + _flags(linked))
         pieces.append(_field(b"\x6a", b"".join(told)))
-    pieces.append(_field(b"\x7a", _text(b"\x12", description) + (b"\x18" + _size(code) if code else b"")))
+    pieces.append(_field(b"\x7a", _text(b"\x12", description) + (b"\x18" + varint(code) if code else b"")))
     pieces.append(b"\x85\x01" + _flags(parent))
     return b"".join(pieces)
 
@@ -134,12 +117,12 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
     for name, value in (attributes or {}).items():
         if type(value) is str:
             content = value.encode()
-            any_value = b"\x0a" + _size(len(content)) + content
+            any_value = b"\x0a" + varint(len(content)) + content
         else:
             any_value = _value(value)
         key = _key(name)
-        size = _size(len(any_value))
-        fields.append(tag + _size(len(key) + 1 + len(size) + len(any_value)) + key + b"\x12" + size + any_value)
+        size = varint(len(any_value))
+        fields.append(tag + varint(len(key) + 1 + len(size) + len(any_value)) + key + b"\x12" + size + any_value)
     return fields
 
 
@@ -151,7 +134,7 @@ def _value(value: Any) -> bytes:
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
         if -(1 << 63) <= value < 1 << 63:
-            return b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+            return b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
         return _field(b"\x0a", int_text(value).encode())
     if isinstance(value, float):
         return b"\x21" + _DOUBLE(value)

@@ -22,6 +22,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from genesis_otel._emit.values import text
 from genesis_otel._ship.attribute_text import float_text, int_text, value_text
 from genesis_otel._ship.codec import plain
+from genesis_otel._ship.varint import SMALL, varint
 
 MARK = 1
 """The first byte of a record that is a row with :data:`COLUMNS`. A change of them takes another; a pickle begins with 0x80."""
@@ -62,7 +63,6 @@ HEAD = struct.Struct("<BqQB32sB16s")
 """The mark, when it began, how long it took, and both ids with their lengths."""
 NO_HEAD = struct.Struct("<BqQ2s")
 """The same of a span without ids."""
-SIZES = [bytes((size,)) for size in range(128)]
 KEPT = 4096
 """Names, resources and scopes whose bytes are kept; a search has some hundred of them."""
 LONGEST_KEPT = 200
@@ -104,7 +104,7 @@ def encode(span: ReadableSpan) -> bytes:
     ]
     events, links = span.events, span.links
     if events:
-        size = _size(len(events))
+        size = varint(len(events))
         parts += (size, struct.pack(f"<{len(events)}q", *[clock(event.timestamp) for event in events]))
         parts += (size, *[_name(event.name) for event in events])
         parts.append(size)
@@ -113,7 +113,7 @@ def encode(span: ReadableSpan) -> bytes:
     else:
         parts.append(b"\0\0\0")
     if links:
-        size, contexts = _size(len(links)), [link.context for link in links]
+        size, contexts = varint(len(links)), [link.context for link in links]
         parts += (size, *[b"\x20%032x" % of.trace_id for of in contexts])
         parts += (size, *[b"\x10%016x" % of.span_id for of in contexts])
         parts += (size, *[_string(of.trace_state.to_header()) if of.trace_state else b"\0" for of in contexts])
@@ -130,21 +130,9 @@ def clock(nanoseconds: int | None) -> int:
     return min(max(nanoseconds or 0, 0), LAST_NS)
 
 
-def _size(number: int) -> bytes:
-    """A length as RowBinary has it: seven bits a byte, the lowest first."""
-    if number < 128:
-        return SIZES[number]
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
-
-
 def _string(value: object) -> bytes:
     data = text(value).encode()
-    return _size(len(data)) + data
+    return varint(len(data)) + data
 
 
 STATES = {
@@ -178,7 +166,7 @@ def _map(attributes: Mapping[str, Any] | None) -> list[bytes]:
     # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
     copy = getattr(attributes, "copy", None)
     found = copy() if copy is not None else attributes or {}
-    parts = [_size(len(found))]
+    parts = [varint(len(found))]
     # This loop is half of what end() costs: most values are ASCII text and floats.
     for name, value in found.items():
         kind = type(value)
@@ -196,7 +184,7 @@ def _map(attributes: Mapping[str, Any] | None) -> list[bytes]:
         size, key = len(data), _NAMES[name]
         if key is None:
             return _map({text(name): value for name, value in found.items()})
-        parts += (key, SIZES[size] if size < 128 else _size(size), data)
+        parts += (key, SMALL[size] if size < 2048 else varint(size), data)
     return parts
 
 

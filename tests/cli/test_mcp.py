@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,20 @@ from mcp.types import CallToolResult
 from genesis_otel import queries
 from genesis_otel._cli.app import main
 from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, _piece, bounded
-from tests.support.searched import GOING_ON, LATER, RUN, end_store, fill, search_spans
+from tests.support.environment import without_settings
+from tests.support.searched import GOING_ON, RUN
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder whose store holds the search that ended and the one that goes on."""
-    made = tmp_path_factory.mktemp("mcp")
-    fill(made / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
-    yield made
-    end_store(made / "store")
-
-
-def environment(data: Path) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
-    }
-    return {**kept, "GENESIS_OTEL_DATA_DIR": str(data)}
-
-
-def talk(data: Path, work: Callable[[Client], Awaitable[None]]) -> None:
+def talk(filled: Path, work: Callable[[Client], Awaitable[None]]) -> None:
     """Start the command as an agent's client does, and talk to it."""
 
     async def talking() -> None:
         started = StdioServerParameters(
-            command=sys.executable, args=["-m", "genesis_otel", "mcp"], env=environment(data)
+            command=sys.executable,
+            args=["-m", "genesis_otel", "mcp"],
+            env=without_settings(GENESIS_OTEL_DATA_DIR=str(filled)),
         )
         async with Client(started, read_timeout_seconds=100) as client:
             await work(client)
@@ -66,7 +52,7 @@ async def refusal(client: Client, tool: str, /, **arguments: Any) -> str:
     return str(getattr(result.content[0], "text", ""))
 
 
-def test_an_agent_reads_a_search(data: Path) -> None:
+def test_an_agent_reads_a_search(filled: Path) -> None:
     """Runs, one of them, its best individual, that one's program, prompts and changes, and any named query; each tool says that it
     only reads, and the server that what it returns is data."""
 
@@ -94,10 +80,10 @@ def test_an_agent_reads_a_search(data: Path) -> None:
         few = await told(client, "query", name="top_individuals", run=RUN, limit=2)
         assert len(few["rows"]) == 2 and "more rows" in few["left_out"]
 
-    talk(data, work)
+    talk(filled, work)
 
 
-def test_what_is_wrong_is_said_and_the_server_goes_on(data: Path) -> None:
+def test_what_is_wrong_is_said_and_the_server_goes_on(filled: Path) -> None:
     """No such run, individual, query or parameter: a tool's error with the command's own words, without a traceback; SQL is no query."""
 
     async def work(client: Client) -> None:
@@ -109,7 +95,7 @@ def test_what_is_wrong_is_said_and_the_server_goes_on(data: Path) -> None:
         assert "no query is named" in await refusal(client, "query", name="DROP TABLE individuals")
         assert (await told(client, "runs", limit=1))["rows"]
 
-    talk(data, work)
+    talk(filled, work)
 
 
 def test_answers_are_bounded() -> None:
