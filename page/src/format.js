@@ -46,3 +46,6 @@ export const visible = (text) =>
 const cut = (id, length) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
 export const short = (id, length = 10) => visible(cut(id, length));
 export const middle = (id, length = 24) => visible(id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));
+
+// A gain for its cost; unknown while a call has no price.
+export const perDollar = (gained, { cost, unpriced }) => (cost > 0 && !unpriced && gained !== undefined ? +(gained / cost).toPrecision(3) : null);

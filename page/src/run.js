@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData } from "./api.js";
 import { file } from "./file.js";
-import { ago, count, duration, isOpen, money, number, short, signed, took, visible } from "./format.js";
+import { ago, count, duration, isOpen, money, number, perDollar, short, signed, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Events, Failures } from "./events.js";
 import { Examples } from "./examples.js";
@@ -93,7 +93,7 @@ function Head({ run, data }) {
     ["progress", outlook ? left(outlook) : ""],
     ["since improvement", run.since_improvement === null ? "" : `${count(run.since_improvement, "generation")}`],
     ["cost", money(run.cost, run.unpriced)],
-    ["gain per dollar", run.cost > 0 && !run.unpriced ? number(+(run.gained / run.cost).toPrecision(3)) : ""],
+    ["gain per dollar", number(perDollar(run.gained, run))],
     ["calls", `${number(data.calls.length)}${data.counts.calls ? `, ${number(data.counts.calls)} failed` : ""}`],
     ["took", took(run)],
     ["last sign of life", isOpen(run) ? [`${duration((run.last_seen - run.start_time) / 1000)} after its start`, file ? "" : ago(run.silent_seconds)].filter(Boolean).join(", ") : ""],

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";
-import { ago, isOpen, middle, money, moment, number, took, visible } from "./format.js";
+import { ago, isOpen, middle, money, moment, number, perDollar, took, visible } from "./format.js";
 import { left, useOutlook } from "./outlook.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -37,12 +37,13 @@ export function Runs({ go }) {
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
-    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]} down=${row.direction === "min"}/>` },
+    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
     { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
     { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
     { name: "since_improvement", head: "since improvement", right: true, show: (row) => number(row.since_improvement) },
     { name: "cost", head: "cost", right: true, show: (row) => money(row.cost, row.unpriced) },
+    { name: "gain", head: "gain per dollar", right: true, value: (row) => perDollar(sparks[row.run_id]?.gained, row), show: (row) => number(perDollar(sparks[row.run_id]?.gained, row)) },
     { name: "start_time", head: "began", show: (row) => moment(row.start_time) },
     { name: "silent_seconds", head: "last sign of life", right: true, show: (row) => ago(row.silent_seconds) },
     { name: "tags", head: "tags", show: (row) => (row.tags || []).map((tag) => html`<span class="tag">${visible(tag)}</span>`) },

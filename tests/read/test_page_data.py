@@ -88,6 +88,16 @@ def test_who_leads_is_right_however_late_one_comes(
     )
 
 
+@pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
+def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect, direction: str, sign: float) -> None:
+    """What a run gained is the same in the list of runs and on its own page: from the first score to the best, in its direction."""
+    export(
+        connect, scored("climb", direction, {"a": (1.0, sign * 0.5), "b": (2.0, sign * 0.4), "c": (3.0, sign * 0.75)})
+    )
+    ((_, listed),) = data.sparks(store, ["climb"]).items()
+    assert listed["gained"] == pytest.approx(0.25) == data.run(store, "climb", 900)["gained"]
+
+
 def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, connect: Connect) -> None:
     """With individuals alone it has no status and no task, and all that its rows say; a report of it can be written. Of a run without any row
     nothing is told."""
