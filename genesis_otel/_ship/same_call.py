@@ -103,6 +103,8 @@ class Calls:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._open: dict[int, _Open] = {}
+        # Those of others once more: beside thousands of open individuals, to walk all of them took a millisecond a call.
+        self._of_others: dict[int, _Open] = {}
         self._answers: dict[str, list[_Answer]] = {}
 
     def began(self, span: Span, parent_context: Context | None) -> None:
@@ -118,6 +120,8 @@ class Calls:
             threading.get_ident(),
         )
         keep(self._open, span.get_span_context().span_id, opened, OPEN_AT_ONCE)
+        if _scope(span) != names.SCOPE:
+            keep(self._of_others, span.get_span_context().span_id, opened, OPEN_AT_ONCE)
 
     def inside(self, span: ReadableSpan) -> list[Inner]:
         """The calls that have ended inside a span that ends now."""
@@ -139,6 +143,7 @@ class Calls:
     def ended(self, span: ReadableSpan) -> None:
         """A span has ended, and whatever had to be known of it is."""
         self._open.pop(_id(span), None)
+        self._of_others.pop(_id(span), None)
 
     def _outer(self, opened: _Open, attributes: Attributes, scope: str) -> _Open | None:
         """The call that contains this one: an ancestor, or a span that an instrumentation began around it and made no parent."""
@@ -164,11 +169,11 @@ class Calls:
         model = _model(attributes)
         beside = [
             each
-            for each in list(self._open.values())
+            for each in list(self._of_others.values())
             if each.thread == opened.thread
             and each.parent_id == opened.parent_id
             and each is not opened
-            and _scope(each.span) not in (scope, names.SCOPE)
+            and _scope(each.span) != scope
             and scope not in each.claimed
             and (each.span.start_time or 0) <= (opened.span.start_time or 0)
         ]
