@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.support.environment import PATIENT
 
 # What processes of tests say on standard error is compared; where a run goes is said in its own tests.
 os.environ |= {"GENESIS_OTEL_QUIET": "true", **PATIENT}
+
+# What a shell without job control starts in the background ignores Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NUMBERS = itertools.count()
 
