@@ -17,12 +17,7 @@ FROM (
     FROM (@programs(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})))
     WHERE outcome != 'failed' AND NOT copied
 ) AS i
-INNER JOIN (
-    SELECT individual_id, max(ingested_at) AS ingested
-    FROM individuals
-    WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-    GROUP BY individual_id
-) AS t ON t.individual_id = i.individual_id
+INNER JOIN (@came(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))) AS t ON t.individual_id = i.individual_id
 WHERE notEmpty(pairs)
 ORDER BY t.ingested, i.timestamp, i.individual_id
 LIMIT {limit:UInt32}

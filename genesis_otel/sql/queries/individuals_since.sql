@@ -42,12 +42,7 @@ FROM (
         run_id
     )
 ) AS i
-INNER JOIN (
-    SELECT individual_id, max(ingested_at) AS ingested
-    FROM individuals
-    WHERE run_id = {run_id:String} AND timestamp >= from_then
-    GROUP BY individual_id
-) AS t ON t.individual_id = i.individual_id
+INNER JOIN (@came(run_id = {run_id:String} AND timestamp >= from_then)) AS t ON t.individual_id = i.individual_id
 LEFT JOIN (
     SELECT
         child_id,
