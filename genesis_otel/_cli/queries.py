@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from genesis_otel._cli.common import (
 )
 from genesis_otel._cli.tables import STATUS, Column, Format, Written, say, write
 from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
+from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -314,15 +314,11 @@ def _opened(output: Path | None) -> Iterator[TextIO | None]:
     if output is None:
         yield None
         return
-    if output.exists():
-        raise WrongUseError(f"{output} is there already: name another file, or remove it")
-    aside = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        with aside.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file:
-            yield file
-        aside.replace(output)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        whole(output, WrongUseError) as aside,
+        aside.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file,
+    ):
+        yield file
 
 
 def _value(client: Client, name: str, kind: str, value: str) -> Any:

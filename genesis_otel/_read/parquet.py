@@ -7,10 +7,11 @@ FileExistsError; no file is left.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -21,15 +22,9 @@ WHOLE: dict[str, Any] = {"wait_end_of_query": 1}
 
 def write(client: Client, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
     """Write the rows of a statement into a new file."""
-    if path.exists():
-        raise FileExistsError(f"{path} is there already: name another file, or remove it")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    asked = client.raw_stream(sql.strip().rstrip(";"), parameters=dict(parameters), settings=WHOLE, fmt="Parquet")
-    try:
+    with whole(path) as aside:
+        asked = client.raw_stream(sql.strip().rstrip(";"), parameters=dict(parameters), settings=WHOLE, fmt="Parquet")
         with contextlib.closing(cast(BinaryIO, asked)) as stream, aside.open("xb") as file:
             for piece in iter(lambda: stream.read(1 << 20), b""):
                 file.write(piece)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path.stat().st_size

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import uuid
 import zipfile
 import zlib
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from genesis_otel._store import deleted, raw_traces
 from genesis_otel._store.errors import StoreError
+from genesis_otel._store.new_file import whole
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN
 
@@ -84,9 +84,6 @@ def export(
     :param with_raw_traces: with the spans of its traces in ``otel_traces``.
     :raises StoreError: the file is there already, or raw traces cannot be exported.
     """
-    if path.exists():
-        raise StoreError(f"{path} is there already: name another file, or remove it")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = {}
     selects = {
         # FINAL: what was delivered twice is exported once.
@@ -96,22 +93,18 @@ def export(
     if with_raw_traces:
         of_run, once = raw_traces.OF_RUN, raw_traces.ONCE
         selects[LANDING] = f"SELECT {_list(raw_traces.columns(client))} FROM {LANDING} WHERE {of_run} {once}"  # noqa: S608 - names of ours
-    try:
-        with zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
-            for table, sql in selects.items():
-                with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
-                    rows[table] = _write(client, run_id, sql, member.write)
-            head = Head(run_id, task, SCHEMA, rows)
-            told = {
-                "format": FORMAT,
-                "genesis_otel": version,
-                "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                **head._asdict(),
-            }
-            file.writestr(HEAD, json.dumps(told, indent=1, ensure_ascii=False))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole(path, StoreError) as aside, zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
+        for table, sql in selects.items():
+            with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
+                rows[table] = _write(client, run_id, sql, member.write)
+        head = Head(run_id, task, SCHEMA, rows)
+        told = {
+            "format": FORMAT,
+            "genesis_otel": version,
+            "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            **head._asdict(),
+        }
+        file.writestr(HEAD, json.dumps(told, indent=1, ensure_ascii=False))
     return head
 
 

@@ -19,11 +19,10 @@ from genesis_otel._store.errors import StoreError
 from genesis_otel._store.landing import is_json
 from genesis_otel._store.present import TRACE_TIMES, existing
 from genesis_otel._store.tables import LANDING
+from genesis_otel.attributes import RUN_ID
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-RUN_ID = "genesis.run.id"
 
 OF_RUN = (
     f"TraceId IN (SELECT TraceId FROM {LANDING} WHERE SpanAttributes['{RUN_ID}'] = {{run_id:String}})"  # noqa: S608 - names of ours
