@@ -16,6 +16,7 @@ from genesis_otel._emit import configured
 from genesis_otel._emit.context import tracer
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel._truth import truth
 
 REMEDY = "call genesis_otel.configure() before, or set GENESIS_OTEL_ENABLED=false"
 
@@ -48,9 +49,8 @@ def _nowhere() -> bool:
             "opentelemetry.trace"
         ):
             return False
-        enabled = os.environ.get("GENESIS_OTEL_ENABLED", "").strip().lower()
-        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower()
-        if enabled in ("false", "0", "no", "off", "f", "n") or disabled in ("true", "1", "yes", "on", "t", "y"):
+        enabled, disabled = (truth(os.environ.get(each)) for each in ("GENESIS_OTEL_ENABLED", "OTEL_SDK_DISABLED"))
+        if enabled is False or disabled:
             return False
         return importlib.util.find_spec("opentelemetry.sdk") is not None
     except Exception as error:

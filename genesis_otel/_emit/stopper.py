@@ -11,6 +11,7 @@ import os
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
 from genesis_otel._emit.values import warn_once
+from genesis_otel._truth import truth
 
 VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"
 
@@ -49,4 +50,4 @@ def _wanted() -> bool:
     telemetry = configured.current()
     if telemetry is not None:
         return telemetry.stop_over_budget
-    return os.environ.get(VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
+    return truth(os.environ.get(VARIABLE)) is True
