@@ -356,7 +356,8 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
 
 def _calculate_feature_coords(original: Original, self: Any, program: Any) -> Any:
     bins = original(self, program)
-    if search := _search_of(self):
+    # It is asked for hundreds of programs an iteration, when a parent is chosen.
+    if (search := _search_of(self)) and search.being_added == program.id:
         search.fell_into(program, self, bins)
     return bins
 
