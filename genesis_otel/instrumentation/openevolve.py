@@ -87,7 +87,8 @@ def instrument(
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
     :param llm: who records the LLM calls: ``openai`` is OpenTelemetry's instrumentation of OpenAI's client,
         ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or else our
-        own spans; where OpenTelemetry's is installed, it starts at the first call of a client that is not OpenEvolve's.
+        own spans; where OpenTelemetry's is installed, it starts at the first call of a client that is not OpenEvolve's, and at
+        once where ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says something else than ``SPAN_ONLY``.
     :param worker_setup: called in a worker that was spawned, to set up OpenTelemetry there; it has to be found by its
         name. By default what ``genesis_otel.configure()`` did here; a forked worker needs nothing.
     :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what

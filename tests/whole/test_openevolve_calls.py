@@ -409,3 +409,16 @@ def test_an_instrumentation_that_begins_later_records_alone(recorded: Recorded, 
     OpenAIInstrumentor().uninstrument()
     openevolve.uninstrument()
     assert (Completions.create, AsyncCompletions.create) == before
+
+
+def test_what_the_environment_says_of_contents_holds(
+    recorded: Recorded, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where OpenTelemetry's variable says that contents are left out, OpenEvolve's calls are recorded without them."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "NO_CONTENT")
+    openevolve.instrument()
+    llm = OpenAILLM(config(endpoint, "some-model"))
+    assert run(llm.client, ask=lambda: llm.generate("question")) == "to question"
+    (span,) = calls_of(recorded)
+    assert attributes_of(span)[names.GEN_AI_USAGE_INPUT_TOKENS] == 11
+    assert "question" not in str(attributes_of(span))

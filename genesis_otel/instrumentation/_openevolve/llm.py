@@ -47,8 +47,8 @@ def choose(wanted: Recorder = "auto") -> Recorder:
     if any(recorded):
         # Where only the blocking clients are wrapped, or only the others: each client for itself, as it is made.
         return "none" if all(recorded) else "auto"
-    if wanted == "openai":
-        return wanted if other_clients.begin() and all(_recorded_kinds()) else "genesis"
+    if wanted == "openai" or other_clients.is_told():
+        return "openai" if other_clients.begin() and all(_recorded_kinds()) else "genesis"
     other_clients.watch()
     return wanted
 

@@ -28,6 +28,7 @@ METHODS = (
     ("openai.resources.responses", ("Responses", "AsyncResponses"), ("create", "parse", "stream")),
 )
 """What OpenTelemetry's instrumentation records."""
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 MARK = "genesis_otel_original"
 
 _watched: list[_Watched] = []
@@ -103,6 +104,12 @@ def _watch(module: str, owners: Sequence[str], methods: Sequence[str]) -> None:
             original = inspect.getattr_static(client, name, None)
             if isinstance(client, type) and inspect.isfunction(original):
                 _watched.append(_Watched(client, name, original))
+
+
+def is_told() -> bool:
+    """Whether the environment tells OpenTelemetry's instrumentation to leave contents out, or something else that it alone understands."""
+    wanted = os.environ.get(CAPTURE)
+    return wanted is not None and wanted != CONTENT[CAPTURE]
 
 
 def beneath(method: Callable[..., Any]) -> Callable[..., Any]:
