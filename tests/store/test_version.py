@@ -76,7 +76,7 @@ def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: C
     )
     number(store, "")
     done = schema.init_schema(store)
-    assert "individuals: 1 rows are what their spans say" in done
+    assert "individuals: 1 rows now match their spans" in done
     assert store.query("SELECT fitness_score, score_told FROM individuals").result_rows == [(None, "-inf")]
     assert schema.init_schema(store) == []
 
@@ -102,7 +102,7 @@ def test_columns_take_null_before_a_view_gives_it(store: Client, connect: Connec
     store.insert("individuals", [["r", "kept", 0.5]], column_names=["run_id", "individual_id", "fitness_score"])
     done = schema.init_schema(store)
     for table, scores in WIDENED.items():
-        before = [done.index(f"{table}.{score} may be NULL now") for score in scores]
+        before = [done.index(f"{table}.{score} is now nullable") for score in scores]
         assert max(before) < done.index(f"upgraded view {table}_mv")
     exporter = ClickHouseSpanExporter(connect)
     for spans in (scored, spans_of(golden.CASES[7])):
@@ -172,7 +172,7 @@ def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, c
     store_spans(ClickHouseSpanExporter(connect), spans_of(golden.Case("older", emit, {})))
     asked = "SELECT individual_id, fitness_score FROM individuals FINAL ORDER BY individual_id"
     assert store.query(asked).result_rows == [("child", 0.0), ("logged", 0.0), ("zero", 0.0)]
-    assert "individuals: 3 rows are what their spans say" in schema.init_schema(store)
+    assert "individuals: 3 rows now match their spans" in schema.init_schema(store)
     assert store.query(asked).result_rows == [("child", None), ("logged", None), ("zero", 0.0)]
     assert store.command("SELECT count() FROM individuals") == 3
 
