@@ -187,7 +187,7 @@ def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, ro
     ("variable", "value", "said"),
     [
         ("GRAFANA_TOKEN", "", "GRAFANA_TOKEN is not set"),
-        ("GRAFANA_TOKEN", "glsa_of_another", "does not take the token"),
+        ("GRAFANA_TOKEN", "glsa_of_another", "rejects the token in GRAFANA_TOKEN"),
         ("GRAFANA_URL", "", "GRAFANA_URL is not set"),
         ("GRAFANA_URL", "grafana.example.org", "not the URL of a Grafana"),
         ("GRAFANA_URL", "http://127.0.0.1:9/", "Connection refused"),
@@ -252,7 +252,7 @@ def test_somebody_is_quicker(grafana: StandIn, command: Command, tmp_path: Path)
     path.write_text(path.read_text().replace("Genesis: LLM latency and cost", "Models"))
     grafana.between = lambda: grafana.edit("genesis-llm", title="Quicker")
     done = command("push", "--from", str(tmp_path), "--datasource-uid", "genesis-clickhouse")
-    assert done.exit_code == 1 and "somebody saved it in between" in done.stderr
+    assert done.exit_code == 1 and "somebody saved it in the meantime" in done.stderr
     assert grafana.dashboards["genesis-llm"]["dashboard"]["title"] == "Quicker"
 
 
