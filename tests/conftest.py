@@ -31,10 +31,11 @@ Connect = Callable[[], Client]
 @pytest.fixture(autouse=True)
 def configured_no_longer() -> Iterator[None]:
     """A test that leaves telemetry configured would have the next ones of its process go by its settings."""
+    before = configured.current()
     yield
     left = configured.current()
-    configured.tell(None)
-    assert left is None
+    configured.tell(before)
+    assert left is before
 
 
 @pytest.fixture(scope="session")
