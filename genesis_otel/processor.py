@@ -50,7 +50,7 @@ HELD_BYTES = 16 << 20
 """How much is kept in memory while the disk is full."""
 REOPEN_EVERY = 1.0
 """Seconds between two attempts to create a queue in a folder that refuses one."""
-LOOK_EVERY = 1.0
+CHECK_EVERY = 1.0
 """Seconds between two checks that the folder still exists."""
 Item = tuple[int, bytes]
 """A span's id, and its record."""
@@ -105,13 +105,13 @@ class DurableSpanProcessor(SpanProcessor):
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._done: SimpleQueue[None] = SimpleQueue()
         self._stop = False
-        self._give_up = 0.0
+        self._deadline = 0.0
         self._failures = 0
         self._in_vain = False
         self._held: deque[Item] = deque()
         self._held_bytes = 0
         self._reopen = 0.0
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     def forked(self) -> None:
         """In a forked child: leave the parent's queue and thread alone, and start afresh with the next span."""
@@ -199,7 +199,7 @@ class DurableSpanProcessor(SpanProcessor):
         # Again: what is written now may still be handed over.
         self._settle(last=True)
         running, seconds = self._thread, 0.0 if self._failures or self._in_vain else self._limits.shutdown_timeout
-        self._give_up = time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
         self._stop = True
         self._wake.put(None)
         if running is not None:
@@ -235,8 +235,8 @@ class DurableSpanProcessor(SpanProcessor):
             return
         turn = self._turn
         try:
-            if time.monotonic() >= self._next_look:
-                self._look()
+            if time.monotonic() >= self._next_check:
+                self._check_folder()
             if self._held:
                 self._write_held()
             writer = self._writer or self._open()
@@ -267,9 +267,9 @@ class DurableSpanProcessor(SpanProcessor):
         losses.settle(self._folder)
         return writer
 
-    def _look(self) -> None:
+    def _check_folder(self) -> None:
         """Check every second that the folder still exists, and that its contents are still ours."""
-        self._next_look = time.monotonic() + LOOK_EVERY
+        self._next_check = time.monotonic() + CHECK_EVERY
         writer = self._writer
         if writer is None or writer.look():
             return
@@ -322,10 +322,10 @@ class DurableSpanProcessor(SpanProcessor):
             if not free:
                 return False
             if last:
-                self._reopen = self._next_look = 0.0
+                self._reopen = self._next_check = 0.0
             try:
-                if time.monotonic() >= self._next_look:
-                    self._look()
+                if time.monotonic() >= self._next_check:
+                    self._check_folder()
                 if self._held:
                     self._write_held()
             except OSError as error:
@@ -354,7 +354,7 @@ class DurableSpanProcessor(SpanProcessor):
                 return
             mine = self._thread = object()
             try:
-                self._leads()
+                self._try_to_lead()
                 # Not via ``threading``, whose own lock may be held by the very thread that a signal handler interrupts.
                 _thread.start_new_thread(self._run, (mine,))
             except RuntimeError:
@@ -377,8 +377,8 @@ class DurableSpanProcessor(SpanProcessor):
                 pause = self._limits.flush_interval
                 try:
                     self._settle()
-                    if self._leads():
-                        draining.round(self._mine(), stop=self._stopped)
+                    if self._try_to_lead():
+                        draining.round(self._own_queues(), stop=self._stopped)
                     waiting.ends()
                     self._failures = 0
                 except Exception as error:
@@ -389,9 +389,9 @@ class DurableSpanProcessor(SpanProcessor):
                     pause = random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
                     self._sleep(pause)
-            if self._leads() and self._writer is not None and not self._late():
-                draining.round([self._writer.id], stop=self._late)
-                if not self._late():
+            if self._try_to_lead() and self._writer is not None and not self._is_past_deadline():
+                draining.round([self._writer.id], stop=self._is_past_deadline)
+                if not self._is_past_deadline():
                     draining.tell(last=True)
         except Exception as error:
             logger.debug("spans are left to the next process: %s", first_line(error))
@@ -414,14 +414,14 @@ class DurableSpanProcessor(SpanProcessor):
     def _stopped(self) -> bool:
         return self._stop
 
-    def _late(self) -> bool:
-        return time.monotonic() > self._give_up
+    def _is_past_deadline(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def _leader_file(self) -> Path:
         return self._folder / f"x-{self._family}.exports"
 
-    def _leads(self) -> bool:
-        """Whether this process is the one in its family that uses the exporter."""
+    def _try_to_lead(self) -> bool:
+        """Try to become the one process of its family that uses the exporter; returns whether it is."""
         if self._leader is None:
             leader = ProcessLock(self._leader_file())
             try:
@@ -444,7 +444,7 @@ class DurableSpanProcessor(SpanProcessor):
                 logger.debug("%s cannot be used", self._folder, exc_info=True)
         return self._leader is not None
 
-    def _mine(self) -> Iterator[str]:
+    def _own_queues(self) -> Iterator[str]:
         """The queues of this process and of those forked from it, and those whose writers are dead."""
         for name in queue.queues(self._folder):
             if f"-{self._family}-" in name or not queue.writer_lives(self._folder, name):

@@ -132,11 +132,11 @@ def reason(error: object) -> str:
         return text(error)
     if isinstance(error, SystemExit):
         return f"SystemExit: {text(error.code)}"
-    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    said = text(error) or _MEANINGS.get(type(error).__name__, "")
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-_UNSAID = {
+_MEANINGS = {
     "KeyboardInterrupt": "interrupted (Ctrl-C)",
     "CancelledError": "the task was cancelled",
     "GreenletExit": "the greenlet was killed",
@@ -325,7 +325,7 @@ def _key(key: object) -> str:
 
 def _once(value: object, left: int = MOST) -> Any:
     """One step from an object that JSON cannot express towards one that it can, with no more items than ``left`` characters allow."""
-    for kind, simplify in _SIMPLER:
+    for kind, simplify in _SIMPLIFIED:
         if isinstance(value, kind):
             return simplify(value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -349,7 +349,7 @@ def _front_of(array: Any, left: int) -> list[Any]:
     return [*array[:rows].tolist(), CUT]
 
 
-_SIMPLER: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+_SIMPLIFIED: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
     ((bytes, bytearray), text),
     ((date, time), lambda value: value.isoformat()),

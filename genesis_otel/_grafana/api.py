@@ -221,16 +221,16 @@ class Grafana:
                 return None
             if optional and error.status_code == 403 and not permission:
                 return {}
-            raise GrafanaError(self._said(error, doing, permission)) from error
+            raise GrafanaError(self._explained(error, doing, permission)) from error
         except (OSError, ValueError) as error:
-            raise GrafanaError(self._unreached(error)) from error
+            raise GrafanaError(self._unreachable(error)) from error
 
-    def _said(self, error: Any, doing: str, permission: str) -> str:
+    def _explained(self, error: Any, doing: str, permission: str) -> str:
         status, body = error.status_code, error.response
         told = body if isinstance(body, dict) else {}
         message = first_line(ValueError(str(told["message"]))) if told.get("message") else ""
         if not status:
-            return self._unreached(error)
+            return self._unreachable(error)
         if status == 400 and not told and self.where.startswith("http://"):
             # Go's answer, as text, on a port that expects TLS.
             return f"{self.where} does not speak http: set GRAFANA_URL to its https:// address"
@@ -255,7 +255,7 @@ class Grafana:
             return f"{self.where} has no such call ({doing}): check GRAFANA_URL, including its path; Grafana 11 or newer is required"
         return f"cannot {doing} at {self.where}: {status} {message or 'without a message'}"
 
-    def _unreached(self, error: Exception) -> str:
+    def _unreachable(self, error: Exception) -> str:
         text = str(error)
         name = type(error).__name__
         if "Redirect" in name:

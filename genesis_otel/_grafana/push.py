@@ -361,7 +361,9 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
         if there is None:
             continue
         (told,) = (each for each in document["groups"] if each["name"] == group.name)
-        current = {str(rule["uid"]): _untold(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]}
+        current = {
+            str(rule["uid"]): _without_receiver(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]
+        }
         ours = {str(rule["uid"]): plain_rule(_with_range(rule)) for rule in group.rules}
         if there.get("interval") != group.interval:
             told["interval"], changed = f"{there['interval']}s", True
@@ -372,7 +374,7 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120) if changed else text
 
 
-def _untold(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _without_receiver(rule: Mapping[str, Any]) -> dict[str, Any]:
     """A rule without the receiver that a push adds: the file is also for Grafanas without it."""
     ours = plain_rule(rule).get("notification_settings") == contact.RECEIVER
     return {key: value for key, value in rule.items() if not (ours and key == "notification_settings")}

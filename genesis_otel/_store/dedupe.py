@@ -24,7 +24,7 @@ from genesis_otel._store.tables import LANDING
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-IDS_OF_A_STATEMENT = 2_000
+IDS_PER_STATEMENT = 2_000
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids."""
 
 ROW = """(
@@ -106,9 +106,9 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     models = {
         row: model for pair in pairs for row, model in ((pair.inner, pair.inner_model), (pair.outer, pair.outer_model))
     }
-    doubled = sorted(_doubled(pairs))
-    for first in range(0, 0 if dry_run else len(doubled), IDS_OF_A_STATEMENT):
-        ids = ",".join(map(str, doubled[first : first + IDS_OF_A_STATEMENT]))
+    doubled = sorted(_duplicates(pairs))
+    for first in range(0, 0 if dry_run else len(doubled), IDS_PER_STATEMENT):
+        ids = ",".join(map(str, doubled[first : first + IDS_PER_STATEMENT]))
         client.command(DELETE, parameters={"ids": ids}, settings={"mutations_sync": 2})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
@@ -120,15 +120,15 @@ def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str
         return {}
     found = {}
     wanted = sorted(set(spans))
-    for first in range(0, len(wanted), IDS_OF_A_STATEMENT):
-        traces, ids = zip(*wanted[first : first + IDS_OF_A_STATEMENT], strict=True)
+    for first in range(0, len(wanted), IDS_PER_STATEMENT):
+        traces, ids = zip(*wanted[first : first + IDS_PER_STATEMENT], strict=True)
         asked = {"traces": ",".join(traces), "spans": ",".join(ids)}
         for trace, span, scope in client.query(SCOPES, parameters=asked).result_rows:
             found[trace, span] = scope
     return found
 
 
-def _doubled(pairs: Iterable[Pair]) -> Iterator[UUID]:
+def _duplicates(pairs: Iterable[Pair]) -> Iterator[UUID]:
     """The rows to remove: within each call, from the inside out, either the outer rows that know less, or else the inner ones."""
     outer_of: dict[UUID, UUID] = {}
     open_inside: Counter[UUID] = Counter()

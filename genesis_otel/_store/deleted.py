@@ -27,12 +27,12 @@ DELETED = "run_deleted"
 RUN_ID = "SpanAttributes['genesis.run.id']"
 
 TIME_OF = {**dict.fromkeys(STORED_IN.values(), "timestamp"), STORED_IN["evolution_runs"]: "start_time"}
-"""The time at which a row's run was going on."""
+"""By table, the column with a time at which the row's run was active."""
 
 WAITING: dict[str, Any] = {"lightweight_deletes_sync": 2, "mutations_sync": 2}
 """A statement returns once its rows are gone, on every replica."""
 
-STONES_OF_A_STATEMENT = 500
+TOMBSTONES_PER_STATEMENT = 500
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
 
 
@@ -95,8 +95,8 @@ def sweep(client: Client) -> Counter[str]:
     if not _count(client, "agent_actions", f"action_type = '{DELETED}'", {}):
         return removed
     stones = _tombstones(client)
-    for first in range(0, len(stones), STONES_OF_A_STATEMENT):
-        some = stones[first : first + STONES_OF_A_STATEMENT]
+    for first in range(0, len(stones), TOMBSTONES_PER_STATEMENT):
+        some = stones[first : first + TOMBSTONES_PER_STATEMENT]
         late = [(table, _late("run_id", TIME_OF[table], table), some) for table in STORED_IN.values()]
         raw = [stone for stone in some if stone.raw_traces]
         if raw:

@@ -20,9 +20,9 @@ from typing import Any
 from genesis_otel._store.providers import listed_as
 from genesis_otel._store.unit_prices import UnitPrices
 
-INSTEAD = {"input": "", "cached": "input", "cache_write": "input", "output": "", "reasoning": "output", "request": ""}
+FALLBACKS = {"input": "", "cached": "input", "cache_write": "input", "output": "", "reasoning": "output", "request": ""}
 """The prices that a model may have, and which price each falls back to; '' is 0."""
-A_MILLION = 1e6
+MILLION = 1e6
 
 OwnPrices = Mapping[str, UnitPrices]
 """Unit prices by model or pattern, in lower case and in the order of the file."""
@@ -65,20 +65,20 @@ def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPr
 def _unit_prices(path: Path, model: str, told: Any) -> UnitPrices:
     where = f'[models."{model}"] in {path}'
     if not isinstance(told, dict) or not told:
-        raise ValueError(f"{where} has no price; it may have {', '.join(INSTEAD)}")
+        raise ValueError(f"{where} has no price; it may have {', '.join(FALLBACKS)}")
     prices: dict[str, Any] = told
-    unknown = told.keys() - INSTEAD.keys()
+    unknown = told.keys() - FALLBACKS.keys()
     if unknown:
-        raise ValueError(f"{where} has {', '.join(sorted(unknown))}; it may only have {', '.join(INSTEAD)}")
+        raise ValueError(f"{where} has {', '.join(sorted(unknown))}; it may only have {', '.join(FALLBACKS)}")
     for name, price in told.items():
         if isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < math.inf:
             raise ValueError(f"{where}: {name} is {price!r}; it must be a number, 0 or more")
-    usd = {name: float(prices.get(name, prices.get(instead, 0))) for name, instead in INSTEAD.items()}
+    usd = {name: float(prices.get(name, prices.get(fallback, 0))) for name, fallback in FALLBACKS.items()}
     return UnitPrices(
-        input=usd["input"] / A_MILLION,
-        output=usd["output"] / A_MILLION,
-        cache_read=usd["cached"] / A_MILLION,
-        cache_write=usd["cache_write"] / A_MILLION,
-        reasoning=usd["reasoning"] / A_MILLION,
+        input=usd["input"] / MILLION,
+        output=usd["output"] / MILLION,
+        cache_read=usd["cached"] / MILLION,
+        cache_write=usd["cache_write"] / MILLION,
+        reasoning=usd["reasoning"] / MILLION,
         request=usd["request"],
     )

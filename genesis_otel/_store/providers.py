@@ -78,7 +78,7 @@ The view of ``llm_logs`` has the same list. Loopback and private addresses are n
 LOCAL = frozenset(
     ("ollama", "ollamachat", "vllm", "hostedvllm", "llamacpp", "llamacpppython", "llamafile", "lmstudio", "sglang")
 )
-"""Servers that people run themselves, by :func:`_plain`."""
+"""Servers that people run themselves, by :func:`_normalised`."""
 
 _PRICED = {
     "anthropic": ("anthropic", "anthropictext"),
@@ -121,7 +121,7 @@ _PRICED = {
     "zai": ("zai",),
     "zhipuai": ("zhipu", "zhipuai", "bigmodel"),
 }
-"""The price list's providers, and their other names, by :func:`_plain`."""
+"""The price list's providers, and their other names, by :func:`_normalised`."""
 
 _UNPRICED = (
     *(
@@ -192,14 +192,14 @@ def provider_at(host: str) -> str:
 
 def listed_as(provider: str) -> str:
     """The price list's name of a provider; '' if the name identifies only the client, or is unknown."""
-    return _PROVIDERS.get(_plain(provider), "")
+    return _PROVIDERS.get(_normalised(provider), "")
 
 
 def is_local(provider: str, models: Sequence[str]) -> bool:
     """Whether the user runs the model: by the provider's name, or by the model's if the provider's tells nothing."""
-    plain = _plain(provider)
-    heads = (_plain(model.partition("/")[0]) for model in models if "/" in model)
-    return plain in LOCAL or (plain not in _PROVIDERS and any(head in LOCAL for head in heads))
+    normalised = _normalised(provider)
+    heads = (_normalised(model.partition("/")[0]) for model in models if "/" in model)
+    return normalised in LOCAL or (normalised not in _PROVIDERS and any(head in LOCAL for head in heads))
 
 
 def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | None, str]]:
@@ -209,9 +209,9 @@ def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | Non
     """
     known = listed_as(provider)
     # A gateway gets the provider in the requested model's name, but answers without it.
-    asked = known or next(filter(None, (_routed(model)[0] for model in reversed(models))), "")
+    asked = known or next(filter(None, (_split_route(model)[0] for model in reversed(models))), "")
     for model in models:
-        route, rest = _routed(model)
+        route, rest = _split_route(model)
         whole = model.strip().lower()
         if asked:
             for name in dict.fromkeys((rest, whole) if route == asked else (whole, rest)):
@@ -235,16 +235,16 @@ def is_free(provider: str, models: Sequence[str]) -> bool:
     no paid tier: https://ai.google.dev/gemini-api/docs/pricing."""
     return any(
         (listed == "openrouter" and model.endswith(":free"))
-        or (listed == "google" and model.startswith("gemma-") and "vertex" not in _plain(provider))
+        or (listed == "google" and model.startswith("gemma-") and "vertex" not in _normalised(provider))
         for listed, model in candidates(provider, models)
     )
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _routed(model: str) -> tuple[str, str]:
+def _split_route(model: str) -> tuple[str, str]:
     """The provider in a model's name, as the price list calls it, and the rest of the name, in lower case."""
     model = model.strip()
     name = model.lower()
@@ -258,13 +258,13 @@ def _routed(model: str) -> tuple[str, str]:
         return "google", name
     separator = "/" if "/" in name else ":"
     head, _, rest = name.partition(separator)
-    plain = _plain(head)
-    if not rest or (plain in _ORGANISATIONS and name != model):
+    normalised = _normalised(head)
+    if not rest or (normalised in _ORGANISATIONS and name != model):
         return "", name
-    if plain in _CLIENTS:
-        route, inner = _routed(model[len(head) + 1 :])
-        return ("openai", rest) if plain == "openai" and not route and "/" not in rest else (route, inner)
-    return (_PROVIDERS[plain], rest) if plain in _PROVIDERS else ("", name)
+    if normalised in _CLIENTS:
+        route, inner = _split_route(model[len(head) + 1 :])
+        return ("openai", rest) if normalised == "openai" and not route and "/" not in rest else (route, inner)
+    return (_PROVIDERS[normalised], rest) if normalised in _PROVIDERS else ("", name)
 
 
 def _spellings(listed: str, name: str) -> Iterator[str]:

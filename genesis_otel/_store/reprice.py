@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 NOT_PRICED = ""
 """The ``cost_source`` of a call that our process never saw, and whose instrumentation reported no cost."""
 
-ROWS_OF_A_MUTATION = 2_000
+ROWS_PER_MUTATION = 2_000
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids. What it stores of the mutation (the ids twice,
 and the costs) must stay under 256 KiB (``max_query_size``), and well under the 1 MiB of a ZooKeeper node."""
-ROWS_OF_A_PAGE = 40_000
+ROWS_PER_PAGE = 40_000
 """Twenty mutations, of which only the last is waited for: ClickHouse applies them all in one pass over a part."""
-ROWS_OF_A_STEP = 1_000
+ROWS_PER_REPORT = 1_000
 """Rows between two reports of progress: a tenth of a second."""
 
 CHOSEN = "cost = 0 AND cost_source IN {open:Array(String)} AND ({run_id:String} = '' OR run_id = {run_id:String})"
@@ -62,7 +62,7 @@ WHERE id IN {IDS} AND cost = 0 AND cost_source IN {{open:Array(String)}}
 DO_NOT_WAIT, WAIT_FOR_ALL_REPLICAS = 0, 2
 """``mutations_sync``."""
 
-BEFORE_ALL = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
+START = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
 """A time before 1900, where ClickHouse's times begin, and the smallest id."""
 
 
@@ -121,8 +121,8 @@ def reprice(
     for page in _pages(client, chosen):
         priced: dict[str, dict[str, float]] = {}
         for number, call in enumerate(page, 1):
-            if number % ROWS_OF_A_STEP == 0:
-                progress(ROWS_OF_A_STEP)
+            if number % ROWS_PER_REPORT == 0:
+                progress(ROWS_PER_REPORT)
             cost, source = _price(call, own)
             # A call that was delivered twice is two rows until they are merged.
             if source == call.cost_source or call.id in priced.get(source, ()):
@@ -133,7 +133,7 @@ def reprice(
             told[group] = (calls + 1, dollars + cost)
         if not dry_run:
             _change(client, priced, chosen["open"])
-        progress(len(page) % ROWS_OF_A_STEP)
+        progress(len(page) % ROWS_PER_REPORT)
     changed = [Repriced(*group, *sums) for group, sums in told.items()]
     return sorted(changed, key=lambda each: (-each.cost, -each.calls, each))
 
@@ -144,13 +144,13 @@ def _chosen(run_id: str, again: bool) -> dict[str, Any]:
 
 def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
     """The rows in order of time, so that the rows of a page are in few parts of the table."""
-    milliseconds, last = BEFORE_ALL
+    milliseconds, last = START
     while True:
-        page = {**chosen, "milliseconds": milliseconds, "id": last, "rows": ROWS_OF_A_PAGE}
+        page = {**chosen, "milliseconds": milliseconds, "id": last, "rows": ROWS_PER_PAGE}
         calls = [Call(*row) for row in client.query(PAGE, parameters=page).result_rows]
         if calls:
             yield calls
-        if len(calls) < ROWS_OF_A_PAGE:
+        if len(calls) < ROWS_PER_PAGE:
             return
         milliseconds, last = calls[-1].milliseconds, calls[-1].id
 
@@ -176,10 +176,10 @@ def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
 
 def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: list[str]) -> None:
     mutations = [
-        (source, ids[first : first + ROWS_OF_A_MUTATION], costs)
+        (source, ids[first : first + ROWS_PER_MUTATION], costs)
         for source, costs in priced.items()
         for ids in [list(costs)]
-        for first in range(0, len(ids), ROWS_OF_A_MUTATION)
+        for first in range(0, len(ids), ROWS_PER_MUTATION)
     ]
     for number, (source, ids, costs) in enumerate(mutations, 1):
         client.command(

@@ -54,11 +54,11 @@ def listed_prices(
     from genai_prices.data_snapshot import get_snapshot
 
     # Not cached for good: the library may load another list later, and a model's prices depend on date and time of day.
-    model = _model(_Same(get_snapshot()), provider, models)
+    model = _model(_ByIdentity(get_snapshot()), provider, models)
     if model is None:
         return None
     try:
-        tiers = _tiers(_Same(model.get_prices(moment or datetime.now(timezone.utc))))
+        tiers = _tiers(_ByIdentity(model.get_prices(moment or datetime.now(timezone.utc))))
     except Exception as error:
         pass_on(error)
         warn_once("price", "The cost of a call could not be computed", exc_info=True)
@@ -66,7 +66,7 @@ def listed_prices(
     return next((prices for start, prices in reversed(tiers) if input_tokens > start), None)
 
 
-class _Same:
+class _ByIdentity:
     """Wraps an object as a cache key, equal only to itself: the library's objects are not hashable."""
 
     __slots__ = ("it",)
@@ -75,14 +75,14 @@ class _Same:
         self.it = it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.it is self.it
+        return isinstance(other, _ByIdentity) and other.it is self.it
 
     def __hash__(self) -> int:
         return id(self.it)
 
 
 @lru_cache(MODELS_KEPT)
-def _model(snapshot: _Same, provider: str, models: tuple[str, ...]) -> Any:
+def _model(snapshot: _ByIdentity, provider: str, models: tuple[str, ...]) -> Any:
     for listed, model in candidates(provider, models):
         try:
             return snapshot.it.find_provider_model(model, None, listed, None)[1]
@@ -92,7 +92,7 @@ def _model(snapshot: _Same, provider: str, models: tuple[str, ...]) -> Any:
 
 
 @lru_cache(MODELS_KEPT)
-def _tiers(prices: _Same) -> tuple[tuple[int, UnitPrices], ...]:
+def _tiers(prices: _ByIdentity) -> tuple[tuple[int, UnitPrices], ...]:
     """Unit prices, each with the prompt size above which it applies; empty if the list names the model without any rate."""
     from genai_prices.types import TieredPrices
 

@@ -19,7 +19,7 @@ from genesis_otel._store import landing
 from genesis_otel._store.backfill import IDENTITY, IN_STRETCH, SETTINGS, stretches
 from genesis_otel._store.tables import STORED_IN, rows_of
 
-REMADE = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
+REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
 """Tables whose rows are rebuilt from their raw spans. ``llm_logs`` has prompts and repriced costs, so only the column that changed is
 set there."""
 
@@ -58,8 +58,8 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
     :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
     """
     done = []
-    for table in REMADE:
-        count = sum(_remake(client, table, columns, stretch) for stretch in stretches(client, columns))
+    for table in REBUILT:
+        count = sum(_rebuild(client, table, columns, stretch) for stretch in stretches(client, columns))
         if count:
             client.command(f"OPTIMIZE TABLE {STORED_IN[table]} {on_cluster} FINAL")
             done.append(f"{table}: {count} rows now match their spans")
@@ -74,7 +74,7 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
     return done
 
 
-def _remake(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
+def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
     """Insert again, with the same sort key, the rows of a stretch that differ from what their spans now yield: the last one stays."""
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
     read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
@@ -120,22 +120,22 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "HAVING argMax(JSONExtractRaw(details, 'correct'), timestamp) = 'false')",
         "individuals are now incorrect, as their evaluation reported",
     )
-    yield _words("individuals", ("fitness_score", "combined_score"), zero=FAILED)
-    yield _zeros(
+    yield _null_scores("individuals", ("fitness_score", "combined_score"), zero=FAILED)
+    yield _null_zeros(
         "individuals",
         ("fitness_score", "combined_score"),
         f"status = 'error' AND (trace_id, span_id) NOT IN ({spans})",
     )
-    yield _words("generations", ("best_score", "avg_score"))
-    yield _zeros(
+    yield _null_scores("generations", ("best_score", "avg_score"))
+    yield _null_zeros(
         "generations",
         ("best_score", "avg_score"),
         "(run_id, generation) IN (SELECT run_id, generation FROM individuals GROUP BY run_id, generation "
         "HAVING count(fitness_score) = 0)",
     )
-    yield _words("pareto_fronts", ("fitness_score", "combined_score"))
-    yield _zeros("pareto_fronts", ("fitness_score", "combined_score"), f"(run_id, individual_id) IN ({UNSCORED})")
-    yield _words("code_lineages", ("fitness_delta",))
+    yield _null_scores("pareto_fronts", ("fitness_score", "combined_score"))
+    yield _null_zeros("pareto_fronts", ("fitness_score", "combined_score"), f"(run_id, individual_id) IN ({UNSCORED})")
+    yield _null_scores("code_lineages", ("fitness_delta",))
     yield Rule(
         "code_lineages",
         "score_told = if(fitness_delta = 0, '', toString(assumeNotNull(fitness_delta))), fitness_delta = NULL",
@@ -143,7 +143,7 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "deltas to or from an individual without a score are now NULL",
     )
     # A false delta of 0 was written because the parent's score was missing, or is the default of the first logger's call.
-    yield _zeros(
+    yield _null_zeros(
         "code_lineages",
         ("fitness_delta",),
         f"((run_id, parent_id) NOT IN ({SCORED}) OR (run_id, child_id, parent_id) IN ("
@@ -168,7 +168,7 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
     )
 
 
-def _words(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
+def _null_scores(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
     """Numbers that are not scores become NULL and move to ``score_told``: those that are not finite, and 0 under a condition."""
     none = {score: f"(NOT isFinite({score}) OR ({score} = 0 AND {zero}))" for score in scores}
     words = ", ".join(f"ifNull(if({is_none}, toString({score}), ''), '')" for score, is_none in none.items())
@@ -181,7 +181,7 @@ def _words(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
     )
 
 
-def _zeros(table: str, scores: tuple[str, ...], where: str) -> Rule:
+def _null_zeros(table: str, scores: tuple[str, ...], where: str) -> Rule:
     """Zeros that were stored because a score was missing become NULL."""
     return Rule(
         table,

@@ -39,7 +39,7 @@ class Wire:
     """A pool of connections to one server."""
 
     def __init__(self, url: str, pool: PoolManager, say: float | None) -> None:
-        self._where, self._pool, self._say = where(url), pool, say
+        self._where, self._pool, self._answer_timeout = where(url), pool, say
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Wire) and other._pool is self._pool
@@ -56,24 +56,28 @@ class Wire:
         sending = _Sending(body) if isinstance(body, Iterator) else None
         if sending is not None:
             options["body"] = iter(sending)
-        saying = contextlib.nullcontext() if self._say is None else waiting(logger, self._where, self._say)
+        saying = (
+            contextlib.nullcontext()
+            if self._answer_timeout is None
+            else waiting(logger, self._where, self._answer_timeout)
+        )
         try:
             with saying:
                 answer = self._pool.request(method, url, redirect=False, **options)
         except HTTPError as error:
-            if sending is not None and sending.cut_off(error) and self._answers(options):
+            if sending is not None and sending.cut_off(error) and self._responds(options):
                 raise TooLargeError(
                     f"{self._where} closed the connection after {sending.sent:,} bytes of a body, but answers small ones"
                 ) from error
             raise
-        self._judge(url, answer)
+        self._check(url, answer)
         return answer
 
     def clear(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _judge(self, url: str, answer: BaseHTTPResponse) -> None:
+    def _check(self, url: str, answer: BaseHTTPResponse) -> None:
         if answer.headers.get(EXCEPTION_CODE):
             return
         kind = answer.headers.get("Content-Type", "")
@@ -97,7 +101,7 @@ class Wire:
                 raise DatabaseError(text, code=int(found[1]))
             raise ConfigurationError(f"{self._where} answered an insert with text, which ClickHouse never does")
 
-    def _answers(self, options: dict[str, Any]) -> bool:
+    def _responds(self, options: dict[str, Any]) -> bool:
         """Whether the server responds: if not, a connection that breaks in the middle of a body is an outage."""
         try:
             timeout, headers = options.get("timeout"), options.get("headers")

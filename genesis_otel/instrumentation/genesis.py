@@ -131,7 +131,7 @@ def _of_searches() -> Iterable[Hook]:
 
 
 HOOKS = {"genesis.llm.llm": _of_calls, "genesis.core.runner": _of_searches}
-"""What is patched, by the module whose import completes the others that it needs."""
+"""The patches, by the module whose import also loads all other modules that they patch."""
 
 
 def uninstrument() -> None:

@@ -234,8 +234,8 @@ def test_pages_leave_no_row_out(
     page: int, chunk: int, store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows are changed at once, and even if calls started in the same millisecond, each gets its own cost, once."""
-    monkeypatch.setattr(_reprice, "ROWS_OF_A_PAGE", page)
-    monkeypatch.setattr(_reprice, "ROWS_OF_A_MUTATION", chunk)
+    monkeypatch.setattr(_reprice, "ROWS_PER_PAGE", page)
+    monkeypatch.setattr(_reprice, "ROWS_PER_MUTATION", chunk)
     told = [{**GPT_4O, "gen_ai.usage.input_tokens": 1000 + number} for number in range(50)]
     store_spans(ClickHouseSpanExporter(connect), calls(*told, apart=10**5))
     seen: list[int] = []
@@ -250,7 +250,7 @@ def test_pages_leave_no_row_out(
 
 def test_a_mutation_keeps_within_a_servers_limits(store: Client) -> None:
     """The longest parameter is shorter than 128 KiB, and the mutation shorter than 256 KiB: a server's default limits."""
-    rows = _reprice.ROWS_OF_A_MUTATION
+    rows = _reprice.ROWS_PER_MUTATION
     store.command(
         "INSERT INTO llm_logs (id, timestamp, model, provider, input_tokens, output_tokens, span_id) "
         "SELECT generateUUIDv4(), toDateTime64('2026-08-01', 3), 'gpt-4o', 'openai', 3333333333 + number, 77777, toString(number) "

@@ -39,17 +39,17 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     # stream would be lost silently.
     while packed and size <= limit:
         try:
-            unpacker = _unpacker(encoding)
-            plain = bytes(unpacker.decompress(packed, limit + 1 - size))
+            decompressor = _decompressor(encoding)
+            plain = bytes(decompressor.decompress(packed, limit + 1 - size))
         except RefusedError:
             raise
         except Exception as error:
-            raise _not_unpacked(encoding) from error
+            raise _not_decompressed(encoding) from error
         size += len(plain)
-        if not unpacker.eof and size <= limit:  # truncated; the rest could pass for the whole body
-            raise _not_unpacked(encoding)
+        if not decompressor.eof and size <= limit:  # truncated; the rest could pass for the whole body
+            raise _not_decompressed(encoding)
         pieces.append(plain)
-        packed = unpacker.unused_data or b""
+        packed = decompressor.unused_data or b""
     return b"".join(pieces)
 
 
@@ -69,7 +69,7 @@ def unframed(framed: bytes, limit: int) -> bytes:
         size += plain_size
         if size > limit:
             raise too_large(limit)
-        pieces.append(_opened(method, framed[at + _HEADER.size : end], plain_size))
+        pieces.append(_decompressed_frame(method, framed[at + _HEADER.size : end], plain_size))
         at = end
     return b"".join(pieces)
 
@@ -127,7 +127,7 @@ def too_large(limit: int) -> RefusedError:
     return RefusedError(307, "TOO_MANY_BYTES", f"A request may have at most {limit} bytes here, decompressed.")
 
 
-def _unpacker(encoding: str) -> Any:
+def _decompressor(encoding: str) -> Any:
     if encoding in ("gzip", "deflate"):
         return zlib.decompressobj(47 if encoding == "gzip" else 15)
     if encoding == "lz4":
@@ -137,11 +137,11 @@ def _unpacker(encoding: str) -> Any:
     raise unsupported(f"The encoding '{encoding}' is not supported here; use {', '.join(ENCODINGS)} or none.")
 
 
-def _not_unpacked(encoding: str) -> RefusedError:
+def _not_decompressed(encoding: str) -> RefusedError:
     return RefusedError(354, "ZLIB_INFLATE_FAILED", f"The {encoding} body cannot be decompressed, or is incomplete.")
 
 
-def _opened(method: int, data: bytes, size: int) -> bytes:
+def _decompressed_frame(method: int, data: bytes, size: int) -> bytes:
     if method not in (NONE, LZ4, ZSTD):
         raise unsupported(f"The method {method:#04x} of a frame is not supported here; use LZ4, ZSTD or none.")
     try:
