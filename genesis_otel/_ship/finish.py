@@ -142,7 +142,8 @@ class LLMSpanProcessor(SpanProcessor):
             raise
         finally:
             self._calls.ended(span)
-            self._guessed.pop(_id(span), None)
+            if self._guessed:
+                self._guessed.pop(_id(span), None)
 
     def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
         """Hand on a span whose end was interrupted by an exception of a signal handler, if the next processor has not got it.

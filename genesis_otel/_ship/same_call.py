@@ -113,12 +113,8 @@ class Calls:
             # In a forked child: what is open is the parent's, and ends there.
             self._begin()
         parent = trace.get_current_span(parent_context)
-        opened = _Open(
-            span,
-            parent if isinstance(parent, Span) else None,
-            parent.get_span_context().span_id,
-            threading.get_ident(),
-        )
+        around = parent if isinstance(parent, Span) else None
+        opened = _Open(span, around, parent.get_span_context().span_id, threading.get_ident())
         span_id = span.get_span_context().span_id
         keep(self._open, span_id, opened, OPEN_AT_ONCE)
         ours = _scope(span) == names.SCOPE
@@ -145,8 +141,9 @@ class Calls:
 
     def ended(self, span: ReadableSpan) -> None:
         """A span has ended, and whatever had to be known of it is."""
-        self._open.pop(_id(span), None)
-        self._of_others.pop(_id(span), None)
+        span_id = _id(span)
+        self._open.pop(span_id, None)
+        self._of_others.pop(span_id, None)
 
     def _outer(self, opened: _Open, attributes: Attributes, scope: str) -> _Open | None:
         """The call that contains this one: an ancestor, or a span that an instrumentation began around it and made no parent."""
