@@ -117,19 +117,23 @@ class LLMSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span is, for the calls in it."""
         try:
-            ours = self._calls.began(span, parent_context)
-            told = span.attributes or {}
-            # Records of ours begin without attributes, and whoever began them has looked for the run.
-            if (told or not ours) and names.RUN_ID not in told and names.RUN_ID not in span.resource.attributes:
-                run_id = only_run(span.start_time)
-                if run_id:
-                    keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
+            told = span.attributes
+            # Records of ours begin without attributes: no call, nor a part of one, and whoever began them has looked for the run.
+            if told or span.instrumentation_scope is None or span.instrumentation_scope.name != names.SCOPE:
+                self._began(span, parent_context, told or {})
         except Exception as error:
             pass_on(error)
             warn_once(
                 "start of a call", "It is not known what a span belongs to; a call may count twice", exc_info=True
             )
         self._next.on_start(span, parent_context)
+
+    def _began(self, span: Span, parent_context: Context | None, told: Attributes) -> None:
+        self._calls.began(span, parent_context)
+        if names.RUN_ID not in told and names.RUN_ID not in span.resource.attributes:
+            run_id = only_run(span.start_time)
+            if run_id:
+                keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hand the span on, as it should be stored."""

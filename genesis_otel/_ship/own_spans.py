@@ -50,8 +50,10 @@ LIMITS = (
 
 SCALARS = frozenset({str, int, float, bool})
 _TEXT = frozenset({str})
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_RANDOM = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+FLAGS = {
+    flags: TraceFlags(flags) for flags in (TraceFlags.SAMPLED, TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+}
+"""Those of a sampled span, by those of its parent: the same."""
 
 
 class OwnProvider(TracerProvider):
@@ -96,11 +98,12 @@ class OwnTracer(trace.Tracer):
         """Begin a span."""
         tracer, shared = self._tracer, self._shared
         parent = trace.get_current_span(context).get_span_context()
+        flags = FLAGS.get(parent.trace_flags)
         if (
             links
             or not shared
             or shared["_resource"] is not tracer.resource
-            or not (parent.is_valid and parent.trace_flags.sampled and record_exception and set_status_on_exception)
+            or not (parent.is_valid and flags is not None and record_exception and set_status_on_exception)
             or not tracer._is_enabled()
         ):
             made = tracer.start_span(
@@ -109,7 +112,6 @@ class OwnTracer(trace.Tracer):
             self._learn(made)
             return made
         span: OwnSpan = object.__new__(OwnSpan)
-        flags = _RANDOM if parent.trace_flags.random_trace_id else _SAMPLED
         span_id = tracer.id_generator.generate_span_id()
         span.__dict__ = {
             **shared,

@@ -107,8 +107,8 @@ class Calls:
         self._of_others: dict[int, _Open] = {}
         self._answers: dict[str, list[_Answer]] = {}
 
-    def began(self, span: Span, parent_context: Context | None) -> bool:
-        """A span starts; returns whether it is one of ours."""
+    def began(self, span: Span, parent_context: Context | None) -> None:
+        """A span starts that may be a call, or have one in it: any but the records of ours."""
         if self._pid != os.getpid():
             # In a forked child: what is open is the parent's, and ends there.
             self._begin()
@@ -117,10 +117,8 @@ class Calls:
         opened = _Open(span, around, parent.get_span_context().span_id, threading.get_ident())
         span_id = span.get_span_context().span_id
         keep(self._open, span_id, opened, OPEN_AT_ONCE)
-        ours = _scope(span) == names.SCOPE
-        if not ours:
+        if _scope(span) != names.SCOPE:
             keep(self._of_others, span_id, opened, OPEN_AT_ONCE)
-        return ours
 
     def inside(self, span: ReadableSpan) -> list[Inner]:
         """The calls that have ended inside a span that ends now."""
