@@ -33,7 +33,7 @@ def value_text(value: object) -> str:
         return ""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    if type(value) is tuple and all([type(each) is str for each in value]):
+    if type(value) is tuple and all(type(each) is str for each in value):
         encoded = f"[{','.join([encode_basestring(text(each)) for each in value])}]"
     else:
         encoded = json_text(value)

@@ -195,7 +195,11 @@ class LLMSpanProcessor(SpanProcessor):
         except Exception as error:
             pass_on(error)
             warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
-        if self._usual and self._cleaned_resource(span.resource, recognised) is span.resource and is_untouched(span, attributes):
+        if (
+            self._usual
+            and self._cleaned_resource(span.resource, recognised) is span.resource
+            and is_untouched(span, attributes)
+        ):
             return span if attributes is told else _Changed(span, attributes, None, None)
         self._bound(attributes, changes)
         events = self._events(span.events)

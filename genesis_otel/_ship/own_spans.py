@@ -50,9 +50,7 @@ LIMITS = (
 
 SCALARS = frozenset({str, int, float, bool})
 _TEXT = frozenset({str})
-FLAGS = {
-    flags: TraceFlags(flags) for flags in (TraceFlags.SAMPLED, TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
-}
+FLAGS = {flags: TraceFlags(flags) for flags in (TraceFlags.SAMPLED, TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)}
 """Those of a sampled span, by those of its parent: the same."""
 
 
@@ -164,7 +162,11 @@ class OwnSpan(Span):
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         """Add an event."""
-        if attributes and SCALARS.issuperset(map(type, attributes.values())) and _TEXT.issuperset(map(type, attributes)):
+        if (
+            attributes
+            and SCALARS.issuperset(map(type, attributes.values()))
+            and _TEXT.issuperset(map(type, attributes))
+        ):
             self._add_event(Event(name, dict(attributes), timestamp))
         else:
             super().add_event(name, attributes, timestamp)

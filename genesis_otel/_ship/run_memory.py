@@ -69,12 +69,8 @@ class RunMemory:
     def keep(self, run_id: str, note: Note) -> None:
         """Keep one more note. It survives this process, not the machine: nothing waits for the disk."""
         # A line begins with its end of line: what follows a torn one is whole.
-        line = _encode(note)
-        if b"null" in line:
-            # Perhaps of a number that is none.
-            line = json.dumps(note).encode()
         try:
-            self._append(run_id, b"\n" + line)
+            self._append(run_id, b"\n" + _written(note))
         except OSError as error:
             pass_on(error)
             warn_once("memory", "What a run needs to be resumed cannot be kept in %s: %s", self._folder, error.strerror)
@@ -112,6 +108,17 @@ class RunMemory:
         file = _File(os.open(self._path(run_id), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
         keep(self._files, run_id, file, OPEN_FILES)
         return file
+
+
+def _written(note: Note) -> bytes:
+    try:
+        line = _encode(note)
+        if b"null" not in line:
+            return line
+    except (ValueError, OverflowError):
+        pass
+    # Perhaps a number that is none, or one of more than 64 bits.
+    return json.dumps(note).encode()
 
 
 def _read(line: str) -> dict[str, Any] | None:
