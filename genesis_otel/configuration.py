@@ -368,7 +368,6 @@ def _wired(
     from genesis_otel._ship.json_text import quoted
     from genesis_otel._ship.measure import MeasuringProcessor
     from genesis_otel._ship.metric_export import make_provider, provider_set
-    from genesis_otel._ship.own_spans import OwnProvider
 
     # First, because they may raise.
     own_prices = settings.own_prices
@@ -401,7 +400,7 @@ def _wired(
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
-        provider = OwnProvider(
+        provider = TracerProvider(
             resource=resource,
             id_generator=DerivedIdGenerator(),
             span_limits=NO_LIMITS,
