@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from genesis_otel._cli import completion
+from genesis_otel._cli.columns import STATUS, Column
 from genesis_otel._cli.common import (
     FormatOption,
     IndividualArgument,
@@ -26,7 +27,7 @@ from genesis_otel._cli.common import (
     judged,
     settings_of,
 )
-from genesis_otel._cli.tables import STATUS, Column, Format, Written, say, write
+from genesis_otel._cli.tables import Format, Written, say, write
 from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 from genesis_otel._store.new_file import whole
 
