@@ -275,8 +275,6 @@ def _ask(
     written: Written | None,
     output: Path | None,
 ) -> None:
-    from clickhouse_connect.driver.exceptions import Error
-
     from genesis_otel import queries
     from genesis_otel._read import parquet
     from genesis_otel._read.client import hint, reader, stream
@@ -293,6 +291,8 @@ def _ask(
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"
         asked = named.sql if named else sql
+        from clickhouse_connect.driver.exceptions import Error
+
         try:
             if written is Written.parquet and output is not None:
                 say(f"{output}: {parquet.write(client, asked, values, output) / 1e6:,.2f} MB")
