@@ -1,7 +1,7 @@
-"""Ends a framework's search that has cost more than its budget, where that is asked for.
+"""Ends a framework's search that has exceeded its budget, if that was asked for.
 
-In: the run of a search, and whether it is to stop, as the framework's hooks were told. Out: at each step, whether it is to be the last;
-the run's end then says why. On failure: what cannot be told stops nothing, and is said once.
+In: a search's run, and whether it is to stop, as passed to the framework's hooks. Out: at each step, whether it is to be the last;
+the end of the run then says why. On failure: a cost that cannot be told stops nothing, and is logged once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Stopper:
             )
 
     def is_due(self) -> bool:
-        """Whether nothing more is to be begun; the first yes counts for ever."""
+        """Whether nothing more is to be started; once true, always true."""
         known = self._tally
         if not self.stops and known.will_stop and known.over_budget:
             self.stops = True
