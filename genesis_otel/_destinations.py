@@ -5,14 +5,13 @@ its spool, the limits of its batches, and a clickhouse-connect client. On failur
 waits for a network but :func:`open_client`.
 """
 
+from __future__ import annotations
+
 import functools
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, CustomExporter, Destination, Embedded, Server, Settings, load_settings
@@ -21,6 +20,8 @@ from genesis_otel._store.errors import URL_FORM, MissingDatabaseError, StoreErro
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 ANSWER_TIMEOUT = 300.0
 """Seconds for each answer of the store: clickhouse-connect's own default."""
@@ -36,7 +37,7 @@ def open_client(
     create: bool = False,
     say: bool = False,
     answer_timeout: float = ANSWER_TIMEOUT,
-) -> "Client":
+) -> Client:
     """A client for reading, whatever the destination of spans is.
 
     :param start: with the embedded store, never open the engine in this process: start a store process when none runs.

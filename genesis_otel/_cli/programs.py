@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genesis_otel._cli.common import FormatOption, RunArgument, WrongUseError, answering, settings_of
-from genesis_otel._cli.tables import Format, fields, raw, say, write
+from genesis_otel._cli.tables import Format, raw, say, write
 from genesis_otel._read.format import ago, duration, moment, money, number, plain, signed, visible
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ Pairs = Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
 
 def _write(found: Mapping[str, Any], pairs: Pairs, format: Format | None) -> None:
     if format is None or format is Format.table:
+        from genesis_otel._cli.grid import fields
+
         fields(pairs(found))
     else:
         write(list(found), [[list(found.values())]], format)

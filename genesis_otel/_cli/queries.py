@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from genesis_otel._cli import completion
+from genesis_otel._cli.columns import STATUS, Column
 from genesis_otel._cli.common import (
     FormatOption,
     IndividualArgument,
@@ -26,7 +27,7 @@ from genesis_otel._cli.common import (
     judged,
     settings_of,
 )
-from genesis_otel._cli.tables import STATUS, Column, Format, Written, say, write
+from genesis_otel._cli.tables import Format, Written, say, write
 from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
 from genesis_otel._store.new_file import whole
 
@@ -274,8 +275,6 @@ def _ask(
     written: Written | None,
     output: Path | None,
 ) -> None:
-    from clickhouse_connect.driver.exceptions import Error
-
     from genesis_otel import queries
     from genesis_otel._read import parquet
     from genesis_otel._read.client import hint, reader, stream
@@ -292,6 +291,8 @@ def _ask(
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"
         asked = named.sql if named else sql
+        from clickhouse_connect.driver.exceptions import Error
+
         try:
             if written is Written.parquet and output is not None:
                 say(f"{output}: {parquet.write(client, asked, values, output) / 1e6:,.2f} MB")

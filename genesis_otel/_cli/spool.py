@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, answering, settings_of
-from genesis_otel._cli.tables import Column, say, write
+from genesis_otel._cli.tables import say, write
 from genesis_otel._read.format import ago
 
 spool_app = typer.Typer(no_args_is_help=False)

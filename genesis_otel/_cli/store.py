@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, answering, settings_of
-from genesis_otel._cli.tables import Column, say, write
+from genesis_otel._cli.tables import say, write
 from genesis_otel._read.format import dollars
 
 if TYPE_CHECKING:

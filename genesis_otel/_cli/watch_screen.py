@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from genesis_otel._cli.tables import STATUS
+from genesis_otel._cli.columns import STATUS
 from genesis_otel._read.format import ago, dollars, money, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row

@@ -13,17 +13,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import Error
-
 from genesis_otel import queries
 from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Embedded, Settings
 from genesis_otel._ship.spool.queue import status as spool_status
-from genesis_otel._store import version
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.exceptions import Error
 
 CATCHING_UP = 5.0
 """Seconds that a reader waits at most for a store process, which it started, to take in what waited in the spool."""
@@ -61,6 +59,9 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
             deadline = time.monotonic() + CATCHING_UP
             while spool_status(store.folder / store_process.SPOOL).waiting and time.monotonic() < deadline:
                 time.sleep(0.1)
+        # Not above: it loads ClickHouse's client, and that takes a tenth of a second, in which a store process already starts.
+        from genesis_otel._store import version
+
         version.see(client)
         profile = client.server_settings.get("readonly")
         # A user who may only read may not change the setting either, and need not.
@@ -85,6 +86,8 @@ def stream(
 
 
 def _names(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> list[str]:
+    from clickhouse_connect.driver.exceptions import Error
+
     bare = sql.strip().rstrip(";")
     with contextlib.suppress(Error):  # no SELECT
         described = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters or {}))

@@ -17,6 +17,9 @@ def main(folder: str, report: str) -> None:
     """Be a store process of nobody: ``report`` is the descriptor on which whoever started it waits for a word."""
     if os.fork():
         os._exit(0)
+    # chDB loads pyarrow where it is installed, and numpy with it: 95 ms of CPU and 38 MB, for kinds of answers that are never asked for
+    # here. It does without where it is not.
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
     # Only now: what the process that ends above has used counts as the search's own.
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError

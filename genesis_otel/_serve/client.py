@@ -10,7 +10,6 @@ whose text says what to do. Searches import this module and never the engine.
 """
 
 import contextlib
-import functools
 import json
 import logging
 import os
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from genesis_otel._log import waiting
 from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._version import __version__
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -126,15 +126,11 @@ def stop(folder: Path, timeout: float) -> int | None:
     return address.pid
 
 
-# Each search asks this every 2 s, and the installation's metadata are on the disk.
-@functools.cache
 def version_of_package() -> list[int]:
     """The schema and the version of this package, as ``serve.version`` has them."""
-    from importlib import metadata
-
     from genesis_otel._store.tables import SCHEMA
 
-    return [SCHEMA, *map(int, re.findall(r"\d+", metadata.version("genesis-otel")))]
+    return [SCHEMA, *map(int, re.findall(r"\d+", __version__))]
 
 
 def _is_outdated(folder: Path) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -57,6 +56,8 @@ def make_provider(resource: Resource) -> MeterProvider | None:
 
 
 def _reader(name: str) -> Any:
+    from importlib.metadata import entry_points
+
     from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 
     known = {each.name: each for each in entry_points(group="opentelemetry_metrics_exporter")}

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genesis_otel._ship.secret_names import is_secret_name
-from genesis_otel._ship.secret_scan import escapes
-from genesis_otel._ship.secret_spans import Span, most, spans_of
+
+if TYPE_CHECKING:
+    from genesis_otel._ship.secret_spans import Span
 
 Redact = Callable[[str], str]
 
@@ -79,6 +80,9 @@ def is_secret_setting(name: str, value: object) -> bool:
 
 
 def _redacted(text: str) -> str:
+    # Not before there is a text: its expressions take 12 ms to compile, a fifth of what a program's start takes with this package.
+    from genesis_otel._ship.secret_spans import spans_of
+
     data = b"\n" + text.encode("utf-8", "surrogatepass")
     if b"\\u00" in data:
         # Escapes that nothing needs can hide a key. Where they hide none the text stays as it is.
@@ -138,6 +142,9 @@ AROUND = 512
 
 def _unescaped(data: bytes) -> bytes | None:
     """The text with the escapes resolved that hide a secret; the same object where none does, None where there are too many."""
+    from genesis_otel._ship.secret_scan import escapes
+    from genesis_otel._ship.secret_spans import most, spans_of
+
     # Around each the text is searched twice.
     search, left = escapes(data), most(len(data)) // 8
     pieces: list[bytes] = []

@@ -82,6 +82,13 @@ def see(client: Client) -> None:
 
     :raises StoreError: it cannot; the text says what to run, and which grants are missing for that.
     """
+    # Before every answer to a reader. What else the database holds takes 40 ms to tell, and is of no interest where the number fits.
+    told = client.query(
+        "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": TABLE},
+    ).result_rows
+    if told == [(COMMENT,)]:
+        return
     try:
         check(existing(client))
     except StoreError as error:

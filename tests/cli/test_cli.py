@@ -26,7 +26,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import __version__, queries
 from genesis_otel._cli.app import main
-from genesis_otel._cli.tables import ROWS_OF_A_TABLE, Format, write
+from genesis_otel._cli.grid import ROWS_OF_A_TABLE
+from genesis_otel._cli.tables import Format, write
 from genesis_otel._read.format import ago, visible
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Server, load_settings

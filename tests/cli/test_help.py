@@ -10,7 +10,7 @@ import pytest
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
-from genesis_otel._cli.app import app
+from genesis_otel._cli.app import application
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def commands(of: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
         yield from commands(command, (*path, name))
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(typer.main.get_command(application())))
 EACH = [pytest.param(path, id=" ".join(path) or "genesis-otel") for path in ALL]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from genesis_otel._cli.app import app
+from genesis_otel._cli.app import application
 from genesis_otel._read.client import reader
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
@@ -67,7 +67,7 @@ def search(name: str) -> Iterator[None]:
 
 
 def runs(*arguments: str) -> dict[str, dict[str, Any]]:
-    done = CliRunner().invoke(app, ["runs", *arguments, "--format", "json"])
+    done = CliRunner().invoke(application(), ["runs", *arguments, "--format", "json"])
     assert done.exit_code in (0, 3), done.stderr
     return {row["run_id"]: row for row in json.loads(done.stdout or "[]")}
 
@@ -100,5 +100,5 @@ def test_a_killed_search_is_stalled_and_one_that_thinks_is_not(folder: Path) -> 
         closed = runs()
         assert (closed["killed"]["status"], closed["thinking"]["status"]) == ("failed", "running")
         assert closed["killed"]["error"] == f"stalled: no sign of life since {seen}"
-        assert CliRunner().invoke(app, ["runs", "--close-stalled"]).stderr == "No run is stalled.\n"
+        assert CliRunner().invoke(application(), ["runs", "--close-stalled"]).stderr == "No run is stalled.\n"
     eventually(lambda: runs()["thinking"]["status"] == "stalled")

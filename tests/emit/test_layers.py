@@ -114,12 +114,32 @@ assert ch_logger.client is None
             "from genesis_otel.clickhouse_logger import ch_logger",
             ("opentelemetry.sdk", "clickhouse_connect", "pydantic", "numpy", "chdb", "genai_prices"),
         ),
+        # Not even the database's client: it is loaded while a store process starts.
+        (
+            "from genesis_otel._read import client",
+            ("opentelemetry", "clickhouse_connect", "numpy", "pandas", "pyarrow", "rich", "chdb"),
+        ),
     ],
 )
 def test_importing_is_light(imported: str, absent: tuple[str, ...], tmp_path: Path) -> None:
     """Importing loads nothing that is not needed yet; `ch_logger` connects to nothing."""
     code = f"{imported}\nimport sys\nprint([name for name in {absent!r} if name in sys.modules])"
     assert run_python(code, cwd=tmp_path).stdout == "[]\n"
+
+
+def test_configuring_compiles_no_patterns(tmp_path: Path) -> None:
+    """Where no text has been recorded yet, what finds secrets in texts is not loaded: its expressions are most of what there is to do."""
+    code = """
+import sys
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+import genesis_otel
+genesis_otel.configure(exporter=InMemorySpanExporter(), data_dir=sys.argv[1])
+absent = ("genesis_otel._ship.secret_spans", "genesis_otel._ship.secret_scan", "re2", "importlib.metadata")
+print([name for name in absent if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.stdout == "[]\n", answer.stderr
 
 
 def test_configuring_is_light(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from genesis_otel._cli.app import app
+from genesis_otel._cli.app import application
 from tests.support.grafana_stand_in import TOKEN, StandIn, serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def command(grafana: StandIn) -> Command:
     """Runs the command, whose output never contains the token or the password."""
 
     def run(*arguments: str) -> Result:
-        done = CliRunner().invoke(app, ["grafana", *arguments])
+        done = CliRunner().invoke(application(), ["grafana", *arguments])
         assert TOKEN not in done.output and PASSWORD not in done.output
         assert "Traceback" not in done.output
         return done
@@ -75,9 +75,9 @@ def test_a_path_and_an_older_grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         monkeypatch.setenv("GRAFANA_URL", there.url + "/")
         monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
         monkeypatch.setenv("GRAFANA_CLICKHOUSE_URL", "http://clickhouse:8123/genesis")
-        assert CliRunner().invoke(app, ["grafana", "push"]).exit_code == 0
+        assert CliRunner().invoke(application(), ["grafana", "push"]).exit_code == 0
         there.asked.clear()
-        assert CliRunner().invoke(app, ["grafana", "push"]).exit_code == 0 and there.written == []
+        assert CliRunner().invoke(application(), ["grafana", "push"]).exit_code == 0 and there.written == []
 
 
 def test_what_was_edited_in_the_browser_is_not_written_over(grafana: StandIn, command: Command, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from typer.testing import CliRunner
 
-from genesis_otel._cli.app import app
+from genesis_otel._cli.app import application
 from genesis_otel.report import page
 from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
@@ -420,7 +420,7 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["report", RUN[:12], "--top", "1"])
+    done = CliRunner().invoke(application(), ["report", RUN[:12], "--top", "1"])
     assert (done.exit_code, done.stdout) == (0, f"genesis-{RUN}.html\n") and "Reading" in done.stderr
     text = (tmp_path / f"genesis-{RUN}.html").read_text()
     assert TASK in text and next(iter(data_of(text)["individuals"])) == BEST
@@ -433,9 +433,9 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
     fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
     monkeypatch.chdir(tmp_path)
-    none = CliRunner().invoke(app, ["report", "nosuch"])
+    none = CliRunner().invoke(application(), ["report", "nosuch"])
     assert none.exit_code != 0 and "no run or task is named 'nosuch'" in none.stderr
-    nowhere = CliRunner().invoke(app, ["report", RUN, "-o", str(tmp_path / "missing" / "r.html")])
+    nowhere = CliRunner().invoke(application(), ["report", RUN, "-o", str(tmp_path / "missing" / "r.html")])
     assert nowhere.exit_code == 1 and nowhere.stderr.splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in none.stderr + nowhere.stderr and list(tmp_path.glob("*.html")) == []
 

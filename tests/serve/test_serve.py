@@ -8,6 +8,7 @@ import gzip
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -418,6 +419,19 @@ def test_ten_at_once_start_one(folder: Path) -> None:
     assert address and said == {f"{address.pid} False"}
     serving = [each for each in psutil.process_iter(["cmdline"]) if str(folder) in (each.info["cmdline"] or ())]
     assert [each.pid for each in serving] == [address.pid]
+
+
+def test_it_loads_no_arrays(folder: Path) -> None:
+    """A store process does without pyarrow and numpy, which chDB loads where they are installed; answers in Arrow come all the same."""
+    store_process.ensure_store_process(folder)
+    address = store_process.running(folder)
+    assert address
+    assert not [
+        each.path for each in psutil.Process(address.pid).memory_maps() if re.search(r"/(?:numpy|pyarrow)/", each.path)
+    ]
+    client = client_of(address)
+    assert client.query_arrow("SELECT number FROM numbers(3)").to_pydict() == {"number": [0, 1, 2]}
+    client.close()
 
 
 def test_only_the_user_can_read_it(folder: Path) -> None:

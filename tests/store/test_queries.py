@@ -525,6 +525,22 @@ def test_what_the_commands_ask(searched: Client) -> None:
     }
 
 
+def test_signs_of_life_are_looked_for_by_their_key(searched: Client) -> None:
+    """Of the tables that a sign of life may be in, no more is read than the rows of runs that go on; that is one of the two here."""
+    plan = "\n".join(
+        str(row[0])
+        for row in searched.query(
+            f"EXPLAIN indexes = 1 SELECT * FROM ({queries.part('state', '1', '900')})"
+        ).result_rows
+    )
+    read = {
+        found[1]: found[0]
+        for found in re.finditer(r"ReadFromMergeTree \(\w+\.(\w+)\).*?(?=ReadFromMergeTree|\Z)", plan, re.DOTALL)
+    }
+    for table in ("individuals", "generations", "llm_logs", "agent_actions"):
+        assert "(run_id in 1-element set)" in read[table], plan
+
+
 @pytest.mark.parametrize("name", queries.names())
 def test_a_named_query_is_documented_and_answers(name: str, searched: Client) -> None:
     """Each has a title, a description, a meaning for every parameter and no parameter that the SQL lacks; it runs and answers."""

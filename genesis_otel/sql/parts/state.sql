@@ -15,10 +15,11 @@ FROM (SELECT *, status AS told_status FROM evolution_runs WHERE @runs) AS r
 LEFT JOIN (
     SELECT run_id, max(at) AS seen
     FROM (
-        SELECT run_id, max(timestamp) AS at FROM individuals WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
-        UNION ALL SELECT run_id, max(timestamp) FROM generations WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
-        UNION ALL SELECT run_id, max(timestamp) FROM llm_logs WHERE @runs AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
-        UNION ALL SELECT run_id, max(timestamp) FROM agent_actions WHERE @runs AND action_type NOT IN ('tag', 'untag', 'note') AND run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running') GROUP BY run_id
+        SELECT run_id, timestamp AS at FROM individuals
+        UNION ALL SELECT run_id, timestamp FROM generations
+        UNION ALL SELECT run_id, timestamp FROM llm_logs
+        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE action_type NOT IN ('tag', 'untag', 'note')
     )
+    WHERE run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running')
     GROUP BY run_id
 ) AS s ON s.run_id = r.run_id

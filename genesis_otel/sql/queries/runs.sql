@@ -13,8 +13,9 @@ WITH (
     SELECT groupArray(run_id)
     FROM (
         SELECT run_id
-        FROM (@state({task:String} = '' OR run_id IN (SELECT run_id FROM evolution_runs WHERE task_name = {task:String}), {stalled_after:UInt32}))
-        WHERE ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
+        FROM (@state(1, {stalled_after:UInt32}))
+        WHERE ({task:String} = '' OR task_name = {task:String})
+            AND ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
             AND ({tag:String} = '' OR run_id IN (SELECT run_id FROM (@tags(1)) WHERE has(tags, {tag:String})))
         ORDER BY start_time DESC, run_id
         LIMIT {limit:UInt32}

@@ -1,0 +1,73 @@
+"""What a command loads before it does anything: itself and what it needs, since a person waits for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from genesis_otel._cli.app import COMMANDS, application, main
+
+SHARED = {"app", "columns", "common", "completion", "tables"}
+"""The modules of the command line that each command needs."""
+UNNEEDED = ("opentelemetry", "rich", "numpy", "pandas", "pyarrow", "chdb", "genai_prices", "importlib_metadata")
+
+LOADED = """
+import sys
+from genesis_otel._cli.app import main
+code = main(sys.argv[1:])
+print(*sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def loaded_by(data: Path, *arguments: str) -> set[str]:
+    """What a command has loaded in a process of its own when it has answered into a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments],
+        env={**os.environ, "GENESIS_OTEL_DATA_DIR": str(data)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stdout, done.stderr
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "own"),
+    [
+        (("runs",), "queries"),
+        (("lineage",), "queries"),
+        (("query", "llm_latency"), "queries"),
+        (("best", "--code"), "programs"),
+    ],
+)
+def test_a_command_loads_itself_alone(arguments: tuple[str, ...], own: str, filled: Path) -> None:
+    """Of the commands the one that is asked for, and in a pipe neither what draws tables nor what emits, or computes with arrays."""
+    loaded = loaded_by(filled, *arguments)
+    ours = {name.rpartition(".")[2] for name in loaded if name.startswith("genesis_otel._cli.")}
+    assert ours == SHARED | {own}
+    assert [name for name in UNNEEDED if name in loaded] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_is_loaded_alone_is_there(name: str) -> None:
+    """Each is found by its name, which the group has as the only one."""
+    alone = typer.main.get_command(application([name]))
+    assert isinstance(alone, TyperGroup)
+    assert list(alone.commands) == [name]
+
+
+def test_what_is_no_command_is_told_among_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """A word that is mistyped is compared with every command, and `--help` lists them all, whatever stands behind it."""
+    assert main(["lineag"]) == 2
+    assert "lineage" in capsys.readouterr().err
+    assert main(["--help", "runs"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in COMMANDS)
