@@ -119,7 +119,7 @@ def served(folder: Path, *, cold: bool = False) -> Iterator[tuple[Client, psutil
             yield client, psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(600)  # its last look for calls told twice reads all calls: minutes on ten million, beside other work
 
 
 def forget(folder: Path) -> None:
