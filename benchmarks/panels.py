@@ -119,7 +119,8 @@ def served(folder: Path, *, cold: bool = False) -> Iterator[tuple[Client, psutil
             yield client, psutil.Process(process.pid)
     finally:
         process.terminate()
-        process.wait(60)
+        # Its last look for calls told twice reads all calls: on ten million, beside other work, that takes minutes.
+        process.wait(600)
 
 
 def forget(folder: Path) -> None:

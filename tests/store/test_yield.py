@@ -98,6 +98,15 @@ def test_what_has_no_price_is_left_out_and_counted(store: Client) -> None:
     assert (row["individuals"], row["improvements"], row["gain_per_dollar"], row["unpriced"]) == (2, 1, 1.0, 1)
 
 
+def test_a_free_model_has_its_row(store: Client) -> None:
+    """One whose calls cost nothing is counted with what it has found; by the dollar it has no number, and no interval."""
+    individuals(store, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    calls(store, [0.0] * 6, "free")
+    row = shown(store)["model", "free"]
+    assert (row["individuals"], row["improvements"], row["gain"], row["cost"], row["unpriced"]) == (6, 5, 5.0, 0, 0)
+    assert [row[each] for each in ("gain_per_dollar", "gain_low", "gain_high", "improvements_per_dollar")] == [None] * 4
+
+
 def test_few_individuals_have_no_interval(store: Client) -> None:
     """With four, or without an improvement, a bootstrap would claim certainty that it cannot have."""
     individuals(store, [0.0, 1.0, 2.0, 3.0])

@@ -44,7 +44,7 @@ SELECT
     f.best_generation AS reached_in_generation,
     f.individuals AS individuals,
     i.distinct AS distinct_programs,
-    (f.failed + f.incorrect) / f.individuals AS failed,
+    (f.failed + f.incorrect) / nullIf(f.individuals, 0) AS failed,
     f.improvements AS improvements,
     c.cost AS cost,
     c.unpriced AS unpriced,

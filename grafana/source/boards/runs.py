@@ -89,7 +89,7 @@ SELECT
     c.unpriced AS unpriced,
     f.gained / nullIf(c.cost, 0) AS gain_per_dollar,
     f.individuals AS individuals,
-    (f.failed + f.incorrect) / f.individuals AS failed,
+    (f.failed + f.incorrect) / nullIf(f.individuals, 0) AS failed,
     if(p.open, p.silent_seconds, NULL) AS silent,
     p.seconds AS took,
     p.start_time AS started,
