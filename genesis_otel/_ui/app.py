@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from anyio.to_thread import current_default_thread_limiter
 from clickhouse_connect.driver.exceptions import Error
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -54,6 +55,10 @@ STATIC = {"page.js": "text/javascript", "page.css": "text/css"}
 NUMBERS = {"slower": float, "dearer": float, "before": int, "limit": int, "since": int}
 SEVERAL = ("leaders",)
 MOST_COMPARED, MOST_SPARKS = 20, 200
+MOST_KNOWN = 1_000
+"""Ids of runs that are remembered to be whole ones: the page asks by them again and again, and finding them costs a query."""
+THREADS = 8
+"""In which questions wait for the store. A browser asks six at a time; each thread more has memory of its own that is not given back."""
 
 
 class Guard:
@@ -93,6 +98,19 @@ class Store:
         self._opened: contextlib.ExitStack | None = None
         self._client: Client | None = None
         self._lock = threading.Lock()
+        self._known: dict[str, None] = {}
+
+    def run_id_of(self, client: Client, text: str) -> str:
+        """As :func:`~genesis_otel._read.client.run_id_of`, which asks only once for a whole id."""
+        if text in self._known:
+            return text
+        run_id = run_id_of(client, text)
+        if run_id == text:
+            with self._lock:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[text] = None
+        return run_id
 
     def ask(self, question: Callable[[Client], Any]) -> Any:
         """The answer; one more try with a new client if the store was not there any more."""
@@ -149,9 +167,12 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
     def of_run(question: Callable[[Client, str, dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:
         def asked(client: Client, request: Request) -> Any:
             told = _asked(request)
-            return question(client, run_id_of(client, told.pop("run")), told)
+            return question(client, store.run_id_of(client, told.pop("run")), told)
 
         return answer(asked)
+
+    def ids(client: Client, request: Request) -> list[str]:
+        return [store.run_id_of(client, each) for each in _runs(request, MOST_COMPARED)]
 
     routes = [
         Route("/", page),
@@ -159,13 +180,16 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/runs", answer(lambda client, request: data.runs(client, stalled_after, **_asked(request)))),
         Route("/api/sparks", answer(lambda client, request: data.sparks(client, _runs(request, MOST_SPARKS)))),
         Route("/api/calls", answer(lambda client, request: data.found_calls(client, **_asked(request)))),
-        Route("/api/compare", answer(lambda client, request: _compared(client, request, stalled_after))),
+        Route(
+            "/api/compare", answer(lambda client, request: data.compared(client, ids(client, request), stalled_after))
+        ),
         Route(
             "/api/outlook",
-            answer(lambda client, request: data.outlook(client, _ids(client, request, MOST_COMPARED), stalled_after)),
+            answer(lambda client, request: data.outlook(client, ids(client, request), stalled_after)),
         ),
         # Ids are parameters and no parts of a path: they may hold anything, slashes too.
         Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
+        Route("/api/run/arrivals", of_run(lambda client, run, _: data.arrivals(client, run))),
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
@@ -184,6 +208,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
         yield
         store.close()
 
@@ -213,14 +238,6 @@ def _asked(request: Request) -> dict[str, Any]:
 
 def _individual(client: Client, run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
     return data.individual(client, run_id, individual_id_of(client, run_id, told["individual"]))
-
-
-def _compared(client: Client, request: Request, stalled_after: float) -> list[dict[str, Any]]:
-    return data.compared(client, _ids(client, request, MOST_COMPARED), stalled_after)
-
-
-def _ids(client: Client, request: Request, most: int) -> list[str]:
-    return [run_id_of(client, each) for each in _runs(request, most)]
 
 
 def _runs(request: Request, most: int) -> list[str]:

@@ -56,6 +56,30 @@ def told(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float | None, bool]]
     return {row["individual_id"]: (row["best_so_far"], bool(row["leads"])) for row in rows}
 
 
+# --- what is new ------------------------------------------------------------------------------------------------------
+
+
+def test_what_came_is_told_by_one_cheap_answer(store: Client, connect: Connect) -> None:
+    """It is the same as long as nothing comes, of this run; a new individual, call or action each changes its own text, and of
+    nothing it is another than of something."""
+    export(connect, search_spans())
+    before = data.arrivals(store, RUN)
+    export(connect, search_spans("another"))
+    assert data.arrivals(store, RUN) == before
+
+    def told_by(name: str, value: str | None = None) -> set[str]:
+        earlier = data.arrivals(store, RUN)
+        again = [span for span in search_spans() if name in attributes_of(span)]
+        export(connect, [span for span in again if value in (None, attributes_of(span)[name])][:1])
+        return {name for name, text in data.arrivals(store, RUN).items() if text != earlier[name]}
+
+    assert told_by("genesis.record", "individual") == {"individuals"}
+    assert told_by("gen_ai.request.model") == {"calls"}
+    for other in ("generation", "run", "action"):
+        assert told_by("genesis.record", other) == {"others"}
+    assert set(data.arrivals(store, "nobody").values()) == {""} and "" not in before.values()
+
+
 # --- who is best ------------------------------------------------------------------------------------------------------
 
 

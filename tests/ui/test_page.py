@@ -326,18 +326,25 @@ def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None
 
 
 def test_a_search_goes_on_and_so_does_the_page(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """New individuals appear without a reload, and nothing that was shown is asked for again."""
+    """New individuals appear without a reload, nothing that was shown is asked for again, and a look that finds nothing new asks one
+    cheap question."""
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{GOING_ON}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER))
     more = tuple(fact._replace(id=f"new_{fact.id}", parents=()) for fact in FACTS[:2])
     fill(page.folder / "store", search_spans(GOING_ON, ends=False, facts=more))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER) + len(more))
-    asked = [
-        json.loads(entry["message"])["message"]["params"]["request"]["url"]
-        for entry in driver.get_log("performance")
-        if 'Network.requestWillBeSent"' in entry["message"]
-    ]
+    asked: list[str] = []
+
+    def looks(path: str) -> int:
+        asked.extend(
+            json.loads(entry["message"])["message"]["params"]["request"]["url"]
+            for entry in driver.get_log("performance")
+            if 'Network.requestWillBeSent"' in entry["message"]
+        )
+        return sum(url.partition("?")[0].endswith(f"/run/{path}") for url in asked)
+
+    eventually(lambda: looks("arrivals") > looks("individuals"))
     individuals = [
         parse_qs(urlsplit(url).query).get("since", ["0"])[0]
         for url in asked
@@ -384,6 +391,7 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
 def test_every_question_of_the_page_is_a_named_query() -> None:
     """What it asks can be asked with the command, too."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
+    asked |= {"arrivals"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 
