@@ -62,7 +62,7 @@ def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> lis
 def arrivals(client: Client, run_id: str) -> dict[str, str]:
     """Of individuals, calls, and everything else of a run: a text that is another one as soon as anything has come."""
     found = queries.ask(client, "arrivals", run_id=run_id)
-    return {name: "" for name in ("individuals", "calls", "others")} | {
+    return dict.fromkeys(("individuals", "calls", "others"), "") | {
         row["what"]: f"{row['rows']} {_value(row['newest'])}" for row in found
     }
 
