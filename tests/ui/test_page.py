@@ -70,7 +70,7 @@ class Page(NamedTuple):
         """A request as a browser that has the cookie makes it."""
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             known = self.token if cookie is None else cookie
-            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui={known}", **headers})
+            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui_{self.port}={known}", **headers})
             told = connection.getresponse()
             return Answer(told.status, told.headers, told.read().decode())
 
@@ -155,16 +155,21 @@ def test_nobody_gets_anything_without_the_token(page: Page) -> None:
 
 
 def test_the_token_is_taken_out_of_the_address(page: Page) -> None:
-    """It becomes a cookie that no script reads and no other site sends."""
+    """It becomes a cookie that no script reads and no other site sends, and that is another one for a page on another port."""
     answer = page.ask(f"/?token={page.token}", cookie="")
     assert (answer.status, answer.headers["Location"]) == (303, "/")
     told = answer.headers["Set-Cookie"].lower()
+    assert told.startswith(f"genesis_otel_ui_{page.port}=")
     assert "httponly" in told and "samesite=strict" in told and page.token.lower() in told
 
 
 def test_another_page_reads_nothing(page: Page) -> None:
     """A name of another host that leads here is refused, and so is a request that another page makes, with the cookie too."""
-    assert page.ask("/api/runs", Host="evil.example").status == 400
+    for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1:x", "10.0.0.1", "[", ""):
+        assert page.ask("/api/runs", Host=host).status == 400
+    assert page.ask("/api/runs", Host=f"[::1]:{page.port}").status == 200
+    assert page.ask("/api/runs", Origin="http://evil.example").status == 403
+    assert page.ask("/api/runs", Origin=f"http://127.0.0.1:{page.port + 1}").status == 403
     for site in ("cross-site", "same-site"):
         assert page.ask("/api/runs", **{"Sec-Fetch-Site": site}).status == 403
     answer = page.ask("/api/runs", **{"Sec-Fetch-Site": "same-origin"})
@@ -177,8 +182,20 @@ def test_what_cannot_be_asked_is_said(page: Page) -> None:
     """In a line of JSON, with the status that says whose mistake it is; statements cannot be smuggled in."""
     assert page.ask("/api/run?run=nobody").status == 404
     assert "no run or task is named" in page.json("/api/run?run=nobody")["error"]
-    for path in ("/api/calls?nonsense=1", "/api/calls?limit=x", f"/api/run/individuals?run={RUN}&since=x", "/api/run"):
-        assert page.ask(path).status == 400
+    for path in (
+        "nonsense=1",
+        "limit=x",
+        "limit=-1",
+        "limit=4294967296",
+        "slower=nan",
+        "slower=inf",
+        "limit=" + "9" * 5_000,
+    ):
+        assert page.ask(f"/api/calls?{path}").status == 400
+    for asked in ("since=x", "since=99999999999999999999", "run_id=x", "client=1"):
+        assert page.ask(f"/api/run/individuals?run={RUN}&{asked}").status == 400
+    assert page.json("/api/run") == {"error": "that cannot be asked: run is missing"}
+    assert page.json(f"/api/run/individual?run={RUN}") == {"error": "that cannot be asked: individual is missing"}
     assert page.json("/api/calls?text=" + quote("' OR 1=1 OR '")) == []
     assert page.ask("/static/..%2Fapp.py").status == page.ask("/static/app.py").status == 404
 
