@@ -29,9 +29,16 @@ STATES = 400
 
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
-    """Runs, newest first, as the command `runs` has them."""
-    rows = queries.ask(client, "runs", stalled_after=stalled_after, **asked)
-    return [_shown(row) for row in alive(client, rows)]
+    """Runs, newest first, as the command `runs` has them; without a filter those, too, whose beginning is not in the store, with no status."""
+    rows = alive(client, queries.ask(client, "runs", stalled_after=stalled_after, **asked))
+    if not set(asked) - {"limit"}:
+        headless = queries.ask(client, "runs_without_beginning")
+        rows = sorted(
+            rows + [{"task_name": "", "status": "", "tags": [], "notes": [], "error": "", **row} for row in headless],
+            key=lambda row: row["start_time"],
+            reverse=True,
+        )
+    return [_shown(row) for row in rows]
 
 
 def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -123,13 +123,21 @@ def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect
 
 
 def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, connect: Connect) -> None:
-    """With individuals alone it has no status and no task, and all that its rows say; a report of it can be written. Of a run without any row
-    nothing is told."""
+    """With individuals alone it has no status and no task, and all that its rows say; it is among the runs, unless they are filtered, and a
+    report of it can be written. Of a run without any row nothing is told."""
     export(connect, [span for span in search_spans() if attributes_of(span).get("genesis.record") == "individual"])
     run = data.run(store, RUN, 900)
     assert (run["status"], run["task_name"], run["direction"]) == ("", "", "")
     assert (run["individuals"], run["failed_individuals"], run["best_score"]) == (len(FACTS), 1, 0.97)
     assert run["start_time"] > 0
+    export(connect, search_spans("whole"))
+    listed = {row["run_id"]: row for row in data.runs(store, 900, limit=10)}
+    assert {name: row["status"] for name, row in listed.items()} == {RUN: "", "whole": "completed"}
+    same = ("individuals", "generations", "incorrect", "best_score", "best_individual", "gained", "cost", "unpriced")
+    assert {name: listed[RUN][name] for name in same if name in run} == {
+        name: run[name] for name in same if name in run
+    }
+    assert [row["run_id"] for row in data.runs(store, 900, status="completed")] == ["whole"]
     gathered = report_data.gather(store, RUN, top=1)
     assert gathered["answers"]["run"]["individuals"] == len(FACTS)
     with pytest.raises(LookupError, match="nothing of the run nobody"):

@@ -244,7 +244,7 @@ def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]
     """The list leads to the run, the run's table to the individual, whose pane stays on every tab; each view has an address that
     can be opened by itself. The policy of the page refuses nothing of its own."""
     driver = browse(page.address)
-    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4)
     assert "token" not in driver.current_url
     driver.find_element(By.LINK_TEXT, RUN).click()
     eventually(lambda: "0.97" in " ".join(texts(driver, ".head dd")))
@@ -278,8 +278,11 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
 
 
 def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """What is there is shown, and said to be not all; its status is unknown."""
+    """It is in the list, by the status unknown, and what is there is shown, and said to be not all."""
     driver = browse(page.address)
+    Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select"))[0]).select_by_visible_text("unknown")
+    (row,) = eventually(lambda: len(found := texts(driver, "tbody tr")) == 1 and found)
+    assert HEADLESS in row and "without a beginning" in row and "0.97" in row and f" {len(FACTS)} " in row
     driver.get(page.at(f"#/run/{HEADLESS}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(FACTS))
     assert "beginning of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
@@ -333,7 +336,7 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
     """Ticked runs stand beside one another, with their best so far in one plot."""
     driver = browse(page.address)
-    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 3)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 4)
     for run_id in (RUN, GOING_ON):
         driver.find_element(By.CSS_SELECTOR, f"input[aria-label='Compare {run_id}']").click()
     driver.find_element(By.XPATH, "//button[starts-with(., 'Compare')]").click()
