@@ -280,7 +280,9 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
 def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
     """It is in the list, by the status unknown, and what is there is shown, and said to be not all."""
     driver = browse(page.address)
-    Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select"))[0]).select_by_visible_text("unknown")
+    Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select"))[0]).select_by_visible_text(
+        "unknown"
+    )
     (row,) = eventually(lambda: len(found := texts(driver, "tbody tr")) == 1 and found)
     assert HEADLESS in row and "without a beginning" in row and "0.97" in row and f" {len(FACTS)} " in row
     driver.get(page.at(f"#/run/{HEADLESS}/table"))
