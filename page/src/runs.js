@@ -37,13 +37,13 @@ export function Runs({ go }) {
   const shown = (rows || []).filter((row) => (!status || (row.status || UNKNOWN) === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
-    { name: "tick", head: "", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => visible(row.task_name) || (row.status ? "" : html`<span class="mute">without a beginning</span>`) },
+    { name: "tick", head: "", label: "ticked", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
+    { name: "task_name", head: "task", show: (row) => (row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`) },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
-    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
+    { name: "spark", head: "", label: "best so far", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
     { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
     { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
