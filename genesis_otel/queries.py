@@ -22,12 +22,13 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+    from clickhouse_connect.driver.query import QueryResult
 
 __all__ = [
     "LATEST",
@@ -36,6 +37,7 @@ __all__ = [
     "Query",
     "UnknownQueryError",
     "ask",
+    "columns",
     "load",
     "names",
     "part",
@@ -183,9 +185,19 @@ def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
     :raises UnknownQueryError: there is no query with that name.
     :raises ParameterError: a parameter is missing or unknown.
     """
+    return list(_answer(client, name, given).named_results())
+
+
+def columns(client: Client, name: str, /, **given: Any) -> dict[str, Sequence[Any]]:
+    """The same by column, which takes a fraction of the memory of many rows; none where there is no row."""
+    told = _answer(client, name, given)
+    return dict(zip(told.column_names, told.result_columns, strict=True)) if told.row_count else {}
+
+
+def _answer(client: Client, name: str, given: Mapping[str, Any]) -> QueryResult:
     query = load(name)
     told = values(query, given)
     if told.get("run_id") == LATEST:
         newest = ask(client, "matching_runs", run="", limit=1)
         told["run_id"] = newest[0]["run_id"] if newest else ""
-    return list(client.query(query.sql, parameters=told, tz_mode="aware").named_results())
+    return client.query(query.sql, parameters=told, tz_mode="aware")

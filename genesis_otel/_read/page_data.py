@@ -29,9 +29,16 @@ STATES = 400
 
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
-    """Runs, newest first, as the command `runs` has them."""
-    rows = queries.ask(client, "runs", stalled_after=stalled_after, **asked)
-    return [_shown(row) for row in alive(client, rows)]
+    """Runs, newest first, as the command `runs` has them; without a filter those, too, whose beginning is not in the store, with no status."""
+    rows = alive(client, queries.ask(client, "runs", stalled_after=stalled_after, **asked))
+    if not set(asked) - {"limit"}:
+        headless = queries.ask(client, "runs_without_beginning")
+        rows = sorted(
+            rows + [{"task_name": "", "status": "", "tags": [], "notes": [], "error": "", **row} for row in headless],
+            key=lambda row: row["start_time"],
+            reverse=True,
+        )
+    return [_shown(row) for row in rows]
 
 
 def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -59,18 +66,26 @@ def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> lis
     return [_shown(row) for row in alive(client, asked)]
 
 
+def arrivals(client: Client, run_id: str) -> dict[str, str]:
+    """Of individuals, calls, and everything else of a run: a text that is another one as soon as anything has come."""
+    found = queries.ask(client, "arrivals", run_id=run_id)
+    return dict.fromkeys(("individuals", "calls", "others"), "") | {
+        row["what"]: f"{row['rows']} {_value(row['newest'])}" for row in found
+    }
+
+
 def individuals(client: Client, run_id: str, since: int = 0, leaders: Sequence[str] = ()) -> dict[str, Any]:
     """The individuals that came since, in columns, and where to go on.
 
     :param leaders: ids of those that were the best one after another, until then.
     """
     asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "leaders": list(leaders)}
-    return _news(queries.ask(client, "individuals_since", **asked), since)
+    return _news(queries.columns(client, "individuals_since", **asked), since)
 
 
 def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The calls that came since, in columns, and where to go on."""
-    return _news(queries.ask(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+    return _news(queries.columns(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
@@ -117,7 +132,7 @@ def in_full(
 
 def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The numbers among the metrics of the individuals that came since: a column a metric, as exact as a plot is."""
-    news = _news(queries.ask(client, "metrics_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+    news = _news(queries.columns(client, "metrics_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
     names, numbers = (news["columns"].pop(each, []) for each in ("names", "numbers"))
     told = [dict(zip(*pair, strict=True)) for pair in zip(names, numbers, strict=True)]
     columns = {
@@ -128,13 +143,13 @@ def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
 
 def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The scores by example of the individuals that came since, in columns."""
-    return _news(queries.ask(client, "example_scores", run_id=run_id, since=max(0, since - OVERLAP)), since)
+    return _news(queries.columns(client, "example_scores", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
 def selection(client: Client, run_id: str, since: int = 0, states: int = STATES) -> dict[str, Any]:
     """What a search knew of the models that it chooses from, the states that came since: ``models`` by name, then by quantity."""
     asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "states": states}
-    news = _news(queries.ask(client, "model_selection", **asked), since)
+    news = _news(queries.columns(client, "model_selection", **asked), since)
     for at, text in enumerate(news["columns"].get("models", ())):
         told = [(model, state) for model, state in program.metrics_of(text) if isinstance(state, dict)]
         news["columns"]["models"][at] = {
@@ -204,12 +219,11 @@ def _config(client: Client, run_id: str) -> list[tuple[str, Any]]:
     return [(name, plain(value)) for name, value in program.metrics_of(str(rows[0][0]) if rows else "")]
 
 
-def _news(rows: Sequence[Mapping[str, Any]], since: int) -> dict[str, Any]:
-    names = list(rows[0]) if rows else []
-    newest = max((int(row["ingested_at"].timestamp() * 1000) for row in rows), default=since)
+def _news(told: Mapping[str, Sequence[Any]], since: int) -> dict[str, Any]:
+    newest = max((int(came.timestamp() * 1000) for came in told.get("ingested_at", ())), default=since)
     return {
         "since": max(newest, since),
-        "columns": {name: [_value(row[name]) for row in rows] for name in names if name != "ingested_at"},
+        "columns": {name: [_value(each) for each in told[name]] for name in told if name != "ingested_at"},
     }
 
 

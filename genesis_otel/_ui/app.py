@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import ipaddress
 import json
 import logging
+import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from anyio.to_thread import current_default_thread_limiter
 from clickhouse_connect.driver.exceptions import Error
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -41,6 +44,8 @@ Open = Callable[[], contextlib.AbstractContextManager["Client"]]
 log = logging.getLogger(__name__)
 
 COOKIE = "genesis_otel_ui"
+ANY = ("0.0.0.0", "::")  # noqa: S104
+"""Where one listens on all addresses of a machine."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -51,17 +56,32 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 STATIC = {"page.js": "text/javascript", "page.css": "text/css"}
-NUMBERS = {"slower": float, "dearer": float, "before": int, "limit": int, "since": int}
+NUMBERS: dict[str, tuple[type[int] | type[float], float]] = {
+    "slower": (float, 1e12),
+    "dearer": (float, 1e12),
+    "limit": (int, 200_000),
+    "since": (int, 1 << 53),
+}
+"""Parameters that are numbers, from 0 to what is plausible: ClickHouse takes some beyond its types for others."""
+OURS = ("client", "stalled_after")
+"""What the server itself tells a question."""
+WRONGLY_ASKED = {26, 27, 36, 41, 53, 70, 72, 130, 457}
+"""ClickHouse's codes for a value that is none of its parameter's type."""
 SEVERAL = ("leaders",)
 MOST_COMPARED, MOST_SPARKS = 20, 200
+MOST_KNOWN = 1_000
+"""Ids of runs that are remembered to be whole ones: the page asks by them again and again, and finding them costs a query."""
+THREADS = 8
+"""In which questions wait for the store. A browser asks six at a time; each thread more has memory of its own that is not given back."""
 
 
 class Guard:
     """Lets through whoever has the token, in the address or as a cookie, and no request that another page makes."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str]) -> None:
         self._app = app
         self._token = token.encode()
+        self._hosts = frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,12 +89,13 @@ class Guard:
             return
         request = Request(scope)
         asks_page = request.url.path == "/"
-        told = (request.query_params.get("token", "") if asks_page else "", request.cookies.get(COOKIE, ""))
+        told = (request.query_params.get("token", "") if asks_page else "", request.cookies.get(cookie_of(request), ""))
         follow = self._app
-        if not any(hmac.compare_digest(each.encode(), self._token) for each in told):
+        if not self._is_ours(request.headers.get("host", "")):
+            follow = PlainTextResponse("This page is not known by that name.\n", 400)
+        elif not any(hmac.compare_digest(each.encode(), self._token) for each in told):
             follow = PlainTextResponse("Open the whole address that `genesis-otel ui` says, with its token.\n", 403)
-        # A page of another site, or of another port of this machine; the browser says so.
-        elif not asks_page and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        elif not asks_page and _of_another_page(request):
             follow = PlainTextResponse("Only this page's own requests are answered.\n", 403)
 
         async def sending(message: Message) -> None:
@@ -83,6 +104,33 @@ class Guard:
             await send(message)
 
         await follow(scope, receive, sending)
+
+    def _is_ours(self, host: str) -> bool:
+        """Whether a request's ``Host`` is a name of ours; on all addresses of this machine, each of them, which no other name is."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            # A port that is none.
+            urlsplit(f"//{host}").port  # noqa: B018
+        except ValueError:
+            return False
+        if self._hosts.isdisjoint(ANY) or name in self._hosts:
+            return name in self._hosts
+        with contextlib.suppress(ValueError):
+            return bool(ipaddress.ip_address(name))
+        return False
+
+
+def cookie_of(request: Request) -> str:
+    """The name of the cookie: browsers keep them by host, and a machine may have a page on each of several ports."""
+    return f"{COOKIE}_{request.scope['server'][1]}"
+
+
+def _of_another_page(request: Request) -> bool:
+    """Whether a page of another site, or of another port of this machine, makes the request; the browser says so."""
+    origin = request.headers.get("origin")
+    return request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") or (
+        origin is not None and origin != f"{request.url.scheme}://{request.headers['host']}"
+    )
 
 
 class Store:
@@ -93,6 +141,19 @@ class Store:
         self._opened: contextlib.ExitStack | None = None
         self._client: Client | None = None
         self._lock = threading.Lock()
+        self._known: dict[str, None] = {}
+
+    def run_id_of(self, client: Client, text: str) -> str:
+        """As :func:`~genesis_otel._read.client.run_id_of`, which asks only once for a whole id."""
+        if text in self._known:
+            return text
+        run_id = run_id_of(client, text)
+        if run_id == text:
+            with self._lock:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[text] = None
+        return run_id
 
     def ask(self, question: Callable[[Client], Any]) -> Any:
         """The answer; one more try with a new client if the store was not there any more."""
@@ -132,7 +193,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         if "token" in request.query_params:
             # Out of the address, which people copy and browsers keep.
             response: Response = RedirectResponse("/", status_code=303)
-            response.set_cookie(COOKIE, token, httponly=True, samesite="strict", path="/")
+            response.set_cookie(cookie_of(request), token, httponly=True, samesite="strict", path="/")
             return response
         return _file("page.html", "text/html")
 
@@ -148,10 +209,13 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
 
     def of_run(question: Callable[[Client, str, dict[str, Any]], Any]) -> Callable[[Request], Awaitable[Response]]:
         def asked(client: Client, request: Request) -> Any:
-            told = _asked(request)
-            return question(client, run_id_of(client, told.pop("run")), told)
+            told = _asked(request, "run_id")
+            return question(client, store.run_id_of(client, _needed(told, "run")), told)
 
         return answer(asked)
+
+    def ids(client: Client, request: Request) -> list[str]:
+        return [store.run_id_of(client, each) for each in _runs(request, MOST_COMPARED)]
 
     routes = [
         Route("/", page),
@@ -159,13 +223,16 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/runs", answer(lambda client, request: data.runs(client, stalled_after, **_asked(request)))),
         Route("/api/sparks", answer(lambda client, request: data.sparks(client, _runs(request, MOST_SPARKS)))),
         Route("/api/calls", answer(lambda client, request: data.found_calls(client, **_asked(request)))),
-        Route("/api/compare", answer(lambda client, request: _compared(client, request, stalled_after))),
+        Route(
+            "/api/compare", answer(lambda client, request: data.compared(client, ids(client, request), stalled_after))
+        ),
         Route(
             "/api/outlook",
-            answer(lambda client, request: data.outlook(client, _ids(client, request, MOST_COMPARED), stalled_after)),
+            answer(lambda client, request: data.outlook(client, ids(client, request), stalled_after)),
         ),
         # Ids are parameters and no parts of a path: they may hold anything, slashes too.
         Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
+        Route("/api/run/arrivals", of_run(lambda client, run, _: data.arrivals(client, run))),
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
@@ -177,13 +244,13 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/run/individual", of_run(_individual)),
     ]
     middleware = [
-        Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False),
-        Middleware(Guard, token=token),
+        Middleware(Guard, token=token, hosts=hosts),
         Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4),
     ]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = THREADS
         yield
         store.close()
 
@@ -195,36 +262,52 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
         told = store.ask(lambda client: question(client, request))
     except (NotFoundError, AmbiguousError) as error:
         return JSONResponse({"error": str(error)}, 404)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError) as error:
         log.debug("a question failed", exc_info=True)
         return JSONResponse({"error": f"that cannot be asked: {error}"}, 400)
     except Error as error:
-        return JSONResponse({"error": brief(error)}, 502)
+        return JSONResponse({"error": brief(error)}, 400 if error.code in WRONGLY_ASKED else 502)
     except StoreError as error:
         return JSONResponse({"error": str(error)}, 503)
     return Response(json.dumps(told, allow_nan=False, separators=(",", ":")), media_type="application/json")
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _asked(request: Request, *ours: str) -> dict[str, Any]:
+    """The parameters of a question.
+
+    :raises ValueError: one is none of a question, or no number where it has to be one.
+    """
     told = request.query_params
-    one = {name: NUMBERS.get(name, str)(value) for name, value in told.items() if name not in ("token", *SEVERAL)}
+    for name in (*OURS, *ours):
+        if name in told:
+            raise ValueError(f"there is no parameter {name}")
+    one = {name: _number(name, value) for name, value in told.items() if name not in SEVERAL}
     return {**one, **{name: told.getlist(name) for name in SEVERAL if name in told}}
 
 
-def _individual(client: Client, run_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    return data.individual(client, run_id, individual_id_of(client, run_id, told["individual"]))
+def _number(name: str, value: str) -> str | float:
+    if name not in NUMBERS:
+        return value
+    kind, most = NUMBERS[name]
+    # What no number is as long as has not to be read.
+    number = kind(value) if len(value) < 30 else math.nan
+    if not 0 <= number <= most:
+        raise ValueError(f"{name} is a number from 0 to {most:,.0f}")
+    return number
 
 
-def _compared(client: Client, request: Request, stalled_after: float) -> list[dict[str, Any]]:
-    return data.compared(client, _ids(client, request, MOST_COMPARED), stalled_after)
+def _needed(told: dict[str, Any], name: str) -> str:
+    if name not in told:
+        raise ValueError(f"{name} is missing")
+    return str(told.pop(name))
 
 
-def _ids(client: Client, request: Request, most: int) -> list[str]:
-    return [run_id_of(client, each) for each in _runs(request, most)]
+def _individual(client: Client, run_id: str, told: dict[str, Any]) -> dict[str, Any]:
+    return data.individual(client, run_id, individual_id_of(client, run_id, _needed(told, "individual")))
 
 
 def _runs(request: Request, most: int) -> list[str]:
-    return [each for each in request.query_params.getlist("run") if each][:most]
+    return list(dict.fromkeys(filter(None, request.query_params.getlist("run"))))[:most]
 
 
 def _file(name: str, media_type: str) -> Response:

@@ -21,11 +21,13 @@ export async function ask(path, parameters = {}) {
 }
 
 const BETTER = { max: 1, min: -1 };
-// How the whole run stands is asked for no more than a tenth of the time.
-export const SHARE = 10;
+// How the whole run stands is asked for no more than a tenth of the time; where nothing came, once in as many milliseconds, since a run
+// that is silent becomes a stalled one.
+export const SHARE = 10, SILENT = 30_000;
 
 // A run: `list` in the order in which individuals finished, `byId`, its calls, and how it stands. `version` grows with
-// each look, `arrived` with what came. What is best is said by the server, who knows it once for all: here it is only put into its place.
+// each look that changed something, `arrived` with what came. What is best is said by the server, who knows it once for all: here it is
+// only put into its place.
 export class RunData {
   constructor(id) {
     this.id = id;
@@ -35,6 +37,7 @@ export class RunData {
     this.calls = [];
     this.callIds = new Map();
     this.since = { individuals: 0, calls: 0 };
+    this.seen = {};
     this.version = 0;
     this.arrived = 0;
     this.leaders = [];
@@ -48,28 +51,34 @@ export class RunData {
     return BETTER[this.summary?.direction] || 1;
   }
 
+  // One cheap question, and the dear ones if its answer is another than the last time.
   async refresh() {
-    const first = !this.summary;
-    const [individuals, calls, summary] = await Promise.all([
-      ask("run/individuals", { run: this.id, since: this.since.individuals, leaders: this.lastLeaders() }),
-      ask("run/calls", { run: this.id, since: this.since.calls }),
+    const first = !this.summary, seen = await ask("run/arrivals", { run: this.id }), differs = (name) => seen[name] !== this.seen[name];
+    const [individuals, calls] = await Promise.all([
+      differs("individuals") ? ask("run/individuals", { run: this.id, since: this.since.individuals, leaders: this.lastLeaders() }) : null,
+      differs("calls") ? ask("run/calls", { run: this.id, since: this.since.calls }) : null,
       first ? this.stand() : null]);
-    const news = this.take(individuals) + this.takeCalls(calls);
+    const shown = (individuals ? this.take(individuals) : 0) + (calls ? this.takeCalls(calls) : 0);
+    if (individuals) this.since.individuals = individuals.since;
+    if (calls) this.since.calls = calls.since;
+    if (shown) this.arrange();
+    const news = shown || (differs("others") ? 1 : 0);
+    this.seen = seen;
     this.arrived += news;
-    this.since = { individuals: individuals.since, calls: calls.since };
-    if (news) this.arrange();
-    // How the whole run stands costs the whole run: asked again if something came, or if it may have ended.
-    this.stale ||= news > 0 || isLive(this.summary || summary);
-    if (!first && this.stale && performance.now() >= this.due) await this.stand();
+    // How the whole run stands costs the whole run: asked again if something came, or if it may have stalled.
+    this.stale ||= news > 0;
+    const asks = !first && performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary));
+    if (asks) await this.stand();
+    if (news || asks || !this.loaded) this.version += 1;
     this.loaded = true;
-    this.version += 1;
     return news;
   }
 
   async stand() {
     const began = performance.now();
     this.summary = await ask("run", { run: this.id });
-    this.due = performance.now() + SHARE * (performance.now() - began);
+    this.stood = performance.now();
+    this.due = this.stood + SHARE * (this.stood - began);
     this.stale = false;
     return this.summary;
   }

@@ -12,6 +12,7 @@ export function answer(path, asked) {
   if (path === "compare") return { told: file.compared };
   if (path === "calls") return { told: matching(asked) };
   if (path === "run/individual") return Object.hasOwn(file.individuals, asked.individual) ? { told: whole(file.individuals[asked.individual]) } : { error: ABSENT() };
+  if (path === "run/arrivals") return { told: { individuals: "", calls: "", others: "" } };
   // The file has no news: what came since the first answer is nothing.
   if (asked.since) return { told: { since: asked.since, columns: {} } };
   return { told: file.answers[path] };

@@ -69,7 +69,7 @@ export function Individual({ data, id, part, show, choose, close }) {
       <div><dt>generation</dt><dd>${known.generation}</dd></div>
       <div><dt>made by</dt><dd>${visible(known.mutation_type)}</dd></div>
       ${known.island !== "" ? html`<div><dt>island</dt><dd>⬡${visible(known.island)}</dd></div>` : ""}
-      ${told?.models ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div><div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
+      ${told?.models?.length ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div>` : ""}${told?.models ? html`<div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
     </dl>` : ""}
     <nav class="parts" role="tablist">${Object.entries(PARTS).map(([name, title]) => html`<button role="tab" aria-selected=${part === name} onClick=${() => show(name)}>${title}</button>`)}</nav>
     <div class="body">${body()}</div>

@@ -7,6 +7,8 @@ import { number } from "./format.js";
 const LIGHT = { text: "#444", grid: "#e4e7eb" }, DARK = { text: "#b6bdc7", grid: "#2a2f37" };
 export const LINES = ["#3b6fd4", "#d9730d", "#2f9e6e", "#a34ac7", "#c2255c", "#0b8fa6", "#7d6b00", "#5b5fc7", "#9c4221", "#3d7a3d"];
 
+const COUNTED = new Set(["individuals", "generations"]), WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
+
 // The models of a run's calls, as many as there are colours.
 export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
 
@@ -24,7 +26,8 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
       legend: { live: true },
       cursor: { drag: { x: true, y: false } },
       bands,
-      axes: [{ ...axis, label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34 }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: 58 }],
+      // There is no individual 1.5.
+      axes: [{ ...axis, ...(COUNTED.has(xLabel) ? { incrs: WHOLE } : {}), label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34 }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: 58 }],
       series: [{ label: xLabel }, ...series.map((each) => ({
         label: each.label,
         stroke: each.color,

@@ -27,8 +27,10 @@ export function useRun(id) {
   const [, changed] = useState(0);
   const [error, fail] = useState("");
   useEffect(() => {
-    let timer, over = false, idle = 0;
+    let timer, over = false, idle = 0, looking = false;
     const look = async () => {
+      if (looking) return;
+      looking = true;
       try {
         if (file || !document.hidden) {
           const news = await data.refresh();
@@ -37,6 +39,7 @@ export function useRun(id) {
           if (!over) changed(data.version);
         }
       } catch (refused) { fail(refused.message); }
+      looking = false;
       if (file) return;
       // A run that ended, or a store that is away, is asked less and less.
       const live = data.summary?.status === "running";

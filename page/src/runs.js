@@ -1,7 +1,7 @@
 // All runs, and several of them beside one another.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { ask } from "./api.js";
+import { ask, SHARE } from "./api.js";
 import { file } from "./file.js";
 import { ago, isOpen, middle, money, moment, number, perDollar, took, visible } from "./format.js";
 import { left, useOutlook } from "./outlook.js";
@@ -11,6 +11,8 @@ import { Table } from "./table.js";
 
 // As many as the server compares.
 const MOST = 20;
+// The status of a run whose beginning is not in the store.
+const UNKNOWN = "unknown";
 
 export function Runs({ go }) {
   const [rows, list] = useState(null);
@@ -21,23 +23,27 @@ export function Runs({ go }) {
   const sparks = useSparks(rows);
   useEffect(() => {
     let over = false, timer;
-    const look = () => ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, document.hidden ? 30_000 : 5_000); });
+    // All runs cost all runs: asked for no more than a tenth of the time.
+    const look = () => {
+      const began = performance.now();
+      ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
+    };
     look();
     return () => { over = true; clearTimeout(timer); };
   }, []);
   const open = (rows || []).filter(isOpen).slice(0, 20);
   const outlook = useOutlook(open.map((row) => row.run_id), open.map((row) => row.individuals).join());
   const text = find.trim().toLowerCase();
-  const shown = (rows || []).filter((row) => (!status || row.status === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
+  const shown = (rows || []).filter((row) => (!status || (row.status || UNKNOWN) === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
-    { name: "tick", head: "", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => visible(row.task_name) },
+    { name: "tick", head: "", label: "ticked", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
+    { name: "task_name", head: "task", show: (row) => (row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`) },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
-    { name: "status", head: "status", show: (row) => html`<span class=${"status " + row.status} title=${visible(row.error)}>${row.status}</span>` },
+    { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
-    { name: "spark", head: "", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
+    { name: "spark", head: "", label: "best so far", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
     { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
     { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
@@ -50,7 +56,7 @@ export function Runs({ go }) {
   ];
   return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
     <label>find <input type="search" placeholder="task, id, tag or note" value=${find} onInput=${(event) => seek(event.target.value)}/></label>
-    <label>status <select value=${status} onChange=${(event) => pick(event.target.value)}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed"].map((each) => html`<option>${each}</option>`)}</select></label>
+    <label>status <select value=${status} onChange=${(event) => pick(event.target.value)}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed", UNKNOWN].map((each) => html`<option>${each}</option>`)}</select></label>
     <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Tick none" : "Tick all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}

@@ -6,7 +6,7 @@ import { number, visible } from "./format.js";
 // A column of numbers, with six digits.
 export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : +Number(row[name]).toPrecision(6)) });
 
-// `columns`: [{name, head, show(row), value(row), right}]
+// `columns`: [{name, head, show(row), value(row), right, label}]; `label` is said where there is no head.
 export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {
   const [order, sort] = useState(sorted || null);
   const [many, show] = useState(first);
@@ -25,7 +25,7 @@ export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorte
   const turn = (name) => sort(order?.name === name ? { name, down: !order.down } : { name, down: true });
   return html`<div class="scroll"><table aria-label=${label}>
     <thead><tr>${columns.map((each) => html`<th class=${each.right ? "right" : ""} aria-sort=${order?.name === each.name ? (order.down ? "descending" : "ascending") : "none"}>
-      <button onClick=${() => turn(each.name)}>${each.head}${order?.name === each.name ? (order.down ? " ↓" : " ↑") : ""}</button></th>`)}</tr></thead>
+      <button aria-label=${each.head ? undefined : each.label} onClick=${() => turn(each.name)}>${each.head}${order?.name === each.name ? (order.down ? " ↓" : " ↑") : ""}</button></th>`)}</tr></thead>
     <tbody>${listed.slice(0, many).map((row) => html`<tr key=${keyOf(row)} class=${chosen === keyOf(row) ? "chosen" : ""} tabindex=${onPick ? 0 : undefined}
       onClick=${() => onPick?.(row)} onKeyDown=${(event) => event.key === "Enter" && onPick?.(row)}>
       ${columns.map((each) => html`<td class=${each.right ? "right" : ""}>${each.show ? each.show(row) : visible(row[each.name])}</td>`)}</tr>`)}</tbody>

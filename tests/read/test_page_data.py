@@ -56,6 +56,30 @@ def told(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float | None, bool]]
     return {row["individual_id"]: (row["best_so_far"], bool(row["leads"])) for row in rows}
 
 
+# --- what is new ------------------------------------------------------------------------------------------------------
+
+
+def test_what_came_is_told_by_one_cheap_answer(store: Client, connect: Connect) -> None:
+    """It is the same as long as nothing comes, of this run; a new individual, call or action each changes its own text, and of
+    nothing it is another than of something."""
+    export(connect, search_spans())
+    before = data.arrivals(store, RUN)
+    export(connect, search_spans("another"))
+    assert data.arrivals(store, RUN) == before
+
+    def told_by(name: str, value: str | None = None) -> set[str]:
+        earlier = data.arrivals(store, RUN)
+        again = [span for span in search_spans() if name in attributes_of(span)]
+        export(connect, [span for span in again if value in (None, attributes_of(span)[name])][:1])
+        return {name for name, text in data.arrivals(store, RUN).items() if text != earlier[name]}
+
+    assert told_by("genesis.record", "individual") == {"individuals"}
+    assert told_by("gen_ai.request.model") == {"calls"}
+    for other in ("generation", "run", "action"):
+        assert told_by("genesis.record", other) == {"others"}
+    assert set(data.arrivals(store, "nobody").values()) == {""} and "" not in before.values()
+
+
 # --- who is best ------------------------------------------------------------------------------------------------------
 
 
@@ -99,13 +123,21 @@ def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect
 
 
 def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, connect: Connect) -> None:
-    """With individuals alone it has no status and no task, but everything that its rows say; a report of it can be written. For a run
-    without any row nothing is returned."""
+    """With individuals alone it has no status and no task, but everything that its rows say; it is among the runs unless they are filtered,
+    and a report of it can be written. For a run without any row nothing is returned."""
     export(connect, [span for span in search_spans() if attributes_of(span).get("genesis.record") == "individual"])
     run = data.run(store, RUN, 900)
     assert (run["status"], run["task_name"], run["direction"]) == ("", "", "")
     assert (run["individuals"], run["failed_individuals"], run["best_score"]) == (len(FACTS), 1, 0.97)
     assert run["start_time"] > 0
+    export(connect, search_spans("whole"))
+    listed = {row["run_id"]: row for row in data.runs(store, 900, limit=10)}
+    assert {name: row["status"] for name, row in listed.items()} == {RUN: "", "whole": "completed"}
+    same = ("individuals", "generations", "incorrect", "best_score", "best_individual", "gained", "cost", "unpriced")
+    assert {name: listed[RUN][name] for name in same if name in run} == {
+        name: run[name] for name in same if name in run
+    }
+    assert [row["run_id"] for row in data.runs(store, 900, status="completed")] == ["whole"]
     gathered = report_data.gather(store, RUN, top=1)
     assert gathered["answers"]["run"]["individuals"] == len(FACTS)
     with pytest.raises(LookupError, match="nothing of the run nobody"):

@@ -70,7 +70,7 @@ class Page(NamedTuple):
         """A request as a browser that has the cookie makes it."""
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             known = self.token if cookie is None else cookie
-            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui={known}", **headers})
+            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui_{self.port}={known}", **headers})
             told = connection.getresponse()
             return Answer(told.status, told.headers, told.read().decode())
 
@@ -155,16 +155,21 @@ def test_nobody_gets_anything_without_the_token(page: Page) -> None:
 
 
 def test_the_token_is_taken_out_of_the_address(page: Page) -> None:
-    """It becomes a cookie that no script reads and no other site sends."""
+    """It becomes a cookie that no script reads and no other site sends, and that is another one for a page on another port."""
     answer = page.ask(f"/?token={page.token}", cookie="")
     assert (answer.status, answer.headers["Location"]) == (303, "/")
     told = answer.headers["Set-Cookie"].lower()
+    assert told.startswith(f"genesis_otel_ui_{page.port}=")
     assert "httponly" in told and "samesite=strict" in told and page.token.lower() in told
 
 
 def test_another_page_reads_nothing(page: Page) -> None:
     """A name of another host that leads here is refused, and so is a request that another page makes, with the cookie too."""
-    assert page.ask("/api/runs", Host="evil.example").status == 400
+    for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1:x", "10.0.0.1", "[", ""):
+        assert page.ask("/api/runs", Host=host).status == 400
+    assert page.ask("/api/runs", Host=f"[::1]:{page.port}").status == 200
+    assert page.ask("/api/runs", Origin="http://evil.example").status == 403
+    assert page.ask("/api/runs", Origin=f"http://127.0.0.1:{page.port + 1}").status == 403
     for site in ("cross-site", "same-site"):
         assert page.ask("/api/runs", **{"Sec-Fetch-Site": site}).status == 403
     answer = page.ask("/api/runs", **{"Sec-Fetch-Site": "same-origin"})
@@ -177,8 +182,20 @@ def test_what_cannot_be_asked_is_said(page: Page) -> None:
     """In a line of JSON, with the status that says whose mistake it is; statements cannot be smuggled in."""
     assert page.ask("/api/run?run=nobody").status == 404
     assert "no run or task is named" in page.json("/api/run?run=nobody")["error"]
-    for path in ("/api/calls?nonsense=1", "/api/calls?limit=x", f"/api/run/individuals?run={RUN}&since=x", "/api/run"):
-        assert page.ask(path).status == 400
+    for path in (
+        "nonsense=1",
+        "limit=x",
+        "limit=-1",
+        "limit=4294967296",
+        "slower=nan",
+        "slower=inf",
+        "limit=" + "9" * 5_000,
+    ):
+        assert page.ask(f"/api/calls?{path}").status == 400
+    for asked in ("since=x", "since=99999999999999999999", "run_id=x", "client=1"):
+        assert page.ask(f"/api/run/individuals?run={RUN}&{asked}").status == 400
+    assert page.json("/api/run") == {"error": "that cannot be asked: run is missing"}
+    assert page.json(f"/api/run/individual?run={RUN}") == {"error": "that cannot be asked: individual is missing"}
     assert page.json("/api/calls?text=" + quote("' OR 1=1 OR '")) == []
     assert page.ask("/static/..%2Fapp.py").status == page.ask("/static/app.py").status == 404
 
@@ -227,7 +244,7 @@ def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]
     """The list leads to the run, the run's table to the individual, whose pane stays on every tab; each view has an address that
     can be opened by itself. The policy of the page refuses nothing of its own."""
     driver = browse(page.address)
-    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 3)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4)
     assert "token" not in driver.current_url
     driver.find_element(By.LINK_TEXT, RUN).click()
     eventually(lambda: "0.97" in " ".join(texts(driver, ".head dd")))
@@ -261,8 +278,13 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
 
 
 def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """What is there is shown, and said to be not all; its status is unknown."""
+    """It is in the list, by the status unknown, and what is there is shown, and said to be not all."""
     driver = browse(page.address)
+    Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select"))[0]).select_by_visible_text(
+        "unknown"
+    )
+    (row,) = eventually(lambda: len(found := texts(driver, "tbody tr")) == 1 and found)
+    assert HEADLESS in row and "without a beginning" in row and "0.97" in row and f" {len(FACTS)} " in row
     driver.get(page.at(f"#/run/{HEADLESS}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(FACTS))
     assert "beginning of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
@@ -316,7 +338,7 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
     """Ticked runs stand beside one another, with their best so far in one plot."""
     driver = browse(page.address)
-    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 3)
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 4)
     for run_id in (RUN, GOING_ON):
         driver.find_element(By.CSS_SELECTOR, f"input[aria-label='Compare {run_id}']").click()
     driver.find_element(By.XPATH, "//button[starts-with(., 'Compare')]").click()
@@ -326,18 +348,25 @@ def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None
 
 
 def test_a_search_goes_on_and_so_does_the_page(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """New individuals appear without a reload, and nothing that was shown is asked for again."""
+    """New individuals appear without a reload, nothing that was shown is asked for again, and a look that finds nothing new asks one
+    cheap question."""
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{GOING_ON}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER))
     more = tuple(fact._replace(id=f"new_{fact.id}", parents=()) for fact in FACTS[:2])
     fill(page.folder / "store", search_spans(GOING_ON, ends=False, facts=more))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER) + len(more))
-    asked = [
-        json.loads(entry["message"])["message"]["params"]["request"]["url"]
-        for entry in driver.get_log("performance")
-        if 'Network.requestWillBeSent"' in entry["message"]
-    ]
+    asked: list[str] = []
+
+    def looks(path: str) -> int:
+        asked.extend(
+            json.loads(entry["message"])["message"]["params"]["request"]["url"]
+            for entry in driver.get_log("performance")
+            if 'Network.requestWillBeSent"' in entry["message"]
+        )
+        return sum(url.partition("?")[0].endswith(f"/run/{path}") for url in asked)
+
+    eventually(lambda: looks("arrivals") > looks("individuals"))
     individuals = [
         parse_qs(urlsplit(url).query).get("since", ["0"])[0]
         for url in asked
@@ -384,6 +413,7 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
 def test_every_question_of_the_page_is_a_named_query() -> None:
     """What it asks can be asked with the command, too."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
+    asked |= {"arrivals"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 
