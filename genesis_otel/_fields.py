@@ -17,9 +17,9 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from genesis_otel._truth import truth
+
 FILE = ".env"
-WORDS = {"yes": True, "y": True, "on": True, "t": True, "no": False, "n": False, "off": False, "f": False}
-"""What is said for true and false besides ``true``, ``1``, ``false`` and ``0``."""
 
 
 class Secret:
@@ -90,7 +90,8 @@ def _plain(value: Any, kind: Any) -> Any:
     if not isinstance(value, str):
         return value
     if kind is bool:
-        return WORDS.get(value.strip().lower(), value.strip())
+        said = truth(value)
+        return value.strip() if said is None else said
     if kind == tuple[str, ...]:
         try:
             return json.loads(value)

@@ -1,9 +1,9 @@
-"""``ch_logger``: the calls of the first, hand-made logger, on spans.
+"""``ch_logger``: the calls of the first, hand-made logger, implemented with spans.
 
-In: flat calls, each with what it is about, in the order and with the names of the first logger; a search that was written
-for it changes its import. Out: spans in the trace of their run and generation, to the destination that the environment
-names (``CLICKHOUSE_URL``), set up at the first call. On failure: no call raises, none connects at import, none waits for a
-network but ``client`` and ``get_run_id_by_path``, which wait within a bound; with nowhere to go, nothing happens.
+In: flat calls, each naming what it concerns, in the order and with the names of the first logger; a search written for that logger only
+changes its import. Out: spans in the trace of their run and generation, sent to the destination that the environment names
+(``CLICKHOUSE_URL``), which is set up at the first call. On failure: no call raises, importing connects to nothing, and only ``client`` and
+``get_run_id_by_path`` wait for the network, for a bounded time; without a destination, nothing happens.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["ClickHouseLogger", "ch_logger"]
 logger = logging.getLogger(__name__)
 
 LOOKUP_TIMEOUT = 20.0
-"""Seconds that ``get_run_id_by_path`` waits for the store at most."""
+"""Maximum seconds that ``get_run_id_by_path`` waits for the store."""
 
 RETRY_AFTER = 30.0
-"""Seconds after which ``client`` tries again to connect, where it could not."""
+"""Seconds after which ``client`` retries a failed connection."""
 
 REMEMBERED = 1_000
-"""Paths, beginnings of generations, and individuals without a score, that a process remembers of each."""
+"""How many paths, starts of generations, and individuals without a score a process remembers, of each."""
 
 RUN_OF_PATH = "SELECT run_id FROM evolution_runs WHERE database_path IN ({path:String}, {stored:String}) ORDER BY start_time DESC LIMIT 1"
 
@@ -52,7 +52,7 @@ R = TypeVar("R")
 
 
 def never_raises(call: Callable[P, R]) -> Callable[P, R | None]:
-    """A call of the logger that logs what it raises, once."""
+    """Wrap a call of the logger so that it logs, once, what it would raise."""
 
     @functools.wraps(call)
     def safe(*args: P.args, **kwargs: P.kwargs) -> R | None:
@@ -67,7 +67,7 @@ def never_raises(call: Callable[P, R]) -> Callable[P, R | None]:
 
 
 class ClickHouseLogger:
-    """The logger. ``ch_logger`` is the one that a process needs."""
+    """The logger. A process needs only one: ``ch_logger``."""
 
     def __init__(self) -> None:
         self._runs: dict[str, spans.Run] = {}
@@ -93,7 +93,7 @@ class ClickHouseLogger:
         status: str = "running",
         direction: str | None = None,
     ) -> None:
-        """A run begins. With the direction ``min`` a lower fitness is better; by default a higher one is."""
+        """A run starts. With the direction ``min`` a lower fitness is better; by default a higher one is."""
         _ready()
         known, path = text(run_id), text(database_path)
         run = spans.run(
@@ -114,14 +114,14 @@ class ClickHouseLogger:
 
     @never_raises
     def update_evolution_run(self, run_id: str, status: str, total_generations: int) -> None:
-        """A run ends, now; whichever process says so. With the status ``running`` it goes on."""
+        """A run ends now, whichever process says so. With the status ``running`` it continues."""
         _ready()
         known = text(run_id)
         run = None if text(status) == "running" else self._runs.pop(known, None)
         if run is not None:
             run.end(status=text(status), total_generations=total_generations)
             return
-        # Another process began it, or it goes on: no more is known than this.
+        # Another process started the run, or it continues: nothing else is known about it.
         span = start_root("run", Place(known))
         span.set_attributes(
             {
@@ -145,7 +145,7 @@ class ClickHouseLogger:
         total_cost: float = 0.0,
         metadata: Any = None,
     ) -> None:
-        """A generation is complete. Scores of 0 are not known where none of the individuals that were logged has one."""
+        """A generation is complete. Scores of 0 count as unknown if no logged individual has a score."""
         place = self._place(run_id, generation)
         any_scored = self._any_scored.pop((place.run_id, place.generation), True)
         begun = self._begun.pop((place.run_id, place.generation), None)
@@ -176,7 +176,7 @@ class ClickHouseLogger:
         code_hash: str = "",
         code_size: int = 0,
     ) -> None:
-        """An individual was evaluated; its edge is ``log_lineage``'s."""
+        """An individual was evaluated; ``log_lineage`` records its edge."""
         place = self._place(run_id, generation)
         scored = known_score(number(fitness_score, "fitness_score"), metrics) is not None
         if not scored:
@@ -221,7 +221,7 @@ class ClickHouseLogger:
         fitness_delta: float | None = None,
         edit_summary: str = "",
     ) -> None:
-        """An edge from a parent to its child. A delta to or from an individual without a score is not known."""
+        """An edge from a parent to its child. A delta to or from an individual without a score is unknown."""
         place = self._place(run_id, generation)
         if {(place.run_id, text(child_id)), (place.run_id, text(parent_id))} & self._unscored.keys():
             fitness_delta = None
@@ -238,7 +238,7 @@ class ClickHouseLogger:
         metadata: object = None,
         thought: str = "",
     ) -> None:
-        """A call of a model has ended: it took ``execution_time`` seconds until now.
+        """An LLM call has ended; it took ``execution_time`` seconds until now.
 
         It belongs to the current run of this process, or to the run, generation and individual that the OpenTelemetry
         context or ``metadata`` names.
@@ -256,27 +256,27 @@ class ClickHouseLogger:
                 **_where(place),
             )
             call.prompt(messages, exact=True)
-            # The first logger's default of 0 says nothing: there are no tokens, and it comes to 0 all the same.
+            # The first logger's default of 0 means nothing: without tokens, the cost comes to 0 anyway.
             call.response(response, reasoning=thought, cost=told or None)
             call.end(end_time=ended)
 
     @never_raises
     def log_action(self, action_type: str, details: object, metadata: object = None) -> None:
-        """Something happened. It belongs where ``details`` or ``metadata`` say, or to the current run of this process."""
+        """Something happened. It belongs to the place that ``details`` or ``metadata`` name, or to this process's current run."""
         place, context = self._named(details, metadata)
         with spans.attached(context):
             spans.action(action_type, details, metadata, **_where(place))
 
     @never_raises
     def get_run_id_by_path(self, path: str) -> str | None:
-        """The id of the latest run whose ``database_path`` is ``path``, or None. Waits for the store within a bound."""
+        """The id of the latest run whose ``database_path`` is ``path``, or None. Waits for the store for a bounded time."""
         wanted = text(path)
         if wanted in self._paths:
             return self._paths[wanted]
         if not self.enabled:
             return None
         found: list[str] = []
-        # In a thread, because a store that hangs must not hang the search.
+        # In a thread, so that a hanging store cannot hang the search.
         looking = threading.Thread(target=self._look_up, args=(wanted, found), name="genesis-otel-lookup", daemon=True)
         looking.start()
         looking.join(LOOKUP_TIMEOUT)
@@ -284,16 +284,16 @@ class ClickHouseLogger:
             warn_once("lookup", "The store did not answer within %.0f s; no earlier run is known", LOOKUP_TIMEOUT)
         return found[0] if found else None
 
-    # --- what the first logger had beside its calls ---
+    # --- what the first logger had besides its calls ---
 
     @property
     def enabled(self) -> bool:
-        """Whether what is logged goes anywhere; sets telemetry up when it is asked first."""
+        """Whether what is logged goes anywhere; the first access sets telemetry up."""
         return _destination_of(_ready()) is not None
 
     @property
     def client(self) -> Client | None:
-        """A clickhouse-connect client of the store, connected at its first use; None if there is none."""
+        """A clickhouse-connect client of the store, connected at first use; None if there is none."""
         telemetry = _ready()
         if telemetry is None or _destination_of(telemetry) is None:
             return None
@@ -308,7 +308,7 @@ class ClickHouseLogger:
     # --- where a call belongs ---
 
     def _place(self, run_id: object, generation: object) -> Place:
-        """The place that a call names; its generation has begun by now, if not before."""
+        """The place that a call names; its generation has started by now at the latest."""
         _ready()
         place = Place(text(run_id), integer(generation, names.GENERATION))
         self._current = self._current or place.run_id
@@ -317,7 +317,7 @@ class ClickHouseLogger:
         return place
 
     def _named(self, *told: object) -> tuple[Place, Context]:
-        """The place that ``told`` mappings name, else the current one; and the context to start from."""
+        """The place that the ``told`` mappings name, else the current one; and the context to start from."""
         _ready()
         context = otel.get_current() if place_of().run_id else from_environment()
         around = place_of(context)
@@ -340,7 +340,7 @@ class ClickHouseLogger:
         store = telemetry.settings.store
         key: object = os.getpid()
         if isinstance(store, _settings.Embedded):
-            # Its store process may have been replaced by another one, at another address.
+            # Its store process may have been replaced by another one at another address.
             key = (key, store_process.running(store.folder))
         if self._client is not None and self._client[0] == key:
             return self._client[1]
@@ -366,7 +366,7 @@ class ClickHouseLogger:
             found.extend(text(row[0]) for row in rows)
         except Exception as error:
             pass_on(error)
-            # A store that is new has no tables yet.
+            # A new store has no tables yet.
             logger.debug("No run was found by its path: %s", _first_line(error))
 
 
@@ -406,14 +406,14 @@ def _first_line(error: Exception) -> str:
 
 
 def _field(of: object, name: str) -> object:
-    """A field of details or metadata, where these are a mapping and have it."""
+    """A field of details or metadata, if these are a mapping and have it."""
     if not isinstance(of, Mapping):
         return None
     try:
         return of.get(name)
     except Exception as error:
         pass_on(error)
-        warn_once("place", "Details could not be read for where they belong", exc_info=True)
+        warn_once("place", "Details could not be read to find where they belong", exc_info=True)
         return None
 
 

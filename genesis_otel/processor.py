@@ -1,20 +1,19 @@
-"""The durable span processor: what ``end()`` has returned for survives the process, and arrives.
+"""The durable span processor: a span whose ``end()`` has returned survives the process, and arrives.
 
-In: ended spans, from any thread, from signal handlers and from finalisers that run while another span ends. Out: each is in
-the spool on disk when :meth:`DurableSpanProcessor.on_end` returns (what a handler ends in the middle of another's end, when
-that one returns); a thread hands them to the exporter in batches, together with what dead processes left in the same folder.
-On failure: nothing of ours is raised into the application, and no network is waited for; what the application's own signal
-handlers raise passes, after the span is safe. An outage backs off and loses nothing; a full disk keeps 16 MiB in memory, and
-what goes beyond that, or beyond the spool's limit, is counted and said. A folder that is removed is noticed within a second
-and made again.
+In: ended spans, from any thread, from signal handlers and from finalisers that run while another span is ending. Out: each span is in
+the spool on disk when :meth:`DurableSpanProcessor.on_end` returns (a span that a handler ends in the middle of another's end, when
+that one returns); a thread passes them to the exporter in batches, together with what dead processes left in the same folder.
+On failure: nothing of ours is raised into the application, and no call waits for the network; what the application's own signal
+handlers raise passes through, once the span is safe. An outage backs off and loses nothing; a full disk keeps 16 MiB in memory, and
+whatever exceeds that, or the spool's limit, is counted and logged. A removed folder is noticed within a second and created again.
 """
 
 from __future__ import annotations
 
 import _thread
 
-# Loaded before any TracerProvider is made: the SDK's provider starts a thread pool in each forked child, and hangs there when
-# its own fork handler is older than the pool's, as it is where the module is loaded for the first time after it.
+# Loaded before any TracerProvider is created: the SDK's provider starts a thread pool in each forked child, and hangs there if
+# its own fork handler is older than the pool's, as happens when this module is first loaded after the provider.
 import concurrent.futures.thread  # noqa: F401
 import errno
 import functools
@@ -48,28 +47,28 @@ __all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 logger = logging.getLogger(__name__)
 
 HELD_BYTES = 16 << 20
-"""What is kept in memory while the disk is full."""
+"""How much is kept in memory while the disk is full."""
 REOPEN_EVERY = 1.0
-"""Seconds between two attempts to make a queue in a folder that refuses one."""
-LOOK_EVERY = 1.0
-"""Seconds between two looks whether the folder is still there."""
+"""Seconds between two attempts to create a queue in a folder that refuses one."""
+CHECK_EVERY = 1.0
+"""Seconds between two checks that the folder still exists."""
 Item = tuple[int, bytes]
-"""The id of a span, and its record."""
+"""A span's id, and its record."""
 RECENT = 4096
-"""Spans that are known to be safe, by their ids: more than other threads can end while one is interrupted."""
+"""How many ids of spans known to be safe are kept: more than other threads can end while one is interrupted."""
 
 
 class DurableSpanProcessor(SpanProcessor):
-    """Stands in the batch processor's place, before any exporter.
+    """Takes the batch processor's place, in front of any exporter.
 
-    A forked child spools for itself; its spans are handed over by the process that made the processor, since an exporter's
-    connections are not for two processes, and by the child only when that one is gone.
+    A forked child spools for itself; its spans are delivered by the process that made the processor, because an exporter's
+    connections must not be shared by two processes, and by the child only when that process is gone.
 
-    :param exporter: takes the batches, in a thread of its own; one with a ``send`` (see :class:`Sender`) tells what is
-        refused from what may work later, and how spans lie in the spool. None only spools: another process drains the folder.
+    :param exporter: takes the batches, in its own thread; one with a ``send`` (see :class:`Sender`) distinguishes refusals from
+        failures that may pass, and determines the spool's record format. None only spools: another process drains the folder.
     :param folder: the spool of one destination; shared by all processes that send there.
-    :param limits: bounds of batches, spool and waits.
-    :param encode: makes a span's record; by default in the exporter's way, or in one that loses nothing. Whoever drains the folder
+    :param limits: bounds for batches, spool and waits.
+    :param encode: makes a span's record; by default in the exporter's format, or in one that loses nothing. Whoever drains the folder
         can read both.
     """
 
@@ -86,12 +85,12 @@ class DurableSpanProcessor(SpanProcessor):
         """Makes a span's record."""
         self._family = uuid.uuid4().hex[:8]
         self.retries = 0
-        """Deliveries that failed and are tried again."""
+        """Failed deliveries that will be retried."""
         self._ended = False
         self._begin()
         _PROCESSORS.add(self)
         if exporter is not None:
-            # At once: this process, and no forked child that happens to be first, is to use the exporter.
+            # Immediately: this process, and not whichever forked child comes first, is to use the exporter.
             self._start()
 
     def _begin(self) -> None:
@@ -100,37 +99,37 @@ class DurableSpanProcessor(SpanProcessor):
         self._writer: queue.Writer | None = None
         self._queues: list[str] = []
         self._leader: ProcessLock | None = None
-        # A thread's own sign that it is the one; None while there is none.
+        # A token by which a thread recognises itself as the current one; None while there is none.
         self._thread: object | None = None
-        # Queues and no events: a signal handler may put into them while its thread is just doing so.
+        # Queues rather than events: a signal handler may put into one while its own thread is doing so.
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._done: SimpleQueue[None] = SimpleQueue()
         self._stop = False
-        self._give_up = 0.0
+        self._deadline = 0.0
         self._failures = 0
         self._in_vain = False
         self._held: deque[Item] = deque()
         self._held_bytes = 0
         self._reopen = 0.0
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     def forked(self) -> None:
-        """In a forked child: leave the parent's queue and thread alone, and begin anew with the next span."""
+        """In a forked child: leave the parent's queue and thread alone, and start afresh with the next span."""
         if self._writer is not None:
             self._writer.abandon(busy=self._turn.busy)
         self._turn.items.clear()
         self._begin()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Let a signal handler touch a span that its own thread is touching just then: with the SDK's locks it would wait for
-        itself for ever."""
+        """Let a signal handler touch a span that its own thread is just touching: with the SDK's locks it would deadlock on
+        itself."""
         lock = threading.RLock()
         for part in (span, span._attributes, span._events):
             if hasattr(part, "_lock"):
                 part._lock = lock  # type: ignore[union-attr]
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Put the span on disk; raises nothing of its own. After :meth:`shutdown`, too: then the next process delivers it."""
+        """Put the span on disk; raises nothing of its own. Also after :meth:`shutdown`: then the next process delivers it."""
         context = span.context
         if context is None or not context.trace_flags.sampled:
             return
@@ -146,7 +145,7 @@ class DurableSpanProcessor(SpanProcessor):
             self._start()
 
     def retake(self, span: ReadableSpan) -> None:
-        """Put a span on disk whose end was interrupted, if it is not there yet."""
+        """Put a span whose end was interrupted on disk, if it is not there yet."""
         context = span.context
         if context is None or not context.trace_flags.sampled or span.end_time is None:
             return
@@ -155,15 +154,15 @@ class DurableSpanProcessor(SpanProcessor):
             self._take(span, context.span_id)
 
     def took(self, span_id: int) -> bool:
-        """Whether a span that ended just now is safe, or about to be."""
+        """Whether a span that has just ended is safe, or about to be."""
         return span_id in self._recent or any(span_id == each for each, _ in list(self._turn.items))
 
     def waiting(self) -> int:
-        """Spans of this process that were not handed over yet."""
+        """The number of this process's spans that were not handed over yet."""
         return len(self._held) + sum(queue.waiting_in(self._folder, name) for name in self._queues)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what has ended so far was handed over, here or by whoever drains; False when the time is over."""
+        """Wait until what has ended so far was handed over, here or by whoever drains; False on timeout."""
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._settle():
             return False
@@ -183,36 +182,36 @@ class DurableSpanProcessor(SpanProcessor):
             if not self._settle():
                 return False
             if self._writer is not writer and self._writer is not None:
-                # The folder was removed, and what could be saved is in another queue.
+                # The folder was removed, and whatever could be saved is in another queue.
                 writer = self._writer
                 target = writer.position()
         self._in_vain = False
         return True
 
     def shutdown(self) -> None:
-        """Hand over what waits, within ``limits.shutdown_timeout``, and stop; what is left stays in the spool.
+        """Hand over what is waiting, within ``limits.shutdown_timeout``, and stop; the rest stays in the spool.
 
-        In an outage, or after a flush in vain, nothing is waited for.
+        In an outage, or after a flush that failed, it does not wait.
         """
         if self._ended:
             return
         self._ended = True
-        # Once more: what is written now may still be handed over.
+        # Again: what is written now may still be handed over.
         self._settle(last=True)
         running, seconds = self._thread, 0.0 if self._failures or self._in_vain else self._limits.shutdown_timeout
-        self._give_up = time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
         self._stop = True
         self._wake.put(None)
         if running is not None:
             try:
-                # An exporter that hangs is not waited for: its thread is a daemon, and its batch is in the spool.
+                # A hanging exporter is not waited for: its thread is a daemon, and its batch is in the spool.
                 self._done.get(timeout=seconds + 0.5)
                 running = None
             except Empty:
-                logger.debug("the exporter does not come to an end and is left alone")
+                logger.debug("the exporter does not finish and is abandoned")
         self._settle(last=True)
         with self._turn.alone() as free:
-            # A signal handler that comes in the middle of an end() leaves the queue to it.
+            # A signal handler that interrupts an end() leaves the queue to it.
             if free:
                 self._close()
         losses.close(self._folder)
@@ -224,20 +223,20 @@ class DurableSpanProcessor(SpanProcessor):
                     raise
                 logger.debug("the exporter's shutdown failed", exc_info=True)
 
-    # --- the calling thread, in its turn --------------------------------------------------------------------------------
+    # --- the calling thread --------------------------------------------------------------------------------------------
 
     def _take(self, span: ReadableSpan, span_id: int) -> None:
         self._turn.run((span_id, self.encode(span)))
 
     def _write(self, item: Item) -> None:
-        """One span, on its way to the disk; called again with the same one after an exception of a signal handler."""
+        """Write one span to disk; called again with the same span after a signal handler's exception."""
         span_id = item[0]
         if self._recent and self._recent[-1] == span_id:
             return
         turn = self._turn
         try:
-            if time.monotonic() >= self._next_look:
-                self._look()
+            if time.monotonic() >= self._next_check:
+                self._check_folder()
             if self._held:
                 self._write_held()
             writer = self._writer or self._open()
@@ -249,7 +248,7 @@ class DurableSpanProcessor(SpanProcessor):
             if self._turn is turn:
                 self._hold(item, error)
         if self._turn is turn:
-            # Else a signal handler has forked, and this is the child: the parent writes it.
+            # Otherwise a signal handler has forked, and this is the child: the parent writes the span.
             self._recent.append(span_id)
 
     def _open(self) -> queue.Writer:
@@ -268,21 +267,21 @@ class DurableSpanProcessor(SpanProcessor):
         losses.settle(self._folder)
         return writer
 
-    def _look(self) -> None:
-        """Every second: whether the folder is still there, and what is in it still ours."""
-        self._next_look = time.monotonic() + LOOK_EVERY
+    def _check_folder(self) -> None:
+        """Check every second that the folder still exists, and that its contents are still ours."""
+        self._next_check = time.monotonic() + CHECK_EVERY
         writer = self._writer
         if writer is None or writer.look():
             return
         rescued, lost = writer.rescue()
         held = deque([*((0, record) for record in rescued), *self._held])
         queues = [name for name in self._queues if name != writer.id]
-        # No call among these, so nothing that could interrupt them.
+        # No call between these assignments, so nothing can interrupt them.
         self._writer, self._held, self._queues = None, held, queues
         self._held_bytes += sum(map(len, rescued))
         losses.note(self._folder, lost, "their files were removed")
         logger.warning(
-            "%s was removed or replaced while spans were written to it, and is made again: %d spans are written again, %d are lost",
+            "%s was removed or replaced while spans were written to it, and is created again: %d spans are written again, %d are lost",
             self._folder,
             len(rescued),
             lost,
@@ -315,18 +314,18 @@ class DurableSpanProcessor(SpanProcessor):
         losses.settle(self._folder)
 
     def _settle(self, *, last: bool = False) -> bool:
-        """Write what is held; False when the disk still takes nothing.
+        """Write what is held; False if the disk still accepts nothing.
 
-        :param last: try it whenever it was tried before.
+        :param last: try even if it was just tried.
         """
         with self._turn.alone() as free:
             if not free:
                 return False
             if last:
-                self._reopen = self._next_look = 0.0
+                self._reopen = self._next_check = 0.0
             try:
-                if time.monotonic() >= self._next_look:
-                    self._look()
+                if time.monotonic() >= self._next_check:
+                    self._check_folder()
                 if self._held:
                     self._write_held()
             except OSError as error:
@@ -350,19 +349,19 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _start(self) -> None:
         with self._turn.alone() as free:
-            # In the middle of another's end() it is that one that starts the thread.
+            # If this interrupts another's end(), that one starts the thread.
             if not free or self._thread is not None or self._ended:
                 return
             mine = self._thread = object()
             try:
-                self._leads()
-                # Not of ``threading``, whose own lock may be held by the very thread that a signal handler interrupts.
+                self._try_to_lead()
+                # Not via ``threading``, whose own lock may be held by the very thread that a signal handler interrupts.
                 _thread.start_new_thread(self._run, (mine,))
             except RuntimeError:
                 self._thread = None
-                logger.debug("no thread can be had: the next process delivers", exc_info=True)
+                logger.debug("no thread can be started: the next process delivers", exc_info=True)
             except BaseException:
-                # A signal handler's. Should the thread have started all the same, it sees that it is not the one.
+                # A signal handler's exception. If the thread did start, it sees that it is not the current one.
                 self._thread = None
                 raise
 
@@ -370,7 +369,7 @@ class DurableSpanProcessor(SpanProcessor):
         assert self._exporter is not None  # noqa: S101 - started for an exporter alone
         done = self._done
         draining = Drain(self._folder, self._exporter, self._limits)
-        # What the exporter's own client does is no span of the search. This context is this thread's alone.
+        # Calls by the exporter's own client are not spans of the search. This context belongs to this thread alone.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         waiting = Waiting(logger, self._folder)
         try:
@@ -378,8 +377,8 @@ class DurableSpanProcessor(SpanProcessor):
                 pause = self._limits.flush_interval
                 try:
                     self._settle()
-                    if self._leads():
-                        draining.round(self._mine(), stop=self._stopped)
+                    if self._try_to_lead():
+                        draining.round(self._own_queues(), stop=self._stopped)
                     waiting.ends()
                     self._failures = 0
                 except Exception as error:
@@ -391,9 +390,9 @@ class DurableSpanProcessor(SpanProcessor):
                     pause = asked + random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
                     self._sleep(pause)
-            if self._leads() and self._writer is not None and not self._late():
-                draining.round([self._writer.id], stop=self._late)
-                if not self._late():
+            if self._try_to_lead() and self._writer is not None and not self._is_past_deadline():
+                draining.round([self._writer.id], stop=self._is_past_deadline)
+                if not self._is_past_deadline():
                     draining.tell(last=True)
         except Exception as error:
             logger.debug("spans are left to the next process: %s", first_line(error))
@@ -405,7 +404,7 @@ class DurableSpanProcessor(SpanProcessor):
             done.put(None)
 
     def _sleep(self, seconds: float) -> None:
-        """Until somebody asks for a flush, or the time is over."""
+        """Sleep until somebody asks for a flush, or the time is up."""
         try:
             self._wake.get(timeout=seconds)
             while True:
@@ -416,20 +415,20 @@ class DurableSpanProcessor(SpanProcessor):
     def _stopped(self) -> bool:
         return self._stop
 
-    def _late(self) -> bool:
-        return time.monotonic() > self._give_up
+    def _is_past_deadline(self) -> bool:
+        return time.monotonic() > self._deadline
 
     def _leader_file(self) -> Path:
         return self._folder / f"x-{self._family}.exports"
 
-    def _leads(self) -> bool:
-        """Whether this process is the one of its family that uses the exporter."""
+    def _try_to_lead(self) -> bool:
+        """Try to become the one process of its family that uses the exporter; returns whether it is."""
         if self._leader is None:
             leader = ProcessLock(self._leader_file())
             try:
                 if not self._folder.is_dir():
                     self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                # Of families that are gone. Who takes one at this moment sees that it is not valid, and tries again.
+                # Leftovers of families that are gone. A process that takes one right now sees that it is invalid, and retries.
                 for path in self._folder.glob("x-*.exports"):
                     if ProcessLock.holder(path) is None:
                         path.unlink(missing_ok=True)
@@ -446,7 +445,7 @@ class DurableSpanProcessor(SpanProcessor):
                 logger.debug("%s cannot be used", self._folder, exc_info=True)
         return self._leader is not None
 
-    def _mine(self) -> Iterator[str]:
+    def _own_queues(self) -> Iterator[str]:
         """The queues of this process and of those forked from it, and those whose writers are dead."""
         for name in queue.queues(self._folder):
             if f"-{self._family}-" in name or not queue.writer_lives(self._folder, name):

@@ -1,15 +1,15 @@
-"""The named queries: SQL that answers a question about searches, each in a file of its own under ``sql/queries``.
+"""The named queries: SQL that answers questions about searches, one file each under ``sql/queries``.
 
 In: a name, and parameters by name. Out: the query's text, title, description and parameters; or its rows. Values go to
 ClickHouse as server-side parameters (``{run_id:String}``), never into the text. On failure: :class:`UnknownQueryError` and
-:class:`ParameterError` say what there is; what ClickHouse raises is passed on.
+:class:`ParameterError` list what exists; what ClickHouse raises is passed on.
 
-A file begins with comments: its title, its description, and a line per parameter, ``-- limit = 10: how many``, where what
-stands behind ``=`` is the default. A default of ``latest`` for ``run_id`` is the newest run.
+A file begins with comments: its title, its description, and one line per parameter, ``-- limit = 10: how many``, where the
+value after ``=`` is the default. A default of ``latest`` for ``run_id`` means the newest run.
 
 What several queries build on (which individual is the best, what a run costs, whether it is stalled) is defined once, in a file
-under ``sql/parts``: ``@climb(run_id = {run_id:String})`` stands for its text, with the condition in the place of ``@runs``. It is
-text and nothing in the store, so that readers need no more than the right to read, on any store, a cluster's too.
+under ``sql/parts``: ``@climb(run_id = {run_id:String})`` is replaced by its text, with the condition in place of ``@runs``. Parts are
+text rather than objects in the store, so that readers need only the right to read, on any store, clusters included.
 
 >>> from genesis_otel import queries
 >>> query = queries.load("top_individuals")
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 LATEST = "latest"
-"""As ``run_id``: the newest run."""
+"""As a ``run_id``: the newest run."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([^}]+)\}")
 _TOLD = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
@@ -52,21 +52,21 @@ _PART = re.compile(r"@(\w+)\(")
 
 
 class UnknownQueryError(LookupError):
-    """There is no query of that name; the text names those that resemble it."""
+    """There is no query with that name; the message suggests similar names."""
 
 
 class ParameterError(ValueError):
-    """A parameter is missing or unknown; the text says which there are."""
+    """A parameter is missing or unknown; the message lists the valid ones."""
 
 
 class Parameter(NamedTuple):
-    """What a query can be told."""
+    """A parameter of a query."""
 
     name: str
     type: str
-    """As in ClickHouse."""
+    """ClickHouse's type."""
     default: str | None
-    """None: it has to be given."""
+    """None: it is required."""
     meaning: str
 
 
@@ -89,9 +89,9 @@ def names() -> tuple[str, ...]:
 
 @functools.cache
 def load(name: str) -> Query:
-    """The query of that name; hyphens stand for underscores.
+    """The query with that name; hyphens are read as underscores.
 
-    :raises UnknownQueryError: there is none.
+    :raises UnknownQueryError: there is no such query.
     """
     name = name.replace("-", "_")
     if name not in names():
@@ -111,7 +111,7 @@ def parse(name: str, text: str) -> Query:
     types = placeholders(sql)
     told = {match[1]: match for line in comments if (match := _TOLD.fullmatch(line)) and match[1] in types}
     described = " ".join(line for line in comments if line and line not in {match[0] for match in told.values()})
-    # One that the head forgets is asked for; a test sees that none is.
+    # A parameter that the header does not describe is still required; a test checks that there is none.
     order = [*told, *(each for each in types if each not in told)]
     parameters = (
         Parameter(each, types[each], told[each][2] if each in told else None, told[each][3] if each in told else "")
@@ -122,9 +122,9 @@ def parse(name: str, text: str) -> Query:
 
 @functools.cache
 def part(name: str, *arguments: str) -> str:
-    """The text of ``sql/parts/{name}.sql`` with ``arguments`` in the places of its parameters, in the order of its head.
+    """The text of ``sql/parts/{name}.sql`` with ``arguments`` in place of its parameters, in the order of its header.
 
-    :param arguments: SQL, which is not looked at: conditions and numbers of this package, never what somebody typed.
+    :param arguments: SQL, which is not checked: conditions and numbers of this package, never user input.
     """
     lines = resources.files("genesis_otel").joinpath("sql", "parts", f"{name}.sql").read_text("utf-8").splitlines()
     head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
@@ -139,7 +139,7 @@ def part(name: str, *arguments: str) -> str:
 
 
 def composed(sql: str) -> str:
-    """``sql`` with the text of each part that it names in its place."""
+    """``sql`` with each part that it names replaced by the part's text."""
     while match := _PART.search(sql):
         depth, begun, arguments = 1, match.end(), []
         for at in range(match.end(), len(sql)):
@@ -151,19 +151,19 @@ def composed(sql: str) -> str:
                 sql = sql[: match.start()] + part(match[1], *filter(None, arguments)) + sql[begun:]
                 break
         else:
-            raise ValueError(f"the parenthesis of @{match[1]} does not end")
+            raise ValueError(f"the parenthesis after @{match[1]} is not closed")
     return sql
 
 
 def placeholders(sql: str) -> dict[str, str]:
-    """The parameters that stand in ``sql``, each with its type."""
+    """The parameters in ``sql``, each with its type."""
     return dict(_PLACEHOLDER.findall(sql))
 
 
 def values(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The value of each of a query's parameters: the given ones, and defaults for the others.
+    """The value of each of a query's parameters: the given one, or the default.
 
-    :raises ParameterError: one is missing, or one that is given is not the query's.
+    :raises ParameterError: one is missing, or a given one is not a parameter of the query.
     """
     known = [parameter.name for parameter in query.parameters]
     takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -179,8 +179,8 @@ def values(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
 def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
     """The rows of a named query, each as a dict.
 
-    :param given: the query's parameters; ``run_id`` is a run's whole id here, or ``latest``.
-    :raises UnknownQueryError: there is no query of that name.
+    :param given: the query's parameters; ``run_id`` must be a full run id here, or ``latest``.
+    :raises UnknownQueryError: there is no query with that name.
     :raises ParameterError: a parameter is missing or unknown.
     """
     query = load(name)

@@ -1,9 +1,9 @@
 """Runs in a program or a notebook: named queries as rows, Arrow, pandas or polars; a run and its individuals as objects.
 
-In: the settings of the environment, or a URL; the name of a query, or SQL that reads. Out: rows as dicts, or tables of what is
-installed. The embedded store is read through its process, also while searches use it. On failure: StoreError where the store
-cannot be reached, LookupError where there is no such run, individual or query, ImportError where a package is missing, with what
-to install; what ClickHouse raises is passed on. Nothing here can write.
+In: the settings of the environment, or a URL; the name of a query, or SQL that reads. Out: rows as dicts, or as tables of an installed
+library. The embedded store is read through its process, even while searches use it. On failure: StoreError if the store cannot be
+reached, LookupError if there is no such run, individual or query, ImportError if a package is missing, with what to install; what
+ClickHouse raises is passed on. Nothing here can write.
 
 >>> import genesis_otel
 >>> store = genesis_otel.connect()  # doctest: +SKIP
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Individual", "Run", "Store", "connect"]
 
 SHOWN = 30
-"""Rows that a notebook shows of an answer."""
+"""Rows of an answer that a notebook shows."""
 CELL = 100
 """Characters of a value that it shows: programs and prompts are longer."""
 
 
 def connect(url: str | None = None) -> Store:
-    """The store that is set up here, for reading.
+    """The configured store, for reading.
 
-    :param url: another one, as in ``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database`` or ``chdb:///folder``.
-    :raises StoreError: it cannot be reached, or none is named.
+    :param url: another store, as in ``CLICKHOUSE_URL``: ``http(s)://user:password@host:port/database`` or ``chdb:///folder``.
+    :raises StoreError: the store cannot be reached, or none is configured.
     """
     given: dict[str, Any] = {"clickhouse_url": url} if url else {}
     store = Store(load_settings(**given))
@@ -53,18 +53,18 @@ def connect(url: str | None = None) -> Store:
 
 
 class Store:
-    """A store. It is connected to for each query, so that it may be kept for as long as a notebook is open."""
+    """A store. Each query opens its own connection, so that a store can be kept for as long as a notebook is open."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def query(self, query: str, /, *, run: str | None = None, **parameters: Any) -> Answer:
-        """Ask a named query, or SQL that reads; the answer is fetched when it is used.
+        """Run a named query, or SQL that reads; the answer is fetched when it is first used.
 
         :param query: a name (``genesis-otel query --list``), or a statement; its parameters are written ``{name:Type}``.
-        :param run: a run's id, the beginning of it, ``latest``, or a task: its newest run. It is the query's ``run_id``.
+        :param run: a run's id, a prefix of it, ``latest``, or a task, meaning its newest run. Becomes the query's ``run_id``.
         :raises LookupError: there is no such query or run.
-        :raises ValueError: a parameter is missing or unknown, or several runs begin so.
+        :raises ValueError: a parameter is missing or unknown, or the prefix matches several runs.
         """
         if run is not None:
             with reader(self._settings) as client:
@@ -79,13 +79,13 @@ class Store:
         return Answer(self._settings, named.sql, told)
 
     def runs(self, **parameters: Any) -> Answer:
-        """The runs, the newest first: the named query ``runs``."""
+        """The runs, newest first: the named query ``runs``."""
         return self.query("runs", **{"stalled_after": self._settings.stalled_after, **parameters})
 
     def run(self, run: str = queries.LATEST) -> Run:
-        """A run, by its id, the beginning of it, ``latest``, or as the newest one of a task.
+        """A run, by its id, a prefix of it, ``latest``, or a task, meaning its newest run.
 
-        :raises LookupError: there is none.
+        :raises LookupError: there is no such run.
         """
         with reader(self._settings) as client:
             run_id = run_id_of(client, run)
@@ -107,31 +107,31 @@ class Answer(Sequence[Mapping[str, Any]]):
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """The rows, asked for once; times know their time zone."""
+        """The rows, fetched once; times are time zone aware."""
         with reader(self._settings) as client:
             return list(client.query(self.sql, parameters=self.parameters, tz_mode="aware").named_results())
 
     def arrow(self) -> pyarrow.Table:
-        """As an Arrow table, which the engine makes itself; needs pyarrow."""
+        """As an Arrow table, which the engine itself produces; needs pyarrow."""
         _needed("pyarrow")
         with reader(self._settings) as client:
             return client.query_arrow(self.sql, parameters=self.parameters, use_strings=True)
 
     def pandas(self) -> pandas.DataFrame:
-        """As a data frame of pandas; needs pandas and pyarrow."""
+        """As a pandas data frame; needs pandas and pyarrow."""
         _needed("pandas")
         frame: pandas.DataFrame = self.arrow().to_pandas()
         return frame
 
     def polars(self) -> polars.DataFrame:
-        """As a data frame of polars; needs polars and pyarrow."""
+        """As a polars data frame; needs polars and pyarrow."""
         frame: polars.DataFrame = _needed("polars").from_arrow(self.arrow())
         return frame
 
     def parquet(self, path: str | Path) -> Path:
-        """Into a new Parquet file, which the engine itself writes: nothing is needed here, and any number of rows passes.
+        """Write a new Parquet file, which the engine itself produces: needs no package here, and works for any number of rows.
 
-        :raises FileExistsError: there is such a file.
+        :raises FileExistsError: the file already exists.
         """
         with reader(self._settings) as client:
             parquet.write(client, self.sql, self.parameters, Path(path))
@@ -155,7 +155,7 @@ class Answer(Sequence[Mapping[str, Any]]):
 
 
 class Run:
-    """A run, as it stood when it was asked for; ``summary`` has all that is known of it."""
+    """A run, as it stood when it was fetched; ``summary`` has everything known about it."""
 
     def __init__(self, store: Store, summary: Mapping[str, Any]) -> None:
         self._store = store
@@ -165,7 +165,7 @@ class Run:
         self.best_score: float | None = summary["best_score"]
         self.cost = float(summary["cost"])
         self.unpriced = int(summary["unpriced"])
-        """Calls that have no price and are not in ``cost``."""
+        """The number of calls without a known price, which ``cost`` does not include."""
         self.summary = dict(summary)
 
     @property
@@ -177,15 +177,15 @@ class Run:
         return self.individual("best")
 
     def individual(self, individual: str) -> Individual:
-        """An individual, by its id, the beginning of it, or ``best``.
+        """An individual, by its id, a prefix of it, or ``best``.
 
-        :raises LookupError: there is none.
+        :raises LookupError: there is no such individual.
         """
         with reader(self._store._settings) as client:
             return Individual(program.individual(client, self.id, individual_id_of(client, self.id, individual)))
 
     def query(self, query: str, /, **parameters: Any) -> Answer:
-        """Ask a named query, or SQL with ``{run_id:String}``, of this run."""
+        """Run a named query, or SQL with ``{run_id:String}``, on this run."""
         return self._store.query(query, **{**parameters, "run_id": self.id})
 
     def __repr__(self) -> str:
@@ -196,7 +196,7 @@ class Run:
 
 
 class Individual:
-    """An individual, as it stood when it was asked for; ``details`` has all that is known of it."""
+    """An individual, as it stood when it was fetched; ``details`` has everything known about it."""
 
     def __init__(self, details: Mapping[str, Any]) -> None:
         self.id = str(details["individual_id"])
@@ -204,7 +204,7 @@ class Individual:
         self.generation = int(details["generation"])
         self.fitness: float | None = details["fitness_score"]
         self.code = str(details["code"])
-        """Its program; empty if that was not recorded."""
+        """Its program; empty if it was not recorded."""
         self.metrics = dict(program.metrics_of(details["metrics"]))
         self.parents = [str(each) for each in details["parent_ids"]]
         self.details = dict(details)
@@ -226,7 +226,7 @@ def _needed(package: str) -> Any:
 
 
 def _table(names: Sequence[str], rows: Sequence[Iterable[Any]]) -> str:
-    """A table whose cells are text, whatever they hold."""
+    """An HTML table whose cells are plain text, whatever they contain."""
 
     def cell(value: Any) -> str:
         told = number(value) if isinstance(value, float) else "" if value is None else str(value)

@@ -1,9 +1,8 @@
-"""A run as one HTML file, for whoever has no Grafana: nothing in it asks the network.
+"""A run as one HTML file, for those without Grafana: nothing in it uses the network.
 
-In: a client and a run's id. Out: the text of the live page with everything in it: its script, its styles and a run's data, which
-answer what the page asks. What stands in prompts, code and names is text there, never markup: data lie in JSON with ``<`` written
-as an escape, and the page's Content-Security-Policy runs the page's own script, known by its hash, and nothing else. On failure:
-what ClickHouse raises.
+In: a client and a run id. Out: the text of the live page with everything included: its script, its styles and the run's data, which
+answers the page's requests. Prompts, code and names are always text there, never markup: the data is JSON with ``<`` escaped, and the
+page's Content-Security-Policy allows only the page's own script, identified by its hash. On failure: what ClickHouse raises.
 
 >>> from genesis_otel.report import page
 """
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 TOP = 10
-"""Individuals shown with their code and prompts unless told otherwise."""
+"""How many individuals are shown with code and prompts by default."""
 
 HTML = """<!doctype html>
 <html lang="en">
@@ -42,7 +41,7 @@ HTML = """<!doctype html>
 </head>
 <body>
 <div id="page"><p>Reading …</p></div>
-<noscript>This page needs JavaScript, which it has inside.</noscript>
+<noscript>This page needs JavaScript, which is included in it.</noscript>
 <script type="application/json" id="data">{data}</script>
 <script>{script}</script>
 </body>
@@ -65,13 +64,13 @@ def page(
     :param top: how many individuals to show with their code and prompts.
     :param compare: ids of other runs, whose best scores and figures are added.
     :param say: called with a line for each step.
-    :param stalled_after: seconds without a sign of life after which a run is stalled.
+    :param stalled_after: seconds without a sign of life after which a run counts as stalled.
     """
     return rendered(gather(client, run_id, top=top, compare=compare, say=say, stalled_after=stalled_after))
 
 
 def rendered(gathered: Mapping[str, Any]) -> str:
-    """The page."""
+    """The page as HTML."""
     script, style = _file("page.js"), _file("page.css")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
@@ -82,7 +81,7 @@ def rendered(gathered: Mapping[str, Any]) -> str:
 
 
 def _data(gathered: Mapping[str, Any]) -> str:
-    """JSON that cannot end the script element it lies in; in ASCII, so that no character of it turns or hides the source either."""
+    """JSON that cannot close its script element; in ASCII, so that no character can reverse or hide the source either."""
     text = json.dumps(gathered, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -92,5 +91,5 @@ def _file(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a Content-Security-Policy names what stands in the page: https://www.w3.org/TR/CSP3/#grammardef-hash-source"""
+    """The hash by which a Content-Security-Policy identifies inline content: https://www.w3.org/TR/CSP3/#grammardef-hash-source"""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

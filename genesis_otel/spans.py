@@ -1,12 +1,12 @@
 """Runs, generations, individuals, evaluations and LLM calls as OpenTelemetry spans.
 
-In: what a search knows, as it comes to know it. Out: spans with the names of :mod:`genesis_otel.attributes`, to whatever
-tracer provider the process has; with none, nothing happens and nothing is kept. On failure: nothing here raises into a
-search: a value of a wrong type is kept as text or left out, with one warning.
+In: what a search knows, as it learns it. Out: spans with the names of :mod:`genesis_otel.attributes`, for whatever
+tracer provider the process has; without one, nothing happens and nothing is kept. On failure: nothing here raises into a
+search: a value of the wrong type is kept as text or dropped, with one warning.
 
-Each function starts a span at once and returns a handle. A handle is a ``with`` block (or ``async with``), which makes it
-current, records an exception and ends it; or it is ended by hand with ``end()``, from any thread. Threads do not inherit
-the current handle: pass handles on, or attach ``handle.context``. Times are nanoseconds (int), seconds (float) or datetimes.
+Each function starts a span at once and returns a handle. As a ``with`` (or ``async with``) block, a handle becomes current, records an
+exception and ends its span; or end it yourself with ``end()``, from any thread. Threads do not inherit the current handle: pass handles
+on, or attach ``handle.context``. Times are nanoseconds (int), seconds (float) or datetimes.
 
 >>> from genesis_otel import spans
 >>> with spans.run("circle_packing", objectives={"accuracy": "max", "code_size": "min"}) as run:

@@ -1,11 +1,11 @@
-"""Builds the collector of ``otel-collector/builder.yaml`` from its Go modules, once a manifest, and prints where it is.
+"""Builds the collector of ``otel-collector/builder.yaml`` from its Go modules, once per manifest, and prints its path.
 
 In: the manifest; Go 1.25 or newer on the PATH, which fetches the builder and the modules. Out: the path of the binary, below the
-user's cache folder (``XDG_CACHE_HOME``), under the version and the hash of the manifest. On failure: exit code 1 and
-what to do; a build that was interrupted leaves nothing behind.
+user's cache folder (``XDG_CACHE_HOME``), under the manifest's version and hash. On failure: exit code 1 and what to do; an
+interrupted build leaves nothing behind.
 
-    python scripts/build_collector.py          build it unless it is there, and print its path
-    python scripts/build_collector.py --path   print the path alone
+    python scripts/build_collector.py          build it if it is missing, and print its path
+    python scripts/build_collector.py --path   only print the path
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def path() -> Path:
 
 
 def build(target: Path) -> None:
-    """Build the binary at ``target``; minutes with empty caches, and both cores."""
+    """Build the binary at ``target``; with empty caches this takes minutes and both cores."""
     if shutil.which("go") is None:
         raise SystemExit(
             "The collector is built by Go, which is not on the PATH: install Go 1.25 or newer (https://go.dev/dl)"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that it comes to its name whole: two builds at once do no harm.
+    # Built beside the target and renamed when complete, so that two builds at once do no harm.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         manifest = Path(folder) / MANIFEST.name
         manifest.write_text(
@@ -66,7 +66,7 @@ def build(target: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Build it unless it is there, and say where."""
+    """Build it if it is missing, and print its path."""
     target = path()
     if "--path" not in arguments and not target.exists():
         print(f"Building {target} (about five minutes the first time)", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Build the live page from page/ into the package, or see that what is committed is what page/ gives.
+"""Builds the live page from page/ into the package, or checks that what is committed is what page/ builds.
 
-In: Node and npm, and page/package-lock.json, which names every version. Out: genesis_otel/_ui/static/page.{js,css}. With --check
-nothing is written: the exit code is 1 where a file differs, and 0 with a line where Node, or what npm installs, cannot be had.
+In: Node and npm, and page/package-lock.json, which pins every version. Out: genesis_otel/_ui/static/page.{js,css}. With --check
+nothing is written: the exit code is 1 if a file differs, and 0 with a message if Node, or what npm installs, is not available.
 
     python scripts/build_page.py [--check]
 """
@@ -22,7 +22,7 @@ FILES = ("page.js", "page.css")
 
 
 def install() -> str:
-    """Install what the lock names; returns why that cannot be, or nothing."""
+    """Install what the lock file names; returns why that is impossible, or nothing."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             return f"{tool} is not on the PATH"
@@ -53,7 +53,7 @@ def main() -> int:
         build(Path(made))
         differing = [name for name in FILES if (Path(made) / name).read_bytes() != (BUILT / name).read_bytes()]
     for name in differing:
-        print(f"{(BUILT / name).relative_to(ROOT)} is not what page/ gives: make page", file=sys.stderr)
+        print(f"{(BUILT / name).relative_to(ROOT)} is not what page/ builds: run make page", file=sys.stderr)
     return 1 if differing else 0
 
 

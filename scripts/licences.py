@@ -1,10 +1,10 @@
-"""Writes docs/licences.md: the licence of every package that a search can come to have installed with this one.
+"""Writes docs/licences.md: the licence of every package that a search may have installed along with this one.
 
 In: requirements/image.txt and requirements/demo.txt, and the metadata of the packages in this environment. Out: the page. On
-failure: a package that is not installed here stands in it with what the page said before, or as unknown, which --check finds.
+failure: a package that is not installed here keeps its previous entry, or is listed as unknown, which --check reports.
 
-    python scripts/licences.py            writes the page
-    python scripts/licences.py --check    writes nothing; exit code 1 where a locked package is not on it, or its licence is unknown
+    python scripts/licences.py            write the page
+    python scripts/licences.py --check    write nothing; exit code 1 if a locked package is missing, or its licence unknown
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ What `pip install 'genesis-otel[embedded,openevolve,ui]'` brings, by the package
 
 
 def locked() -> list[str]:
-    """The names of all packages that are locked for users."""
+    """The names of all packages locked for users."""
     lines = "\n".join((ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8") for name in FILES)
     return sorted({name.lower() for name in re.findall(r"^([A-Za-z0-9][\w.-]*)==", lines, re.MULTILINE)})
 
 
 def listed() -> dict[str, str]:
-    """What the page says."""
+    """The present entries of the page."""
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
     return dict(re.findall(r"^\| ([a-z0-9][\w.-]*) \| ([^|]+) \|$", text, re.MULTILINE))
 
 
 def licence(name: str, before: str) -> str:
-    """A package's licence by its metadata."""
+    """A package's licence according to its metadata."""
     try:
         about = metadata.metadata(name)
     except metadata.PackageNotFoundError:
@@ -54,7 +54,7 @@ def licence(name: str, before: str) -> str:
         each.rpartition(" :: ")[2] for each in about.get_all("Classifier") or [] if each.startswith("License ::")
     ]
     told = field("License-Expression") or ", ".join(classified) or field("License")
-    # Some packages have the whole text there.
+    # Some packages put the whole text there.
     return " ".join(told.splitlines()[0].split())[:60] if told else before
 
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if "--check" in arguments:
         missing = [name for name in locked() if before.get(name, UNKNOWN) == UNKNOWN]
         for name in missing:
-            print(f"docs/licences.md does not say the licence of {name}", file=sys.stderr)
+            print(f"docs/licences.md does not give the licence of {name}", file=sys.stderr)
         return 1 if missing else 0
     rows = [f"| {name} | {licence(name, before.get(name, UNKNOWN))} |" for name in locked()]
     PAGE.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")

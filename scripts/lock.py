@@ -1,15 +1,15 @@
 """Writes ``requirements/*.txt``: every package that this checkout installs for itself, by version and hash.
 
-In: pyproject.toml and the package index. Out: a file for each of :data:`LOCKS`, good for every supported Python and platform,
-under a seal over its lines and what they were made from. On failure: what uv says, and its exit code; the file in question is
-left as it was, or without a seal, which --check finds.
+In: pyproject.toml and the package index. Out: a file per entry of :data:`LOCKS`, valid for every supported Python and platform, with
+a seal over its lines and what they were made from. On failure: uv's error, and its exit code; the file in question is
+unchanged, or without a seal, which --check reports.
 
-    make lock                                what pyproject.toml wants and is not locked yet; what is locked stays
-    make lock ARGS=--upgrade                 the newest of everything
-    make lock ARGS=--upgrade-package=NAME    the newest of one
-    python scripts/lock.py --check           writes nothing; exit code 1 and a line for each file that this did not write
+    make lock                                lock what pyproject.toml wants and is not locked yet; keep the rest
+    make lock ARGS=--upgrade                 the newest version of everything
+    make lock ARGS=--upgrade-package=NAME    the newest version of one package
+    python scripts/lock.py --check           write nothing; exit code 1 and a line per file that this script did not write
 
-uv does it, since its one resolution covers every Python and platform; pip-tools resolves for the Python it runs on.
+uv is used because its one resolution covers every Python and platform; pip-tools resolves for the Python it runs on.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ LOCKS = {
     # First: the others take their versions from it, since they share an environment.
     "dev": ["--extra=dev"],
     "demo": ["--extra=embedded", "--extra=openevolve", "--extra=ui"],
-    # The package's own dependencies alone, for deploy/Dockerfile.
+    # Only the package's own dependencies, for deploy/Dockerfile.
     "image": [],
-    # What builds the package, and urllib3-future: installed first, as pip checks no hash of what it fetches for a build.
+    # What builds the package, and urllib3-future: installed first, because pip checks no hash of what it fetches for a build.
     "build": [],
 }
-"""The files, and what uv is told for each."""
+"""The files, and uv's arguments for each."""
 
-# A build fetches what is in no file, so nothing is built but the one package that has to be (docs/grafana.md). In this order:
-# for pip the second line takes back a part of the first.
+# A build fetches packages that are in no file, so nothing is built except the one package that must be (docs/grafana.md). In this
+# order: for pip the second line overrides part of the first.
 SOURCES = ["--only-binary=:all:", "--no-binary=urllib3-future"]
 
 HEADER = "\n".join(
@@ -65,7 +65,7 @@ def wanted() -> dict[str, Any]:
 
 
 def sealed(lines: str) -> str:
-    """A file's text: its lines, under the seal that fits them and pyproject.toml."""
+    """A file's text: its lines, under the seal that matches them and pyproject.toml."""
     digest = hashlib.sha256((json.dumps(wanted(), sort_keys=True) + lines).encode()).hexdigest()
     return f"{HEADER}{digest}\n{lines}"
 
@@ -76,7 +76,7 @@ def lines_of(path: Path) -> str:
 
 
 def lock(name: str, arguments: list[str]) -> None:
-    """Let uv resolve, and seal what it wrote."""
+    """Let uv resolve, and seal its output."""
     path = FOLDER / f"{name}.txt"
     told = wanted()
     oldest = told["python"].split(",")[0].removeprefix(">=")

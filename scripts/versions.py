@@ -1,8 +1,8 @@
 """Runs the tests of each framework and instrumentation against the oldest and the newest version that pyproject.toml allows.
 
-In: the name of one of :data:`TESTS`, or none for all of them, the checkout's environment and the package index. Out: what pytest says of
-each version. Every version is put into a folder of its own under build/versions, without its dependencies, and goes before what the
-environment has. On failure: exit code 1, after all versions have had their turn.
+In: the name of one of :data:`TESTS`, or none for all of them, the checkout's environment and the package index. Out: pytest's result for
+each version. Every version is installed into its own folder under build/versions, without its dependencies, and takes precedence over
+the environment. On failure: exit code 1, after all versions have been tested.
 
     python scripts/versions.py [NAME]
 """
@@ -32,23 +32,23 @@ TESTS = {
     "opentelemetry-instrumentation-genai-openai": CALLS,
     "openinference-instrumentation-openai": CALLS,
 }
-"""What is tested, by what."""
+"""What is tested, and by which tests."""
 
 WITHOUT = {
-    # What OpenEvolve has since 0.4.1: coevolution, seeds of islands, rewrites among diffs.
+    # OpenEvolve has these since 0.4.1: coevolution, seeds of islands, rewrites among diffs.
     ("openevolve", "0.4.0"): "not coevolution and not island_seeds and not rewrites"
 }
-"""Of a version that lacks what others have: which tests it can run, as pytest's -k has it."""
+"""For a version that lacks features: the tests that it can run, as an argument to pytest's -k."""
 
 
 def allowed(name: str) -> Requirement:
-    """The range of pyproject.toml."""
+    """The range in pyproject.toml."""
     told = (Requirement(line) for line in metadata.requires("genesis-otel") or ())
     return next(one for one in told if one.name == name)
 
 
 def put(wanted: str, folder: Path) -> str:
-    """Put a version into a folder, and which one that is."""
+    """Install a version into a folder; returns which version that is."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--pre"]
     subprocess.run([*pip, "--target", str(folder), wanted], check=True, cwd=ROOT)
     (found,) = metadata.distributions(path=[str(folder)])
@@ -66,7 +66,7 @@ def run(name: str, folder: Path, version: str) -> bool:
 
 
 def main(names: list[str]) -> None:
-    """Try the oldest and the newest of each."""
+    """Test the oldest and the newest version of each."""
     failed = []
     for name in names or TESTS:
         told = allowed(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel._emit import configured
 from genesis_otel._store import connection, schema
 from tests.support.environment import PATIENT
 
@@ -25,6 +26,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 NUMBERS = itertools.count()
 
 Connect = Callable[[], Client]
+
+
+@pytest.fixture(autouse=True)
+def configured_no_longer() -> Iterator[None]:
+    """A test that leaves telemetry configured would have the next ones of its process go by its settings."""
+    before = configured.current()
+    yield
+    left = configured.current()
+    configured.tell(before)
+    assert left is before
 
 
 @pytest.fixture(scope="session")

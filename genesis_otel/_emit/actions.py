@@ -1,7 +1,7 @@
-"""What is recorded at once: actions, edges of the family tree, and fronts separate from their generation.
+"""What is recorded at once: actions, lineage edges, and fronts separate from their generation.
 
-In: what happened, and where it belongs. Out: a span that ends as it begins, so that it shows at once. On failure: as in
-:mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+In: what happened, and where it belongs. Out: a span that ends as soon as it starts, so that it is visible at once. On failure: as in
+:mod:`genesis_otel.spans`, whose public functions these are: nothing here raises into a search.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def as_dict(details: object, name: str = "details") -> dict[str, Any]:
-    """What joins a JSON object: a mapping's items; what is none stands under ``name``."""
+    """What goes into a JSON object: a mapping's items; anything else is put under ``name``."""
     if details is None:
         return {}
     try:
@@ -38,9 +38,6 @@ def as_dict(details: object, name: str = "details") -> dict[str, Any]:
         pass_on(error)
         warn_once("details", "Details could not be read and are kept as text", exc_info=True)
     return {name: details}
-
-
-# --- what is told at once ---------------------------------------------------------------------------------------------
 
 
 def action(
@@ -56,7 +53,7 @@ def action(
     time: object = None,
     **extra: Unpack[NoMore],
 ) -> None:
-    """Record an action (``archive_updated``, ``checkpoint``, ...) of a search; it shows at once."""
+    """Record an action (``archive_updated``, ``checkpoint``, ...) of a search; it is visible at once."""
     if extra:
         warn_of(action, extra)
     base, place = where(individual, generation, run, run_id, individual_id)
@@ -90,7 +87,7 @@ def lineage(
 ) -> None:
     """Record an edge from a parent to its child, for an individual whose own span has no edges (``lineage=False``).
 
-    :param fitness_delta: fitness of the child less that of the parent; None if either is not known.
+    :param fitness_delta: fitness of the child minus that of the parent; None if either is unknown.
     """
     if extra:
         warn_of(lineage, extra)
@@ -145,13 +142,13 @@ def pareto_front(
 
 
 def emit(name: str, context: Context, attributes: Callable[[], Mapping[str, Value]], at_time: int | None) -> None:
-    """A span that ends as it begins; ``attributes`` is asked where somebody records it."""
+    """Emit a span that ends as soon as it starts; ``attributes`` is called only if somebody records the span."""
     moment = at_time or time_ns()
     span = start(name, context, start_time=moment)
     if span.is_recording():
 
         def complete() -> None:
-            # Ended, it was interrupted: the SDK may not have handed it on.
+            # The span has ended, but was interrupted: the SDK may not have passed it to the processors.
             if not span.is_recording():
                 retake(span)
                 return
@@ -162,7 +159,7 @@ def emit(name: str, context: Context, attributes: Callable[[], Mapping[str, Valu
             uninterrupted(complete)
         except Exception as error:
             pass_on(error)
-            warn_once("emit", "A span could not be recorded and is left out", exc_info=True)
+            warn_once("emit", "A span could not be recorded and was dropped", exc_info=True)
 
 
 def add_front(span: Span, members: list[dict[str, Any]], at_time: int | None) -> None:

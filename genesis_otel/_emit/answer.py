@@ -1,6 +1,6 @@
-"""What a client's answer tells of a call: text, model, tokens.
+"""What a client's answer says about a call: text, model, tokens.
 
-In: what OpenAI's and Anthropic's clients return, as objects or as the JSON that they stand for, the chunks of a stream, or a text. Out:
+In: what OpenAI's and Anthropic's clients return, as objects or as the equivalent JSON, the chunks of a stream, or a text. Out:
 arguments of :meth:`LLMCall.response`. On failure: what cannot be read is left out.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def told_by(answer: object) -> dict[str, Any]:
-    """What an answer tells."""
+    """The arguments that an answer yields."""
     if isinstance(answer, str):
         return {"response": answer}
     choice = _first(_part(answer, "choices"))
@@ -28,7 +28,7 @@ def told_by(answer: object) -> dict[str, Any]:
 
 
 def told_by_stream(parts: Sequence[object]) -> dict[str, Any]:
-    """What the parts of an answer tell: texts, or OpenAI's chunks."""
+    """The arguments that the parts of an answer yield: texts, or OpenAI's chunks."""
     told: dict[str, Any] = {}
     pieces = []
     for part in parts:
@@ -37,18 +37,18 @@ def told_by_stream(parts: Sequence[object]) -> dict[str, Any]:
             continue
         choice = _first(_part(part, "choices"))
         pieces.append(_text(_part(_part(choice, "delta"), "content")))
-        # The last chunks have the finish reason and the usage.
+        # The finish reason and the usage are in the last chunks.
         told |= told_by(part)
     return {**told, "response": "".join(pieces)} if pieces else told
 
 
 def _answer_text(answer: object) -> str:
-    """Of OpenAI's Responses, or of Anthropic's messages."""
+    """The text of an OpenAI Responses answer, or of an Anthropic message."""
     return _text(_part(answer, "output_text")) or _text(_part(answer, "content"))
 
 
 def _text(content: object) -> str:
-    """A text, or a list of blocks some of which have one."""
+    """A text, or the texts in a list of blocks."""
     if isinstance(content, str):
         return content
     blocks = content if isinstance(content, (list, tuple)) else ()
@@ -62,7 +62,7 @@ def _tokens(usage: object) -> dict[str, int | None]:
         _count(usage, name) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )
     if whole is not None:
-        # Anthropic counts what its cache has apart.
+        # Anthropic counts cached tokens separately.
         whole += (read or 0) + (written or 0)
     return {
         "input_tokens": _count(usage, "prompt_tokens") if whole is None else whole,

@@ -1,7 +1,7 @@
-"""Arguments by name: which ones type checkers and editors know of, and what becomes of a name that is none of them.
+"""Keyword arguments: the ones that type checkers and editors know, and what happens to an unknown name.
 
-In: the keyword arguments of a call. Out: those that the called function has. On failure: a name that it does not have, which a
-type checker refuses, is left out with one warning for each line that tells it; everything else of the call is recorded.
+In: the keyword arguments of a call. Out: those that the called function accepts. On failure: an unknown name, which a type
+checker refuses, is dropped with one warning per line of code that passes it; the rest of the call is recorded.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ H = TypeVar("H")
 
 
 class NoMore(TypedDict):
-    """No argument but those that a function names; at run time others are warned of."""
+    """No arguments beyond those that a function names; at run time, others cause a warning."""
 
 
 class IndividualArguments(TypedDict, total=False):
-    """What can be told of an individual as it begins; see :func:`genesis_otel.spans.individual`."""
+    """The arguments of an individual when it starts; see :func:`genesis_otel.spans.individual`."""
 
     parent_id: str
     parents: Iterable[str]
@@ -33,13 +33,13 @@ class IndividualArguments(TypedDict, total=False):
 
 
 class IndividualOfRun(IndividualArguments, total=False):
-    """The same, where the generation is not known yet."""
+    """The same, if the generation is not known yet."""
 
     generation: Handle | int | None
 
 
 class CallArguments(TypedDict, total=False):
-    """What can be told of an LLM call as it begins; see :func:`genesis_otel.spans.llm_call`."""
+    """The arguments of an LLM call when it starts; see :func:`genesis_otel.spans.llm_call`."""
 
     provider: str
     operation: str
@@ -50,19 +50,19 @@ class CallArguments(TypedDict, total=False):
 
 
 class CallOfGeneration(CallArguments, total=False):
-    """The same, for an individual that is known by its id alone."""
+    """The same, for an individual known only by its id."""
 
     individual_id: str
 
 
 class CallOfRun(CallOfGeneration, total=False):
-    """The same, where the generation is known by its number."""
+    """The same, for a generation known by its number."""
 
     generation: Handle | int | None
 
 
 class EvaluationArguments(TypedDict, total=False):
-    """What can be told of an evaluation as it begins; see :func:`genesis_otel.spans.evaluation`."""
+    """The arguments of an evaluation when it starts; see :func:`genesis_otel.spans.evaluation`."""
 
     details: Mapping[str, object] | None
     metadata: object
@@ -70,25 +70,25 @@ class EvaluationArguments(TypedDict, total=False):
 
 
 class ActionArguments(TypedDict, total=False):
-    """What can be told of an action; see :func:`genesis_otel.spans.action`."""
+    """The arguments of an action; see :func:`genesis_otel.spans.action`."""
 
     time: object
 
 
 class ActionOfGeneration(ActionArguments, total=False):
-    """The same, for an individual that is known by its id alone."""
+    """The same, for an individual known only by its id."""
 
     individual_id: str
 
 
 class ActionOfRun(ActionOfGeneration, total=False):
-    """The same, where the generation is known by its number."""
+    """The same, for a generation known by its number."""
 
     generation: Handle | int | None
 
 
 def within(function: Callable[..., H], *args: object, told: Mapping[str, Any], **here: object) -> H:
-    """Call ``function`` with what was told and ``here``, which a handle says of itself and nobody else."""
+    """Call ``function`` with the caller's arguments and with ``here``, which only the handle itself sets."""
     twice = told.keys() & here.keys()
     if twice:
         warn_of(function, twice)
@@ -96,7 +96,7 @@ def within(function: Callable[..., H], *args: object, told: Mapping[str, Any], *
 
 
 def warn_of(function: Callable[..., object], names: Iterable[str]) -> None:
-    """Warn of arguments that ``function`` does not take, once for each of its callers' lines."""
+    """Warn about arguments that ``function`` does not take, once per calling line."""
     import difflib
     import inspect
 
@@ -106,7 +106,7 @@ def warn_of(function: Callable[..., object], names: Iterable[str]) -> None:
         meant = difflib.get_close_matches(name, known, 1)
         warn_once(
             f"argument {function.__qualname__} {name} {path} {line}",
-            "%s:%d: %s() takes no argument %r, and it is left out%s",
+            "%s:%d: %s() takes no argument %r, which was dropped%s",
             path,
             line,
             function.__qualname__,
@@ -116,7 +116,7 @@ def warn_of(function: Callable[..., object], names: Iterable[str]) -> None:
 
 
 def _caller() -> tuple[str, int]:
-    """Where the search calls this package."""
+    """The line of the search that calls this package."""
     frame = sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("genesis_otel."):
         frame = frame.f_back

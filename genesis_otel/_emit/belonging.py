@@ -1,7 +1,7 @@
-"""Where a record belongs: the context and the place of a handle, of names, or of what is current.
+"""Where a record belongs: the context and place of a handle, of names, or of whatever is current.
 
-In: handles on what is open, names, or nothing. Out: the context to start a span in, and the run, generation and individual
-that it belongs to. On failure: what is not known is left empty; nothing here raises into a search.
+In: handles of open spans, names, or nothing. Out: the context to start a span in, and the run, generation and individual
+that it belongs to. On failure: what is unknown is left empty; nothing here raises into a search.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from genesis_otel._emit.values import integer, text, warn_once
 
 
 def at(run_id: str, generation: int | None = None, individual_id: str | None = None) -> Context:
-    """The context of a run, a generation or an individual, for callers that have names and no handles.
+    """The context of a run, a generation or an individual, for callers that have names but no handles.
 
-    In the process that opened it, that is the open span's; elsewhere spans join the trace of the generation all the same.
+    In the process that opened it, this is the context of the open span; elsewhere spans still join the generation's trace.
     """
     return context_of(Place(text(run_id), integer(generation, names.GENERATION), text(individual_id)))
 
 
 def check(kind: str, place: Place, *, recording: bool) -> None:
-    """Warn, once for each kind of record, of one that does not say where it belongs."""
+    """Warn, once per kind of record, about one that does not say where it belongs."""
     if place.guessed:
         warn_once(
             f"guessed {kind}",
-            "%s was begun where no run is current, as in the threads of a pool: it is given to the only open run (%s), and its "
+            "%s was started where no run is current, as in the threads of a pool: it is assigned to the only open run (%s), and its "
             'metadata says "place": "guessed". Pass run=, generation= or individual=, or attach handle.context in the thread',
             kind,
             place.run_id,
@@ -44,14 +44,14 @@ def check(kind: str, place: Place, *, recording: bool) -> None:
     elif not place.run_id:
         warn_once(
             f"nowhere {kind}",
-            "%s was begun where no run is current, and shows in none: pass run= or run_id=, attach handle.context in a thread, or give "
+            "%s was started where no run is current, so it belongs to none: pass run= or run_id=, attach handle.context in a thread, or give "
             "handle.environ() to a subprocess or the handle itself to a worker",
             kind,
         )
 
 
 def noted(metadata: object, place: Place) -> object:
-    """Metadata, with a word on a place that is only guessed."""
+    """Metadata, with a note if the place is only a guess."""
     if not place.guessed:
         return metadata
     if isinstance(metadata, str) and metadata:
@@ -68,7 +68,7 @@ GUESSED: Mapping[str, object] = {"place": "guessed"}
 
 
 def context_of(place: Place) -> Context:
-    """The context of a place: that of its span, if the span is open in this process."""
+    """The context of a place: that of its span, if it is open in this process."""
     opened = tally.individual_at(place) or tally.generation_at(place)
     if opened is None:
         return derived_context(place)
@@ -82,7 +82,7 @@ def where(
     run_id: str = "",
     individual_id: str = "",
 ) -> tuple[Context, Place]:
-    """The context to start a span in and the place it belongs to: of a handle, of names, or the current one."""
+    """The context to start a span in and the place it belongs to: those of a handle, of names, or the current ones."""
     name = text(individual_id)
     for handle in (individual, generation, run):
         if isinstance(handle, Handle):
@@ -93,11 +93,11 @@ def where(
     known = run.run_id if isinstance(run, Handle) else text(run_id) or current.run_id
     number = integer(generation, names.GENERATION)
     if not known and (only := only_run()):
-        # Neither a generation nor an individual is ever guessed.
+        # A generation or an individual is never guessed.
         place = Place(only, number, name, guessed=True)
         return context_of(place), place
     if known == current.run_id and number in (None, current.generation):
-        # What the caller names is what is current.
+        # The caller names the current place.
         return otel.get_current(), current._replace(individual_id=name or current.individual_id)
     place = Place(known, number, name)
     return context_of(place), place

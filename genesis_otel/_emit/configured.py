@@ -1,7 +1,7 @@
-"""What ``configure()`` tells the emitting side, which imports nothing of it.
+"""What ``configure()`` passes to the emitting side, which imports nothing of it.
 
-In: a :class:`Configured`, from whoever has set telemetry up. Out: the same, or None where nobody has. On failure: nothing here
-raises; what the functions in it raise is their own.
+In: a :class:`Configured`, from whoever set telemetry up. Out: the same, or None if nobody has. On failure: nothing here
+raises; the functions in it raise what they raise.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Note = Mapping[str, Any]
-"""What a process learnt of a run, as JSON has it; see :mod:`genesis_otel._emit.tally`."""
+"""What a process has learnt about a run, in JSON form; see :mod:`genesis_otel._emit.tally`."""
 
 
 class Memory(Protocol):
-    """Keeps what a run needs when another process goes on with it."""
+    """Keeps what another process needs to continue a run."""
 
     def recall(self, run_id: str) -> Iterable[Note]:
-        """What was kept of a run, in its order."""
+        """The notes kept for a run, in order."""
 
     def keep(self, run_id: str, note: Note) -> None:
         """Keep one more note; durable when this returns."""
@@ -29,25 +29,25 @@ class Configured:
     """How telemetry is set up in this process."""
 
     run_id: str = ""
-    """The id of the run that begins first here and is given none."""
+    """The id for the first run of this process that is started without one."""
     budget: float | None = None
-    """What a run may spend, in USD, that is given no budget of its own."""
+    """The budget, in USD, of runs that are given none of their own."""
     stop_over_budget: bool = False
-    """Whether a framework's search ends at its next step when its budget is spent."""
+    """Whether a framework's search ends at its next step once its budget is spent."""
     memory: Memory | None = None
     announce: Callable[[str], None] | None = None
-    """Says where a run goes that has begun, by its id."""
+    """Logs where a run that has started is recorded, by its id."""
     setup: Callable[[], object] | None = None
-    """Sets another process up as this one is; can be pickled, and holds passwords."""
+    """Sets up another process like this one; can be pickled, and contains passwords."""
     reference_setup: Callable[[], object] | None = None
-    """The same with no password in it, for handles, which may be pickled to disk; None where it cannot do without."""
+    """The same without any password, for handles, which may be pickled to disk; None if a password is needed."""
 
 
 _configured: Configured | None = None
 
 
 def tell(configured: Configured | None) -> None:
-    """Telemetry is set up, or was shut down."""
+    """Note that telemetry is set up, or was shut down."""
     global _configured
     _configured = configured
 

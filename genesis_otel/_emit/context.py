@@ -1,8 +1,8 @@
-"""Where a span belongs, and how that crosses threads, processes and flat calls; OpenTelemetry API only.
+"""Where a span belongs, and how that crosses threads, processes and flat calls; uses only the OpenTelemetry API.
 
-In: a run's id, a generation's number, an individual's id, or the current OpenTelemetry context. Out: contexts that put
-spans into the trace of their generation and name it in baggage. The ids of a run's and of a generation's first span
-follow from their names, so that processes that know nothing of each other meet in the same trace.
+In: a run id, a generation's number, an individual's id, or the current OpenTelemetry context. Out: contexts that put
+spans into the trace of their generation and name it in baggage. The ids of the first span of a run or generation
+are derived from its name, so that processes that know nothing of each other meet in the same trace.
 On failure: what cannot be read counts as unknown; nothing here raises.
 """
 
@@ -27,20 +27,20 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import integer, keep, text, warn_once
 
 IDS = "genesis-otel-ids"
-"""Key in the OpenTelemetry context: ``(trace_id, span_id)`` for the root span that is being started. The provider's id
-generator (``_ids.DerivedIdGenerator``) reads it."""
+"""Key in the OpenTelemetry context: ``(trace_id, span_id)`` for the root span being started. The provider's id
+generator (``_ship.id_generator.DerivedIdGenerator``) reads it."""
 
 ENVIRONMENT_NAMES = ("traceparent", "tracestate", "baggage")
 
 
 class Place(NamedTuple):
-    """Where a span belongs; what is not known is empty or None."""
+    """Where a span belongs; what is unknown is empty or None."""
 
     run_id: str = ""
     generation: int | str | None = None
     individual_id: str = ""
     guessed: bool = False
-    """Whether the run is only the one that was open, in a thread that does not say where it belongs."""
+    """Whether the run is merely the only open one, in a thread that does not say where it belongs."""
 
     @classmethod
     def of(cls, get: Callable[[str], object]) -> Place:
@@ -50,7 +50,7 @@ class Place(NamedTuple):
         )
 
     def attributes(self) -> dict[str, int | str]:
-        """What is known of the place, as span attributes."""
+        """The known parts of the place, as span attributes."""
         found: dict[str, int | str] = {}
         if self.run_id:
             found[names.RUN_ID] = self.run_id
@@ -62,21 +62,21 @@ class Place(NamedTuple):
 
 
 def derived_ids(run_id: str, generation: int | str | None = None) -> tuple[int, int]:
-    """Trace and span id of the first span of a run, or of one of its generations: the same in every process."""
+    """Trace and span id of the first span of a run or generation: the same in every process."""
     name = f"genesis-otel\0{run_id}" if generation is None else f"genesis-otel\0{run_id}\0{generation}"
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    # Zero is no id.
+    # Zero is not a valid id.
     return int.from_bytes(digest[:16], "big") or 1, int.from_bytes(digest[16:24], "big") or 1
 
 
 def derived_span_context(run_id: str, generation: int | str | None = None) -> SpanContext:
-    """The context of that first span, as another process sees it."""
+    """The span context of that first span, as another process sees it."""
     trace_id, span_id = derived_ids(run_id, generation)
     return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
 def place_of(context: Context | None = None) -> Place:
-    """The place that the baggage of ``context`` (the current one by default) names."""
+    """The place named by the baggage of ``context`` (by default the current one)."""
     found = baggage.get_all(context)
     if not found:
         return Place()
@@ -84,7 +84,7 @@ def place_of(context: Context | None = None) -> Place:
 
 
 def placed(context: Context, place: Place) -> Context:
-    """``context`` with baggage that names ``place``, and nothing of another place."""
+    """``context`` with baggage that names exactly ``place``."""
     values = (place.run_id, "" if place.generation is None else str(place.generation), place.individual_id)
     present = baggage.get_all(context)
     for name, value in zip(names.CORRELATION, values, strict=True):
@@ -96,7 +96,7 @@ def placed(context: Context, place: Place) -> Context:
 
 
 def derived_context(place: Place) -> Context:
-    """The context of ``place`` for whoever has no handle: as a child of its generation's (or its run's) first span."""
+    """The context of ``place`` for callers without a handle: a child of its generation's (or its run's) first span."""
     context = otel.get_current()
     if place.run_id:
         parent = NonRecordingSpan(derived_span_context(place.run_id, place.generation))
@@ -110,7 +110,7 @@ _TRACER: tuple[object, Tracer] | None = None
 
 
 def tracer() -> Tracer:
-    """This package's tracer of the global provider, whichever that is by now."""
+    """This package's tracer of the global provider, whichever provider that is now."""
     global _TRACER
     provider = trace.get_tracer_provider()
     known = _TRACER
@@ -127,12 +127,12 @@ def start(
     kind: SpanKind = SpanKind.INTERNAL,
     start_time: int | None = None,
 ) -> Span:
-    """A span of this package; one that records nothing if somebody's processor or sampler raises."""
+    """Start a span of this package; a non-recording one if somebody's processor or sampler raises."""
     try:
         return tracer().start_span(name, context, kind, attributes, start_time=start_time)
     except Exception as error:
         pass_on(error)
-        warn_once("start", "A span could not be started and is left out", exc_info=True)
+        warn_once("start", "A span could not be started and was dropped", exc_info=True)
         return INVALID_SPAN
 
 
@@ -148,10 +148,10 @@ def start_root(
     attributes: Mapping[str, str | int | float | bool] | None = None,
     start_time: int | None = None,
 ) -> Span:
-    """The first span of a run or a generation, with ids that follow from its name.
+    """Start the first span of a run or a generation, with ids derived from its name.
 
-    Where the provider chooses ids itself, and for a run or generation that this process begins again (two spans must not
-    share an id), the span is a child of that first one instead: in the same trace all the same.
+    If the provider chooses ids itself, or if this process starts the run or generation again (two spans must not share
+    an id), the span becomes a child of that first one instead, which is in the same trace.
     """
     root = (place.run_id, place.generation)
     base = trace.set_span_in_context(INVALID_SPAN, otel.get_current())
@@ -173,19 +173,19 @@ def start_root(
                 detach(token)
     except Exception as error:
         pass_on(error)
-        warn_once("start", "A span could not be started and is left out", exc_info=True)
+        warn_once("start", "A span could not be started and was dropped", exc_info=True)
         return INVALID_SPAN
 
 
 def detach(token: Token[Context]) -> None:
-    """Undo an attach; in another thread or task than the one that attached there is nothing to undo."""
+    """Undo an attach; in a thread or task other than the one that attached, there is nothing to undo."""
     try:
-        # The API's own detach logs an error there.
+        # The API's own detach would log an error there.
         token.var.reset(token)
     except (ValueError, RuntimeError):
         pass
     except AttributeError:
-        # Another implementation of contexts than Python's own (OTEL_PYTHON_CONTEXT).
+        # An implementation of contexts other than Python's own (OTEL_PYTHON_CONTEXT).
         otel.detach(token)
 
 
@@ -194,7 +194,7 @@ def detach(token: Token[Context]) -> None:
 
 @contextmanager
 def attached(context: Context) -> Iterator[None]:
-    """Make ``context`` current for a block: in a worker thread, or under what ``from_environment`` read."""
+    """Make ``context`` current for a block: in a worker thread, or for what ``from_environment`` read."""
     token = otel.attach(context)
     try:
         yield
@@ -203,7 +203,7 @@ def attached(context: Context) -> Iterator[None]:
 
 
 def environ(context: Context | None = None) -> dict[str, str]:
-    """Environment variables (``TRACEPARENT``, ``TRACESTATE``, ``BAGGAGE``) that take ``context``, by default the current
+    """Environment variables (``TRACEPARENT``, ``TRACESTATE``, ``BAGGAGE``) that carry ``context``, by default the current
     one, into a subprocess."""
     carrier: dict[str, str] = {}
     try:
@@ -216,7 +216,7 @@ def environ(context: Context | None = None) -> dict[str, str]:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Context:
-    """The context that ``environ()`` put into this process's environment (or into ``environment``)."""
+    """The context that ``environ()`` put into this process's environment (or ``environment``)."""
     found = os.environ if environment is None else environment
     carrier = {name: found[name.upper()] for name in ENVIRONMENT_NAMES if name.upper() in found}
     context = otel.get_current()

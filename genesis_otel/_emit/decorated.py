@@ -1,11 +1,11 @@
-"""A function whose calls are each recorded: what ``@evaluation`` and ``@llm_call`` make of it.
+"""A function whose calls are recorded: what ``@evaluation`` and ``@llm_call`` return.
 
-In: a function of any kind (plain, ``async``, a generator, an asynchronous generator), and what begins a handle and tells it what comes
-out. Out: a function of the same kind, name and signature, that takes and gives the very same objects. On failure: an exception of the
-function is recorded and goes on; what cannot be told of a result is left out with one warning.
+In: a function of any kind (plain, ``async``, a generator, an asynchronous generator), and a recorder that starts a handle and passes
+results to it. Out: a function of the same kind, name and signature, which takes and returns the very same objects. On failure: an
+exception of the function is recorded and propagates; what cannot be recorded of a result is dropped with one warning.
 
-A generator is recorded from its first step to its last, and its handle is current only while its own code runs: not in between, where
-its consumer's does.
+A generator is recorded from its first step to its last, and its handle is current only while its own code runs, not in between, while
+its consumer's code does.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Handle)
 
 PARTS_KEPT = 100_000
-"""Parts of a generator's result that are told: of more, the first ones."""
+"""How many parts of a generator's result are recorded: the first ones."""
 
 
 class Recorder(Protocol[H]):
-    """How the calls of a function are recorded."""
+    """Records the calls of a function."""
 
     def begin(self, arguments: Mapping[str, Any]) -> H:
-        """A call begins, with these arguments by their names."""
+        """A call starts, with these arguments by name."""
 
     def result(self, handle: H, result: object) -> None:
-        """It has returned."""
+        """The call has returned."""
 
     def part(self, handle: H, part: object) -> None:
-        """A generator has given its next part."""
+        """The generator has yielded its next part."""
 
     def parts(self, handle: H, parts: list[object]) -> None:
-        """A generator is done, with these parts."""
+        """The generator is done, with these parts."""
 
 
 def decorated(function: F, recorder: Recorder[H]) -> F:
@@ -48,7 +48,7 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
     try:
         signature: inspect.Signature | None = inspect.signature(function)
     except (TypeError, ValueError):
-        signature = None  # of a function in C
+        signature = None  # a function written in C
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> H:
         arguments: Mapping[str, Any] = kwargs
@@ -56,7 +56,7 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
             try:
                 arguments = {**signature.bind_partial(*args, **kwargs).arguments, **kwargs}
             except TypeError:
-                pass  # the call itself says what is wrong with it
+                pass  # the call itself raises what is wrong with it
         return recorder.begin(arguments)
 
     @functools.wraps(function)
@@ -134,7 +134,7 @@ def decorated(function: F, recorder: Recorder[H]) -> F:
 
 
 class ending:  # noqa: N801 - read as a word, like contextlib.closing
-    """A block at whose end a handle ends, which is not current in it."""
+    """A block at whose end a handle ends, without being current in it."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle

@@ -1,7 +1,7 @@
-"""Whoever forgot ``configure()`` is told so, once.
+"""Warns, once, if ``configure()`` was forgotten.
 
-In: that a run begins, or that a worker evaluates. Out: a warning, where spans go nowhere, nobody turned that off, and the SDK is
-installed: a library with OpenTelemetry's API alone leaves that to its application. On failure: nothing here raises.
+In: the event that a run starts, or that a worker evaluates. Out: a warning, if spans go nowhere, nobody turned telemetry off, and the
+SDK is installed: a library with only OpenTelemetry's API leaves that to its application. On failure: nothing here raises.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from genesis_otel._emit import configured
 from genesis_otel._emit.context import tracer
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
+from genesis_otel._truth import truth
 
-REMEDY = "call genesis_otel.configure() before, or set GENESIS_OTEL_ENABLED=false"
+REMEDY = "call genesis_otel.configure() first, or set GENESIS_OTEL_ENABLED=false"
 
 
 def records() -> bool:
-    """Whether spans go anywhere: without a provider, or with the SDK turned off, they are made of nothing."""
+    """Whether spans go anywhere: without a provider, or with the SDK disabled, they are non-recording."""
     return not type(tracer()).__module__.startswith("opentelemetry.trace")
 
 
 def at_run(run_id: str) -> None:
-    """A run begins."""
+    """Warn if a run starts unrecorded."""
     if _nowhere():
         warn_once("forgotten", "Run %s is not recorded: %s", run_id, REMEDY)
 
 
 def in_worker(kind: str) -> None:
-    """Something begins that goes nowhere: in the worker of a pool it is of a run that is recorded elsewhere."""
+    """Warn if something starts unrecorded: in a pool's worker it belongs to a run that is recorded elsewhere."""
     if multiprocessing.parent_process() is not None and _nowhere():
         warn_once(
             "forgotten",
-            "%s in a worker process is not recorded: %s; give the worker a handle, or handle.environ(), too",
+            "%s in a worker process is not recorded: %s; also give the worker a handle, or handle.environ()",
             kind,
             REMEDY,
         )
@@ -48,9 +49,8 @@ def _nowhere() -> bool:
             "opentelemetry.trace"
         ):
             return False
-        enabled = os.environ.get("GENESIS_OTEL_ENABLED", "").strip().lower()
-        disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower()
-        if enabled in ("false", "0", "no", "off", "f", "n") or disabled in ("true", "1", "yes", "on", "t", "y"):
+        enabled, disabled = (truth(os.environ.get(each)) for each in ("GENESIS_OTEL_ENABLED", "OTEL_SDK_DISABLED"))
+        if enabled is False or disabled:
             return False
         return importlib.util.find_spec("opentelemetry.sdk") is not None
     except Exception as error:

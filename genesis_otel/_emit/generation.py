@@ -1,7 +1,7 @@
 """A generation: the root of its own trace, linked to its run.
 
 In: its number, and what ends within it. Out: the span ``generation`` with statistics, cost and front. On failure: as in
-:mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+:mod:`genesis_otel.spans`, whose public functions these are: nothing here raises into a search.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ from genesis_otel._emit.values import integer, nanoseconds, number, text, to_jso
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# --- generation -------------------------------------------------------------------------------------------------------
-
 
 class Generation(Handle):
     """A generation: the root of its own trace."""
@@ -64,11 +62,11 @@ class Generation(Handle):
         return self._place.generation
 
     def individual(self, individual_id: str | None = None, **told: Unpack[IndividualArguments]) -> Individual:
-        """Begin an individual of this generation; see :func:`individual`."""
+        """Start an individual of this generation; see :func:`individual`."""
         return within(individual, individual_id, told=told, generation=self)
 
     def llm_call(self, model: str, **told: Unpack[CallOfGeneration]) -> LLMCall:
-        """Begin a call that belongs to no individual; see :func:`llm_call`."""
+        """Start an LLM call that belongs to no individual; see :func:`llm_call`."""
         return within(llm_call, model, told=told, generation=self)
 
     def action(
@@ -79,9 +77,9 @@ class Generation(Handle):
 
     @quietly
     def pareto_front(self, members: Iterable[object], *, time: object = None, **extra: Unpack[NoMore]) -> None:
-        """Record the Pareto front as it is now.
+        """Record the current Pareto front.
 
-        :param members: individuals that have ended, their ids, or dicts with ``individual_id``, ``fitness_score``,
+        :param members: ended individuals, their ids, or dicts with ``individual_id``, ``fitness_score``,
             ``combined_score`` and ``metrics``.
         """
         if extra:
@@ -103,9 +101,9 @@ class Generation(Handle):
         **extra: Unpack[NoMore],
     ) -> None:
         """End the generation. What is not given is computed from the individuals that ended within it, in this process and in
-        those of the run before.
+        earlier processes of the run.
 
-        Scores that are no finite numbers have no part in the statistics. The cost is that of the individuals and of
+        Scores that are not finite numbers are left out of the statistics. The cost is that of the individuals and of
         the calls outside of them.
         """
         if extra:
@@ -130,7 +128,7 @@ class Generation(Handle):
             if self._open.front is not None:
                 attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
             cost = number(total_cost, "total_cost")
-            if cost is not None:  # what is told beyond its calls and individuals, which have been counted
+            if cost is not None:  # what exceeds its calls and individuals, which were already counted
                 self._tally.pay(cost - self._open.cost())
             for name, value in (
                 (names.GENERATION_NUM_INDIVIDUALS, integer(num_individuals, "num_individuals")),
@@ -141,7 +139,7 @@ class Generation(Handle):
             ):
                 if value is not None:
                     attributes[name] = value
-            # Text is JSON that was made before, and stays as it is.
+            # Text is JSON that was made earlier, and is kept unchanged.
             attributes[names.GENERATION_METADATA] = (
                 text(metadata)
                 if isinstance(metadata, str) and not self._place.guessed
@@ -162,7 +160,7 @@ class Generation(Handle):
                 members = [member for member in self._open.members if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
-            # What was told has its event, unless a signal handler's exception came in between.
+            # A given front already has its event, unless a signal handler's exception came in between.
             if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)
         except Exception as error:
@@ -179,11 +177,11 @@ def generation(
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> Generation:
-    """Begin a generation, of ``run``, of the run named ``run_id``, or of the current one.
+    """Start a generation, of ``run``, of the run named ``run_id``, or of the current run.
 
-    :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each knows
-        whether it is on the front. They carry the time at which they finished, and are safe on disk meanwhile: of a process
-        that dies before, each arrives with what was known at its end. Without it, ``is_pareto`` is that.
+    :param hold_individuals: keep the spans of ended individuals open until the generation ends, so that each records whether it
+        is on the final front. They keep the time at which they finished, and are safe on disk meanwhile: if the process dies first,
+        each arrives with what was known at its end. Without this, ``is_pareto`` is what was known at the individual's end.
     """
     if extra:
         warn_of(generation, extra)

@@ -1,8 +1,8 @@
 """What all handles on open spans have in common.
 
-In: a span that was started, and its place. Out: the context for what happens within it; a ``with`` block, sync or async,
-that makes it current and ends it; and an end by hand, from any thread. On failure: an exception of the block is recorded
-and goes on; nothing that telemetry itself gets wrong comes out, it is logged once.
+In: a started span, and its place. Out: the context for what happens within it; a ``with`` block, sync or async, that
+makes it current and ends it; and ``end()``, from any thread. On failure: an exception of the block is recorded and
+propagates; an error of telemetry itself never comes out, but is logged once.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ P = ParamSpec("P")
 
 
 def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenate[Self, P], None]:
-    """Log what a method raises, once, instead of raising it into the search. What a signal handler raises passes, when an
-    ``end`` that it interrupted is done."""
+    """Log, once, what a method raises, instead of raising it into the search. A signal handler's exception is passed on, after
+    the ``end`` that it interrupted is done."""
     ends = method.__name__ == "end"
 
     @functools.wraps(method)
@@ -65,10 +65,10 @@ class Handle:
         self._place = place
         self._context: Context | None = None
         self._token: Token[Context] | None = None
-        # Taken by whoever ends the span first; given back only when a signal handler's exception has interrupted that.
+        # Acquired by whoever ends the span first; released only if a signal handler's exception interrupted that.
         self._once = threading.Lock()
         self._done = self._again = False
-        # To a handle of another process.
+        # Whether this refers to a handle of another process.
         self._refers = False
         opened(self, is_run=self._is_run)
 
@@ -80,7 +80,7 @@ class Handle:
         return self._span
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickled, it is a reference: made current in another process, it says there where things belong, and is ended here."""
+        """Pickle as a reference: made current in another process, it tells spans there where they belong, and is ended here."""
         told = self._span.get_span_context()
         telemetry = configured.current()
         setup = None if telemetry is None else telemetry.reference_setup
@@ -88,11 +88,11 @@ class Handle:
         return _referred, (type(self), there, self._place, self._reference(), setup)
 
     def _reference(self) -> tuple[Any, ...]:
-        """What else of it another process has to know, for :meth:`_restore`."""
+        """What else another process must know about it, for :meth:`_restore`."""
         return ()
 
     def _restore(self, *told: Any) -> None:
-        """Become a reference to what :meth:`_reference` has told of."""
+        """Become a reference to what :meth:`_reference` described."""
 
     @property
     def run_id(self) -> str:
@@ -101,7 +101,7 @@ class Handle:
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The ids of an individual's parents; nothing else has any."""
+        """The ids of an individual's parents; empty for anything else."""
         return ()
 
     @property
@@ -112,11 +112,11 @@ class Handle:
         return self._context
 
     def environ(self) -> dict[str, str]:
-        """Environment variables that take :attr:`context` into a subprocess."""
+        """Environment variables that carry :attr:`context` into a subprocess."""
         return _context.environ(self.context)
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that this failed: with an exception, or with a text that says why."""
+        """Record a failure: an exception, or a text that says why."""
         failed(self._span, error)
 
     def end(self) -> None:
@@ -149,7 +149,7 @@ class Handle:
         try:
             self._token = otel.attach(self.context)
         except BaseException as error:
-            # A signal handler's: the block is not entered, and will not be left.
+            # A signal handler's exception: the block is not entered, and will not be left.
             otel.attach(before)
             self.fail(error)
             self.end()
@@ -188,7 +188,7 @@ def _referred(
     told: tuple[Any, ...],
     setup: Callable[[], object] | None,
 ) -> Self:
-    """The handle that a pickled one stands for, in this process: it ends nothing, and records nothing itself."""
+    """The handle, in this process, that a pickled one stands for: it ends nothing and records nothing itself."""
     if setup is not None and configured.current() is None:
         setup()
     trace_id, span_id, flags = there
@@ -201,11 +201,11 @@ def _referred(
 
 
 LAST = (names.GEN_AI_OPERATION_NAME, names.GEN_AI_REQUEST_MODEL, names.RECORD, *names.CORRELATION)
-"""What makes a row of a span. A provider with a limit keeps the attributes that were set last."""
+"""What makes a span a row. A provider with an attribute limit keeps the attributes that were set last."""
 
 
 def in_order(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Attributes, with what must not be cut at the end."""
+    """Attributes, with those that must not be dropped at the end."""
     ordered = dict(attributes)
     for name in LAST:
         if name in ordered:
@@ -214,7 +214,7 @@ def in_order(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
 
 
 def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
-    """End a span with its last attributes, also when a signal handler raises an exception meanwhile: then it is raised afterwards."""
+    """End a span with its last attributes, even if a signal handler raises meanwhile: its exception is then raised afterwards."""
     try:
         try:
             if attributes:
@@ -244,7 +244,7 @@ def failed(span: Span, error: object) -> None:
             span.set_status(StatusCode.ERROR, text(error))
             return
         span.set_status(StatusCode.ERROR, reason(error))
-        # By hand: the SDK's own way asks an exception for its text, which may raise.
+        # Done by hand: the SDK asks the exception for its text, which may raise.
         described = {"exception.type": error_type(error), "exception.message": text(error)}
         try:
             described["exception.stacktrace"] = text("".join(traceback.format_exception(error)))
@@ -257,14 +257,14 @@ def failed(span: Span, error: object) -> None:
 
 
 def is_failure(error: BaseException) -> bool:
-    """Whether an exception that leaves a block says that something went wrong: ``sys.exit(0)`` does not, and neither does a
-    generator that its consumer closes early."""
+    """Whether an exception that leaves a block is a failure: ``sys.exit(0)`` is not, nor is a generator that its consumer
+    closes early."""
     if isinstance(error, SystemExit):
         return error.code is not None and error.code != 0
     return not isinstance(error, GeneratorExit)
 
 
 def error_type(error: BaseException) -> str:
-    """The name of an exception's class, with its module where that is not Python's own."""
+    """The name of an exception's class, with its module if that is not built in."""
     kind = type(error)
     return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

@@ -1,8 +1,8 @@
-"""Whose exception it is: one of telemetry's own steps, or the search's, which a signal handler raised while one ran.
+"""Whose exception it is: that of a telemetry step, or the search's, raised by a signal handler during the step.
 
-In: an exception that came out of a step of telemetry. Out: whether it belongs to the search, where it has to arrive. The class
-does not tell: ``TimeoutError`` is what a full network raises, and what a search's alarm raises. On failure: nothing here
-raises but what was raised before.
+In: an exception that came out of a telemetry step. Out: whether it belongs to the search, which must then receive it. The class
+does not decide: ``TimeoutError`` may come from the network or from the search's alarm. On failure: nothing here raises
+anything but what was raised before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
 ATTEMPTS = 8
-"""How often a step is begun again at most: a timer that fires faster than a step can run must not hold it for ever."""
+"""Maximum attempts at a step: a timer that fires faster than a step can run must not block it forever."""
 
 
 def foreign(error: BaseException) -> bool:
@@ -23,7 +23,7 @@ def foreign(error: BaseException) -> bool:
         # KeyboardInterrupt, SystemExit, asyncio's CancelledError, greenlet's GreenletExit: telemetry raises none of them.
         return True
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, StopIteration | StopAsyncIteration):
-        # What Python makes of these two in a generator.
+        # Python turns these two into a RuntimeError in a generator.
         error = error.__cause__
     return _in_handler(error.__traceback__) or (isinstance(error, OSError) and _thrown(error))
 
@@ -35,7 +35,7 @@ def pass_on(error: BaseException) -> None:
 
 
 class ignored:  # noqa: N801 - read as a word, like contextlib.suppress
-    """Go on behind a block that raised one of ``kinds``, but what is not telemetry's."""
+    """Continue after a block that raised one of ``kinds``, unless the exception is not telemetry's."""
 
     def __init__(self, *kinds: type[Exception]) -> None:
         self._kinds = kinds
@@ -50,9 +50,9 @@ class ignored:  # noqa: N801 - read as a word, like contextlib.suppress
 
 
 def uninterrupted(step: Callable[[], object]) -> None:
-    """Run ``step`` to its end, from its beginning again if need be; what interrupted it is raised afterwards.
+    """Run ``step`` to its end, starting over if need be; the exception that interrupted it is raised afterwards.
 
-    :param step: does no harm when it is begun twice.
+    :param step: must be safe to start again.
     """
     interruption: BaseException | None = None
     for _ in range(ATTEMPTS):
@@ -69,14 +69,14 @@ def uninterrupted(step: Callable[[], object]) -> None:
         try:
             raise interruption
         finally:
-            # Else the exception holds this frame and this frame the exception, until the garbage collector comes.
+            # Otherwise the exception and this frame keep each other alive until the garbage collector runs.
             del interruption
 
 
 def retake(span: Any) -> None:
-    """See that a span whose ``end()`` was interrupted is recorded.
+    """Ensure that a span whose ``end()`` was interrupted is recorded.
 
-    The SDK marks a span as ended before it hands it to the processors; interrupted in between, it would never do so.
+    The SDK marks a span as ended before it passes it to the processors; interrupted in between, it never would pass it on.
     """
     processors = getattr(getattr(span, "_span_processor", None), "_span_processors", ())
     for processor in processors:
@@ -86,7 +86,7 @@ def retake(span: Any) -> None:
 
 
 def _in_handler(trace: TracebackType | None) -> bool:
-    """Whether a signal handler is among the frames: Python hands it the very frame that it interrupts."""
+    """Whether a signal handler is among the frames: Python passes it the very frame that it interrupts."""
     interrupted = None
     while trace is not None:
         if interrupted is not None and _handles(trace.tb_frame, interrupted):
@@ -96,7 +96,7 @@ def _in_handler(trace: TracebackType | None) -> bool:
 
 
 def handler_within(code: CodeType) -> bool:
-    """Whether what runs here is a signal handler that has interrupted the function of ``code``, or what that calls."""
+    """Whether this runs in a signal handler that interrupted the function of ``code``, or in something that the handler calls."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not code:
         if frame.f_back is not None and _handles(frame, frame.f_back):
@@ -106,7 +106,7 @@ def handler_within(code: CodeType) -> bool:
 
 
 def _handles(frame: FrameType, interrupted: FrameType) -> bool:
-    """Whether ``frame`` was handed ``interrupted``: among its positional arguments, or in what ``*`` takes."""
+    """Whether ``frame`` received ``interrupted``: among its positional arguments, or in ``*args``."""
     code, values = frame.f_code, frame.f_locals
     for value in (values.get(name) for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount + 1]):
         if value is interrupted or (type(value) is tuple and any(each is interrupted for each in value)):
@@ -115,7 +115,7 @@ def _handles(frame: FrameType, interrupted: FrameType) -> bool:
 
 
 def _thrown(error: OSError) -> bool:
-    """Whether an error of the operating system's class came into a frame of ours from outside: the system's own has a number."""
+    """Whether an OSError came into a frame of ours from outside: the operating system's own has an errno."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

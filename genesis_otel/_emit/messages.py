@@ -1,7 +1,7 @@
-"""Messages of LLM calls as OpenTelemetry writes them: ``{"role": ..., "parts": [...]}``.
+"""Messages of LLM calls in OpenTelemetry's format: ``{"role": ..., "parts": [...]}``.
 
 In: what clients take and return: a text, dicts in OpenAI's or Anthropic's style, objects with such fields. Out: JSON for
-``gen_ai.input.messages`` and ``gen_ai.output.messages``. On failure: a message that does not fit stays as it came, whole;
+``gen_ai.input.messages`` and ``gen_ai.output.messages``. On failure: a message that does not fit is kept unchanged;
 nothing here raises.
 """
 
@@ -14,13 +14,13 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import plain, text, to_json
 
 READABLE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
-"""The fields of a message that have a place among parts; a message with others is left as it is."""
+"""The fields of a message that can become parts; a message with any other field is kept unchanged."""
 
 
 def input_messages(messages: object, *, exact: bool = False) -> str:
-    """The prompt as JSON; a text is the user's message.
+    """The prompt as JSON; a text becomes the user's message.
 
-    :param exact: only what is a text and nothing else becomes a part, so that the messages can be told from it exactly.
+    :param exact: only plain texts become parts, so that the original messages can be restored exactly.
     """
     if isinstance(messages, str):
         return to_json([{"role": "user", "parts": [text_part(messages)]}])
@@ -43,7 +43,7 @@ def _fits(came: object, exact: bool) -> bool:
 
 
 def output_messages(response: object, reasoning: object = "", finish_reason: str = "") -> str:
-    """The answer as JSON, its reasoning as a part of its own; what is no text becomes JSON text."""
+    """The answer as JSON, with its reasoning as a separate part; anything but text becomes JSON text."""
     parts: list[dict[str, Any]] = []
     for kind, content in (("reasoning", reasoning), ("text", response)):
         written = content if isinstance(content, str) else ("" if content is None else _written(content))
@@ -58,12 +58,12 @@ def output_messages(response: object, reasoning: object = "", finish_reason: str
 
 
 def message(came: dict[str, Any]) -> dict[str, Any]:
-    """One message with parts, or as it came."""
+    """One message with parts, or unchanged."""
     content, calls = came.get("content"), came.get("tool_calls")
     if "role" not in came or not READABLE.issuperset(came) or not isinstance(content, (str, list, type(None))):
         return came
     if "tool_call_id" in came:
-        # The answer of a tool is one part, whatever it is.
+        # A tool's answer is one part, whatever it contains.
         answer = {"type": "tool_call_response", "id": came["tool_call_id"], "response": content}
         return came if calls else {"role": came["role"], "parts": [answer]}
     parts = [text_part(content)] if isinstance(content, str) else [part(one) for one in content or ()]
@@ -76,7 +76,7 @@ def text_part(content: str) -> dict[str, Any]:
 
 
 def part(came: object) -> Any:
-    """A part of OpenAI's or Anthropic's as one of OpenTelemetry's, where it is a text and nothing else."""
+    """An OpenAI or Anthropic part as OpenTelemetry's, if it is plain text."""
     if isinstance(came, str):
         return text_part(came)
     if isinstance(came, dict) and set(came) == {"type", "text"} and isinstance(came["text"], str):
@@ -85,7 +85,7 @@ def part(came: object) -> Any:
 
 
 def tool_call(came: object) -> Any:
-    """A call of a function in OpenAI's style as a part, its arguments as the text that they came as."""
+    """A function call in OpenAI's style as a part, with its arguments as the original text."""
     if isinstance(came, dict) and set(came) == {"id", "type", "function"}:
         function = came["function"]
         if isinstance(function, dict) and set(function) == {"name", "arguments"}:

@@ -1,8 +1,8 @@
-"""The handles that are open in this process: which run is the only one, and what becomes of those that nobody ends.
+"""The open handles of this process: which run is the only one, and what happens to those that nobody ends.
 
-In: handles as they are made and ended. Out: the only open run; at the end of the process each handle that is left is ended, with
-a mark that says so. A forked child starts with none: what it inherited is its parent's. On failure: nothing here raises.
-No lock is taken, so that a fork finds none held.
+In: handles as they are created and ended. Out: the only open run; when the process ends, every remaining handle is ended,
+with a mark that says so. A forked child starts with none: what it inherited belongs to its parent. On failure: nothing here
+raises. No lock is taken, so that a fork never finds one held.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ LEFT = "still open when its process ended"
 """The mark."""
 
 REMEMBERED = 10_000
-"""Open handles that are remembered; of a search that ends none, the latest ones."""
+"""Maximum open handles remembered; of a search that ends none, the latest."""
 
 
 class Open(Protocol):
-    """What is known of a handle here."""
+    """What this module knows of a handle."""
 
     @property
     def run_id(self) -> str:
         """The run that it belongs to."""
 
     def fail(self, error: BaseException | object) -> None:
-        """Record that it failed."""
+        """Record a failure."""
 
     def end(self) -> None:
         """End it."""
@@ -40,12 +40,12 @@ class Open(Protocol):
 _HANDLES: dict[int, Open] = {}
 _RUNS: dict[int, Open] = {}
 _ENDED: dict[str, int] = {}
-"""Runs that have ended, and when, in ns."""
+"""Ended runs, and when they ended, in ns."""
 ENDED_KEPT = 16
 
 
 def opened(handle: Open, *, is_run: bool = False) -> None:
-    """A handle was made."""
+    """A handle was created."""
     keep(_HANDLES, id(handle), handle, REMEMBERED)
     if is_run:
         keep(_RUNS, id(handle), handle, REMEMBERED)
@@ -59,9 +59,9 @@ def closed(handle: Open) -> None:
 
 
 def only_run(since: int | None = None) -> str:
-    """The id of the only run that is open in this process; empty where there are several, or none.
+    """The id of the only run open in this process; empty if there are several, or none.
 
-    :param since: ns; runs that have ended after that count as well, for who tells later of what began then.
+    :param since: ns; also count runs that ended after that, for callers that record late what started then.
     """
     ids = {run.run_id for run in list(_RUNS.values())}
     if since is not None:
@@ -70,7 +70,7 @@ def only_run(since: int | None = None) -> str:
 
 
 def end_all() -> None:
-    """The process ends: end what is open, what began last first."""
+    """The process ends: end what is open, most recently started first."""
     why = LEFT
     raised = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     if raised is not None and not hasattr(sys, "ps1"):

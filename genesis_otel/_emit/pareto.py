@@ -1,8 +1,8 @@
 """The Pareto front of a population.
 
-In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: the individuals that no
-other dominates. On failure: an individual without a finite number for every objective is left out (an infinity would be the
-whole front), and an objective whose direction cannot be read raises ValueError.
+In: the objectives (``{"accuracy": "max", "code_size": "min"}``) and each individual's values. Out: the individuals that no other
+dominates. On failure: an individual without a finite number for every objective is left out (an infinity would be the whole
+front), and an unknown direction raises ValueError.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ DIRECTIONS = {"max": True, "maximize": True, "maximise": True, "min": False, "mi
 
 
 def directions(objectives: Mapping[str, str]) -> list[bool]:
-    """Of each objective, whether more is better.
+    """For each objective, whether more is better.
 
-    :raises ValueError: a direction is none of ``max``, ``min`` and their long forms.
+    :raises ValueError: a direction is not one of ``max``, ``min`` and their long forms.
     """
     try:
         return [DIRECTIONS[str(direction).lower()] for direction in objectives.values()]
@@ -26,9 +26,9 @@ def directions(objectives: Mapping[str, str]) -> list[bool]:
 
 
 def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]]) -> list[int]:
-    """The positions in ``values`` that are not dominated, in their order; equal points stay together on the front.
+    """The positions in ``values`` that are not dominated, in order; equal points stay on the front together.
 
-    :param values: a row an individual, with its value of each objective in the order of ``objectives``.
+    :param values: one row per individual, with its value of each objective in the order of ``objectives``.
     """
     signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
     points: dict[tuple[float, ...], list[int]] = {}
@@ -37,8 +37,8 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
             point = tuple(sign * value for sign, value in zip(signs, row, strict=True) if value is not None)
             points.setdefault(point, []).append(position)
     kept: list[tuple[float, ...]] = []
-    # From the highest down no point dominates an earlier one, so each is compared with the front so far alone. Plain Python:
-    # 1,000 random members of 4 objectives take 30 ms, and 0.4 s if none dominates another; numpy alone is 70 MB.
+    # In descending order no point dominates an earlier one, so each is compared only with the front so far. Plain Python:
+    # 1,000 random members with 4 objectives take 30 ms, 0.4 s if none dominates another; numpy alone is 70 MB.
     for point in sorted(points, reverse=True):
         if not any(all(map(operator.ge, other, point)) for other in kept):
             kept.append(point)
@@ -48,7 +48,7 @@ def front(objectives: Mapping[str, str], values: Sequence[Sequence[float | None]
 def undominated(
     objectives: Mapping[str, str], row: Sequence[float | None], others: Iterable[Sequence[float | None]]
 ) -> bool:
-    """Whether a row has a finite number for every objective, and none of the others is better in one and as good in the rest."""
+    """Whether a row has a finite number for every objective, and no other is better in one and as good in the rest."""
     signs = [1.0 if maximise else -1.0 for maximise in directions(objectives)]
 
     def seen(values: Sequence[float | None]) -> list[float] | None:

@@ -1,8 +1,8 @@
 """A search, from its start to its end.
 
-In: its task, configuration and objectives; at the end its status. Out: the spans ``run.start`` and ``run``, and a handle
-that begins generations, individuals and calls. On failure: as in :mod:`genesis_otel.spans`, whose public functions these
-are: nothing comes out of here into a search.
+In: its task, configuration and objectives; at the end its status. Out: the spans ``run.start`` and ``run``, and a handle that
+starts generations, individuals and calls. On failure: as in :mod:`genesis_otel.spans`, whose public functions these are:
+nothing here raises into a search.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 RUN_ID_VARIABLE = "GENESIS_OTEL_RUN_ID"
 BUDGET_VARIABLE = "GENESIS_OTEL_BUDGET"
 STOPPED = "stopped"
-"""The status of a run that was ended before it was done, on purpose."""
-
-# --- run --------------------------------------------------------------------------------------------------------------
+"""The status of a run that was ended early, on purpose."""
 
 
 class Run(Handle):
@@ -73,10 +71,10 @@ class Run(Handle):
 
     @property
     def over_budget(self) -> bool | None:
-        """Whether the run has cost more than its budget, as far as this process saw; None where that cannot be told.
+        """Whether the run has cost more than its budget, as far as this process knows; None if that cannot be told.
 
-        That is where no budget was told, and where calls without a price could make the difference. Calls of other processes count
-        when their individual's cost is told here.
+        It cannot be told without a budget, or if calls without a known price could make the difference. Calls of other processes
+        count if their individual's cost is recorded here.
         """
         return _tally.run_tally(self.id).over_budget
 
@@ -88,17 +86,17 @@ class Run(Handle):
         start_time: object = None,
         **extra: Unpack[NoMore],
     ) -> Generation:
-        """Begin a generation of this run; see :func:`generation`."""
+        """Start a generation of this run; see :func:`generation`."""
         if extra:
             warn_of(Run.generation, extra)
         return generation(number, run=self, hold_individuals=hold_individuals, start_time=start_time)
 
     def individual(self, individual_id: str | None = None, **told: Unpack[IndividualOfRun]) -> Individual:
-        """Begin an individual of this run; see :func:`individual`."""
+        """Start an individual of this run; see :func:`individual`."""
         return within(individual, individual_id, told=told, run=self)
 
     def llm_call(self, model: str, **told: Unpack[CallOfRun]) -> LLMCall:
-        """Begin a call that belongs to no individual; see :func:`llm_call`."""
+        """Start an LLM call that belongs to no individual; see :func:`llm_call`."""
         return within(llm_call, model, told=told, run=self)
 
     def action(
@@ -113,11 +111,11 @@ class Run(Handle):
         failed(self._span, error)
 
     def stopped(self, why: object) -> None:
-        """Record that the run ends before it is done, on purpose: its status will be ``stopped``, and its ``error`` says why."""
+        """Record that the run ends early, on purpose: its status will be ``stopped``, and its ``error`` says why."""
         self._stopped = text(why)
 
     def _first(self) -> bool:
-        # A forked child that leaves the block of its parent's run does not end it.
+        # A forked child that leaves the block of its parent's run does not end the run.
         return self._pid == os.getpid() and super()._first()
 
     @quietly
@@ -131,7 +129,7 @@ class Run(Handle):
         """End the run.
 
         :param status: by default ``completed``, or ``failed`` after :meth:`fail`, or ``stopped`` after :meth:`stopped`.
-        :param total_generations: by default as many as this process saw.
+        :param total_generations: by default the number that this process saw.
         """
         if extra:
             warn_of(Run.end, extra)
@@ -166,20 +164,20 @@ def run(
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> Run:
-    """Begin a run; it shows as running at once.
+    """Start a run; it is visible as running at once.
 
-    :param run_id: by default what ``GENESIS_OTEL_RUN_ID`` says, for the first run of a process, or a new one,
-        ``run_20240115_142345_1a2b3c4d``. With the id of an earlier run that one goes on: its best, its front, its generations and
+    :param run_id: by default the value of ``GENESIS_OTEL_RUN_ID``, for the first run of a process, or a new id such as
+        ``run_20240115_142345_1a2b3c4d``. The id of an earlier run continues that run: its best, its front, its generations and
         the scores of its individuals count.
     :param config: the configuration, as JSON or as anything that can become JSON.
-    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better. With them, each generation's
-        Pareto front is computed, unless it is told.
-    :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default what ``objectives`` say
-        of the fitness, or of their only metric; else ``max``.
-    :param budget: what the run may spend, in USD; by default what ``GENESIS_OTEL_BUDGET`` says, or nothing is said of it. A
-        run that spends more goes on: it is logged once, :attr:`Run.over_budget` says so, the dashboards show it and the alert fires.
-    :param on_over_budget: called once with the cost so far, in the thread that saw it become more than the budget. What it raises
-        is logged.
+    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better. With them, each generation's
+        Pareto front is computed, unless it is given.
+    :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default that of the fitness in
+        ``objectives``, or of their only metric; else ``max``.
+    :param budget: what the run may spend, in USD; by default the value of ``GENESIS_OTEL_BUDGET``, or no budget. A run that
+        spends more continues: a warning is logged once, :attr:`Run.over_budget` is true, the dashboards show it and the alert fires.
+    :param on_over_budget: called once with the cost so far, in the thread that saw it exceed the budget. What it raises is
+        logged.
     """
     if extra:
         warn_of(run, extra)
@@ -223,15 +221,15 @@ def _say(run_id: str) -> None:
         try:
             telemetry.announce(run_id)
         except Exception as error:
-            pass_on(error)  # of standard error, which may be closed
+            pass_on(error)  # standard error may be closed
 
 
 _id_is_taken = False
-"""Whether the id that the environment gives is that of a run here: a second run of the process is another one."""
+"""Whether a run here has taken the id that the environment gives: a second run of the process gets its own."""
 
 
 def given_id() -> str:
-    """The id that the environment, or ``configure()``, gives the first run of this process; empty for any other."""
+    """The id that the environment, or ``configure()``, gives to the first run of this process; empty for any other."""
     global _id_is_taken
     telemetry = configured.current()
     given = text(telemetry.run_id if telemetry is not None and telemetry.run_id else os.environ.get(RUN_ID_VARIABLE))
@@ -255,13 +253,13 @@ def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:
         pareto.directions(wanted)
     except Exception as error:
         pass_on(error)
-        warn_once("objectives", "The objectives cannot be read, no front is computed: %s", error)
+        warn_once("objectives", "The objectives cannot be read, so no front is computed: %s", error)
         return {}
     return wanted
 
 
 def _direction(told: str | None, objectives: Mapping[str, str]) -> str | None:
-    """``max`` or ``min``, as told or as the objectives have it; None where neither says, which readers take for ``max``."""
+    """``max`` or ``min``, as given or as the objectives say; None if neither does, which readers take for ``max``."""
     if told is None:
         of_fitness = [objectives[name] for name in ("fitness", "fitness_score") if name in objectives]
         told = next(iter(of_fitness or (objectives.values() if len(objectives) == 1 else ())), None)

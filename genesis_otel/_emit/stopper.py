@@ -1,7 +1,7 @@
-"""Ends a framework's search that has cost more than its budget, where that is asked for.
+"""Ends a framework's search that has exceeded its budget, if that was asked for.
 
-In: the run of a search, and whether it is to stop, as the framework's hooks were told. Out: at each step, whether it is to be the last;
-the run's end then says why. On failure: what cannot be told stops nothing, and is said once.
+In: a search's run, and whether it is to stop, as passed to the framework's hooks. Out: at each step, whether it is to be the last;
+the end of the run then says why. On failure: a cost that cannot be told stops nothing, and is logged once.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
 from genesis_otel._emit.values import warn_once
+from genesis_otel._truth import truth
 
 VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"
 
@@ -34,7 +35,7 @@ class Stopper:
             )
 
     def is_due(self) -> bool:
-        """Whether nothing more is to be begun; the first yes counts for ever."""
+        """Whether nothing more is to be started; once true, always true."""
         known = self._tally
         if not self.stops and known.will_stop and known.over_budget:
             self.stops = True
@@ -49,4 +50,4 @@ def _wanted() -> bool:
     telemetry = configured.current()
     if telemetry is not None:
         return telemetry.stop_over_budget
-    return os.environ.get(VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
+    return truth(os.environ.get(VARIABLE)) is True

@@ -1,7 +1,7 @@
-"""Any Python value as what a span attribute can hold.
+"""Converts any Python value to what a span attribute can hold.
 
-In: whatever a search hands over, numpy scalars, configurations, broken objects among it. Out: exact ``str``, ``int``,
-``float`` and JSON text. On failure: a value that is not what it should be becomes text, or None with one warning; nothing
+In: whatever a search passes, including numpy scalars, configurations and broken objects. Out: exact ``str``, ``int``,
+``float`` and JSON text. On failure: a value of the wrong kind becomes text, or None with one warning; nothing
 here raises.
 """
 
@@ -21,14 +21,14 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once as warn_once
 
 DEEPEST = 100
-"""Levels of nesting that JSON keeps as such; deeper ones become text."""
+"""Levels of nesting that JSON keeps as structure; deeper ones become text."""
 
 MOST = 16 << 20
-"""Characters of a structured value that are kept, counted before they are copied: a ``range(10**8)`` in a configuration would take
-5 GB as a list. What lies beyond is left out, with a mark in its place."""
+"""Maximum characters of a structured value, counted before they are copied: a ``range(10**8)`` in a configuration would take 5 GB as a
+list. The rest is left out, with a mark in its place."""
 
 ITEM = 16
-"""An item counts as so many characters: a million of them are kept, which takes a second and 40 MB."""
+"""How many characters an item counts as: a million items are kept, which takes a second and 40 MB."""
 
 CUT = "… [more is left out]"
 
@@ -40,11 +40,11 @@ V = TypeVar("V")
 
 
 def keep(memory: dict[K, V], key: K, value: V, limit: int) -> None:
-    """Remember a value; at ``limit`` of them the oldest goes. Threads may do so at once, without a lock."""
+    """Remember a value; at ``limit`` values the oldest is dropped. Safe from several threads, without a lock."""
     while len(memory) >= limit:
         try:
             memory.pop(next(iter(memory)), None)
-        except (RuntimeError, StopIteration):  # another thread changed it in between
+        except (RuntimeError, StopIteration):  # another thread changed it meanwhile
             continue
     memory[key] = value
 
@@ -53,7 +53,7 @@ def keep(memory: dict[K, V], key: K, value: V, limit: int) -> None:
 
 
 def text(value: object) -> str:
-    """``value`` as text that UTF-8 can say; a lone surrogate becomes its escape, ``\\udc80``. None is empty."""
+    """``value`` as text that UTF-8 can encode; a lone surrogate becomes its escape, ``\\udc80``. None becomes empty."""
     if type(value) is not str:
         value = _text(value)
     if value.isascii():
@@ -69,7 +69,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        # Exactly str: a subclass (numpy.str_, an enumeration) may write itself otherwise, or not cross a pickle.
+        # Exactly str: a subclass (numpy.str_, an enumeration) may convert itself differently, or not survive pickling.
         return str.__str__(value)
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "backslashreplace")
@@ -83,7 +83,7 @@ def _text(value: object) -> str:
 
 
 def number(value: object, name: str) -> float | None:
-    """``value`` as a float; None, with one warning a name, where it is none."""
+    """``value`` as a float; None, with one warning per name, if it is not one."""
     if type(value) is float:
         return value
     if value is None:
@@ -99,7 +99,7 @@ def number(value: object, name: str) -> float | None:
 
 
 def integer(value: object, name: str) -> int | str | None:
-    """``value`` as an int that an attribute can carry; as text where it is none, with one warning a name."""
+    """``value`` as an int that an attribute can carry; as text, with one warning per name, if it is not one."""
     if type(value) is int and value in INT64:
         return value
     if value is None:
@@ -117,7 +117,7 @@ def integer(value: object, name: str) -> int | str | None:
 
 
 def truth(value: object, name: str) -> bool:
-    """``value`` as a bool; false, with one warning a name, where it cannot be told."""
+    """``value`` as a bool; false, with one warning per name, if it has no truth value."""
     try:
         return bool(value)
     except Exception as error:
@@ -127,36 +127,36 @@ def truth(value: object, name: str) -> bool:
 
 
 def reason(error: object) -> str:
-    """Why something failed, for people, in one text."""
+    """Why something failed, in words, as one text."""
     if not isinstance(error, BaseException):
         return text(error)
     if isinstance(error, SystemExit):
         return f"SystemExit: {text(error.code)}"
-    said = text(error) or _UNSAID.get(type(error).__name__, "")
+    said = text(error) or _MEANINGS.get(type(error).__name__, "")
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
-_UNSAID = {
+_MEANINGS = {
     "KeyboardInterrupt": "interrupted (Ctrl-C)",
     "CancelledError": "the task was cancelled",
     "GreenletExit": "the greenlet was killed",
 }
-"""What exceptions mean that come without a text."""
+"""The meaning of exceptions that come without a text."""
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 def to_json(value: object) -> str:
-    """``value`` as JSON: exactly what it is where JSON can say it, as text where it cannot; NaN and infinities are the
+    """``value`` as JSON: exact where JSON can express it, as text where it cannot; NaN and infinities become the
     strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``."""
-    # A lone surrogate's escape is JSON's escape too: the text stays exact.
+    # A lone surrogate's escape is also JSON's escape, so the text stays exact.
     return text(_encoded(value))
 
 
 def to_parsed_json(value: object) -> str:
-    """``value`` as JSON for a column that ClickHouse takes apart. Its parser refuses a text with the escape of a lone
-    surrogate in it as a whole: there the escape stands as text."""
+    """``value`` as JSON for a column that ClickHouse parses. Its parser rejects any text that contains the escape of a
+    lone surrogate: in those, the escape is kept as text."""
     return SURROGATES.sub(lambda found: f"\\\\u{ord(found[0]):04x}", _encoded(value))
 
 
@@ -170,7 +170,7 @@ def _encoded(value: object) -> str:
         return ENCODER.encode(value)
     except Exception as error:
         pass_on(error)
-        # NaN, keys of other types, cycles, integers too long to write, an object that raises: walk it.
+        # NaN, keys of other types, cycles, integers too long to convert, an object that raises: walk the value.
         try:
             return ENCODER.encode(plain(value))
         except Exception as error:
@@ -179,7 +179,7 @@ def _encoded(value: object) -> str:
 
 
 def _is_small(value: object) -> bool:
-    """Whether a value is surely within :data:`MOST`: the C encoder then takes it as it is."""
+    """Whether a value is certainly within :data:`MOST`, so that the C encoder can take it directly."""
     left, walk = MOST, [value]
     while walk:
         one = walk.pop()
@@ -192,7 +192,7 @@ def _is_small(value: object) -> bool:
                 return False
             walk.extend(one.values() if kind is dict else one)  # type: ignore[attr-defined, arg-type]
         elif kind not in _SCALARS:
-            # An array, a range, a model: it tells its size only while it is taken apart.
+            # An array, a range, a model: its size is only known once it is taken apart.
             return False
         if left < 0:
             return False
@@ -201,11 +201,11 @@ def _is_small(value: object) -> bool:
 
 _SCALARS = frozenset({int, float, bool, type(None)})
 _UNSEEN = 100_000
-"""Items that are copied to be looked at."""
+"""Maximum items copied for inspection."""
 
 
 def json_object(value: object) -> str:
-    """``value`` as JSON, for a column that holds an object; text that is given is taken as JSON that was made before."""
+    """``value`` as JSON, for a column that holds an object; text is taken as JSON that was made earlier."""
     if value is None:
         return "{}"
     if isinstance(value, str):
@@ -214,13 +214,13 @@ def json_object(value: object) -> str:
 
 
 def plain(value: object) -> Any:
-    """``value`` as lists, dicts with text keys and scalars that JSON takes; anything else as text. What lies beyond :data:`MOST`
+    """``value`` as lists, dicts with text keys and scalars that JSON accepts; anything else as text. What exceeds :data:`MOST`
     is left out, with a mark in its place."""
     return _plain(value, (), [MOST])
 
 
 def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
-    """:param above: the ids of what the value stands in.
+    """:param above: the ids of the containers around the value.
     :param left: characters that may still be kept, counted down."""
     left[0] -= ITEM
     if value is None or value is True or value is False:
@@ -233,7 +233,7 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
         try:
             int.__repr__(value)
         except ValueError:
-            # Python refuses to write integers of more than 4,300 digits in decimal.
+            # Python refuses to convert integers of more than 4,300 digits to decimal.
             return hex(value)
         return int(value)
     if id(value) in above or len(above) >= DEEPEST:
@@ -252,11 +252,11 @@ def _plain(value: object, above: tuple[int, ...], left: list[int]) -> Any:
 
 
 def cut(value: str) -> tuple[str, int]:
-    """A text of :data:`MOST` characters at most, with a mark where it was cut, and how many are left out."""
+    """A text of at most :data:`MOST` characters, with a mark where it was cut, and how many were left out."""
     if len(value) <= MOST:
         return value, 0
     _say_cut()
-    # Not within a word: half a key looks like none.
+    # Not within a word: half a secret does not look like one.
     kept = value[:MOST]
     kept = kept[: len(kept) - len(_LAST_WORD.findall(kept[-1024:])[0])]
     left_out = len(value) - len(kept)
@@ -304,7 +304,7 @@ def _say_cut() -> None:
 
 
 def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    """What is in a mapping; a value that raises (a configuration's missing one) as the name of what it raises."""
+    """A mapping's items; a value that raises (a configuration's missing one) becomes the name of what it raises."""
     for key in value:
         try:
             yield key, value[key]
@@ -324,8 +324,8 @@ def _key(key: object) -> str:
 
 
 def _once(value: object, left: int = MOST) -> Any:
-    """One step from an object that JSON has no word for towards one that it has, with no more items of it than ``left`` characters allow."""
-    for kind, simplify in _SIMPLER:
+    """One step from an object that JSON cannot express towards one that it can, with no more items than ``left`` characters allow."""
+    for kind, simplify in _SIMPLIFIED:
         if isinstance(value, kind):
             return simplify(value)
     if is_dataclass(value) and not isinstance(value, type):
@@ -337,19 +337,19 @@ def _once(value: object, left: int = MOST) -> Any:
                 return _front_of(value, left)
             return method()
     if isinstance(value, Iterable) and isinstance(value, Sized) and not isinstance(value, type):
-        # One more than are kept, so that what walks it sees that there are more.
+        # One more than are kept, so that whoever walks the list sees that there are more.
         return list(islice(value, max(0, left) // ITEM + 1))
     return text(value)
 
 
 def _front_of(array: Any, left: int) -> list[Any]:
-    """As much of a large array as may be kept, of its first axis."""
+    """As much of a large array as may be kept, along its first axis."""
     _say_cut()
     rows = max(0, left) // ITEM * len(array) // array.size
     return [*array[:rows].tolist(), CUT]
 
 
-_SIMPLER: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+_SIMPLIFIED: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (Enum, lambda value: value.value),
     ((bytes, bytearray), text),
     ((date, time), lambda value: value.isoformat()),

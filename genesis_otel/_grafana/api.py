@@ -1,8 +1,8 @@
-"""A Grafana's HTTP API, with errors that say what to do.
+"""Grafana's HTTP API, with errors that say what to do.
 
-In: ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: a `Grafana` that asks and tells. On failure: `GrafanaError`: no token, nothing
-there, no Grafana there, TLS, 401, 403 with the permission that the token lacks, 412. No text holds the token or a password.
-Calls are by uid alone: Grafana 13 has those by number switched off.
+In: ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: a `Grafana`, whose methods are the API calls. On failure: `GrafanaError`: no token,
+nothing listening, not a Grafana, TLS, 401, 403 with the permission that the token lacks, 412. No message contains the token or a
+password. All calls use uids: Grafana 13 has the calls by numeric id switched off.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from genesis_otel._grafana.files import PLUGIN, GrafanaError
 from genesis_otel._log import first_line
 
 TIMEOUT = 30.0
-"""Seconds for an answer; saving a large dashboard takes a busy Grafana more than the client's five."""
+"""Seconds to wait for an answer; a busy Grafana takes more than the client's default of five to save a large dashboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GrafanaSettings:
-    """Where Grafana is and who asks; from the environment and ``.env``, never from arguments, which other users see."""
+    """Where Grafana is and who asks. Read from the environment and ``.env``, never from arguments, which other users can see."""
 
     grafana_url: str | None = None
     """``GRAFANA_URL``: ``https://host[:port][/path]``."""
     grafana_token: Secret | None = None
     """``GRAFANA_TOKEN``: a service account's token."""
     grafana_clickhouse_url: Secret | None = None
-    """``GRAFANA_CLICKHOUSE_URL``: ClickHouse as Grafana shall reach it, by a user who only reads; unset, ``CLICKHOUSE_URL``."""
+    """``GRAFANA_CLICKHOUSE_URL``: the ClickHouse URL for Grafana to use, of a read-only user; by default ``CLICKHOUSE_URL``."""
     grafana_alert_webhook: Secret | None = None
     """``GRAFANA_ALERT_WEBHOOK``: where Grafana posts alerts."""
     grafana_alert_email: str | None = None
-    """``GRAFANA_ALERT_EMAIL``: a mail address, or several with commas."""
+    """``GRAFANA_ALERT_EMAIL``: a mail address, or several separated by commas."""
     grafana_alert_slack: Secret | None = None
-    """``GRAFANA_ALERT_SLACK``: the address of an incoming webhook of Slack."""
+    """``GRAFANA_ALERT_SLACK``: the URL of a Slack incoming webhook."""
 
 
 def load_grafana_settings() -> GrafanaSettings:
@@ -46,12 +46,12 @@ def load_grafana_settings() -> GrafanaSettings:
 
 
 class Grafana:
-    """The calls that are needed; what is not there is None."""
+    """The API calls that are needed; each returns None for something that does not exist."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Connect to nothing yet.
+        """Does not connect yet.
 
-        :raises GrafanaError: the URL is none, or the client is not installed.
+        :raises GrafanaError: the URL is invalid, or the client is not installed.
         """
         try:
             from grafana_client.api import GrafanaApi
@@ -69,39 +69,39 @@ class Grafana:
             protocol=parts.scheme,
             timeout=TIMEOUT,
         )
-        api.client.s.max_redirects = 0  # a POST that is sent elsewhere becomes a GET
+        api.client.s.max_redirects = 0  # a redirected POST becomes a GET
         self._api = api
 
     def close(self) -> None:
-        """Let go of its connections."""
+        """Close the connections."""
         self._api.client.s.close()
 
     def check(self) -> str:
-        """Its version, or an empty text where it does not tell.
+        """Grafana's version; empty if it does not tell.
 
-        :raises GrafanaError: there is no Grafana, the token is not known, or the data source's plugin is missing.
+        :raises GrafanaError: there is no Grafana, the token is rejected, or the data source's plugin is missing.
         """
         told = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
         if not isinstance(told, dict) or "database" not in told:
-            raise GrafanaError(f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path")
+            raise GrafanaError(f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path")
         path = f"/plugins/{PLUGIN}/settings"
         if self._ask(lambda: self._api.client.GET(path), "read plugins", "", optional=True) is None:
             raise GrafanaError(
                 f"the plugin {PLUGIN} is not installed at {self.where}: grafana cli plugins install {PLUGIN}, "
-                f"or GF_PLUGINS_PREINSTALL={PLUGIN}, and start Grafana again"
+                f"or GF_PLUGINS_PREINSTALL={PLUGIN}, and restart Grafana"
             )
         return str(told.get("version", ""))
 
     def folder(self, uid: str) -> dict[str, Any] | None:
-        """A folder."""
+        """Read a folder."""
         return self._found(lambda: self._api.folder.get_folder(_name(uid)), f"read the folder {uid}", "folders:read")
 
     def make_folder(self, uid: str, title: str) -> None:
-        """Make a folder."""
-        self._ask(lambda: self._api.folder.create_folder(title, uid), f"make the folder {uid}", "folders:create")
+        """Create a folder."""
+        self._ask(lambda: self._api.folder.create_folder(title, uid), f"create the folder {uid}", "folders:create")
 
     def datasource(self, uid: str) -> dict[str, Any] | None:
-        """A data source, without its secrets, which no Grafana gives."""
+        """Read a data source, without its secrets, which Grafana never returns."""
         return self._found(
             lambda: self._api.datasource.get_datasource_by_uid(_name(uid)),
             f"read the data source {uid}",
@@ -109,9 +109,9 @@ class Grafana:
         )
 
     def make_datasource(self, model: Mapping[str, Any]) -> None:
-        """Make a data source."""
+        """Create a data source."""
         self._ask(
-            lambda: self._api.datasource.create_datasource(dict(model)), "make the data source", "datasources:create"
+            lambda: self._api.datasource.create_datasource(dict(model)), "create the data source", "datasources:create"
         )
 
     def change_datasource(self, model: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ class Grafana:
         )
 
     def datasource_fault(self, uid: str) -> str:
-        """Why a data source does not reach its server, as Grafana says it; empty where it does, or nobody can tell."""
+        """Grafana's own text on why a data source cannot reach its server; empty if it can, or if Grafana cannot tell."""
         from grafana_client.client import GrafanaBadInputError, GrafanaException
 
         try:
@@ -137,24 +137,24 @@ class Grafana:
         return "" if fine else first_line(ValueError(str(told.get("message", "it does not answer"))))
 
     def dashboard(self, uid: str) -> dict[str, Any] | None:
-        """A dashboard: ``dashboard`` and ``meta``."""
+        """Read a dashboard: ``dashboard`` and ``meta``."""
         return self._found(
             lambda: self._api.dashboard.get_dashboard(_name(uid)), f"read the dashboard {uid}", "dashboards:read"
         )
 
     def last_message(self, uid: str) -> str:
-        """What was said of a dashboard's newest version; empty where nothing was, or the token may not read it."""
+        """The message of a dashboard's newest version; empty if it has none, or the token may not read it."""
         path = f"/dashboards/uid/{_name(uid)}/versions"
         told = self._ask(
             lambda: self._api.client.GET(path, params={"limit": "1"}), f"read versions of {uid}", "", optional=True
         )
-        # A list up to Grafana 11, and an object around it since.
+        # A list up to Grafana 11, and an object around the list since then.
         versions = told.get("versions") if isinstance(told, dict) else told
         newest = max(versions or [{}], key=lambda each: int(each.get("version") or 0))
         return str(newest.get("message") or "")
 
     def save_dashboard(self, model: Mapping[str, Any], folder: str, message: str, *, overwrite: bool) -> None:
-        """Make a dashboard, or save a new version of it; without ``overwrite`` only onto the version that ``model`` names."""
+        """Create a dashboard, or save a new version of it; without ``overwrite`` only on top of the version that ``model`` names."""
         asked = {"dashboard": dict(model), "folderUid": folder, "message": message, "overwrite": overwrite}
         self._ask(
             lambda: self._api.dashboard.update_dashboard(asked),
@@ -163,7 +163,7 @@ class Grafana:
         )
 
     def contact_point(self, name: str) -> list[dict[str, Any]]:
-        """The integrations of a contact point; none where it is not there."""
+        """The integrations of a contact point; empty if it does not exist."""
         told = self._ask(
             lambda: self._api.alertingprovisioning.get_contactpoints(name),
             f"read the contact point {name}",
@@ -172,7 +172,7 @@ class Grafana:
         return [each for each in told or [] if each.get("name") == name]
 
     def save_integration(self, integration: Mapping[str, Any], *, there: bool) -> None:
-        """Make or change one integration of a contact point."""
+        """Create or change one integration of a contact point."""
         uid, call = str(integration["uid"]), self._api.alertingprovisioning
         self._ask(
             lambda: (
@@ -185,7 +185,7 @@ class Grafana:
         )
 
     def rule_group(self, folder: str, name: str) -> dict[str, Any] | None:
-        """A group of alert rules."""
+        """Read a group of alert rules."""
         return self._found(
             lambda: self._api.alertingprovisioning.get_rule_group(_name(folder), _name(name)),
             f"read the alert rules {name}",
@@ -193,7 +193,7 @@ class Grafana:
         )
 
     def save_rule_group(self, folder: str, group: Mapping[str, Any], *, editable: bool) -> None:
-        """Put a group of alert rules in the place of the one of its name; ``editable`` in the browser, too."""
+        """Replace the group of alert rules of that name; with ``editable`` it can also be edited in the browser."""
         name = str(group["title"])
         self._ask(
             lambda: self._api.alertingprovisioning.update_rule_group(
@@ -206,11 +206,11 @@ class Grafana:
     def _found(self, call: Callable[[], Any], doing: str, permission: str) -> dict[str, Any] | None:
         told = self._ask(call, doing, permission, optional=True)
         if told is not None and not isinstance(told, dict):
-            raise GrafanaError(f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path")
+            raise GrafanaError(f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path")
         return told
 
     def _ask(self, call: Callable[[], Any], doing: str, permission: str, *, optional: bool = False) -> Any:
-        """What ``call`` gives; with ``optional`` None for what is not there, and, where no permission is told, ``{}`` for
+        """What ``call`` returns; with ``optional``, None for what does not exist, and, if no permission is given, ``{}`` for
         what may not be read."""
         from grafana_client.client import GrafanaException
 
@@ -221,23 +221,23 @@ class Grafana:
                 return None
             if optional and error.status_code == 403 and not permission:
                 return {}
-            raise GrafanaError(self._said(error, doing, permission)) from error
+            raise GrafanaError(self._explained(error, doing, permission)) from error
         except (OSError, ValueError) as error:
-            raise GrafanaError(self._unreached(error)) from error
+            raise GrafanaError(self._unreachable(error)) from error
 
-    def _said(self, error: Any, doing: str, permission: str) -> str:
+    def _explained(self, error: Any, doing: str, permission: str) -> str:
         status, body = error.status_code, error.response
         told = body if isinstance(body, dict) else {}
         message = first_line(ValueError(str(told["message"]))) if told.get("message") else ""
         if not status:
-            return self._unreached(error)
+            return self._unreachable(error)
         if status == 400 and not told and self.where.startswith("http://"):
-            # What Go answers on a port that wants TLS, as text.
+            # Go's answer, as text, on a port that expects TLS.
             return f"{self.where} does not speak http: set GRAFANA_URL to its https:// address"
         if status == 401:
             return (
-                f"{self.where} does not take the token of GRAFANA_TOKEN ({message}): it may be expired or of another "
-                "Grafana. Make one: Administration, Users and access, Service accounts, Add token"
+                f"{self.where} rejects the token in GRAFANA_TOKEN ({message}): it may have expired or belong to another "
+                "Grafana. Create one: Administration, Users and access, Service accounts, Add token"
             )
         if status == 403:
             needed = re.search(r"Permissions needed: (.+)", message)
@@ -248,27 +248,25 @@ class Grafana:
                 return f"{text}: it lacks {lacks}. Give its service account that permission, or the role {role}"
             return f"{text}: {message}"
         if status == 412 and told.get("status") == "version-mismatch":
-            return (
-                f"cannot {doing}: somebody saved it in between. See what with genesis-otel grafana diff, and push again"
-            )
+            return f"cannot {doing}: somebody saved it in the meantime. Compare with genesis-otel grafana diff, then push again"
         if status == 412:
             return f"cannot {doing}: {message} ({told.get('status', 'precondition failed')})"
         if status == 404:
-            return f"{self.where} has no such call ({doing}): check GRAFANA_URL, its path included; 11 is the oldest Grafana that is meant"
-        return f"cannot {doing} at {self.where}: {status} {message or 'without a word'}"
+            return f"{self.where} has no such call ({doing}): check GRAFANA_URL, including its path; Grafana 11 or newer is required"
+        return f"cannot {doing} at {self.where}: {status} {message or 'without a message'}"
 
-    def _unreached(self, error: Exception) -> str:
+    def _unreachable(self, error: Exception) -> str:
         text = str(error)
         name = type(error).__name__
         if "Redirect" in name:
-            return f"{self.where} sends elsewhere (http to https, or a login page): set GRAFANA_URL to the address in the browser, without /login"
+            return f"{self.where} redirects (http to https, or to a login page): set GRAFANA_URL to the address in the browser, without /login"
         if re.search("CERTIFICATE|SSL|TLS|wrong version", f"{name} {text}", re.IGNORECASE):
             return (
-                f"TLS with {self.where} failed: check https:// against http://; for a certificate of an own authority "
+                f"TLS with {self.where} failed: check https:// against http://; for a certificate from a private CA "
                 f"set REQUESTS_CA_BUNDLE to its file ({first_line(error)})"
             )
         if re.search("resolve|Name or service|nodename|getaddrinfo", text):
-            return f"the host of {self.where} is not known: check its name in GRAFANA_URL"
+            return f"the host name of {self.where} cannot be resolved: check it in GRAFANA_URL"
         if "refused" in text:
             return (
                 f"Connection refused at {self.where}: check host and port of GRAFANA_URL, and that Grafana is running"
@@ -278,14 +276,14 @@ class Grafana:
         if re.search("timed? ?out", f"{name} {text}", re.IGNORECASE):
             return f"{self.where} did not answer within {TIMEOUT:.0f} seconds: check host, port and firewall"
         if isinstance(error, ValueError):
-            return f"what answers at {self.where} is not Grafana: check GRAFANA_URL, including its path"
+            return f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path"
         return f"Grafana at {self.where}: {first_line(error)}"
 
 
 def opened(settings: GrafanaSettings) -> Grafana:
     """The Grafana that the settings name.
 
-    :raises GrafanaError: they do not.
+    :raises GrafanaError: they name none.
     """
     if not settings.grafana_url:
         raise GrafanaError("GRAFANA_URL is not set: export GRAFANA_URL=https://grafana.example.org")
@@ -296,7 +294,7 @@ def opened(settings: GrafanaSettings) -> Grafana:
         )
     token = settings.grafana_token.get_secret_value()
     if not token.isprintable() or not token.isascii() or " " in token:
-        raise GrafanaError("GRAFANA_TOKEN has characters that no token has: copy it again")
+        raise GrafanaError("GRAFANA_TOKEN contains characters that are not allowed in a token: copy it again")
     return Grafana(settings.grafana_url, token)
 
 
@@ -306,7 +304,7 @@ def _split(url: str) -> Any:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise GrafanaError(f"GRAFANA_URL cannot be read; {form}") from error
+        raise GrafanaError(f"GRAFANA_URL cannot be parsed; {form}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise GrafanaError(f"GRAFANA_URL is not the URL of a Grafana; {form}")
     if "@" in parts.netloc:

@@ -1,9 +1,9 @@
-"""The contact point `genesis`: whom the alert rules tell, by webhook, mail or Slack.
+"""The contact point `genesis`: who receives the alerts, by webhook, mail or Slack.
 
-In: ``GRAFANA_ALERT_WEBHOOK``, ``GRAFANA_ALERT_EMAIL``, ``GRAFANA_ALERT_SLACK``, each of which adds a way. Out: its integrations as
-Grafana's API takes them, and how they are shown to people, without the parts of an address that are secret. Nothing is told unless
-one of them is set. Rules name the contact point themselves: the notification policies of the organisation, which any write would
-replace as a whole, are never touched.
+In: ``GRAFANA_ALERT_WEBHOOK``, ``GRAFANA_ALERT_EMAIL``, ``GRAFANA_ALERT_SLACK``, each of which adds a channel. Out: the integrations in
+the form of Grafana's API, and in a form to show to people, without the secret parts of an address. Unless one of them is set, nobody is
+notified. Rules name the contact point themselves: the organisation's notification policies, which any write would replace as a whole,
+are never touched.
 Source: https://grafana.com/docs/grafana/latest/developers/http_api/alerting_provisioning/#contact-points
 """
 
@@ -19,23 +19,23 @@ NAME = "genesis"
 """The contact point's name, which rules name as their receiver."""
 
 RECEIVER: Mapping[str, Any] = {"receiver": NAME}
-"""``notification_settings`` of a rule."""
+"""The ``notification_settings`` of a rule."""
 
 _SECRET = ("slack",)
-"""Types whose address Grafana keeps as a secret and does not give back."""
+"""Types whose address Grafana keeps secret and does not return."""
 
 
 def integrations(webhook: str = "", email: str = "", slack: str = "") -> list[dict[str, Any]]:
-    """The integrations for what is set; several make one contact point, for they have one name.
+    """The integrations for the given addresses; several form one contact point, because they share its name.
 
-    :raises GrafanaError: an address is none.
+    :raises GrafanaError: an address is invalid.
     """
     for name, url in (("GRAFANA_ALERT_WEBHOOK", webhook), ("GRAFANA_ALERT_SLACK", slack)):
         if url and not (url.startswith(("http://", "https://")) and urlsplit(url).hostname):
             raise GrafanaError(f"{name} is not an address; its form is https://host/path")
     addresses = [each.strip() for each in email.replace(";", ",").split(",") if each.strip()]
     if not all("@" in each for each in addresses):
-        raise GrafanaError("GRAFANA_ALERT_EMAIL is not a mail address, or several with commas between them")
+        raise GrafanaError("GRAFANA_ALERT_EMAIL is neither a mail address nor several separated by commas")
     told: list[tuple[str, dict[str, Any]]] = []
     if webhook:
         told.append(("webhook", {"url": webhook}))
@@ -47,7 +47,7 @@ def integrations(webhook: str = "", email: str = "", slack: str = "") -> list[di
 
 
 def is_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
-    """Whether Grafana has this integration; of one whose address is a secret only that it is there."""
+    """Whether Grafana has this integration; for one with a secret address, only whether it exists."""
     settings = theirs.get("settings") or {}
     return bool(
         theirs.get("name") == NAME
@@ -57,7 +57,7 @@ def is_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 def shown(told: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Integrations for people's eyes: of a URL the host, and sixteen digits that tell one from another."""
+    """Integrations to show to people: a URL as its host, with sixteen hex digits that tell it from others."""
     return [{"type": str(each.get("type")), "to": _shown(each)} for each in told]
 
 

@@ -1,8 +1,8 @@
-"""What is pushed to Grafana, as files hold it: dashboards as JSON, alert rules as provisioning YAML.
+"""What is pushed to Grafana, in the form of files: dashboards as JSON, alert rules as provisioning YAML.
 
-In: a folder with ``dashboards/*.json`` and ``provisioning/alerting/*.yaml``. Out: dashboards, and rule groups in the form of the
-alert API, which is another than the file's; and both without what a Grafana adds by itself, so that two of them can be
-compared. On failure: `GrafanaError` that names the file. Nothing here asks a Grafana.
+In: a folder with ``dashboards/*.json`` and ``provisioning/alerting/*.yaml``. Out: dashboards, and rule groups in the alert API's form,
+which differs from the file's; and both without what Grafana itself adds, so that two of them can be compared. On failure:
+`GrafanaError`, which names the file. Nothing here calls Grafana.
 Sources: pkg/services/provisioning/alerting/rules_types.go (the file), definitions/provisioning_alert_rules.go (the API).
 """
 
@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 PLUGIN = "grafana-clickhouse-datasource"
 DATASOURCE = "genesis-clickhouse"
-"""The uid by which dashboards and rules name the data source; another one takes its place where it is told."""
+"""The uid by which dashboards and rules refer to the data source; replaced if another uid is given."""
 MARK = "__genesis_otel__"
-"""Annotation of a rule with the digest of what was pushed. Grafana leaves names of this form out of notifications."""
+"""A rule's annotation with the digest of what was pushed. Grafana leaves annotations named like this out of notifications."""
 
 _ADDED = frozenset({"id", "version", "iteration", "gnetId"})
 _ADDED_TO_RULES = frozenset({"id", "orgID", "folderUID", "ruleGroup", "updated", "provenance", "guid"})
@@ -30,7 +30,7 @@ _FILE_NAMES = {api: file for file, api in _API_NAMES.items()}
 
 
 class GrafanaError(ValueError):
-    """What is wrong with a Grafana or with what is pushed to it, with the remedy, and without any secret."""
+    """What is wrong with a Grafana or with what is pushed to it, and how to fix it, without any secret."""
 
 
 class Dashboard(NamedTuple):
@@ -41,12 +41,12 @@ class Dashboard(NamedTuple):
 
     @property
     def uid(self) -> str:
-        """What it is found by."""
+        """The uid by which Grafana knows it."""
         return str(self.model["uid"])
 
 
 class RuleGroup(NamedTuple):
-    """A group of alert rules, as the API has them."""
+    """A group of alert rules in the API's form."""
 
     path: Path
     name: str
@@ -55,7 +55,7 @@ class RuleGroup(NamedTuple):
 
 
 def folder() -> Path:
-    """The folder of what comes with this package: in a checkout the one that is edited, else the wheel's."""
+    """The folder that comes with this package: in a checkout the one being edited, else the wheel's."""
     package = Path(__file__).parents[1]
     checkout = package.parent / "grafana"
     return checkout if (checkout / "dashboards").is_dir() else package / "grafana"
@@ -67,7 +67,7 @@ def dashboards(root: Path) -> list[Dashboard]:
     uids = [each.uid for each in found]
     for each in found:
         if uids.count(each.uid) > 1:
-            raise GrafanaError(f"{each.path}: the uid {each.uid!r} is used in another file too")
+            raise GrafanaError(f"{each.path}: the uid {each.uid!r} is also used in another file")
     return found
 
 
@@ -101,7 +101,7 @@ def rule_groups(root: Path) -> list[RuleGroup]:
 
 
 def datasource_settings(root: Path) -> dict[str, Any]:
-    """``jsonData`` of the data source that is provisioned under ``root``: time limits, the columns of a trace."""
+    """``jsonData`` of the data source provisioned under ``root``: time limits, the columns of a trace."""
     import yaml
 
     for path in sorted((root / "provisioning" / "datasources").glob("*.y*ml")):
@@ -119,10 +119,10 @@ def datasource_settings(root: Path) -> dict[str, Any]:
 
 
 def to_api(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of a provisioning file as the alert API takes it.
+    """Convert a rule from the provisioning file's form to the alert API's.
 
-    The file's ``$$`` is a ``$`` (a reader of files puts variables of the environment in), its link to a panel becomes two
-    annotations, and what it may leave out gets the file's defaults.
+    The file's ``$$`` is a ``$`` (Grafana replaces environment variables when it reads files), its link to a panel becomes two
+    annotations, and fields that may be left out get the file's defaults.
     """
     made = {_API_NAMES.get(key, key): value for key, value in rule.items()}
     annotations = dict(made.get("annotations") or {})
@@ -140,14 +140,14 @@ def to_api(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_file(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of the alert API as a provisioning file has it: the other way round."""
+    """Convert a rule from the alert API's form to the provisioning file's: the inverse of `to_api`."""
     made = {_FILE_NAMES.get(key, key): value for key, value in plain_rule(rule).items()}
     annotations = dict(made.get("annotations") or {})
     if "__dashboardUid__" in annotations:
         made["dashboardUid"] = annotations.pop("__dashboardUid__")
     if "__panelId__" in annotations:
         made["panelId"] = int(annotations.pop("__panelId__"))
-    # Without braces a file's annotation keeps its $; elsewhere each would begin a variable.
+    # An annotation in a file keeps a $ that no brace follows; elsewhere each $ would begin a variable.
     made["annotations"] = {key: re.sub(r"\$(?=[${])", "$$$$", value) for key, value in annotations.items()}
     made["labels"] = {key: value.replace("$", "$$") for key, value in (made.get("labels") or {}).items()}
     made["title"] = made["title"].replace("$", "$$")
@@ -161,9 +161,9 @@ def _literal(value: Any) -> str:
 
 
 def seconds(text: str) -> float:
-    """A duration as Prometheus writes it (``1h30m``), in seconds.
+    """A duration in Prometheus's notation (``1h30m``), in seconds.
 
-    :raises ValueError: it is none.
+    :raises ValueError: it is not a duration.
     """
     if text == "0":
         return 0
@@ -177,7 +177,7 @@ def seconds(text: str) -> float:
 
 
 def plain_dashboard(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A dashboard without what each Grafana gives it: numbers of its own, and the release of a panel's plugin."""
+    """A dashboard without what each Grafana adds: numeric ids, and the version of a panel's plugin."""
     told = {key: value for key, value in model.items() if key not in _ADDED}
     return dict(_without(told, "pluginVersion"))
 
@@ -189,7 +189,7 @@ def _without(value: Any, name: str) -> Any:
 
 
 def plain_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of the API without what Grafana gives it, empty fields and our mark, and with durations written one way."""
+    """An API rule without what Grafana adds, empty fields and our mark, and with durations in one notation."""
     told = {key: value for key, value in rule.items() if key not in _ADDED_TO_RULES and value}
     for key in ("for", "keep_firing_for"):
         if key in told:
@@ -223,13 +223,13 @@ def _plain_query(query: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(value: Any) -> str:
-    """Sixteen digits that tell one JSON value from another."""
+    """Sixteen hex digits that tell one JSON value from another."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """``value`` with every string that is ``old`` as a whole turned into ``new``: the uid of a data source."""
+    """``value`` with every string that equals ``old`` replaced by ``new``: the uid of a data source."""
     if isinstance(value, Mapping):
         return {key: replaced(each, old, new) for key, each in value.items()}
     if isinstance(value, list):
@@ -238,7 +238,7 @@ def replaced(value: Any, old: str, new: str) -> Any:
 
 
 def in_order_of(value: Any, model: Any) -> Any:
-    """``value`` with its keys in the order of ``model``'s, and new ones behind: a diff shows what changed, and no more."""
+    """``value`` with its keys in the order of ``model``'s, followed by new ones, so that a diff shows only what changed."""
     if isinstance(value, Mapping) and isinstance(model, Mapping):
         keys = [key for key in model if key in value] + [key for key in value if key not in model]
         return {key: in_order_of(value[key], model.get(key)) for key in keys}
@@ -255,5 +255,5 @@ def _paired(values: Sequence[Any], models: Sequence[Any]) -> Iterator[tuple[Any,
 
 
 def as_json(value: Any) -> str:
-    """``value`` as a file of dashboards has it."""
+    """``value`` in the format of the dashboards' files."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,12 +1,12 @@
-"""Dashboards, data source, contact point and alert rules into a Grafana that is already there, and edits made in the browser back into files.
+"""Pushes dashboards, data source, contact point and alert rules to an existing Grafana, and pulls edits made in the browser back into files.
 
 In: a `Grafana`, a folder of files, where ClickHouse is. Out: a plan, which is what a push would do; the push; files. Promise: a
 push that changes nothing writes nothing; what somebody saved in the browser is never lost without ``overwrite``; a push writes
-all or, where something stands in its way, nothing. On failure: `GrafanaError`.
+everything or, if something stands in its way, nothing. On failure: `GrafanaError`.
 
-How an edit is known. Of a dashboard, by its history: a push says in the version's message that it was one and of which content,
-so a newest version with another message was saved by somebody else. The content alone would not do, for Grafana brings what it
-is given to its own schema. Rules have no history: an annotation that notifications leave out holds the digest of what was pushed.
+How edits are recognised: for a dashboard, by its history. A push records in the version's message that it was a push, and of which
+content, so a newest version with another message was saved by somebody else. The content alone would not do, because Grafana migrates
+it to its own schema. Rules have no history: an annotation that notifications leave out holds the digest of what was pushed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Write = Callable[[], None]
 
 
 class State(str, Enum):
-    """What a push finds."""
+    """How a push finds an item."""
 
     NEW = "new"
     SAME = "unchanged"
@@ -56,7 +56,7 @@ class State(str, Enum):
 
 
 class Item(NamedTuple):
-    """One thing that is pushed, as it is there and as it would be."""
+    """One thing to push: its present and its future state."""
 
     kind: str
     name: str
@@ -64,26 +64,26 @@ class Item(NamedTuple):
     theirs: str
     ours: str
     write: Write | None
-    """None: there is nothing to write, or it is not for us to."""
+    """None: there is nothing to write, or it is not ours to write."""
 
 
 class Wanted(NamedTuple):
-    """What is to be in Grafana."""
+    """What should be in Grafana."""
 
     folder: str
     datasource: str
     clickhouse: str | None
-    """The URL of which the data source is made; None: it is there and used as it is."""
+    """The URL for which the data source is created; None: it exists and is used as it is."""
     settings: Mapping[str, Any]
-    """What else the data source is told."""
+    """Further settings of the data source."""
     dashboards: Sequence[Dashboard]
     rules: Sequence[RuleGroup]
     contact: Sequence[Mapping[str, Any]] = ()
-    """The integrations of the contact point; none: it is left as it is."""
+    """The integrations of the contact point; if empty, it is left as it is."""
 
 
 def plan(grafana: Grafana, wanted: Wanted, *, overwrite: bool = False) -> list[Item]:
-    """What a push would do, in its order. Reads only."""
+    """What a push would do, in that order. Only reads."""
     there = grafana.folder(wanted.folder) is not None
     title = wanted.folder[:1].upper() + wanted.folder[1:]
     made = as_json({"uid": wanted.folder, "title": title})
@@ -102,14 +102,14 @@ def plan(grafana: Grafana, wanted: Wanted, *, overwrite: bool = False) -> list[I
     told = grafana.contact_point(contact.NAME)
     if wanted.contact:
         items.append(_contact(grafana, wanted.contact, told, overwrite))
-    # A rule that names a receiver that is not there is refused. Once it is there, a push without its settings keeps it.
+    # Grafana refuses a rule whose receiver does not exist. Once the receiver exists, a push without its settings keeps it.
     receiver = contact.RECEIVER if wanted.contact or told else None
     items += [_rules(grafana, wanted, each, there, receiver) for each in wanted.rules]
     return items
 
 
 def refuse_edited(items: Sequence[Item]) -> None:
-    """Stop before something that is not ours is written over.
+    """Stop before overwriting something that is not ours.
 
     :raises GrafanaError: something was edited in the browser.
     """
@@ -124,9 +124,9 @@ def refuse_edited(items: Sequence[Item]) -> None:
 
 
 def push(items: Sequence[Item], *, overwrite: bool = False) -> Iterator[Item]:
-    """Write what is new or changed, and yield it as it is done.
+    """Write what is new or changed, and yield each item when it is done.
 
-    :raises GrafanaError: something was edited in the browser, and ``overwrite`` is not told; then nothing is written.
+    :raises GrafanaError: something was edited in the browser, and ``overwrite`` is not set; then nothing is written.
     """
     if not overwrite:
         refuse_edited(items)
@@ -137,7 +137,7 @@ def push(items: Sequence[Item], *, overwrite: bool = False) -> Iterator[Item]:
 
 
 def differences(items: Sequence[Item]) -> Iterator[str]:
-    """What a push would change, as a unified diff: from what is in Grafana to the files."""
+    """What a push would change, as a unified diff from what is in Grafana to the files."""
     for each in items:
         if each.theirs == each.ours or each.state in (State.SAME, State.PROVISIONED):
             continue
@@ -154,9 +154,9 @@ def differences(items: Sequence[Item]) -> Iterator[str]:
 
 
 def datasource_of(url: str, uid: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The data source for a ClickHouse, as the API takes it; ``settings`` is what else its ``jsonData`` holds.
+    """The data source for a ClickHouse, in the API's form; ``settings`` is the rest of its ``jsonData``.
 
-    :raises StoreError: the URL is none of a server.
+    :raises StoreError: the URL is not a server's.
     """
     parts = split_url(url)
     secure = parts.scheme == "https"
@@ -199,7 +199,7 @@ def _datasource(grafana: Grafana, wanted: Wanted, overwrite: bool) -> Item:
     told = {key: value for key, value in ours.items() if key != "secureJsonData"}
     if there is None:
         return item(State.NEW, "", as_json(told), partial(grafana.make_datasource, ours))
-    # Only what we set is compared and changed; whatever else was set in the browser stays.
+    # Only our own settings are compared and changed; whatever else was set in the browser stays.
     settings = there.get("jsonData") or {}
     ours["name"] = told["name"] = there["name"]
     kept = {key: settings[key] for key in ours["jsonData"] if key in settings}
@@ -210,7 +210,7 @@ def _datasource(grafana: Grafana, wanted: Wanted, overwrite: bool) -> Item:
     if there.get("readOnly"):
         return item(State.PROVISIONED, text, as_json(told), None)
     if theirs == told:
-        # A password that is there cannot be read, so it is sent again where overwriting is asked for, and only there.
+        # An existing password cannot be read, so it is sent again only when overwriting is asked for.
         return item(State.SAME, text, text, write if overwrite else None)
     return item(State.EDITED, text, as_json(told), write)
 
@@ -232,10 +232,10 @@ def _dashboard(grafana: Grafana, wanted: Wanted, file: Dashboard, overwrite: boo
     if meta.get("provisioned"):
         return item(State.PROVISIONED, *texts, None)
     pushed = _PUSHED.fullmatch(grafana.last_message(file.uid))
-    if pushed and pushed[1] == content:  # what differs is Grafana's own doing
+    if pushed and pushed[1] == content:  # any difference is Grafana's own doing
         return item(State.SAME, *texts, None)
     version = there["dashboard"].get("version", meta.get("version"))
-    # It stays in the folder to which somebody may have moved it, and is saved only onto the version that was looked at.
+    # It stays in whatever folder it was moved to, and is saved only on top of the version that was compared.
     save = partial(
         grafana.save_dashboard,
         {**ours, "id": None, "version": version},
@@ -256,7 +256,7 @@ def _contact(
     texts = as_json(contact.shown(theirs)) if theirs else "", as_json(contact.shown(ours))
 
     def save() -> None:
-        # A secret that is there cannot be read, so it is sent again where overwriting is asked for, as a password is.
+        # An existing secret cannot be read, so, like a password, it is sent again only when overwriting is asked for.
         for each in ours if overwrite else differ:
             grafana.save_integration(each, there=each["uid"] in known)
 
@@ -301,7 +301,7 @@ def _rules(
         }
         for rule in plain.values()
     ]
-    # The call replaces the whole group: rules that somebody else put into it go along.
+    # The call replaces the whole group, so rules that somebody else added to it are sent along.
     others = [rule for uid, rule in current.items() if uid not in plain]
     group = {
         "title": file.name,
@@ -327,9 +327,9 @@ def _with_range(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pull(grafana: Grafana, wanted: Wanted, to: Path) -> Iterator[tuple[Path, bool]]:
-    """Write what is in Grafana into files under ``to``, and yield each with whether its text is another than it was.
+    """Write what is in Grafana to files under ``to``, and yield each file with whether its text has changed.
 
-    A dashboard or a file of rules that says what our file says keeps our file's text to the letter.
+    A dashboard or rules file with the same content as ours keeps our file's text to the letter.
     """
     for file in wanted.dashboards:
         there = grafana.dashboard(file.uid)
@@ -361,7 +361,9 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
         if there is None:
             continue
         (told,) = (each for each in document["groups"] if each["name"] == group.name)
-        current = {str(rule["uid"]): _untold(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]}
+        current = {
+            str(rule["uid"]): _without_receiver(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]
+        }
         ours = {str(rule["uid"]): plain_rule(_with_range(rule)) for rule in group.rules}
         if there.get("interval") != group.interval:
             told["interval"], changed = f"{there['interval']}s", True
@@ -372,8 +374,8 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120) if changed else text
 
 
-def _untold(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule without the receiver that a push adds: the file is for Grafanas without it, too."""
+def _without_receiver(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule without the receiver that a push adds: the file is also for Grafanas without it."""
     ours = plain_rule(rule).get("notification_settings") == contact.RECEIVER
     return {key: value for key, value in rule.items() if not (ours and key == "notification_settings")}
 

@@ -1,12 +1,12 @@
-"""A run as one file: out of a store, and into another one.
+"""Exports a run from a store to a file, and imports such a file into a store.
 
-In: a client, the id of a run, a path. Out: a zip archive with the run's rows, a JSON object a line, in a file for each table, and a head
-(``genesis-otel.json``) with the schema and the number of rows; or the rows that a store had not. On failure: an export leaves no file.
-An import reads the whole file before it changes anything, and raises :class:`StoreError` for one that is damaged or of another schema;
-one that breaks off says how far it came, and the next import of the file goes on: rows that are there are not inserted again.
+In: a client, a run id, a path. Out: a zip archive with one JSONL file per table, holding the run's rows, and a header
+(``genesis-otel.json``) with the schema version and row counts; on import, the rows that the store lacked. On failure: an export leaves
+no file. An import reads the whole file before it changes anything, and raises :class:`StoreError` if the file is damaged or has another
+schema; an interrupted import reports how far it got, and importing the file again resumes it: rows already stored are not inserted again.
 
-JSON and not a format of ClickHouse's, so that any version of it, and any other tool, can read the file. Times are in UTC.
-``ingested_at`` stays behind: it tells when a row came into its store.
+The format is JSON rather than one of ClickHouse's own, so that any version of ClickHouse, and any other tool, can read it. Times are in
+UTC. ``ingested_at`` is not exported: it records when a row reached its own store.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ if TYPE_CHECKING:
 
 HEAD = "genesis-otel.json"
 FORMAT = 1
-"""Of the file; the schema of its rows has a number of its own."""
+"""Version of the file format; the schema of the rows is versioned separately."""
 
 ORDER = (*(table for table in STORED_IN.values() if table != STORED_IN["evolution_runs"]), STORED_IN["evolution_runs"])
-"""The run's own row comes last: a run that is listed has all of its rows."""
+"""The run's own row comes last, so that a run is listed only once all of its rows are there."""
 
 CHUNK = 8 << 20
-"""Bytes of an insert: proxies and the store process take bodies of this size, and few parts are made."""
+"""Bytes per insert: small enough for proxies and the store process, large enough to create few parts."""
 
 READING: dict[str, Any] = {
     "session_timezone": "UTC",
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_denormals": 1,
     "output_format_json_escape_forward_slashes": 0,
-    # The answer comes when it is whole: an error in the middle would stand among the rows.
+    # Buffer the whole response: otherwise an error halfway would end up among the rows.
     "wait_end_of_query": 1,
 }
 WRITING: dict[str, Any] = {
     **INSERT_SETTINGS,
     "session_timezone": "UTC",
-    # Else the last digit of a score may be another one.
+    # Otherwise the last digit of a score may change.
     "precise_float_parsing": 1,
     "input_format_skip_unknown_fields": 1,
 }
 
 
 class Head(NamedTuple):
-    """What a file says of itself."""
+    """What a file says about itself."""
 
     run_id: str
     task: str
@@ -68,11 +68,11 @@ class Head(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """What has become of a file's rows."""
+    """What happened to a file's rows."""
 
     head: Head
     added: Mapping[str, int]
-    """By table: those that the store had not."""
+    """By table: the rows that the store lacked."""
 
 
 def export(
@@ -80,13 +80,13 @@ def export(
 ) -> Head:
     """Write a run into a new file.
 
-    :param version: of this package, for whoever looks into the file.
-    :param with_raw_traces: with the spans of its traces in ``otel_traces``.
-    :raises StoreError: the file is there already, or raw traces cannot be exported.
+    :param version: this package's version, as information for whoever opens the file.
+    :param with_raw_traces: include the spans of the run's traces from ``otel_traces``.
+    :raises StoreError: the file already exists, or raw traces cannot be exported.
     """
     rows = {}
     selects = {
-        # FINAL: what was delivered twice is exported once.
+        # FINAL: export a row once even if it was delivered twice.
         table: f"SELECT {_list(columns)} FROM {table} FINAL WHERE {deleted.of_run(table)}"  # noqa: S608 - names of ours
         for table, columns in _columns(client).items()
     }
@@ -109,10 +109,10 @@ def export(
 
 
 def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Imported:
-    """Insert those rows of a file that the store has not.
+    """Insert the rows of a file that the store lacks.
 
-    :param with_raw_traces: also the raw traces, if the file has any.
-    :raises StoreError: the file is none of ours, is damaged, or has another schema; or the import broke off.
+    :param with_raw_traces: also import the raw traces, if the file has any.
+    :raises StoreError: the file is not an export, is damaged, or has another schema; or the import was interrupted.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -122,7 +122,7 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
             if with_raw_traces and LANDING in head.rows:
                 raw_traces.columns(client)
                 tables.insert(0, LANDING)
-            # A run that was deleted here is wanted again.
+            # Importing a run that was deleted here brings it back.
             deleted.restore(client, head.run_id)
             added: dict[str, int] = dict.fromkeys(tables, 0)
             for table in tables:
@@ -131,13 +131,13 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
                         added[table] += taken
                 except Exception as error:
                     raise StoreError(
-                        f"the import broke off: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
-                        f"which does not list the run until all are. Import the file again: it goes on ({error})"
+                        f"the import was interrupted: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
+                        f"which will not list the run until all of them are. Import the file again to resume ({error})"
                     ) from error
             return Imported(head, added)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StoreError(
-            f"{path} is no export of genesis-otel, or is damaged: {error}; nothing was imported"
+            f"{path} is not a genesis-otel export, or is damaged: {error}; nothing was imported"
         ) from error
 
 
@@ -162,9 +162,9 @@ def _write(client: Client, run_id: str, sql: str, write: Any) -> int:
 
 
 def _head(file: zipfile.ZipFile, path: Path) -> Head:
-    """The head of a file that this package can import.
+    """The header of a file that this package can import.
 
-    :raises StoreError: it cannot, and what to do.
+    :raises StoreError: this package cannot import it; the text says what to do.
     """
     try:
         told = json.loads(file.read(HEAD))
@@ -174,24 +174,24 @@ def _head(file: zipfile.ZipFile, path: Path) -> Head:
             rows[LANDING] = int(told["rows"][LANDING])
         head = Head(str(told["run_id"]), str(told["task"]), schema, rows)
     except (KeyError, ValueError, TypeError) as error:
-        raise StoreError(f"{path} is no export of genesis-otel: it has no {HEAD} that can be read") from error
+        raise StoreError(f"{path} is not a genesis-otel export: it has no readable {HEAD}") from error
     if format > FORMAT or schema > SCHEMA:
         raise StoreError(
-            f"{path} was exported by a later genesis-otel (schema {schema}; this one knows schema {SCHEMA}): "
-            "pip install -U genesis-otel, and import it with that"
+            f"{path} was exported by a later genesis-otel (schema {schema}; this one supports schema {SCHEMA}): "
+            "pip install -U genesis-otel, then import it again"
         )
     if schema < SCHEMA:
         raise StoreError(
             f"{path} was exported by an earlier genesis-otel ({told.get('genesis_otel')}, schema {schema}; this one has schema {SCHEMA}): "
-            "import it with that version into a store of its own, upgrade that with `genesis-otel init`, and export it again"
+            "import it with that version into a separate store, upgrade that store with `genesis-otel init`, and export it again"
         )
     return head
 
 
 def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
-    """Read all of it: the archive's own checksums see each byte.
+    """Read the whole archive, which also verifies its checksums.
 
-    :raises StoreError: rows are missing, cannot be read, or are of another run.
+    :raises StoreError: rows are missing, unreadable, or belong to another run.
     """
     for table in head.rows:
         rows = 0
@@ -199,7 +199,7 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
             rows += 1
             is_of_run = raw_traces.is_of(row, head.run_id) if table == LANDING else row.get("run_id") == head.run_id
             if not is_of_run:
-                raise StoreError(f"{path} is damaged: {table} has a row of another run; nothing was imported")
+                raise StoreError(f"{path} is damaged: {table} contains a row of another run; nothing was imported")
         if rows != head.rows[table]:
             raise StoreError(
                 f"{path} is damaged: {table} has {rows:,} of {head.rows[table]:,} rows; nothing was imported"
@@ -207,7 +207,7 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
 
 
 def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Each row of a table, and its line."""
+    """Each row of a table with its raw line."""
     try:
         member = file.open(f"{table}.jsonl")
     except KeyError as error:
@@ -217,14 +217,14 @@ def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise StoreError(f"{path} is damaged: a row of {table} is no JSON; nothing was imported") from error
+                raise StoreError(f"{path} is damaged: a row of {table} is not JSON; nothing was imported") from error
             if not isinstance(row, dict):
-                raise StoreError(f"{path} is damaged: a row of {table} is no object; nothing was imported")
+                raise StoreError(f"{path} is damaged: a row of {table} is not an object; nothing was imported")
             yield row, line
 
 
 def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> Iterator[int]:
-    """Insert a table's rows that are not there; gives how many each insert had."""
+    """Insert the rows that the table lacks; yields the size of each insert."""
     if table == LANDING:
         raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
         yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
@@ -238,7 +238,7 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
         if tuple(row[each] for each in key) not in there
     )
     for lines in _chunks(new):
-        # A token of its own: under that of an insert whose rows were deleted since, these would vanish.
+        # A fresh token each time: with the token of an insert whose rows were since deleted, these would be dropped as duplicates.
         client.raw_insert(
             table,
             insert_block=b"".join(lines),

@@ -1,11 +1,11 @@
-"""Filling the seven tables from what the landing table held before the views were attached to it.
+"""Fills the seven tables with what the landing table held before the views were attached to it.
 
-In: a client whose database has the views (``schema.init_schema``). Out: the rows that were missing, some hours of spans at
-a time, and a word for each. A row's identity is its span: what is there already, from the views or from an earlier
-call, is left out, so that it can be interrupted and called again. On failure: what ClickHouse raises; everything before
-it is done, and the next call goes on.
+In: a client whose database has the views (``schema.init_schema``). Out: the missing rows, inserted a few hours of spans at a
+time, with a report after each. A row's identity is its span: rows that the views or an earlier call have already written are
+skipped, so a backfill can be interrupted and repeated. On failure: what ClickHouse raises; what was inserted before stays, and the
+next call continues from there.
 
-The rows come from the views' own SELECT, read from ``sql/``: there is no second mapping.
+The rows come from the views' own SELECT, read from ``sql/``: there is only one mapping.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, rows_of, sele
 IDENTITY = dict.fromkeys(TABLES, ("trace_id", "span_id")) | dict.fromkeys(
     ("pareto_fronts", "code_lineages"), ("trace_id", "span_id", "position")
 )
-"""The columns that tell rows apart: several rows of one span have a position."""
+"""The columns that identify a row: where one span yields several rows, ``position`` distinguishes them."""
 
-# In numbers and not in times: hours of a zone come twice in autumn, and toStartOfHour ends in the year 2106.
+# Integers rather than times: local hours repeat in autumn, and toStartOfHour ends in 2106.
 HOURS = """
     SELECT intDiv(toUnixTimestamp64Nano(Timestamp), 3600000000000) AS hour, count() AS spans, groupUniqArray({run_of}) AS runs
     FROM {source}
@@ -43,17 +43,17 @@ RUN_OF = f"if(SpanAttributes['{names.RUN_ID}'] != '', SpanAttributes['{names.RUN
 IN_STRETCH = "Timestamp >= toDateTime64({begin:Int64}, 9) AND Timestamp < toDateTime64({end:Int64}, 9)"
 
 SPANS = 200_000
-"""Spans of searches in a stretch at most, unless one hour has more: seconds for a statement, not minutes."""
+"""Maximum spans of searches per stretch, unless a single hour has more: keeps a statement to seconds, not minutes."""
 
 SETTINGS: dict[str, Any] = {
-    # Rows are told apart by their spans here; a block that happens to be like an earlier one must not be dropped.
+    # Rows are deduplicated by span here; a block that happens to equal an earlier one must not be dropped.
     "insert_deduplicate": 0,
     "throw_on_max_partitions_per_insert_block": 0,
 }
 
 
 class Stretch(NamedTuple):
-    """Hours of one day, in UTC, that have spans of searches: how many, and the ids of their runs."""
+    """Hours of one UTC day that have spans of searches: how many spans, and the ids of their runs."""
 
     begin: datetime
     end: datetime
@@ -62,16 +62,16 @@ class Stretch(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """A stretch that is done, and the rows that each table gained."""
+    """A finished stretch, and the number of rows that each table gained."""
 
     stretch: Stretch
     rows: dict[str, int]
 
 
 def backfill(client: Client) -> Iterator[Filled]:
-    """Fill in what is missing, the oldest first; each stretch is done when it is given.
+    """Insert the missing rows, oldest first; a stretch is yielded once it is done.
 
-    :raises StoreError: the tables are not there, or ClickHouse refuses.
+    :raises StoreError: the tables do not exist, or ClickHouse refuses.
     """
     found = existing(client)
     if LANDING not in found or any(table not in found for table in TABLES):
@@ -88,7 +88,7 @@ def backfill(client: Client) -> Iterator[Filled]:
 
 
 def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
-    """What there is to read, in pieces of at most a day."""
+    """What there is to read, in stretches of at most a day."""
     sql = HOURS.format(run_of=RUN_OF, source=landing.source(columns), of_a_search=landing.OF_A_SEARCH)
     found: list[Stretch] = []
     for number, count, runs in client.query(sql).result_rows:
@@ -103,7 +103,7 @@ def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
 
 
 def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
-    """Put the missing rows of a stretch into a table, and say how many."""
+    """Insert the missing rows of a stretch into a table, and return their number."""
     target = STORED_IN[table]
     read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
     parameters = {
@@ -116,7 +116,7 @@ def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretc
     before = _count(client, target)
     client.command(
         f"INSERT INTO {target} ({written}) SELECT {written} FROM ({read}) "
-        # Its rows are looked for among those of its runs, with which the tables' sort keys begin.
+        # Search only the rows of the stretch's runs: the tables' sort keys begin with the run.
         f"WHERE ({key}) NOT IN (SELECT {key} FROM {target} WHERE run_id IN {{runs:Array(String)}})",
         parameters=parameters,
         settings=SETTINGS,
@@ -125,13 +125,13 @@ def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretc
         f"SELECT count() - uniqExact({key}) FROM {target} WHERE run_id IN {{runs:Array(String)}}", parameters=parameters
     )
     if int(str(twice)):
-        # A span that came in through the views at this very moment: rows with the same key are one after a merge.
+        # A span that arrived through the views at the same moment: a merge leaves one of two rows with the same key.
         client.command(f"OPTIMIZE TABLE {target} FINAL")
     return _count(client, target) - before
 
 
 def fill_times(client: Client, found: Mapping[str, Existing]) -> None:
-    """Fill the lookup of the traces' times, where it is ours; a collector's own has been filled all along."""
+    """Fill the lookup of trace times if we made it; a collector's own lookup has always been filled."""
     view = found.get(f"{TRACE_TIMES}_mv")
     if view is None or not view.comment.startswith(MARK):
         return

@@ -1,7 +1,7 @@
-"""The store: connecting to ClickHouse (a server, or the embedded engine), its schema, and what its errors mean.
+"""Connecting to the store: a ClickHouse server, or the embedded engine.
 
-In: a URL as in ``CLICKHOUSE_URL``, or a folder. Out: a clickhouse-connect client. Reading makes nothing: not a database, not a table.
-On failure: :class:`StoreError`, whose text says what is wrong and what to do about it, and never holds a password.
+In: a URL as in ``CLICKHOUSE_URL``, or a folder. Out: a clickhouse-connect client. Opening one to read creates neither a database nor a
+table. On failure: :class:`StoreError`, whose text says what is wrong and what to do about it, and never contains a password.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from genesis_otel._store.wire import wire
 logger = logging.getLogger(__name__)
 
 DATABASE = "default"
-"""The database where a URL names none."""
+"""The database used when the URL names none."""
 
 
 def connect(
@@ -49,13 +49,13 @@ def connect(
     """A client of the ClickHouse server at ``url``.
 
     :param url: ``http://`` or ``https://`` with user, password, host, port and database, as in ``CLICKHOUSE_URL``.
-    :param create: make the database when there is none, and say so: for ``init`` and for a search's first insert.
-    :param settings: ClickHouse settings of every statement of this client.
-    :param timeout: seconds for the connection and for what the server is asked first.
+    :param create: create the database if it does not exist, and log it: for ``init`` and for a search's first insert.
+    :param settings: ClickHouse settings for every statement of this client.
+    :param timeout: seconds for connecting and for the client's first queries.
     :param answer_timeout: seconds for each answer after that.
-    :param say: say what is waited for when that takes long: for commands.
+    :param say: log what a slow call is waiting for: for commands.
     :raises MissingDatabaseError: there is no such database.
-    :raises ConfigurationError: the server refuses the user, or what answers is no ClickHouse.
+    :raises ConfigurationError: the server refuses the user, or whatever answers is not ClickHouse.
     :raises StoreError: the URL is malformed, or the server cannot be reached.
     """
     parts = split_url(url)
@@ -90,19 +90,19 @@ def connect(
                 raise
         with contextlib.closing(client(DATABASE)) as founder:
             founder.command("CREATE DATABASE IF NOT EXISTS {database:Identifier}", parameters={"database": database})
-        logger.warning("made the database %s at %s", database, where(url))
+        logger.warning("created the database %s at %s", database, where(url))
         return client(database)
     except Error as error:
         raise explained(error, url) from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # clickhouse-connect, on an answer that it did not expect.
+        # clickhouse-connect raises these for a response that it did not expect.
         raise ConfigurationError(
-            f"what answers at {where(url)} is no ClickHouse: a proxy, a login page or another server; check CLICKHOUSE_URL"
+            f"the server at {where(url)} is not ClickHouse but a proxy, a login page or another server; check CLICKHOUSE_URL"
         ) from error
 
 
 def open_embedded(folder: Path, *, settings: dict[str, Any] | None = None) -> Client:
-    """A client of the embedded engine (chDB) on ``folder``, which is made when missing. One process at a time.
+    """A client of the embedded engine (chDB) on ``folder``, which is created if missing. Only one process at a time can have it open.
 
     :raises StoreError: chDB is not installed, the folder cannot be used, or another process has it open.
     """
@@ -117,7 +117,7 @@ def open_embedded(folder: Path, *, settings: dict[str, Any] | None = None) -> Cl
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise StoreError(
-            f"the folder of the embedded store cannot be used: {error}; name another with chdb:///folder"
+            f"the folder of the embedded store cannot be used: {error}; choose another with chdb:///folder"
         ) from error
     try:
         client = clickhouse_connect.get_client(interface="chdb", path=str(folder), settings=settings)

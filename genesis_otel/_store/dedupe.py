@@ -1,12 +1,12 @@
-"""Calls that several instrumentations recorded, in processes that never met ours: one row of each is left.
+"""Removes duplicate calls, recorded by several instrumentations in processes without ours, until one row of each is left.
 
-In: a client that may delete rows of ``llm_logs``. Out: how many rows were removed, by model. A second call finds nothing. On failure:
-what ClickHouse raises; what was removed before is removed, and the next call goes on.
+In: a client that may delete rows of ``llm_logs``. Out: the number of rows removed, by model. A second call removes nothing. On failure:
+what ClickHouse raises; rows already removed stay removed, and the next call continues.
 
-Two rows are of one call if the span of one is the parent of the other's, or if both have the same answer (``response_id``), from
-different instrumentations, at the same time. The outer row stays, with its prompt and its role; where only the inner one knows the
-cost, or the tokens, that one stays instead. A call of which one span is still to come is removed when that has come. A span that is
-delivered again afterwards is a row again: call this again.
+Two rows belong to one call if the span of one is the parent of the other's, or if both have the same answer (``response_id``), from
+different instrumentations, at the same time. The outer row stays, with its prompt and its role; if only the inner row knows the cost,
+or the tokens, the inner one stays instead. If one of a call's spans has yet to arrive, the duplicate is removed once it has. A span
+that is delivered again afterwards becomes a row again: call this again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from genesis_otel._store.tables import LANDING
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-IDS_OF_A_STATEMENT = 2_000
-"""A server takes 128 KiB a parameter (``http_max_field_value_size``): 3,500 ids."""
+IDS_PER_STATEMENT = 2_000
+"""A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids."""
 
 ROW = """(
     SELECT
@@ -36,7 +36,7 @@ ROW = """(
     WHERE ({run_id:String} = '' OR run_id = {run_id:String}) AND CONDITION
 )"""
 
-# Of whom ingested_at tells that it came since: its trace, or whatever has its answer.
+# Calls of which something arrived since, by ingested_at: any row of their trace, or any with their answer.
 NEW = "SELECT KEY FROM llm_logs WHERE ingested_at >= {since:DateTime64(3)}"
 
 PAIRS = f"""
@@ -67,11 +67,11 @@ DELETE = "ALTER TABLE llm_logs DELETE WHERE id IN CAST(splitByChar(',', {ids:Str
 
 
 LONG_AGO = datetime(1970, 1, 2)
-"""Before all that was ever ingested, wherever this is."""
+"""Earlier than any row's ingestion, in every time zone."""
 
 
 class Pair(NamedTuple):
-    """Two rows of a call, and which of them knows more: 2 the cost, 1 the tokens."""
+    """Two rows of one call, and what each knows: 2 for the cost plus 1 for the tokens."""
 
     inner: UUID
     outer: UUID
@@ -84,18 +84,18 @@ class Pair(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """How many rows of a model were another row's call."""
+    """How many rows of a model duplicated another row's call."""
 
     model: str
     rows: int
 
 
 def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, dry_run: bool = False) -> list[Removed]:
-    """Remove all rows but one of each call, and say how many there were, by model.
+    """Remove all rows but one of each call, and return how many were removed, by model.
 
-    :param run_id: calls of this run alone; '' takes all.
-    :param since: only calls of which something came since then.
-    :param dry_run: change nothing; the answer is the same.
+    :param run_id: only calls of this run; '' takes all runs.
+    :param since: only calls of which a row arrived since then.
+    :param dry_run: change nothing; the return value is the same.
     """
     asked = {"run_id": run_id, "since": since or LONG_AGO, "unpriced": list(names.COST_UNPRICED)}
     pairs, beside = (
@@ -106,30 +106,30 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     models = {
         row: model for pair in pairs for row, model in ((pair.inner, pair.inner_model), (pair.outer, pair.outer_model))
     }
-    doubled = sorted(_doubled(pairs))
-    for first in range(0, 0 if dry_run else len(doubled), IDS_OF_A_STATEMENT):
-        ids = ",".join(map(str, doubled[first : first + IDS_OF_A_STATEMENT]))
+    doubled = sorted(_duplicates(pairs))
+    for first in range(0, 0 if dry_run else len(doubled), IDS_PER_STATEMENT):
+        ids = ",".join(map(str, doubled[first : first + IDS_PER_STATEMENT]))
         client.command(DELETE, parameters={"ids": ids}, settings={"mutations_sync": 2})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
 
 
 def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Whose instrumentation made spans, as long as the traces are kept; nobody's where the table is of before scopes were."""
+    """The instrumentation scope of each span, while its trace is kept; none if the landing table predates the scope column."""
     if not spans or "ScopeName" not in existing(client)[LANDING].columns:
         return {}
     found = {}
     wanted = sorted(set(spans))
-    for first in range(0, len(wanted), IDS_OF_A_STATEMENT):
-        traces, ids = zip(*wanted[first : first + IDS_OF_A_STATEMENT], strict=True)
+    for first in range(0, len(wanted), IDS_PER_STATEMENT):
+        traces, ids = zip(*wanted[first : first + IDS_PER_STATEMENT], strict=True)
         asked = {"traces": ",".join(traces), "spans": ",".join(ids)}
         for trace, span, scope in client.query(SCOPES, parameters=asked).result_rows:
             found[trace, span] = scope
     return found
 
 
-def _doubled(pairs: Iterable[Pair]) -> Iterator[UUID]:
-    """The rows that go: of each call, from the inside out, those around it that know less, or else those inside."""
+def _duplicates(pairs: Iterable[Pair]) -> Iterator[UUID]:
+    """The rows to remove: within each call, from the inside out, either the outer rows that know less, or else the inner ones."""
     outer_of: dict[UUID, UUID] = {}
     open_inside: Counter[UUID] = Counter()
     knows: dict[UUID, int] = {}
@@ -140,7 +140,7 @@ def _doubled(pairs: Iterable[Pair]) -> Iterator[UUID]:
             open_inside[pair.outer] += 1
     left: dict[UUID, list[UUID]] = {row: [] for row in knows}
     done = [row for row in knows if not open_inside[row]]
-    # Spans that are each other's parents never get here, and stay.
+    # Spans that are each other's parents are never reached, and stay.
     for row in done:
         inside = left[row]
         if knows[row] >= max((knows[each] for each in inside), default=0):

@@ -1,11 +1,11 @@
-"""Deleting runs, and seeing that they stay deleted.
+"""Deletes runs, and keeps them deleted.
 
-In: a client that may delete rows, and the id of a run. Out: its rows by table; nothing of it in the seven tables any more but one row of
-``agent_actions``, ``run_deleted``, which no list of runs reads: spans of the run that come late are known by it. On failure: what
-ClickHouse raises; what was deleted before is deleted, and the next call goes on.
+In: a client that may delete rows, and a run id. Out: the run's row counts by table; after a deletion, nothing of the run is left in the
+seven tables but one ``run_deleted`` row in ``agent_actions``, which no list of runs reads: spans of the run that arrive late are recognised
+by it. On failure: what ClickHouse raises; rows already deleted stay deleted, and the next call continues.
 
-Late rows are removed after they came (:func:`sweep`): seconds later by the store process, at the next ``genesis-otel delete`` where a
-server is the store. A condition in the views would keep them out at once, and would cost every insert of every search.
+Late rows are removed after they have arrived (:func:`sweep`): within seconds by the store process, or by the next ``genesis-otel delete`` if
+the store is a server. A condition in the views would keep them out at once, but would slow down every insert of every search.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 DELETED = "run_deleted"
-"""The action that stands for a deleted run."""
+"""The action that marks a run as deleted."""
 
 RUN_ID = "SpanAttributes['genesis.run.id']"
 
 TIME_OF = {**dict.fromkeys(STORED_IN.values(), "timestamp"), STORED_IN["evolution_runs"]: "start_time"}
-"""When a row's run was going on."""
+"""By table, the column with a time at which the row's run was active."""
 
 WAITING: dict[str, Any] = {"lightweight_deletes_sync": 2, "mutations_sync": 2}
-"""A statement ends when its rows are gone, on every replica."""
+"""A statement returns once its rows are gone, on every replica."""
 
-STONES_OF_A_STATEMENT = 500
-"""A server takes 128 KiB a parameter (``http_max_field_value_size``)."""
+TOMBSTONES_PER_STATEMENT = 500
+"""A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
 
 
-class Stone(NamedTuple):
-    """A deleted run: rows of it that are older than ``until`` (milliseconds) are late."""
+class Tombstone(NamedTuple):
+    """A deleted run: rows of the run older than ``until`` (milliseconds) are late."""
 
     run_id: str
     until: int
@@ -45,13 +45,13 @@ class Stone(NamedTuple):
 
 
 def landing_of_ours(client: Client) -> bool:
-    """Whether the raw traces lie in a table that this package has made: what a collector has made is left alone."""
+    """Whether this package made the table of the raw traces: a collector's own table is left alone."""
     found = existing(client)[LANDING]
     return "deduplication_window" in found.definition and not is_json(found.columns)
 
 
 def rows_of(client: Client, run_id: str, *, raw_traces: bool = False) -> dict[str, int]:
-    """How many rows a run has, by table."""
+    """The number of rows of a run, by table."""
     where = {table: of_run(table) for table in STORED_IN.values()}
     if raw_traces:
         where[LANDING] = f"{RUN_ID} = {{run_id:String}}"
@@ -59,13 +59,13 @@ def rows_of(client: Client, run_id: str, *, raw_traces: bool = False) -> dict[st
 
 
 def is_deleted(client: Client, run_id: str) -> bool:
-    """Whether this very run was deleted here."""
-    return any(stone.run_id == run_id for stone in _stones(client))
+    """Whether this run was deleted here."""
+    return any(stone.run_id == run_id for stone in _tombstones(client))
 
 
 def delete(client: Client, run_id: str, *, raw_traces: bool = False) -> None:
-    """Remove a run's rows, and leave word of it."""
-    # First of all, so that what comes meanwhile is late.
+    """Remove a run's rows, and leave a mark of the deletion."""
+    # The mark comes first, so that rows arriving meanwhile count as late.
     client.command(
         "INSERT INTO agent_actions (id, timestamp, action_type, details, metadata, run_id, span_id) "
         "SELECT generateUUIDv4() AS id, now64(3), {action:String}, {details:String}, '{}', {run_id:String}, toString(id)",
@@ -74,13 +74,13 @@ def delete(client: Client, run_id: str, *, raw_traces: bool = False) -> None:
     asked = {"run_id": run_id}
     if raw_traces:
         client.command(f"DELETE FROM {LANDING} WHERE {RUN_ID} = {{run_id:String}}", parameters=asked, settings=WAITING)  # noqa: S608 - names of ours
-    # The run's own row goes first: a run that is listed has all of its rows.
+    # The run's own row goes first: a run must never be listed with only some of its rows.
     for table in STORED_IN.values():
         client.command(f"DELETE FROM {table} WHERE {of_run(table)}", parameters=asked, settings=WAITING)  # noqa: S608 - names of ours
 
 
 def restore(client: Client, run_id: str) -> None:
-    """Take back the word that a run was deleted: it may come again."""
+    """Remove the mark of a run's deletion, so that the run may come again."""
     client.command(
         f"DELETE FROM agent_actions WHERE run_id = {{run_id:String}} AND action_type = '{DELETED}'",  # noqa: S608 - a constant of ours
         parameters={"run_id": run_id},
@@ -89,14 +89,14 @@ def restore(client: Client, run_id: str) -> None:
 
 
 def sweep(client: Client) -> Counter[str]:
-    """Remove what has come late of deleted runs, and say how many rows there were, by table."""
+    """Remove the late rows of deleted runs, and return how many there were, by table."""
     removed: Counter[str] = Counter()
-    # The store process asks every other second, and almost always there are none.
+    # The store process calls this every other second, and almost always no run has been deleted.
     if not _count(client, "agent_actions", f"action_type = '{DELETED}'", {}):
         return removed
-    stones = _stones(client)
-    for first in range(0, len(stones), STONES_OF_A_STATEMENT):
-        some = stones[first : first + STONES_OF_A_STATEMENT]
+    stones = _tombstones(client)
+    for first in range(0, len(stones), TOMBSTONES_PER_STATEMENT):
+        some = stones[first : first + TOMBSTONES_PER_STATEMENT]
         late = [(table, _late("run_id", TIME_OF[table], table), some) for table in STORED_IN.values()]
         raw = [stone for stone in some if stone.raw_traces]
         if raw:
@@ -110,8 +110,8 @@ def sweep(client: Client) -> Counter[str]:
     return removed
 
 
-def _stones(client: Client) -> list[Stone]:
-    """The deleted runs. One that was begun again since is only late before that: an id may be used again."""
+def _tombstones(client: Client) -> list[Tombstone]:
+    """The deleted runs. If a run was started again under the same id, only rows from before that start are late."""
     sql = f"""
     SELECT d.run_id, if(begun.at = 0, {1 << 62}, begun.at), d.raw
     FROM (
@@ -129,7 +129,7 @@ def _stones(client: Client) -> list[Stone]:
     ) AS begun ON begun.run_id = d.run_id
     ORDER BY d.run_id
     """  # noqa: S608 - a constant of ours
-    return [Stone(str(run_id), int(until), bool(raw)) for run_id, until, raw in client.query(sql).result_rows]
+    return [Tombstone(str(run_id), int(until), bool(raw)) for run_id, until, raw in client.query(sql).result_rows]
 
 
 def _count(client: Client, table: str, condition: str, asked: dict[str, Any]) -> int:
@@ -138,8 +138,8 @@ def _count(client: Client, table: str, condition: str, asked: dict[str, Any]) ->
 
 
 def of_run(table: str) -> str:
-    """Which rows of a table are the run's, as a condition on ``{run_id:String}``."""
-    return f"run_id = {{run_id:String}}{_but_stones(table)}"
+    """A condition on ``{run_id:String}`` that selects the run's rows in a table."""
+    return f"run_id = {{run_id:String}}{_except_tombstones(table)}"
 
 
 def _late(run_id: str, time: str, table: str) -> str:
@@ -148,9 +148,9 @@ def _late(run_id: str, time: str, table: str) -> str:
     )
     return (
         f"{run_id} IN {{runs:Array(String)}} AND {moment} < transform({run_id}, {{runs:Array(String)}}, {{until:Array(Int64)}}, 0)"
-        f"{_but_stones(table)}"
+        f"{_except_tombstones(table)}"
     )
 
 
-def _but_stones(table: str) -> str:
+def _except_tombstones(table: str) -> str:
     return f" AND action_type != '{DELETED}'" if table == "agent_actions" else ""

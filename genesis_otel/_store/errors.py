@@ -1,8 +1,8 @@
-"""What goes wrong with a store, for people: what is wrong and what to do, on one line and without a password.
+"""Store errors in plain words: what is wrong and what to do, on one line and without a password.
 
-In: an error of clickhouse-connect and the URL it was raised on. Out: a line of text, or a :class:`StoreError` that holds one;
-a :class:`ConfigurationError` where no waiting will help. On failure: nothing here raises but :func:`split_url`, which
-refuses a malformed URL without repeating it.
+In: an error of clickhouse-connect and the URL it was raised for. Out: a line of text, or a :class:`StoreError` that holds one;
+a :class:`ConfigurationError` if waiting cannot help. On failure: only :func:`split_url` raises; it refuses a malformed URL
+without repeating it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ACCESS_DENIED = 497
 SETTING_REFUSED = 452
 
 CONFIGURATION = AUTHENTICATION_FAILED | {READONLY, UNKNOWN_DATABASE, ACCESS_DENIED, SETTING_REFUSED, 60, 115, 291}
-"""Codes of ClickHouse for what somebody has to set right: users, grants, profiles, databases, tables; an outage is none of them.
+"""ClickHouse's codes for what somebody has to fix: users, grants, profiles, databases, tables; never an outage.
 
 https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
@@ -30,17 +30,17 @@ GRANT = re.compile(r"necessary to have (?:the )?grant ([^\n]*?)(?:\. \(|\s*\(ACC
 
 
 REFUSING = (401, 403, 404, 405)
-"""HTTP statuses that, without a code of ClickHouse, come from somebody before it who refuses."""
+"""HTTP statuses that, without a ClickHouse code, mean that something in front of ClickHouse refused."""
 FOREIGN = "Unexpected response to server version query"
-"""What clickhouse-connect says of an answer that is none of ClickHouse's."""
+"""What clickhouse-connect says about an answer that is not ClickHouse's."""
 
 
 class StoreError(Exception):
-    """The store cannot be used as asked. The text is for people: what is wrong, and what to do."""
+    """The store cannot be used as asked. The message is written for people: what is wrong, and what to do."""
 
 
 class ConfigurationError(StoreError):
-    """The store cannot be used until somebody has set something right: no outage, which ends by itself."""
+    """The store cannot be used until somebody fixes a setting; unlike an outage, this does not end by itself."""
 
 
 class MissingDatabaseError(ConfigurationError):
@@ -56,7 +56,7 @@ class BusyError(StoreError):
 
 
 class TooLargeError(StoreError):
-    """What stands before the store takes no body of this size."""
+    """Something in front of the store does not accept a body of this size."""
 
 
 def split_url(url: str) -> Url:
@@ -67,26 +67,26 @@ def split_url(url: str) -> Url:
     try:
         parts = split(url)
     except UrlError as error:
-        raise StoreError(f"CLICKHOUSE_URL cannot be read: {error}. Its form is {URL_FORM}") from None
+        raise StoreError(f"CLICKHOUSE_URL cannot be parsed: {error}. Its form is {URL_FORM}") from None
     if parts.scheme not in ("http", "https"):
-        raise StoreError(f"CLICKHOUSE_URL begins with {parts.scheme!r}. Its form is {URL_FORM}")
+        raise StoreError(f"CLICKHOUSE_URL starts with {parts.scheme!r}. Its form is {URL_FORM}")
     if parts.port in (9000, 9440):
         raise StoreError(
-            f"port {parts.port} is ClickHouse's native protocol; this needs its HTTP interface: 8123 for http, 8443 for https"
+            f"port {parts.port} is ClickHouse's native protocol; genesis-otel needs its HTTP interface: 8123 for http, 8443 for https"
         )
     return parts
 
 
 def where(url: str) -> str:
-    """Scheme, host and port of a URL, which is what is said of it."""
+    """Scheme, host and port of a URL: the parts that messages show."""
     parts = split_url(url)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}:{parts.port or (8443 if parts.scheme == 'https' else 8123)}"
 
 
 def code_of(error: Exception) -> int | None:
-    """ClickHouse's code of an error, also where a proxy has taken the header off that has it; None where it is no error of its."""
-    # Its import takes 120 ms of CPU, and a search that spools for a store process never needs it.
+    """ClickHouse's code of an error, even if a proxy removed the header that carries it; None if the error is not ClickHouse's."""
+    # This import takes 120 ms of CPU, and a search that spools for a store process never needs it.
     from clickhouse_connect.driver.exceptions import Error
 
     if not isinstance(error, Error):
@@ -98,7 +98,7 @@ def code_of(error: Exception) -> int | None:
 
 
 def explained(error: Exception, url: str) -> StoreError:
-    """``error``, raised by clickhouse-connect on ``url``, as what it means and what to do."""
+    """Convert ``error``, which clickhouse-connect raised for ``url``, to one that says what it means and what to do."""
     if isinstance(error, StoreError):
         return error
     code = code_of(error)
@@ -108,27 +108,27 @@ def explained(error: Exception, url: str) -> StoreError:
 
 
 def explain(error: Exception, url: str) -> str:
-    """What ``error``, raised by clickhouse-connect on ``url``, means and what to do, on one line and without a password."""
+    """What ``error``, which clickhouse-connect raised for ``url``, means and what to do, on one line and without a password."""
     place, database = where(url), split_url(url).path.strip("/")
     code = code_of(error)
     text = str(error)
     if code in AUTHENTICATION_FAILED:
         return f"{place} refused the user or the password: check the user:password@ part of CLICKHOUSE_URL (percent-encode @ : / in it)"
     if code == UNKNOWN_DATABASE:
-        return f"the database {database!r} does not exist at {place}: check its name; genesis-otel init makes it, as does a search's first insert"
+        return f"the database {database!r} does not exist at {place}: check its name; genesis-otel init creates it, as does a search's first insert"
     if code == ACCESS_DENIED:
         needed = GRANT.search(text)
         what = f"it lacks the grant {needed[1]}" if needed else first_line(error)
-        return f"the user of CLICKHOUSE_URL may not do this at {place}: {what}. Grant it, or name the user who owns the schema"
+        return f"the user of CLICKHOUSE_URL may not do this at {place}: {what}. Grant it, or use the user who owns the schema"
     if code == READONLY:
-        return f"the user of CLICKHOUSE_URL can only read at {place} (readonly): name one who may insert"
+        return f"the user of CLICKHOUSE_URL can only read at {place} (readonly): use one who may insert"
     if code == SETTING_REFUSED:
-        return f"the user of CLICKHOUSE_URL may not change a setting that inserts need at {place}: {first_line(error)}"
+        return f"the user of CLICKHOUSE_URL may not change a setting that inserts need, at {place}: {first_line(error)}"
     if code is None and (status := _status(error)):
-        return f"{place} answered with HTTP status {status}, and it is not ClickHouse that says so: what stands before it, or which port is this?"
+        return f"{place} answered with HTTP status {status}, but not from ClickHouse: is there a proxy in front of it, or is this the wrong port?"
     if code is None and FOREIGN in text:
         return (
-            f"what answers at {place} is no ClickHouse: a proxy, a login page or another server; check CLICKHOUSE_URL"
+            f"the server at {place} is not ClickHouse but a proxy, a login page or another server; check CLICKHOUSE_URL"
         )
     if "refused" in text:
         return (
@@ -136,16 +136,16 @@ def explain(error: Exception, url: str) -> str:
             "through; ClickHouse Cloud wants https:// and port 8443"
         )
     if re.search("resolve|Name or service|nodename", text):
-        return f"the host of {place} is not known: check its name in CLICKHOUSE_URL"
+        return f"the host name of {place} cannot be resolved: check it in CLICKHOUSE_URL"
     if re.search("CERTIFICATE|SSL|TLS|wrong version", text, re.IGNORECASE):
         return f"TLS with {place} failed: use https:// with the TLS port (8443) and http:// with the plain one (8123); {first_line(error)}"
     if re.search("timed? ?out", text, re.IGNORECASE):
         return (
-            f"{place} did not answer in time: check host, port and firewall, and that https:// meets the TLS port (8443) and "
-            "http:// the plain one (8123); ClickHouse Cloud may be waking from idle: try again"
+            f"{place} did not answer in time: check host, port and firewall, and that https:// goes with the TLS port (8443) and "
+            "http:// the plain one (8123); ClickHouse Cloud may be waking up: try again"
         )
     if re.search("Remote end closed|Connection aborted|reset by peer", text):
-        return f"{place} closed the connection without an answer: is it ending, or is something between that ends connections?"
+        return f"{place} closed the connection without an answer: is it shutting down, or does something in between close connections?"
     return f"ClickHouse at {place}: {first_line(error)}"
 
 

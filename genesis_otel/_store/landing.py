@@ -1,12 +1,12 @@
-"""The layouts of ``otel_traces``: how the views read one that a collector has made, whatever its version.
+"""The layouts of ``otel_traces``: how the views read a table that a collector made, whatever its version.
 
-In: the columns of a landing table and their types. Out: what the views select from: the table itself where it has the
-layout of ``sql/otel_traces.sql``, else a subquery on it that has. On failure: :class:`ConfigurationError` where it is no landing
-table of the collector's at all.
+In: the columns of a landing table and their types. Out: what the views select from: the table itself if it has the layout of
+``sql/otel_traces.sql``, else a subquery that gives it that layout. On failure: :class:`ConfigurationError` if it is not a landing table
+of the collector's at all.
 
-Layouts of the collector's clickhouseexporter, all of which are read: without ``ScopeName`` (up to 2023), with ``Duration`` as Int64
-(up to 2024), with maps (the default to this day), and with JSON columns (``json: true``; ``SpanAttributesKeys`` beside them or not).
-Columns that somebody added do no harm. https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/clickhouseexporter
+All layouts of the collector's clickhouseexporter are read: without ``ScopeName`` (up to 2023), with ``Duration`` as Int64 (up to
+2024), with maps (still the default), and with JSON columns (``json: true``; with or without ``SpanAttributesKeys`` beside them).
+Additional columns do no harm. https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/clickhouseexporter
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ REQUIRED = (
     "Events.Name",
     "Events.Attributes",
 )
-"""Columns that every layout has and the views or the named queries read."""
+"""Columns that every layout has and that the views or the named queries read."""
 
 LATER = {"ScopeName": "''"}
-"""Columns that the views read and the oldest layouts lack, and what stands for them."""
+"""Columns that the views read but the oldest layouts lack, and what replaces them."""
 
 READ_BY_VIEWS = (
     "Timestamp",
@@ -51,9 +51,9 @@ READ_BY_VIEWS = (
     "Events.Name",
 )
 
-# A JSON column nests what is dotted (`genesis.run.id`), and gives its keys and values one level at a time: eight levels
-# are unfolded, more than any name in the conventions has. A list of pairs and not a map, since paths such as
-# `gen_ai.prompt` and `gen_ai.prompt.0.role` may stand beside each other.
+# A JSON column nests dotted names (`genesis.run.id`) and yields its keys and values one level at a time: eight levels are
+# unfolded, more than any name in the conventions has. A list of pairs rather than a map, because paths such as
+# `gen_ai.prompt` and `gen_ai.prompt.0.role` may both be present.
 FLATTENED = """CAST(arrayMap(
             pair -> (pair.1, if(startsWith(pair.2, '"'), JSONExtractString(pair.2), pair.2)),
             arrayFold(
@@ -71,14 +71,14 @@ FLATTENED = """CAST(arrayMap(
         ), 'Map(String, String)')"""
 
 MARKS = (names.RUN_ID, names.RECORD, names.LLM_COST_SOURCE)
-"""Attributes that only spans of a search have; the run's id may stand on the resource instead."""
+"""Attributes that only spans of a search have; the run id may be on the resource instead."""
 
 OTHER_MARKS = f"has(Events.Name, '{names.EVENT_PARETO_FRONT}') OR ScopeName = '{names.SCOPE}'"
 
 OF_A_SEARCH = " OR ".join(
     (*(f"SpanAttributes['{name}'] != ''" for name in MARKS), f"ResourceAttributes['{names.RUN_ID}'] != ''", OTHER_MARKS)
 )
-"""Whether a span may become rows, said of what :func:`source` gives."""
+"""Whether a span may become rows; a condition on what :func:`source` returns."""
 
 OF_A_SEARCH_IN_JSON = " OR ".join(
     (
@@ -87,32 +87,32 @@ OF_A_SEARCH_IN_JSON = " OR ".join(
         OTHER_MARKS,
     )
 )
-"""The same of JSON columns: unfolding costs, and a foreign table is mostly spans of others."""
+"""The same condition on JSON columns: unfolding is expensive, and a collector's table holds mostly spans of other programs."""
 
 
 def check(columns: Mapping[str, str]) -> None:
-    """See that a table of the landing table's name is one.
+    """Check that a table with the landing table's name is one.
 
     :param columns: the type of each column.
-    :raises StoreError: it is not, and what it lacks.
+    :raises StoreError: it is not; the text names what it lacks.
     """
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise ConfigurationError(
-            f"the {LANDING} in this database is not laid out as the collector's clickhouse exporter makes it; it lacks "
-            f"{', '.join(missing)}. Name another database, or let the collector write to a new table"
+            f"the {LANDING} in this database does not have the layout of the collector's clickhouse exporter; it lacks "
+            f"{', '.join(missing)}. Use another database, or let the collector write to a new table"
         )
 
 
 def is_json(columns: Mapping[str, str]) -> bool:
-    """Whether attributes are JSON columns."""
+    """Whether the attributes are JSON columns."""
     return columns["SpanAttributes"].startswith("JSON")
 
 
 def source(columns: Mapping[str, str], *, where: str = "") -> str:
-    """What a view selects from, as it stands after FROM: the landing table, or a subquery in its place.
+    """What a view selects FROM: the landing table, or a subquery that replaces it.
 
-    :param where: a condition on the table's own columns, for those who read a part of it.
+    :param where: a condition on the table's own columns, to read only part of it.
     """
     lacking = {name: value for name, value in LATER.items() if name not in columns}
     if not is_json(columns):
@@ -127,7 +127,7 @@ def source(columns: Mapping[str, str], *, where: str = "") -> str:
         f"{lacking[name]} AS {name}" if name in lacking else name for name in (*READ_BY_VIEWS, *LATER)
     )
     condition = f"({OF_A_SEARCH_IN_JSON}){f' AND ({where})' if where else ''}"
-    # Two steps: the condition is on the columns as they are, whose names the flat ones take.
+    # Two steps: the condition applies to the original columns, whose names the flattened ones reuse.
     return (
         f"(\n    SELECT\n        {others},\n        {attributes},\n"
         f"        arrayMap(each -> {FLATTENED.format(json='each')}, Events.Attributes) AS `Events.Attributes`\n"
@@ -139,5 +139,5 @@ FROM_LANDING = re.compile(rf"\bFROM {LANDING}\b")
 
 
 def reading(select: str, columns: Mapping[str, str], *, where: str = "") -> str:
-    """A view's SELECT on the landing table as that is laid out; for ``where`` see :func:`source`."""
+    """A view's SELECT, adapted to the landing table's layout; for ``where`` see :func:`source`."""
     return FROM_LANDING.sub(lambda _: f"FROM {source(columns, where=where)}", select)

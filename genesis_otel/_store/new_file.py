@@ -1,6 +1,6 @@
-"""A new file that is there when it is whole, and never over another one.
+"""Writes a new file that appears only once it is complete, and never replaces an existing one.
 
-In: its path. Out: a path beside it to write to, which takes its name when the block ends. On failure: what the block raises; no part is left.
+In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: what the block raises; no partial file is left.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole(path: Path, refused: type[Exception] = FileExistsError) -> Iterator[Path]:
-    """Where to write what shall be ``path``.
+    """Yield where to write what is to become ``path``.
 
-    :param refused: raised where ``path`` is there already.
+    :param refused: raised if ``path`` already exists.
     """
     if path.exists():
-        raise refused(f"{path} is there already: name another file, or remove it")
+        raise refused(f"{path} already exists: choose another file, or remove it")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside

@@ -1,10 +1,10 @@
-"""The prices that a user sets: a TOML file that goes before the price list.
+"""The prices that a user sets: a TOML file that takes precedence over the price list.
 
 In: the file's path. Out: the unit prices of a model that it names. On failure: ValueError, one line that says where and what is
-wrong; the file is read once, when telemetry is configured.
+wrong. The file is read once, when telemetry is configured.
 
     [models."our-llama-*"]     # a model's name, or a pattern with * and ?
-    input = 0.20               # USD a million tokens
+    input = 0.20               # USD per million tokens
     output = 0.80
 """
 
@@ -20,20 +20,20 @@ from typing import Any
 from genesis_otel._store.providers import listed_as
 from genesis_otel._store.unit_prices import UnitPrices
 
-INSTEAD = {"input": "", "cached": "input", "cache_write": "input", "output": "", "reasoning": "output", "request": ""}
-"""What a model may have, and what stands in where it has not: '' is 0."""
-A_MILLION = 1e6
+FALLBACKS = {"input": "", "cached": "input", "cache_write": "input", "output": "", "reasoning": "output", "request": ""}
+"""The prices that a model may have, and which price each falls back to; '' is 0."""
+MILLION = 1e6
 
 OwnPrices = Mapping[str, UnitPrices]
-"""Unit prices by model or pattern, in small letters and in the order of the file."""
+"""Unit prices by model or pattern, in lower case and in the order of the file."""
 
 
 def read_own_prices(path: Path) -> OwnPrices:
     """The prices of a file.
 
-    :raises ValueError: it cannot be read, or holds what is not a price.
+    :raises ValueError: the file cannot be read, or contains something that is not a price.
     """
-    # Few have such a file.
+    # Imported here, since few users have such a file.
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -47,13 +47,13 @@ def read_own_prices(path: Path) -> OwnPrices:
         raise ValueError(f"the prices in {path} are not TOML: {error}") from None
     models = content.pop("models", None)
     if content or not isinstance(models, dict) or not models:
-        found = f"; {', '.join(content)} is not known" if content else ""
+        found = f"; {', '.join(content)} is unknown" if content else ""
         raise ValueError(f'{path} needs tables of the form [models."NAME"] and nothing else{found}')
     return {model.lower(): _unit_prices(path, model, told) for model, told in models.items()}
 
 
 def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPrices | None:
-    """The prices of a model: by its whole name, else by the first pattern that it fits; ``provider/model`` is a name, too."""
+    """The prices of a model: by its full name, else by the first pattern that matches; ``provider/model`` also counts as its name."""
     prefixes = dict.fromkeys(("", f"{provider}/", f"{listed_as(provider)}/"))
     called = [f"{prefix}{model}".lower() for model in models for prefix in prefixes]
     exact = next((own[name] for name in called if name in own), None)
@@ -65,20 +65,20 @@ def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPr
 def _unit_prices(path: Path, model: str, told: Any) -> UnitPrices:
     where = f'[models."{model}"] in {path}'
     if not isinstance(told, dict) or not told:
-        raise ValueError(f"{where} has no price; there are {', '.join(INSTEAD)}")
+        raise ValueError(f"{where} has no price; it may have {', '.join(FALLBACKS)}")
     prices: dict[str, Any] = told
-    unknown = told.keys() - INSTEAD.keys()
+    unknown = told.keys() - FALLBACKS.keys()
     if unknown:
-        raise ValueError(f"{where} has {', '.join(sorted(unknown))}; there are only {', '.join(INSTEAD)}")
+        raise ValueError(f"{where} has {', '.join(sorted(unknown))}; it may only have {', '.join(FALLBACKS)}")
     for name, price in told.items():
         if isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < math.inf:
-            raise ValueError(f"{where}: {name} is {price!r}; it has to be a number, 0 or more")
-    usd = {name: float(prices.get(name, prices.get(instead, 0))) for name, instead in INSTEAD.items()}
+            raise ValueError(f"{where}: {name} is {price!r}; it must be a number, 0 or more")
+    usd = {name: float(prices.get(name, prices.get(fallback, 0))) for name, fallback in FALLBACKS.items()}
     return UnitPrices(
-        input=usd["input"] / A_MILLION,
-        output=usd["output"] / A_MILLION,
-        cache_read=usd["cached"] / A_MILLION,
-        cache_write=usd["cache_write"] / A_MILLION,
-        reasoning=usd["reasoning"] / A_MILLION,
+        input=usd["input"] / MILLION,
+        output=usd["output"] / MILLION,
+        cache_read=usd["cached"] / MILLION,
+        cache_write=usd["cache_write"] / MILLION,
+        reasoning=usd["reasoning"] / MILLION,
         request=usd["request"],
     )

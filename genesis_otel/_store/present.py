@@ -1,6 +1,6 @@
-"""What a database holds already, as far as init, backfill and upgrades go by it.
+"""What a database already holds, as far as init, backfill and upgrades depend on it.
 
-In: a client. Out: its tables and views, with their columns, and how a view of ours is known. On failure: what ClickHouse
+In: a client. Out: its tables and views, with their columns, and how our own views are recognised. On failure: what ClickHouse
 raises.
 """
 
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from clickhouse_connect.driver.client import Client
 
 MARK = "genesis-otel "
-"""How the comment of a view of ours begins; what follows tells its form."""
+"""The prefix of our views' comments; the rest identifies the view's form."""
 
 TRACE_TIMES = "otel_traces_trace_id_ts"
 
 
 class Existing(NamedTuple):
-    """What the database has under a name; ``columns`` are their types."""
+    """What the database has under a name; ``columns`` maps each column to its type."""
 
     engine: str
     comment: str

@@ -1,7 +1,7 @@
-"""What an LLM call costs by its tokens: the one definition, for spans and for rows alike.
+"""What an LLM call costs, from its tokens: the one definition, for spans and rows alike.
 
-In: the model's names, the provider, token counts, the moment of the call, the user's own prices. Out: USD at the prices of that
-moment, and where that comes from: one of ``attributes.COST_*``. On failure: a cost that is not known is 0 and says so; nothing
+In: the model's names, the provider, token counts, the time of the call, the user's own prices. Out: USD at the prices of that
+time, and the source of that cost: one of ``attributes.COST_*``. On failure: an unknown cost is 0, and its source says so; nothing
 here raises.
 """
 
@@ -20,7 +20,7 @@ from genesis_otel._store.unit_prices import UnitPrices, listed_prices
 NO_OWN_PRICES: OwnPrices = {}
 
 _MAY_BE_BILLED = re.compile(r"time.?out|cancel|abandon|abort|connect|interrupt|exit", re.IGNORECASE)
-"""Errors that the caller's side had: the provider may have answered, and bills it."""
+"""Errors on the caller's side: the provider may have answered, and may bill for it."""
 
 
 def price_of(
@@ -32,14 +32,14 @@ def price_of(
     own: OwnPrices = NO_OWN_PRICES,
     error: str | None = None,
 ) -> tuple[float, str]:
-    """What a call cost in USD, and where that comes from.
+    """What a call cost in USD, and the source of that cost.
 
     :param models: its names, the one that answered first.
-    :param provider: as OpenTelemetry and instrumentations name it, or by the host; '' where nothing was said.
-    :param tokens: by OpenTelemetry's rule.
-    :param moment: of the call: prices change; None takes today's.
-    :param own: the user's prices, which go before the price list.
-    :param error: the error that ended the call; None where it went well.
+    :param provider: as OpenTelemetry and instrumentations name it, or derived from the host; '' if unknown.
+    :param tokens: counted by OpenTelemetry's rule.
+    :param moment: time of the call, since prices change; None takes today's.
+    :param own: the user's prices, which take precedence over the price list.
+    :param error: the error that ended the call; None if it succeeded.
     """
     called = tuple(dict.fromkeys(filter(None, models)))
     counted = tokens.input is not None or tokens.output is not None
@@ -61,8 +61,8 @@ def price_of(
 
 
 def load() -> None:
-    """Load the price list now, for the processes that are forked from this one; else the first call with tokens loads it.
+    """Load the price list now, for the processes that will be forked from this one; otherwise the first call with tokens loads it.
 
-    That takes 30 ms beside an LLM client, which has most of it loaded, and 180 ms alone.
+    This takes 30 ms beside an LLM client, which has already loaded most of it, and 180 ms alone.
     """
     listed_prices("", ("gpt-4o",), None, 1)

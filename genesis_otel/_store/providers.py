@@ -1,8 +1,8 @@
-"""Whom a call went to, and under which names the price list may know its model.
+"""Which provider a call went to, and under which names the price list may know its model.
 
-In: where the call went, the provider's and the models' names as instrumentations, clients and gateways write them. Out: the
-provider, and pairs of provider and model to look up, the likeliest first. On failure: none; a name that nobody knows gives no
-pair, and what is not known is not guessed: a model that anybody can host is priced where its host is known, and nowhere else.
+In: where the call went, and the provider's and the models' names as instrumentations, clients and gateways write them. Out: the
+provider, and pairs of provider and model to look up, likeliest first. On failure: an unknown name yields no pair; nothing is guessed:
+a model that anybody can host is priced only if its host is known.
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ HOSTS = {
     "ml.cloud.ibm.com": "ibm.watsonx.ai",
     "ollama.com": "ollama_cloud",
 }
-"""Ends of hosts, the longer ones first where one is within another, and the provider behind them: by OpenTelemetry's name, where it
-has one. The view of ``llm_logs`` has the same. Loopback and private addresses are not here: gateways live there."""
+"""Host suffixes, longer ones first where one contains another, and the provider behind each, under OpenTelemetry's name if it has one.
+The view of ``llm_logs`` has the same list. Loopback and private addresses are not listed: gateways run there."""
 
 LOCAL = frozenset(
     ("ollama", "ollamachat", "vllm", "hostedvllm", "llamacpp", "llamacpppython", "llamafile", "lmstudio", "sglang")
 )
-"""Servers that people run by themselves, by :func:`_plain`."""
+"""Servers that people run themselves, by :func:`_normalised`."""
 
 _PRICED = {
     "anthropic": ("anthropic", "anthropictext"),
@@ -121,7 +121,7 @@ _PRICED = {
     "zai": ("zai",),
     "zhipuai": ("zhipu", "zhipuai", "bigmodel"),
 }
-"""The price list's providers, and what others call them, by :func:`_plain`."""
+"""The price list's providers, and their other names, by :func:`_normalised`."""
 
 _UNPRICED = (
     *(
@@ -147,7 +147,7 @@ _UNPRICED = (
         "sagemaker",
     ),
 )
-"""Hosts of models that others host as well, at other prices, and that the price list does not have."""
+"""Hosts of models that others host too, at other prices, and that the price list lacks."""
 
 _PROVIDERS = {name: listed for listed, called in _PRICED.items() for name in called} | {
     each: each for each in _UNPRICED
@@ -156,14 +156,14 @@ _PROVIDERS = {name: listed for listed, called in _PRICED.items() for name in cal
 _CLIENTS = frozenset(
     ("openai", "openairesponses", "textcompletionopenai", "customopenai", "openailike", "litellm", "litellmproxy")
 )
-"""Names that say which client spoke, and not who answered: every gateway speaks OpenAI's language."""
+"""Names that identify the client and not the provider: every gateway speaks OpenAI's protocol."""
 
 _ORGANISATIONS = frozenset(("google", "minimaxai", "mistralai", "moonshotai"))
-"""Organisations of Hugging Face that are called like providers. A name of theirs with a capital is one of weights, which anybody
-serves: providers' own ids are in small letters."""
+"""Hugging Face organisations with the names of providers. Under these, a name with a capital letter denotes open weights, which anybody
+may serve: the providers' own ids are in lower case."""
 
 _WEIGHTS = re.compile(r":(?:latest$|[\d.]+[bm]\b)|distill|gguf|awq|gptq|\bq\d_")
-"""Names of weights and of Ollama's: the price list would take them for models that their makers serve."""
+"""Names of open weights and of Ollama's models: the price list would take them for models that their makers serve."""
 
 _ARN = re.compile(r"^arn:aws[\w-]*:bedrock:[^:]*:[^:]*:(?:inference-profile|foundation-model)/(.+)$")
 _BEDROCK_PLACE = re.compile(r"^(?:(?:converse|invoke|[a-z]{2}(?:-[a-z]+)+-\d)/)+")
@@ -179,7 +179,7 @@ _SERVER = re.compile(r"^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)")
 
 
 def host_of(server: str) -> str:
-    """The host of a URL or an address, in small letters."""
+    """The host of a URL or an address, in lower case."""
     match = _SERVER.match(server)
     return match[1].lower() if match else ""
 
@@ -191,27 +191,27 @@ def provider_at(host: str) -> str:
 
 
 def listed_as(provider: str) -> str:
-    """A provider as the price list calls it, '' where the name says only which client spoke, or nobody knows it."""
-    return _PROVIDERS.get(_plain(provider), "")
+    """The price list's name of a provider; '' if the name identifies only the client, or is unknown."""
+    return _PROVIDERS.get(_normalised(provider), "")
 
 
 def is_local(provider: str, models: Sequence[str]) -> bool:
-    """Whether the user runs the model: by the provider's name, or by the model's where the provider's says nothing."""
-    plain = _plain(provider)
-    heads = (_plain(model.partition("/")[0]) for model in models if "/" in model)
-    return plain in LOCAL or (plain not in _PROVIDERS and any(head in LOCAL for head in heads))
+    """Whether the user runs the model: by the provider's name, or by the model's if the provider's tells nothing."""
+    normalised = _normalised(provider)
+    heads = (_normalised(model.partition("/")[0]) for model in models if "/" in model)
+    return normalised in LOCAL or (normalised not in _PROVIDERS and any(head in LOCAL for head in heads))
 
 
 def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | None, str]]:
-    """Pairs of provider (None: whichever has the model) and model to look up in the price list, the likeliest first.
+    """Pairs of provider (None: whichever has the model) and model to look up in the price list, likeliest first.
 
-    :param models: names of one model, the one that answered first and the one that was asked for last.
+    :param models: names of one model: the one that answered comes first, the requested one last.
     """
     known = listed_as(provider)
-    # A gateway is told the provider in the model that it is asked for, and answers without.
-    asked = known or next(filter(None, (_routed(model)[0] for model in reversed(models))), "")
+    # A gateway gets the provider in the requested model's name, but answers without it.
+    asked = known or next(filter(None, (_split_route(model)[0] for model in reversed(models))), "")
     for model in models:
-        route, rest = _routed(model)
+        route, rest = _split_route(model)
         whole = model.strip().lower()
         if asked:
             for name in dict.fromkeys((rest, whole) if route == asked else (whole, rest)):
@@ -219,33 +219,33 @@ def candidates(provider: str, models: Sequence[str]) -> Iterator[tuple[str | Non
         if asked == "openrouter" and route not in ("", asked):
             yield from ((route, spelled) for spelled in _spellings(route, rest))
         if not known and "/" in rest and rest == model.strip():
-            # As OpenRouter names it, in small letters.
+            # OpenRouter's name for it, in lower case.
             yield from (("openrouter", spelled) for spelled in _spellings("openrouter", rest))
         if not known and route and route != asked:
             yield from ((route, spelled) for spelled in _spellings(route, rest))
         if not known and not route and "/" not in rest and (rest.startswith("ft:") or not _WEIGHTS.search(rest)):
             yield None, rest
             yield None, rest.replace("@", "-")
-            # Names that are OpenAI's alone, and by which the list does not tell it: embeddings, fine-tuned models.
+            # Names that only OpenAI uses, but by which the list does not recognise it: embeddings, fine-tuned models.
             yield "openai", rest
 
 
 def is_free(provider: str, models: Sequence[str]) -> bool:
-    """Whether the model is given away: OpenRouter's ``…:free``, and Gemma on the Gemini API (not on Vertex AI), which has
+    """Whether the model is free of charge: OpenRouter's ``…:free``, and Gemma on the Gemini API (not on Vertex AI), which has
     no paid tier: https://ai.google.dev/gemini-api/docs/pricing."""
     return any(
         (listed == "openrouter" and model.endswith(":free"))
-        or (listed == "google" and model.startswith("gemma-") and "vertex" not in _plain(provider))
+        or (listed == "google" and model.startswith("gemma-") and "vertex" not in _normalised(provider))
         for listed, model in candidates(provider, models)
     )
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _routed(model: str) -> tuple[str, str]:
-    """The provider that a model's name tells, as the price list calls it, and the rest of the name, in small letters."""
+def _split_route(model: str) -> tuple[str, str]:
+    """The provider in a model's name, as the price list calls it, and the rest of the name, in lower case."""
     model = model.strip()
     name = model.lower()
     if _ARN.match(name) or _BEDROCK_ID.match(name):
@@ -258,21 +258,21 @@ def _routed(model: str) -> tuple[str, str]:
         return "google", name
     separator = "/" if "/" in name else ":"
     head, _, rest = name.partition(separator)
-    plain = _plain(head)
-    if not rest or (plain in _ORGANISATIONS and name != model):
+    normalised = _normalised(head)
+    if not rest or (normalised in _ORGANISATIONS and name != model):
         return "", name
-    if plain in _CLIENTS:
-        route, inner = _routed(model[len(head) + 1 :])
-        return ("openai", rest) if plain == "openai" and not route and "/" not in rest else (route, inner)
-    return (_PROVIDERS[plain], rest) if plain in _PROVIDERS else ("", name)
+    if normalised in _CLIENTS:
+        route, inner = _split_route(model[len(head) + 1 :])
+        return ("openai", rest) if normalised == "openai" and not route and "/" not in rest else (route, inner)
+    return (_PROVIDERS[normalised], rest) if normalised in _PROVIDERS else ("", name)
 
 
 def _spellings(listed: str, name: str) -> Iterator[str]:
-    """How the price list may write a model of one of its providers."""
+    """The ways in which the price list may write a model of one of its providers."""
     if listed == "aws":
         yield from _bedrock(name)
     elif listed == "azure":
-        # A deployment's place comes before its model: `eu/gpt-4o`, `global-standard/gpt-4o`.
+        # A deployment's location precedes the model: `eu/gpt-4o`, `global-standard/gpt-4o`.
         own = name.rpartition("/")[2]
         yield own
         yield own.replace("gpt-35-", "gpt-3.5-")

@@ -1,11 +1,11 @@
-"""The raw traces of a run, out of ``otel_traces`` and into that of another store.
+"""Exports a run's raw traces from ``otel_traces``, and imports them into another store's.
 
-In: a client, the id of a run, rows as lines of JSON. Out: the rows of the run's traces; or how many the other store had not. On failure:
-:class:`StoreError` where the table has JSON columns, else what ClickHouse raises; either all of a day's rows are there or none, and the
-next import adds the others.
+In: a client, a run id, rows as lines of JSON. Out: the rows of the run's traces; or the number of rows that the other store lacked. On
+failure: :class:`StoreError` if the table has JSON columns, else what ClickHouse raises; a day's rows are added all or not at all, and
+the next import adds the rest.
 
-The views see nothing of what is imported: they would write the rows of the seven tables, which the import has brought already, a second
-time, and with today's prices. So the rows go into a table aside, and from there whole parts are attached.
+The views must not see imported rows: they would write the rows of the seven tables, which the import has already added, a second
+time, and with today's prices. So the rows go into a side table first, and its parts are then attached whole.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ OF_RUN = (
     f"TraceId IN (SELECT TraceId FROM {LANDING} WHERE SpanAttributes['{RUN_ID}'] = {{run_id:String}})"  # noqa: S608 - names of ours
     f" AND SpanAttributes['{RUN_ID}'] IN ('', {{run_id:String}})"
 )
-"""The run's spans, and those that others have made within them without knowing it."""
+"""The run's spans, and those that other instrumentations made within them without knowing the run."""
 
 ONCE = "LIMIT 1 BY TraceId, SpanId"
-"""What was delivered twice is exported once."""
+"""Exports a span once even if it was delivered twice."""
 
 
 def columns(client: Client) -> Sequence[str]:
     """The columns of the landing table.
 
-    :raises StoreError: their attributes are JSON, which no other layout can read.
+    :raises StoreError: its attributes are JSON columns, which no other layout can read.
     """
     found = existing(client)[LANDING].columns
     if is_json(found):
         raise StoreError(
-            f"{LANDING} of this store has JSON columns, a collector's own layout: its raw traces stay here"
+            f"{LANDING} of this store has JSON columns, a collector's own layout: its raw traces can be neither exported nor imported"
         )
     return list(found)
 
 
 def is_of(row: dict[str, Any], run_id: str) -> bool:
-    """Whether a row of a file may be one of the run's."""
+    """Whether a row of a file may belong to the run."""
     attributes = row.get("SpanAttributes")
     return isinstance(attributes, dict) and attributes.get(RUN_ID, "") in ("", run_id)
 
 
 def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settings: dict[str, Any]) -> int:
-    """Add those rows that the store has not; how many that were."""
+    """Add the rows that the store lacks, and return their number."""
     columns(client)
-    # The same name each time: what an import that was killed has left goes with the next one.
+    # The name is the same each time, so that whatever a killed import left is dropped by the next one.
     aside = f"{LANDING}_import_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
     client.command(f"DROP TABLE IF EXISTS {aside}")
     try:
@@ -87,7 +87,7 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
 
 
 def _create(client: Client, aside: str) -> None:
-    """A table of the landing table's form, whose parts can be attached to it; not replicated, whatever that one is."""
+    """Create a table with the landing table's columns and keys, whose parts can be attached to it; never replicated, even if that one is."""
     ((partition, order, primary, policy),) = client.query(
         "SELECT partition_key, sorting_key, primary_key, storage_policy FROM system.tables"
         " WHERE database = currentDatabase() AND name = {name:String}",

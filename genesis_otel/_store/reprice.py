@@ -1,11 +1,11 @@
-"""The cost of LLM calls that reached the store without one: of other instrumentations, in processes that never met ours.
+"""Prices LLM calls that reached the store without a cost: from other instrumentations, in processes without ours.
 
-In: a client that may change ``llm_logs``. Out: their rows' ``cost``, computed from the tokens as ``prices`` does for
-spans, and ``cost_source``; what was changed, by model. A second call finds nothing, and changes nothing. On failure: what
-ClickHouse raises; the pages of rows before are done, and the next call goes on behind them.
+In: a client that may change ``llm_logs``. Out: the rows' ``cost``, computed from the tokens as ``prices`` does for spans, and their
+``cost_source``; the changes, by model. A second call finds nothing to change. On failure: what ClickHouse raises; the pages
+before that are done, and the next call continues after them.
 
-Rows are changed by mutations, which replicate by themselves and rewrite the two columns alone. A span that is delivered
-again afterwards is another row without a cost, and replaces the first when ClickHouse merges them: call this again.
+Rows are changed by mutations, which replicate by themselves and rewrite only the two columns. A span that is delivered again
+afterwards becomes another row without a cost, which replaces the first when ClickHouse merges them: call this again.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 NOT_PRICED = ""
-"""The ``cost_source`` of a call that never met our process, and whose instrumentation told no cost."""
+"""The ``cost_source`` of a call that our process never saw, and whose instrumentation reported no cost."""
 
-ROWS_OF_A_MUTATION = 2_000
-"""A server takes 128 KiB a parameter (``http_max_field_value_size``): 3,500 ids. What it keeps of the mutation (the ids twice,
-and the costs) is to stay under 256 KiB (``max_query_size``), and far under the 1 MiB of a node in ZooKeeper."""
-ROWS_OF_A_PAGE = 40_000
-"""Twenty mutations, of which only the last is waited for: ClickHouse does them all in one pass over a part."""
-ROWS_OF_A_STEP = 1_000
-"""Of the progress: a tenth of a second."""
+ROWS_PER_MUTATION = 2_000
+"""A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids. What it stores of the mutation (the ids twice,
+and the costs) must stay under 256 KiB (``max_query_size``), and well under the 1 MiB of a ZooKeeper node."""
+ROWS_PER_PAGE = 40_000
+"""Twenty mutations, of which only the last is waited for: ClickHouse applies them all in one pass over a part."""
+ROWS_PER_REPORT = 1_000
+"""Rows between two reports of progress: a tenth of a second."""
 
 CHOSEN = "cost = 0 AND cost_source IN {open:Array(String)} AND ({run_id:String} = '' OR run_id = {run_id:String})"
 
 COUNT = f"SELECT count() FROM llm_logs WHERE {CHOSEN}"  # noqa: S608 - a constant of ours
 
-# The first of the two conditions on the time is for the index.
+# The first of the two conditions on the time makes the index usable.
 PAGE = f"""
 SELECT
     toString(id) AS id, toUnixTimestamp64Milli(timestamp) AS milliseconds, cost_source, model, response_model, provider,
@@ -50,7 +50,7 @@ ORDER BY timestamp, llm_logs.id
 LIMIT {{rows:UInt32}}
 """  # noqa: S608 - a constant of ours
 
-# As text: the engine takes four times as long over arrays, which it writes out again at every step of a mutation.
+# As text: with arrays, which the engine writes out again at every step of a mutation, it takes four times as long.
 IDS = "CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
 UPDATE = f"""
 ALTER TABLE llm_logs UPDATE
@@ -62,8 +62,8 @@ WHERE id IN {IDS} AND cost = 0 AND cost_source IN {{open:Array(String)}}
 DO_NOT_WAIT, WAIT_FOR_ALL_REPLICAS = 0, 2
 """``mutations_sync``."""
 
-BEFORE_ALL = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
-"""A time before 1900, where ClickHouse's times begin, and the least id."""
+START = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
+"""A time before 1900, where ClickHouse's times begin, and the smallest id."""
 
 
 class Call(NamedTuple):
@@ -85,7 +85,7 @@ class Call(NamedTuple):
 
 
 class Repriced(NamedTuple):
-    """What became of the calls of a model."""
+    """What happened to the calls of a model."""
 
     model: str
     provider: str
@@ -95,7 +95,7 @@ class Repriced(NamedTuple):
 
 
 def open_calls(client: Client, *, run_id: str = "", again: bool = False) -> int:
-    """How many rows :func:`reprice` would look at."""
+    """The number of rows that :func:`reprice` would look at."""
     return int(str(client.command(COUNT, parameters=_chosen(run_id, again))))
 
 
@@ -108,21 +108,21 @@ def reprice(
     own: OwnPrices = prices.NO_OWN_PRICES,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> list[Repriced]:
-    """Give each call without a cost the one that its tokens make, and say what was changed, the dearest first.
+    """Give each call without a cost the cost of its tokens, and return the changes, most expensive first.
 
-    :param run_id: calls of this run alone; '' takes all.
-    :param again: look again at calls without a price: a newer price list, or the user's, may have their model.
-    :param dry_run: change nothing; the answer is the same.
-    :param own: the user's prices, which go before the price list.
-    :param progress: told how many more rows are done.
+    :param run_id: only calls of this run; '' takes all runs.
+    :param again: also retry calls for which no price was found: a newer price list, or the user's, may have their model.
+    :param dry_run: change nothing; the return value is the same.
+    :param own: the user's prices, which take precedence over the price list.
+    :param progress: called with the number of rows done since the last call.
     """
     chosen = _chosen(run_id, again)
     told: dict[tuple[str, str, str], tuple[int, float]] = {}
     for page in _pages(client, chosen):
         priced: dict[str, dict[str, float]] = {}
         for number, call in enumerate(page, 1):
-            if number % ROWS_OF_A_STEP == 0:
-                progress(ROWS_OF_A_STEP)
+            if number % ROWS_PER_REPORT == 0:
+                progress(ROWS_PER_REPORT)
             cost, source = _price(call, own)
             # A call that was delivered twice is two rows until they are merged.
             if source == call.cost_source or call.id in priced.get(source, ()):
@@ -133,7 +133,7 @@ def reprice(
             told[group] = (calls + 1, dollars + cost)
         if not dry_run:
             _change(client, priced, chosen["open"])
-        progress(len(page) % ROWS_OF_A_STEP)
+        progress(len(page) % ROWS_PER_REPORT)
     changed = [Repriced(*group, *sums) for group, sums in told.items()]
     return sorted(changed, key=lambda each: (-each.cost, -each.calls, each))
 
@@ -143,21 +143,21 @@ def _chosen(run_id: str, again: bool) -> dict[str, Any]:
 
 
 def _pages(client: Client, chosen: dict[str, Any]) -> Iterator[Sequence[Call]]:
-    """The rows by time, so that the rows of a page lie in few parts of the table."""
-    milliseconds, last = BEFORE_ALL
+    """The rows in order of time, so that the rows of a page are in few parts of the table."""
+    milliseconds, last = START
     while True:
-        page = {**chosen, "milliseconds": milliseconds, "id": last, "rows": ROWS_OF_A_PAGE}
+        page = {**chosen, "milliseconds": milliseconds, "id": last, "rows": ROWS_PER_PAGE}
         calls = [Call(*row) for row in client.query(PAGE, parameters=page).result_rows]
         if calls:
             yield calls
-        if len(calls) < ROWS_OF_A_PAGE:
+        if len(calls) < ROWS_PER_PAGE:
             return
         milliseconds, last = calls[-1].milliseconds, calls[-1].id
 
 
 def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
     counts = [
-        # As of spans: what no model can count is no count.
+        # As for spans: a number that no model can reach is not a count.
         count if count < 1 << 63 else None
         for count in (
             call.input_tokens,
@@ -167,7 +167,7 @@ def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
             call.reasoning_tokens,
         )
     ]
-    # A row has 0 where its span had no count. Rows of older versions have the counts as they came.
+    # A row has 0 where its span had no count. Rows of older versions hold the counts as reported.
     tokens = by_the_rule(Tokens(*counts)) if any(counts) else Tokens(None, None)
     moment = datetime.fromtimestamp(call.milliseconds / 1000, timezone.utc) if call.milliseconds else None
     error = call.error if call.status == "error" else None
@@ -176,10 +176,10 @@ def _price(call: Call, own: OwnPrices) -> tuple[float, str]:
 
 def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: list[str]) -> None:
     mutations = [
-        (source, ids[first : first + ROWS_OF_A_MUTATION], costs)
+        (source, ids[first : first + ROWS_PER_MUTATION], costs)
         for source, costs in priced.items()
         for ids in [list(costs)]
-        for first in range(0, len(ids), ROWS_OF_A_MUTATION)
+        for first in range(0, len(ids), ROWS_PER_MUTATION)
     ]
     for number, (source, ids, costs) in enumerate(mutations, 1):
         client.command(
@@ -190,6 +190,6 @@ def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: l
                 "source": source,
                 "open": open_sources,
             },
-            # Mutations are done in their order: when the last one is, all are.
+            # Mutations are applied in order: when the last one is done, all are.
             settings={"mutations_sync": WAIT_FOR_ALL_REPLICAS if number == len(mutations) else DO_NOT_WAIT},
         )

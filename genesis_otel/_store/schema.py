@@ -1,7 +1,7 @@
-"""Making and upgrading the tables and views of ``sql/`` in a database, whatever it holds already.
+"""Creates and upgrades the tables and views of ``sql/`` in a database, whatever it already holds.
 
-In: a client, and how long to keep what. Out: a line for each thing that was done; none when all was as it should be.
-On failure: what ClickHouse raises, or :class:`StoreError`; a second call goes on where the first one stopped.
+In: a client, and retention periods. Out: one line per change; none if everything was already in place.
+On failure: what ClickHouse raises, or :class:`StoreError`; a second call continues where the first one stopped.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from genesis_otel._store.tables import FILES, LANDING, SCHEMA, SELECT, STORED_IN
 from genesis_otel._store.upgrade import upgrade_rows
 
 SET_ASIDE = "{table}_first_logger"
-"""Name under which a table of the first logger stays, once its rows are in the new one."""
+"""The name under which a table of the first logger is kept, once its rows are in the new one."""
 
 TIME_OF = {"llm_logs": "timestamp", "agent_actions": "timestamp", LANDING: "Timestamp", TRACE_TIMES: "Start"}
-"""The column that a table's retention counts from."""
+"""The column from which a table's retention counts."""
 
 STATEMENT = re.compile(r"CREATE (?P<kind>TABLE|MATERIALIZED VIEW|VIEW) IF NOT EXISTS (?P<name>\w+)")
 COLUMN = re.compile(r"^    (?P<name>\w+) (?P<definition>[A-Z]\w*[^\n]*?),?$", re.MULTILINE)
@@ -43,15 +43,15 @@ def init_schema(
     traces_ttl_days: int | None = None,
     cluster: str | None = None,
 ) -> list[str]:
-    """Make or upgrade the tables and views in the client's database, and say what was done, a line each.
+    """Create or upgrade the tables and views in the client's database, and return one line per change.
 
-    Tables of the first logger are taken over with every row kept; run twice, it changes nothing.
+    Tables of the first logger are taken over with every row kept. A second run changes nothing.
 
-    :param llm_logs_ttl_days: days that ``llm_logs`` keeps a row; 0 keeps all, None leaves it as it is.
+    :param llm_logs_ttl_days: days that ``llm_logs`` keeps a row; 0 keeps all rows, None leaves the retention unchanged.
     :param agent_actions_ttl_days: the same for ``agent_actions``.
-    :param traces_ttl_days: the same for the raw traces; where they are made anew, None is :data:`TRACES_TTL_DAYS`.
-    :param cluster: name of a cluster: the same statements go ``ON CLUSTER``, with replicated engines.
-    :raises StoreError: the server refuses a statement, for instance for want of a grant.
+    :param traces_ttl_days: the same for the raw traces; for a new table, None means :data:`TRACES_TTL_DAYS`.
+    :param cluster: name of a cluster: the statements run ``ON CLUSTER``, with replicated engines.
+    :raises StoreError: the server refuses a statement, for instance because a grant is missing.
     """
     ttl_days = {"llm_logs": llm_logs_ttl_days, "agent_actions": agent_actions_ttl_days, LANDING: traces_ttl_days}
     try:
@@ -62,13 +62,15 @@ def init_schema(
 
 def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | None) -> list[str]:
     done: list[str] = []
-    # Asked again where the answer has changed: it takes 40 ms, and a store process would ask 30 times at each start.
+    # Asked again only if the answer has changed: it takes 40 ms, and a store process would ask 30 times per start.
     old = before = existing(client)
     version.check(old, by_init=True)
     for table in TABLES:
         if table in before and is_first_loggers(before[table]):
             if cluster is not None:
-                raise StoreError(f"{table} is the first logger's; run init without a cluster to take it over first")
+                raise StoreError(
+                    f"{table} belongs to the first logger; run init without a cluster first, which takes it over"
+                )
             done.append(take_over(client, table, taken=frozenset(before)))
             before = existing(client)
     landing_is_new = LANDING not in old
@@ -78,13 +80,13 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
                 statement = on_landing(statement, before[LANDING])
             changes = apply(client, statement, before, cluster=cluster)
             done.extend(changes)
-            # Of what is made here, the landing table alone matters to what comes after it.
-            if LANDING not in before or not all(change.startswith("made ") for change in changes):
+            # Of the objects created here, only the landing table matters to later ones.
+            if LANDING not in before or not all(change.startswith("created ") for change in changes):
                 before = existing(client)
     changed = any(line.startswith("upgraded view") for line in done)
     if any(table in old for table in TABLES) and (changed or version.of(old) < SCHEMA):
         done.extend(upgrade_rows(client, existing(client)[LANDING].columns, on_cluster=on(cluster)))
-    # Last, so that an init that was interrupted is done again.
+    # Last, so that an interrupted init is repeated.
     if version.of(old) < SCHEMA:
         client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")
     wanted = dict(ttl_days)
@@ -98,25 +100,25 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
 
 
 def is_first_loggers(table: Existing) -> bool:
-    """Whether a table of one of the seven names is the first logger's: a table, and without our ``span_id``."""
+    """Whether a table with one of the seven names is the first logger's: a table, and one without our ``span_id``."""
     return table.engine.endswith("MergeTree") and "span_id" not in table.columns
 
 
 def on_landing(statement: str, landing: Existing) -> str:
-    """A statement of ``sql/`` whose view reads the landing table as that is laid out.
+    """A statement of ``sql/``, with its view adapted to the landing table's layout.
 
-    :raises StoreError: it is no landing table.
+    :raises StoreError: the table is not a landing table.
     """
     _layout.check(landing.columns)
     head, *select = SELECT.split(statement, maxsplit=1)
-    # The lookup of a trace's time reads three columns that every layout has; unfolding JSON for it would cost every insert.
+    # The lookup of trace times reads three columns that every layout has; unfolding JSON for it would slow every insert.
     if not select or f" {TRACE_TIMES}_mv " in head:
         return statement
     return f"{head}AS\n{_layout.reading(select[0], landing.columns)}"
 
 
 def apply(client: Client, statement: str, before: Mapping[str, Existing], *, cluster: str | None) -> list[str]:
-    """Run one CREATE statement, or bring what it would create to its form."""
+    """Run one CREATE statement, or alter an existing object to match it."""
     match = STATEMENT.search(statement)
     if match is None:
         raise ValueError(f"not a CREATE statement: {statement[:60]}")
@@ -125,8 +127,8 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
     if kind == "TABLE":
         if name not in before:
             client.command(statement)
-            return [f"made table {name}"]
-        # A landing table that a collector made is left as it is: its columns are the collector's business.
+            return [f"created table {name}"]
+        # A landing table that a collector made is left alone: its columns are the collector's business.
         if name in (LANDING, TRACE_TIMES):
             return []
         same_as = SAME_AS.search(statement)
@@ -134,7 +136,7 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         missing = [(column, definition) for column, definition in wanted if column not in before[name].columns]
         for column, definition in missing:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD COLUMN IF NOT EXISTS {column} {definition}")
-        # A mutation, which has ended when the statement has: a view that gives NULL stops every insert until then (code 349).
+        # A mutation, done when the statement returns: until then a view that yields NULL would fail every insert (code 349).
         widened = [
             (column, definition)
             for column, definition in COLUMN.findall(statement)
@@ -151,10 +153,10 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
         ]
         for index, definition in unindexed:
             client.command(f"ALTER TABLE {name} {on_cluster} ADD INDEX IF NOT EXISTS {index} {definition}")
-            # Of the rows that are there, in the background: it waits for merges, of large parts for minutes. Until then they are read whole.
+            # Indexes existing rows in the background: it waits for merges, which takes minutes for large parts. Until then they are read in full.
             client.command(f"ALTER TABLE {name} {on_cluster} MATERIALIZE INDEX {index}", settings={"mutations_sync": 0})
         told = SETTINGS.search(statement)
-        # One that is there with another value was set by somebody.
+        # A setting with another value was set by somebody.
         unset = (
             [each for each in told["all"].split(", ") if each.split()[0] not in before[name].definition] if told else []
         )
@@ -162,21 +164,21 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
             client.command(f"ALTER TABLE {name} {on_cluster} MODIFY SETTING {', '.join(unset)}")
         return [
             *(f"added {name}.{column}" for column, _ in missing),
-            *(f"{name}.{column} may be NULL now" for column, _ in widened),
+            *(f"{name}.{column} is now nullable" for column, _ in widened),
             *(f"indexed {name} by {definition.split()[0]}" for _, definition in unindexed),
             *(f"set {name}: {each}" for each in unset),
         ]
     mark = MARK + hashlib.sha256(statement.encode()).hexdigest()[:16]
     if name not in before:
         client.command(f"{statement}\nCOMMENT '{mark}'")
-        return [f"made view {name}"]
-    # A collector's own view of the traces' times is left as it is.
+        return [f"created view {name}"]
+    # A collector's own view of the trace times is left alone.
     if before[name].comment == mark or (name == f"{TRACE_TIMES}_mv" and not before[name].comment.startswith(MARK)):
         return []
     if kind == "VIEW":
         client.command(statement.replace("CREATE VIEW IF NOT EXISTS", "CREATE OR REPLACE VIEW") + f"\nCOMMENT '{mark}'")
     else:
-        # In place, so that no insert goes by without the view.
+        # In place, so that no insert misses the view.
         select = SELECT.split(statement, maxsplit=1)[1]
         client.command(f"ALTER TABLE {name} {on_cluster} MODIFY QUERY {select}")
         client.command(f"ALTER TABLE {name} {on_cluster} MODIFY COMMENT '{mark}'")
@@ -184,16 +186,16 @@ def apply(client: Client, statement: str, before: Mapping[str, Existing], *, clu
 
 
 def keep(client: Client, table: str, days: int, now: Existing, *, cluster: str | None) -> list[str]:
-    """Set a table's retention; 0 days removes it."""
+    """Set a table's retention; 0 days removes the limit."""
     if days < 0:
-        raise StoreError(f"{table} cannot keep rows for {days} days: give 1 or more, or 0 to keep all")
+        raise StoreError(f"{table} cannot keep rows for {days} days: use 1 or more, or 0 to keep all")
     set_to = re.search(r"\bTTL \S+\(?\w+\)? \+ toIntervalDay\((\d+)\)", now.definition)
     if days == int(set_to[1] if set_to else 0):
         return []
     if days == 0:
         client.command(f"ALTER TABLE {table} {on(cluster)} REMOVE TTL")
         return [f"{table} keeps all rows"]
-    # An identifier of ours and an int: DDL takes no parameters here.
+    # Our own identifier and an int: DDL takes no parameters here.
     client.command(
         f"ALTER TABLE {table} {on(cluster)} MODIFY TTL toDateTime({TIME_OF[table]}) + INTERVAL {int(days)} DAY"
     )
@@ -206,22 +208,22 @@ def on(cluster: str | None) -> str:
 
 
 def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
-    """Put every row of the first logger's ``table`` into one of ours, which then takes its name.
+    """Copy every row of the first logger's ``table`` into one of ours, which then takes its name.
 
-    The rows go into a table aside, are counted, and one RENAME swaps the two: whenever it is interrupted, the next call
-    begins anew and the old table is whole. Rows have no span; each gets an id of its own, so that none collapse.
+    The rows are copied into a side table and counted, and one RENAME swaps the two: if it is interrupted, the old table is intact and the
+    next call starts over. The rows have no span; each gets a unique id, so that none collapse.
     """
     target, aside, fresh = STORED_IN[table], SET_ASIDE.format(table=table), f"{table}_takeover"
     if aside in taken:
         raise StoreError(
-            f"{table} is the first logger's, and {aside} is there from an earlier init: move one of them away, and run init again"
+            f"{table} belongs to the first logger, and {aside} exists from an earlier init: move one of them away, then run init again"
         )
     client.command(f"DROP TABLE IF EXISTS {fresh} SYNC")
     create = next(s for s in statements(table) if re.search(rf"CREATE TABLE IF NOT EXISTS {target}\b", s))
     client.command(create.replace(f"IF NOT EXISTS {target}", fresh, 1))
     now = existing(client)
     columns = ", ".join(f"`{name}`" for name in sorted(now[table].columns.keys() & now[fresh].columns.keys()))
-    # One thread: the row number is what makes two equal rows two.
+    # One thread: the row number keeps two equal rows apart.
     settings: dict[str, Any] = {"max_threads": 1, "max_insert_threads": 1, "insert_deduplicate": 0}
     client.command(
         f"INSERT INTO {fresh} ({columns}, span_id) "  # noqa: S608 - identifiers of ours, and columns that both tables have
@@ -230,20 +232,20 @@ def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
     )
     before, after = (int(str(client.command(f"SELECT count() FROM {name}"))) for name in (table, fresh))  # noqa: S608
     if before != after:
-        raise StoreError(f"taking over {table}: {after} of {before} rows arrived; nothing was changed, run init again")
+        raise StoreError(f"taking over {table}: {after} of {before} rows arrived; nothing was changed. Run init again")
     if target in taken and target != table:
         raise StoreError(
-            f"{table} is the first logger's, and {target} is there already: move one of them away, and run init again"
+            f"{table} belongs to the first logger, and {target} already exists: move one of them away, then run init again"
         )
     client.command(f"RENAME TABLE {table} TO {aside}, {fresh} TO {target}")
     return f"took over {before} rows of the first logger's {table} (kept as {aside}; drop it when you like)"
 
 
 def ensure(client: Client) -> None:
-    """Make the tables where there are none yet; where there are, change nothing.
+    """Create the tables if there are none yet; change nothing if there are.
 
     :raises StoreError: the database holds the first logger's tables, which only ``genesis-otel init`` takes over; or those of
-        another version, which this one cannot use.
+        a version that this one cannot use.
     """
     before = existing(client)
     version.check(before)
@@ -254,13 +256,13 @@ def ensure(client: Client) -> None:
 
 
 def leave_first_loggers(before: Mapping[str, Existing]) -> None:
-    """See that no table is the first logger's.
+    """Check that no table is the first logger's.
 
     :raises StoreError: one is; only ``genesis-otel init`` takes them over.
     """
     theirs = [table for table in TABLES if table in before and is_first_loggers(before[table])]
     if theirs:
         raise ConfigurationError(
-            f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them, "
+            f"the database holds tables of the first logger ({', '.join(theirs)}): stop the searches that write to them "
             "and run `genesis-otel init`, which takes them over and keeps every row"
         )

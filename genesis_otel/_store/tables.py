@@ -1,6 +1,6 @@
-"""The tables of the store: their names, and the statements of ``sql/`` that make them.
+"""The tables of the store: their names, and the statements of ``sql/`` that create them.
 
-In: the name of a file of ``sql/``, and a cluster's name where there is one. Out: names, settings and statements, one by one.
+In: the name of a file of ``sql/``, and the cluster's name if there is one. Out: names, settings and single statements.
 On failure: nothing here asks a server.
 """
 
@@ -23,44 +23,44 @@ TABLES = (
 """The seven tables, in the order of the reference."""
 
 SCHEMA = 3
-"""The schema of this package. 1: that of 0.1.0. 2: scores may be NULL; direction, error, budget, correct.
-3: output, cell; an action's generation may be NULL."""
+"""This package's schema version. 1: that of 0.1.0. 2: scores may be NULL; adds direction, error, budget, correct.
+3: adds output, cell; an action's generation may be NULL."""
 
 LANDING = "otel_traces"
-"""The table that both ways write; the views fill the seven from it."""
+"""The table that both ways write to; the views fill the seven from it."""
 
 STORED_IN = {table: "evolution_runs_log" if table == "evolution_runs" else table for table in TABLES}
-"""Where the rows of each of the seven lie: ``evolution_runs`` is a view that folds its log."""
+"""Where the rows of each of the seven are stored: ``evolution_runs`` is a view that folds its log."""
 
 TRACES_TTL_DAYS = 90
-"""How long the raw traces stay where nothing else is said: the seven tables hold the record, these are for trace views."""
+"""Default retention of the raw traces: the seven tables are the record, the traces are for trace views."""
 
 INSERT_SETTINGS: dict[str, Any] = {
-    # The landing table is partitioned by day, and spans with odd clocks must not stop an insert (code 252 beyond 100 days).
+    # The landing table is partitioned by day, and spans with wrong clocks must not fail an insert (code 252 beyond 100 days).
     "throw_on_max_partitions_per_insert_block": 0,
-    # A batch sent again is dropped by its token, in the views' targets too. This is the default since 23.x; said so that
-    # a server's profile can't unsay it.
+    # A batch sent again is dropped by its token, in the views' targets too. This is the default since 23.x; set here so that
+    # a server profile cannot override it.
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "insert_deduplicate": 1,
     "async_insert": 0,
-    # The views side by side: a fifth less time an insert on two cores.
+    # Runs the views in parallel: a fifth less time per insert on two cores.
     "parallel_view_processing": 1,
 }
 """Settings of every insert into :data:`LANDING`."""
 
 SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
-"""Where the SELECT of a view's statement begins."""
+"""Where the SELECT in a view's statement begins."""
 
 FILES = ("otel_traces", "records", *TABLES)
-"""The files of ``sql/`` that make the schema, in order: the landing table first."""
+"""The files of ``sql/`` that make up the schema, in order: the landing table first."""
 
 VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) [^\n]*?\bTO (?P<target>\w+) ")
 
 
 def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
-    """The statements of ``sql/{name}.sql``, one by one: a server takes one a call. They end in ``;`` at a line's end.
+    """The statements of ``sql/{name}.sql``, one by one: a server takes one per call. Each ends in ``;`` at the end of a line.
 
-    With a cluster its name takes the place of the ``/*ON CLUSTER*/`` marks, and engines become replicated.
+    With a cluster, its name replaces the ``/*ON CLUSTER*/`` marks, and the engines become replicated.
     """
     text = resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
     if cluster is not None:
@@ -75,22 +75,22 @@ def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
 
 
 def select_of(view: str, name: str) -> str:
-    """The SELECT of a view that ``sql/{name}.sql`` makes."""
+    """The SELECT of a view that ``sql/{name}.sql`` creates."""
     create = next(s for s in statements(name) if f"VIEW IF NOT EXISTS {view} " in s)
     return SELECT.split(create, maxsplit=1)[1]
 
 
 def views() -> Iterator[tuple[str, str, str]]:
-    """The materialized views of ``sql/``, in order: name, the table that each fills, SELECT."""
+    """The materialized views of ``sql/``, in order: name, target table, SELECT."""
     for create in (statement for file in FILES for statement in statements(file)):
         if view := VIEW.search(create):
             yield view["name"], view["target"], SELECT.split(create, maxsplit=1)[1]
 
 
 def rows_of(table: str) -> str:
-    """The SELECT that gives the rows of one of the seven from the landing table.
+    """The SELECT that yields the rows of one of the seven tables from the landing table.
 
-    On their way they go through tables that keep nothing: in the place of each stands the SELECT that fills it.
+    The views pass rows through tables that keep nothing: each of those is replaced by the SELECT that fills it.
     """
     filled: dict[str, list[str]] = {}
     for _, target, select in views():

@@ -1,12 +1,12 @@
-"""Token counts as OpenTelemetry counts them: cached tokens within the input, reasoning tokens within the output.
+"""Token counts by OpenTelemetry's rule: the input includes cached tokens, the output includes reasoning tokens.
 
-In: the counts that an instrumentation gave, its scope, the provider. Out: the same by OpenTelemetry's rule. On failure: a count
-that is not told is None; where nothing shows that counts stand beside each other, they are taken by the rule.
-The SQL of ``llm_logs`` says the same, and a test holds both equal.
+In: the counts that an instrumentation reported, its scope, the provider. Out: the same counts by OpenTelemetry's rule. On failure: a
+count that was not reported is None; unless something shows that a part is counted separately, the counts are taken to follow the rule.
+The SQL of ``llm_logs`` does the same, and a test keeps the two equal.
 
-Providers count otherwise: Anthropic and Bedrock tell the cached tokens beside the input, Gemini the reasoning ones beside the
-output. Most instrumentations add them up; those that do not are known by their scope, by the total that they tell, or by a
-part that is larger than its whole.
+Providers count differently: Anthropic and Bedrock report cached tokens separately from the input, Gemini reasoning tokens separately
+from the output. Most instrumentations add them up; those that do not are recognised by their scope, by the total that they report, or by
+a part that is larger than its whole.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 CACHE_BESIDE_INPUT = ("opentelemetry.instrumentation.bedrock",)
-"""Scopes that pass on Bedrock's counts as they come (traceloop's)."""
+"""Scopes that pass on Bedrock's counts unchanged (traceloop's)."""
 CACHE_BESIDE_INPUT_OF_ANTHROPIC = ("openlit", "openlit.otel.tracing")
-"""Scopes that do so for Anthropic's alone; their total is input and output without the cache."""
+"""Scopes that do so only for Anthropic; their total is input plus output without the cache."""
 REASONING_IN_TOTAL_ALONE = (
     "opentelemetry.instrumentation.google_generativeai",
     "opentelemetry.instrumentation.vertexai",
 )
-"""Scopes that tell Gemini's answer without the reasoning, and its total with it (traceloop's)."""
+"""Scopes that report Gemini's output without the reasoning, and its total with it (traceloop's)."""
 
 
 class Tokens(NamedTuple):
-    """The token counts of a call by OpenTelemetry's rule; None where nothing was said."""
+    """The token counts of a call by OpenTelemetry's rule; None if not reported."""
 
     input: int | None
     output: int | None
@@ -35,9 +35,9 @@ class Tokens(NamedTuple):
 
 
 def by_the_rule(told: Tokens, total: int | None = None, scope: str = "", provider: str = "") -> Tokens:
-    """What was told, with every part within its whole.
+    """The reported counts, with every part included in its whole.
 
-    :param total: of all tokens, where it was told.
+    :param total: of all tokens, if reported.
     :param scope: name of the instrumentation.
     :param provider: as the instrumentation names it.
     """

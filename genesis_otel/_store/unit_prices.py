@@ -1,9 +1,9 @@
-"""What a token of a model costs: the price list of the library genai-prices, looked up once.
+"""What a token of a model costs: the price list of the genai-prices library, looked up once.
 
-In: a model's names and its provider, the moment and the size of the call. Out: USD a request and a token of each kind. On failure:
-None for what the list does not have, or does not express by tokens; nothing here raises.
+In: a model's names and its provider, the time and the size of the call. Out: USD per request and per token of each kind. On failure:
+None for what the list lacks, or does not price by tokens; nothing here raises.
 
-The library takes 120 µs a call. Between two sizes of prompt its prices are linear in the tokens, so a few of its answers tell all.
+The library takes 120 µs per call. Between two prompt-size thresholds its prices are linear in the tokens, so a few of its answers determine them all.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from genesis_otel._store.providers import candidates
 from genesis_otel._store.tokens import Tokens
 
 MODELS_KEPT = 1_024
-"""Models, and price objects, that are remembered: a search asks a handful."""
+"""Models, and price objects, that are cached: a search uses a handful."""
 
 
 class UnitPrices(NamedTuple):
-    """USD a token of each kind, and a request."""
+    """USD per token of each kind, and per request."""
 
     input: float = 0.0
     output: float = 0.0
@@ -38,7 +38,7 @@ class UnitPrices(NamedTuple):
         reasoning = min(reasoning, output)
         return (
             self.request
-            # Below 0 where an instrumentation counts more of a part than of the whole: nothing is paid back.
+            # Negative if an instrumentation counts more of a part than of the whole: nothing is refunded.
             + max(whole - read - write, 0) * self.input
             + read * self.cache_read
             + write * self.cache_write
@@ -50,15 +50,15 @@ class UnitPrices(NamedTuple):
 def listed_prices(
     provider: str, models: tuple[str, ...], moment: datetime | None, input_tokens: int
 ) -> UnitPrices | None:
-    """The prices that the list has for a model at a moment (None: now), for a prompt of so many tokens."""
+    """The list's prices for a model at a time (None: now), for a prompt of this many tokens."""
     from genai_prices.data_snapshot import get_snapshot
 
-    # Not kept for good: the library may have another list later, and a model other prices by date and by time of day.
-    model = _model(_Same(get_snapshot()), provider, models)
+    # Not cached for good: the library may load another list later, and a model's prices depend on date and time of day.
+    model = _model(_ByIdentity(get_snapshot()), provider, models)
     if model is None:
         return None
     try:
-        tiers = _tiers(_Same(model.get_prices(moment or datetime.now(timezone.utc))))
+        tiers = _tiers(_ByIdentity(model.get_prices(moment or datetime.now(timezone.utc))))
     except Exception as error:
         pass_on(error)
         warn_once("price", "The cost of a call could not be computed", exc_info=True)
@@ -66,8 +66,8 @@ def listed_prices(
     return next((prices for start, prices in reversed(tiers) if input_tokens > start), None)
 
 
-class _Same:
-    """An object as a key of a cache, equal to itself alone: the library's have no hash."""
+class _ByIdentity:
+    """Wraps an object as a cache key, equal only to itself: the library's objects are not hashable."""
 
     __slots__ = ("it",)
 
@@ -75,14 +75,14 @@ class _Same:
         self.it = it
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.it is self.it
+        return isinstance(other, _ByIdentity) and other.it is self.it
 
     def __hash__(self) -> int:
         return id(self.it)
 
 
 @lru_cache(MODELS_KEPT)
-def _model(snapshot: _Same, provider: str, models: tuple[str, ...]) -> Any:
+def _model(snapshot: _ByIdentity, provider: str, models: tuple[str, ...]) -> Any:
     for listed, model in candidates(provider, models):
         try:
             return snapshot.it.find_provider_model(model, None, listed, None)[1]
@@ -92,11 +92,11 @@ def _model(snapshot: _Same, provider: str, models: tuple[str, ...]) -> Any:
 
 
 @lru_cache(MODELS_KEPT)
-def _tiers(prices: _Same) -> tuple[tuple[int, UnitPrices], ...]:
-    """Unit prices, each with the size of prompt above which it holds; none where the list names the model and no rate."""
+def _tiers(prices: _ByIdentity) -> tuple[tuple[int, UnitPrices], ...]:
+    """Unit prices, each with the prompt size above which it applies; empty if the list names the model without any rate."""
     from genai_prices.types import TieredPrices
 
-    # An entry that has lost its rates, as of a model that is sold no more, computes to 0: that is not known, not free.
+    # An entry that has lost its rates, such as a discontinued model, computes to 0: that is unknown, not free.
     if not any(rate is not None for rate in vars(prices.it).values()):
         return ()
     tiered = [each for each in vars(prices.it).values() if isinstance(each, TieredPrices)]
@@ -105,7 +105,7 @@ def _tiers(prices: _Same) -> tuple[tuple[int, UnitPrices], ...]:
 
 
 def _unit_prices(prices: Any, start: int) -> UnitPrices:
-    """What one more token of each kind costs, for a prompt of the size just above ``start``."""
+    """What one more token of each kind costs, for a prompt just larger than ``start``."""
     from genai_prices import Usage
 
     def price(**tokens: int) -> Decimal:

@@ -1,11 +1,10 @@
-"""Rows that an earlier version stored, as this one would store them: init does it once, after the tables and views.
+"""Brings rows that an earlier version stored to what this one would store: init does this once, after the tables and views.
 
-In: a client whose database has this version's tables and views. Out: the same rows, none more and none fewer, and a line for
-each thing that was changed. What a row's raw span says through the view decides; where the raw span is gone, the row itself
-does: a failed individual's 0, NaN, `correct: false` beside a 0. On failure: what ClickHouse raises; every step may be done
-twice, and the next init begins anew.
+In: a client whose database has this version's tables and views. Out: the same rows, no more and no fewer, and one line per change.
+What the views make of a row's raw span decides; if the raw span is gone, the row itself does: a failed individual's 0, NaN,
+`correct: false` beside a 0. On failure: what ClickHouse raises; every step can be repeated, and the next init starts over.
 
-Before 0.2.0 a score that did not exist was stored as 0. With that, the best of a search below 0 is a failure.
+Before 0.2.0 a missing score was stored as 0. With that, the best individual of a search below 0 would be a failure.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from genesis_otel._store import landing
 from genesis_otel._store.backfill import IDENTITY, IN_STRETCH, SETTINGS, stretches
 from genesis_otel._store.tables import STORED_IN, rows_of
 
-REMADE = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
-"""Tables whose rows are made again from their raw spans. Of ``llm_logs``, which has prompts and repriced costs, the column
-that changed is set alone."""
+REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
+"""Tables whose rows are rebuilt from their raw spans. ``llm_logs`` has prompts and repriced costs, so only the column that changed is
+set there."""
 
 FAILED = (
     "(JSONExtractRaw(metrics, 'correct') = 'false' OR (status = 'error' AND "
     "(JSONHas(metrics, 'error') OR JSONExtractRaw(metrics, 'timeout') = 'true')))"
 )
-"""Metrics that say that the program failed, as ``sql/individuals.sql`` has it, of a row."""
+"""Metrics that show that the program failed: the condition of ``sql/individuals.sql``, applied to a row."""
 
 UNSCORED = (
     "SELECT run_id, individual_id FROM individuals GROUP BY run_id, individual_id HAVING count(fitness_score) = 0"
@@ -38,7 +37,7 @@ SCORES = "SELECT run_id, individual_id, any(fitness_score) AS score FROM individ
 
 MUTATION: dict[str, Any] = {
     "mutations_sync": 2,
-    # Replicas read the rows that they have by then: those are the same ones.
+    # A replica reads the rows that it has by then, which are the same.
     "allow_nondeterministic_mutations": 1,
 }
 
@@ -59,11 +58,11 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
     :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
     """
     done = []
-    for table in REMADE:
-        count = sum(_remake(client, table, columns, stretch) for stretch in stretches(client, columns))
+    for table in REBUILT:
+        count = sum(_rebuild(client, table, columns, stretch) for stretch in stretches(client, columns))
         if count:
             client.command(f"OPTIMIZE TABLE {STORED_IN[table]} {on_cluster} FINAL")
-            done.append(f"{table}: {count} rows are what their spans say")
+            done.append(f"{table}: {count} rows now match their spans")
     for rule in _rules(columns):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
@@ -75,8 +74,8 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
     return done
 
 
-def _remake(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
-    """Put the rows of a stretch that differ from what their spans say by now in again: with the same sort key, the last one stays."""
+def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
+    """Insert again, with the same sort key, the rows of a stretch that differ from what their spans now yield: the last one stays."""
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
     read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
     parameters = {
@@ -111,7 +110,7 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "correct = JSONExtractRaw(metrics, 'correct') = 'true', "
         "status = if(status = 'ok' AND JSONExtractRaw(metrics, 'correct') = 'false', 'incorrect', status)",
         "correct IS NULL AND JSONExtractRaw(metrics, 'correct') IN ('true', 'false')",
-        "individuals know whether they are correct",
+        "individuals now record whether they are correct",
     )
     yield Rule(
         "individuals",
@@ -119,32 +118,32 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "correct IS NULL AND (run_id, individual_id) IN (SELECT run_id, individual_id FROM agent_actions "
         "WHERE action_type IN ('job_completed', 'job_failed') AND individual_id != '' GROUP BY run_id, individual_id "
         "HAVING argMax(JSONExtractRaw(details, 'correct'), timestamp) = 'false')",
-        "individuals are incorrect, as their evaluation said",
+        "individuals are now incorrect, as their evaluation reported",
     )
-    yield _words("individuals", ("fitness_score", "combined_score"), zero=FAILED)
-    yield _zeros(
+    yield _null_scores("individuals", ("fitness_score", "combined_score"), zero=FAILED)
+    yield _null_zeros(
         "individuals",
         ("fitness_score", "combined_score"),
         f"status = 'error' AND (trace_id, span_id) NOT IN ({spans})",
     )
-    yield _words("generations", ("best_score", "avg_score"))
-    yield _zeros(
+    yield _null_scores("generations", ("best_score", "avg_score"))
+    yield _null_zeros(
         "generations",
         ("best_score", "avg_score"),
         "(run_id, generation) IN (SELECT run_id, generation FROM individuals GROUP BY run_id, generation "
         "HAVING count(fitness_score) = 0)",
     )
-    yield _words("pareto_fronts", ("fitness_score", "combined_score"))
-    yield _zeros("pareto_fronts", ("fitness_score", "combined_score"), f"(run_id, individual_id) IN ({UNSCORED})")
-    yield _words("code_lineages", ("fitness_delta",))
+    yield _null_scores("pareto_fronts", ("fitness_score", "combined_score"))
+    yield _null_zeros("pareto_fronts", ("fitness_score", "combined_score"), f"(run_id, individual_id) IN ({UNSCORED})")
+    yield _null_scores("code_lineages", ("fitness_delta",))
     yield Rule(
         "code_lineages",
         "score_told = if(fitness_delta = 0, '', toString(assumeNotNull(fitness_delta))), fitness_delta = NULL",
         f"fitness_delta IS NOT NULL AND ((run_id, child_id) IN ({UNSCORED}) OR (run_id, parent_id) IN ({UNSCORED}))",
-        "deltas to or from what has no score are NULL",
+        "deltas to or from an individual without a score are now NULL",
     )
-    # A delta of 0 that is none was written for want of the parent's score, or is the default of the first logger's call.
-    yield _zeros(
+    # A false delta of 0 was written because the parent's score was missing, or is the default of the first logger's call.
+    yield _null_zeros(
         "code_lineages",
         ("fitness_delta",),
         f"((run_id, parent_id) NOT IN ({SCORED}) OR (run_id, child_id, parent_id) IN ("
@@ -158,19 +157,19 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         "generation = NULL",
         "generation = 0 AND (run_id = '' OR (trace_id, span_id) IN "
         f"(SELECT trace_id, span_id FROM ({calls}) WHERE generation IS NULL))",
-        "calls whose generation was not told have none",
+        "calls whose generation was not given now have none",
     )
     yield Rule(
         "agent_actions",
         "generation = NULL",
         "generation = 0 AND (run_id = '' OR (trace_id, span_id) IN "
         f"(SELECT trace_id, span_id FROM ({actions}) WHERE generation IS NULL))",
-        "actions whose generation was not told have none",
+        "actions whose generation was not given now have none",
     )
 
 
-def _words(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
-    """Numbers that are no score become NULL, and stand in ``score_told``: what is not finite, and 0 under a condition."""
+def _null_scores(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
+    """Numbers that are not scores become NULL and move to ``score_told``: those that are not finite, and 0 under a condition."""
     none = {score: f"(NOT isFinite({score}) OR ({score} = 0 AND {zero}))" for score in scores}
     words = ", ".join(f"ifNull(if({is_none}, toString({score}), ''), '')" for score, is_none in none.items())
     return Rule(
@@ -178,15 +177,15 @@ def _words(table: str, scores: tuple[str, ...], *, zero: str = "false") -> Rule:
         ", ".join(f"{score} = if({is_none}, NULL, {score})" for score, is_none in none.items())
         + f", score_told = arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', [{words}])), ', ')",
         f"({' OR '.join(none.values())})",
-        "scores that were told and are none are NULL",
+        "values that are not scores are now NULL",
     )
 
 
-def _zeros(table: str, scores: tuple[str, ...], where: str) -> Rule:
-    """Zeros that were stored for want of a score become NULL."""
+def _null_zeros(table: str, scores: tuple[str, ...], where: str) -> Rule:
+    """Zeros that were stored because a score was missing become NULL."""
     return Rule(
         table,
         ", ".join(f"{score} = if({score} = 0, NULL, {score})" for score in scores),
         f"(({' OR '.join(f'{score} = 0' for score in scores)}) AND {where})",
-        "zeros that stood for no score are NULL",
+        "zeros that stood for a missing score are now NULL",
     )

@@ -1,12 +1,11 @@
-"""Which version of the schema a store has, and whether this package can use it.
+"""Which schema version a store has, and whether this package can use it.
 
-In: what the database holds. Out: a number; nothing where the store fits. On failure: :class:`StoreError`, which says what to
-run.
+In: what the database holds. Out: a number; nothing if the store fits. On failure: :class:`StoreError`, which says what to run.
 
-The number is the comment of :data:`TABLE`: a comment needs no table and no grant of its own (who may read a table sees its
-comment), goes ``ON CLUSTER`` like every other statement, and 0.1.0, which knows of no number, leaves it alone. The comment
-also names the oldest schema whose packages can use the store: columns are only ever added, so that an older reader or writer
-goes on working, until a change comes that it cannot know.
+The number is in the comment of :data:`TABLE`: a comment needs no extra table and no extra grant (whoever may read a table sees its
+comment), works ``ON CLUSTER`` like every other statement, and 0.1.0, which knows no such number, leaves it alone. The comment also
+names the oldest schema whose packages can use the store: columns are only ever added, so older readers and writers keep working,
+until a change that they cannot handle.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ OLDEST = 1
 """The oldest schema whose packages can read and write this one."""
 
 TABLE = "individuals"
-"""The table whose comment has the number: every reader may read it."""
+"""The table whose comment holds the number: every reader may read it."""
 
 COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
 
@@ -51,7 +50,7 @@ TOLD = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and
 
 
 def of(found: Mapping[str, Existing]) -> int:
-    """The schema that a database has; 1 where it has tables and no number, 0 where it has none."""
+    """The schema of a database; 1 if it has tables but no number, 0 if it has no tables."""
     if TABLE not in found:
         return 0
     told = TOLD.match(found[TABLE].comment)
@@ -59,29 +58,29 @@ def of(found: Mapping[str, Existing]) -> int:
 
 
 def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
-    """See that this package can use the store; ``init`` may not touch one that a later package made.
+    """Check that this package can use the store; ``init`` must not touch one that a later package made.
 
-    :raises StoreError: it cannot, and what to run.
+    :raises StoreError: it cannot; the text says what to run.
     """
     schema = of(found)
     if schema > SCHEMA:
         told = TOLD.match(found[TABLE].comment)
         if by_init or (told is not None and int(told["oldest"]) > SCHEMA):
             raise ConfigurationError(
-                f"the store is of a later genesis-otel (schema {schema}; this one knows schema {SCHEMA}): "
-                "install that version here: pip install -U genesis-otel"
+                f"the store was made by a later genesis-otel (schema {schema}; this one supports schema {SCHEMA}): "
+                "upgrade with pip install -U genesis-otel"
             )
     elif schema < SCHEMA and not by_init and _is_whole(found):
         raise ConfigurationError(
-            f"the store is of an earlier genesis-otel (schema {schema}; this one needs schema {SCHEMA}): "
+            f"the store was made by an earlier genesis-otel (schema {schema}; this one needs schema {SCHEMA}): "
             "run `genesis-otel init`, which upgrades it and keeps every row"
         )
 
 
 def see(client: Client) -> None:
-    """See that this package can use the store of a client.
+    """Check that this package can use a client's store.
 
-    :raises StoreError: it cannot, what to run, and which grants are missing for that.
+    :raises StoreError: it cannot; the text says what to run, and which grants are missing for that.
     """
     try:
         check(existing(client))
@@ -96,17 +95,17 @@ def see(client: Client) -> None:
 
 
 def granted(client: Client, grant: str) -> bool:
-    """Whether a client's user has a grant on the database; true where the server cannot be asked."""
+    """Whether a client's user has a grant on the database; true if the server cannot be asked."""
     try:
         asked = client.query(
             f"CHECK GRANT {grant} ON {{database:Identifier}}.*", parameters={"database": client.database}
         )
         return bool(int(asked.result_rows[0][0]))
     except Error:
-        # Before ClickHouse 24.12 nobody can ask: init says what is missing.
+        # ClickHouse before 24.12 cannot be asked: init reports what is missing.
         return True
 
 
 def _is_whole(found: Mapping[str, Existing]) -> bool:
-    """Whether these are tables that an init of ours made, and not the first logger's, or the half of a new store."""
+    """Whether an init of ours made these tables, and they are neither the first logger's nor half of a new store."""
     return LANDING in found and all(name in found for name in TABLES) and "span_id" in found[TABLE].columns

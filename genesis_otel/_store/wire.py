@@ -1,8 +1,8 @@
-"""What clickhouse-connect asks through: it sees that ClickHouse itself has answered.
+"""The connection pool of clickhouse-connect, which checks that ClickHouse itself has answered.
 
-In: the requests of one client. Out: the answers. On failure: :class:`ConfigurationError` for an answer that is not
-ClickHouse's (a redirect, a web page, an insert that is answered with a text); :class:`TooLargeError` where a body is too
-large for what stands before ClickHouse; :class:`BusyError` where the answer asks to come back later; else what urllib3 raises.
+In: the requests of one client. Out: the responses. On failure: :class:`ConfigurationError` for a response that is not ClickHouse's (a
+redirect, a web page, an insert answered with a text); :class:`TooLargeError` if a body is too large for whatever is in front of
+ClickHouse; :class:`BusyError` if the response asks for a pause; else what urllib3 raises.
 """
 
 from __future__ import annotations
@@ -32,52 +32,56 @@ logger = logging.getLogger(__name__)
 
 EXCEPTION_CODE = "X-ClickHouse-Exception-Code"
 INSERT_ID = "genesis-otel-insert-"
-"""How the ids of our inserts begin, by which they are known here, and found in ``system.query_log``."""
+"""The prefix of our inserts' query ids, by which they are recognised here and found in ``system.query_log``."""
 BUSY = frozenset({429, 503})
-"""Statuses whose ``Retry-After`` says when to come back."""
+"""Statuses whose ``Retry-After`` is honoured."""
 PIECE = 256 << 10
-"""Bytes of a body that go out at once: where the connection breaks off before the last of them, it was cut."""
+"""Bytes of a body sent at once: if the connection breaks before the last piece, the body was cut off."""
 
 
 class Wire:
     """A pool of connections to one server."""
 
     def __init__(self, url: str, pool: PoolManager, say: float | None) -> None:
-        self._where, self._pool, self._say = where(url), pool, say
+        self._where, self._pool, self._answer_timeout = where(url), pool, say
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Wire) and other._pool is self._pool
 
     def __hash__(self) -> int:
-        # clickhouse-connect remembers for good when it last renewed a pool's connections: one entry a pool, not one a client.
+        # clickhouse-connect remembers forever when it last renewed a pool's connections: one entry per pool, not per client.
         return hash(self._pool)
 
     def request(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        """As :meth:`urllib3.PoolManager.request`, without following redirects."""
+        """Like :meth:`urllib3.PoolManager.request`, without following redirects."""
         body = options.get("body")
         if isinstance(body, bytes) and f"query_id={INSERT_ID}" in url:
             body = _pieces(body)
         sending = _Sending(body) if isinstance(body, Iterator) else None
         if sending is not None:
             options["body"] = iter(sending)
-        saying = contextlib.nullcontext() if self._say is None else waiting(logger, self._where, self._say)
+        saying = (
+            contextlib.nullcontext()
+            if self._answer_timeout is None
+            else waiting(logger, self._where, self._answer_timeout)
+        )
         try:
             with saying:
                 answer = self._pool.request(method, url, redirect=False, **options)
         except HTTPError as error:
-            if sending is not None and sending.cut_off(error) and self._answers(options):
+            if sending is not None and sending.cut_off(error) and self._responds(options):
                 raise TooLargeError(
-                    f"{self._where} closed the connection after {sending.sent:,} bytes of a body, and answers small ones"
+                    f"{self._where} closed the connection after {sending.sent:,} bytes of a body, but answers small ones"
                 ) from error
             raise
-        self._judge(url, answer)
+        self._check(url, answer)
         return answer
 
     def clear(self) -> None:
         """Close the connections."""
         self._pool.clear()
 
-    def _judge(self, url: str, answer: BaseHTTPResponse) -> None:
+    def _check(self, url: str, answer: BaseHTTPResponse) -> None:
         if answer.status in BUSY and (after := retry_after(answer.headers)):
             raise BusyError(busy(self._where, answer.status, after), after)
         if answer.headers.get(EXCEPTION_CODE):
@@ -86,25 +90,25 @@ class Wire:
         if 300 <= answer.status < 400:
             raise ConfigurationError(redirected(self._where, answer.headers.get("Location", "")))
         if answer.status == 413:
-            raise TooLargeError(f"{self._where} answered 413: a body is too large for what stands before ClickHouse")
+            raise TooLargeError(f"{self._where} answered 413: the body is too large for a proxy in front of ClickHouse")
         if not 200 <= answer.status < 300:
             return
         if answer.status != 200 or kind.startswith("text/html"):
             what = "a web page" if kind.startswith("text/html") else f"HTTP status {answer.status}"
             raise ConfigurationError(
-                f"{self._where} answered with {what}, and is no ClickHouse: a login page or a proxy stands before it, "
-                "or CLICKHOUSE_URL names another port"
+                f"{self._where} answered with {what}, so it is not ClickHouse: there is a login page or a proxy in front of it, "
+                "or CLICKHOUSE_URL has the wrong port"
             )
         if f"query_id={INSERT_ID}" in url and (said := answer.data):
-            # ClickHouse says nothing when it has taken an insert.
+            # ClickHouse accepts an insert without a word.
             text = said[:2000].decode(errors="replace")
             found = re.search(r"\bCode: (\d+)", text)
             if found:
                 raise DatabaseError(text, code=int(found[1]))
-            raise ConfigurationError(f"{self._where} answered an insert with a text, which ClickHouse does not do")
+            raise ConfigurationError(f"{self._where} answered an insert with text, which ClickHouse never does")
 
-    def _answers(self, options: dict[str, Any]) -> bool:
-        """Whether the server is there: else a connection that breaks in the middle of a body is an outage."""
+    def _responds(self, options: dict[str, Any]) -> bool:
+        """Whether the server responds: if not, a connection that breaks in the middle of a body is an outage."""
         try:
             timeout, headers = options.get("timeout"), options.get("headers")
             answer = self._pool.request(
@@ -120,7 +124,7 @@ def _pieces(body: bytes) -> Iterator[bytes]:
 
 
 class _Sending:
-    """A body on its way: how much of it went out, and whether all of it."""
+    """A body being sent: how much of it went out, and whether all of it did."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -164,24 +168,24 @@ def busy(place: str, status: int, after: float) -> str:
 
 
 def redirected(place: str, location: str) -> str:
-    """What a redirect means, and what to do; ``location`` is told without what it may hold of a secret."""
+    """What a redirect means, and what to do; ``location`` is shown without any secret that it may contain."""
     target = re.match(r"(https?)://(?:[^/@?#]*@)?([^/?#@\s]+)", location)
     if place.startswith("http://") and target and target[1] == "https":
-        return f"{place} redirects to https://{target[2]}: name that in the URL, with https:// and its port"
-    return f"{place} redirects to {f'{target[1]}://{target[2]}' if target else 'another address'}: name the server itself in the URL"
+        return f"{place} redirects to https://{target[2]}: use that in the URL, with https:// and its port"
+    return f"{place} redirects to {f'{target[1]}://{target[2]}' if target else 'another address'}: use the server's own address in the URL"
 
 
 def wire(url: str, *, say: float | None = None, proxied: bool = True) -> PoolManager:
-    """A :class:`Wire` for clickhouse-connect's parameter ``pool_mgr``, of which it calls ``request`` and ``clear`` alone.
+    """A :class:`Wire` for clickhouse-connect's parameter ``pool_mgr``, of which it calls only ``request`` and ``clear``.
 
-    :param say: seconds that an answer may take; when it takes some of them, what is waited for is said.
-    :param proxied: through the proxy that the environment names, if it does.
+    :param say: seconds that a response may take; if a fraction of them passes, what is being waited for is logged.
+    :param proxied: use the proxy that the environment names, if any.
     """
     parts = split_url(url)
     proxy = check_env_proxy(parts.scheme, parts.hostname, parts.port or 0) if proxied else None
     if not proxied:
         pool = get_pool_manager()
     else:
-        # Both are kept by clickhouse-connect: clients come and go, as connections fail.
+        # clickhouse-connect caches both: clients come and go as connections fail.
         pool = get_proxy_manager(parts.hostname, proxy) if proxy else default_pool_manager()
     return cast(PoolManager, Wire(url, pool, say))

@@ -1,1 +1,1 @@
-"""The demo: a real search of OpenEvolve that needs no key and no network; see :mod:`genesis_otel.demo.search`."""
+"""The demo: a real OpenEvolve search that needs no key and no network; see :mod:`genesis_otel.demo.search`."""

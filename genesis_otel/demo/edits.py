@@ -1,8 +1,8 @@
-"""What the demo's model can think of: edits of a circle packing program that really make it better, worse, shorter or
-wrong.
+"""What the demo's model can come up with: edits of a circle packing program that really make it better, worse, shorter or
+broken.
 
-In: a program, what kind of answer is due, and a number that decides between possible ones. Out: edits: whole lines to
-find, and what to put there. The same question has the same answer; no edits where nothing fits the program.
+In: a program, the kind of answer that is due, and a number that chooses among the possible ones. Out: edits: whole lines to find,
+and their replacement. The same question gets the same answer; no edits if nothing fits the program.
 """
 
 import re
@@ -36,7 +36,7 @@ STARTS: Sequence[str] = (
     rows = (5, 6, 5, 5, 5)
     return [((i + 0.5) / n, (row + 0.5) / len(rows)) for row, n in enumerate(rows) for i in range(n)]''',
 )
-"""Ways to begin, the better ones later."""
+"""Starting arrangements, from worse to better."""
 
 RADII: Sequence[str] = (
     '''\
@@ -65,7 +65,7 @@ RADII: Sequence[str] = (
         sizes[i] = min(x, y, 1 - x, 1 - y, *room)
     return sizes''',
 )
-"""Ways to size the circles, the better ones later."""
+"""Ways to size the circles, from worse to better."""
 
 IMPROVEMENTS: Sequence[str] = (
     '''\
@@ -100,14 +100,14 @@ IMPROVEMENTS: Sequence[str] = (
             points, best = moved, total
     return points''',
 )
-"""Ways to move the circles, the better ones later."""
+"""Ways to move the circles, from worse to better."""
 
 ROUNDS = ("20", "100", "200", "400")
 STEPS = ("0.2", "0.1", "0.05", "0.02")
 
 
 def is_broken(code: str) -> bool:
-    """Whether `misspell` or `divide` has been there."""
+    """Whether `misspell` or `divide` broke the program."""
     return _TYPO in code or _DIVISION in code
 
 
@@ -118,15 +118,15 @@ _DIVISION = "COUNT = 26\nSCALE = 1 / (COUNT - 26)"
 
 
 def improve(code: str, choice: int) -> list[Edit]:
-    """Undo what is broken; else the next better way in one of the three functions, or longer and finer search."""
+    """Repair what is broken; else take the next better way in one of the three functions, or search longer and finer."""
     if _TYPO in code:
         return [Edit("The signature misses a parenthesis.", _TYPO, _SIGNATURE)]
     if _DIVISION in code:
         return [Edit("Nothing needs SCALE, and it divides by zero.", _DIVISION, _COUNT)]
     ahead = [_move(code, RADII, 1), _move(code, STARTS, 1), _move(code, STARTS, 2)]
-    if _move(code, RADII, -2):  # only where each circle has its own size does it help to move one
+    if _move(code, RADII, -2):  # moving one circle helps only if each has its own size
         ahead += [_move(code, IMPROVEMENTS, by) for by in (1, 2)]
-    if _move(code, IMPROVEMENTS, -1):  # it searches at all: then how long and how finely counts, too
+    if _move(code, IMPROVEMENTS, -1):  # it searches at all, so rounds and step size matter
         ahead += [_set(code, "ROUNDS", ROUNDS, by) for by in (1, 2)] + [_set(code, "STEP", STEPS, +1)]
     possible = [edit for edit in ahead if edit]
     if not possible:
@@ -145,7 +145,7 @@ def worsen(code: str, choice: int) -> list[Edit]:
 
 
 def shorten(code: str, choice: int) -> list[Edit]:
-    """Take a docstring out: the program becomes shorter and packs as before."""
+    """Remove a docstring: the program becomes shorter and packs the same."""
     lines = [line for line in code.split("\n") if line.startswith('    """') and line.endswith('"""')]
     if not lines:
         return []
@@ -155,35 +155,37 @@ def shorten(code: str, choice: int) -> list[Edit]:
 
 
 def misspell(code: str, choice: int) -> list[Edit]:
-    """A syntax error."""
+    """Introduce a syntax error."""
     return [Edit("The signature can be tidied.", _SIGNATURE, _TYPO)] if _SIGNATURE in code else []
 
 
 def divide(code: str, choice: int) -> list[Edit]:
-    """A program that compiles and crashes."""
+    """Make a program that compiles but crashes."""
     return [Edit("A scale relative to the count may help.", _COUNT, _DIVISION)] if _COUNT in code.split("\n") else []
 
 
 def miss(code: str, choice: int) -> list[Edit]:
-    """Text to find that is not in the program."""
+    """Search for text that is not in the program."""
     return [Edit("The inner loop can be vectorised.", "for circle in circles:\n    circle.grow()", "circles.grow()")]
 
 
 def copy(code: str, other: str) -> list[Edit]:
-    """Make the program what another one is already."""
+    """Turn the program into an existing one."""
     return [Edit("An earlier attempt was on a better way.", code, other)] if code != other else []
 
 
 def applied(code: str, edits: Sequence[Edit]) -> str:
-    """The program after the edits."""
+    """The program with the edits applied."""
     for edit in edits:
         code = code.replace(edit.find, edit.put, 1)
     return code
 
 
 def _move(code: str, slot: Sequence[str], by: int) -> Edit | None:
-    """From the way that the program takes now to the one ``by`` further."""
-    for index, text in reversed(list(enumerate(slot))):  # the last line of the better ones is all of the first one
+    """The edit from the program's present variant to the one ``by`` further."""
+    for index, text in reversed(
+        list(enumerate(slot))
+    ):  # the first variant is contained in the last line of the better ones
         body = text.partition("\n")[2]
         here = text if text in code else body if body in code else None
         if here is not None and 0 <= index + by < len(slot):
@@ -193,7 +195,7 @@ def _move(code: str, slot: Sequence[str], by: int) -> Edit | None:
 
 
 def _set(code: str, name: str, values: Sequence[str], by: int) -> Edit | None:
-    """From the value that the program has now to the one ``by`` further."""
+    """The edit from the program's present value to the one ``by`` further."""
     found = re.search(rf"^{name} = (\S+)$", code, re.MULTILINE)
     if not found or found[1] not in values or not 0 <= values.index(found[1]) + by < len(values):
         return None

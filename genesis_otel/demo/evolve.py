@@ -1,8 +1,8 @@
-"""The demo's search, in a process of its own: ``python -m genesis_otel.demo.evolve``.
+"""The demo's search, in its own process: ``python -m genesis_otel.demo.evolve``.
 
-In: one JSON object on standard input, an `Order`; ``OPENAI_API_KEY`` in the environment. Out: the recorded search,
-and OpenEvolve's own files in the results folder. Its log and its errors go to standard output and standard error,
-which the demo keeps in a file. On failure: a traceback and exit code 1; what was recorded until then is there.
+In: an `Order` as one JSON object on standard input; ``OPENAI_API_KEY`` in the environment. Out: the recorded search, and OpenEvolve's
+own files in the results folder. Its log and its errors go to standard output and standard error, which the demo keeps in a file.
+On failure: a traceback and exit code 1; everything recorded until then is kept.
 """
 
 import asyncio
@@ -37,13 +37,13 @@ seeded: the same program always has the same score.
 
 @dataclass(frozen=True)
 class Order:
-    """What the search is to do."""
+    """What the search should do."""
 
     run_id: str
     results: str
     api_base: str
     models: dict[str, float]
-    """Models, and how often each is asked."""
+    """Models, with how often each is asked."""
     iterations: int
     seed: int
     retries: int
@@ -52,12 +52,12 @@ class Order:
     """As for `configure`."""
 
     def to_json(self) -> str:
-        """The order as the process reads it."""
+        """The order in the form that the process reads."""
         return json.dumps(asdict(self))
 
 
 def main() -> int:
-    """Run the search that standard input orders."""
+    """Run the search that standard input describes."""
     order = Order(**json.load(sys.stdin))
     from genesis_otel.configuration import configure
     from genesis_otel.instrumentation.openevolve import instrument
@@ -105,7 +105,7 @@ def _config(order: Order) -> Any:
             retry_delay=order.retry_delay,
         ),
         prompt=PromptConfig(system_message=INSTRUCTIONS),
-        # Small, so that in tens of iterations programs migrate between the islands and push each other out of the archive.
+        # Small, so that within tens of iterations programs migrate between the islands and displace each other in the archive.
         database=DatabaseConfig(population_size=40, archive_size=12, num_islands=2, migration_interval=7),
         evaluator=EvaluatorConfig(timeout=30, max_retries=0, cascade_evaluation=False, parallel_evaluations=WORKERS),
     )

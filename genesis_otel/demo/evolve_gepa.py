@@ -1,8 +1,8 @@
-"""The demo's search as GEPA does it, in a process of its own: ``python -m genesis_otel.demo.evolve_gepa``.
+"""The demo's search run by GEPA, in its own process: ``python -m genesis_otel.demo.evolve_gepa``.
 
-In: one JSON object on standard input, an `Order`; ``OPENAI_API_KEY`` in the environment. Out: the recorded search, and GEPA's own files in
-the results folder. Its log and its errors go to standard output and standard error, which the demo keeps in a file. On failure: a
-traceback and exit code 1; what was recorded until then is there.
+In: an `Order` as one JSON object on standard input; ``OPENAI_API_KEY`` in the environment. Out: the recorded search, and GEPA's own files
+in the results folder. Its log and its errors go to standard output and standard error, which the demo keeps in a file. On failure: a
+traceback and exit code 1; everything recorded until then is kept.
 """
 
 import importlib
@@ -31,9 +31,9 @@ Answer with one sentence and the whole new program within ``` blocks."""
 
 
 def main() -> int:
-    """Run the search that standard input orders."""
+    """Run the search that standard input describes."""
     order = Order(**json.load(sys.stdin))
-    # Else LiteLLM asks the network for its prices.
+    # Otherwise LiteLLM fetches its prices over the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     from genesis_otel.configuration import configure
     from genesis_otel.instrumentation.gepa import instrument
@@ -48,7 +48,7 @@ def main() -> int:
 
 
 def _search(order: Order) -> None:
-    # A module of the name of its function.
+    # The package has a function of the same name.
     gepa = importlib.import_module("gepa.optimize_anything")
     gepa.optimize_anything(
         seed_candidate=(PROBLEM / "initial_program.py").read_text(encoding="utf-8"),
@@ -58,7 +58,7 @@ def _search(order: Order) -> None:
                 run_dir=order.results,
                 seed=order.seed,
                 max_candidate_proposals=order.iterations,
-                # A program that is wrong scores nothing, and the search goes on.
+                # An invalid program scores nothing, and the search continues.
                 raise_on_exception=False,
                 cache_evaluation=True,
                 cache_evaluation_storage="memory",
@@ -73,7 +73,7 @@ def _search(order: Order) -> None:
 
 
 def evaluate(program: str) -> tuple[float, dict[str, Any]]:
-    """The score of a program, and what its objectives are; GEPA maximises all of them."""
+    """A program's score and its objectives, all of which GEPA maximises."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "program.py"
         path.write_text(program, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""The demo's search as ShinkaEvolve does it, in a process of its own: ``python -m genesis_otel.demo.evolve_shinka``.
+"""The demo's search run by ShinkaEvolve, in its own process: ``python -m genesis_otel.demo.evolve_shinka``.
 
-In: one JSON object on standard input, an `Order`; ``OPENAI_API_KEY`` in the environment. Out: the recorded search, and shinka's own
+In: an `Order` as one JSON object on standard input; ``OPENAI_API_KEY`` in the environment. Out: the recorded search, and shinka's own
 files in the results folder. Its log and its errors go to standard output and standard error, which the demo keeps in a file. On
-failure: a traceback and exit code 1; what was recorded until then is there.
+failure: a traceback and exit code 1; everything recorded until then is kept.
 """
 
 import json
@@ -15,7 +15,7 @@ from genesis_otel.demo.evolve import INSTRUCTIONS, OBJECTIVES, PROBLEM, TASK, WO
 
 
 def main() -> int:
-    """Run the search that standard input orders."""
+    """Run the search that standard input describes."""
     order = Order(**json.load(sys.stdin))
     os.environ["OPENAI_BASE_URL"] = order.api_base
     from genesis_otel.configuration import configure
@@ -42,7 +42,7 @@ def _runner(order: Order) -> Any:
     return ShinkaEvolveRunner(
         EvolutionConfig(
             task_sys_msg=INSTRUCTIONS,
-            # The initial program is one of shinka's generations.
+            # shinka counts the initial program as a generation.
             num_generations=order.iterations + 1,
             llm_models=models,
             llm_kwargs={"temperatures": [0.7], "max_tokens": 4096},
@@ -58,7 +58,7 @@ def _runner(order: Order) -> Any:
         LocalJobConfig(
             eval_program_path=str(PROBLEM / "evaluate.py"), python_executable=sys.executable, time="00:00:30"
         ),
-        # Small, so that in tens of programs some migrate between the islands and push each other out of the archive.
+        # Small, so that within tens of programs some migrate between the islands and displace each other in the archive.
         DatabaseConfig(num_islands=2, archive_size=12, migration_interval=7),
         verbose=False,
         max_evaluation_jobs=WORKERS,

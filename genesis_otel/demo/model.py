@@ -1,9 +1,9 @@
-"""A model without a model: an OpenAI-compatible endpoint on loopback, for the demo and the tests.
+"""A stand-in for a model: an OpenAI-compatible endpoint on loopback, for the demo and the tests.
 
-In: what OpenEvolve or ShinkaEvolve asks about the demo's circle packing, over HTTP. Out: answers in its format, as diffs or as whole
-programs, that mostly improve the program and by turns worsen, shorten, copy, misspell or miss it; token counts;
-latencies; now and then a 429 or a 500. Which answer is due follows from the number of the question, its content from
-the question. On failure: what is not such a question is answered with 400 or 404, as the real endpoint does.
+In: what OpenEvolve or ShinkaEvolve asks about the demo's circle packing, over HTTP. Out: answers in its format, as diffs or whole
+programs, that mostly improve the program and sometimes worsen, shorten, copy, misspell or miss it; token counts;
+latencies; now and then a 429 or a 500. The number of the question determines the kind of answer, the question its
+content. On failure: anything that is not such a question gets a 400 or 404, as from the real endpoint.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ TURNS: dict[int, Kind] = {
     17: edits.miss,
     18: edits.shorten,
 }
-"""Which answer is due at which question of twenty; any other improves the program."""
+"""The kind of answer for each question in a cycle of twenty; all others improve the program."""
 COPY_TURN, PROSE_TURN = 6, 11
-"""At these, the answer is a program of earlier, or nothing but prose."""
+"""Questions whose answer is an earlier program, or nothing but prose."""
 FAILURES = {2: (429, 1), 13: (500, 2)}
-"""At these, the first attempts fail, so many times. OpenAI's client tries once more by itself, OpenEvolve after
-that."""
+"""Questions whose first attempts fail, and how many do. OpenAI's client retries once by itself, then OpenEvolve
+does."""
 SLOW_TURN = 12
-"""At this one the answer takes several times as long as usual."""
+"""The question whose answer takes several times as long as usual."""
 CYCLE = 20
 
 _PROGRAM = re.compile(
@@ -48,9 +48,9 @@ _PROGRAM = re.compile(
 
 @contextlib.contextmanager
 def serving(pace: float = 1.0, port: int = 0) -> Iterator[str]:
-    """Serve until the block ends; the base URL for a client.
+    """Serve until the block ends; yields the base URL for a client.
 
-    :param pace: how slow it is: 1 answers in 60 to 240 ms mostly, 0 at once.
+    :param pace: how slow to be: 1 answers mostly in 60 to 240 ms, 0 at once.
     """
     server = _Server(pace, port)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="demo-model", daemon=True)
@@ -77,13 +77,13 @@ class _Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     def answer(self, request: dict[str, Any], asker: object) -> tuple[int, dict[str, Any]]:
-        """Status and body for one question of ``asker``, who asks it again when it is refused."""
+        """Status and body for one question of ``asker``, who repeats it when it is refused."""
         messages = request.get("messages") or request["input"]
         prompt = "\n".join(f"{each['role']}: {each['content']}" for each in messages)
         digest = hashlib.sha256(f"{request['model']} {prompt}".encode()).hexdigest()
         choice = int(digest[:8], 16)
         with self.lock:
-            # Two workers may have the same question at once.
+            # Two workers may ask the same question at once.
             asked = (digest, asker)
             turn = self.turns.get(asked)
             if turn is None:
@@ -94,7 +94,7 @@ class _Server(ThreadingHTTPServer):
             if refused:
                 self.refusals[asked] -= 1
             else:
-                del self.turns[asked]  # the same question again is a new one
+                del self.turns[asked]  # if it is asked again, it counts as a new question
             cached = _tokens(_common_start(prompt, self.last_prompt.get(request["model"], ""))) // 128 * 128
             text = "" if refused else self._text(prompt, turn, choice)
             self.last_prompt[request["model"]] = prompt
@@ -114,7 +114,7 @@ class _Server(ThreadingHTTPServer):
         if turn == PROSE_TURN:
             return "The program is well structured. I would keep it as it is and measure where its time goes first."
         if edits.is_broken(code):
-            turn = -1  # whoever sees that repairs it first
+            turn = -1  # a broken program is always repaired first
         others = [each for each in self.programs if each != code]
         if turn == COPY_TURN and others:
             changes = edits.copy(code, others[choice % len(others)])
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             if self.path in ("/v1/chat/completions", "/v1/responses"):
-                # A client asks again through the connection that it has.
+                # A client retries over the same connection.
                 self._send(*self.server.answer(json.loads(body), self.client_address))
             elif self.path == "/v1/embeddings":
                 self._send(*_embeddings(json.loads(body)))
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the spans say it."""
+        """Log nothing: the spans record it."""
 
 
 def _refusal(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _refusal(message: str, kind: str = "invalid_request_error") -> dict[str, Any
 
 
 def _embeddings(request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Each text's letters, counted: texts that are alike have embeddings that are alike."""
+    """The letters of each text, counted: similar texts have similar embeddings."""
     texts = [request["input"]] if isinstance(request["input"], str) else request["input"]
     vectors = [[text.count(letter) / (len(text) or 1) for letter in "etaoinsr()[]=+"] for text in texts]
     data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
@@ -224,7 +224,7 @@ def _completion(model: str, prompt: str, text: str, cached: int, digest: str) ->
 
 
 def _response(model: str, prompt: str, text: str, cached: int, digest: str) -> dict[str, Any]:
-    """The same, as the newer of OpenAI's two endpoints answers."""
+    """The same answer in the format of OpenAI's newer endpoint."""
     completion = _completion(model, prompt, text, cached, digest)
     usage = completion["usage"]
     part = {"type": "output_text", "text": text, "annotations": []}

@@ -1,7 +1,7 @@
-"""The demo: a real search against a model on loopback, recorded, watched while it runs, and summed up.
+"""The demo: a real search against a model on loopback, recorded, watched while it runs, and summarised.
 
-In: a number of iterations; settings, which say where the record goes. Out: a run in the store, what one sees of it
-while it runs, and a summary. On failure: `DemoError` says what is missing or what went wrong and what to do about it.
+In: a number of iterations; settings, which say where to record. Out: a run in the store, a live view while it runs, and a
+summary. On failure: `DemoError` says what is missing or what went wrong, and what to do about it.
 """
 
 import contextlib
@@ -41,17 +41,17 @@ __all__ = ["FRAMEWORKS", "DemoError", "DemoResult", "Glance", "glance", "run_dem
 
 OPENAI = "https://api.openai.com/v1"
 SECOND_MODEL = "gpt-4.1"
-"""Asked at every fourth question of the model on loopback, so that there are costs to compare."""
+"""Asked every fourth question to the model on loopback, so that there are costs to compare."""
 
 
 class Framework(NamedTuple):
-    """What a demo can run."""
+    """A framework that the demo can run."""
 
     title: str
     package: str
     extra: str
     module: str
-    """Runs its search in a process of its own."""
+    """The module that runs its search, in its own process."""
 
 
 FRAMEWORKS = {
@@ -66,18 +66,18 @@ PATIENCE = 20.0
 
 
 class DemoError(StoreError):
-    """What stops the demo, with the remedy."""
+    """What stops the demo, and how to fix it."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """A demo that has run."""
+    """A finished demo."""
 
     run_id: str
     iterations: int
     seconds: float
     results: Path
-    """Folder with the framework's own files, and its log."""
+    """The folder with the framework's own files and its log."""
 
 
 def run_demo(
@@ -93,12 +93,12 @@ def run_demo(
 ) -> DemoResult:
     """Run a search and record it.
 
-    :param framework: which one searches: one of :data:`FRAMEWORKS`.
+    :param framework: the framework that searches: one of :data:`FRAMEWORKS`.
     :param real: ask the endpoint that ``OPENAI_BASE_URL`` names, OpenAI's by default, with ``OPENAI_API_KEY``.
-    :param progress: where to show how it goes on.
+    :param progress: where to show the progress.
     :param pace: how slow the model on loopback is; 0 answers at once.
     :raises DemoError: something is missing, or the search failed.
-    :raises StoreError: the settings name no store.
+    :raises StoreError: the settings do not name a store.
     :raises ValueError: a setting is wrong.
     """
     settings = settings or load_settings()
@@ -131,7 +131,7 @@ def run_demo(
 
 def _framework(name: str) -> Framework:
     if name not in FRAMEWORKS:
-        raise DemoError(f"there is no demo of {name!r}, only of {', '.join(sorted(FRAMEWORKS))}")
+        raise DemoError(f"there is no demo for {name!r}, only for {', '.join(sorted(FRAMEWORKS))}")
     return FRAMEWORKS[name]
 
 
@@ -141,14 +141,14 @@ def _check(settings: Settings, of: Framework, real: bool) -> None:
             f"the demo runs {of.title}, which is not installed: pip install 'genesis-otel[embedded,{of.extra}]'"
         )
     if real and not os.environ.get("OPENAI_API_KEY"):
-        raise DemoError("--real asks a real model and needs OPENAI_API_KEY; without --real the demo needs no key")
+        raise DemoError("--real calls a real model and needs OPENAI_API_KEY; without --real the demo needs no key")
     destination = settings.destination
     if isinstance(destination, Disabled):
         raise DemoError(f"nothing would be recorded: {destination.reason}")
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    """The settings as they can be given to `configure` in another process."""
+    """The settings in a form that can be passed to `configure` in another process."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Secret):
@@ -160,7 +160,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _started(of: Framework, order: Order, log: IO[bytes], *, real: bool) -> Iterator["subprocess.Popen[str]"]:
-    """The search in a process of its own: frameworks take over signals and logging, and fork."""
+    """The search in its own process: frameworks take over signals and logging, and fork."""
     environment = dict(os.environ)
     if not real:
         environment |= {"OPENAI_API_KEY": "none-needed", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
@@ -174,7 +174,7 @@ def _started(of: Framework, order: Order, log: IO[bytes], *, real: bool) -> Iter
     )
     assert process.stdin is not None  # noqa: S101 (it was asked for)
     try:
-        # Over a pipe: the settings may hold a password.
+        # Through a pipe: the settings may contain a password.
         process.stdin.write(order.to_json())
         process.stdin.close()
         yield process
@@ -191,15 +191,15 @@ def _started(of: Framework, order: Order, log: IO[bytes], *, real: bool) -> Iter
 
 def _last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"
 
 
-# --- what one sees while it runs --------------------------------------------------------------------------------------
+# --- the live view ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Glance:
-    """A run as the store has it now."""
+    """A run as the store currently has it."""
 
     iterations: int = 0
     best: float | None = None
@@ -209,10 +209,10 @@ class Glance:
 
 
 def glance(client: "Client", run_id: str) -> Glance:
-    """How far a run is; nothing yet, before the store knows of it."""
+    """How far a run has got; empty before the store knows it."""
     rows = tuple(int(row["rows"]) for row in queries.ask(client, "table_rows", run_id=run_id))
     for summary in queries.ask(client, "run_summary", run_id=run_id):
-        # Generation 0 is the initial program's.
+        # Generation 0 is the initial program.
         iterations = max(0, summary["generations"] - 1)
         return Glance(iterations, summary["best_score"], summary["cost"], summary["unpriced"], rows)
     return Glance(rows=rows)
@@ -226,7 +226,7 @@ def _watch(
     settings: Settings,
     console: Console | None,
 ) -> None:
-    """Show how the search goes on until it has ended."""
+    """Show the progress of the search until it ends."""
     bar = Progress(
         TextColumn("[bold]iteration"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), transient=True
     )
@@ -245,7 +245,7 @@ def _watch(
                 if client is None:
                     client = opened.enter_context(contextlib.closing(open_client(settings, start=True)))
                 seen = glance(client, run_id)
-            except Exception as error:  # the store is perhaps only starting, and the search does not need it
+            except Exception as error:  # the store may still be starting, and the search does not need it
                 said = first_line(error)
                 live.update(Group(bar, Text(said, style="dim")))
             else:

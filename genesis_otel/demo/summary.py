@@ -1,7 +1,7 @@
-"""What a run has left in the store, as the demo shows it at its end.
+"""What a run has left in the store, as the demo shows it at the end.
 
-In: a client on the store and a run's id. Out: tables on a console: rows a table, the best individual and where it
-comes from, what it cost, how long the model took, and what to look at next. On failure: the store's own exceptions.
+In: a client of the store and a run id. Out: tables on a console: rows per table, the best individual and its ancestry,
+what it cost, how long the model took, and what to look at next. On failure: the store's own exceptions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def summarise(client: "Client", run_id: str, console: Console) -> None:
-    """Print it."""
+    """Print the summary."""
 
     def ask(name: str, **parameters: Any) -> list[Row]:
         return queries.ask(client, name, run_id=run_id, **parameters)
@@ -42,10 +42,10 @@ def summarise(client: "Client", run_id: str, console: Console) -> None:
 
 
 def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None:
-    """The best individual's ancestors, first the seed."""
+    """The best individual's ancestors, starting with the seed."""
     steps = ancestors(client, run_id, best)
     fitness = steps[-1].fitness_score
-    told = "not known" if fitness is None else f"{fitness:.4f}"
+    told = "unknown" if fitness is None else f"{fitness:.4f}"
     table = _table(
         f"Best individual {best}: fitness {told}, in {len(steps) - 1} steps",
         ("generation", "how", "fitness", "gain", "cost", "what changed", "trace"),
@@ -102,7 +102,7 @@ def _next(run_id: str, console: Console) -> None:
 
 
 def _brief(summary: str) -> str:
-    """What an edit puts there, in a few words: its first line."""
+    """An edit's replacement in a few words: its first line."""
     put = summary.partition("\nwith:\n")[2] or summary
     first = put.strip().splitlines()[0].strip().strip('"') if put.strip() else ""
     return first if len(first) <= 60 else first[:59] + "…"

@@ -1,23 +1,23 @@
-"""Records Genesis' searches: `instrument()` before the search, and nothing else changes.
+"""Records Genesis' searches: call `instrument()` before the search; nothing else changes.
 
 In: Genesis from its repository (it is on no package index), used as ``EvolutionRunner(...).run()``, or as its command line under
-``opentelemetry-instrument``. Out: a run for each search; a generation, which is one program in Genesis, has one individual with its
-LLM calls and its evaluation. On failure: each hook says its own errors once and lets the search go on; a method that this version of
-Genesis lacks is left out with a warning.
+``opentelemetry-instrument``. Out: a run per search; a generation, which in Genesis is one program, has one individual with its LLM
+calls and its evaluation. On failure: each hook logs its own errors once and lets the search continue; a method that this version of
+Genesis lacks is skipped with a warning.
 
-- **Genesis' logger** becomes ours (:func:`~genesis_otel.instrumentation.genesis_logger.install_logger`); of a search that is recorded here, its flat calls tell the
-  spans what Genesis knows.
-- **LLM calls and embeddings** carry run, generation and individual, Genesis' own cost, and the tokens of the answer. An attempt that
-  failed is a call of its own. Where another instrumentation records the client, that one records them, with its own cost.
-- **A failed program** has no score: Genesis stores 0. It is `failed` if an error kept it from its result, `incorrect` if it ran and did
-  not pass. A program with a score that is not correct keeps the score.
-- **The front** of a generation is what Genesis calls so: its correct program. With ``objectives`` it is the front of the run so far.
-- **Counts** are of programs: Genesis stores a program anew when it recomputes its embeddings, and counts it as often as it is stored.
-- **An interrupt or an error** ends the run as `failed`. Programs that were being made are named in `search_stopped`, and are no
-  individuals: Genesis has none, and proposes them again when it resumes. A resumed search is the same run.
-- **Over budget**, where a search is to stop then, no program is proposed any more; those under way are evaluated and stored.
-- **A program's id** is chosen before its first LLM call, which carries it, and Genesis' program gets it.
-- **Jobs** find the individual in ``TRACEPARENT`` and ``BAGGAGE``: local ones and those of Slurm.
+- **Genesis' logger** becomes ours (:func:`~genesis_otel.instrumentation.genesis_logger.install_logger`); for a search recorded here, its
+  flat calls tell the spans what Genesis knows.
+- **LLM calls and embeddings** carry run, generation and individual, Genesis' own cost, and the answer's tokens. A failed attempt is a
+  separate call. If another instrumentation records the client, it records the calls, with its own cost.
+- **A failed program** has no score, although Genesis stores 0. It is `failed` if an error kept it from its result, `incorrect` if it ran
+  but did not pass. An incorrect program with a score keeps the score.
+- **The front** of a generation is what Genesis calls its front: its correct program. With ``objectives`` it is the front of the run so far.
+- **Counts** are of programs: Genesis stores a program again when it recomputes its embeddings, and counts it each time.
+- **An interrupt or an error** ends the run as `failed`. Unfinished programs are named in `search_stopped` and are not individuals:
+  Genesis does not have them, and proposes them again when it resumes. A resumed search is the same run.
+- **Over budget**, if a search is to stop then, no further program is proposed; those under way are evaluated and stored.
+- **A program's id** is chosen before its first LLM call, which carries it; Genesis' program gets the same id.
+- **Jobs** find the individual in ``TRACEPARENT`` and ``BAGGAGE``, both local ones and Slurm's.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def instrument(
     objectives: Mapping[str, str] | None = None,
     stop_over_budget: bool | None = None,
 ) -> None:
-    """Record every search of this process from now on. Called again, it only takes over what it is told.
+    """Record every search of this process from now on. A repeated call only changes the arguments it is given.
 
-    Genesis is not imported here, which takes seconds and loads its ``.env``: it is looked after when it is.
+    Genesis is not imported here, because that takes seconds and loads its ``.env``: it is patched when it is imported.
 
     :param task: what is evolved; by default the name of the folder above the results.
-    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better: public or private ones, by their names.
-    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
-        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
+    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better: public or private ones, by name.
+    :param stop_over_budget: whether a search ends at its next step once it has cost more than its budget; by default the value of
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET``, or false.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     """
     global _wanted
@@ -74,7 +74,7 @@ def instrument(
     told = Options(task, dict(objectives or {}), stop_over_budget)
     if not _wanted or told != Options():
         _logger.options = told
-    # Before Genesis is imported: its own logger connects when it is.
+    # Before Genesis is imported, since its own logger connects at import.
     install_logger(_logger)
     if not _wanted:
         _wanted = True
@@ -91,7 +91,7 @@ def _patch(hooks: Callable[[], Iterable[Hook]]) -> None:
                 wrap(_patched, "Genesis", owner, name, around)
     except Exception as error:
         pass_on(error)
-        warn_once("genesis hooks", "Genesis' searches are not recorded, only what its logger is told", exc_info=True)
+        warn_once("genesis hooks", "Genesis' searches are not recorded, only its logger's calls", exc_info=True)
 
 
 def _of_calls() -> Iterable[Hook]:
@@ -131,11 +131,11 @@ def _of_searches() -> Iterable[Hook]:
 
 
 HOOKS = {"genesis.llm.llm": _of_calls, "genesis.core.runner": _of_searches}
-"""What is looked after, by the module that imports all the others which that is in."""
+"""The patches, by the module whose import also loads all other modules that they patch."""
 
 
 def uninstrument() -> None:
-    """Undo `instrument`, but for the logger: a search that runs goes on unrecorded where it can."""
+    """Undo `instrument`, except for the logger: a running search continues unrecorded as far as possible."""
     global _wanted
     _wanted = False
     undo(_patched)
@@ -143,12 +143,12 @@ def uninstrument() -> None:
 
 
 def is_instrumented() -> bool:
-    """Whether this process records its searches, those of a Genesis that it has not imported yet included."""
+    """Whether this process records its searches, including those of a Genesis that is not imported yet."""
     return _wanted
 
 
 def is_installed() -> bool:
-    """Whether the package ``genesis`` of this environment is the one that is meant: several have that name."""
+    """Whether this environment's package ``genesis`` is the right one: several packages have that name."""
     found = find_spec("genesis")
     folders = found.submodule_search_locations if found is not None else None
     return any((Path(each) / "utils" / "clickhouse_logger.py").is_file() for each in folders or ())
@@ -159,7 +159,7 @@ def _search_of(runner: Any) -> Search | None:
 
 
 def _here() -> Proposal | None:
-    """The program that this thread is at, of whichever search."""
+    """The program that this thread is working on, of whichever search."""
     return next((found for each in _logger.searches.values() if (found := each.here())), None)
 
 
@@ -169,7 +169,7 @@ def _here() -> Proposal | None:
 def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     run_id = getattr(self, "run_id", "")
     search = _logger.searches[run_id] = Search(_logger.options)
-    # The run becomes current when Genesis logs it.
+    # The run becomes current once Genesis logs it.
     token = otel.attach(otel.get_current())
     failure: BaseException | None = None
     try:
@@ -197,7 +197,7 @@ def _submit_new_job(original: Original, self: Any, *args: Any, **kwargs: Any) ->
         return original(self, *args, **kwargs)
     if search.is_over(self):
         return None
-    # What it is called is known when the patch is made.
+    # The mutation type is known once the patch is made.
     with _at(search, search.begin(number, "unknown"), until_stored=False):
         return original(self, *args, **kwargs)
 
@@ -213,7 +213,7 @@ def _process_completed_job(original: Original, self: Any, job: Any, *args: Any, 
 
 @contextmanager
 def _at(search: Search | None, proposal: Proposal | None, *, until_stored: bool = True) -> Iterator[None]:
-    """A block in which a program is made. An exception ends it; with ``until_stored``, so does a block that stores none."""
+    """A block in which a program is made. An exception ends the program; with ``until_stored``, so does a block that stores none."""
     stopped = "Genesis stored no program"
     try:
         with nullcontext() if proposal is None else spans.attached(proposal.individual.context):
@@ -229,13 +229,11 @@ def _at(search: Search | None, proposal: Proposal | None, *, until_stored: bool 
 
 def _log_generation(original: Original, self: Any, generation: int, programs: Any, *args: Any, **kwargs: Any) -> Any:
     try:
-        # The latest row of each: a program is stored again whenever its embedding is.
+        # Only the latest row of each: a program is stored again whenever its embedding is.
         programs = list({each.id: each for each in sorted(programs, key=lambda program: program.timestamp)}.values())
     except Exception as error:
         pass_on(error)
-        warn_once(
-            "genesis programs", "The programs of a generation are counted as often as they are stored", exc_info=True
-        )
+        warn_once("genesis programs", "A generation's programs are counted as often as they are stored", exc_info=True)
     try:
         return original(self, generation, programs, *args, **kwargs)
     finally:
@@ -256,7 +254,7 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
 
 
 def _run_job(original: Original, self: Any, exec_fname: Any, results_dir: Any, *args: Any, **kwargs: Any) -> Any:
-    """The first program's job, for which Genesis waits; it logs no action of it."""
+    """The first program's job, for which Genesis waits; it logs no action for it."""
     proposal = _here()
     if proposal is not None:
         proposal.job = proposal.individual.evaluation(details={"exec_fname": str(exec_fname)})
@@ -297,7 +295,7 @@ def _check_novelty(original: Original, self: Any, *args: Any, **kwargs: Any) -> 
 
 
 def _update_meta_memory(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    """Genesis looks back at several programs: the calls are the generation's that it does so in, or the run's at its end."""
+    """Genesis reviews several programs: the calls belong to the generation in which it does so, or at the end to the run."""
     place = place_of()
     search = _logger.searches.get(place.run_id)
     generation = search.ended(place.generation) if search is not None else None

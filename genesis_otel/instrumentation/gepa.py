@@ -1,24 +1,24 @@
-"""Records GEPA's searches: `instrument()` before the search, and nothing else changes.
+"""Records GEPA's searches: call `instrument()` before the search; nothing else changes.
 
-In: gepa 0.1.4, used as ``gepa.optimize()``, ``optimize_anything()`` or ``dspy.GEPA``: all come through
-``GEPAEngine.run``, which is wrapped and given one more callback. Out: a run per search; an iteration is a generation,
-the seed's evaluation is generation 0. On failure: what a hook of ours raises is logged once and goes no further; a method that
-this version of GEPA lacks is left out with a warning.
+In: gepa 0.1.4, used as ``gepa.optimize()``, ``optimize_anything()`` or ``dspy.GEPA``: all go through ``GEPAEngine.run``, which is
+wrapped and given one more callback. Out: a run per search; an iteration is a generation, and the seed's evaluation is generation 0.
+On failure: an error in one of our hooks is logged once and goes no further; a method that this version of GEPA lacks is skipped with
+a warning.
 
-- **An individual** is a proposed candidate, rejected ones too. Its code is the text of its component, or, with several
-  components, a JSON object of them. Its score is GEPA's average over the validation set; a rejected candidate was not
-  evaluated there and has none, only ``minibatch_score`` and ``minibatch_scores`` among its metrics.
-- **An evaluation** is a batch of examples that a candidate is evaluated on, with the score of each. One in which every example raised
-  has failed; GEPA's score of such an example is a score like any other.
-- **LLM calls** through GEPA's own client (LiteLLM) and through DSPy are recorded, also from their pools of threads: those that reflect
-  with the proposal (role ``mutation``), those within an evaluation with the candidate (role ``evaluation``). Any other client is for
-  its own instrumentation, or for ``llm_call``.
-- **The front** is GEPA's own mapping when the iteration ends.
-- **A resumed search** goes on with its run, whose id is kept beside the state. Where an earlier part was not recorded, the
-  candidates of the state are individuals of generation 0, ``restored``.
-- **Over budget**, where a search is to stop then, GEPA is asked to stop before the next iteration.
-- **A search that dies** has failed, an interrupt included. Where it can be resumed, the iteration in which it died leaves no
-  generation behind: GEPA begins it anew.
+- **An individual** is a proposed candidate, rejected ones included. Its code is the text of its component, or, with several
+  components, a JSON object of them. Its score is GEPA's average over the validation set; a rejected candidate was not evaluated
+  there and has no score, only ``minibatch_score`` and ``minibatch_scores`` among its metrics.
+- **An evaluation** is a batch of examples on which a candidate is evaluated, with the score of each. It has failed if every example
+  raised; GEPA's score of such an example is a score like any other.
+- **LLM calls** through GEPA's own client (LiteLLM) and through DSPy are recorded, also from their thread pools: reflection calls
+  with the proposal (role ``mutation``), calls within an evaluation with the candidate (role ``evaluation``). Any other client needs
+  its own instrumentation, or ``llm_call``.
+- **The front** is GEPA's own mapping at the end of the iteration.
+- **A resumed search** continues its run, whose id is kept beside the state. If an earlier part was not recorded, the candidates of
+  the state become individuals of generation 0, ``restored``.
+- **Over budget**, if a search is to stop then, GEPA is asked to stop before the next iteration.
+- **A search that dies** has failed, an interrupt included. If it can be resumed, the iteration in which it died leaves no
+  generation behind: GEPA starts that iteration again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from genesis_otel.instrumentation._hooks import Original, Patched, is_put, put, 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 NEWEST_RUN = (0, 1, 4)
-"""The newest version that the tests have run with."""
+"""The newest version with which the tests have run."""
 
 _patched: Patched = []
 _task = "gepa"
@@ -57,14 +57,14 @@ def instrument(
     objectives: Mapping[str, str] | None = None,
     stop_over_budget: bool | None = None,
 ) -> None:
-    """Record every search of this process from now on; called again, it only takes over what it is told.
+    """Record every search of this process from now on; a repeated call only changes the arguments it is given.
 
     :param task: what is optimised; ``gepa`` by default.
-    :param run_id: the next run's id; by default that of the run whose state a search goes on from, or a new one each.
-    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for readers; GEPA maximises, and the
+    :param run_id: the next run's id; by default that of the run whose state the search resumes, or a new one.
+    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better, for readers; GEPA maximises, and the
         front is its own.
-    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
-        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
+    :param stop_over_budget: whether a search ends at its next step once it has cost more than its budget; by default the value of
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET``, or false.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: gepa is not installed.
     """
@@ -80,7 +80,7 @@ def instrument(
     if is_instrumented():
         return
     say_if_newer("gepa", NEWEST_RUN)
-    # Of the same name as a function of the package.
+    # The package has a function of the same name.
     anything = importlib.import_module("gepa.optimize_anything")
     adapter = importlib.import_module("gepa.adapters.optimize_anything_adapter.optimize_anything_adapter")
     for owner, name, around in (
@@ -105,7 +105,7 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Undo `instrument`; a search that runs is recorded to its end."""
+    """Undo `instrument`; a running search is recorded to its end."""
     global _task, _run_id, _objectives, _stop_over_budget
     undo(_patched)
     _task, _run_id, _objectives, _stop_over_budget = "gepa", None, None, None
@@ -116,15 +116,15 @@ def is_instrumented() -> bool:
     return bool(_patched)
 
 
-# --- what GEPA loads when it needs it ---------------------------------------------------------------------------------
+# --- what GEPA loads on demand ----------------------------------------------------------------------------------------
 
 
 def _wrap_loaded() -> None:
-    """Wrap what is loaded by now of that which asks models, and of the pools of threads in which that is done."""
+    """Wrap those modules, already loaded, that call models, and the thread pools in which they do."""
     if not is_instrumented():
         return
     if "dspy" in sys.modules:
-        with contextlib.suppress(ImportError):  # versions before 3.4 ask LiteLLM
+        with contextlib.suppress(ImportError):  # versions before 3.4 call LiteLLM
             importlib.import_module("dspy.clients.execution")
     dspy = getattr(sys.modules.get("dspy.teleprompt.gepa.gepa_utils"), "DspyAdapter", None)
     for owner, name, around in (
@@ -134,7 +134,7 @@ def _wrap_loaded() -> None:
         (sys.modules.get("dspy.clients.execution"), "_aattempt", calls.aattempt),
         (dspy, "evaluate", functools.partial(calls.with_candidate, 2)),
     ):
-        # What is not loaded, or not of this version, is not missed: others ask in its place.
+        # Whatever is not loaded, or not in this version, is not needed: something else makes the calls.
         if hasattr(owner, name) and not is_put(_patched, owner, name):
             wrap(_patched, "gepa", owner, name, around)
     for module in (
@@ -154,7 +154,7 @@ def _ask(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
             importlib.import_module(module)
         _wrap_loaded()
     except ImportError:
-        pass  # the call itself says what is missing
+        pass  # the call itself raises what is missing
     except Exception as error:
         pass_on(error)
         warn_once("gepa litellm", "Calls of GEPA's own client are not recorded", exc_info=True)
@@ -164,7 +164,7 @@ def _ask(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 # --- the search -------------------------------------------------------------------------------------------------------
 
 _early_run_id: str | None = None
-"""The id of the run whose seed is being written by a model, before there is an engine."""
+"""The id of the run whose seed is being written by a model, before an engine exists."""
 
 
 def _generate_seed(original: Original, *args: Any, **kwargs: Any) -> Any:
@@ -195,7 +195,7 @@ def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         return original(self, *args, **kwargs)
     _run_id = None
     failure: BaseException | None = None
-    # New lists: the caller's may be shared by several searches.
+    # New lists, since several searches may share the caller's.
     for owner, callbacks in before:
         owner.callbacks = [*(callbacks or ()), search]
     for owner, evaluate in evaluators:
@@ -244,7 +244,7 @@ def _report_rejected(original: Original, self: Any, proposal: Any, *args: Any, *
 
 
 def _evaluating(search: Search, evaluate: Original, *, full: bool) -> Original:
-    """The function by which the engine evaluates its seed, or the merge proposer a merge."""
+    """The function with which the engine evaluates its seed, or the merge proposer a merge."""
 
     @functools.wraps(evaluate)
     def evaluator(batch: Sequence[Any], candidate: dict[str, str]) -> Any:
@@ -258,7 +258,7 @@ def _batch_evaluate(original: Original, self: Any, items: Sequence[Any], *, full
     if search is None:
         return original(self, items)
     if getattr(self.adapter, "batch_evaluate", None) is None:
-        # GEPA evaluates one after the other itself then: each in its place.
+        # GEPA then evaluates one after the other itself: record each in its place.
         return [
             search.evaluated(item[0], len(item[1]), functools.partial(_one, original, self, item), full=full)
             for item in items
@@ -293,7 +293,7 @@ def _propose(original: Original, self: Any, candidate: Any, dataset: Any, *args:
         try:
             return original(self, candidate, dataset, *args, **kwargs)
         except Exception as error:
-            # GEPA goes on without it, and says so in its log alone.
+            # GEPA continues without it, and only logs the error.
             search.reflection_failed(proposal, error)
             raise
 
@@ -306,7 +306,7 @@ def _complete_all(original: Original, self: Any, prompts: Sequence[Any], message
     if len(prompts) < 2 or getattr(self.lm, "batch_complete", None) is not None:
         with here.asking(messages, owners):
             return original(self, prompts, messages)
-    # GEPA asks one after the other itself then: each in its place.
+    # GEPA then asks one after the other itself: record each in its place.
     answers = []
     for prompt, message, owner in zip(prompts, messages, owners, strict=True):
         with calls.belonging(owner):

@@ -1,21 +1,21 @@
-"""Records ShinkaEvolve's searches: `instrument()` before the search, and nothing else changes.
+"""Records ShinkaEvolve's searches: call `instrument()` before the search; nothing else changes.
 
 In: shinka-evolve 0.0.7, used as ``ShinkaEvolveRunner(...).run()``, ``run_async()``, or as its command line under
-``opentelemetry-instrument``. Out: a run per search. A generation is what shinka calls so: a slot with one proposal, which is an
-individual. On failure: each hook logs its own errors once and lets the search go on; a method that this version of shinka lacks is left
-out with a warning.
+``opentelemetry-instrument``. Out: a run per search. A generation is what shinka calls one: a slot with one proposal, which is an
+individual. On failure: each hook logs its own errors once and lets the search continue; a method that this version of shinka lacks is
+skipped with a warning.
 
-- **An individual** is a program, or a proposal that came to nothing: no patch that can be applied, not novel, never submitted. It carries
-  its calls, its parent, and in its metadata its inspirations and the patch's name. Its id is chosen before its first call, and shinka's
-  program gets it too.
-- **Scores** are shinka's combined score; where the evaluator left none, there is none, though shinka stores 0.
+- **An individual** is a program, or a proposal that came to nothing: its patch could not be applied, it was not novel, or it was never
+  submitted. It carries its calls, its parent, and in its metadata its inspirations and the patch's name. Its id is chosen before its
+  first call, and shinka's program gets the same id.
+- **Scores** are shinka's combined score; if the evaluator left none, there is none, although shinka stores 0.
 - **Costs** of an individual are shinka's own; those of the meta recommendations belong to its generation, not to it.
-- **A copy** on another island has the mutation type ``copy``, and the original as its parent; shinka gives it none.
+- **A copy** on another island has the mutation type ``copy`` and the original as its parent; shinka gives it none.
 - **The front**, with ``objectives``, is that of all programs of the run so far; shinka has none.
-- **A search that goes on** in the same results folder goes on with its run.
-- **Over budget**, where a search is to stop then, shinka's own limit of costs is lowered to what it has spent: it begins no proposal any
-  more, and waits for those under way.
-- **Cancelled proposals**, of which shinka keeps nothing, are individuals that failed; their generations are not completed.
+- **A search that continues** in the same results folder continues its run.
+- **Over budget**, if a search is to stop then, shinka's own cost limit is lowered to what it has spent: it starts no further proposal
+  and waits for those under way.
+- **Cancelled proposals**, of which shinka keeps nothing, are failed individuals; their generations are not completed.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from genesis_otel.instrumentation._when_imported import WhenImported
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 NEWEST_RUN = (0, 0, 7)
-"""The newest version that the tests have run with."""
+"""The newest version with which the tests have run."""
 
 _patched: Patched = []
 _searches: dict[str, Search] = {}
-"""The running searches, by their results folder: everything of shinka's knows it."""
+"""The running searches, by their results folder, which every object of shinka's knows."""
 _evaluators: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
-"""The evaluators of runners, where they were found."""
+"""The runners' evaluators, at their original paths."""
 _options = Options()
 _environment = threading.Lock()
 
@@ -64,13 +64,13 @@ def instrument(
     objectives: Mapping[str, str] | None = None,
     stop_over_budget: bool | None = None,
 ) -> None:
-    """Record every search of this process from now on. Called again, it only takes over what it is told.
+    """Record every search of this process from now on. A repeated call only changes the arguments it is given.
 
     :param task: what is evolved; by default the name of the evaluator's folder.
-    :param run_id: the next run's id; by default that of the run which a search goes on with, or a new one each.
-    :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
-    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
-        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
+    :param run_id: the next run's id; by default that of the run which the search continues, or a new one.
+    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better.
+    :param stop_over_budget: whether a search ends at its next step once it has cost more than its budget; by default the value of
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET``, or false.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: shinka is not installed.
     """
@@ -137,7 +137,7 @@ _waiting = WhenImported(RUNNER, _patch)
 
 
 def uninstrument() -> None:
-    """Undo `instrument`; a search that runs goes on unrecorded where it can."""
+    """Undo `instrument`; a running search continues unrecorded as far as possible."""
     global _options
     _waiting.stop()
     undo(_patched)
@@ -151,7 +151,7 @@ def is_instrumented() -> bool:
 
 
 def _owner(module: str, name: str) -> Any:
-    """A module, or the class of that name in it; None where this version has none."""
+    """A module, or the class of that name in it; None if this version has none."""
     try:
         found = import_module(module)
     except ImportError:
@@ -164,24 +164,24 @@ def _search_of(runner: Any) -> Search | None:
 
 
 def _search_at(database: Any) -> Search | None:
-    """The search of a database, or of what knows its configuration."""
+    """The search of a database, or of anything that knows its configuration."""
     path = getattr(database.config, "db_path", None)
     return _searches.get(str(Path(path).absolute().parent)) if path else None
 
 
 def _current() -> Search | None:
-    """The search that what is current belongs to."""
+    """The search that the current context belongs to."""
     run_id = place_of().run_id
     return next((search for search in _searches.values() if search.run.id == run_id), None)
 
 
 def _within(handle: Any, role: str = "mutation") -> AbstractContextManager[None]:
-    """A block whose calls belong to a handle and are for ``role``, whoever records them."""
+    """A block whose calls belong to a handle and have the role ``role``, whoever records them."""
     try:
         return spans.attached(otel.set_value(attributes.LLM_ROLE, role, handle.context))
     except Exception as error:
         pass_on(error)
-        warn_once("shinka within", "Calls are recorded without what they are for", exc_info=True)
+        warn_once("shinka within", "Calls are recorded without their role", exc_info=True)
         return nullcontext()
 
 
@@ -189,7 +189,7 @@ def _within(handle: Any, role: str = "mutation") -> AbstractContextManager[None]
 
 
 def _init_runner(original: Original, self: Any, *args: Any, **kwargs: Any) -> None:
-    # The command line hands over the evaluator's text, and the runner puts a copy into the results.
+    # The command line passes the evaluator's text, and the runner puts a copy into the results.
     told = kwargs.get("job_config", args[1] if len(args) > 1 else None)
     evaluator = getattr(told, "eval_program_path", None)
     original(self, *args, **kwargs)
@@ -319,7 +319,7 @@ async def _record_failed_proposal(original: Original, self: Any, **kwargs: Any) 
 
 
 def _run_job(original: Original, self: Any, program: str, results_dir: str) -> Any:
-    """The seed's evaluation, from its start to its end, in a thread."""
+    """The seed's evaluation, from start to end, in a thread."""
     with _submitting(program) as search:
         results, seconds = original(self, program, results_dir)
     if search is not None:
@@ -334,7 +334,7 @@ def _submit_job(original: Original, self: Any, program: str, results_dir: str) -
 
 @contextmanager
 def _submitting(program: str) -> Iterator[Search | None]:
-    """A block, in a thread without a context, that starts the job of a program: it belongs to its evaluation."""
+    """A block, in a thread without a context, that starts a program's job: the job belongs to the program's evaluation."""
     search = _searches.get(str(Path(program).absolute().parent.parent))
     job = search.submitting(Path(program)) if search is not None else None
     if job is None:
@@ -349,7 +349,7 @@ def _submit_local(original: Original, *args: Any, env_overrides: Mapping[str, st
 
 
 def _submit_slurm(original: Original, *args: Any, **kwargs: Any) -> Any:
-    """Slurm hands a job the environment of the process that submits it: for that moment it has the context."""
+    """Slurm gives a job the environment of the process that submits it, which holds the context for that moment."""
     with _environment, in_environment(spans.environ()):
         return original(*args, **kwargs)
 
@@ -369,7 +369,7 @@ async def _add_program(original: Original, self: Any, program: Any, *args: Any, 
     if search is not None:
         search.naming(program)
     added = await original(self, program, *args, **kwargs)
-    # The seed's is stored here and nowhere else.
+    # The seed is stored only here.
     if search is not None and added and program.generation == 0:
         search.stored(program)
     return added
@@ -404,7 +404,7 @@ async def _update_meta_memory(original: Original, self: Any, *args: Any, **kwarg
         return await original(self, *args, **kwargs)
     number = place.generation if isinstance(place.generation, int) else None
     programs = len(self.sync_summarizer.evaluated_since_last_meta)
-    # Not of the program that happens to be the last of those that are summed up.
+    # Not of the program that merely happens to be the last of those summarised.
     with _within(search.run if number is None else search.place_of(number), "meta"):
         recommendations, cost = await original(self, *args, **kwargs)
     if programs:

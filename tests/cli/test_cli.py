@@ -528,7 +528,7 @@ def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
             "http://genesis:wrong@127.0.0.1:{store}/default",
             "refused the user or the password: check the user:password@",
         ),
-        ("http://no-such-host.invalid/default", "is not known: check its name in CLICKHOUSE_URL"),
+        ("http://no-such-host.invalid/default", "cannot be resolved: check it in CLICKHOUSE_URL"),
         ("http://127.0.0.1:9000/default", "needs its HTTP interface: 8123 for http, 8443 for https"),
         ("localhost:8123", "Its form is http(s)://user:password@host:port/database"),
         ("clickhouse://user:secret@host/db", "Its form is http(s)://user:password@host:port/database"),
@@ -618,7 +618,7 @@ def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_p
     assert (
         (code, out) == (1, "")
         and "the database 'mistyped' does not exist" in err
-        and "genesis-otel init makes it" in err
+        and "genesis-otel init creates it" in err
     )
     code, out, err = run("--url", f"chdb://{tmp_path}/mistyped", *command)
     assert (code, out) == (1, "") and f"there is no store in {tmp_path}/mistyped" in err
@@ -721,7 +721,7 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
         client.command("INSERT INTO theirs.otel_traces SELECT * FROM default.otel_traces")
     code, out, err = run("--url", url, "init", "--backfill")
     assert code == 0
-    assert "made table individuals" in out and "otel_traces\n" not in out
+    assert "created table individuals" in out and "otel_traces\n" not in out
     assert re.search(r"^20\d\d-\d\d-\d\d \d\d:00: [\d,]+ spans, [\d,]+ rows gained$", err, re.MULTILINE)
     gained = int(re.search(r"The tables gained .*individuals (\d+)", out)[1])  # type: ignore[index]
     assert run("--url", url, "query", "SELECT count() AS n FROM individuals")[1] == f"n\n{gained}\n"

@@ -113,7 +113,7 @@ def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, tar
         assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were there already" in err
         assert content(client) == before
     assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
-    assert "is there already" in run(source, "export", RUN, "-o", str(file))[2]
+    assert "already exists" in run(source, "export", RUN, "-o", str(file))[2]
 
 
 RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String} ORDER BY ALL"
@@ -211,7 +211,7 @@ def test_a_file_that_is_not_whole_changes_nothing(run: Run, source: Path, target
         rewritten(file, tmp_path / "fewer.zip", individuals=fewer).name: "12 of 13 rows",
         rewritten(file, tmp_path / "foreign.zip", individuals=foreign).name: "another run",
         rewritten(file, tmp_path / "missing.zip", generations=None).name: "generations is missing",
-        rewritten(file, tmp_path / "headless.zip", genesis_otel=None).name: "no export",
+        rewritten(file, tmp_path / "headless.zip", genesis_otel=None).name: "not a genesis-otel export",
     }
     for name, said in cases.items():
         code, _, err = run(target, "import", str(tmp_path / name))
@@ -230,7 +230,7 @@ def test_an_import_that_breaks_off_says_so_and_goes_on(run: Run, source: Path, t
     with opened(target) as client:
         client.command("ALTER TABLE llm_logs MODIFY COLUMN model UInt8")
         code, _, err = run(target, "import", str(file))
-        assert code == 1 and "the import broke off: " in err and "Import the file again" in err
+        assert code == 1 and "the import was interrupted: " in err and "Import the file again" in err
         assert RUN not in run(target, "runs")[1]
         client.command("ALTER TABLE llm_logs MODIFY COLUMN model LowCardinality(String)")
         assert run(target, "import", str(file))[0] == 0

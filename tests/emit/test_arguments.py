@@ -148,7 +148,7 @@ def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplo
             line = frame.f_lineno + 1 if frame else 0
             generation.individual("a", **wrong).end()
     assert [each.getMessage() for each in caplog.records] == [
-        f"{__file__}:{line}: individual() takes no argument 'mutation_typ', and it is left out; did you mean 'mutation_type'?"
+        f"{__file__}:{line}: individual() takes no argument 'mutation_typ', which was dropped; did you mean 'mutation_type'?"
     ]
 
 
@@ -159,7 +159,7 @@ def test_a_handle_says_itself_where_a_record_belongs(recorded: Recorded, caplog:
         generation.individual("a", **twice).end()
     assert attributes_of(recorded.one("individual"))[names.GENERATION] == 3
     assert [line.getMessage().split(": ")[1] for line in caplog.records] == [
-        "individual() takes no argument 'generation', and it is left out"
+        "individual() takes no argument 'generation', which was dropped"
     ]
 
 

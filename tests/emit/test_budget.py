@@ -147,7 +147,13 @@ def test_a_search_is_stopped_where_that_is_asked_for(
 ) -> None:
     """By the hook's argument or the environment, beyond the budget alone; the one warning says so, and so does the run's end. Off by
     default."""
-    for told, variable, stops in ((None, "", False), (True, "", True), (None, "true", True), (False, "true", False)):
+    for told, variable, stops in (
+        (None, "", False),
+        (True, "", True),
+        (None, " Y ", True),
+        (None, "true", True),
+        (False, "true", False),
+    ):
         monkeypatch.setenv("GENESIS_OTEL_STOP_OVER_BUDGET", variable)
         caplog.clear()
         with spans.run("task", run_id=f"{told} {variable}", budget=1) as run:

@@ -18,21 +18,19 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import attributes as names
-from genesis_otel import clickhouse_logger, configuration, spans
+from genesis_otel import clickhouse_logger, spans
 from genesis_otel._emit import context
 from genesis_otel.clickhouse_logger import ClickHouseLogger
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.environment import without_settings
-from tests.support.recording import Recorded, attributes_of, hostile_values, ids_of, record, store_spans
+from tests.support.recording import Recorded, attributes_of, hostile_values, ids_of, record, store_spans, turn_off
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     """The spans of a provider of the test's own; the logger itself finds telemetry switched off and sets nothing up."""
-    monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
-    monkeypatch.setattr(configuration, "_current", None)
-    monkeypatch.setattr(configuration, "_tried", False)
+    turn_off(monkeypatch)
     return record(monkeypatch)
 
 

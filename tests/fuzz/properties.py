@@ -24,7 +24,7 @@ import pytest
 from hypothesis import strategies as st
 
 import genesis_otel
-from genesis_otel import clickhouse_logger, configuration
+from genesis_otel import clickhouse_logger
 from genesis_otel._ship import redact
 from genesis_otel._ship.codec import decode, encode
 from genesis_otel._ship.contract import Outage, Refused
@@ -34,7 +34,7 @@ from genesis_otel._ship.spool import queue
 from genesis_otel._urls import UrlError, hidden, shown, split
 from tests.ship.test_redact import TEXTS
 from tests.support.pipeline import PASSWORD, READER, Store, running
-from tests.support.recording import Recorded, hostile_values, record
+from tests.support.recording import Recorded, hostile_values, record, turn_off
 from tests.support.secret_corpus import SECRETS
 
 
@@ -49,9 +49,7 @@ class Ground(NamedTuple):
 def ground() -> Iterator[Ground]:
     """A provider whose spans are kept in memory, behind the processor that redacts, and a store process."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GENESIS_OTEL_ENABLED", "false")
-        patch.setattr(configuration, "_current", None)
-        patch.setattr(configuration, "_tried", False)
+        turn_off(patch)
         recorded = record(patch, through=lambda inner: LLMSpanProcessor(inner, redact=redact.redactor()))
         store = Store(Path(folder) / "store")
         with running(store):

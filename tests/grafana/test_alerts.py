@@ -1,4 +1,4 @@
-"""The alert rules: each fires on what it is for, and on nothing else; their file is what Grafana provisions."""
+"""The alert rules: each fires for its purpose and for nothing else; their file is what Grafana provisions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BUDGET = 50.0
 
 
 def threshold(name: str) -> float:
-    """The number above which a rule fires, by its file."""
+    """The threshold of a rule, from its file."""
     (told,) = (each["evaluator"] for each in RULES[name]["data"][-1]["model"]["conditions"])
     assert told["type"] == "gt"
     return float(told["params"][0])
 
 
 def fires(store: Client, name: str) -> list[tuple[Any, ...]]:
-    """The labels of what a rule fires for: its query, then the threshold of its file."""
+    """The labels for which a rule fires, by its query and the threshold in its file."""
     result = store.query(RULES[name]["data"][0]["model"]["rawSql"])
     if not result.result_rows:
         return []  # without column names
@@ -39,7 +39,7 @@ def fires(store: Client, name: str) -> list[tuple[Any, ...]]:
 
 
 def begun(store: Client, run: str, minutes: float, status: str = "running") -> None:
-    """A run that began so many minutes ago, and ended just now unless it runs."""
+    """A run that started this many minutes ago, and ended just now unless it is running."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, end_time, status, told_at) SELECT {run:String}, 'task',"
         " now64(3) - {ago:Float64} * 60, if({status:String} = 'running', toDateTime64(0, 3), now64(3)), {status:String}, now64(9)",
@@ -48,7 +48,7 @@ def begun(store: Client, run: str, minutes: float, status: str = "running") -> N
 
 
 def evaluated(store: Client, run: str, scores: list[float], minutes: float = 0.0, cost: float = 0.0) -> None:
-    """An individual a generation with these scores, so many minutes ago."""
+    """Individuals with these scores, one per generation, this many minutes ago."""
     store.command(
         "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, api_cost) SELECT {run:String},"
         " concat('i', toString(number)), number, addMilliseconds(now64(3) - {ago:Float64} * 60, number), {scores:Array(Float64)}[number + 1], {cost:Float64}"
@@ -60,7 +60,7 @@ def evaluated(store: Client, run: str, scores: list[float], minutes: float = 0.0
 def called(
     store: Client, run: str, calls: int, *, failed: int = 0, took: float = 1.0, cost: float = 0.0, minutes: float = 1.0
 ) -> None:
-    """LLM calls, so many minutes ago."""
+    """LLM calls, this many minutes ago."""
     store.command(
         "INSERT INTO llm_logs (id, span_id, run_id, model, operation, timestamp, status, execution_time, cost) SELECT generateUUIDv4(), toString(number),"
         " {run:String}, 'm', 'chat', now64(3) - {ago:Float64} * 60, if(number < {failed:UInt32}, 'error', 'ok'), {took:Float64},"
@@ -71,13 +71,13 @@ def called(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_fires_where_nothing_is(store: Client, name: str) -> None:
-    """An empty store is not an alert, and not an error."""
+    """An empty store is neither an alert nor an error."""
     assert fires(store, name) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_that_ended_never_fires(store: Client, name: str) -> None:
-    """However long ago it was, whatever it cost, however little it found, and if its last calls failed."""
+    """However long ago it ended, whatever it cost, however little it found, and even if its last calls failed."""
     begun(store, "ended", 300, "completed")
     called(store, "ended", 100, failed=100, took=1000)
     evaluated(store, "ended", [1.0] * 60, minutes=200, cost=10)
@@ -86,7 +86,7 @@ def test_a_search_that_ended_never_fires(store: Client, name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("LLM")])
 def test_a_search_that_was_killed_long_ago_is_no_news(store: Client, name: str) -> None:
-    """It says `running` for ever; a day after its last sign of life nobody is told any more."""
+    """It stays `running` forever; a day after its last sign of life nobody is notified any more."""
     begun(store, "killed", 3 * 24 * 60)
     evaluated(store, "killed", [1.0] * 60, minutes=2 * 24 * 60, cost=10)
     assert fires(store, name) == []
@@ -94,7 +94,7 @@ def test_a_search_that_was_killed_long_ago_is_no_news(store: Client, name: str) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_search_that_does_well_does_not_fire(store: Client, name: str) -> None:
-    """A running one that finds better programs, whose calls are answered in time."""
+    """A running search that finds better programs, whose calls are answered in time."""
     begun(store, "well", 60)
     evaluated(store, "well", [float(number) for number in range(60)], cost=0.1)
     called(store, "well", 100, failed=5, took=5.0)
@@ -111,7 +111,7 @@ def test_a_silent_search_is_stalled(store: Client) -> None:
 
 
 def test_failing_calls_fire_by_run(store: Client) -> None:
-    """More than the share of the calls of the last 15 minutes; not for a handful, and not for what failed before."""
+    """More than the allowed share of the calls of the last 15 minutes; not for a handful, and not for earlier failures."""
     for run in ("failing", "few", "before"):
         begun(store, run, 60)
     called(store, "failing", 2 * CALLS_AT_LEAST, failed=CALLS_AT_LEAST)
@@ -121,14 +121,14 @@ def test_failing_calls_fire_by_run(store: Client) -> None:
 
 
 def test_slow_models_fire(store: Client) -> None:
-    """By model, over all runs that go on."""
+    """By model, over all running searches."""
     begun(store, "a", 60)
     called(store, "a", CALLS_AT_LEAST, took=threshold("LLM p95") + 1)
     assert fires(store, "LLM p95") == [("m",)]
 
 
 def test_a_dear_search_fires(store: Client) -> None:
-    """By its calls, or by its individuals where calls have no cost."""
+    """By its calls, or by its individuals if calls have no cost."""
     half = BUDGET / 2 + 1
     for run in ("by calls", "by individuals", "cheap"):
         begun(store, run, 60)
@@ -152,8 +152,8 @@ def test_a_run_s_own_budget_comes_first(store: Client) -> None:
 
 
 def test_a_stagnant_search_fires(store: Client) -> None:
-    """Twice a run's patience without a better program, by its own rhythm: 50 individuals where its waits were short, twice its
-    longest wait where they were long. As many as that are no alert yet."""
+    """Twice a run's patience without a better program, by its own rhythm: 50 individuals if its waits were short, twice its longest
+    wait if they were long. Exactly that many do not fire yet."""
     twice = int(threshold("no improvement") * 50)
     for run, scores in {
         "stagnant": [1.0, 2.0] + [2.0] * (twice + 1),
@@ -166,7 +166,7 @@ def test_a_stagnant_search_fires(store: Client) -> None:
 
 
 def test_a_search_of_generations_is_stagnant_after_twice_ten(store: Client) -> None:
-    """Where a generation is many programs, ten of them are its patience: 21 without a better one fire, 19 do not."""
+    """If a generation is many programs, ten generations are its patience: 21 without a better one fire, 19 do not."""
     for run, generations in (("stagnant", 21), ("not yet", 19)):
         begun(store, run, 60)
         store.command(
@@ -179,7 +179,7 @@ def test_a_search_of_generations_is_stagnant_after_twice_ten(store: Client) -> N
 
 
 def test_stale_data_fires_for_all_searches_together(store: Client) -> None:
-    """A search runs, and no table has got a row for longer than the threshold."""
+    """A search is running, and no table has received a row for longer than the threshold."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at, ingested_at)"
         " SELECT 'run', now64(3) - 3600, 'running', now64(9) - 3600, now64(3) - 3600"
@@ -190,7 +190,7 @@ def test_stale_data_fires_for_all_searches_together(store: Client) -> None:
 
 
 def told_by_spool(store: Client, folder: str, lost: int, minutes: float) -> None:
-    """A spool said, so many minutes ago, how many spans were refused in it in all its time; one was dropped."""
+    """A spool reported, this many minutes ago, how many spans were refused in it overall; one was dropped."""
     details = json.dumps({"host": "here", "folder": folder, "waiting": 7, "dead_letters": lost, "dropped": 1})
     store.command(
         "INSERT INTO agent_actions (action_type, details, timestamp, span_id)"
@@ -200,7 +200,7 @@ def told_by_spool(store: Client, folder: str, lost: int, minutes: float) -> None
 
 
 def test_lost_spans_fire_for_an_hour(store: Client) -> None:
-    """By what is more than before: not what was lost long ago, and not a letter that went in again."""
+    """By the increase: not for what was lost long ago, and not for a dead letter that was accepted later."""
     for folder, minutes, lost in (
         *(("first", 5, 2), ("more", 200, 2), ("more", 5, 3), ("less", 200, 2), ("less", 5, 0)),
         *(("long ago", 200, 2), ("long ago", 5, 2), ("over", 90, 2)),
@@ -210,7 +210,7 @@ def test_lost_spans_fire_for_an_hour(store: Client) -> None:
 
 
 def test_the_file_is_what_grafana_provisions() -> None:
-    """Uids are unique, each rule has a query of the provisioned data source and a threshold on it, and leads to a dashboard."""
+    """Uids are unique, each rule has a query on the provisioned data source with a threshold, and leads to a dashboard."""
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "clickhouse.yaml").read_text())["datasources"]
     assert TOLD["apiVersion"] == 1 and len({rule["uid"] for rule in RULES.values()}) == len(RULES) == 7
     for rule in RULES.values():
@@ -224,7 +224,7 @@ def test_the_file_is_what_grafana_provisions() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_leads_to_its_panel_and_to_its_silence(name: str) -> None:
-    """Its link is whole, as mails and phones need it, and names variables that the dashboard has; its panel is there; one search is
+    """Its link is absolute, as mails and phones need it, and names variables that the dashboard has; its panel exists; one search can be
     silenced by the label `run_id`, which every rule about a search has."""
     rule = RULES[name]
     board = json.loads((PROVISIONING.parent / "dashboards" / f"{rule['dashboardUid']}.json").read_text())
@@ -252,7 +252,7 @@ def test_a_summary_is_read_on_a_phone(name: str) -> None:
 
 
 def test_a_contact_point_is_provisioned_for_whoever_wants_it() -> None:
-    """The file with the contact point has the same rules; each names it, and the notification policies are left as they are."""
+    """The file with the contact point has the same rules; each names it, and the notification policies are unchanged."""
     told = yaml.safe_load((PROVISIONING / "contact" / "genesis.yaml").read_text())
     (contact,) = told["contactPoints"]
     assert set(told) == {"apiVersion", "contactPoints", "groups"} and contact["name"] == "genesis"

@@ -1,4 +1,4 @@
-"""The dashboards: what their JSON promises, and that every query of every panel answers in the shape its panel draws."""
+"""The dashboards: what their JSON promises, and that every query of every panel answers in the shape that its panel draws."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def searches(engine: Path) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def nothing(engine: Path) -> Iterator[Client]:
-    """A client on a database with the tables and no row."""
+    """A client on a database with empty tables."""
     client = connection.open_embedded(engine)
     client.command("CREATE DATABASE nothing")
     client.database = "nothing"
@@ -79,7 +79,7 @@ def trace(searches: Client) -> str:
 
 
 def test_the_files_are_what_the_code_makes() -> None:
-    """`python -m grafana.source --check` finds nothing to write anew."""
+    """`python -m grafana.source --check` finds nothing to rewrite."""
     pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk needs Python 3.11")
     done = subprocess.run(
         [sys.executable, "-m", "grafana.source", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -88,7 +88,7 @@ def test_the_files_are_what_the_code_makes() -> None:
 
 
 def test_the_seven_dashboards_are_there() -> None:
-    """By uids that people bookmark."""
+    """Under uids that people bookmark."""
     names = ("compare", "lineage", "llm", "pipeline", "run", "runs", "traces")
     assert sorted(BOARDS) == [f"genesis-{name}" for name in names]
 
@@ -97,7 +97,7 @@ def test_the_seven_dashboards_are_there() -> None:
     ("uid", "panel"), PANELS, ids=lambda value: value if isinstance(value, str) else value["title"]
 )
 def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
-    """Title, description, the data source that is chosen above, and something to show where there is nothing."""
+    """Title, description, the selected data source, and a text for when there is nothing to show."""
     assert panel["title"] and len(panel["description"]) > 3, uid
     if panel["type"] == "text":
         return
@@ -111,11 +111,11 @@ def test_a_panel_says_what_it_shows(uid: str, panel: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("uid", sorted(BOARDS))
 def test_panels_have_their_own_number_and_place(uid: str) -> None:
-    """No number twice, and no two panels on the same place of the grid of 24 columns."""
+    """No number is used twice, and no two panels overlap in the grid of 24 columns."""
     board = BOARDS[uid]["panels"]
     every = [inner for panel in board for inner in (panel, *(panel.get("panels") or ()))]
     assert len({panel["id"] for panel in every}) == len(every)
-    # What is folded lies where what is below it will be moved away.
+    # A folded panel is placed where what is below it will make room.
     for panels in (board, *(panel["panels"] for panel in board if panel.get("panels"))):
         taken: set[tuple[int, int]] = set()
         for panel in panels:
@@ -131,7 +131,7 @@ def test_panels_have_their_own_number_and_place(uid: str) -> None:
 
 
 def test_links_lead_to_dashboards_and_variables_that_are_there() -> None:
-    """Each data link names a dashboard of these and variables that it has, each value encoded, from a column of its query."""
+    """Each data link names an existing dashboard and its variables, each value encoded and taken from a column of its query."""
     found = 0
     for uid, panel in PANELS:
         columns = {
@@ -157,7 +157,7 @@ def _columns(asked: Asked) -> set[str]:
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_query_quotes_what_people_choose_and_names_no_database(asked: Asked) -> None:
-    """A variable stands in SQL only percent-encoded within quotes, or as the name that `$__conditionalAll` looks up."""
+    """A variable occurs in SQL only percent-encoded within quotes, or as the name that `$__conditionalAll` looks up."""
     bare = re.sub(r", \$\w+\)", ")", asked.sql)
     assert "${" not in re.sub(r"decodeURLComponent\('\$\{\w+:percentencode\}'\)", "", bare)
     assert re.findall(r"\$(?!__)\w+", bare) == []
@@ -190,7 +190,7 @@ def test_panels_of_a_run_read_by_its_id(asked: Asked) -> None:
 @pytest.mark.parametrize("run", [RUN, ODD], ids=["plain id", "id with quotes"])
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str, asked: Asked, run: str) -> None:
-    """On the engine, as Grafana would send it: it runs, has rows where there is something to show, and the columns, types and
+    """On the engine, as Grafana would send it: it runs, has rows if there is something to show, and has the columns, types and
     order that its kind of panel draws."""
     result = answer(searches, asked, chosen(BOARDS[asked.board], run, trace), around_now())
     if str(asked) not in EMPTY:
@@ -200,7 +200,7 @@ def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str,
 
 
 def settings_fit(asked: Asked, result: Any) -> None:
-    """Each link on a column of an answer names columns of this answer alone: a graph's edges do not get links for nodes."""
+    """Each link on a column of an answer names only columns of this answer: a graph's edges do not get links meant for nodes."""
     for override in asked.panel.get("fieldConfig", {}).get("overrides", ()) if result.result_rows else ():
         if override["matcher"]["options"] not in result.column_names:
             continue
@@ -221,7 +221,7 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_query_runs_whatever_is_chosen(searches: Client, asked: Asked, choice: str) -> None:
-    """With one value, with several and with hostile ones chosen, everything that is asked is still a query that runs."""
+    """With one value, with several and with hostile ones selected, every query still runs."""
     values = chosen(BOARDS[asked.board])
     several = {each["name"] for each in BOARDS[asked.board]["templating"]["list"] if each.get("multi")}
     picked = {name: value if name in several else value[0] for name, value in CHOICES[choice].items() if name in values}
@@ -229,7 +229,7 @@ def test_a_query_runs_whatever_is_chosen(searches: Client, asked: Asked, choice:
 
 
 def test_a_condition_is_put_in_as_the_browser_does() -> None:
-    """JavaScript reads `$'` in what it puts in as what follows, and `$$` as one sign: the tests do, too."""
+    """JavaScript expands `$'` in a replacement to what follows, and `$$` to one sign: the tests do, too."""
     times = around_now()
     asked = "SELECT $__conditionalAll(a = '$$-', $task) AND b"
     assert sent(asked, {"task": ("t",)}, times, {}) == "SELECT a = '$-' AND b"
@@ -240,7 +240,7 @@ def test_a_condition_is_put_in_as_the_browser_does() -> None:
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_a_query_runs_where_nothing_is_chosen_and_nothing_there(nothing: Client, asked: Asked) -> None:
-    """In an empty store, with variables that have no value: an answer without an error, for the empty state to show."""
+    """In an empty store, with variables without a value: an answer without an error, so that the empty state shows."""
     values = {name: "" if value != ALL else ALL for name, value in chosen(BOARDS[asked.board]).items()}
     nothing.query(sent(asked.sql, values, around_now(), {}))
 
@@ -248,7 +248,7 @@ def test_a_query_runs_where_nothing_is_chosen_and_nothing_there(nothing: Client,
 def of_stat(asked: Asked, result: Any) -> None:
     told = [each["matcher"]["options"] for each in asked.panel["fieldConfig"]["overrides"]]
     assert len(result.result_rows) == 1 and set(told) <= set(result.column_names)
-    # Several values are told apart by their names.
+    # Several values are distinguished by their names.
     shown = re.compile(asked.panel["options"]["reduceOptions"]["fields"].strip("/"))
     drawn = [name for name in result.column_names if shown.search(name)]
     assert len(drawn) == 1 or (drawn and asked.panel["options"]["textMode"] == "value_and_name")
@@ -263,7 +263,7 @@ def of_time_series(asked: Asked, result: Any) -> None:
     kinds = {type(value) for row in result.result_rows for value in row[1:] if value is not None}
     assert kinds <= {int, float, str} and kinds & {int, float}
     labels = [i for i, kind in enumerate(result.column_types) if "String" in kind.name]
-    # A point twice in a series would be drawn as a jump.
+    # A point that occurs twice in a series would be drawn as a jump.
     keys = [(row[0], *(row[i] for i in labels)) for row in result.result_rows]
     assert len(set(keys)) == len(keys)
 
@@ -326,13 +326,13 @@ def of_traces(asked: Asked, result: Any) -> None:
 
 
 def of_table(asked: Asked, result: Any) -> None:
-    # What the panel says where there is no row is not said in empty cells.
+    # The panel's text for no rows must not appear in empty cells.
     everywhere, *overrides = asked.panel["fieldConfig"]["overrides"]
     assert everywhere == {
         "matcher": {"id": "byRegexp", "options": "/.*/"},
         "properties": [{"id": "noValue", "value": ""}],
     }
-    # What `columns` tells of has to be there, and every heading is words.
+    # Columns described in `columns` must exist, and every heading consists of words.
     told = {each["matcher"]["options"]: each["properties"] for each in overrides if each["matcher"]["id"] == "byName"}
     assert not result.result_rows or set(told) <= set(result.column_names)
     headings = {name: _heading(name, told.get(name, ())) for name in result.column_names}
@@ -350,12 +350,12 @@ def _setting(properties: Iterable[Mapping[str, Any]], name: str) -> Any:
 
 
 def _heading(name: str, properties: Iterable[Mapping[str, Any]]) -> str | None:
-    """What stands above a column; None where it is hidden."""
+    """The heading of a column; None if it is hidden."""
     return None if _setting(properties, "custom.hidden") else _setting(properties, "displayName") or name
 
 
 def _scrolls(asked: Asked) -> bool:
-    """Tables whose texts are read one after the other, to the right: prompts, answers, code."""
+    """Tables whose texts are read one after the other, from left to right: prompts, answers, code."""
     return any(
         each["id"] == "custom.inspect"
         for over in asked.panel["fieldConfig"]["overrides"]
@@ -390,19 +390,19 @@ SHAPES = {
 
 
 def rows(client: Client, board: str, title: str, ref: str = "A", run: str = RUN, **others: str) -> list[dict[str, Any]]:
-    """What a panel shows."""
+    """The rows that a panel shows."""
     (asked,) = (each for each in ASKED if (each.board, each.title, each.ref) == (board, title, ref))
     return list(answer(client, asked, {**chosen(BOARDS[board], run), **others}, around_now()).named_results())
 
 
 def value(client: Client, board: str, title: str, run: str = RUN, **others: str) -> Any:
-    """What a stat shows, or shows first."""
+    """The value that a stat shows, or shows first."""
     (row,) = rows(client, board, title, run=run, **others)
     return next(iter(row.values()))
 
 
 def test_runs_say_which_one_needs_you(searches: Client) -> None:
-    """The search that goes on has been silent for an hour; those that ended are as they ended; their trend rises to the best."""
+    """The running search has been silent for an hour; the ended ones show how they ended; their trend rises to the best."""
     shown = {row["run_id"]: row for row in rows(searches, "genesis-runs", "Runs")}
     assert shown[GOING_ON]["health"] == "stalled"
     assert shown[GOING_ON]["silent"] > 3000 and shown[RUN]["silent"] is None
@@ -413,7 +413,7 @@ def test_runs_say_which_one_needs_you(searches: Client) -> None:
 
 
 def test_runs_stand_in_one_order(searches: Client) -> None:
-    """Those that go on first, then the newest; so a refresh moves no row."""
+    """Running ones first, then the newest, so that a refresh moves no row."""
     shown = rows(searches, "genesis-runs", "Runs")
     began = [row["started"] for row in shown]
     assert shown[0]["run_id"] == GOING_ON and began[1:] == sorted(began[1:], reverse=True)
@@ -421,7 +421,7 @@ def test_runs_stand_in_one_order(searches: Client) -> None:
 
 
 def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
-    """Its time range ends `now`; that of a run that ended or is stalled ends with its last sign of life."""
+    """Its time range ends at `now`; that of an ended or stalled run ends with its last sign of life."""
     searches.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) VALUES ('alive', 't', now64(3), 'running', now64(9))"
     )
@@ -433,7 +433,7 @@ def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
 
 
 def test_idle_time_between_runs_is_no_slow_search(searches: Client) -> None:
-    """Individuals an hour are those of the hours in which a search was at work: three searches side by side are as fast as all three."""
+    """Individuals per hour cover only the hours in which a search was active: three searches in parallel are as fast as all three."""
     parts = searches.query(
         "SELECT count(), dateDiff('millisecond', (SELECT min(start_time) FROM evolution_runs), max(timestamp)) / 3600000 FROM individuals"
     )
@@ -450,7 +450,7 @@ def test_idle_time_between_runs_is_no_slow_search(searches: Client) -> None:
 
 
 def test_a_trace_lasts_as_long_as_its_spans(searches: Client, trace: str) -> None:
-    """From the first span's begin to the last one's end, as Grafana's own view of the trace says, too."""
+    """From the first span's start to the last one's end, as in Grafana's own view of the trace."""
     listed = {row["trace_id"]: row["took"] for row in rows(searches, "genesis-traces", "Traces")}
     lasted = searches.query(
         "SELECT max(Duration) / 1e9 FROM otel_traces WHERE TraceId = {trace:String} AND SpanName = 'generation'",
@@ -460,7 +460,7 @@ def test_a_trace_lasts_as_long_as_its_spans(searches: Client, trace: str) -> Non
 
 
 def test_a_call_without_a_role_has_a_series_of_its_own_name(searches: Client) -> None:
-    """Where nobody told what calls are for, the series is called so, and not by a number of Grafana's."""
+    """If calls have no role, the series has a name that says so, and not one of Grafana's numbers."""
     searches.command(
         "INSERT INTO llm_logs (id, run_id, model, timestamp, cost) SELECT generateUUIDv4(), {run:String}, 'm', now64(3) - 60, 0.5",
         parameters={"run": RUN},
@@ -471,7 +471,7 @@ def test_a_call_without_a_role_has_a_series_of_its_own_name(searches: Client) ->
 
 
 def test_a_single_point_shows() -> None:
-    """A line's points are drawn, and no line joins everything: with both off, a run of one moment would be invisible."""
+    """A line's points are drawn, and no line connects everything: without the points, a run of one moment would be invisible."""
     lines = [
         panel["fieldConfig"]["defaults"]["custom"] for _, panel in PANELS if panel["type"] in ("timeseries", "trend")
     ]
@@ -489,7 +489,7 @@ def test_bars_begin_at_zero() -> None:
 
 
 def test_what_is_below_a_folded_row_is_right_below_it() -> None:
-    """No gap where the panels are that do not show."""
+    """Hidden panels leave no gap."""
     for board in BOARDS.values():
         for row, below in itertools.pairwise(board["panels"]):
             if row["type"] == "row":
@@ -503,14 +503,14 @@ def _custom(panel: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("uid", ["genesis-run", "genesis-llm"])
 def test_most_of_a_long_dashboard_is_folded(uid: str) -> None:
-    """What is open is 15 panels at most; the rest is asked for when somebody opens its row."""
+    """At most 15 panels are open; the rest is queried when somebody opens its row."""
     board = BOARDS[uid]
     assert sum(panel["type"] != "row" for panel in board["panels"]) <= 15 < len(panels_of(board))
     assert all(panel["collapsed"] == bool(panel.get("panels")) for panel in board["panels"] if panel["type"] == "row")
 
 
 def test_a_run_s_figures_are_those_of_the_search(searches: Client) -> None:
-    """Best score, generation, improvements and breakthroughs as they can be worked out by hand."""
+    """Best score, generation, improvements and breakthroughs as computed by hand."""
     assert value(searches, "genesis-run", "Best score") == 0.97
     assert value(searches, "genesis-run", "Generation") == "4 of 5"
     assert value(searches, "genesis-run", "Status", run=GOING_ON) == "stalled"
@@ -522,7 +522,7 @@ def test_a_run_s_figures_are_those_of_the_search(searches: Client) -> None:
 
 
 def test_the_parts_of_a_generation_s_time_add_up_to_it(searches: Client) -> None:
-    """Model, evaluation, waiting and the search itself are, together, the seconds that the generation's span lasted."""
+    """Model, evaluation, waiting and the search itself add up to the seconds that the generation's span lasted."""
     parts = ("model", "evaluation", "waiting", "the search itself")
     lasted = {
         row["generation"]: row["seconds"]
@@ -543,7 +543,7 @@ def test_the_parts_of_a_generation_s_time_add_up_to_it(searches: Client) -> None
 
 
 def test_models_can_be_chosen(searches: Client) -> None:
-    """With one model chosen, the other's calls are out of every figure."""
+    """With one model selected, the other's calls are excluded from every figure."""
     (asked,) = (each for each in ASKED if str(each) == "genesis-llm/By model/A")
     both = answer(searches, asked, chosen(BOARDS["genesis-llm"]), around_now()).result_rows
     one = answer(searches, asked, {**chosen(BOARDS["genesis-llm"]), "model": (MODELS[0],)}, around_now()).result_rows
@@ -559,7 +559,7 @@ def test_a_time_range_is_kept_to(searches: Client) -> None:
 
 
 def test_the_tree_has_the_path_to_the_best(searches: Client) -> None:
-    """Edges join nodes that are there; from the best, first parents lead to its seed."""
+    """Edges connect existing nodes; from the best, first parents lead to its seed."""
     nodes = {row["id"] for row in rows(searches, "genesis-lineage", "Tree", "nodes")}
     edges = rows(searches, "genesis-lineage", "Tree", "edges")
     assert all(edge["source"] in nodes and edge["target"] in nodes for edge in edges)
@@ -568,7 +568,7 @@ def test_the_tree_has_the_path_to_the_best(searches: Client) -> None:
 
 
 def test_the_path_says_what_each_step_gained_and_was_asked(searches: Client) -> None:
-    """From the seed to the best: gains that add up to the difference of the scores, and the prompt of each step."""
+    """From the seed to the best: gains that add up to the difference of the scores, and each step's prompt."""
     path = rows(searches, "genesis-lineage", "Path to the individual")
     assert [row["individual_id"] for row in path] == LINEAGE_OF_BEST
     assert sum(row["gain"] or 0 for row in path) == pytest.approx(0.97 - 0.40)
@@ -588,13 +588,13 @@ def test_runs_are_compared_by_what_they_reached(searches: Client) -> None:
 
 
 def test_spans_without_their_parent_are_counted(searches: Client) -> None:
-    """A span that ended hours ago and whose parent never came shows under its run."""
+    """A span that ended hours ago and whose parent never arrived is shown under its run."""
     searches.command(
         "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanAttributes)"
         " VALUES (now() - 5400, 'feed', 'beef', 'lost', 'x', map('genesis.run.id', 'orphaned'))"
     )
     shown = {row["run_id"]: row["spans"] for row in rows(searches, "genesis-pipeline", "Spans without their parent")}
-    # Of the search that goes on, too: its generation has not ended.
+    # Including the running search's: its generation has not ended.
     assert shown["orphaned"] == 1 and set(shown) <= {"orphaned", GOING_ON}
 
 

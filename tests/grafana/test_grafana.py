@@ -1,4 +1,4 @@
-"""`genesis-otel grafana`: the dashboards and rules of this checkout against a Grafana that answers as its API documents."""
+"""`genesis-otel grafana`: this checkout's dashboards and rules against a Grafana that answers as its API documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn]:
-    """An empty Grafana, and the settings that lead to it."""
+    """An empty Grafana, and the settings that point to it."""
     monkeypatch.chdir(tmp_path)
     with serving(StandIn()) as there:
         monkeypatch.setenv("GRAFANA_URL", there.url)
@@ -37,7 +37,7 @@ def grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StandIn
 
 @pytest.fixture
 def command(grafana: StandIn) -> Command:
-    """Runs the command, whose output never holds the token or the password."""
+    """Runs the command, whose output never contains the token or the password."""
 
     def run(*arguments: str) -> Result:
         done = CliRunner().invoke(app, ["grafana", *arguments])
@@ -49,7 +49,7 @@ def command(grafana: StandIn) -> Command:
 
 
 def test_push_brings_everything_once(grafana: StandIn, command: Command) -> None:
-    """Folder, data source, seven dashboards and the rules; a second time nothing is written, and that is said."""
+    """Folder, data source, seven dashboards and the rules; the second time nothing is written, and the command says so."""
     first = command("push")
     assert first.exit_code == 0 and f"{THINGS} written, 0 unchanged" in first.stderr
     assert set(grafana.dashboards) == BOARDS and set(grafana.folders) == {"genesis"}
@@ -69,7 +69,7 @@ def test_a_dry_run_writes_nothing(grafana: StandIn, command: Command) -> None:
 
 
 def test_a_path_and_an_older_grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Behind a path of a proxy, and with the answers of Grafana 11, a second push writes nothing either."""
+    """Behind a proxy's path, and with Grafana 11's answers, a second push writes nothing either."""
     monkeypatch.chdir(tmp_path)
     with serving(StandIn(prefix="/monitoring/grafana", version="11.6.0")) as there:
         monkeypatch.setenv("GRAFANA_URL", there.url + "/")
@@ -81,7 +81,7 @@ def test_a_path_and_an_older_grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_what_was_edited_in_the_browser_is_not_written_over(grafana: StandIn, command: Command, tmp_path: Path) -> None:
-    """Push refuses and names it, diff shows it, pull brings it into files, push of those files is at peace with it; what was not
+    """Push refuses and names it, diff shows it, pull writes it into files, and a push of those files changes nothing; what was not
     edited is copied to the letter."""
     command("push")
     grafana.edit("genesis-runs", title="My runs")
@@ -108,7 +108,7 @@ def test_what_was_edited_in_the_browser_is_not_written_over(grafana: StandIn, co
 
 
 def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Command, tmp_path: Path) -> None:
-    """A threshold changed by hand is kept from a push, and comes back into the file."""
+    """A threshold changed by hand is protected from a push, and is pulled into the file."""
     command("push")
     rule = grafana.rule("genesis-cost")
     rule["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] = [500.0]
@@ -121,7 +121,7 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
 
 
 def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
-    """A dashboard that nobody edited is brought up to the files, and only that one."""
+    """A dashboard that nobody edited is updated to the files, and only that one."""
     command("push")
     command("pull", "--to", str(tmp_path))
     path = tmp_path / "dashboards" / "genesis-llm.json"
@@ -134,7 +134,7 @@ def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: 
 
 
 def test_what_is_provisioned_is_left_alone(grafana: StandIn, command: Command) -> None:
-    """A dashboard that a file of that Grafana provisions is said, and not touched."""
+    """A dashboard that is provisioned from a file of that Grafana is reported, and not touched."""
     command("push")
     grafana.edit("genesis-runs", title="Theirs")
     grafana.dashboards["genesis-runs"]["meta"]["provisioned"] = True
@@ -144,7 +144,7 @@ def test_what_is_provisioned_is_left_alone(grafana: StandIn, command: Command) -
 
 
 def test_another_data_source(grafana: StandIn, command: Command) -> None:
-    """One that is there is used as it is, and the rules ask it; one that is not there or is of another kind is said."""
+    """An existing one is used as it is, and the rules query it; one that is missing or of another kind is reported."""
     grafana.datasources["mine"] = {
         "uid": "mine",
         "name": "Mine",
@@ -175,7 +175,7 @@ def test_another_data_source(grafana: StandIn, command: Command) -> None:
     ],
 )
 def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, role: str) -> None:
-    """What it lacks is named, and the role that has it."""
+    """The missing permission is named, and the role that has it."""
     if lacks.endswith(":read"):
         command("push")
     grafana.lacks = {lacks}
@@ -187,7 +187,7 @@ def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, ro
     ("variable", "value", "said"),
     [
         ("GRAFANA_TOKEN", "", "GRAFANA_TOKEN is not set"),
-        ("GRAFANA_TOKEN", "glsa_of_another", "does not take the token"),
+        ("GRAFANA_TOKEN", "glsa_of_another", "rejects the token in GRAFANA_TOKEN"),
         ("GRAFANA_URL", "", "GRAFANA_URL is not set"),
         ("GRAFANA_URL", "grafana.example.org", "not the URL of a Grafana"),
         ("GRAFANA_URL", "http://127.0.0.1:9/", "Connection refused"),
@@ -197,7 +197,7 @@ def test_a_token_that_may_not(grafana: StandIn, command: Command, lacks: str, ro
 def test_settings_that_are_wrong(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
-    """A line says which one and what to do; nothing is written."""
+    """A line says which one is wrong and what to do; nothing is written."""
     monkeypatch.setenv(variable, value)
     done = command("push")
     assert done.exit_code != 0 and said in done.stderr and grafana.written == []
@@ -206,7 +206,7 @@ def test_settings_that_are_wrong(
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        # As Go's server answers on a port that wants TLS, and as others do.
+        # Go's answer on a port that expects TLS, and others'.
         (b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n", "does not speak http:"),
         (b"", "closes the connection: check https://"),
     ],
@@ -235,7 +235,7 @@ def test_http_to_a_port_of_https(
 def test_a_grafana_that_is_none_or_lacks_the_plugin(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A wrong path, and a Grafana without the ClickHouse plugin, with what to do."""
+    """A wrong path, and a Grafana without the ClickHouse plugin, each with what to do."""
     grafana.plugins.clear()
     done = command("push")
     assert done.exit_code != 0 and "grafana cli plugins install" in done.stderr
@@ -245,19 +245,19 @@ def test_a_grafana_that_is_none_or_lacks_the_plugin(
 
 
 def test_somebody_is_quicker(grafana: StandIn, command: Command, tmp_path: Path) -> None:
-    """A dashboard that is saved between the look and the push is not written over."""
+    """A dashboard that is saved between the comparison and the push is not overwritten."""
     command("push")
     command("pull", "--to", str(tmp_path))
     path = tmp_path / "dashboards" / "genesis-llm.json"
     path.write_text(path.read_text().replace("Genesis: LLM latency and cost", "Models"))
     grafana.between = lambda: grafana.edit("genesis-llm", title="Quicker")
     done = command("push", "--from", str(tmp_path), "--datasource-uid", "genesis-clickhouse")
-    assert done.exit_code == 1 and "somebody saved it in between" in done.stderr
+    assert done.exit_code == 1 and "somebody saved it in the meantime" in done.stderr
     assert grafana.dashboards["genesis-llm"]["dashboard"]["title"] == "Quicker"
 
 
 def test_a_data_source_that_does_not_reach_clickhouse(grafana: StandIn, command: Command) -> None:
-    """Grafana's own word for it comes with the push."""
+    """The push reports Grafana's own error."""
     grafana.unhealthy = "dial tcp: lookup clickhouse: no such host"
     done = command("push")
     assert done.exit_code == 0 and "no such host" in done.stderr
@@ -283,7 +283,7 @@ def test_files_that_are_wrong(
 
 
 def test_pull_from_a_grafana_that_has_nothing(command: Command, tmp_path: Path) -> None:
-    """Says so, with the exit code for nothing found."""
+    """The command says so, with the exit code for nothing found."""
     done = command("pull", "--to", str(tmp_path / "mine"))
     assert done.exit_code == 3 and not (tmp_path / "mine").exists()
 
@@ -295,8 +295,8 @@ WEBHOOK = "https://alerts.example.org/in/s3cret-of-webhook"
 def test_rules_tell_whom_the_settings_name(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without a setting no rule names a receiver. With one, the contact point is made before the rules that name it, no address is
-    printed, a second push writes nothing, and one without the setting takes nothing away; the notification policies are never asked."""
+    """Without a setting no rule names a receiver. With one, the contact point is created before the rules that name it, no address is
+    printed, a second push writes nothing, and one without the setting removes nothing; the notification policies are never queried."""
     command("push")
     assert not any(rule["notification_settings"] for rule in grafana.groups["genesis", "Genesis"]["rules"])
     monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", WEBHOOK)
@@ -326,7 +326,7 @@ def test_rules_tell_whom_the_settings_name(
 
 
 def test_a_contact_point_that_changes(grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another address is written, and nothing else; what somebody changed by hand is kept from a push."""
+    """A new address is written, and nothing else; what somebody changed by hand is protected from a push."""
     monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", WEBHOOK)
     command("push")
     monkeypatch.setenv("GRAFANA_ALERT_WEBHOOK", "https://other.example.org/")

@@ -1,4 +1,4 @@
-"""What the page asks for, on the real engine: who led however late rows came, islands, examples, choices of models, and runs that lack their beginning."""
+"""The page's queries on the real engine: who led however late rows came, islands, examples, model choices, and runs without a beginning."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Connect = Callable[[], Client]
 
 
 def export(connect: Connect, ended: Sequence[ReadableSpan]) -> None:
-    """Spans into the store."""
+    """Insert spans into the store."""
     exporter = ClickHouseSpanExporter(connect)
     assert exporter.export(ended) is SpanExportResult.SUCCESS
     exporter.shutdown()
@@ -63,8 +63,8 @@ def told(rows: Sequence[dict[str, Any]]) -> dict[str, tuple[float | None, bool]]
 def test_who_leads_is_right_however_late_one_comes(
     store: Client, connect: Connect, direction: str, sign: float
 ) -> None:
-    """What is told since a cursor, put over what was told before, is what is told as a whole: best so far and who leads, in either
-    direction, also when an individual comes to the store after others that finished later. Who finished before it is not told again."""
+    """What is new since a cursor, merged with what was known before, equals the whole: best so far and who leads, in either direction,
+    even if an individual reaches the store after others that finished later. Those that finished before it are not sent again."""
     first = {"a": (1.0, 0.5), "b": (2.0, 0.7), "failed": (2.2, None), "c": (3.0, 0.75), "d": (4.0, 0.9)}
     late = {"e": (2.5, 0.8), "f": (5.0, 0.8), "g": (6.0, 0.95)}
     signed = [{name: (at, score and sign * score) for name, (at, score) in each.items()} for each in (first, late)]
@@ -80,7 +80,7 @@ def test_who_leads_is_right_however_late_one_comes(
     news = queries.ask(store, "individuals_since", run_id="climb", since=since, leaders=leaders)
     assert {row["individual_id"] for row in news} == {"c", "d", "e", "f", "g"}
     assert told(before) | told(news) == whole
-    # The last leaders are enough: where one came before the first of them, all are told.
+    # The last leaders suffice; if an individual came before the first of them, all are sent.
     assert told(queries.ask(store, "individuals_since", run_id="climb", since=since, leaders=["d"])) == whole
     newest = max(int(row["ingested_at"].timestamp() * 1000) for row in news)
     assert (
@@ -90,7 +90,7 @@ def test_who_leads_is_right_however_late_one_comes(
 
 @pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
 def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect, direction: str, sign: float) -> None:
-    """What a run gained is the same in the list of runs and on its own page: from the first score to the best, in its direction."""
+    """A run's gain is the same in the list of runs and on its own page: from the first score to the best, in its direction."""
     export(
         connect, scored("climb", direction, {"a": (1.0, sign * 0.5), "b": (2.0, sign * 0.4), "c": (3.0, sign * 0.75)})
     )
@@ -99,8 +99,8 @@ def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect
 
 
 def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, connect: Connect) -> None:
-    """With individuals alone it has no status and no task, and all that its rows say; a report of it can be written. Of a run without any row
-    nothing is told."""
+    """With individuals alone it has no status and no task, but everything that its rows say; a report of it can be written. For a run
+    without any row nothing is returned."""
     export(connect, [span for span in search_spans() if attributes_of(span).get("genesis.record") == "individual"])
     run = data.run(store, RUN, 900)
     assert (run["status"], run["task_name"], run["direction"]) == ("", "", "")
@@ -117,7 +117,7 @@ def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, con
 
 @pytest.fixture
 def varied(store: Client, connect: Connect) -> Client:
-    """A search with two islands, examples, and a choice among models."""
+    """A search with two islands, examples, and a choice of models."""
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
         run = spans.run("varied", run_id="varied", start_time=BEGAN)
@@ -148,8 +148,8 @@ def varied(store: Client, connect: Connect) -> Client:
 
 
 def test_islands_have_their_leaders_and_who_came(varied: Client) -> None:
-    """The best of each island over time, copies left out; who was copied, who moved itself, and whose parent is of another island, each with
-    where from, where to and the score."""
+    """The best of each island over time, without copies; who was copied, who moved, and whose parent is on another island, each with
+    origin, destination and score."""
     islands = data.islands(varied, "varied")
     assert [(row["island"], row["individual_id"], row["best_so_far"]) for row in islands["island_leaders"]] == [
         ("0", "seed", 0.3),
@@ -166,7 +166,7 @@ def test_islands_have_their_leaders_and_who_came(varied: Client) -> None:
 
 
 def test_scores_of_examples_and_metrics_come_since_a_cursor(varied: Client) -> None:
-    """Each individual's score of each example, and its numbers, a column a metric, without what is no number; nothing comes twice."""
+    """Each individual's score per example, and its numbers, one column per metric, without non-numbers; nothing is sent twice."""
     examples = data.examples(varied, "varied")
     columns = examples["columns"]
     found = zip(*(columns[name] for name in ("individual_id", "examples", "scores")), strict=True)
@@ -180,7 +180,7 @@ def test_scores_of_examples_and_metrics_come_since_a_cursor(varied: Client) -> N
 
 
 def test_the_choice_of_models_is_told_over_time(varied: Client) -> None:
-    """Each state with every model's quantities, oldest first; of many states some, the newest always among them."""
+    """Each state with every model's quantities, oldest first; if there are many, a selection that always includes the newest."""
     told = data.selection(varied, "varied")["columns"]
     assert told["strategy"] == ["AsymmetricUCB"] * 2 and told["generation"] == [2, 4]
     assert [models["m"]["posterior"] for models in told["models"]] == [0.5, 0.8]
@@ -188,22 +188,22 @@ def test_the_choice_of_models_is_told_over_time(varied: Client) -> None:
 
 
 def test_what_a_search_did_is_told(varied: Client) -> None:
-    """Its actions, newest first, without those that another view has; long details are cut, and their length is told."""
+    """Its actions, newest first, without those that another view shows; long details are truncated, and their length is given."""
     (migration,) = data.actions(varied, "varied", characters=10)
     assert migration["action_type"] == "migration" and len(migration["details"]) == 10 < migration["length"]
     assert len(data.actions(varied, "varied", action="model_selection")) == 2
 
 
 def test_a_report_keeps_the_newest_scores_that_it_has_room_for(varied: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The scores of examples in a file have a bound; what is there is whole."""
+    """The scores of examples in a file are bounded; what is included is complete."""
     monkeypatch.setattr(report_data, "SCORES", 3)
     kept = report_data.gather(varied, "varied", top=0)["answers"]["run/examples"]["columns"]
     assert kept["individual_id"] == ["child"] and kept["scores"] == [[0.9, 0.3]]
 
 
 def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
-    """How many individuals each model made of each mutation type, how many are better than their parent, what they gained over all before them
-    and what they cost: as worked out from the facts."""
+    """How many individuals each model made with each mutation type, how many are better than their parent, what they gained over all
+    before them and what they cost: as computed from the facts."""
     export(connect, search_spans())
     expected: dict[tuple[str, str], list[float]] = {}
     so_far = max(fact.fitness or 0 for fact in FACTS if not fact.parents)

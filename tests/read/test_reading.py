@@ -19,7 +19,7 @@ OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[reading.Store]:
-    """A store with the search that ended and the one that goes on, and its process."""
+    """A store with the ended and the running search, and its process."""
     data = tmp_path_factory.mktemp("reading")
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def test_a_named_query_gives_the_same_as_rows_arrow_and_pandas(store: reading.St
 
 
 def test_polars_and_the_types_that_are_no_numbers(store: reading.Store) -> None:
-    """In polars, too, times are times in UTC, text is text, and NULL stays NULL."""
+    """In polars, too, times are in UTC, text is text, and NULL stays NULL."""
     sql = "SELECT timestamp, model, error, NULL AS nothing FROM llm_logs ORDER BY timestamp LIMIT 3"
     answer = store.query(sql)
     frame = answer.polars()
@@ -55,7 +55,7 @@ def test_polars_and_the_types_that_are_no_numbers(store: reading.Store) -> None:
 
 
 def test_parquet_is_the_engines_own(store: reading.Store, tmp_path: Path) -> None:
-    """The file has the rows and types of the answer in Arrow; one that is there stays."""
+    """The file has the rows and types of the Arrow answer; an existing file is kept."""
     answer = store.query("fitness_trajectory", run=RUN)
     file = answer.parquet(tmp_path / "trajectory.parquet")
     assert pyarrow.parquet.read_table(file).to_pylist() == answer.arrow().to_pylist()
@@ -64,7 +64,7 @@ def test_parquet_is_the_engines_own(store: reading.Store, tmp_path: Path) -> Non
 
 
 def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:
-    """By `latest`, its task, or the beginning of its id; one that is not there is a LookupError, as is a query."""
+    """By `latest`, its task, or a prefix of its id; an unknown run is a LookupError, as is an unknown query."""
     assert store.query("top_individuals").parameters["run_id"] == GOING_ON
     assert store.query("top_individuals", run=RUN[:-2], limit=1)[0]["individual_id"] == BEST
     assert store.run(TASK).id == store.run().id == GOING_ON
@@ -80,7 +80,7 @@ def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:
 
 
 def test_sql_reads_and_cannot_write(store: reading.Store) -> None:
-    """A statement has parameters of its own; one that writes is refused."""
+    """A statement has its own parameters; one that writes is refused."""
     sql = "SELECT count() AS n FROM individuals WHERE run_id = {run_id:String} AND generation >= {least:Int32}"
     assert list(store.query(sql, run=RUN, least=3)) == [{"n": 4}]
     assert store.run(RUN).query(sql, least=0)[0]["n"] == len(FACTS)
@@ -89,7 +89,7 @@ def test_sql_reads_and_cannot_write(store: reading.Store) -> None:
 
 
 def test_a_run_and_its_best_individual(store: reading.Store) -> None:
-    """What is asked for most is an attribute, and its program is the very text."""
+    """What is needed most is an attribute, and its program is the exact text."""
     run = store.run(RUN)
     assert (run.task, run.status, run.best_score, run.unpriced) == (TASK, "completed", 0.97, 1)
     best = run.best
@@ -101,7 +101,7 @@ def test_a_run_and_its_best_individual(store: reading.Store) -> None:
 
 
 def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:
-    """Whatever a program or a value holds, the page shows it and does not obey it; of many rows the first ones."""
+    """Whatever a program or a value contains, the notebook shows it as text; of many rows it shows the first."""
     run = store.run(RUN)
     assert BEST in run._repr_html_() and code(OF_BEST) in run.best._repr_html_()
     hostile = store.query("SELECT '<script>alert(1)</script>' || char(27) AS \"<b>\", number FROM numbers(40)")
@@ -113,7 +113,7 @@ def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:
 
 
 def test_it_is_read_while_the_process_of_the_store_ends(store: reading.Store) -> None:
-    """A store that was connected to is read after its process has ended: another one is started."""
+    """A store can be read after its process has ended: another one is started."""
     before = store.run(RUN).summary
     folder = store._settings.data_dir / "store"
     end_store(folder)
@@ -129,7 +129,7 @@ def test_a_package_that_is_missing_is_named(store: reading.Store, monkeypatch: p
 
 
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:
-    """It is said when connecting, and nothing is made."""
+    """It is reported when connecting, and nothing is created."""
     with pytest.raises(StoreError, match="there is no store"):
         genesis_otel.connect(f"chdb://{tmp_path}/nowhere")
     assert not (tmp_path / "nowhere").exists()

@@ -1,4 +1,4 @@
-"""The report, in a real browser: it shows the search, asks no network, and runs nothing that a prompt or a program says."""
+"""The report, in a real browser: it shows the search, uses no network, and runs nothing that a prompt or a program contains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Browse = Callable[..., WebDriver]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Browse]:
-    """Opens a text as a page in a Chromium of its own."""
+    """Opens a text as a page in a separate Chromium."""
     opened: list[WebDriver] = []
 
     def browsed(text: str, *, dark: bool = False, phone: bool = False) -> WebDriver:
@@ -51,25 +51,25 @@ def browse(tmp_path: Path) -> Iterator[Browse]:
 
 
 def data_of(text: str) -> dict[str, Any]:
-    """What lies in a page."""
+    """The data in a page."""
     (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     told: dict[str, Any] = json.loads(found)
     return told
 
 
 def tab(driver: WebDriver, name: str) -> None:
-    """Go to a tab of the run."""
+    """Open a tab of the run."""
     _chosen(driver, f"//nav[contains(@class, 'tabs')]/a[text()='{name}'", ".view")
 
 
 def part(driver: WebDriver, name: str) -> str:
-    """What the pane says under a heading."""
+    """The pane's text under a heading."""
     _chosen(driver, f"//aside//button[text()='{name}'", ".pane .body")
     return says(driver, ".pane .body")
 
 
 def _chosen(driver: WebDriver, heading: str, below: str) -> None:
-    """Click on a heading, and wait until it is the one that is shown, and has been read."""
+    """Click on a heading, and wait until its content is shown and has been read."""
     driver.find_element(By.XPATH, f"{heading}]").click()
     eventually(lambda: driver.find_elements(By.XPATH, f"{heading} and @aria-selected='true']"))
     eventually(
@@ -78,7 +78,7 @@ def _chosen(driver: WebDriver, heading: str, below: str) -> None:
 
 
 def says(driver: WebDriver, selector: str) -> str:
-    """The text of an element; in one step, for what is drawn anew meanwhile is another element."""
+    """The text of an element, in one step, because what is redrawn meanwhile is another element."""
     told: str = driver.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
     return told
 
@@ -89,7 +89,7 @@ def shows(driver: WebDriver, text: str) -> None:
 
 
 def choose(driver: WebDriver, individual_id: str) -> None:
-    """Choose an individual in the table."""
+    """Select an individual in the table."""
     tab(driver, "Individuals")
     search = driver.find_element(By.CSS_SELECTOR, ".tabs input")
     search.clear()
@@ -100,7 +100,7 @@ def choose(driver: WebDriver, individual_id: str) -> None:
 
 
 def facts(driver: WebDriver) -> dict[str, str]:
-    """How the run stands, at the top."""
+    """The run's status, at the top."""
     told: dict[str, str] = driver.execute_script(
         "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
     )
@@ -108,7 +108,7 @@ def facts(driver: WebDriver) -> dict[str, str]:
 
 
 def asked(driver: WebDriver) -> set[str]:
-    """Addresses that the page had asked for, but for itself and what lies in it; a browser's own start page is none of ours."""
+    """Addresses that the page requested, apart from itself and its contents; a browser's own start page does not count."""
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     ours = [each["request"]["url"] for each in sent if each["documentURL"].startswith("file://")]
@@ -124,8 +124,8 @@ def searches(engine: Path) -> Iterator[Client]:
 
 
 def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
-    """Figures, every tab, the path to the best, the best program with its change, prompt and output, what failed; no complaint of the
-    browser, and nothing asked of a network."""
+    """Figures, every tab, the path to the best, the best program with its change, prompt and output, failures; no browser errors, and no
+    network request."""
     driver = browse(page(searches, RUN))
     assert RUN in driver.title
     told = facts(driver)
@@ -158,7 +158,7 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
 
 
 def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
-    """By status, and by what stands in the prompts that are in the file; what is looked for stands in the address, and stays."""
+    """By status, and by the text of the prompts in the file; the search is kept in the address."""
     driver = browse(page(searches, RUN))
     tab(driver, "Calls")
 
@@ -181,7 +181,7 @@ def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
 
 
 def test_runs_are_compared(searches: Client, browse: Browse) -> None:
-    """With each run that was named beside the report's, in one plot and one table; what there is of the others stands there alone."""
+    """With each run that was named, in one plot and one table; of the other runs only what is included is shown."""
     driver = browse(page(searches, RUN, compare=[GOING_ON, RUN]))
     driver.find_element(By.LINK_TEXT, "Compare").click()
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
@@ -196,7 +196,7 @@ def test_runs_are_compared(searches: Client, browse: Browse) -> None:
 
 
 def test_whoever_is_not_in_detail_says_so(searches: Client, browse: Browse) -> None:
-    """--top says how many are; the others have what the columns have, and where more can be had."""
+    """--top says how many are; the others have what the columns have, and where to get more."""
     text = page(searches, RUN, top=0)
     assert data_of(text)["individuals"] == {} and "Improve" not in text
     driver = browse(text)
@@ -207,7 +207,7 @@ def test_whoever_is_not_in_detail_says_so(searches: Client, browse: Browse) -> N
 
 
 def test_what_is_in_detail(searches: Client) -> None:
-    """The best, those on the path to the best one, and the failed one; a program that is a parent's, too, is there once."""
+    """The best, those on the path to the best one, and the failed one; a program that a parent shares is included once."""
     told = data_of(page(searches, RUN, top=1))
     assert list(told["individuals"]) == [BEST, *LINEAGE_OF_BEST[-2::-1], "seed_broken"]
     assert told["individuals"][BEST]["parent"] == "three_best" and set(told["programs"]) == set(told["individuals"])
@@ -215,7 +215,7 @@ def test_what_is_in_detail(searches: Client) -> None:
 
 
 def test_it_follows_light_and_dark(searches: Client, browse: Browse) -> None:
-    """The page has other colours where the reader's system is dark, also when it changes meanwhile."""
+    """The page's colours follow the reader's system, even if it changes meanwhile."""
     driver = browse(page(searches, RUN))
 
     def colors() -> list[str]:
@@ -231,7 +231,7 @@ def test_it_follows_light_and_dark(searches: Client, browse: Browse) -> None:
 
 @pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
 def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse, options: dict[str, bool]) -> None:
-    """Markup, scripts, and characters that turn or end a text, in every text of a run, ids included, are shown, and nothing runs; a
+    """Markup, scripts, and characters that reverse or end a text, in every text of a run, ids included, are shown, and nothing runs; a
     phone shows every tab without scrolling sideways."""
     told = {"hostile": HOSTILE, "run": f"r{HOSTILE}"}
     for run in (told["run"], f"s{HOSTILE}"):
@@ -293,7 +293,7 @@ def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse, op
 
 
 def test_a_script_that_got_in_would_not_run(searches: Client, browse: Browse) -> None:
-    """The page's policy runs its own script alone: another one in its text is refused."""
+    """The page's policy runs only its own script: another one in its text is refused."""
     text = page(searches, RUN).replace("<noscript>", "<script>document.title = 'run'</script><noscript>")
     driver = browse(text)
     assert RUN in driver.title
@@ -301,7 +301,7 @@ def test_a_script_that_got_in_would_not_run(searches: Client, browse: Browse) ->
 
 
 def fill_with(store: Client, individuals: int) -> None:
-    """A run of so many individuals, each with a parent and a call; ids are UUIDs, programs 4 kB, prompts 12 kB."""
+    """A run of this many individuals, each with a parent and a call; ids are UUIDs, programs 4 kB, prompts 12 kB."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at) SELECT 'big', 't', now64(3) - 86400, 'running', now64(9)"
     )
@@ -325,7 +325,7 @@ def fill_with(store: Client, individuals: int) -> None:
 
 
 def test_a_run_of_a_thousand_individuals_is_a_small_file(store: Client, browse: Browse) -> None:
-    """Below 1.5 MB, with all of them; the best one is in it with its program and prompts."""
+    """Below 1.5 MB, with all of them; the best one is included with its program and prompts."""
     fill_with(store, 1_000)
     text = page(store, "big")
     assert len(text.encode()) < 1_500_000
@@ -342,7 +342,7 @@ def test_a_run_of_a_thousand_individuals_is_a_small_file(store: Client, browse: 
 
 
 def test_long_texts_are_cut_and_say_so(store: Client) -> None:
-    """What is missing of a prompt, an answer and a program is counted where it ends."""
+    """The missing part of a prompt, an answer or a program is counted where it ends."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'long', now64(3), 'running', now64(9)"
     )
@@ -361,7 +361,7 @@ def test_long_texts_are_cut_and_say_so(store: Client) -> None:
 
 
 def test_what_there_is_room_for(store: Client) -> None:
-    """The best are in the file however large they are, the path to them only while there is room."""
+    """The best are included however large they are, the path to them only while there is space."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'large', now64(3), 'running', now64(9)"
     )
@@ -374,8 +374,8 @@ def test_what_there_is_room_for(store: Client) -> None:
 
 
 def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) -> None:
-    """A run that has just begun, and one whose individuals all failed, give a page that says so; how long a run took is said of one
-    that ended alone."""
+    """A run that has just started, and one whose individuals all failed, yield a page that says so; only an ended run shows how long it
+    took."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'new', now64(3) - 1920, 'running', now64(9)"
     )
@@ -398,7 +398,7 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
 
 
 def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
-    """Its best is the lowest score: at the top, as the end of the path, and as the first of those in detail."""
+    """Its best is the lowest score: at the top, at the end of the path, and first among those in detail."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, direction, told_at) SELECT 'low', now64(3), 'running', 'min', now64(9)"
     )
@@ -415,7 +415,7 @@ def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
 
 
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the store process, by the beginning of an id; the path goes to standard output, progress to standard error."""
+    """Through the store process, given a prefix of an id; the path goes to standard output, progress to standard error."""
     folder = tmp_path / "store"
     fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
@@ -428,7 +428,7 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No such run, and a folder that is not there: a line, an exit code, no file and no traceback."""
+    """An unknown run, and a folder that does not exist: a line, an exit code, no file and no traceback."""
     folder = tmp_path / "store"
     fill(folder, search_spans())
     monkeypatch.setenv("CLICKHOUSE_URL", f"chdb://{folder}")
@@ -441,6 +441,6 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_run_that_is_not_there(store: Client) -> None:
-    """Is said by its id."""
+    """The error names its id."""
     with pytest.raises(LookupError, match="none"):
         page(store, "none")

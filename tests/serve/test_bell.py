@@ -1,4 +1,4 @@
-"""The bell: a process that waits for its spans is not kept waiting by a pause of the store process."""
+"""The bell: a process that waits for its spans is not held up by a pause of the store process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.pipeline import until
 
 
 def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> None:
-    """A process that flushes rings; the store process does not sleep out its pause. The pause of this one is longer than any wait here."""
+    """A process that flushes rings; the store process does not sleep out its pause. The pause here is longer than any wait."""
     folder = tmp_path / "store"
     code = (
         "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
@@ -30,7 +30,7 @@ def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> 
         finally:
             telemetry.shutdown()
         owner.terminate()
-        # Told to end it does not sleep either.
+        # When told to end, it does not sleep either.
         assert owner.wait(60) == 0
         assert not (folder / bell.PIPE).exists()
     finally:
@@ -39,7 +39,7 @@ def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> 
 
 
 def test_ringing_where_nobody_listens_does_nothing(tmp_path: Path) -> None:
-    """No folder, no pipe, a pipe that a killed process left, a file in its place: nothing is raised, waited for or made."""
+    """No folder, no pipe, a pipe that a killed process left, a file in its place: nothing is raised, waited for or created."""
     bell.ring(tmp_path / "nowhere")
     bell.ring(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -55,7 +55,7 @@ def test_ringing_where_nobody_listens_does_nothing(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_pipes_has_a_bell_for_signals(tmp_path: Path) -> None:
-    """Where no named pipe can be made, the process is still woken by itself."""
+    """If no named pipe can be created, the process is still woken by itself."""
     with bell.hung(tmp_path / "not there") as hung:
         hung.ring()
         hung.wait(3600)

@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface as other clients speak it: clickhouse-go, the collector's and Grafana's, curl, and two users."""
+"""ClickHouse's HTTP interface as other clients use it: clickhouse-go (the collector's and Grafana's), curl, and two users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PROBE = Path(__file__).parents[1] / "support" / "clickhouse_go"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that runs, with a table of a thousand rows."""
+    """A running store, with a table of a thousand rows."""
     store = Store(tmp_path_factory.mktemp("front") / "store")
     with running(store):
         with contextlib.closing(store.client()) as client:
@@ -47,7 +47,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def probe() -> Path:
-    """A program with clickhouse-go, of the version that the collector has; built once."""
+    """A program with clickhouse-go, in the collector's version; built once."""
     sources = sorted(PROBE.glob("*.*"))
     digest = hashlib.sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()[:12]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -117,7 +117,7 @@ REFUSED = {
 @pytest.mark.parametrize("compression", ["none", "lz4", "zstd", "gzip", "deflate"])
 def test_clickhouse_go_reads_and_writes(compression: str, served: Store, probe: Path) -> None:
     """Every type that the tables and Grafana need arrives at the revision that the client asks for; inserts of several blocks
-    arrive whole; what is refused tells ClickHouse's code."""
+    arrive complete; a refusal carries ClickHouse's code."""
     with contextlib.closing(served.client()) as client:
         client.command("TRUNCATE TABLE inserted")
     queries = [*ANSWERED, *REFUSED, "insert"]
@@ -141,7 +141,7 @@ def test_clickhouse_go_reads_and_writes(compression: str, served: Store, probe: 
 
 
 def test_clickhouse_go_is_told_what_is_not_spoken(served: Store, probe: Path) -> None:
-    """An insert packed by brotli is refused with code 48 and status 400, which is not tried again, and stores nothing."""
+    """An insert compressed with brotli is refused with code 48 and status 400, which clients do not retry, and stores nothing."""
     done = subprocess.run(
         [str(probe), f"127.0.0.1:{served.port}", "genesis", PASSWORD, "br"],
         input='["insert"]',
@@ -155,7 +155,7 @@ def test_clickhouse_go_is_told_what_is_not_spoken(served: Store, probe: Path) ->
 
 
 def test_frames_are_checked(served: Store) -> None:
-    """ClickHouse's own frames: what comes whole is read, what was damaged on the way is refused with ClickHouse's code."""
+    """ClickHouse's own frames: what arrives complete is read, what was damaged on the way is refused with ClickHouse's code."""
     body = compression.framed(b"1\n2\n3\n")
     insert = {"query": "INSERT INTO numbered FORMAT TSV", "decompress": 1}
     damaged = body[:-1] + bytes([body[-1] ^ 1])
@@ -167,7 +167,7 @@ def test_frames_are_checked(served: Store) -> None:
 
 
 def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> None:
-    """What a request leaves in its session is there for the next one, for nobody else, and unknown sessions are said so."""
+    """What a request leaves in its session is there for the next one and for nobody else, and an unknown session is an error."""
     session = {"session_id": "mine", "session_timeout": 60}
     assert ask(served, "POST", {**session, "query": "CREATE TEMPORARY TABLE mine AS SELECT 7 AS n"})[0] == 200
     assert ask(served, "POST", {**session, "query": "SET max_threads = 3"})[0] == 200
@@ -178,12 +178,12 @@ def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> 
 
 
 def test_a_session_answers_one_request_at_a_time(served: Store) -> None:
-    """While a session's answer is under way it is locked for others; with that answer ended, or left, it is free again."""
+    """While a session's answer is under way, it is locked for others; once that answer has ended, or was abandoned, it is free again."""
     session = {"session_id": "busy", "query": "SELECT number, toString(number) FROM numbers(100000000)"}
     key = base64.b64encode(f"genesis:{PASSWORD}".encode()).decode()
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
     connection.request("POST", f"/?{urlencode(session)}", headers={"Authorization": f"Basic {key}"})
-    # Kept: an answer that nobody holds is closed, and its session free.
+    # Kept, because an answer that nobody holds is closed, which frees its session.
     under_way = connection.getresponse()
     assert under_way.status == 200
     assert ask(served, "POST", {"session_id": "busy", "query": "SELECT 1"})[:2] == (400, "373")
@@ -196,7 +196,7 @@ def test_a_session_answers_one_request_at_a_time(served: Store) -> None:
 
 
 def test_a_session_keeps_nothing_of_one_requests_settings(served: Store) -> None:
-    """Settings, database and formats in a URL hold for that request alone, in a session too, and after a refused one."""
+    """Settings, database and formats in a URL apply only to that request, in a session too, and after a refused one."""
     asked = "SELECT getSetting('max_block_size'), currentDatabase()"
     session = {"session_id": "clean", "query": asked}
     before = ask(served, "POST", session)[2]
@@ -252,7 +252,7 @@ Tuple(a Array(Tuple(b LowCardinality(String), c JSON)))
 
 @pytest.mark.parametrize("type_", TYPES.split("|"))
 def test_a_column_ends_where_its_type_says(type_: str, connect: Connect) -> None:
-    """Of every type that has a length the walk ends exactly at the next column, with no row, one and many, and values stay."""
+    """For every type that has a length, the walk ends exactly at the next column, with no row, one and many, and values are unchanged."""
     client = connect()
     settings = {
         "output_format_native_write_json_as_string": 1,
@@ -282,14 +282,14 @@ def test_a_column_ends_where_its_type_says(type_: str, connect: Connect) -> None
 
 
 def test_settings_of_a_query_end_with_it(served: Store) -> None:
-    """A setting in the URL holds for its query, and a second one has the engine's own value."""
+    """A setting in the URL applies to its query, and the next query has the engine's own value."""
     query = {"query": "SELECT getSetting('max_block_size')"}
     assert ask(served, "POST", {**query, "max_block_size": 77})[2] == b"77\n"
     assert ask(served, "POST", query)[2] != b"77\n"
 
 
 def test_the_reader_reads_and_changes_nothing(served: Store) -> None:
-    """The second user asks whatever can be asked, sends limits of its own as Grafana does, and cannot change a thing."""
+    """The second user can run any read query, sends its own limits as Grafana does, and cannot change anything."""
     assert (
         ask(served, "POST", {"query": "SELECT count() FROM numbered", "max_execution_time": 5}, user="reader")[2]
         == b"1000\n"
@@ -312,14 +312,14 @@ def test_the_reader_reads_and_changes_nothing(served: Store) -> None:
 
 
 def test_a_reader_is_nobody_with_the_owners_password(served: Store) -> None:
-    """Each user has a password of its own; none, a wrong one and another user's are refused alike."""
+    """Each user has a separate password; none, a wrong one and another user's are refused alike."""
     for user, password in (("reader", PASSWORD), ("genesis", READER), ("genesis", ""), ("default", ""), ("", "")):
         with pytest.raises(DatabaseError, match="AUTHENTICATION_FAILED"):
             clickhouse_connect.get_client(host="127.0.0.1", port=served.port, username=user, password=password)
 
 
 def test_passwords_that_are_told_stay(tmp_path: Path) -> None:
-    """Told by the environment, a password is the same after a restart, and stands in no line that is shown."""
+    """Set in the environment, a password is the same after a restart, and appears in no printed line."""
     store = Store(tmp_path / "store")
     with running(store):
         assert store.count("SELECT 1") == 1
@@ -346,7 +346,7 @@ def test_passwords_that_are_told_stay(tmp_path: Path) -> None:
 def test_nobody_is_let_in_by_accident(
     arguments: tuple[str, ...], told: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    """Beyond loopback only with passwords of one's own, never a short one; the error says what to do and no password."""
+    """Beyond loopback only with explicit passwords, never a short one; the error says what to do and contains no password."""
     kept = without_settings()
     done = subprocess.run(
         [sys.executable, "-m", "genesis_otel", "serve", *arguments],
@@ -363,7 +363,7 @@ def test_nobody_is_let_in_by_accident(
 
 
 def test_listening_is_checked_before_anything_is_made(tmp_path: Path) -> None:
-    """A password that will not do leaves no folder behind."""
+    """An unacceptable password leaves no folder behind."""
     with pytest.raises(StoreError, match="at least"):
         process.serve(tmp_path / "store", password="")
     assert not (tmp_path / "store").exists()

@@ -1,4 +1,4 @@
-"""A store whose disk is nearly full takes nothing, says so, and goes on when there is room: the real engine, and a disk with another bound."""
+"""A store whose disk is nearly full takes nothing, says so, and continues once there is space: the real engine, with a different limit for the disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genesis_otel._ship.spool.queue import status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.pipeline import until
 
-# Until it is told that there is room, more has to stay free than any disk has.
+# Until there is said to be space, more must stay free than any disk has.
 NEARLY_FULL = """
 import logging, signal, sys
 from pathlib import Path
@@ -34,7 +34,7 @@ process.serve(Path(sys.argv[1]))
 
 
 def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_path: Path) -> None:
-    """Spans wait in the spool, inserts of others are refused with ClickHouse's code, one line says why; with room again all go in."""
+    """Spans wait in the spool, other clients' inserts are refused with ClickHouse's code, one line says why; with space again all go in."""
     store, log = tmp_path / "store", tmp_path / "log"
     with log.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-c", NEARLY_FULL, str(store)], stderr=file)
@@ -70,7 +70,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
 
 
 def test_a_limit_on_files_is_lifted_or_said() -> None:
-    """What `ulimit -f` set softly is lifted; a hard limit is named."""
+    """A soft limit by `ulimit -f` is raised; a hard limit is reported."""
     program = (
         "import resource, sys; from genesis_otel._serve import room; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, eval(sys.argv[1]))); "
@@ -86,5 +86,5 @@ def test_a_limit_on_files_is_lifted_or_said() -> None:
 
 
 def test_what_cannot_be_asked_has_room(tmp_path: Path) -> None:
-    """A folder that is not there stops nothing."""
+    """A folder that does not exist stops nothing."""
     assert room.lacking(tmp_path / "nowhere") == ""

@@ -1,4 +1,4 @@
-"""Before the password: what somebody without one, or with a reader's, can do to a store that runs."""
+"""Before the password: what clients without one, or with a reader's, can do to a running store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WAIT = 60.0
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that runs."""
+    """A running store."""
     store = Store(tmp_path_factory.mktemp("server") / "store")
     with running(store):
         yield store
@@ -48,7 +48,7 @@ def head(user: str, *lines: str, method: str = "POST", query: str = "SELECT 1") 
 
 
 def answer(connection: socket.socket) -> tuple[int, str]:
-    """The status and the code of the exception."""
+    """The status and the exception's code."""
     response = http.client.HTTPResponse(connection)
     response.begin()
     code = response.headers.get("X-ClickHouse-Exception-Code", "")
@@ -66,7 +66,7 @@ def answers(store: Store, user: str, query: str = "SELECT 1") -> tuple[int, str]
     "body", ["Content-Length: 200000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"]
 )
 def test_headers_are_judged_before_a_body(served: Store, body: str) -> None:
-    """Who has no password is told so as soon as the headers are there, whatever body they announce, and asked for none of it."""
+    """A client without a password is refused as soon as its headers have arrived, whatever body they announce, and is asked for none of it."""
     with connected(served) as connection:
         connection.sendall(head("nobody", body))
         assert answer(connection) == (403, "516")
@@ -75,14 +75,14 @@ def test_headers_are_judged_before_a_body(served: Store, body: str) -> None:
 
 
 def test_a_refusal_arrives_while_the_body_is_sent(served: Store) -> None:
-    """A client that sends its body without looking gets ClickHouse's answer, and no broken connection."""
+    """A client that sends its body without looking gets ClickHouse's answer, and not a broken connection."""
     with connected(served) as connection:
         connection.sendall(head("nobody", "Content-Length: 4000000") + b"x" * 4_000_000)
         assert answer(connection) == (403, "516")
 
 
 def test_a_stranger_stores_nothing(served: Store) -> None:
-    """What three connections without a password send takes neither memory nor room in the folder for temporary files."""
+    """What three connections without a password send takes neither memory nor space in the folder for temporary files."""
     assert served.process is not None
     process = psutil.Process(served.process.pid)
     answers(served, USER)
@@ -102,7 +102,7 @@ def test_a_stranger_stores_nothing(served: Store) -> None:
 
 @pytest.mark.parametrize("user", [USER, READER])
 def test_a_body_is_bounded_by_what_its_sender_may_do(served: Store, user: str) -> None:
-    """The owner's batches may be larger than a reader's statements; what is larger is refused unread, with ClickHouse's code."""
+    """The owner's batches may be larger than a reader's statements; anything larger is refused unread, with ClickHouse's code."""
     most = {USER: BODY_BYTES, READER: STATEMENT_BYTES}[user]
     with connected(served) as connection:
         connection.sendall(head(user, f"Content-Length: {most + 1}"))
@@ -110,7 +110,7 @@ def test_a_body_is_bounded_by_what_its_sender_may_do(served: Store, user: str) -
 
 
 def test_a_readers_chunks_are_counted(served: Store) -> None:
-    """A body whose length nobody told ends where its sender's bound is."""
+    """A body of undeclared length is cut off at its sender's limit."""
     chunk = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
     with connected(served) as connection:
         with contextlib.suppress(OSError):
@@ -137,7 +137,7 @@ def test_connections_that_say_nothing_keep_nobody_out(served: Store) -> None:
 
 
 def test_readers_connections_keep_writers_not_out(served: Store) -> None:
-    """As many connections with the reader's password as there may be at all, all of them waiting: the owner is answered."""
+    """With the maximum number of connections all waiting under the reader's password, the owner is answered."""
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
             connection = stack.enter_context(connected(served))
@@ -147,7 +147,7 @@ def test_readers_connections_keep_writers_not_out(served: Store) -> None:
 
 
 def test_slow_readers_hold_no_insert_up(served: Store) -> None:
-    """While more readers wait for their answers than there are threads for them, an insert goes in."""
+    """While more readers wait for answers than there are threads for them, an insert succeeds."""
     with contextlib.closing(served.client()) as client:
         client.command("CREATE TABLE IF NOT EXISTS put (n UInt64) ENGINE = MergeTree ORDER BY n")
     slow = "SELECT sum(sleepEachRow(1)) FROM numbers(10) SETTINGS max_block_size = 1"
@@ -234,7 +234,7 @@ REQUESTS = st.lists(
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(REQUESTS)
 def test_nothing_that_is_sent_stops_the_store(served: Store, sent: bytes) -> None:
-    """Whatever bytes come in, the store answers the next one, and says nothing of the engine to who has no password."""
+    """Whatever bytes arrive, the store answers the next request, and tells nothing about the engine to a client without a password."""
     with connected(served) as connection:
         with contextlib.suppress(OSError):
             connection.sendall(sent)

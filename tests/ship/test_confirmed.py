@@ -130,7 +130,7 @@ def test_a_proxy_that_strips_headers(search: Search, stored: Stored, caplog: pyt
     search.end(5_000)
     until(lambda: search.waits() == 0, "the delivery")
     assert stored(search) == (8_000, 8_000)
-    (line,) = [line for line in lines(caplog) if "made the database" not in line]
+    (line,) = [line for line in lines(caplog) if "created the database" not in line]
     assert "takes the headers X-ClickHouse-* off" in line
 
 
@@ -157,13 +157,13 @@ def test_a_lost_acknowledgement_behind_a_proxy_that_strips(search: Search, store
     [
         (login, "a web page"),
         (inserts_only(login(Between.__new__(Between), Request("", "", {}, b""))), "a web page"),
-        (empty, "is no ClickHouse"),
+        (empty, "is not ClickHouse"),
         (inserts_only(Answer(200)), "spans are not there"),
         (inserts_only(MEMORY), "Memory limit"),
         (inserts_only(Answer(200, {"X-ClickHouse-Query-Id": "another"})), "spans are not there"),
-        (inserts_only(Answer(302, {"Location": "https://h.example/x"})), "redirects to https://h.example: name that"),
+        (inserts_only(Answer(302, {"Location": "https://h.example/x"})), "redirects to https://h.example: use that"),
         (inserts_only(Answer(202)), "HTTP status 202"),
-        (inserts_only(Answer(200, {}, b'{"ok": true}')), "answered an insert with a text"),
+        (inserts_only(Answer(200, {}, b'{"ok": true}')), "answered an insert with text"),
     ],
     ids=[
         "login",

@@ -1,4 +1,4 @@
-"""How a run's money goes: burn, what it will have cost, how long it and its budget last, and what was bought with it."""
+"""A run's money: burn rate, projected cost, how long the run and its budget last, and what the money bought."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR = 3600
 
 
 def begun(store: Client, hours: float, *, planned: int = 0, budget: float | None = None, ended: bool = False) -> None:
-    """A run that began so many hours ago."""
+    """A run that started this many hours ago."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, task_name, start_time, end_time, status, config, budget, told_at)"
         " SELECT 'run', 'task', addMilliseconds(now64(3), -{ago:Int64}), if({ended:Bool}, now64(3), toDateTime64(0, 3)),"
@@ -55,7 +55,7 @@ def budget(store: Client, **given: Any) -> dict[str, Any]:
 
 
 def test_a_running_search_is_projected_by_its_generations(store: Client) -> None:
-    """Two of ten generations in two hours for 4 dollars are 20 dollars and eight more hours; the last hour's 1 dollar is the burn."""
+    """Two of ten generations in two hours for 4 dollars make 20 dollars and eight more hours; the last hour's 1 dollar is the burn rate."""
     begun(store, 2, planned=10, budget=6.0)
     evaluated(store, (0, 3.0, "ok", "a"), hours=1.5)
     evaluated(store, (1, 0.5, "ok", "b"), (2, 0.5, "ok", "c"))
@@ -67,7 +67,7 @@ def test_a_running_search_is_projected_by_its_generations(store: Client) -> None
 
 
 def test_what_nobody_can_know_is_not_projected(store: Client) -> None:
-    """Without a plan or a generation that is done there is no end to project to, and without a budget no share of it."""
+    """Without a plan or a completed generation there is no end to project to, and without a budget there is no share of it."""
     begun(store, 1)
     evaluated(store, (0, 2.0, "ok", "a"))
     row = budget(store)
@@ -84,7 +84,7 @@ def test_a_search_that_ended_has_cost_what_it_cost(store: Client) -> None:
 
 
 def test_money_is_told_apart_by_what_it_bought(store: Client) -> None:
-    """Failures, incorrect programs, programs that were there before, others; and together they are the run's cost."""
+    """Failures, incorrect programs, duplicates, others; together they are the run's cost."""
     begun(store, 1)
     evaluated(
         store,
@@ -109,7 +109,7 @@ def test_money_is_told_apart_by_what_it_bought(store: Client) -> None:
 
 
 def test_a_job_lasts_from_its_submission_to_its_end(store: Client) -> None:
-    """By the `job_id` of its details or by its individual; one that goes on has no end."""
+    """Matched by the `job_id` in its details or by its individual; a running job has no end."""
     told = [
         ("job_submitted", "", "a", 0),
         ("job_completed", "", "a", 4),

@@ -1,4 +1,4 @@
-"""``--cluster``: the same schema on every node of a cluster. No cluster is at hand: the engine parses what it would run."""
+"""``--cluster``: the same schema on every node. There is no cluster here: the engine parses what would run on one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "my `odd` cluster"
 
 
 class Parsed:
-    """A client whose statements are parsed by the engine and not run; what it reads is real."""
+    """A client whose statements the engine parses without running them; what it reads is real."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -34,7 +34,7 @@ def parsed(store: Client) -> Parsed:
 
 
 def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> None:
-    """Every statement of the schema, told a cluster, is one that the engine parses, names it and replicates."""
+    """Given a cluster, every statement of the schema parses, names the cluster and replicates."""
     for file in _tables.FILES:
         for statement in _tables.statements(file, cluster=NAME):
             parsed.command(statement)
@@ -52,7 +52,7 @@ def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> N
 
 
 def test_upgrades_and_retention_go_on_cluster(parsed: Parsed, store: Client) -> None:
-    """Columns, settings, views and retention that init brings to their form are altered on the cluster, too."""
+    """Columns, settings, views and retention that init alters are altered on the cluster, too."""
     store.command("ALTER TABLE individuals DROP COLUMN error")
     store.command("ALTER TABLE individuals MODIFY COMMENT 'x'")
     store.command("ALTER TABLE llm_logs RESET SETTING min_age_to_force_merge_seconds")
@@ -67,7 +67,7 @@ def test_upgrades_and_retention_go_on_cluster(parsed: Parsed, store: Client) -> 
 
 
 def test_tables_of_the_first_logger_are_taken_over_without_a_cluster(parsed: Parsed, store: Client) -> None:
-    """Taking over moves rows on one node: told a cluster, it says so and changes nothing."""
+    """Taking over moves rows on one node: given a cluster, init says so and changes nothing."""
     store.command("DROP TABLE generations SYNC")
     store.command("CREATE TABLE generations (run_id String, generation Int32) ENGINE = MergeTree ORDER BY run_id")
     with pytest.raises(errors.StoreError, match="run init without a cluster"):

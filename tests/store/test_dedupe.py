@@ -1,4 +1,4 @@
-"""Calls that several instrumentations recorded where this package was not: one row of each is left, whenever which came."""
+"""Calls that several instrumentations recorded in processes without this package: one row of each is left, whichever came first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TOKENS: dict[str, Any] = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.outpu
 
 
 class Elsewhere:
-    """A process with an SDK and without this package; its spans by what instrumentation made them."""
+    """A process with an SDK but without this package; its spans by the instrumentation that made them."""
 
     def __init__(self) -> None:
         self._kept = InMemorySpanExporter()
@@ -53,19 +53,19 @@ class Elsewhere:
 
     @property
     def spans(self) -> Sequence[ReadableSpan]:
-        """Them all, in the order of their ends."""
+        """All of them, in the order in which they ended."""
         return self._kept.get_finished_spans()
 
 
 def scopes(client: Client) -> list[str]:
-    """Whose spans have a row, by time."""
+    """The spans that have a row, by time."""
     sql = "SELECT ScopeName FROM llm_logs AS l JOIN otel_traces AS t ON t.SpanId = l.span_id ORDER BY timestamp, ScopeName"
     return [row[0] for row in client.query(sql).result_rows]
 
 
 def test_inner_and_outer_delivered_an_hour_apart(store: Client, connect: Connect) -> None:
-    """The inner span alone is a row. When the outer one comes, an hour later, the inner one's row goes, with one look at what has
-    come since then; a second look finds nothing, and what is delivered again is removed again."""
+    """The inner span alone is a row. When the outer one arrives an hour later, one look at what has arrived since then removes the inner
+    one's row; a second look finds nothing, and a span that is delivered again is removed again."""
     there = Elsewhere()
     outer = there.call("framework", 0, 3, **TOKENS)
     there.call("client", 1, 1, outer, **TOKENS)
@@ -87,8 +87,8 @@ def test_inner_and_outer_delivered_an_hour_apart(store: Client, connect: Connect
 
 
 def test_what_knows_the_cost_stays(store: Client, connect: Connect) -> None:
-    """Of three spans around each other the outermost stays; of a call with two attempts inside, which knows no tokens, the attempts
-    stay, as calls of their own; embeddings within a call are no second row of it."""
+    """Of three nested spans the outermost stays; of a call around two attempts, which has no tokens, the attempts stay as separate
+    calls; embeddings within a call do not duplicate it."""
     there = Elsewhere()
     first = there.call("a: outer", 0, 9, **TOKENS)
     second = there.call("b: middle", 1, 7, first, **TOKENS)
@@ -104,8 +104,8 @@ def test_what_knows_the_cost_stays(store: Client, connect: Connect) -> None:
 
 
 def test_the_same_answer_is_one_call(store: Client, connect: Connect) -> None:
-    """Spans beside each other with the same answer, of two instrumentations, at one time, are a call, of which the longer stays.
-    An endpoint that gives each answer the same id loses none: one instrumentation's, and another time's, are calls."""
+    """Spans side by side with the same answer, from two instrumentations, at the same time, are one call, of which the longer stays.
+    An endpoint that gives every answer the same id loses none: spans of one instrumentation, or of another time, are separate calls."""
     there = Elsewhere()
     there.call("litellm", 0, 3, gen_ai__response__id="x", **TOKENS)
     there.call("client", 1, 1, gen_ai__response__id="x", **TOKENS)
@@ -118,7 +118,7 @@ def test_the_same_answer_is_one_call(store: Client, connect: Connect) -> None:
 
 
 def test_spans_that_are_each_others_parents_stay(store: Client) -> None:
-    """Somebody's broken ids remove nothing."""
+    """Broken ids remove nothing."""
     for span, parent in (("a", "b"), ("b", "a"), ("c", "c")):
         store.command(
             "INSERT INTO llm_logs (id, timestamp, run_id, trace_id, span_id, parent_span_id) "
@@ -130,7 +130,7 @@ def test_spans_that_are_each_others_parents_stay(store: Client) -> None:
 def test_the_command_and_the_store_process(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`dedupe` says by model what goes, and removes it; the store process does so by itself, when it ends at the latest."""
+    """`dedupe` reports by model what it would remove, and removes it; the store process does so by itself, at the latest when it ends."""
     there = Elsewhere()
     outer = there.call("framework", 0, 3, **TOKENS)
     there.call("client", 1, 1, outer, **TOKENS)

@@ -1,7 +1,7 @@
-"""What 0.1.0 left on disk is read and delivered: a store, a store of the first logger's, spools, dead letters.
+"""What 0.1.0 left on disk is read and delivered: a store, a first logger's store, spools, dead letters.
 
-How they were made, and what they hold, is in ``fixtures/v0_1_0/README.md``; ``expected.json`` beside it has, for each, the
-statements that 0.1.0 was asked and the rows that it answered.
+``fixtures/v0_1_0/README.md`` says how they were made and what they contain; ``expected.json`` beside it has, for each, the
+statements that 0.1.0 was given and the rows that it answered.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CUT = "cut_in_the_write"
 
 
 def unpacked(name: str, folder: Path) -> Path:
-    """A fixture in a folder, which 0.1.0 has never seen."""
+    """A copy of a fixture in a folder that 0.1.0 has never seen."""
     with tarfile.open(FIXTURES / f"{name}.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
@@ -46,13 +46,13 @@ UNSCORED = {
     *(("spooled_by_two", name) for name in ("failed_in_the_search", "failed_in_the_worker")),
     ("refused", "warm_failed"),
     *(("full", name) for name in ("seed_failed", "seed_unscored", "all_fail_1", "all_fail_2", "copy_of_failed")),
-    # Of a front, told without a combined score.
+    # Members of a front, recorded without a combined score.
     ("full", "from_elsewhere"),
     ("running", "second"),
     *(("raw_gone", name) for name in ("failed", "all_fail")),
     *((run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")),
     ("first_logger", "b"),
-    # Failed evaluations of OpenEvolve: two with a 0 of its own making, one without a program.
+    # Failed OpenEvolve evaluations: two with a 0 that OpenEvolve made up, one without a program.
     (DEMO, "03ebe937-5dec-40ab-92d6-666ae8e4b90f"),
     (DEMO, "1d9757bb-c85a-4ddd-8135-e52396c37c16"),
     (DEMO, "21ee5920-4fd5-48c2-9514-6c9a22f47bca"),
@@ -82,7 +82,7 @@ NO_DELTA = {("resumed", "after_2"), ("resumed", "after_3")}
 
 
 def of_today(told: dict[str, Any]) -> list[Any]:
-    """What a statement's answer is by now: what does not exist is NULL, and an individual can be incorrect."""
+    """What a statement answers now: a missing score is NULL, and an individual can be incorrect."""
     rows = [dict(zip(told["columns"], row, strict=True)) for row in told["rows"]]
     for row in rows:
         unscored = (row.get("run_id"), row.get("individual_id", row.get("child_id"))) in UNSCORED
@@ -103,11 +103,11 @@ def of_today(told: dict[str, Any]) -> list[Any]:
 
 
 def asked(client: Client, expected: dict[str, Any]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """What the store answers to the statements that 0.1.0 was asked, and what it has to, going by what 0.1.0 answered."""
+    """The store's answers to the statements that 0.1.0 was given, and the answers expected from those of 0.1.0."""
     known = {name: told for name, told in expected.items() if isinstance(told, dict) and "sql" in told}
     return (
         {
-            # Of 0.1.0's machine, whose clock was UTC's.
+            # The times of 0.1.0's machine, whose clock was in UTC.
             name: [list(row) for row in client.query(told["sql"], settings={"session_timezone": "UTC"}).result_rows]
             for name, told in known.items()
         },
@@ -124,10 +124,10 @@ def opened(folder: Path) -> Iterator[Client]:
 
 
 def new_store(folder: Path) -> Path:
-    """A store of today on a folder, whose raw traces stay, as old as those of the fixtures are by now."""
+    """A current store in a folder, whose retention keeps raw traces as old as the fixtures' are by now."""
     command("init", "--traces-ttl-days", "0", CLICKHOUSE_URL=f"chdb://{folder}")
     address = folder / "serve.json"
-    # The store process that the command started, if it did, ends as its user would end it.
+    # The store process that the command may have started is stopped as its user would stop it.
     if address.exists():
         os.kill(json.loads(address.read_text())["pid"], signal.SIGTERM)
     until(lambda: not address.exists(), "the end of the store process")
@@ -135,7 +135,7 @@ def new_store(folder: Path) -> Path:
 
 
 def command(*arguments: str, **environment: str) -> str:
-    """What the command line says; it has to succeed."""
+    """What the command line prints; it must succeed."""
     bare = without_settings()
     done = subprocess.run(
         [sys.executable, "-m", "genesis_otel", *arguments],
@@ -150,7 +150,7 @@ def command(*arguments: str, **environment: str) -> str:
 
 
 def spool(**environment: str) -> dict[str, Any]:
-    """What the command line says of a destination's spool."""
+    """What the command line reports about a destination's spool."""
     (found,) = json.loads(command("spool", "--format", "json", **environment))
     assert isinstance(found, dict)
     return found
@@ -161,14 +161,14 @@ def state(found: dict[str, Any]) -> dict[str, int]:
 
 
 def spans_of(expected: dict[str, Any]) -> list[tuple[str, str]]:
-    """Span ids and names that wait in a spool."""
+    """Ids and names of the spans waiting in a spool."""
     return sorted((span_id, name) for _, span_id, name, _ in expected["otel_traces"]["rows"])
 
 
 @pytest.mark.parametrize("name", ["store", "first_logger"])
 def test_a_store_is_upgraded_with_every_row(name: str, tmp_path: Path) -> None:
-    """The store opens in another folder than it was made in, with every row of every table: scores that are none are NULL by
-    now, as the raw spans say where they are there, and all else is as it was."""
+    """The store opens in a folder other than its original one, with every row of every table: false scores are now NULL, as decided by
+    the raw spans where these exist, and everything else is unchanged."""
     folder = unpacked(name, tmp_path / "elsewhere")
     with opened(folder) as client:
         found, expected = asked(client, EXPECTED[name])
@@ -178,7 +178,7 @@ def test_a_store_is_upgraded_with_every_row(name: str, tmp_path: Path) -> None:
 
 
 def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
-    """What stood where no score is, is in `score_told`: NaN, infinities, the 0 of a failure; what was not told leaves nothing."""
+    """The value given instead of a score is in `score_told`: NaN, infinities, the 0 of a failure; a value not given leaves nothing."""
     with opened(unpacked("store", tmp_path)) as client:
         told = client.query(
             "SELECT run_id, individual_id, score_told FROM individuals "
@@ -202,12 +202,12 @@ def test_an_upgrade_keeps_the_word_that_was_told(tmp_path: Path) -> None:
     assert len(words) == 19
     failed = [(run, name) for run in ("logged", "logged_raw_gone") for name in ("b", "d")]
     assert incorrect == [("full", "incorrect"), *failed]
-    # A call of the run itself, of no generation.
+    # A call of the run itself, in no generation.
     assert generations == [(1,)]
 
 
 def test_the_store_holds_what_an_upgrade_must_tell_apart() -> None:
-    """The record has scores told and not told, NaN, infinities and true zeros, with and without the raw span that decides."""
+    """The fixture has scores given and not given, NaN, infinities and true zeros, with and without the raw span that decides."""
     told = EXPECTED["store"]["told"]["individuals"]
     scores = {(row[1], row[3]): row[4] for row in told["rows"]}
     assert told["columns"][1:5] == ["run_id", "generation", "individual_id", "fitness"]
@@ -224,7 +224,7 @@ def test_the_store_holds_what_an_upgrade_must_tell_apart() -> None:
 
 
 def test_an_embedded_spool_is_delivered_with_every_row(tmp_path: Path) -> None:
-    """What four processes left, in several segments and one cut in the dying write, arrives in a new store, each row once."""
+    """What four processes left, in several segments, one truncated in its last write, arrives in a new store, each row once."""
     expected = EXPECTED["spool_embedded"]
     folder = new_store(tmp_path / "data" / "store")
     queues = unpacked("spool_embedded", folder / "spool")
@@ -241,7 +241,7 @@ def test_an_embedded_spool_is_delivered_with_every_row(tmp_path: Path) -> None:
 
 
 def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -> None:
-    """The spool of a ClickHouse that was away is found under its name, and what is in it arrives, each row once."""
+    """The spool of a ClickHouse that was away is found under its name, and its spans arrive, each row once."""
     expected = EXPECTED["spool_server"]
     data = tmp_path / "data"
     was = unpacked("spool_server", data / "spool" / expected["folder"])
@@ -253,7 +253,7 @@ def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -
             "GENESIS_OTEL_DATA_DIR": str(data),
             "CLICKHOUSE_URL": f"http://genesis:{PASSWORD}@127.0.0.1:{store.port}/default",
         }
-        # The same server, at the port that it has today.
+        # The same server, on its present port.
         was.rename(spool(**environment)["folder"])
         assert f"{expected['waiting']} spans delivered, 0 still wait" in command("spool", "drain", **environment)
         rows, answered = asked(client, expected)
@@ -261,7 +261,7 @@ def test_a_servers_spool_is_found_and_delivered_with_every_row(tmp_path: Path) -
 
 
 def test_a_collectors_spool_is_found_and_delivered_with_every_span(tmp_path: Path) -> None:
-    """The spool of a collector that was away is found under its name, and each span in it goes out by OTLP, once."""
+    """The spool of a collector that was away is found under its name, and each span in it is sent over OTLP, once."""
     expected = EXPECTED["spool_otlp"]
     data = tmp_path / "data"
     was = unpacked("spool_otlp", data / "spool" / expected["folder"])
@@ -275,7 +275,7 @@ def test_a_collectors_spool_is_found_and_delivered_with_every_span(tmp_path: Pat
 
 
 def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> None:
-    """What a store refused is listed with its run and its reason, goes back into the spool, and arrives, each row once."""
+    """Spans that a store refused are listed with run and reason, return to the spool, and arrive, each row once."""
     expected = EXPECTED["dead_letters"]
     folder = new_store(tmp_path / "data" / "store")
     unpacked("dead_letters", folder / "spool")
@@ -294,7 +294,7 @@ def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> N
 
 @contextlib.contextmanager
 def receiving() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """An OTLP receiver on loopback: its endpoint, and the ids and names of the spans that it took."""
+    """An OTLP receiver on loopback: its endpoint, and the ids and names of the spans that it received."""
     received: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -302,7 +302,7 @@ def receiving() -> Iterator[tuple[str, list[tuple[str, str]]]]:
             try:
                 request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
             except DecodeError:
-                # As a collector answers what is no OTLP.
+                # A collector's answer to something that is not OTLP.
                 self.send_error(400)
                 return
             spans = (span for of in request.resource_spans for scope in of.scope_spans for span in scope.spans)

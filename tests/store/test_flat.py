@@ -1,4 +1,4 @@
-"""Panels that do not read all that was ever stored: indexes that an older store gets, and numbers that stay right whatever is done to the rows."""
+"""Panels that need not read the whole store: the indexes that an older store gets, and numbers that stay right whatever is done to the rows."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows(client: Client, title: str, **settings: Any) -> Sequence[Any]:
 
 
 def deliver_again(client: Client) -> None:
-    """Every row once more, in another batch that came later."""
+    """Every row again, in another batch that arrived later."""
     for table in tables.STORED_IN.values():
         client.command(
             f"INSERT INTO {table} SELECT * REPLACE (now64(3) AS ingested_at) FROM {table}",
@@ -63,7 +63,7 @@ def deliver_again(client: Client) -> None:
 
 
 def fill_again(client: Client) -> None:
-    """What the views would have made of the raw spans, where it is missing."""
+    """Insert what the views would have made of the raw spans, where it is missing."""
     client.command(
         "ALTER TABLE llm_logs DELETE WHERE run_id = {run:String}",
         parameters={"run": RUN},
@@ -73,18 +73,18 @@ def fill_again(client: Client) -> None:
 
 
 def delete(client: Client) -> None:
-    """A run goes."""
+    """Delete a run."""
     for table in tables.STORED_IN.values():
         client.command(f"DELETE FROM {table} WHERE run_id = {{run:String}}", parameters={"run": GOING_ON})
 
 
 def price_again(client: Client) -> None:
-    """Costs by other prices."""
+    """Reprice with other prices."""
     reprice.reprice(client, again=True)
 
 
 def test_an_older_store_gets_the_indexes(store: Client) -> None:
-    """`init` adds them and says so, builds them for the rows that are there, and has nothing to do when it is run again."""
+    """`init` adds them and reports it, builds them for existing rows, and has nothing to do when run again."""
     for table, index in INDEXES:
         store.command(f"ALTER TABLE {table} DROP INDEX {index}")
     said = schema.init_schema(store)
@@ -96,7 +96,7 @@ def test_an_older_store_gets_the_indexes(store: Client) -> None:
 
 @pytest.mark.parametrize(("table", "index"), sorted(INDEXES))
 def test_an_index_skips_what_is_old(store: Client, table: str, index: str) -> None:
-    """Of rows over a month, those of the last hour are read, and of 25 granules no more than two."""
+    """Of rows spread over a month, those of the last hour are read, and no more than two of 25 granules."""
     column = index.removeprefix("idx_")
     key = {"generations": "generation", "code_lineages": "child_id", "pareto_fronts": "individual_id"}.get(
         table, "run_id"
@@ -116,7 +116,7 @@ def test_an_index_skips_what_is_old(store: Client, table: str, index: str) -> No
 
 
 def test_panels_say_the_same_whatever_happens_to_rows(searches: Client) -> None:
-    """After a duplicate of every row, a backfill, `reprice` and `DELETE`: money, calls, traces and the newest row are those of the rows, each once."""
+    """After duplicating every row, a backfill, `reprice` and `DELETE`, money, calls, traces and the newest row count each row once."""
 
     def whole() -> Sequence[Any]:
         one_each = "SELECT any(cost) AS cost, any(execution_time) AS took FROM llm_logs GROUP BY trace_id, span_id"

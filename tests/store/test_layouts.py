@@ -1,4 +1,4 @@
-"""An ``otel_traces`` that somebody's collector made: every layout of its exporter is read, none is changed."""
+"""An ``otel_traces`` that a collector made: every layout of its exporter is read, and none is changed."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def golden() -> list[Any]:
 
 
 def collect(client: Client, spans: list[Any]) -> None:
-    """Put spans into the table as a collector does: the columns that it has, without a token."""
+    """Insert spans into the table as a collector does: the columns that it has, without a token."""
     described = client.create_insert_context("otel_traces")
     columns = {name: values for name, values in landing_columns(spans).items() if name in described.column_names}
     client.insert("otel_traces", list(columns.values()), column_names=list(columns), column_oriented=True)
 
 
 def front_after(days: int) -> Case:
-    """A generation with a front of three, so many days after the golden spans."""
+    """A generation with a front of three, this many days after the golden spans."""
     return Case("later", front_of(3, start=START + days * DAY), {})
 
 
@@ -100,7 +100,7 @@ def definition(client: Client, table: str) -> str:
 
 @pytest.fixture
 def expected(store: Client, connect: Connect) -> Callable[[list[Any]], dict[str, list[dict[str, Any]]]]:
-    """The rows that spans become by the direct way, into a landing table of ours."""
+    """The rows that spans become when sent directly, into our own landing table."""
 
     def rows(spans: list[Any]) -> dict[str, list[dict[str, Any]]]:
         store_spans(ClickHouseSpanExporter(connect), spans)
@@ -123,7 +123,7 @@ Expected = Callable[[list[Any]], dict[str, list[dict[str, Any]]]]
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_views_read_every_layout_and_change_none(name: str, expected: Expected, connect: Connect) -> None:
-    """Attached to any layout, the views give the rows that our own landing table gives; the table stays as it was."""
+    """Attached to any layout, the views produce the same rows as on our own landing table; the table is unchanged."""
     spans = golden()
     wanted = expected(spans)
     client = connect()
@@ -138,7 +138,7 @@ def test_views_read_every_layout_and_change_none(name: str, expected: Expected, 
 
 @pytest.mark.parametrize("name", KEEPING)
 def test_backfill_reads_every_layout(name: str, expected: Expected, connect: Connect) -> None:
-    """What a table held before the views came gives the same rows; a second call adds none."""
+    """What a table held before the views existed becomes the same rows; a second call adds none."""
     spans = golden()
     wanted = expected(spans)
     client = connect()
@@ -157,7 +157,7 @@ def test_backfill_reads_every_layout(name: str, expected: Expected, connect: Con
 
 
 def test_backfill_goes_on_where_it_stopped(connect: Connect) -> None:
-    """Interrupted between two stretches and called again, while spans come in through the views: every row once."""
+    """Interrupted between two stretches and called again, while spans arrive through the views: every row once."""
     client = connect()
     client.command(LAYOUTS["0.161"])
     days = [front_after(days) for days in range(4)]
@@ -173,14 +173,14 @@ def test_backfill_goes_on_where_it_stopped(connect: Connect) -> None:
 
 
 def test_backfill_leaves_no_row_twice_that_came_in_meanwhile(connect: Connect) -> None:
-    """Rows that the views and the filling both wrote are one row to a plain SELECT when it has ended."""
+    """A row that both the views and the backfill wrote is one row to a plain SELECT once the backfill has ended."""
     client = connect()
     client.command(LAYOUTS["0.161"])
     spans = spans_of(front_after(0))
     collect(client, list(spans))
     schema.init_schema(client)
     list(backfill.backfill(client))
-    # As if a batch with the same span had come in between the look and the insert.
+    # As if a batch with the same span had arrived between the check and the insert.
     client.command("INSERT INTO generations SELECT * FROM generations SETTINGS insert_deduplicate = 0")
     assert int(str(client.command("SELECT count() FROM generations"))) == 2
     list(backfill.backfill(client))
@@ -188,7 +188,7 @@ def test_backfill_leaves_no_row_twice_that_came_in_meanwhile(connect: Connect) -
 
 
 def test_backfill_reads_spans_of_clocks_that_are_wrong(connect: Connect) -> None:
-    """Spans of 1970, of 2100 and of the hour that comes twice in autumn are filled in like all others."""
+    """Spans from 1970, from 2100 and from the hour that repeats in autumn are filled in like all others."""
     client = connect()
     client.command(LAYOUTS["0.161"])
     autumn = 1_761_436_800  # 2025-10-26T00:00:00Z, when it is two o'clock in Berlin for the first time
@@ -200,7 +200,7 @@ def test_backfill_reads_spans_of_clocks_that_are_wrong(connect: Connect) -> None
 
 
 def test_a_collectors_own_lookup_is_left_as_it_is(connect: Connect) -> None:
-    """The exporter's table and view of the traces' times are neither altered nor filled by us."""
+    """We neither alter nor fill the exporter's table and view of trace times."""
     client = connect()
     client.command(LAYOUTS["0.161"])
     client.command(
@@ -219,7 +219,7 @@ def test_a_collectors_own_lookup_is_left_as_it_is(connect: Connect) -> None:
 
 
 def test_what_is_no_landing_table_is_refused(connect: Connect) -> None:
-    """A table of that name with other columns is an error that names what is missing, and nothing is made."""
+    """A table of that name with other columns is an error that names what is missing, and nothing is created."""
     client = connect()
     client.command(
         "CREATE TABLE otel_traces (Timestamp DateTime, TraceId String) ENGINE = MergeTree ORDER BY Timestamp"
@@ -230,7 +230,7 @@ def test_what_is_no_landing_table_is_refused(connect: Connect) -> None:
 
 
 def test_raw_traces_of_json_columns_stay_where_they_are(connect: Connect, tmp_path: Path) -> None:
-    """No other layout could read them: an export with them says so and leaves no file; without them it works."""
+    """No other layout could read them: an export that includes them says so and leaves no file; without them it works."""
     client = connect()
     client.command(LAYOUTS["0.161 with JSON columns"])
     schema.init_schema(client)
@@ -241,7 +241,7 @@ def test_raw_traces_of_json_columns_stay_where_they_are(connect: Connect, tmp_pa
 
 
 def test_an_older_table_of_ours_gets_its_settings(store: Client) -> None:
-    """A table made before a setting was there gets it; one that somebody set otherwise keeps theirs."""
+    """A table made before a setting existed gets it; one with a different value keeps it."""
     store.command("ALTER TABLE individuals RESET SETTING min_age_to_force_merge_seconds")
     store.command("ALTER TABLE llm_logs MODIFY SETTING min_age_to_force_merge_seconds = 86400")
     assert schema.init_schema(store) == ["set individuals: min_age_to_force_merge_seconds = 600"]
@@ -249,7 +249,7 @@ def test_an_older_table_of_ours_gets_its_settings(store: Client) -> None:
 
 
 def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Connect) -> None:
-    """In a landing table of everybody's, only what names a run on span or resource, or met us, becomes a row."""
+    """In a landing table shared by all programs, only spans that name a run on span or resource, or came through us, become rows."""
     chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
     cases = {
         "": chat,
@@ -271,7 +271,7 @@ def test_calls_of_a_search_are_told_from_all_others(store: Client, connect: Conn
 
 @pytest.mark.parametrize("name", KEEPING)
 def test_the_direct_way_fills_every_layout(name: str, expected: Expected, connect: Connect) -> None:
-    """Spans that go straight into a table of somebody's collector give the rows that our own landing table gives."""
+    """Spans sent directly into a collector's table become the same rows as in our own landing table."""
     spans = golden()
     wanted = expected(spans)
     client = connect()

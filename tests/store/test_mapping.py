@@ -1,4 +1,4 @@
-"""The mapping of spans to the seven tables, on the real engine, by the direct way."""
+"""The mapping from spans to the seven tables, on the real engine, with direct inserts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.recording import landing_columns, store_spans
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_golden(case: Case, store: Client, connect: Connect) -> None:
-    """The spans of a case become just its rows, in all seven tables, and every row leads to its span."""
+    """The spans of a case become exactly its rows, in all seven tables, and every row leads to its span."""
     spans = spans_of(case)
     store_spans(ClickHouseSpanExporter(connect), (spans))
     ids = {format(span.context.span_id, "016x") for span in spans if span.context}
@@ -58,7 +58,7 @@ def test_a_batch_sent_again_adds_nothing(with_token: bool, store: Client, connec
 
 
 def test_rows_that_slip_through_collapse(store: Client, connect: Connect) -> None:
-    """The same spans in batches put together anew are one row each as soon as ClickHouse has merged, and with FINAL at once."""
+    """The same spans in regrouped batches are one row each once ClickHouse has merged, and at once with FINAL."""
     spans = [span for case in CASES for span in spans_of(case)]
     exporter = ClickHouseSpanExporter(connect)
     store_spans(exporter, (spans))
@@ -87,7 +87,7 @@ SCORES = {
 
 
 def test_tables_have_the_columns_of_the_reference_first(store: Client) -> None:
-    """Every column that the reference documents is there, in its order and with its type; scores may be NULL; ours come after."""
+    """Every column that the reference documents exists, in its order and with its type; scores may be NULL; ours come after."""
     documented = reference_columns()
     assert list(documented) and set(documented) == set(tables.TABLES)
     for table, wanted in documented.items():
@@ -116,7 +116,7 @@ def reference_columns() -> dict[str, list[tuple[str, str]]]:
 
 
 def test_init_twice_changes_nothing(connect: Connect) -> None:
-    """The second init has nothing to do, and retention can be set, changed and taken back."""
+    """The second init has nothing to do, and retention can be set, changed and removed."""
     client = connect()
     assert len(schema.init_schema(client)) > 10
     assert schema.init_schema(client) == []
@@ -137,7 +137,7 @@ def test_init_twice_changes_nothing(connect: Connect) -> None:
 
 
 def test_init_upgrades_a_view_in_place(store: Client, connect: Connect) -> None:
-    """A view of another version is brought to this one's, and a missing column is added, with the rows kept."""
+    """A view of another version is upgraded to this one's, and a missing column is added, with all rows kept."""
     store_spans(ClickHouseSpanExporter(connect), (spans_of(CASES[6])))
     store.command("ALTER TABLE individuals_mv MODIFY QUERY SELECT '' AS run_id FROM otel_traces WHERE 0")
     store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'an older version'")
@@ -175,7 +175,7 @@ def texts_of(client: Client, columns: str, table: str) -> list[str]:
 
 
 def first_logger_rows(client: Client) -> dict[str, list[str]]:
-    """Makes the first logger's tables, each with 50 random rows and two equal ones, and gives their rows."""
+    """Create the first logger's tables, each with 50 random rows and two equal ones, and return their rows."""
     found = {}
     for table, definition in FIRST_LOGGER.items():
         client.command(f"CREATE TABLE {table} ({definition}")
@@ -189,7 +189,7 @@ def first_logger_rows(client: Client) -> dict[str, list[str]]:
 
 
 def test_a_database_of_the_first_logger_is_taken_over(connect: Connect) -> None:
-    """Every row is kept, equal ones too, and after a merge; the second init changes nothing; new spans arrive beside them."""
+    """Every row is kept, including equal ones, even after a merge; the second init changes nothing; new spans arrive beside them."""
     client = connect()
     before = first_logger_rows(client)
     with pytest.raises(Misconfigured, match="genesis-otel init"):
@@ -210,7 +210,7 @@ def test_a_database_of_the_first_logger_is_taken_over(connect: Connect) -> None:
 
 
 def test_a_takeover_that_was_interrupted_begins_anew(connect: Connect) -> None:
-    """What an init left half done, a table aside with some of the rows, is made anew by the next, and no row is lost or doubled."""
+    """What an init left half done, a side table with some of the rows, is rebuilt by the next, and no row is lost or doubled."""
     client = connect()
     before = first_logger_rows(client)
     client.command("CREATE TABLE individuals_takeover (x Int8) ENGINE = Memory")
@@ -221,7 +221,7 @@ def test_a_takeover_that_was_interrupted_begins_anew(connect: Connect) -> None:
 
 
 def test_what_a_view_cannot_read_is_still_landed(store: Client, connect: Connect) -> None:
-    """500 distinct days in one batch pass: the landing table's daily partitions stop no insert."""
+    """500 distinct days in one batch are accepted: the landing table's daily partitions fail no insert."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))

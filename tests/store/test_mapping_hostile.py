@@ -1,4 +1,4 @@
-"""Whatever a span holds, it is stored: no insert fails for its content, and the views never throw."""
+"""Whatever a span contains, it is stored: no insert fails because of its content, and the views never throw."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ recipes = st.lists(
 def make(recipe: list[Any]) -> list[ReadableSpan]:
     """Spans as the SDK makes them."""
     kept = InMemorySpanExporter()
-    # The SDK's own generator draws from ``random``, which hypothesis seeds anew for each example.
+    # The SDK's own generator draws from ``random``, which hypothesis reseeds for each example.
     provider = TracerProvider(id_generator=DerivedIdGenerator())
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = provider.get_tracer("hostile\ud800")
@@ -148,7 +148,7 @@ def make(recipe: list[Any]) -> list[ReadableSpan]:
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=recipes)
 def test_any_span_is_stored(recipe: list[Any], store: Client, connect: Connect) -> None:
-    """Any span that the SDK can make is in the landing table after one send, and the seven tables can be read."""
+    """Any span that the SDK can make is in the landing table after one send, and the seven tables remain readable."""
     spans = make(recipe)
     store_spans(ClickHouseSpanExporter(connect), (spans))
     ids = [format(span.context.span_id, "016x") for span in spans if span.context]
@@ -169,7 +169,7 @@ def test_any_span_is_stored(recipe: list[Any], store: Client, connect: Connect) 
 
 
 def test_megabytes_pass(store: Client, connect: Connect) -> None:
-    """A prompt of ten million characters, and as much code, are stored whole."""
+    """A prompt of ten million characters, and as much code, are stored in full."""
     prompt = "x" * 10_000_000
     kept = InMemorySpanExporter()
     provider = TracerProvider()
@@ -229,7 +229,7 @@ def test_values_as_the_collector_writes_them(value: object, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["json: unsupported value: +Inf", "Infinity", "+Inf", "inf"])
 def test_infinity_is_read_as_every_collector_wrote_it(text: str, store: Client, connect: Connect) -> None:
-    """Older collectors wrote numbers that JSON lacks as an error's text, newer ones as JavaScript does: both are told, and no score."""
+    """Older collectors wrote numbers that JSON lacks as an error's text, newer ones as JavaScript does: both are kept as told, and neither is a score."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))

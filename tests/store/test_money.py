@@ -1,7 +1,7 @@
-"""Money in the rows: provider, tokens, cost and its source are the same whether a span met our processor or came from elsewhere.
+"""Money in the rows: provider, tokens, cost and its source are the same whether a span passed our processor or came from elsewhere.
 
-Each case goes both ways: through the processor of a process that records searches, and straight into the landing table, as another
-process or a collector writes it, and then through `reprice`.
+Each case takes both ways: through the processor of a process that records searches, and straight into the landing table, as another
+process or a collector writes it, followed by `reprice`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ START = 1_785_542_400_000_000_000
 
 
 class Case(NamedTuple):
-    """What an instrumentation tells, and what the row has to say."""
+    """What an instrumentation reports, and what the row must contain."""
 
     told: dict[str, Any]
     row: dict[str, Any]
@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
 
 def listed(provider: str, model: str, whole: int, output: int, read: int = 0, write: int = 0) -> Any:
-    """What the price list says."""
+    """The cost by the price list."""
     usage = Usage(input_tokens=whole, output_tokens=output, cache_read_tokens=read, cache_write_tokens=write)
     return pytest.approx(float(calc_price(usage, model, provider_id=provider).total_price), abs=1e-9)
 
@@ -59,7 +59,7 @@ def tokens(whole: int, output: int, read: int = 0, write: int = 0, reasoning: in
 
 
 def asks(model: str, provider: str = "openai", **more: Any) -> dict[str, Any]:
-    """A call by OpenTelemetry's names; ``more`` with ``__`` for dots."""
+    """A call under OpenTelemetry's names; ``more`` has ``__`` for dots."""
     return {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": provider,
@@ -94,7 +94,7 @@ OPENINFERENCE = {
 }
 
 CASES = {
-    # --- who is asked
+    # --- the provider
     "OpenRouter by its host": Case(
         asks("anthropic/claude-sonnet-4.5", server__address="openrouter.ai") | used(1000, 100),
         {
@@ -150,7 +150,7 @@ CASES = {
         asks("deepseek-r1", "ollama", server__address="localhost") | used(1000, 100),
         {"provider": "ollama", "cost": 0.0, "cost_source": "local", "unpriced": False},
     ),
-    # --- what was told
+    # --- a reported cost
     "OpenRouter's answer": Case(
         {**OPENINFERENCE, "output.value": json.dumps(ANSWER), "llm.cost.total": 0.5},
         {"cost": 0.0123, "cost_source": "openrouter"},
@@ -312,7 +312,7 @@ CASES = {
 
 
 def emit(told: list[Case], *processors: Callable[[SpanProcessor], SpanProcessor]) -> Any:
-    """Ended spans, one a case, a second apart."""
+    """Ended spans, one per case, a second apart."""
     kept = InMemorySpanExporter()
     last: SpanProcessor = SimpleSpanProcessor(kept)
     for processor in processors:
@@ -347,7 +347,7 @@ def test_spans_that_met_the_processor(store: Client, connect: Connect) -> None:
 
 
 def test_spans_that_never_met_it(store: Client, connect: Connect) -> None:
-    """Every case, as another process writes it: told costs are there at once, the others say nothing until `reprice`."""
+    """Every case, as another process writes it: reported costs are there at once, the others are unknown until `reprice`."""
     store_spans(ClickHouseSpanExporter(connect), emit(list(CASES.values())))
     told = ("told", "openrouter", "litellm")
     for (name, case), row in zip(CASES.items(), rows(store), strict=True):
@@ -358,7 +358,7 @@ def test_spans_that_never_met_it(store: Client, connect: Connect) -> None:
 
 
 def test_prompts_that_are_not_kept_leave_their_cost(store: Client, connect: Connect) -> None:
-    """What OpenRouter charged stays known though its answer is not recorded."""
+    """What OpenRouter charged remains known although its answer is not recorded."""
     spans = emit([CASES["OpenRouter's answer"]], lambda last: LLMSpanProcessor(last, capture_content=False))
     store_spans(ClickHouseSpanExporter(connect), spans)
     (row,) = rows(store)
@@ -366,7 +366,7 @@ def test_prompts_that_are_not_kept_leave_their_cost(store: Client, connect: Conn
 
 
 def test_raw_counts_stay_in_the_metadata(store: Client, connect: Connect) -> None:
-    """What was told of the tokens is in `metadata`; where that is the caller's own, it is added when it differs from the row."""
+    """The reported token counts are in `metadata`; if that is the caller's own, they are added when they differ from the row's."""
     raw = CASES["more cached tokens than input"]
     own = Case({**raw.told, names.LLM_METADATA: '{"task": "t"}'}, {})
     right = Case({**CASES["reasoning within the answer"].told, names.LLM_METADATA: '{"task": "t"}'}, {})
@@ -378,7 +378,7 @@ def test_raw_counts_stay_in_the_metadata(store: Client, connect: Connect) -> Non
 
 
 def test_hosts_are_the_same_in_sql(store: Client, connect: Connect) -> None:
-    """Every known host, one below it and one that only ends alike: the view's provider is that of the Python table."""
+    """For every known host, a subdomain of it and a host that merely ends alike, the view's provider is that of the Python table."""
     servers = [server for end in HOSTS for server in (end, f"https://eu.{end.upper()}:8443/v1", f"not{end}")]
     told = [Case(asks("m", "client", server__address=server), {}) for server in servers]
     store_spans(ClickHouseSpanExporter(connect), emit(told))
@@ -422,7 +422,7 @@ def test_a_cost_is_that_of_the_tokens_beside_it(store: Client, connect: Connect)
 
 
 def test_tokens_are_the_same_in_sql(store: Client, connect: Connect) -> None:
-    """Three hundred calls with counts of every kind, totals and scopes at random: the view's counts are those of the processor."""
+    """For three hundred calls with random counts of every kind, totals and scopes, the view's counts are the processor's."""
     chance = random.Random(11)
     told = []
     for _ in range(300):

@@ -1,4 +1,4 @@
-"""Names stand once: what the code emits and what the SQL reads are the same sets."""
+"""Names are defined once: the code emits and the SQL reads the same set."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from importlib import resources
 from genesis_otel import attributes
 
 EMITTED_FOR_OTHERS = {
-    # For any OpenTelemetry backend; the JSON attribute with all metrics is the truth that the tables hold.
+    # For any OpenTelemetry backend; the tables use the JSON attribute with all metrics.
     attributes.EVENT_EVALUATION_RESULT,
     attributes.GEN_AI_EVALUATION_NAME,
     attributes.GEN_AI_EVALUATION_SCORE_VALUE,
-    # The job's id is in the details too, where the reference has it.
+    # The job's id is also in the details, where the reference has it.
     attributes.EVALUATION_JOB_ID,
-    # Of any span, and so of no table's.
+    # On any span, and so in no table of its own.
     attributes.LEFT_OUT,
 }
 
@@ -30,7 +30,7 @@ def sql() -> str:
 
 
 def test_the_sql_reads_every_name_and_no_other() -> None:
-    """Every attribute and event of ours stands in the SQL, and the SQL names none of ours that ``attributes`` lacks."""
+    """Every attribute and event of ours occurs in the SQL, and the SQL names none of ours that ``attributes`` lacks."""
     read = {
         literal for literal in re.findall(r"'([^'\n]*)'", sql()) if re.fullmatch(r"genesis\.[a-z_.]+[a-z_]", literal)
     }
@@ -40,22 +40,22 @@ def test_the_sql_reads_every_name_and_no_other() -> None:
 
 
 def test_the_sql_reads_the_current_names_of_llm_calls() -> None:
-    """Every ``gen_ai`` name that we emit is one that the view of ``llm_logs`` reads."""
+    """The view of ``llm_logs`` reads every ``gen_ai`` name that we emit."""
     named = {value for value in constants().values() if value.startswith("gen_ai.")}
     assert {value for value in named if f"'{value}'" not in sql()} == EMITTED_FOR_OTHERS & named
 
 
 def test_every_record_is_read() -> None:
-    """Every value of ``genesis.record`` is one that a view asks for."""
+    """Every value of ``genesis.record`` is read by a view."""
     records = {value for name, value in constants().items() if name.startswith("RECORD_")}
     asked = set(re.findall(r"\['genesis\.record'\] (?:=|IN) (.*)", sql()))
     found = {literal for clause in asked for literal in re.findall(r"'(\w+)'", clause)}
-    # A front that is logged apart is known by its event.
+    # A front that is logged separately is recognised by its event.
     assert records - found == {attributes.RECORD_PARETO_FRONT}
     assert found <= records
 
 
 def test_no_name_stands_twice() -> None:
-    """No two constants share a value, but a record and the words that belong to other sets."""
+    """No two constants share a value, except for records and words that belong to other sets."""
     values = [value for name, value in constants().items() if not name.startswith(("RECORD_", "COST_"))]
     assert len(values) == len(set(values))

@@ -1,4 +1,4 @@
-"""Prices: whichever way a model is named, it costs what the price list says; own prices and self-hosted models go before it."""
+"""Prices: however a model is named, it costs what the price list says; own prices and self-hosted models take precedence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOKENS = Tokens(100_000, 20_000, 30_000, 5_000)
 
 
 def listed(provider: str, model: str, tokens: Tokens = TOKENS, moment: datetime = DAY) -> float:
-    """What the library itself says of a model under its own name."""
+    """The library's own answer for a model under its own name."""
     read, write = tokens.cache_read, tokens.cache_write
     usage = Usage(
         input_tokens=tokens.input, output_tokens=tokens.output, cache_read_tokens=read, cache_write_tokens=write
@@ -198,8 +198,8 @@ def _meant(pair: str) -> float:
 
 @pytest.mark.parametrize(("told", "meant"), FORMS, ids=[told for told, _ in FORMS])
 def test_a_model_costs_the_same_under_each_of_its_names(told: str, meant: str) -> None:
-    """Cost and source are those of the model and provider that are meant; where nobody knows them, 0 and `unknown-model`.
-    The list of Python 3.10 is the last that supports it, and has fewer models."""
+    """Cost and source are those of the intended model and provider; if these are unknown, 0 and `unknown-model`.
+    The list for Python 3.10 is the last that supports it, and has fewer models."""
     provider, model = told.split(" ", 1)
     expected: Any = 0.0, "unknown-model"
     with contextlib.suppress(LookupError):
@@ -209,7 +209,7 @@ def test_a_model_costs_the_same_under_each_of_its_names(told: str, meant: str) -
 
 
 def test_the_list_has_nearly_all_of_them() -> None:
-    """The names above are compared with prices: no more than two of their models are missing in any list that is allowed."""
+    """The names above are compared with real prices: no allowed version of the list lacks more than two of their models."""
     missing = 0
     for meant in {meant for _, meant in FORMS if meant != "unknown"}:
         try:
@@ -230,7 +230,7 @@ def test_every_model_of_the_list_is_found_by_provider_and_by_route(provider: str
     (entry,) = [each for each in snapshot.providers if each.id == provider]
     route = ROUTES.get(provider, provider.replace("-", "_"))
     named = {name: model for model in entry.models for name in (model.id, f"accounts/fireworks/models/{model.id}")}
-    # Perplexity's `perplexity/sonar` is Sonar by another of its interfaces: as a route it is `sonar`.
+    # Perplexity's `perplexity/sonar` is Sonar through another of its APIs: as a route it is `sonar`.
     own = {
         name: model for name, model in named.items() if entry.find_model(name) is model and "perplexity/" not in name
     }
@@ -249,7 +249,7 @@ def _input_price(model: Any) -> float:
 
 
 def test_a_request_tells_the_provider_of_the_model_that_answered() -> None:
-    """A gateway is asked for `groq/…` and answers with the model alone; an alias is answered with what stood behind it."""
+    """A gateway is asked for `groq/…` and answers with the bare model; an alias is answered with the model behind it."""
     tokens = Tokens(1_000_000, 0)
     asked = ("llama-3.3-70b-versatile", "groq/llama-3.3-70b-versatile")
     assert price_of(asked, "openai", tokens, DAY)[0] == pytest.approx(listed("groq", asked[0], tokens))
@@ -260,8 +260,8 @@ def test_a_request_tells_the_provider_of_the_model_that_answered() -> None:
 
 
 def test_a_listed_model_without_a_rate_is_unknown() -> None:
-    """The list keeps models whose rates it has no more, and its library computes 0 for them: shown as unknown, never as
-    free. What is free without a rate says so in its name, or is Gemma on the Gemini API."""
+    """The list keeps models that no longer have rates, and its library computes 0 for them: shown as unknown, never as free. What is
+    free without a rate says so in its name, or is Gemma on the Gemini API."""
     assert price_of(("qwen-3-coder-480b",), "cerebras", TOKENS, DAY) == (0.0, "unknown-model")
     assert price_of(("github_copilot/gpt-4.1",), "", TOKENS, DAY) == (0.0, "unknown-model")
     assert price_of(("openai/gpt-oss-20b:free",), "openrouter", TOKENS, DAY) == (0.0, "genai-prices")
@@ -270,13 +270,13 @@ def test_a_listed_model_without_a_rate_is_unknown() -> None:
 
 
 def test_what_openrouter_gives_away_is_free() -> None:
-    """`:free` costs nothing and says so, though the price list has never heard of the model."""
+    """`:free` costs nothing and is recorded as such, although the price list does not have the model."""
     assert price_of(("new/model:free",), "openrouter", TOKENS, DAY) == (0.0, "genai-prices")
     assert price_of(("new/model:free",), "openai", TOKENS, DAY) == (0.0, "genai-prices")
     assert price_of(("new/model",), "openrouter", TOKENS, DAY) == (0.0, "unknown-model")
 
 
-# --- who is asked -----------------------------------------------------------------------------------------------------
+# --- the provider -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_what_openrouter_gives_away_is_free() -> None:
     ],
 )
 def test_the_host_tells_the_provider(server: str, provider: str) -> None:
-    """Known hosts, also within a URL, name their provider; loopback, private and unknown ones say nothing."""
+    """Known hosts, also within a URL, determine their provider; loopback, private and unknown ones do not."""
     assert providers.provider_at(providers.host_of(server)) == provider
 
 
@@ -312,13 +312,13 @@ def test_the_host_tells_the_provider(server: str, provider: str) -> None:
     "provider", ["ollama", "Ollama", "vllm", "hosted_vllm", "llama.cpp", "llama_cpp", "lmstudio", "lm_studio"]
 )
 def test_self_hosted_models_are_free(provider: str) -> None:
-    """By the provider's name a model costs 0 with the source `local`, with and without tokens, though others sell it."""
+    """By the provider's name a model costs 0 with the source `local`, with or without tokens, although others sell it."""
     assert price_of(("deepseek-r1",), provider, TOKENS, DAY) == (0.0, "local")
     assert price_of(("llama3",), provider, Tokens(None, None), DAY) == (0.0, "local")
 
 
 def test_a_models_own_prefix_makes_it_local_where_nobody_else_is_told() -> None:
-    """`ollama/llama3` through a gateway's client is local; on a known provider it is not."""
+    """`ollama/llama3` through a gateway's client is local; at a known provider it is not."""
     assert price_of(("ollama/llama3.1",), "openai", TOKENS, DAY) == (0.0, "local")
     assert price_of(("hosted_vllm/Qwen/Qwen3-8B",), "litellm", TOKENS, DAY) == (0.0, "local")
     assert price_of(("ollama/llama3.1",), "groq", TOKENS, DAY) == (0.0, "unknown-model")
@@ -336,7 +336,7 @@ def _priced_by_tokens() -> Iterator[tuple[str, str]]:
 
 
 def test_unit_prices_are_the_librarys() -> None:
-    """Random calls of 400 models of the list, tiers, time of day, cached, written and reasoning tokens included: equal to
+    """Random calls of 400 models of the list, including tiers, time of day, cached, written and reasoning tokens: equal to
     genai-prices to a billionth of a dollar."""
     chance = random.Random(7)
     models = list(_priced_by_tokens())
@@ -361,7 +361,7 @@ def _is_tiered(provider: str, model: str) -> bool:
 
 
 def test_the_edge_of_a_tier_is_the_librarys() -> None:
-    """A prompt of exactly the size has the price below it, one token more the price above."""
+    """A prompt of exactly the threshold has the price below it, one token more the price above."""
     for size in (199_999, 200_000, 200_001):
         tokens = Tokens(size, 1_000)
         cost, _ = price_of(("gemini-2.5-pro",), "gcp.gemini", tokens, DAY)
@@ -369,7 +369,7 @@ def test_the_edge_of_a_tier_is_the_librarys() -> None:
 
 
 def test_another_list_counts_at_once() -> None:
-    """A process that lets genai-prices update its list gets the new prices, though the old ones were looked up."""
+    """A process that lets genai-prices update its list gets the new prices, although the old ones were already looked up."""
     before, _ = price_of(("gpt-4o",), "openai", TOKENS, DAY)
     snapshot = get_snapshot()
     changed = DataSnapshot(
@@ -384,7 +384,7 @@ def test_another_list_counts_at_once() -> None:
 
 
 def test_reasoning_has_its_own_price_where_the_list_has_one() -> None:
-    """Reasoning tokens are priced as output, and by their own price where a model has one."""
+    """Reasoning tokens are priced as output, or at their own price if a model has one."""
     with_own = [each for each in _priced_by_tokens() if _reasoning_price(*each) is not None]
     assert with_own
     for provider, model in with_own:
@@ -420,7 +420,7 @@ def _reasoning_price(provider: str, model: str) -> Any:
     ],
 )
 def test_without_tokens_an_error_of_the_providers_costs_nothing(error: str | None, source: str) -> None:
-    """A provider's refusal is not billed; a call that the caller gave up may be, and stays unknown."""
+    """A provider's refusal is not billed; a call that the caller abandoned may be, and stays unknown."""
     assert price_of(("gpt-4o",), "openai", Tokens(None, None), DAY, error=error) == (0.0, source)
     assert price_of(("gpt-4o",), "openai", Tokens(10, 1), DAY, error=error)[1] == "genai-prices"
 
@@ -472,15 +472,15 @@ def own(tmp_path: Path) -> Path:
     ],
 )
 def test_own_prices_go_first(own: Path, provider: str, model: str, tokens: Tokens, expected: float) -> None:
-    """By name or pattern, in any spelling of capitals: before the price list, and before `local`. A cached or written token costs
-    as any other of the prompt, and a reasoning one as the output, where nothing else is set."""
+    """By name or pattern, regardless of case: before the price list, and before `local`. Unless set otherwise, a cached or written token
+    costs as much as any other of the prompt, and a reasoning token as much as the output."""
     cost, source = price_of((model,), provider, tokens, DAY, own=read_own_prices(own))
     assert source == "own-prices"
     assert cost == pytest.approx(expected, abs=1e-12)
 
 
 def test_other_models_keep_the_lists_prices(own: Path) -> None:
-    """What the file does not name costs what it did; what it names by tokens needs tokens."""
+    """What the file does not name costs the same as before; what it prices by tokens needs tokens."""
     prices = read_own_prices(own)
     assert price_of(("gpt-4.1",), "openai", TOKENS, DAY, own=prices) == price_of(("gpt-4.1",), "openai", TOKENS, DAY)
     assert price_of(("our-llama",), "vllm", Tokens(None, None), DAY, own=prices) == (0.0, "no-tokens")
@@ -488,7 +488,7 @@ def test_other_models_keep_the_lists_prices(own: Path) -> None:
 
 
 def test_the_documented_file_is_one(tmp_path: Path) -> None:
-    """The example of the documentation is read, and its model of Azure has its price."""
+    """The documentation's example can be read, and its Azure model has its price."""
     document = (Path(__file__).parents[2] / "docs/prices.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```toml\n(.*?)```", document, re.DOTALL)
     path = tmp_path / "prices.toml"
@@ -502,19 +502,19 @@ def test_the_documented_file_is_one(tmp_path: Path) -> None:
     [
         ("", 'needs tables of the form [models."NAME"]'),
         ("models = 3", 'needs tables of the form [models."NAME"]'),
-        ('[model."m"]\ninput = 1', "model is not known"),
-        ('[models."m"]', "has no price; there are input, cached, cache_write, output, reasoning, request"),
-        ('[models."m"]\ninptu = 1', "has inptu; there are only input,"),
-        ('[models."m"]\ninput = "1"', "input is '1'; it has to be a number, 0 or more"),
-        ('[models."m"]\noutput = -1', "output is -1; it has to be a number, 0 or more"),
-        ('[models."m"]\noutput = inf', "output is inf; it has to be a number, 0 or more"),
-        ('[models."m"]\noutput = nan', "output is nan; it has to be a number, 0 or more"),
-        ('[models."m"]\noutput = true', "output is True; it has to be a number, 0 or more"),
+        ('[model."m"]\ninput = 1', "model is unknown"),
+        ('[models."m"]', "has no price; it may have input, cached, cache_write, output, reasoning, request"),
+        ('[models."m"]\ninptu = 1', "has inptu; it may only have input,"),
+        ('[models."m"]\ninput = "1"', "input is '1'; it must be a number, 0 or more"),
+        ('[models."m"]\noutput = -1', "output is -1; it must be a number, 0 or more"),
+        ('[models."m"]\noutput = inf', "output is inf; it must be a number, 0 or more"),
+        ('[models."m"]\noutput = nan', "output is nan; it must be a number, 0 or more"),
+        ('[models."m"]\noutput = true', "output is True; it must be a number, 0 or more"),
         ('[models."m"\n', "are not TOML"),
     ],
 )
 def test_a_wrong_file_is_told_in_a_line(tmp_path: Path, content: str, said: str) -> None:
-    """`configure` raises ValueError that names the file, the model and what is wrong, and nothing is recorded by halves."""
+    """`configure` raises a ValueError that names the file, the model and the mistake, and nothing is half recorded."""
     path = tmp_path / "prices.toml"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as raised:
@@ -524,14 +524,14 @@ def test_a_wrong_file_is_told_in_a_line(tmp_path: Path, content: str, said: str)
 
 
 def test_a_missing_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment's file that is not there stops `configure` with its path."""
+    """If the file named in the environment does not exist, `configure` fails with its path."""
     monkeypatch.setenv("GENESIS_OTEL_PRICES", str(tmp_path / "none.toml"))
     with pytest.raises(ValueError, match=r"none\.toml cannot be read: No such file"):
         configure(clickhouse_url=f"chdb://{tmp_path / 'store'}", data_dir=tmp_path / "data")
 
 
 def test_a_cost_is_a_finite_number() -> None:
-    """Absurd counts make an absurd cost, never an infinite or negative one."""
+    """Absurd counts yield an absurd cost, never an infinite or negative one."""
     for tokens in (Tokens(2**63 - 1, 2**63 - 1), Tokens(0, 0), Tokens(5, 5, 50, 50, 50)):
         cost, _ = price_of(("gpt-4o",), "openai", tokens, DAY)
         assert math.isfinite(cost) and cost >= 0

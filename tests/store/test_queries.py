@@ -1,4 +1,4 @@
-"""The reference's queries, verbatim and as named queries, on the real engine: right answers to a search known by heart."""
+"""The reference's queries, verbatim and as named queries, on the real engine: the right answers for a known search."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Rows = list[tuple[Any, ...]]
 
 
 def reference_queries() -> dict[str, str]:
-    """The reference's statements by their title, with ids replaced by those of the search; one title stands twice."""
+    """The reference's statements by title, with ids replaced by those of the search; one title occurs twice."""
     found: dict[str, str] = {}
     for block in re.findall(r"```sql\n(.*?)```", REFERENCE.read_text(), re.DOTALL):
         for statement in re.split(r";\s*$", block, flags=re.MULTILINE):
@@ -75,7 +75,7 @@ REFERENCE_QUERIES = reference_queries()
 
 @pytest.fixture(scope="module")
 def searched(engine: Path) -> Iterator[Client]:
-    """A database with the search that ended and one that goes on, through the real API and the real exporter."""
+    """A database with the ended search and the running one, recorded through the real API and the real exporter."""
 
     def connect() -> Client:
         client = connection.open_embedded(engine)
@@ -118,7 +118,7 @@ def average(generation: int) -> float:
 
 
 def front(generation: int) -> list[Fact]:
-    """By definition: those that none is better than in both accuracy and size; best first."""
+    """By definition: those that no other dominates in accuracy and size; best first."""
     living = [fact for fact in of(generation) if fact.fitness is not None]
 
     def beaten(one: Fact) -> bool:
@@ -163,7 +163,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def calls() -> dict[str, list[tuple[float, float]]]:
-    """Cost and seconds of each model's calls, the failed one included."""
+    """Cost and seconds of each model's calls, including the failed one."""
     made: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for position, _ in enumerate(children()):
         made[MODELS[position % 2]].append((cost(position), seconds(position)))
@@ -188,7 +188,7 @@ ANSWERS: dict[str, Callable[[], Rows]] = {
     "Compare configurations": lambda: [(run, TASK, {"evolution": {"num_generations": 5}}) for run in (GOING_ON, RUN)],
     "Fitness trajectory": lambda: [(g, best(g), average(g), total_cost(g)) for g in generations()],
     "Cost per generation": lambda: [(g, total_cost(g), total_cost(g) / len(of(g))) for g in generations()],
-    # The first generation has nothing to be compared with; NULL sorts last.
+    # The first generation has nothing to compare with; NULL sorts last.
     "Identify breakthrough generations (large improvement)": lambda: [
         *sorted([(g, best(g), gain) for g, gain in improvements().items()], key=lambda row: -row[2]),
         (generations()[0], best(generations()[0]), None),
@@ -336,14 +336,14 @@ def columns_of_answer(names: list[str]) -> list[str]:
 
 
 def test_the_reference_has_the_queries_that_are_answered_here() -> None:
-    """No query of the reference is left out: an answer is known for each, but for those that set a retention."""
+    """No query of the reference is left out: each has a known answer, except those that set a retention."""
     assert set(REFERENCE_QUERIES) == set(ANSWERS) | set(RETENTION)
     assert len(REFERENCE_QUERIES) == 31
 
 
 @pytest.mark.parametrize("title", [title for title in ANSWERS if title != REFUSED])
 def test_the_reference_runs_verbatim(title: str, searched: Client) -> None:
-    """A query of the reference, with nothing but ids replaced, gives the answer that the facts have."""
+    """A query of the reference, with only its ids replaced, gives the answer computed from the facts."""
     answer = searched.query(REFERENCE_QUERIES[title])
     expected = ANSWERS[title]()
     assert expected
@@ -355,7 +355,7 @@ def test_the_reference_runs_verbatim(title: str, searched: Client) -> None:
 
 
 def test_the_one_that_cannot_run_is_refused(searched: Client) -> None:
-    """HAVING over a window function is refused by ClickHouse (184), as everywhere; the named query has QUALIFY."""
+    """ClickHouse always refuses HAVING over a window function (184); the named query has QUALIFY."""
     with pytest.raises(DatabaseError) as refused:
         searched.query(REFERENCE_QUERIES[REFUSED])
     assert refused.value.code == 184
@@ -363,7 +363,7 @@ def test_the_one_that_cannot_run_is_refused(searched: Client) -> None:
 
 @pytest.mark.parametrize("title", RETENTION)
 def test_the_reference_sets_a_retention(title: str, store: Client) -> None:
-    """The reference's ALTER statements set what they say, and a later init of ours changes it or leaves it."""
+    """The reference's ALTER statements set what they say, and a later init of ours changes or keeps it."""
     table, days = RETENTION[title]
     store.command(REFERENCE_QUERIES[title])
 
@@ -412,13 +412,13 @@ NAMED = {
 """Which named query asks what the reference asks; it may give more columns."""
 
 OTHERWISE = {
-    # Its named form leaves out what is no improvement: the first generation.
+    # Its named form leaves out the first generation, which is not an improvement.
     "Identify breakthrough generations (large improvement)": "generation_improvements",
-    # Its named form calls the metrics x and y, since they are parameters.
+    # Its named form calls the metrics x and y, because they are parameters.
     "Compare Pareto fronts across generations": "pareto_objectives",
     # Its named form leaves out the parents of the initial population.
     "Most prolific parents (many children)": "prolific_parents",
-    # Its named form leaves calls without a price out of the mean: what one cost that was given up, nobody knows.
+    # Its named form leaves unpriced calls out of the mean: nobody knows what an abandoned call cost.
     "LLM cost by model": "llm_costs",
 }
 EMPTY_HERE = {"running_jobs", "spools", "example_scores", "model_selection"}
@@ -439,13 +439,13 @@ def given(name: str) -> dict[str, Any]:
 
 
 def test_every_question_of_the_reference_has_a_name() -> None:
-    """Each of the reference's queries is a named one."""
+    """Each query of the reference exists as a named query."""
     assert set(NAMED) | set(OTHERWISE) == set(ANSWERS)
 
 
 @pytest.mark.parametrize("title", NAMED)
 def test_a_named_query_answers_as_the_reference_does(title: str, searched: Client) -> None:
-    """In the columns of the reference, the named query has the answer that the facts have."""
+    """In the reference's columns, the named query gives the answer computed from the facts."""
     match = re.search(r"WITH RECURSIVE|SELECT\s(.*?)\sFROM", REFERENCE_QUERIES[title], re.DOTALL)
     assert match
     wanted = (
@@ -462,8 +462,8 @@ def test_a_named_query_answers_as_the_reference_does(title: str, searched: Clien
 
 
 def test_named_queries_that_differ_from_the_reference(searched: Client) -> None:
-    """The first generation is no improvement; metrics are parameters; the initial population has no parent; a mean cost is that of
-    the calls whose price is known."""
+    """The first generation is not an improvement; metrics are parameters; the initial population has no parent; a mean cost covers only
+    calls whose price is known."""
     rows = queries.ask(searched, "generation_improvements", run_id=RUN)
     assert {row["generation"]: pytest.approx(row["improvement"]) for row in rows} == {0: 0.0} | improvements()
     assert [row["improvement"] for row in rows] == sorted((row["improvement"] for row in rows), reverse=True)
@@ -480,7 +480,7 @@ def test_named_queries_that_differ_from_the_reference(searched: Client) -> None:
 
 
 def test_what_the_commands_ask(searched: Client) -> None:
-    """Runs, summary, latencies, slowest calls, failures, actions and rows a table are those of the facts."""
+    """Runs, summary, latencies, slowest calls, failures, actions and rows per table match the facts."""
     going_on, ended = queries.ask(searched, "runs")
     assert [ended[name] for name in ("run_id", "task_name", "status", "generations", "individuals", "best_score")] == [
         *(RUN, TASK, "completed", 5, 13, 0.97)
@@ -493,7 +493,7 @@ def test_what_the_commands_ask(searched: Client) -> None:
     (whole,) = queries.ask(searched, "run_summary", run_id=RUN)
     told = ("llm_calls", "failed_llm_calls", "failed_individuals", "input_tokens", "output_tokens", "best_score")
     assert [whole[name] for name in told] == [11, 1, 1, 1000, 100, 0.97]
-    # Better than all that had finished before: those of FACTS in its order.
+    # Better than all that had finished before, in the order of FACTS.
     assert whole["improvements"] == len(("one_a", "one_b", "two_a", "three_a", "three_best", "four_a"))
     for row in queries.ask(searched, "llm_latency", run_id=RUN):
         times = [each for _, each in calls()[row["model"]]]
@@ -527,7 +527,7 @@ def test_what_the_commands_ask(searched: Client) -> None:
 
 @pytest.mark.parametrize("name", queries.names())
 def test_a_named_query_is_documented_and_answers(name: str, searched: Client) -> None:
-    """Each has a title, a description, a meaning for every parameter and none that the SQL lacks; it runs and answers."""
+    """Each has a title, a description, a meaning for every parameter and no parameter that the SQL lacks; it runs and answers."""
     query = queries.load(name)
     assert query.name == name and query.title and query.description
     assert all(parameter.meaning for parameter in query.parameters)
@@ -538,7 +538,7 @@ def test_a_named_query_is_documented_and_answers(name: str, searched: Client) ->
 
 @pytest.mark.parametrize("name", queries.names())
 def test_a_named_query_takes_no_value_for_sql(name: str, searched: Client) -> None:
-    """Quotes, comments and backslashes in a value are a value: the query finds nothing, and nothing else happens."""
+    """Quotes, comments and backslashes in a value remain a value: the query finds nothing, and nothing else happens."""
     hostile = "x' OR 1 = 1 --\\"
     told = {
         each.name: [hostile] if each.type == "Array(String)" else hostile
@@ -551,7 +551,7 @@ def test_a_named_query_takes_no_value_for_sql(name: str, searched: Client) -> No
 
 
 def test_what_is_missing_or_unknown_is_said() -> None:
-    """An unknown name has near ones, a missing or unknown parameter the ones there are; hyphens do for underscores."""
+    """An unknown name gets similar ones, a missing or unknown parameter the valid ones; hyphens count as underscores."""
     with pytest.raises(queries.UnknownQueryError, match="did you mean llm_latency"):
         queries.load("llm_latenzy")
     with pytest.raises(queries.UnknownQueryError, match="there are actions, actions_in_detail, active_runs"):
@@ -568,12 +568,12 @@ def test_what_is_missing_or_unknown_is_said() -> None:
 
 
 def test_latest_is_the_newest_run(searched: Client) -> None:
-    """Where nothing is said, a query is about the run that began last."""
+    """By default, a query is about the run that started last."""
     assert [row["individual_id"] for row in queries.ask(searched, "top_individuals")] == [fact.id for fact in LATER]
 
 
 def test_the_lineage_is_walked_by_its_own_query_too(searched: Client) -> None:
-    """The named query finds the best individual's ancestors, and those of one with two parents by the first."""
+    """The named query finds the best individual's ancestors, and for an individual with two parents those of the first."""
     assert [row["id"] for row in queries.ask(searched, "lineage", run_id=RUN)] == LINEAGE_OF_BEST
     rows = queries.ask(searched, "lineage", run_id=RUN, individual_id="three_a")
     assert [row["id"] for row in rows] == ["seed_b", "one_b", "two_a", "three_a"]
@@ -583,7 +583,7 @@ def test_the_lineage_is_walked_by_its_own_query_too(searched: Client) -> None:
 
 
 def test_the_lineage_of_the_best(searched: Client) -> None:
-    """Each step from the seed has its score, gain, edit, model, cost and the trace of its generation."""
+    """Each step from the seed has its score, gain, edit, model, cost and its generation's trace."""
     steps = ancestors(searched, RUN, BEST)
     assert [step.individual_id for step in steps] == LINEAGE_OF_BEST
     facts = {fact.id: fact for fact in FACTS}
@@ -603,7 +603,7 @@ def test_the_lineage_of_the_best(searched: Client) -> None:
 
 
 def test_other_parents_are_named(searched: Client) -> None:
-    """Of two parents the chain follows the first and names the second; an individual that nobody logged is a bare id."""
+    """Of two parents the chain follows the first and names the second; an unlogged individual is a bare id."""
     steps = ancestors(searched, RUN, "three_a")
     assert steps[-1].other_parents == ("two_b",)
     assert steps[-1].gain == pytest.approx(delta(FACTS[9], "two_a"))
@@ -612,7 +612,7 @@ def test_other_parents_are_named(searched: Client) -> None:
 
 
 def test_a_lineage_that_bites_its_tail_ends() -> None:
-    """A cycle, an individual that is its own parent, and a long chain: each id once, the asked one last."""
+    """A cycle, an individual that is its own parent, and a long chain: each id once, the requested one last."""
     assert chain({"a": ["b"], "b": ["c"], "c": ["a"]}, "a") == ["c", "b", "a"]
     assert chain({"a": ["a"]}, "a") == ["a"]
     long = {str(n): [str(n - 1)] for n in range(1, 20_000)}
@@ -620,7 +620,7 @@ def test_a_lineage_that_bites_its_tail_ends() -> None:
 
 
 def test_islands_are_told_apart(searched: Client) -> None:
-    """What each has found, and who has come from another one; a run that has none has no row."""
+    """What each has found, and who came from another island; a run without islands has no row."""
     of = [fact for fact in FACTS if island(fact) == "1"]
     found = queries.ask(searched, "islands", run_id=RUN)
     assert [(row["island"], row["individuals"], row["failed"], row["arrived"]) for row in found] == [
@@ -635,7 +635,7 @@ def test_islands_are_told_apart(searched: Client) -> None:
 
 
 def test_cells_are_told_apart_by_island(searched: Client) -> None:
-    """How many individuals fell into each, and the best that did; a run without a grid has none."""
+    """How many individuals fell into each cell, and the best of them; a run without a grid has no cells."""
     found = queries.ask(searched, "cells", run_id=RUN)
     assert {(row["island"], json.loads(row["cell"])["size"], row["individuals"], row["failed"]) for row in found} == {
         ("0", 0, 2, 1),
@@ -650,7 +650,7 @@ def test_cells_are_told_apart_by_island(searched: Client) -> None:
 
 
 def test_what_evaluations_put_out_is_one_row_per_text(searched: Client) -> None:
-    """By individual, or of failed ones alone; each text's end; numbers as they are. Only evaluations that put something out."""
+    """By individual, or only for failed ones; the end of each text; numbers unchanged. Only evaluations with output are listed."""
     (row,) = queries.ask(searched, "evaluation_output", run_id=RUN, individual_ids=[BEST])
     assert (row["name"], row["text"], row["failed"], row["job"]) == (
         "stdout",
@@ -669,7 +669,7 @@ def test_what_evaluations_put_out_is_one_row_per_text(searched: Client) -> None:
 
 
 def test_a_cycle_in_the_store_ends_too(store: Client) -> None:
-    """Edges that a careless caller logged in a circle: the command's walk and the named query both come to an end."""
+    """With edges that were logged in a circle, both the command's walk and the named query terminate."""
     store.insert(
         "code_lineages",
         [["r", "a", "b", 1], ["r", "b", "a", 2], ["r", "c", "b", 3]],
@@ -681,19 +681,19 @@ def test_a_cycle_in_the_store_ends_too(store: Client) -> None:
 
 
 def test_a_lineage_of_many_steps(store: Client) -> None:
-    """Beyond the 1,000 steps that ClickHouse follows in a recursion, and beyond one question's ids."""
+    """Beyond the 1,000 steps that ClickHouse follows in a recursion, and beyond the ids of one query."""
     rows = [["r", f"i{n}", f"i{n - 1}" if n else "", n, n / 10] for n in range(2500)]
     store.insert(
         "individuals", rows, column_names=["run_id", "individual_id", "parent_id", "generation", "fitness_score"]
     )
     steps = ancestors(store, "r", "i2499")
     assert [step.generation for step in steps] == list(range(2500))
-    # No edge was logged: the gain is the difference of the scores.
+    # No edge was logged, so the gain is the difference of the scores.
     assert steps[-1].gain == pytest.approx(0.1)
 
 
 def test_the_example_of_the_reference_is_made_a_frame(searched: Client) -> None:
-    """The SELECT of the reference's notebook runs on our tables."""
+    """The SELECT from the reference's notebook runs on our tables."""
     match = re.search(r'query_df\("""(.*?)"""\)', REFERENCE.read_text(), re.DOTALL)
     assert match
     sql = inspect.cleandoc(match[1]).replace("run_12345", RUN)
@@ -701,7 +701,7 @@ def test_the_example_of_the_reference_is_made_a_frame(searched: Client) -> None:
 
 
 def test_programs_of_equal_facts_are_duplicates(searched: Client) -> None:
-    """The hash of a program that was proposed twice stands once among the duplicates, with where it came first."""
+    """The hash of a program that was proposed twice occurs once among the duplicates, with its first occurrence."""
     import hashlib
 
     twice = [fact for fact in FACTS if sum(code(fact) == code(other) for other in FACTS) == 2]
@@ -710,11 +710,11 @@ def test_programs_of_equal_facts_are_duplicates(searched: Client) -> None:
     assert (row["first_individual"], {fact.id for fact in twice}) == ("one_b", {"one_b", "two_c"})
 
 
-# --- the reference's statements on data that 0 for want of a score made wrong ------------------------------------------
+# --- the reference's statements on data that a 0 for a missing score would falsify ------------------------------------
 
 
 def hard() -> None:
-    """A run whose scores are all negative, and that has failures, a generation of failures, NaN, and a copy of a failed one.
+    """A run whose scores are all negative, with failures, a generation of failures, NaN, and a copy of a failed individual.
 
     | generation | individuals |
     |---|---|
@@ -742,7 +742,7 @@ def hard() -> None:
 
 @pytest.fixture(scope="module")
 def hard_search(engine: Path) -> Iterator[Client]:
-    """A database with that run, through the real API and the real exporter."""
+    """A database with that run, recorded through the real API and the real exporter."""
 
     def connect() -> Client:
         client = connection.open_embedded(engine)
@@ -821,12 +821,12 @@ two rows are equal by theirs. With 0 for want of a score, each of them is wrong.
 
 @pytest.mark.parametrize("title", ON_HARD_DATA)
 def test_the_reference_is_right_on_failures_and_negative_scores(title: str, hard_search: Client) -> None:
-    """Verbatim, on a search with failures whose scores are negative, a statement gives the answer that the run has."""
+    """Verbatim, on a search with failures and negative scores, a statement gives the run's true answer."""
     sql = REFERENCE_QUERIES[title].replace("'circle_packing'", "'hard'")
     wanted = ON_HARD_DATA[title]
     found = [tuple(row[: len(wanted[0])]) for row in hard_search.query(sql).result_rows]
     if title.startswith("Top 10"):
-        # Those without a score come last, and there are not ten with one.
+        # Individuals without a score come last, and fewer than ten have one.
         found = [row for row in found if row[0] not in ("b", "d", "f", "g")]
     assert sorted(map(rounded, found), key=repr) == sorted(map(rounded, wanted), key=repr)
     if "ORDER BY" in sql and title not in UNORDERED:

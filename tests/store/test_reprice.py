@@ -1,4 +1,4 @@
-"""Repricing: LLM calls that never met this package get the cost that it would have given them, once."""
+"""Repricing: LLM calls that never passed this package get the cost that it would have given them, once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COST = (600 * 2.5 + 400 * 1.25 + 100 * 10) / 1e6
 
 
 def calls(*told: dict[str, Any], run: str = "r", start: int = START, apart: int = 10**9) -> Sequence[ReadableSpan]:
-    """Spans of an instrumentation that is not ours, in a process that only has the SDK."""
+    """Spans of another instrumentation, in a process that only has the SDK."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
@@ -112,7 +112,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 def test_a_row_gets_what_its_span_would_have_got(store: Client, connect: Connect) -> None:
-    """Cost and source are those that our own process gives a span with these attributes, whichever instrumentation's."""
+    """Cost and source are those that our own process gives a span with these attributes, whatever the instrumentation."""
     spans = calls(*CALLS.values())
     store_spans(ClickHouseSpanExporter(connect), spans)
     assert costs(store) == [(0.0, "")] * len(CALLS)
@@ -131,7 +131,7 @@ def test_a_row_gets_what_its_span_would_have_got(store: Client, connect: Connect
 
 
 def test_the_second_time_changes_nothing(store: Client, connect: Connect) -> None:
-    """No mutation is even begun, and the answer is empty."""
+    """No mutation is even started, and the answer is empty."""
     store_spans(ClickHouseSpanExporter(connect), calls(*CALLS.values()))
     assert reprice(store)
     after, rows = mutations(store), costs(store)
@@ -143,7 +143,7 @@ def test_the_second_time_changes_nothing(store: Client, connect: Connect) -> Non
 
 
 def test_what_has_a_cost_keeps_it(store: Client, connect: Connect) -> None:
-    """A cost that was told, one of our own, and one of the first logger's rows, which has no source."""
+    """A reported cost, one of our own, and one of the first logger's rows, which has no source."""
     told = {"gen_ai.usage.cost": 0.5}, {"gen_ai.cost.total_cost": 0.0625}, {"llm.cost.total": 0.25}
     own = {"genesis.llm.cost_source": "genai-prices", "gen_ai.usage.cost": 0.125}
     store_spans(ClickHouseSpanExporter(connect), calls(*({**GPT_4O, **each} for each in (*told, own))))
@@ -157,7 +157,7 @@ def test_what_has_a_cost_keeps_it(store: Client, connect: Connect) -> None:
 
 
 def test_the_prices_are_those_of_the_call(store: Client, connect: Connect) -> None:
-    """A model that is cheaper at night costs less at night: the row's time counts, not that of repricing."""
+    """A model that is cheaper at night costs less at night: the time of the row counts, not that of repricing."""
     call = {
         "gen_ai.provider.name": "deepseek",
         "gen_ai.request.model": "deepseek-chat",
@@ -171,7 +171,7 @@ def test_the_prices_are_those_of_the_call(store: Client, connect: Connect) -> No
 
 
 def test_the_answer_says_what_was_changed(store: Client, connect: Connect) -> None:
-    """By model, provider and source of the cost: how many calls, how many dollars, the dearest first."""
+    """By model, provider and source of the cost: how many calls, how many dollars, most expensive first."""
     mini = {**GPT_4O, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.input_tokens": 1}
     unknown = {**GPT_4O, "gen_ai.request.model": "unheard-of"}
     store_spans(ClickHouseSpanExporter(connect), calls(mini, GPT_4O, unknown, GPT_4O))
@@ -182,7 +182,7 @@ def test_the_answer_says_what_was_changed(store: Client, connect: Connect) -> No
 
 
 def test_a_dry_run_changes_nothing(store: Client, connect: Connect) -> None:
-    """It answers what would change, and that is what changes then."""
+    """It answers what would change, and exactly that changes afterwards."""
     store_spans(ClickHouseSpanExporter(connect), calls(*CALLS.values()))
     would = reprice(store, dry_run=True)
     assert costs(store) == [(0.0, "")] * len(CALLS) and mutations(store) == 0
@@ -190,7 +190,7 @@ def test_a_dry_run_changes_nothing(store: Client, connect: Connect) -> None:
 
 
 def test_one_run_alone(store: Client, connect: Connect) -> None:
-    """With a run's id, calls of other runs stay as they are."""
+    """Given a run's id, calls of other runs are not changed."""
     exporter = ClickHouseSpanExporter(connect)
     store_spans(exporter, calls(GPT_4O, run="this"))
     store_spans(exporter, calls(GPT_4O, run="this_not", start=START + HOUR))
@@ -201,10 +201,10 @@ def test_one_run_alone(store: Client, connect: Connect) -> None:
 
 
 def test_again_looks_at_unknown_models_once_more(store: Client, connect: Connect) -> None:
-    """What the price list did not know is looked up again when asked; what it still does not know is not touched."""
+    """What the price list lacked is looked up again on request; what it still lacks is not touched."""
     exporter = ClickHouseSpanExporter(connect)
     unknown = {**GPT_4O, "gen_ai.request.model": "unheard-of"}
-    # As an older price list left it.
+    # As left by an older price list.
     marked = {"genesis.llm.cost_source": "unknown-model", "gen_ai.usage.cost": 0.0}
     store_spans(exporter, calls({**GPT_4O, **marked}, {**unknown, **marked}))
     assert reprice(store) == []
@@ -214,7 +214,7 @@ def test_again_looks_at_unknown_models_once_more(store: Client, connect: Connect
 
 
 def test_own_prices_count_too(store: Client, connect: Connect, tmp_path: Path) -> None:
-    """Prices of the user's go before the list, and give a price to what was unknown when asked again; a cost that is there stays."""
+    """The user's prices take precedence over the list, and price what was unknown when asked again; an existing cost is kept."""
     path = tmp_path / "prices.toml"
     path.write_text('[models."gpt-4o"]\ninput = 1\noutput = 2\n[models."unheard-*"]\noutput = 10\n', encoding="utf-8")
     own = read_own_prices(path)
@@ -233,9 +233,9 @@ def test_own_prices_count_too(store: Client, connect: Connect, tmp_path: Path) -
 def test_pages_leave_no_row_out(
     page: int, chunk: int, store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many rows go at once, and though calls began in the same millisecond, each gets its own cost, once."""
-    monkeypatch.setattr(_reprice, "ROWS_OF_A_PAGE", page)
-    monkeypatch.setattr(_reprice, "ROWS_OF_A_MUTATION", chunk)
+    """However many rows are changed at once, and even if calls started in the same millisecond, each gets its own cost, once."""
+    monkeypatch.setattr(_reprice, "ROWS_PER_PAGE", page)
+    monkeypatch.setattr(_reprice, "ROWS_PER_MUTATION", chunk)
     told = [{**GPT_4O, "gen_ai.usage.input_tokens": 1000 + number} for number in range(50)]
     store_spans(ClickHouseSpanExporter(connect), calls(*told, apart=10**5))
     seen: list[int] = []
@@ -249,8 +249,8 @@ def test_pages_leave_no_row_out(
 
 
 def test_a_mutation_keeps_within_a_servers_limits(store: Client) -> None:
-    """The longest parameter is shorter than 128 KiB, and the mutation than 256 KiB: a server's limits, as it comes."""
-    rows = _reprice.ROWS_OF_A_MUTATION
+    """The longest parameter is shorter than 128 KiB, and the mutation shorter than 256 KiB: a server's default limits."""
+    rows = _reprice.ROWS_PER_MUTATION
     store.command(
         "INSERT INTO llm_logs (id, timestamp, model, provider, input_tokens, output_tokens, span_id) "
         "SELECT generateUUIDv4(), toDateTime64('2026-08-01', 3), 'gpt-4o', 'openai', 3333333333 + number, 77777, toString(number) "
@@ -268,7 +268,7 @@ def test_a_mutation_keeps_within_a_servers_limits(store: Client) -> None:
 
 
 def test_a_mutation_is_the_same_on_every_replica(store: Client) -> None:
-    """It calls deterministic functions alone: replicated tables refuse any other."""
+    """It calls only deterministic functions: replicated tables refuse all others."""
     called = {name.lower() for name in re.findall(r"(\w+)\(", _reprice.UPDATE)} - {"array"}
     sql = "SELECT lower(name) FROM system.functions WHERE deterministic AND lower(name) IN {called:Array(String)}"
     known = {row[0] for row in store.query(sql, parameters={"called": sorted(called)}).result_rows}
@@ -276,7 +276,7 @@ def test_a_mutation_is_the_same_on_every_replica(store: Client) -> None:
 
 
 def test_a_call_delivered_twice_is_priced_once(store: Client, connect: Connect) -> None:
-    """Two rows of one call, not merged yet, both get the cost; the answer counts one."""
+    """Two unmerged rows of one call both get the cost; the answer counts one."""
     store.command("SYSTEM STOP MERGES llm_logs")
     spans = calls(GPT_4O, GPT_4O)
     exporter = ClickHouseSpanExporter(connect)
@@ -290,7 +290,7 @@ def test_a_call_delivered_twice_is_priced_once(store: Client, connect: Connect) 
 
 
 def test_a_call_delivered_again_afterwards_is_priced_again(store: Client, connect: Connect) -> None:
-    """The new row comes without a cost and is the one that is kept; the next repricing gives it the same cost."""
+    """The new row arrives without a cost and is the one that is kept; the next repricing gives it the same cost."""
     spans = calls(GPT_4O, GPT_4O)
     exporter = ClickHouseSpanExporter(connect)
     store_spans(exporter, spans)
@@ -309,7 +309,7 @@ def test_a_call_delivered_again_afterwards_is_priced_again(store: Client, connec
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with a search of ours, into which calls of another instrumentation came."""
+    """A data folder with a search of ours, to which another instrumentation's calls were added."""
     folder = tmp_path_factory.mktemp("foreign")
     fill(folder / "store", search_spans(), calls(GPT_4O, GPT_4O, run=RUN), calls(GPT_4O, run="elsewhere"))
     yield folder

@@ -1,4 +1,4 @@
-"""How much room a run takes."""
+"""How much space a run takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFERENCE_BYTES = 240_000
 
 
 def prose(chance: random.Random, words: int) -> str:
-    """Text that compresses like text: words of a vocabulary of a few thousand, the frequent ones more often."""
+    """Text that compresses like real text: words from a vocabulary of a few thousand, frequent ones more often."""
     vocabulary = [hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest()[: 2 + n % 9] for n in range(4000)]
     return " ".join(vocabulary[min(int(chance.paretovariate(0.7)), 3999)] for _ in range(words))
 
@@ -29,7 +29,7 @@ def prose(chance: random.Random, words: int) -> str:
 def typical_run(chance: random.Random) -> None:
     """20 individuals in each of 10 generations, two LLM calls and one evaluation (two actions) each, 100 more actions.
 
-    A prompt holds the program as it is and instructions; with the answer, a call is 5 KB, as in the reference (2 MB for 400).
+    A prompt contains the whole program and instructions; with the answer, a call is 5 KB, as in the reference (2 MB for 400).
     """
     instructions = prose(chance, 250)
     programs = [prose(chance, 300)]
@@ -66,7 +66,7 @@ def typical_run(chance: random.Random) -> None:
 def test_a_typical_run_fits_into_what_the_reference_says(
     store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The seven tables hold a typical run in at most 240 KB, compressed, everything that we add to the columns included."""
+    """The seven tables hold a typical run in at most 240 KB, compressed, including everything that we add to the columns."""
     recorded = record(monkeypatch, through=LLMSpanProcessor)
     typical_run(random.Random(20))
     store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
@@ -75,7 +75,7 @@ def test_a_typical_run_fits_into_what_the_reference_says(
     sizes: dict[str, int] = {}
     for table in tables.STORED_IN.values():
         store.command(f"OPTIMIZE TABLE {table} FINAL")
-        # Of a small part ClickHouse keeps all columns in one file: its size on disk is what counts.
+        # ClickHouse keeps all columns of a small part in one file, so its size on disk counts.
         sizes[table] = int(
             str(
                 store.command(

@@ -1,4 +1,4 @@
-"""Versions know each other: which store a package can use, what it says where it cannot, and what 0.1.0 makes of a newer one."""
+"""Versions recognise each other: which store a package can use, what it says if it cannot, and what 0.1.0 makes of a newer one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def number(client: Client, comment: str) -> None:
 
 
 def test_a_store_has_its_schemas_number(store: Client) -> None:
-    """A store that this package made has its schema's number, and everything in it is what this package reads."""
+    """A store made by this package has its schema number, and this package can read everything in it."""
     assert version.of(existing(store)) == tables.SCHEMA
     version.see(store)
     schema.ensure(store)
 
 
 def test_readers_and_writers_of_an_older_store_name_init(store: Client, connect: Connect) -> None:
-    """On a store of an earlier schema, writing and reading say `genesis-otel init`; init upgrades it, and both go on."""
+    """On a store of an earlier schema, writing and reading name `genesis-otel init`; init upgrades it, and both continue."""
     number(store, "")
     for use in (schema.ensure, version.see):
         with pytest.raises(errors.StoreError, match=r"earlier genesis-otel \(schema 1.*run `genesis-otel init`"):
@@ -50,7 +50,7 @@ def test_readers_and_writers_of_an_older_store_name_init(store: Client, connect:
 
 
 def test_a_later_store_is_used_and_left_alone(store: Client, connect: Connect) -> None:
-    """A store of a later schema that this one can use takes spans and answers; init, which would undo it, refuses by name."""
+    """A store of a later schema that this package can use accepts spans and queries; init, which would undo it, refuses by name."""
     number(store, "genesis-otel schema 99, for 2 and later")
     store.command("ALTER TABLE individuals ADD COLUMN of_later String DEFAULT 'x'")
     store_spans(ClickHouseSpanExporter(connect), spans_of(golden.CASES[6]))
@@ -61,7 +61,7 @@ def test_a_later_store_is_used_and_left_alone(store: Client, connect: Connect) -
 
 
 def test_a_later_store_that_cannot_be_used_is_refused_by_name(store: Client) -> None:
-    """Where a later schema says that this one cannot use it, writing and reading say so, and what to install."""
+    """If a later schema says that this package cannot use it, writing and reading say so, and what to install."""
     number(store, "genesis-otel schema 99, for 98 and later")
     for use in (schema.ensure, version.see):
         with pytest.raises(errors.StoreError, match="pip install -U genesis-otel"):
@@ -69,14 +69,14 @@ def test_a_later_store_that_cannot_be_used_is_refused_by_name(store: Client) -> 
 
 
 def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: Connect) -> None:
-    """The number is written last: rows that an interrupted init left as they were are upgraded by the next one."""
+    """The number is written last: rows that an interrupted init left unchanged are upgraded by the next one."""
     store_spans(ClickHouseSpanExporter(connect), spans_of(golden.CASES[7]))
     store.command(
         "ALTER TABLE individuals UPDATE fitness_score = 0, score_told = '' WHERE 1", settings={"mutations_sync": 2}
     )
     number(store, "")
     done = schema.init_schema(store)
-    assert "individuals: 1 rows are what their spans say" in done
+    assert "individuals: 1 rows now match their spans" in done
     assert store.query("SELECT fitness_score, score_told FROM individuals").result_rows == [(None, "-inf")]
     assert schema.init_schema(store) == []
 
@@ -90,7 +90,7 @@ WIDENED = {
 
 
 def test_columns_take_null_before_a_view_gives_it(store: Client, connect: Connect) -> None:
-    """A view that gives NULL to a column that takes none stops every insert (code 349): init alters each table first, rows kept."""
+    """A view that yields NULL for a non-nullable column fails every insert (code 349): init alters each table first, keeping its rows."""
     for table, scores in WIDENED.items():
         for score in scores:
             store.command(
@@ -102,7 +102,7 @@ def test_columns_take_null_before_a_view_gives_it(store: Client, connect: Connec
     store.insert("individuals", [["r", "kept", 0.5]], column_names=["run_id", "individual_id", "fitness_score"])
     done = schema.init_schema(store)
     for table, scores in WIDENED.items():
-        before = [done.index(f"{table}.{score} may be NULL now") for score in scores]
+        before = [done.index(f"{table}.{score} is now nullable") for score in scores]
         assert max(before) < done.index(f"upgraded view {table}_mv")
     exporter = ClickHouseSpanExporter(connect)
     for spans in (scored, spans_of(golden.CASES[7])):
@@ -146,7 +146,7 @@ OLDER = {
 
 
 def test_an_older_emitter_writes_into_this_store(store: Client, connect: Connect) -> None:
-    """Spans of 0.1.0 are rows of today: the zeros that it told for want of a number are NULL, the one that is a score stays."""
+    """Spans of 0.1.0 become current rows: the zeros that it sent for a missing number are NULL, the one that is a score stays."""
     emit = golden.each_of(*(lambda tracer, told=told: golden.span(tracer, "x", told) for told in OLDER.values()))
     store_spans(ClickHouseSpanExporter(connect), spans_of(golden.Case("older", emit, {})))
     rows = store.query(
@@ -158,7 +158,7 @@ def test_an_older_emitter_writes_into_this_store(store: Client, connect: Connect
 
 
 def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, connect: Connect) -> None:
-    """0.1.0's init puts its views in the place of ours: what it stored by them is mended by the next init of this version."""
+    """0.1.0's init replaces our views with its own: what it stored through them is repaired by the next init of this version."""
     store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'genesis-otel of 0.1.0'")
     store.command(
         "ALTER TABLE individuals_mv MODIFY QUERY SELECT SpanAttributes['genesis.run.id'] AS run_id, "
@@ -172,13 +172,13 @@ def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, c
     store_spans(ClickHouseSpanExporter(connect), spans_of(golden.Case("older", emit, {})))
     asked = "SELECT individual_id, fitness_score FROM individuals FINAL ORDER BY individual_id"
     assert store.query(asked).result_rows == [("child", 0.0), ("logged", 0.0), ("zero", 0.0)]
-    assert "individuals: 3 rows are what their spans say" in schema.init_schema(store)
+    assert "individuals: 3 rows now match their spans" in schema.init_schema(store)
     assert store.query(asked).result_rows == [("child", None), ("logged", None), ("zero", 0.0)]
     assert store.command("SELECT count() FROM individuals") == 3
 
 
 def test_the_command_says_init_on_an_older_store(tmp_path: Path) -> None:
-    """`check` and `runs` on a server whose store is of an earlier version end with its name and `genesis-otel init`, not with a code."""
+    """On a server whose store is of an earlier version, `check` and `runs` end by naming it and `genesis-otel init`, not with a code."""
     store = Store(tmp_path / "server")
     with running(store):
         client = store.client()

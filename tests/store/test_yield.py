@@ -1,4 +1,4 @@
-"""What money bought: gains per dollar by model and mutation type, and the interval that the bootstrap gives them."""
+"""What money bought: gains per dollar by model and mutation type, and their bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COSTS = [0.01 * (1 + number % 5) for number in range(300)]
 
 
 def individuals(store: Client, scores: list[float], how: str = "diff", first: int = 1) -> None:
-    """Individuals in this order, a generation each."""
+    """Individuals in this order, one per generation."""
     store.command(
         "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, span_id) SELECT {run:String},"
         " concat('i', toString(number + {first:UInt32})), number + {first:UInt32}, {how:String}, addMilliseconds(now64(3) - 60, number + {first:UInt32}),"
@@ -29,7 +29,7 @@ def individuals(store: Client, scores: list[float], how: str = "diff", first: in
 def calls(
     store: Client, costs: list[float], model: str, first: int = 1, role: str = "mutation", source: str = "told"
 ) -> None:
-    """A call for each individual."""
+    """One call per individual."""
     store.command(
         "INSERT INTO llm_logs (id, run_id, individual_id, model, role, operation, timestamp, status, cost, cost_source, span_id)"
         " SELECT generateUUIDv4(), {run:String}, concat('i', toString(number + {first:UInt32})), {model:String}, {role:String}, 'chat',"
@@ -40,12 +40,12 @@ def calls(
 
 
 def shown(store: Client) -> dict[tuple[str, str], dict[str, Any]]:
-    """The query's rows by what and name."""
+    """The query's rows by kind and name."""
     return {(row["what"], row["name"]): row for row in queries.ask(store, "model_yield", run_id=RUN)}
 
 
 def test_a_dollar_s_gain_is_gain_by_cost(store: Client) -> None:
-    """By model and by mutation type: individuals, improvements, gain and cost as they can be worked out by hand."""
+    """By model and by mutation type: individuals, improvements, gain and cost as computed by hand."""
     individuals(store, SCORES)
     calls(store, COSTS, "m")
     for key in (("model", "m"), ("mutation type", "diff")):
@@ -58,7 +58,7 @@ def test_a_dollar_s_gain_is_gain_by_cost(store: Client) -> None:
 
 
 def test_the_interval_is_that_of_any_bootstrap(store: Client) -> None:
-    """Within a fifth of its width of what resampling with Python's random numbers gives, and the same each time."""
+    """Within a fifth of its width of what resampling with Python's random numbers yields, and the same each time."""
     individuals(store, SCORES)
     calls(store, COSTS, "m")
     gains = [7.0 if number and number % 7 == 0 else 0.0 for number in range(300)]
@@ -76,7 +76,7 @@ def test_the_interval_is_that_of_any_bootstrap(store: Client) -> None:
 
 
 def test_an_improvement_is_that_of_the_model_that_made_it(store: Client) -> None:
-    """Of two models, each has its own individuals, and the cost of all its calls, those that judged others' programs included."""
+    """Of two models, each has its own individuals and the cost of all its calls, including those that judged the other's programs."""
     individuals(store, SCORES[:100])
     individuals(store, SCORES[100:200], first=101)
     calls(store, COSTS[:100], "good")
@@ -90,7 +90,7 @@ def test_an_improvement_is_that_of_the_model_that_made_it(store: Client) -> None
 
 
 def test_what_has_no_price_is_left_out_and_counted(store: Client) -> None:
-    """An individual with a call without a price adds neither gain nor cost: a gain that nobody knows the cost of is not cheap."""
+    """An individual with an unpriced call adds neither gain nor cost: a gain of unknown cost is not cheap."""
     individuals(store, [0.0, 1.0, 100.0])
     calls(store, [0.5, 0.5], "m")
     calls(store, [0.0], "m", first=3, source="unknown-model")
@@ -99,7 +99,7 @@ def test_what_has_no_price_is_left_out_and_counted(store: Client) -> None:
 
 
 def test_few_individuals_have_no_interval(store: Client) -> None:
-    """Of four, or without an improvement, a bootstrap would be sure of what it cannot know."""
+    """With four, or without an improvement, a bootstrap would claim certainty that it cannot have."""
     individuals(store, [0.0, 1.0, 2.0, 3.0])
     calls(store, [0.5] * 4, "few")
     individuals(store, [0.0] * 50, first=10)

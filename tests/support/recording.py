@@ -13,10 +13,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from genesis_otel import _log
+from genesis_otel import _log, configuration
 from genesis_otel import attributes as names
+from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit import context as _context
-from genesis_otel._emit import opened, tally
 from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
@@ -117,6 +117,15 @@ def hostile_values() -> list[Any]:
         Broken,
         lambda: None,
     ]
+
+
+def turn_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the test ends telemetry is off, by the environment: what is recorded goes to the provider that is there."""
+    monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
+    monkeypatch.setattr(configuration, "_current", None)
+    monkeypatch.setattr(configuration, "_tried", False)
+    monkeypatch.setattr(configured, "_configured", None)
+    configuration.ensure_configured()
 
 
 def landing_columns(spans: Iterable[ReadableSpan]) -> dict[str, list[Any]]:

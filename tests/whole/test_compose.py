@@ -535,7 +535,7 @@ def test_each_user_may_do_its_work_and_nothing_else(server: Path) -> None:
     # The owner may read and write files, for backups.
     foreign = [each for each in FOREIGN[:-1] if " file(" not in each]
     made, again, repriced, *refused = as_user(server, "genesis", ["init", "init", REPRICE, *foreign])
-    assert {"made table otel_traces", *(f"made view {view}" for view, _, _ in tables.views())} <= set(made)
+    assert {"created table otel_traces", *(f"created view {view}" for view, _, _ in tables.views())} <= set(made)
     assert again == [] and len(repriced) == 1
     assert refused == [DENIED] * len(refused)
 

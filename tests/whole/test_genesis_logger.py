@@ -131,7 +131,7 @@ def test_instrument_waits_for_genesis(shaped: Path) -> None:
     )
     done = run(program, shaped, GENESIS_OTEL_ENABLED="false")
     assert done.stdout == f"True\n[]\nSourceFileLoader SourceFileLoader\n{[True] * 5}\n", done.stderr
-    assert done.stderr.count("Genesis' searches are not recorded, only what its logger is told") == 1
+    assert done.stderr.count("Genesis' searches are not recorded, only its logger's calls") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""How bodies of requests and answers are packed: ``Content-Encoding``, and ClickHouse's own frames.
+"""Compression of request and response bodies: ``Content-Encoding``, and ClickHouse's own frames.
 
-In: bytes, or pieces of them. Out: the same unpacked or packed, piece by piece where it is an answer. On failure:
-`RefusedError` with ClickHouse's code: unknown encoding (48), damaged (40, 271, 354), larger than told (307).
+In: bytes, or pieces of them. Out: the same, decompressed or compressed, a response piece by piece. On failure:
+`RefusedError` with ClickHouse's code: unknown encoding (48), damaged (40, 271, 354), larger than allowed (307).
 
-A frame (``compress=1``, ``decompress=1``): the CityHash128 (of version 1.0.2) of what follows it, then the method, the frame's
-size from the method on, the size unpacked, the data.
+A frame (``compress=1``, ``decompress=1``): the CityHash128 (version 1.0.2) of what follows it, then the method, the frame's
+size from the method on, the decompressed size, the data.
 """
 
 import re
@@ -18,64 +18,64 @@ from typing import Any
 from genesis_otel._serve.http.guard import RefusedError, unsupported
 
 FRAME_BYTES = 1 << 20
-"""What one frame of an answer holds at most, unpacked: as ClickHouse has it."""
+"""Maximum decompressed size of a response frame, as in ClickHouse."""
 ENCODINGS = ("lz4", "zstd", "gzip", "deflate")
-"""Of those that a client takes, the first one is used: cheapest first."""
+"""The first one that a client accepts is used: cheapest first."""
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
 
 _HEADER = struct.Struct("<16sBII")
 _BEHIND_HASH = 9
-"""Bytes of a frame's header that its size counts: method and both sizes."""
+"""Bytes of a frame's header that its size includes: method and both sizes."""
 _ACCEPTED = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q=([\d.]+))?\s*")
 
 
 def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
-    """A body as it was before ``Content-Encoding``; a little more than ``limit`` bytes of it at most."""
+    """A body without its ``Content-Encoding``; decompresses only a little more than ``limit`` bytes."""
     if encoding in ("", "identity"):
         return packed
     pieces: list[bytes] = []
     size = 0
-    # One after the other: clickhouse-connect packs each block of an insert by itself, and what follows the first one's end
-    # would be lost without a word.
+    # One stream after the other: clickhouse-connect compresses each block of an insert separately, and everything after the first
+    # stream would be lost silently.
     while packed and size <= limit:
         try:
-            unpacker = _unpacker(encoding)
-            plain = bytes(unpacker.decompress(packed, limit + 1 - size))
+            decompressor = _decompressor(encoding)
+            plain = bytes(decompressor.decompress(packed, limit + 1 - size))
         except RefusedError:
             raise
         except Exception as error:
-            raise _not_unpacked(encoding) from error
+            raise _not_decompressed(encoding) from error
         size += len(plain)
-        if not unpacker.eof and size <= limit:  # cut off; what is there could pass for all of it
-            raise _not_unpacked(encoding)
+        if not decompressor.eof and size <= limit:  # truncated; the rest could pass for the whole body
+            raise _not_decompressed(encoding)
         pieces.append(plain)
-        packed = unpacker.unused_data or b""
+        packed = decompressor.unused_data or b""
     return b"".join(pieces)
 
 
 def unframed(framed: bytes, limit: int) -> bytes:
-    """What the frames of a body hold; at most ``limit`` bytes."""
+    """The contents of a body's frames; at most ``limit`` bytes."""
     pieces: list[bytes] = []
     at = size = 0
     while at < len(framed):
         if len(framed) - at < _HEADER.size:
-            raise _damaged("The last frame has no whole header.")
+            raise _damaged("The last frame's header is incomplete.")
         checksum, method, packed_size, plain_size = _HEADER.unpack_from(framed, at)
         end = at + 16 + packed_size
         if packed_size < _BEHIND_HASH or end > len(framed):
-            raise _damaged("A frame is shorter than it says.")
+            raise _damaged("A frame is shorter than its header says.")
         if checksum != _checksum(framed[at + 16 : end]):
-            raise RefusedError(40, "CHECKSUM_DOESNT_MATCH", "A frame's checksum is not that of its data.")
+            raise RefusedError(40, "CHECKSUM_DOESNT_MATCH", "A frame's checksum does not match its data.")
         size += plain_size
         if size > limit:
             raise too_large(limit)
-        pieces.append(_opened(method, framed[at + _HEADER.size : end], plain_size))
+        pieces.append(_decompressed_frame(method, framed[at + _HEADER.size : end], plain_size))
         at = end
     return b"".join(pieces)
 
 
 def framed(data: bytes) -> bytes:
-    """``data`` in frames, with LZ4, as ClickHouse answers ``compress=1``."""
+    """``data`` in LZ4 frames, as ClickHouse answers ``compress=1``."""
     frames: list[bytes] = []
     for at in range(0, len(data), FRAME_BYTES):
         plain = data[at : at + FRAME_BYTES]
@@ -86,13 +86,13 @@ def framed(data: bytes) -> bytes:
 
 
 def chosen(accepted: str) -> str:
-    """The encoding for a client that sends this ``Accept-Encoding``; empty: none."""
+    """The encoding for a client that sends this ``Accept-Encoding``; empty for none."""
     named = {name.lower() for name, weight in _ACCEPTED.findall(accepted) if not weight or float(weight or 1) > 0}
     return next((each for each in ENCODINGS if each in named), "")
 
 
 def packer(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
-    """What packs a piece so that the client can read it at once, and what ends the whole."""
+    """Two functions: one compresses a piece so that the client can read it at once, one ends the stream."""
     if encoding in ("gzip", "deflate"):
         zipper = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
         return lambda piece: zipper.compress(piece) + zipper.flush(zlib.Z_SYNC_FLUSH), zipper.flush
@@ -110,7 +110,7 @@ def packer(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]
 
 
 def packed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """An answer's pieces, packed one by one."""
+    """A response's pieces, compressed one by one."""
     pack, end = packer(encoding)
     try:
         for piece in pieces:
@@ -124,26 +124,26 @@ def packed(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 def too_large(limit: int) -> RefusedError:
     """TOO_MANY_BYTES."""
-    return RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {limit} bytes here, unpacked.")
+    return RefusedError(307, "TOO_MANY_BYTES", f"A request may have at most {limit} bytes here, decompressed.")
 
 
-def _unpacker(encoding: str) -> Any:
+def _decompressor(encoding: str) -> Any:
     if encoding in ("gzip", "deflate"):
         return zlib.decompressobj(47 if encoding == "gzip" else 15)
     if encoding == "lz4":
         return _lz4("frame").LZ4FrameDecompressor()
     if encoding == "zstd":
         return _zstd().ZstdDecompressor()
-    raise unsupported(f"The encoding '{encoding}' is not spoken here; use {', '.join(ENCODINGS)} or none.")
+    raise unsupported(f"The encoding '{encoding}' is not supported here; use {', '.join(ENCODINGS)} or none.")
 
 
-def _not_unpacked(encoding: str) -> RefusedError:
-    return RefusedError(354, "ZLIB_INFLATE_FAILED", f"The {encoding} body cannot be unpacked, or is not whole.")
+def _not_decompressed(encoding: str) -> RefusedError:
+    return RefusedError(354, "ZLIB_INFLATE_FAILED", f"The {encoding} body cannot be decompressed, or is incomplete.")
 
 
-def _opened(method: int, data: bytes, size: int) -> bytes:
+def _decompressed_frame(method: int, data: bytes, size: int) -> bytes:
     if method not in (NONE, LZ4, ZSTD):
-        raise unsupported(f"The method {method:#04x} of a frame is not spoken here; use LZ4, ZSTD or none.")
+        raise unsupported(f"The method {method:#04x} of a frame is not supported here; use LZ4, ZSTD or none.")
     try:
         plain = data
         if method == LZ4:
@@ -151,9 +151,9 @@ def _opened(method: int, data: bytes, size: int) -> bytes:
         elif method == ZSTD:
             plain = bytes(_zstd().ZstdDecompressor().decompress(data, size + 1))
     except Exception as error:
-        raise _damaged("A frame's data cannot be unpacked.") from error
+        raise _damaged("A frame's data cannot be decompressed.") from error
     if len(plain) != size:
-        raise _damaged("A frame's data have another size than it says.")
+        raise _damaged("The size of a frame's data does not match its header.")
     return plain
 
 

@@ -1,12 +1,12 @@
 """The HTTP front of the store process: ClickHouse's HTTP interface, answered by the embedded engine.
 
-In: requests of ClickHouse's HTTP interface, as clickhouse-connect, clickhouse-go and curl send them, with the password of
+In: requests to ClickHouse's HTTP interface, as clickhouse-connect, clickhouse-go and curl send them, with the password of
 one of two users: `USER` owns the store, `READER` only reads. Out: a WSGI application; the engine's answers, block by block
-where it can. On failure: ClickHouse's code in ``X-ClickHouse-Exception-Code`` and its message as the body (or, when the
-answer has begun, in the block that ClickHouse ends such an answer with). What is not built answers with code 48 and status 400.
+where possible. On failure: ClickHouse's code in ``X-ClickHouse-Exception-Code`` and its message as the body (or, if the
+response has started, in the block with which ClickHouse ends such a response). What is not implemented gets code 48 and status 400.
 
-A request without a session has a handle of its own, thrown away behind it: what it sets is gone with it, and requests run
-side by side. Neither statements nor passwords are ever logged.
+A request without a session gets its own handle, which is discarded afterwards: whatever it sets is gone with it, and requests run
+in parallel. Neither statements nor passwords are ever logged.
 """
 
 import json
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 PIECE = 1 << 20
 
-# Formats whose blocks may simply follow each other; any other has a beginning or an end and is made in one piece.
+# Formats whose blocks can be concatenated; any other has a beginning or an end and is produced in one piece.
 BLOCKWISE = re.compile(
     "Native|RowBinary|CSV|(?:TabSeparated|TSV)(?:Raw)?|JSON(?:Compact)?EachRow|JSONLines|NDJSON|LineAsString"
 )
@@ -67,10 +67,10 @@ Response = tuple[str, Headers, Iterator[bytes]]
 
 
 class Front:
-    """The WSGI application on the engine's folder ``engine``, for those who know a password: ``passwords`` by user."""
+    """The WSGI application on the engine's folder ``engine``, for clients with a password: ``passwords`` by user."""
 
     def __init__(self, engine: Path, passwords: Mapping[str, str]) -> None:
-        """Open a first handle, which keeps the engine alive, and learn what it knows."""
+        """Open a first handle, which keeps the engine alive, and ask the engine for its facts."""
         from chdb.state.sqlitelike import Connection
 
         self._engine = engine
@@ -91,7 +91,7 @@ class Front:
             return 0.0 if self._open else time.monotonic() - self._last
 
     def close(self) -> None:
-        """Let go of the engine."""
+        """Close the engine."""
         self._sessions.close()
         self._keep.close()
 
@@ -105,7 +105,7 @@ class Front:
         except Exception as error:
             answer.close()
             status, headers, content = self._failure(error)
-            if _request.frames(environ):  # where clickhouse-go looks for it
+            if _request.frames(environ):  # clickhouse-go looks for it there
                 content = compression.framed(content)
             answer = Answer()
             answer.body = iter((content,))
@@ -121,14 +121,14 @@ class Front:
 
     def _answer(self, environ: "WSGIEnvironment", answer: Answer) -> Response:
         if environ["REQUEST_METHOD"] not in ("GET", "POST", "HEAD"):
-            raise unsupported(f"The method {environ['REQUEST_METHOD']} is not answered here; use GET or POST.")
+            raise unsupported(f"The method {environ['REQUEST_METHOD']} is not supported here; use GET or POST.")
         path = environ.get("PATH_INFO", "/")
         if path in ("/ping", "/replicas_status") or (
             path == "/" and not environ.get("QUERY_STRING") and _request.length(environ) == 0
         ):
             return "200 OK", [*self._headers(), ("Content-Length", "4")], iter((b"Ok.\n",))
         if path not in ("/", "/query"):
-            raise unsupported(f"There is no {path} here; statements go to /.")
+            raise unsupported(f"There is no {path} here; send statements to /.")
         user = self._authenticate(environ)
         request = Request(environ, login.most_of(user))
         if user == READER:
@@ -150,7 +150,7 @@ class Front:
         if statement.takes_data:
             return self._insert(handle, statement, request, headers)
         if request.data.strip():
-            raise RefusedError(62, "SYNTAX_ERROR", "Data came with a statement that takes none.")
+            raise RefusedError(62, "SYNTAX_ERROR", "Data was sent with a statement that takes none.")
         status, headers, body = self._query(handle, statement, request, headers, answer)
         encoding = _request.encoding(environ)
         if encoding:
@@ -159,7 +159,7 @@ class Front:
         return status, headers, body
 
     def user_of(self, headers: Mapping[str, str]) -> str:
-        """The user whose password stands in a request's headers, as WSGI names them; empty where none does."""
+        """The user whose password is in a request's headers, as WSGI names them; empty if there is none."""
         return login.user_of(headers, self._passwords)
 
     def _authenticate(self, environ: "WSGIEnvironment") -> str:
@@ -168,14 +168,14 @@ class Front:
             raise RefusedError(
                 516,
                 "AUTHENTICATION_FAILED",
-                f"The store takes the user '{USER}' with the secret that stands in serve.json in its folder, or with the "
+                f"The store accepts the user '{USER}' with the secret in serve.json in its folder, or with the "
                 f"password that it was started with, and '{READER}', who can only read, with another.",
             )
         return user
 
     def _handle(self) -> Any:
         handle = self._connect()
-        # Values of an insert are values: an expression among them could call what the guard refuses.
+        # Values of an insert are only values: an expression could call what the guard refuses.
         _asker(handle)(
             f"SET max_query_size = {STATEMENT_BYTES}, input_format_values_interpret_expressions = 0, "
             "input_format_values_deduce_templates_of_expressions = 0",
@@ -184,17 +184,17 @@ class Front:
         return handle
 
     def _prepare(self, handle: Any, request: Request, statement: Statement, user: str, answer: Answer) -> None:
-        """Set what the request asks for, and in a session put it back behind it."""
+        """Set what the request asks for, and in a session restore it afterwards."""
         ask = _asker(handle)
         check_format(statement.format or request.format)
         check_settings(request.settings)
-        # A session cannot leave the engine's read-only mode again: one that also writes is held by kinds of statements. The
-        # engine would let a reader end queries, which are everybody's here.
+        # A session cannot leave the engine's read-only mode again: one that also writes is restricted by kinds of statements. The
+        # engine would let a reader kill queries, which belong to everybody here.
         mixed = bool(request.session) and user != READER
         if request.readonly and (statement.kind == ENDS_QUERIES or (mixed and not statement.reads_only)):
             raise RefusedError(164, "READONLY", "Cannot execute query in readonly mode.")
         if request.revision >= native_format.CUSTOM_SERIALIZATION:
-            # In its own form a JSON column does not tell where it ends.
+            # In its own format a JSON column does not mark where it ends.
             request.settings.setdefault("output_format_native_write_json_as_string", "1")
         if request.session:
             answer.closing.append(_restorer(ask, request, statement))
@@ -247,18 +247,18 @@ class Front:
     def _columns(
         self, statement: Statement, request: Request, database: str, block: bytes
     ) -> list[native_format.Column]:
-        """The result's names and types where its first block does not tell them: there is none, or it hides a time zone."""
+        """The result's names and types if its first block does not give them: there is none, or it hides a time zone."""
         heads = native_format.heads(block) if block else []
         if heads and all(column.type != b"DateTime" for column in heads):
             return []
-        handle = self._handle()  # the request's own is busy with its result
+        handle = self._handle()  # the request's own handle is busy with the result
         try:
             ask = _asker(handle)
             request.database = database
             _apply(ask, request)
             told = handle.query(statement.columns, "JSONCompact", params=request.parameters).bytes() or b"{}"
             columns = [native_format.Column(row[0].encode(), row[1].encode()) for row in json.loads(told)["data"]]
-        except Exception:  # a temporary table of the session, for one: what is missing is only the zone, or the names
+        except Exception:  # for example a temporary table of the session: only the zone, or the names, are lost
             return []
         finally:
             handle.close()
@@ -305,14 +305,16 @@ def _apply(ask: Callable[[str, Mapping[str, str]], str], request: Request) -> No
         ask("USE " + _name(request.database), {})
     for name, value in request.settings.items():
         if not _SETTING.fullmatch(name):
-            raise RefusedError(115, "UNKNOWN_SETTING", "The name of a setting is letters, digits and underscores.")
+            raise RefusedError(
+                115, "UNKNOWN_SETTING", "The name of a setting may only contain letters, digits and underscores."
+            )
         ask(f"SET {name} = {_quoted(value)}", {})
 
 
 def _restorer(
     ask: Callable[[str, Mapping[str, str]], str], request: Request, statement: Statement
 ) -> Callable[[], None]:
-    """What puts a session's settings and its database back, which a request changes for itself alone."""
+    """Restores a session's settings and database, which a request changes only for itself."""
     before = {}
     for name in request.settings:
         told = ask("SELECT changed, value FROM system.settings WHERE name = {name:String}", {"name": name})

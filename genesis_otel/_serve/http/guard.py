@@ -1,14 +1,14 @@
-"""What a client of the store process may run: one statement, understood by the engine, that stays inside the store.
+"""What a client of the store process may run: one statement, parsed by the engine, that stays inside the store.
 
 In: the bytes of a request. Out: a `Statement`, or `RefusedError` with ClickHouse's own code and name. Promise: nothing that
 this module lets through reads or writes files, opens connections, runs programs or stops the engine.
 
-How, and why so. chDB has one user with all rights, its ``default`` database shows the files of the working directory as
-tables, and it runs several statements in one call; grants cannot be had without giving up that database. So the engine
-itself parses the text: ``formatQuery`` takes it as a *value* and refuses all but a single statement, then ``EXPLAIN
-AST`` of it, parameters filled in, lists every node of the tree, where comments, quoting, views, subqueries and
-expressions cannot hide a name. Nodes are held against allow-lists made from the engine's own tables of functions and
-engines, so that what a newer engine adds is refused until it is listed here. Read-only is left to the engine.
+How, and why: chDB has one user with all rights, its ``default`` database shows the files of the working directory as
+tables, and it runs several statements in one call; grants would mean giving up that database. So the engine
+itself parses the text: ``formatQuery`` takes it as a *value* and refuses anything but a single statement, then ``EXPLAIN
+AST`` of it, with parameters filled in, lists every node of the tree, where comments, quoting, views, subqueries and
+expressions cannot hide a name. Nodes are checked against allow-lists built from the engine's own tables of functions and
+engines, so that what a newer engine adds is refused until it is listed here. Read-only mode is left to the engine.
 """
 
 import re
@@ -16,26 +16,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 Ask = Callable[[str, Mapping[str, str]], str]
-"""Runs a statement of our own with parameters and returns its raw text."""
+"""Runs one of our own statements with parameters and returns its raw text."""
 
 
 class RefusedError(Exception):
-    """A request that is not run, with the code and name that ClickHouse gives such an error."""
+    """A request that is refused, with the code and name that ClickHouse gives such an error."""
 
     def __init__(self, code: int, name: str, reason: str) -> None:
-        """Keep the code and the name beside a message in ClickHouse's form."""
+        """Keep the code and the name, and a message in ClickHouse's form."""
         super().__init__(f"Code: {code}. DB::Exception: {reason} ({name})")
         self.code = code
         self.name = name
 
 
 def denied(reason: str) -> RefusedError:
-    """ACCESS_DENIED: what would leave the store."""
+    """ACCESS_DENIED: for what would reach outside the store."""
     return RefusedError(497, "ACCESS_DENIED", f"{reason} The store of genesis-otel does not let its clients do that.")
 
 
 def unsupported(reason: str) -> RefusedError:
-    """NOT_IMPLEMENTED: what this server lacks, and will still lack when the client tries again."""
+    """NOT_IMPLEMENTED: for what this server lacks, and will still lack when the client retries."""
     return RefusedError(48, "NOT_IMPLEMENTED", reason)
 
 
@@ -44,18 +44,18 @@ class Statement:
     """A statement that may run."""
 
     kind: str
-    """The root of its tree, in the engine's words."""
+    """The root of its tree, in the engine's terms."""
     text: str
-    """What the engine is given. Of an insert with data: the part before ``FORMAT``."""
+    """What the engine gets. For an insert with data: the part before ``FORMAT``."""
     streams: bool = False
-    """A SELECT: the only statements that the engine can answer block by block."""
+    """A SELECT: the only kind of statement that the engine can answer block by block."""
     returns_rows: bool = False
     format: str = ""
-    """The format named in the statement; of an insert, that of its data."""
+    """The format named in the statement; for an insert, that of its data."""
     takes_data: bool = False
     """An insert whose rows follow as data."""
     columns: str = ""
-    """Of a SELECT: the statement that names its result's columns."""
+    """For a SELECT: the statement that names its result's columns."""
 
     @property
     def reads_only(self) -> bool:
@@ -63,7 +63,7 @@ class Statement:
         return bool(READS_ONLY.fullmatch(self.kind))
 
 
-# These two hold the names that are harmless; every other name that the engine knows is refused.
+# These two list the names that are harmless; every other name that the engine knows is refused.
 TABLE_FUNCTIONS = re.compile(
     "format|generate_?series|generaterandom|merge|mergetreeindex|null|numbers(_mt)?|primes|(sqlstandard)?values"
     "|view|viewexplain|viewifpermitted|zeros(_mt)?"
@@ -71,7 +71,7 @@ TABLE_FUNCTIONS = re.compile(
 ENGINES = re.compile(
     r"\w*mergetree|atomic|generaterandom|join|log|materializedview|memory|merge|null|set|stripelog|tinylog|view"
 )
-# Scalar functions that reach outside the engine: `file` reads any file of the user's, `ai...` call a model's provider, and
+# Scalar functions that reach outside the engine: `file` reads any file that the user can, `ai...` call a model provider, and
 # `hasColumnInTable` takes a table's name, which may be a path, as text.
 FUNCTIONS_OUTSIDE = re.compile(r"file|ai[a-z]\w*|catboostEvaluate|evalMLMethod|hasColumnInTable", re.IGNORECASE)
 STATEMENTS = re.compile(
@@ -79,10 +79,10 @@ STATEMENTS = re.compile(
     r"|Set|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery|KillQueryQuery"
 )
 ROWS = re.compile(r"Select\w*Query|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery")
-# The engine lets a read-only client end queries, which here are everybody's.
+# The engine lets a read-only client kill queries, which belong to everybody here.
 ENDS_QUERIES = "KillQueryQuery"
 READS_ONLY = re.compile(rf"{ROWS.pattern}|Set|UseQuery")
-# Settings that name files or servers, hold expressions or table names as text, or change how a statement is parsed.
+# Settings that name files or servers, contain expressions or table names as text, or change how a statement is parsed.
 SETTINGS_OUTSIDE = re.compile(
     r"additional_\w+|dialect|format_(?:schema|template|avro_schema)\w*|output_format_schema|implicit_\w+|ast_fuzzer\w*|promql\w*"
     r"|disk|table_disk|allow_(?:introspection|fuzz_query)_functions|allow_settings_after_format_in_insert|profile|role|s3\w*"
@@ -90,7 +90,7 @@ SETTINGS_OUTSIDE = re.compile(
     re.IGNORECASE,
 )
 FORMATS_OUTSIDE = re.compile(r"template\w*|protobuf\w*|capnproto|avroconfluent|dwarf", re.IGNORECASE)
-# The embedded database takes a table's name for a path: these lead out of the (empty) working directory.
+# The embedded database takes a table's name as a path: these lead out of the (empty) working directory.
 PATHS = re.compile(r"(?:^|\.)/|\.\./|://")
 
 _NODE = re.compile(r"^( *)(\w+)(?: +(.*))?$", re.MULTILINE)
@@ -105,11 +105,11 @@ _TOKEN = re.compile(
 )
 _END_OF_HEAD = re.compile(r"[ \t]*;?[ \t]*(?:\r?\n)?")
 HEAD_BYTES = 1 << 20
-"""Longest head of an insert: where its data begin is looked for in so many bytes."""
+"""Maximum head of an insert: the start of its data is searched for within this many bytes."""
 
 
 class Guard:
-    """Tells which statements may run, by the names that this engine knows."""
+    """Decides which statements may run, by the names that this engine knows."""
 
     def __init__(self, ask: Ask) -> None:
         """Learn the engine's names of table functions and of engines."""
@@ -118,12 +118,12 @@ class Guard:
             self._refused |= {name for name in _names(ask, table) if not ENGINES.fullmatch(name)}
 
     def check(self, text: str, parameters: Mapping[str, str], ask: Ask) -> Statement:
-        """The statement, if it may run; raises `RefusedError`, or the engine's own error where it cannot be parsed."""
-        # The engine reads parameters as it reads a TSV field: escaped.
+        """The statement, if it may run; raises `RefusedError`, or the engine's own error if it cannot be parsed."""
+        # The engine reads parameters like TSV fields: escaped.
         canonical = ask("SELECT formatQuery({query:String})", {"query": _escaped(text)}).removesuffix("\n")
         bare = _TEXT.sub("''", canonical)
         if re.search(r"\bINTO OUTFILE\b|\bFROM INFILE\b", bare):
-            raise denied("INTO OUTFILE and FROM INFILE reach files.")
+            raise denied("INTO OUTFILE and FROM INFILE access files.")
         settings = re.search(r"(?:\bSETTINGS?|\ASET)\b.*", bare, re.DOTALL)
         check_settings(_ASSIGNED.findall(settings[0]) if settings else ())
         tree = [
@@ -132,7 +132,7 @@ class Guard:
         ]
         root = tree[0][1]
         if not STATEMENTS.fullmatch(root):
-            raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not for clients.")
+            raise denied(f"A statement of this kind ({canonical.split()[0].upper()}) is not allowed for clients.")
         for _, kind, detail in tree:
             self._check_node(kind, detail)
         _check_names(canonical, bare, parameters, root)
@@ -158,10 +158,10 @@ class Guard:
 
 
 def _check_names(canonical: str, bare: str, parameters: Mapping[str, str], root: str) -> None:
-    """Refuse paths among the names that the tree leaves out: the table that a materialized view writes to, for one."""
+    """Refuse paths among the names that the tree leaves out, for example the target table of a materialized view."""
     if ROWS.fullmatch(root) and not root.startswith(
         "Show"
-    ):  # their trees leave none out, and a column may have any name
+    ):  # their trees leave no name out, and a column may have any name
         return
     names = [text[0][1:-1] for text in _TEXT.finditer(canonical) if text[0][0] == "`"]
     names += [parameters.get(name, "") for name in _IDENTIFIER.findall(bare)]
@@ -177,13 +177,13 @@ def check_settings(names: Iterable[str]) -> None:
 
 
 def check_format(name: str) -> None:
-    """Refuse formats that read files or ask servers."""
+    """Refuse formats that read files or contact servers."""
     if FORMATS_OUTSIDE.fullmatch(name):
-        raise denied(f"The format '{name}' takes its description from outside the store.")
+        raise denied(f"The format '{name}' reads its schema from outside the store.")
 
 
 def split_data(request: bytes) -> tuple[bytes, bytes]:
-    """The statement and, where it is an insert, the data behind its ``FORMAT name`` or ``VALUES``."""
+    """The statement and, for an insert, the data after its ``FORMAT name`` or ``VALUES``."""
     head = request[:HEAD_BYTES].decode(errors="surrogateescape")
     depth = 0
     words: list[str] = []

@@ -1,11 +1,11 @@
-"""Blocks of ClickHouse's ``Native`` format, put into the form that a client's protocol revision has.
+"""Converts blocks of ClickHouse's ``Native`` format to a client's protocol revision.
 
-In: what the engine writes, which is revision 0. Out: the same blocks at the revision that a client names: from 1 on a
-`BlockInfo` before each block, from 54454 on a byte after each column's type that says its serialization is the plain one,
-and the time zone in the type of a `DateTime`. Values stay as they are, byte for byte; but to put a byte between two columns
-one has to know where the first one ends, so their types tell how long they are.
+In: what the engine writes, which is revision 0. Out: the same blocks at the revision that the client names: from 1 on a
+`BlockInfo` before each block, from 54454 on a byte after each column's type that says that its serialization is the default one,
+and the time zone in the type of a `DateTime`. Values are unchanged, byte for byte; but to insert a byte between two columns,
+one must know where the first one ends, so the types tell how long they are.
 
-On failure: `RefusedError` (48) for a type whose length only its own code knows: ``Dynamic``, ``Variant``, ``AggregateFunction``.
+On failure: `RefusedError` (48) for a type whose length only its own code can tell: ``Dynamic``, ``Variant``, ``AggregateFunction``.
 """
 
 import re
@@ -17,10 +17,10 @@ from typing import NamedTuple
 from genesis_otel._serve.http.guard import unsupported
 
 LOWEST = 54405
-"""Lowest revision but 0: from here on LowCardinality columns are sent as such, and the engine writes nothing else."""
+"""Lowest revision besides 0: from here on LowCardinality columns are sent as such, and the engine writes nothing else."""
 CUSTOM_SERIALIZATION = 54454
 BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
-"""Field 1: not an overflow block; field 2: no bucket of an aggregation; no more fields."""
+"""Field 1: not an overflow block; field 2: no aggregation bucket; no more fields."""
 
 _SIZES = {
     1: "UInt8 Int8 Bool Enum8 Nothing",
@@ -47,29 +47,29 @@ _TOKEN = re.compile(r"'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.
 _NAME = re.compile(r"(?:`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\"|\w+)\s+(?=\S)", re.DOTALL)
 
 Skip = Callable[[bytes, int, int], int]
-"""Where a column's values end: of these bytes, from this position, for so many rows."""
+"""Where a column's values end: within these bytes, from this position, for this number of rows."""
 
 
 class Type(NamedTuple):
     """How long a column of a type is."""
 
     prefixes: int
-    """Parts that write 8 bytes before all values, which they do even inside of an empty array."""
+    """Parts that write 8 bytes before all values, even inside an empty array."""
     skip: Skip
 
 
 class Column(NamedTuple):
-    """A column's name and type as the client shall see them."""
+    """A column's name and type as the client should see them."""
 
     name: bytes
     type: bytes
 
 
 def at_revision(blocks: bytes, revision: int, columns: Sequence[Column] = (), *, one: bool = False) -> bytes:
-    """Whole blocks of revision 0 in the form of ``revision``.
+    """Complete blocks of revision 0, converted to ``revision``.
 
-    :param columns: names and types that take the place of the blocks' own.
-    :param one: these bytes are one block; it spares the walk where nothing has to be put between its columns.
+    :param columns: names and types that replace the blocks' own.
+    :param one: these bytes are one block, which need not be walked if nothing goes between its columns.
     """
     if revision == 0:
         return blocks
@@ -79,7 +79,7 @@ def at_revision(blocks: bytes, revision: int, columns: Sequence[Column] = (), *,
 
 
 def header(columns: Sequence[Column], revision: int) -> bytes:
-    """A block without rows, which tells a client what an empty result would have."""
+    """A block without rows, which tells a client the columns of an empty result."""
     return at_revision(b"".join([_number(len(columns)), b"\0", *map(_head, columns)]), revision)
 
 
@@ -100,7 +100,7 @@ def _pieces(blocks: bytes, revision: int, columns: Sequence[Column]) -> Iterator
 
 
 def _columns(blocks: bytes, at: int) -> tuple[list[tuple[bytes, bytes, int, int]], int, int]:
-    """Name, type, begin and end of each column of the block at ``at``; its rows; where the next one is."""
+    """Name, type, start and end of each column of the block at ``at``; its number of rows; where the next block starts."""
     count, at = _read(blocks, at)
     rows, at = _read(blocks, at)
     found = []
@@ -112,7 +112,7 @@ def _columns(blocks: bytes, at: int) -> tuple[list[tuple[bytes, bytes, int, int]
             walked = walk(type_.decode())
             at = walked.skip(blocks, at + 8 * walked.prefixes, rows)
         if at > len(blocks):
-            raise ValueError("a block ends inside of a column")
+            raise ValueError("a block ends inside a column")
         found.append((name, type_, begin, at))
     return found, rows, at
 
@@ -134,13 +134,13 @@ def walk(text: str) -> Type:
         return Type(0, _fixed(next(size for most, size in ((9, 4), (18, 8), (38, 16), (76, 32)) if precision <= most)))
     if name == "QBit":
         return Type(0, _fixed(_QBIT[arguments[0]] * ((int(arguments[1]) + 7) // 8)))
-    if name == "JSON":  # as text, which the engine is told to send; its 8 bytes before say so
+    if name == "JSON":  # as text, which the engine is told to send; the 8 bytes before it say so
         return Type(1, _strings)
     if name == "Nullable":
         inner = walk(arguments[0])
         return Type(inner.prefixes, lambda data, at, rows: inner.skip(data, at + rows, rows))
     if name == "LowCardinality":
-        outer, inner_arguments = _parsed(arguments[0])  # NULL is an entry of the dictionary, not a map beside it
+        outer, inner_arguments = _parsed(arguments[0])  # NULL is an entry of the dictionary, not a separate map
         return Type(1, _dictionary(walk(inner_arguments[0] if outer == "Nullable" else arguments[0])))
     if name == "SimpleAggregateFunction":
         return walk(arguments[-1])
@@ -152,7 +152,7 @@ def walk(text: str) -> Type:
         return _tuple([walk(_unnamed(argument)) for argument in arguments]) if arguments else Type(0, _fixed(1))
     if name == "Nested":
         return _array(_tuple([walk(_unnamed(argument)) for argument in arguments]))
-    raise unsupported(f"A column of the type {name} is not sent at this protocol revision: cast it to String.")
+    raise unsupported(f"A column of the type {name} is not supported at this protocol revision: cast it to String.")
 
 
 def _fixed(size: int) -> Skip:
@@ -202,7 +202,7 @@ def _tuple(elements: Sequence[Type]) -> Type:
 
 
 def _parsed(text: str) -> tuple[str, list[str]]:
-    """A type's name and its arguments, apart."""
+    """A type's name and its arguments, separately."""
     name, opened, rest = text.strip().partition("(")
     arguments: list[str] = []
     depth, begin = 0, 0

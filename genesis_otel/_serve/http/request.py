@@ -1,7 +1,7 @@
-"""A request of ClickHouse's HTTP interface, taken apart.
+"""A request to ClickHouse's HTTP interface, parsed.
 
-In: a WSGI environment. Out: a `Request`: the statement, its data, parameters, settings, and how the answer shall look.
-On failure: `RefusedError`, for a body that is too large or damaged, and for what is not spoken here.
+In: a WSGI environment. Out: a `Request`: the statement, its data, parameters, settings, and the form of the answer.
+On failure: `RefusedError`, for a body that is too large or damaged, and for what is not supported here.
 """
 
 import re
@@ -17,7 +17,7 @@ from genesis_otel._serve.http.guard import RefusedError, split_data, unsupported
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-# Parameters of the URL that are the protocol's, not settings of the engine.
+# URL parameters that belong to the protocol and are not settings of the engine.
 PROTOCOL = re.compile(
     r"query|query_id|quota_key|database|default_format|session_\w+|user|password|role|readonly|buffer_size|wait_end_of_query"
     r"|client_protocol_version|compress|decompress|enable_http_compression|send_progress_in_http_headers"
@@ -30,7 +30,7 @@ class Request:
     """What a request asks for."""
 
     def __init__(self, environ: "WSGIEnvironment", most: int) -> None:
-        """Read and unpack all of it: ``most`` bytes, packed or not."""
+        """Read and decompress the whole body: at most ``most`` bytes, compressed or not."""
         url = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         body = _body(environ, most)
         kind = environ.get("CONTENT_TYPE", "")
@@ -46,9 +46,9 @@ class Request:
         try:
             self.text = statement.decode()
         except UnicodeDecodeError:
-            raise unsupported("Statements are UTF-8 here; bind binary values as parameters.") from None
+            raise unsupported("Statements must be UTF-8 here; bind binary values as parameters.") from None
         if not self.text.strip():
-            raise RefusedError(62, "SYNTAX_ERROR", "The request holds no statement.")
+            raise RefusedError(62, "SYNTAX_ERROR", "The request contains no statement.")
         self.parameters = {name[6:]: value for name, value in url.items() if name.startswith("param_")}
         self.settings = {name: value for name, value in url.items() if not PROTOCOL.fullmatch(name)}
         self.database = url.get("database") or environ.get("HTTP_X_CLICKHOUSE_DATABASE", "")
@@ -60,15 +60,15 @@ class Request:
         self.whole = url.get("wait_end_of_query") in YES
         self.framed = url.get("compress") in YES
         self.revision = _revision(url.get("client_protocol_version", ""))
-        # As in ClickHouse, a GET only reads. `2` lets settings change, which are set before; the engine enforces both.
+        # As in ClickHouse, a GET only reads. `2` lets settings change, which happens first; the engine enforces both.
         asked = url.get("readonly", "0")
         if asked not in ("0", "1", "2"):
-            raise RefusedError(36, "BAD_ARGUMENTS", "readonly is 0, 1 or 2.")
+            raise RefusedError(36, "BAD_ARGUMENTS", "readonly must be 0, 1 or 2.")
         self.readonly = int(asked) or (2 if environ["REQUEST_METHOD"] in ("GET", "HEAD") else 0)
 
 
 def frames(environ: "WSGIEnvironment") -> bool:
-    """Whether the answer, an error too, shall come in ClickHouse's frames."""
+    """Whether the answer, or an error, should come in ClickHouse's frames."""
     return dict(parse_qsl(environ.get("QUERY_STRING", ""))).get("compress") in YES
 
 
@@ -80,26 +80,26 @@ def encoding(environ: "WSGIEnvironment") -> str:
 
 
 def length(environ: "WSGIEnvironment") -> int:
-    """The body's size as it comes."""
+    """The body's size as sent."""
     return int(environ.get("CONTENT_LENGTH") or 0)
 
 
 def _revision(text: str) -> int:
-    """The protocol's revision of Native answers; 0 where the client names none."""
+    """The protocol revision for Native answers; 0 if the client names none."""
     if not text:
         return 0
     if not text.isdecimal():
-        raise RefusedError(36, "BAD_ARGUMENTS", "client_protocol_version is a number.")
+        raise RefusedError(36, "BAD_ARGUMENTS", "client_protocol_version must be a number.")
     revision = int(text)
     if 0 < revision < native_format.LOWEST:
-        raise unsupported(f"Clients older than protocol revision {native_format.LOWEST} are not answered here.")
+        raise unsupported(f"Clients older than protocol revision {native_format.LOWEST} are not supported here.")
     return revision
 
 
 def _body(environ: "WSGIEnvironment", most: int) -> bytes:
-    """The body without its Content-Encoding; bounded in both forms."""
+    """The body without its Content-Encoding, limited both as sent and decompressed."""
     if length(environ) > most:
-        raise RefusedError(307, "TOO_MANY_BYTES", f"A request has at most {most} bytes here.")
+        raise RefusedError(307, "TOO_MANY_BYTES", f"A request may have at most {most} bytes here.")
     packed: bytes = environ["wsgi.input"].read(most + 1)
     body = compression.unpacked(packed, environ.get("HTTP_CONTENT_ENCODING", "").lower(), most)
     if len(body) > most:
@@ -108,13 +108,13 @@ def _body(environ: "WSGIEnvironment", most: int) -> bytes:
 
 
 def _form(kind: str, body: bytes) -> dict[str, str]:
-    """The fields of a form: clickhouse-connect sends long parameters so."""
+    """The fields of a form: clickhouse-connect sends long parameters that way."""
     message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
     fields: dict[str, str] = {}
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
         if part.get_filename() is not None or not isinstance(name, str):
-            raise unsupported("External data is not taken here; insert it into a table.")
+            raise unsupported("External data is not supported here; insert it into a table.")
         payload = part.get_payload(decode=True)
         fields[name] = payload.decode() if isinstance(payload, bytes) else ""
     return fields

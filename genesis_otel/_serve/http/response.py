@@ -1,7 +1,7 @@
-"""Answers of the HTTP front: their bodies, piece by piece, and what has to be let go of behind them.
+"""Responses of the HTTP front: their bodies, piece by piece, and what must be released after them.
 
-In: results of the engine. Out: pieces of a WSGI body. On failure, when an answer has begun: the block that ClickHouse ends
-such an answer with; a client reads the error there.
+In: results of the engine. Out: pieces of a WSGI body. On failure, once a response has started: the block with which ClickHouse
+ends such a response; a client reads the error there.
 """
 
 import json
@@ -10,25 +10,25 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 IN_MEMORY = 16 << 20
-"""Bytes of an answer that is made whole before it is sent; beyond that it waits in a file."""
+"""Maximum bytes kept in memory of a response that is completed before it is sent; beyond that it goes to a file."""
 PIECE = 1 << 20
 
 
 class Answer:
-    """The body of an answer; closing it, which the server does in any case, lets go of what it needed."""
+    """The body of a response; closing it, which the server always does, releases what it needed."""
 
     def __init__(self, *closing: Callable[[], None]) -> None:
-        """Begin without a body; ``closing`` is called in the end, last one first."""
+        """Start without a body; ``closing`` functions are called at the end, last one first."""
         self.body: Iterator[bytes] = iter(())
         self.sent = True
         self.closing = list(closing)
 
     def __iter__(self) -> Iterator[bytes]:
-        """What is sent: nothing after a HEAD."""
+        """What is sent: nothing in response to a HEAD."""
         return self.body if self.sent else iter(())
 
     def close(self) -> None:
-        """Let go, once, of all of it, whatever fails."""
+        """Release everything, once, whatever fails."""
         try:
             _close(self.body)
         finally:
@@ -40,7 +40,7 @@ class Answer:
 
 
 def results(stream: Any) -> Generator[Any, None, None]:
-    """The parts of a streamed result; left early, the query is cancelled."""
+    """The parts of a streamed result; if it is abandoned early, the query is cancelled."""
     with stream:
         for part in stream:
             if part.size():
@@ -48,7 +48,7 @@ def results(stream: Any) -> Generator[Any, None, None]:
 
 
 def streamed(first: bytes, pieces: Iterator[bytes], tag: str, text: Callable[[Exception], str]) -> Iterator[bytes]:
-    """An answer that is sent while it is made; ``text`` tells an error in ClickHouse's words."""
+    """A response that is sent while it is produced; ``text`` renders an error in ClickHouse's form."""
     try:
         yield first
         yield from pieces
@@ -61,8 +61,8 @@ def streamed(first: bytes, pieces: Iterator[bytes], tag: str, text: Callable[[Ex
 
 
 def collected(first: bytes, pieces: Iterator[bytes], answer: Answer) -> tuple[Iterator[bytes], int]:
-    """An answer that is made before it is sent, and its size."""
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed behind the answer)
+    """A response that is completed before it is sent, and its size."""
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed after the response)
     answer.closing.append(file.close)
     file.write(first)
     for piece in pieces:
@@ -73,7 +73,7 @@ def collected(first: bytes, pieces: Iterator[bytes], answer: Answer) -> tuple[It
 
 
 def each(pieces: Iterator[bytes], change: Callable[[bytes], bytes]) -> Iterator[bytes]:
-    """Every piece, changed."""
+    """Every piece, transformed."""
     try:
         for piece in pieces:
             yield change(piece)
@@ -82,7 +82,7 @@ def each(pieces: Iterator[bytes], change: Callable[[bytes], bytes]) -> Iterator[
 
 
 def summary(result: Any) -> tuple[str, str]:
-    """What ClickHouse says of a query's work: of a streamed one, as far as it is."""
+    """What ClickHouse reports about a query's work: for a streamed one, so far."""
     counts = {
         "read_rows": result.storage_rows_read(),
         "read_bytes": result.storage_bytes_read(),

@@ -1,15 +1,15 @@
 """The sockets before the front: who may connect, send and wait.
 
-In: a WSGI application, and a function that tells a request's user by its headers. Out: waitress's server, in which headers are
-judged before a body is read: what a user may not send is not received, and who has no password sends nothing at all. On failure:
-a connection is closed; the server goes on.
+In: a WSGI application, and a function that identifies a request's user by its headers. Out: waitress's server, in which headers are
+judged before a body is read: what a user may not send is not received, and a client without a password sends nothing at all. On failure:
+a connection is closed; the server keeps running.
 
-Connections are not refused: one too many closes another, first of those that showed no password, oldest first, then of those that
-wait, readers first. So neither a thousand connections that say nothing nor a thousand of a reader's keep anybody out. Inserts
-have threads of their own: slow readers do not hold them up, nor they readers.
+Connections are not refused: one too many closes another, first those that showed no password, oldest first, then waiting ones, readers
+first. So neither a thousand silent connections nor a thousand of a reader's keep anybody out. Inserts have their own threads: slow
+readers do not hold them up, nor they readers.
 
-waitress stays: it reads and writes all connections in one thread and needs one only for a request that is whole, so that slow
-clients cost a socket each; its parser, channel and server are classes to be derived from, as is done here.
+waitress is kept because it reads and writes all connections in one thread and needs another only for a complete request, so that slow
+clients cost only a socket each; its parser, channel and server are classes meant to be derived from, as is done here.
 """
 
 import re
@@ -29,9 +29,9 @@ from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 from genesis_otel._serve.http.login import BODY_BYTES, READER, USER, most_of
 
 CONNECTIONS = 400
-"""At a time; a process may have 1,024 files open by default, and an answer that waits is one, too."""
+"""At a time; a process may have 1,024 files open by default, and a waiting response is one of them, too."""
 READERS = 300
-"""Of these, by the reader's password."""
+"""Of these, with the reader's password."""
 LOGIN_WITHIN = 10.0
 """Seconds from the connection to the end of the first headers with a password."""
 SILENT = 60.0
@@ -39,7 +39,7 @@ SILENT = 60.0
 IDLE = 120.0
 """Seconds between two requests."""
 LINGER = 2.0
-"""Seconds in which a body that nobody wants is read and thrown away, so that the answer arrives before the connection ends."""
+"""Seconds in which an unwanted body is read and discarded, so that the response arrives before the connection ends."""
 HEADER_BYTES = 256 << 10
 READING_THREADS = 8
 WRITING_THREADS = 4
@@ -62,10 +62,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self._most = 0
 
     def parse_header(self, header_plus: bytes) -> None:
-        """See who sends it, and read no body that they may not send."""
+        """See who sends it, and do not read a body that they may not send."""
         try:
             super().parse_header(header_plus)
-        except ValueError as error:  # a length of five thousand digits, for one
+        except ValueError as error:  # for example a length of five thousand digits
             raise ParsingError("The headers cannot be read") from error
         user = self._channel.server.user_of({f"HTTP_{name}": value for name, value in self.headers.items()})
         self._channel.came(user)
@@ -75,7 +75,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             self._refuse(self.content_length)
 
     def received(self, data: bytes) -> int:
-        """Take what belongs to this request; of one that is refused, all that comes."""
+        """Take what belongs to this request; if it was refused, take everything."""
         taken: int = super().received(data)
         if self.chunked and not self.completed and self.body_rcv is not None and len(self.body_rcv) > self._most:
             self._refuse(self._most + 1)
@@ -83,7 +83,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         return len(data) if self._channel.refused else taken
 
     def _refuse(self, length: int) -> None:
-        """Let the application say why, without the body, and end the connection behind that."""
+        """Let the application answer why, without the body, and close the connection after that."""
         if self.body_rcv is not None:
             self.body_rcv.getbuf().close()
         self.body_rcv, self.content_length, self.chunked = None, 0, False
@@ -118,11 +118,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             )
 
     def readable(self) -> bool:
-        """Whether more is to be read."""
+        """Whether more should be read."""
         return bool(self.lingers or super().readable())
 
     def handle_read(self) -> None:
-        """Take what comes, or throw it away."""
+        """Take what arrives, or discard it."""
         if not self.lingers:
             super().handle_read()
             return
@@ -134,7 +134,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
 
     def handle_write(self) -> None:
-        """Send what is to be sent; behind a refusal's answer, wait for what the client still sends."""
+        """Send what is pending; after a refusal's response, wait for what the client still sends."""
         if self.refused and self.close_when_flushed and not self.total_outbufs_len and not self.lingers:
             self.close_when_flushed = False
             self.lingers = time.time()
@@ -144,7 +144,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_write()
 
     def is_late(self, now: float) -> bool:
-        """Whether the connection has had its time."""
+        """Whether the connection's time is up."""
         if self.lingers:
             return now - self.lingers > LINGER
         if self.requests:
@@ -157,8 +157,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 class Server(TcpWSGIServer):  # type: ignore[misc]
     """Listens on ``host`` and ``port``; :meth:`run` answers until :meth:`close`.
 
-    :raises OSError: the address cannot be had.
-    :raises ValueError: it is none.
+    :raises OSError: the address is not available.
+    :raises ValueError: it is not an address.
     """
 
     channel_class = Channel
@@ -171,7 +171,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             ident=None,
             max_request_body_size=BODY_BYTES + 1,
             max_request_header_size=HEADER_BYTES,
-            # Not waitress's limit, at which it accepts nobody until somebody leaves: see make_room.
+            # Not waitress's own limit, at which it accepts nobody until somebody leaves: see make_room.
             connection_limit=1 << 20,
             cleanup_interval=1,
             asyncore_use_poll=True,
@@ -188,33 +188,33 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return sorted(self.active_channels.values(), key=lambda each: each.creation_time)
 
     def add_task(self, task: Channel) -> None:
-        """Answer a channel's first request, in the threads for it."""
+        """Queue a channel's first request for the threads that answer its kind."""
         (self._writers if task.requests[0].writes else self.task_dispatcher).add_task(task)
 
     def handle_accept(self) -> None:
-        """Take a connection, in the place of another if need be."""
+        """Accept a connection, in place of another if need be."""
         self.make_room(CONNECTIONS, self.channels())
         super().handle_accept()
 
     def make_room(self, most: int, channels: list[Channel]) -> None:
-        """Close one of ``channels`` if they are as many as there may be."""
+        """Close one of ``channels`` if they have reached their maximum."""
         left = [each for each in channels if not each.will_close]
         if len(left) < most:
             return
         waiting = [each for each in left if not each.requests]
         waiting.sort(key=lambda each: (bool(each.user), each.user != READER))
         for each in waiting[:1]:
-            # At its own turn: another connection must not get its number while events of this one wait.
+            # Closed on its own turn: another connection must not get its file number while its events are pending.
             each.will_close = True
 
     def maintenance(self, now: float) -> None:
-        """Close connections that have had their time."""
+        """Close connections whose time is up."""
         for each in self.channels():
             if each.is_late(now):
                 each.will_close = True
 
     def shutdown(self) -> None:
-        """End: no more connections, and of the requests under way those that end within five seconds."""
+        """Stop: accept no more connections, and finish those requests under way that end within five seconds."""
         self.close()
         self.task_dispatcher.shutdown(timeout=5)
         self._writers.shutdown(timeout=5)

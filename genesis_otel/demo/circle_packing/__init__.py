@@ -1,1 +1,1 @@
-"""The demo's problem: a program to start from, and its evaluator."""
+"""The demo's problem: an initial program, and its evaluator."""

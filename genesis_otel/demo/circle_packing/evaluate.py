@@ -1,7 +1,7 @@
 """What ShinkaEvolve runs for every program of the demo's search: `evaluator` as a command.
 
-In: ``--program_path`` and ``--results_dir``. Out: ``metrics.json`` and ``correct.json`` there. On failure: a program that is wrong is not
-correct, with the reason; it has no score.
+In: ``--program_path`` and ``--results_dir``. Out: ``metrics.json`` and ``correct.json`` there. On failure: an invalid program is recorded
+as not correct, with the reason, and without a score.
 """
 
 import argparse

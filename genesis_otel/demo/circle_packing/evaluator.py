@@ -1,8 +1,8 @@
-"""Scores a circle packing: what OpenEvolve calls for every program of the demo's search.
+"""Scores a circle packing: OpenEvolve calls this for every program of the demo's search.
 
-In: the path of a program with a function ``pack()``. Out: metrics, the same ones for the same program on any machine:
-work is counted in calls, not in seconds. On failure: a program that does not compile, crashes, packs wrongly or works
-too long raises, with what is wrong.
+In: the path of a program with a function ``pack()``. Out: metrics, the same for the same program on any machine:
+work is counted in calls, not in seconds. On failure: raises, with the reason, if a program does not compile, crashes,
+packs invalidly or works too long.
 """
 
 import math
@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 
 BEST_KNOWN = 2.635
-"""Sum of radii of the best packing of 26 circles that is known."""
+"""Sum of radii of the best known packing of 26 circles."""
 
 COUNT = 26
 MAX_CALLS = 3_000_000
 TOLERANCE = 1e-9
 PRICE_OF_A_BYTE = 5e-6
-"""What a byte of code takes off the combined score: of two equally good programs, the shorter one is better."""
+"""The price of a byte of code in the combined score: of two equally good programs, the shorter one is better."""
 
 
 def evaluate(program_path: str) -> dict[str, float]:

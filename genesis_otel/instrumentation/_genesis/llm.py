@@ -1,11 +1,11 @@
 """Genesis' LLM calls and embeddings, as spans of the individual that they are for.
 
-In: Genesis' functions ``query`` and ``get_embedding``, and the clients of OpenAI and Anthropic that they call. Out: a span for each call
-of a client, a failed attempt included, with Genesis' own cost and the client's tokens; none where another instrumentation records the
-client. On failure: the call goes on as if nothing were there; what went wrong is logged once.
+In: Genesis' functions ``query`` and ``get_embedding``, and the OpenAI and Anthropic clients that they call. Out: a span per client call,
+failed attempts included, with Genesis' own cost and the client's tokens; none if another instrumentation records the client. On
+failure: the call proceeds as if nothing were there; the error is logged once.
 
-A call that is answered is recorded when Genesis has worked out its cost; an attempt that fails, when it fails: Genesis tries again, up to
-twenty times, and logs only what was answered.
+An answered call is recorded once Genesis has computed its cost; a failed attempt, when it fails: Genesis retries up to twenty times,
+and logs only answered calls.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ CALLS = (
     ("messages", "create"),
     ("embeddings", "create"),
 )
-"""Where the calls are that Genesis makes, in the clients of OpenAI and Anthropic."""
+"""The methods of OpenAI's and Anthropic's clients that Genesis calls."""
 
 NO_SETTINGS = ("model", "messages", "input")
 
 
 @dataclass
 class Asked:
-    """A question that Genesis is asking, with the latest attempt to have it answered."""
+    """A question that Genesis is asking, with the latest attempt to get it answered."""
 
     logged: dict[str, Any] | None = None
-    """What Genesis told its logger of it."""
+    """What Genesis logged about it."""
     recorded: bool = False
     """Whether another instrumentation records the client's calls."""
     provider: str = ""
@@ -65,15 +65,15 @@ def query(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             _record(question, result)
         except Exception as error:
             pass_on(error)
-            warn_once("genesis query", "A call of a model is not recorded", exc_info=True)
+            warn_once("genesis query", "An LLM call is not recorded", exc_info=True)
     return result
 
 
 def get_embedding(original: Callable[..., Any], self: Any, code: Any) -> Any:
-    """Genesis' ``EmbeddingClient.get_embedding``; it returns an empty vector where that fails."""
+    """Genesis' ``EmbeddingClient.get_embedding``, which returns an empty vector if it fails."""
     observe(getattr(self, "client", None))
     question = Asked(began=time.time_ns())
-    # Genesis embeds programs to judge their novelty, and for nothing else.
+    # Genesis embeds programs only to judge their novelty.
     with as_role("novelty"):
         with _asking(question):
             result = original(self, code)
@@ -110,7 +110,7 @@ def get_client_llm(original: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 
 def observe(client: Any) -> None:
-    """Have the calls of a client told to the question that they are for."""
+    """Report a client's calls to the question that they are for."""
     provider = type(client).__module__.partition(".")[0]
     if provider not in ("openai", "anthropic"):
         return  # wrapped by instructor, or Google's
@@ -128,7 +128,7 @@ def observe(client: Any) -> None:
 
 
 class _Observed:
-    """A method of a client that tells the question of each attempt."""
+    """A client's method that reports each attempt to the question."""
 
     def __init__(self, create: Callable[..., Any], provider: str, client: Any, path: str) -> None:
         self._create = create
@@ -167,7 +167,7 @@ class _Observed:
             call.end()
         except Exception as error:
             pass_on(error)
-            warn_once("genesis attempt", "A failed call of a model is not recorded", exc_info=True)
+            warn_once("genesis attempt", "A failed LLM call is not recorded", exc_info=True)
 
 
 def _begin(question: Asked, model: str, operation: str, messages: object, settings: object) -> spans.LLMCall:
@@ -206,7 +206,7 @@ def _record(question: Asked, result: Any) -> None:
         output_tokens=getattr(result, "output_tokens", None),
         cached_tokens=getattr(asked_of, "cached_tokens", None),
         reasoning_tokens=getattr(answered, "reasoning_tokens", None),
-        # 0 is what Genesis says of a model without a price: then the tokens decide.
+        # Genesis reports 0 for a model without a price: then the tokens decide.
         cost=told.get("cost") or None,
     )
     call.end(question.ended or None)

@@ -1,7 +1,7 @@
-"""``ch_logger`` where Genesis is recorded: it tells the search what Genesis logs, and logs by itself what no search knows.
+"""``ch_logger`` where Genesis is recorded: passes what Genesis logs to its search, and logs what belongs to no search itself.
 
-In: the first logger's calls, made by Genesis or by anybody else. Out: of a run that is recorded, the spans of its search, once; of any
-other, what ``ch_logger`` makes of it. On failure: as in :mod:`genesis_otel.clickhouse_logger`: no call raises.
+In: the first logger's calls, made by Genesis or by anybody else. Out: for a recorded run, the spans of its search, once; for any other,
+what ``ch_logger`` makes of the call. On failure: as in :mod:`genesis_otel.clickhouse_logger`: no call raises.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ JOB_SUBMITTED, JOB_COMPLETED = "job_submitted", "job_completed"
 
 
 class GenesisLogger(ClickHouseLogger):
-    """The logger that Genesis gets, with the searches that run, by their run's id."""
+    """The logger that Genesis gets, with the running searches by run id."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class GenesisLogger(ClickHouseLogger):
 
     @never_raises
     def log_evolution_run(self, *args: Any, **kwargs: Any) -> None:
-        """A run begins; Genesis maximises its score."""
+        """A run starts; Genesis maximises its score."""
         told = _named(super().log_evolution_run, args, kwargs)
         search = self.searches.get(str(told.get("run_id")))
         if search is None:
@@ -45,12 +45,12 @@ class GenesisLogger(ClickHouseLogger):
         run = self._runs.get(str(told["run_id"]))
         if run is not None:
             search.begun(run)
-            # Until the search ends: `_run` goes back to what was current before.
+            # Until the search ends: `_run` restores what was current before.
             otel.attach(run.context)
 
     @never_raises
     def update_evolution_run(self, *args: Any, **kwargs: Any) -> None:
-        """A run ends; of one that was told to stop, Genesis knows nothing else than that it is complete."""
+        """A run ends; Genesis considers a run that was told to stop complete."""
         told = _named(super().update_evolution_run, args, kwargs)
         search = self.searches.get(str(told.get("run_id")))
         if search is not None and search.is_stopped and told.get("status") == "completed":
@@ -71,14 +71,14 @@ class GenesisLogger(ClickHouseLogger):
 
     @never_raises
     def log_lineage(self, *args: Any, **kwargs: Any) -> None:
-        """An edge; the search's individuals have told theirs."""
+        """An edge; the search's individuals have already recorded theirs."""
         told = _named(super().log_lineage, args, kwargs)
         if not self._is_told(told):
             super().log_lineage(**told)
 
     @never_raises
     def log_action(self, *args: Any, **kwargs: Any) -> None:
-        """An action; a job's begin and end are those of an evaluation."""
+        """An action; the start and end of a job are those of an evaluation."""
         told = _named(super().log_action, args, kwargs)
         kind, details = told.get("action_type"), told.get("details")
         if kind in (JOB_SUBMITTED, JOB_COMPLETED) and isinstance(details, Mapping):
@@ -103,7 +103,7 @@ class GenesisLogger(ClickHouseLogger):
         if search is not None and search.ended(told.get("generation")):
             self._counting[told["run_id"], told["generation"]] = told
         elif search is None or not search.was_counted(told.get("generation")):
-            # A search that goes on counts what it had not counted before.
+            # A resumed search counts what it had not counted before.
             super().log_generation(**told)
 
     @never_raises
@@ -128,7 +128,7 @@ class GenesisLogger(ClickHouseLogger):
 
     @never_raises
     def log_llm_interaction(self, *args: Any, **kwargs: Any) -> None:
-        """A call of a model; the question that is being asked takes it, and is recorded with its tokens."""
+        """An LLM call; it goes to the question being asked, which is recorded with its tokens."""
         told = _named(super().log_llm_interaction, args, kwargs)
         question = llm.asked.get()
         if question is None:
@@ -144,11 +144,11 @@ class GenesisLogger(ClickHouseLogger):
         return search, search.open.get(number) if search is not None and isinstance(number, int) else None
 
     def _is_told(self, told: Mapping[str, Any]) -> bool:
-        """Whether a generation's individual has ended here, and the generation has not."""
+        """Whether a generation's individual has ended here while the generation has not."""
         search = self.searches.get(str(told.get("run_id")))
         return search is not None and search.ended(told.get("generation")) is not None
 
 
 def _named(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """A call's arguments by name; what the method does not take, it refuses itself."""
+    """A call's arguments by name; if the method does not take one, it raises by itself."""
     return {**dict(zip(list(inspect.signature(method).parameters), args, strict=False)), **kwargs}

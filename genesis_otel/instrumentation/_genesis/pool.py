@@ -1,7 +1,7 @@
-"""Genesis' pools of processes, which ask several questions at once: their calls are recorded where they are made.
+"""Genesis' process pools, which ask several questions at once: their calls are recorded where they are made.
 
-In: Genesis' functions for such a pool, and what is current where the pool is filled. Out: functions that can be sent to a process that was
-spawned, which is set up there as this one is; a forked one is so already. On failure: the questions are asked all the same.
+In: Genesis' functions for such a pool, and the context in which the pool is filled. Out: functions that can be sent to a spawned
+process, which they set up like this one; a forked process already is. On failure: the questions are asked all the same.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from genesis_otel.instrumentation._hooks import as_role, role_here
 
 CLIENTS = "genesis.llm.llm"
 FUNCTIONS = ("query_fn", "sample_kwargs_query_fn")
-"""What Genesis has its pools call."""
+"""What Genesis runs in its pools."""
 
 Setup = Callable[[], object]
 
 _replaced: dict[str, Callable[..., Any]] = {}
-"""Genesis' own functions while a pool is filled; a forked process has them, too."""
+"""Genesis' own functions while a pool is being filled; a forked process has them, too."""
 
 
 @dataclass(frozen=True)
 class Asking:
-    """One of Genesis' functions, with what a process has to know that was not forked."""
+    """One of Genesis' functions, with what a process that was not forked needs to know."""
 
     name: str
     environ: Mapping[str, str]
@@ -41,14 +41,14 @@ class Asking:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         here: AbstractContextManager[None] = nullcontext()
         try:
-            # In a forked process it is there already, and so is the context.
+            # A forked process already has both the setup and the context.
             if configured.current() is None and self.setup is not None:
                 self.setup()
             self.instrument()
             here = self._belonging()
         except Exception as error:
             pass_on(error)
-            warn_once("genesis pool", "A process of a pool cannot record what it does", exc_info=True)
+            warn_once("genesis pool", "A pool's process cannot record what it does", exc_info=True)
         with here:
             return self._original()(*args, **kwargs)
 
@@ -64,7 +64,7 @@ class Asking:
 
 @contextmanager
 def filled(clients: Any, instrument: Callable[[], None]) -> Iterator[None]:
-    """A block in which Genesis fills a pool; the functions are replaced in its module for so long."""
+    """A block in which Genesis fills a pool; during it the functions are replaced in Genesis' module."""
     telemetry = configured.current()
     setup = None if telemetry is None else telemetry.setup
     for name in FUNCTIONS:

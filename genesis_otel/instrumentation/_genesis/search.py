@@ -1,9 +1,9 @@
 """What Genesis' process knows of a search, as spans: the run, its generations, its individuals and their jobs.
 
-In: Genesis' own objects, as its methods are called. Out: a generation and an individual for each slot of Genesis' generations; the
-individual ends when Genesis logs it, the generation when Genesis counts it. On failure: each method catches its own errors and says them
-once; the search goes on. What has begun and comes to nothing, because the search ends, leaves neither an individual nor a generation:
-Genesis has none, and does that generation again when it resumes.
+In: Genesis' own objects, as its methods are called. Out: a generation and an individual per slot of Genesis' generations; the individual
+ends when Genesis logs it, the generation when Genesis counts it. On failure: each method catches its own errors and logs them once;
+the search continues. What was started and comes to nothing because the search ends leaves neither an individual nor a generation:
+Genesis has none, and repeats that generation when it resumes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._hooks import quietly
 
 KEPT = 64 * 1024
-"""Characters at the end of a job's output that are kept."""
+"""How many characters are kept at the end of a job's output."""
 
 VALIDATION = "Validation failed"
-"""How Genesis begins to say why a program is incorrect that ran; any other error kept it from its result."""
+"""The start of Genesis' reason why a program ran but is incorrect; any other error kept it from its result."""
 
 IN_LLM_LOGS = ("llm_result", "thought")
-"""Of Genesis' data on a patch, what its calls have anyway: prompt, answer and history, each time the whole of it."""
+"""Of Genesis' data on a patch, what its calls already contain: prompt, answer and history, each time in full."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `instrument` was told."""
+    """The arguments of `instrument`."""
 
     task: str | None = None
     objectives: Mapping[str, str] = field(default_factory=dict)
@@ -40,15 +40,15 @@ class Options:
 
 
 class Enough(int):
-    """The number of generations that are complete, as that which Genesis compares with the number it was asked for, and which is
-    enough: Genesis has no other way to be told to stop."""
+    """The number of completed generations, as an object that always counts as enough when Genesis compares it with the requested
+    number: Genesis has no other way to be told to stop."""
 
     def __ge__(self, other: object) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def __lt__(self, other: object) -> bool:
-        """It is not too few."""
+        """Always false."""
         return False
 
 
@@ -69,34 +69,34 @@ class Proposal:
 
 
 class Search:
-    """A search that runs in this process."""
+    """A search running in this process."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.run: spans.Run | None = None
         self.stopper: Stopper | None = None
         self.open: dict[int, Proposal] = {}
-        """By generation: what is proposed or evaluated."""
+        """By generation: what is being proposed or evaluated."""
         self.complete: dict[int, Proposal] = {}
-        """By generation: what has ended, and what Genesis has not counted yet."""
+        """By generation: what has ended but has not been counted by Genesis."""
         self.abandoned: list[int] = []
         self.front: list[tally.Member] = []
 
     @quietly
     def begun(self, run: spans.Run) -> None:
-        """Genesis has logged the run, which may be one that it resumes."""
+        """Genesis has logged the run, which may be a resumed one."""
         self.run = run
         self.stopper = Stopper(run, self.options.stop_over_budget)
         self.front = list(tally.run_tally(run.id).front)
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it ends because its budget is spent."""
+        """Whether the search ends because its budget is spent."""
         return self.stopper is not None and self.stopper.stops
 
     @quietly
     def is_over(self, runner: Any) -> bool:
-        """Whether no program is to be proposed any more, because the budget is spent; Genesis ends when none is under way."""
+        """Whether no further program should be proposed, because the budget is spent; Genesis ends once none is under way."""
         if self.stopper is None or not self.stopper.is_due():
             return False
         if not runner.running_jobs:
@@ -124,7 +124,7 @@ class Search:
 
     @quietly
     def begin(self, number: int, mutation_type: str) -> Proposal | None:
-        """Genesis begins a generation; the id of its program is chosen here, because its calls carry it."""
+        """Genesis starts a generation; its program's id is chosen here, because its calls carry it."""
         if self.run is None:
             return None
         generation = self.run.generation(number)
@@ -133,7 +133,7 @@ class Search:
         return begun
 
     def here(self) -> Proposal | None:
-        """The program that this thread is at."""
+        """The program that this thread is working on."""
         place = place_of()
         proposal = self.open.get(place.generation) if isinstance(place.generation, int) else None
         return proposal if proposal is not None and proposal.individual.id == place.individual_id else None
@@ -201,7 +201,7 @@ class Search:
 
     @quietly
     def abandon(self, proposal: Proposal, why: str) -> None:
-        """Nothing comes of it. Its calls are recorded already."""
+        """The program comes to nothing. Its calls are already recorded."""
         self.open.pop(proposal.number, None)
         self.abandoned.append(proposal.number)
         if proposal.job is not None:
@@ -214,18 +214,18 @@ class Search:
 
     @quietly
     def counted(self, number: int, told: Mapping[str, Any]) -> None:
-        """Genesis has counted a generation and told its front, or will not come to it."""
+        """Genesis has counted a generation and logged its front, or will not get to it."""
         proposal = self.complete.pop(number)
         if self.options.objectives:
             front = [each.as_front_member() for each in self.front]
         else:
             front = told.get("front") or [_front_member(proposal.program)] * proposal.program.correct
         proposal.generation.pareto_front(front)
-        # Best and mean are computed: Genesis' have the 0 of failed programs.
+        # Best and mean are computed: Genesis' own include the 0 of failed programs.
         proposal.generation.end(total_cost=told.get("total_cost"), metadata=told.get("metadata"))
 
     def ended(self, number: int | str | None) -> spans.Generation | None:
-        """A generation whose individual has ended, while it is not counted."""
+        """A generation whose individual has ended, as long as it is not counted."""
         found = self.complete.get(number) if isinstance(number, int) else None
         return found.generation if found is not None else None
 
@@ -261,7 +261,7 @@ def _front_member(program: Any) -> dict[str, Any]:
 
 
 def _error(metrics: Mapping[str, Any], verdict: Mapping[str, Any], program: Any) -> str:
-    """What kept a program from its result; empty if it has one, be it incorrect."""
+    """What kept a program from its result; empty if it has one, even an incorrect one."""
     said = str(verdict.get("error") or "")
     if not metrics:
         return said or "the evaluation left no metrics"

@@ -1,1 +1,1 @@
-"""GEPA's searches: what is known of one, its calls of models, and what is kept beside its state."""
+"""GEPA's searches: what is known of a search, its LLM calls, and what is kept beside its state."""

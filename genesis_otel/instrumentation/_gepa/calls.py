@@ -1,10 +1,10 @@
-"""Calls of models within a search of GEPA, as spans that belong where they are made.
+"""LLM calls within a GEPA search, as spans that belong where the calls are made.
 
-In: what LiteLLM, which GEPA's own client stands on, and DSPy are asked and answer; the pools of threads in which they ask. Out: a
-span for each call, with tokens, and LiteLLM's cost where it knows one; a call that somebody records already gets no second one. On
-failure: the call goes on as if nothing were there; an exception of the call itself is recorded and goes on.
+In: the requests and answers of LiteLLM, on which GEPA's own client is built, and of DSPy; the thread pools in which they run. Out: a
+span per call, with tokens, and LiteLLM's cost if it knows one; a call that is already recorded gets no second span. On failure: the
+call proceeds as if nothing were there; an exception of the call itself is recorded and propagates.
 
-An attempt that LiteLLM makes again by itself is part of its call; DSPy's attempts are calls of their own.
+An attempt that LiteLLM repeats by itself is part of its call; DSPy's attempts are separate calls.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PLACES = "genesis-otel-gepa-places"
 """Key in the OpenTelemetry context of a search: its :class:`Places`."""
 
 SETTINGS = ("temperature", "max_tokens", "max_completion_tokens", "top_p", "n", "seed", "stop", "reasoning_effort")
-"""Of what a call was asked with, what its metadata tells."""
+"""The request parameters that go into a call's metadata."""
 
 PROVIDERS = {
     "azure": "azure.ai.openai",
@@ -43,23 +43,23 @@ PROVIDERS = {
     "vertex_ai": "gcp.vertex_ai",
     "xai": "x_ai",
 }
-"""What LiteLLM and DSPy call a provider, where OpenTelemetry calls it otherwise."""
+"""Providers that LiteLLM and DSPy name differently from OpenTelemetry."""
 
 
 @dataclass
 class Places:
-    """Where something belongs that a pool of threads does, by the object that it is handed."""
+    """Where the work of a thread pool belongs, by the object that the pool is given."""
 
     of_messages: dict[int, Context] = field(default_factory=dict)
-    """Of the prompts that are asked at once."""
+    """For prompts that are sent at once."""
     of_candidates: dict[int, Context] = field(default_factory=dict)
-    """Of the candidates that are evaluated at once."""
+    """For candidates that are evaluated at once."""
     owners: Callable[[], list[Context]] = list
-    """Gives where each of the prompts belongs that GEPA has for its own client now."""
+    """Returns where each of the prompts belongs that GEPA now has for its own client."""
 
     @contextmanager
     def asking(self, messages: Sequence[object], owners: Sequence[Context]) -> Iterator[None]:
-        """A block in which these prompts are asked."""
+        """A block in which these prompts are sent."""
         self.of_messages = {id(each): owner for each, owner in zip(messages, owners, strict=True)}
         try:
             with belonging(owners[0] if len(owners) == 1 else None):
@@ -69,26 +69,26 @@ class Places:
 
 
 def places() -> Places | None:
-    """Those of the search that this thread works for."""
+    """The places of the search that this thread works for."""
     found = otel.get_value(PLACES)
     return found if isinstance(found, Places) else None
 
 
 def searching(context: Context) -> Context:
-    """A context in which calls are recorded, though its search has not begun."""
+    """A context in which calls are recorded although their search has not started."""
     return otel.set_value(PLACES, Places(), context)
 
 
 def belonging(context: Context | None) -> AbstractContextManager[None]:
-    """A block in a context; with none, in the current one."""
+    """A block in a context; with none given, in the current one."""
     return nullcontext() if context is None else spans.attached(context)
 
 
 class CarryingPool(ThreadPoolExecutor):
-    """Python's pool of threads, whose tasks are done in the OpenTelemetry context of whoever submits them."""
+    """Python's thread pool, whose tasks run in the OpenTelemetry context of whoever submits them."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As Python's own."""
+        """As in Python's own."""
         return super().submit(partial(_in_context, otel.get_current(), fn), *args, **kwargs)
 
 
@@ -98,7 +98,7 @@ def _in_context(context: Context, fn: Callable[..., Any], *args: Any, **kwargs: 
 
 
 def with_candidate(position: int, original: Original, *args: Any, **kwargs: Any) -> Any:
-    """Evaluate a candidate, the argument at ``position``, where it belongs."""
+    """Evaluate a candidate, the argument at ``position``, in the context that it belongs to."""
     here = places()
     candidate = args[position] if len(args) > position else kwargs.get("candidate")
     with belonging(None if here is None else here.of_candidates.get(id(candidate))):
@@ -142,7 +142,7 @@ def _asked_of_litellm(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple
     def begin() -> spans.LLMCall:
         import litellm
 
-        # 'gpt-4.1' and 'openai/gpt-4.1' are the same to it.
+        # LiteLLM treats 'gpt-4.1' and 'openai/gpt-4.1' as the same.
         name, provider, *_ = litellm.get_llm_provider(model, kwargs.get("custom_llm_provider"), server or None)
         return _begin(name, provider, messages, server, kwargs)
 
@@ -158,7 +158,7 @@ def _tell_completion(call: spans.LLMCall, response: Any) -> None:
         model=response.model or "",
         response_id=response.id or "",
         finish_reason=choice.finish_reason or "",
-        # It tells 0 of a model that it has no price for.
+        # LiteLLM reports 0 for a model without a price.
         cost=cost if isinstance(cost, float) and cost > 0 else None,
         cost_source=attributes.COST_LITELLM,
         **_tokens(usage),
@@ -169,7 +169,7 @@ def _tell_completion(call: spans.LLMCall, response: Any) -> None:
 
 
 def attempt(original: Original, lm: Any, call: Any, *args: Any, **kwargs: Any) -> Any:
-    """``dspy.clients.execution._attempt``, recorded; what DSPy has in its cache never comes here."""
+    """``dspy.clients.execution._attempt``, recorded; what DSPy has cached never gets here."""
     if places() is None or _is_recorded():
         return original(lm, call, *args, **kwargs)
     with _recorded(partial(_begin_attempt, lm, call)) as recorded:
@@ -215,7 +215,7 @@ def _tell_attempt(state: Any, call: spans.LLMCall, _: object) -> None:
 
 
 def _is_recorded() -> bool:
-    """Whether a call is being recorded here already: by whoever wrapped the client above this one, or by its caller."""
+    """Whether a call is already being recorded here: by whoever wrapped the client above this one, or by its caller."""
     return is_llm_call(getattr(trace.get_current_span(), "attributes", None) or {})
 
 
@@ -225,7 +225,7 @@ def _recorded(begin: Begin) -> Iterator[spans.LLMCall | None]:
         call = begin()
     except Exception as error:
         pass_on(error)
-        warn_once("gepa call", "A call of a model is not recorded", exc_info=True)
+        warn_once("gepa call", "An LLM call is not recorded", exc_info=True)
         yield None
         return
     with call:
@@ -238,7 +238,7 @@ def _told(call: spans.LLMCall | None, tell: Callable[[spans.LLMCall, Any], None]
             tell(call, response)
         except Exception as error:
             pass_on(error)
-            warn_once("gepa answer", "An answer of a model could not be recorded", exc_info=True)
+            warn_once("gepa answer", "The answer of an LLM call could not be recorded", exc_info=True)
     return response
 
 
@@ -254,7 +254,7 @@ def _begin(model: str, provider: str, messages: object, server: str, asked: Mapp
 
 
 def _tokens(usage: Any) -> dict[str, Any]:
-    """Token counts as OpenAI calls them, of an object or a dict."""
+    """Token counts under OpenAI's names, from an object or a dict."""
 
     def part(of: Any, name: str) -> Any:
         return of.get(name) if isinstance(of, Mapping) else getattr(of, name, None)

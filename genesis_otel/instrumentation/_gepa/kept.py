@@ -1,7 +1,7 @@
 """Which run GEPA's state belongs to: a file of ours beside it, in the search's ``run_dir``.
 
-In: the folder, the run, and its individuals that are candidates of the state. Out: the same for the process that goes on from there.
-On failure: a folder without the file, or with one that cannot be read, belongs to no run that is known.
+In: the folder, the run, and its individuals that are candidates of the state. Out: the same, for the process that resumes from there.
+On failure: a folder without the file, or with an unreadable one, belongs to no known run.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ NAME = "genesis_otel.json"
 
 
 class Kept(NamedTuple):
-    """A run, as the folder of its state knows it."""
+    """A run, as recorded in its state's folder."""
 
     run_id: str = ""
     candidates: tuple[str, ...] = ()
-    """The individuals' ids, by GEPA's numbers of the candidates. GEPA saves its state as an iteration begins: the last ones may be of
+    """The individuals' ids, by GEPA's candidate numbers. GEPA saves its state when an iteration starts, so the last ones may belong to
     an iteration that was lost with its process."""
     processes: int = 0
-    """How many have worked on it."""
+    """How many processes have worked on it."""
 
 
 def is_resumed(folder: str | os.PathLike[str] | None) -> bool:
-    """Whether GEPA will go on from a state in this folder: the question that it asks itself."""
+    """Whether GEPA will resume from a state in this folder: GEPA's own check."""
     return folder is not None and (Path(folder) / STATE).exists()
 
 
 def load(folder: str | os.PathLike[str] | None) -> Kept:
-    """What the folder of a state that is gone on from says of its run."""
+    """What the folder of a resumed state says about its run."""
     if folder is None or not is_resumed(folder):
         return Kept()
     try:
@@ -45,7 +45,7 @@ def load(folder: str | os.PathLike[str] | None) -> Kept:
 
 
 def save(folder: str | os.PathLike[str], kept: Kept) -> None:
-    """Note beside a state which run it belongs to."""
+    """Record beside a state which run it belongs to."""
     written = Path(folder) / f"{NAME}.{os.getpid()}"
     written.write_text(json.dumps(kept._asdict()), encoding="utf-8")
     written.replace(Path(folder) / NAME)

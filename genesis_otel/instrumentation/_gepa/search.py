@@ -1,8 +1,8 @@
 """What GEPA's engine does in a search, as spans: the run, its iterations as generations, its candidates as individuals.
 
-In: GEPA's own objects, as its callbacks and the methods around it hand them over; they are live, so they are read and never kept or
-changed. Out: a generation for each iteration, an individual for each proposal, an evaluation for each batch that a candidate is
-evaluated on. On failure: each method catches its own errors and says them once; the search goes on.
+In: GEPA's own objects, as its callbacks and the wrapped methods pass them; they are live, so they are read but never kept or changed.
+Out: a generation per iteration, an individual per proposal, an evaluation per batch on which a candidate is evaluated. On failure:
+each method catches its own errors and logs them once; the search continues.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ Original = Callable[..., Any]
 Candidate = Mapping[str, str]
 
 ERRORS = 3
-"""Errors of examples that an evaluation names; it counts them all."""
+"""How many errors of examples an evaluation names; it counts all of them."""
 
 
 def seed_of(run_id: str) -> str:
-    """The individual's id of a run's seed."""
+    """The individual id of a run's seed."""
     return f"{run_id}-0"
 
 
 def new_id() -> str:
-    """The id of a run that is named before it begins."""
+    """An id for a run that is named before it starts."""
     return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
 
 
 @dataclass
 class Proposal:
-    """A candidate that has been begun and not ended."""
+    """A candidate that has been started and not ended."""
 
     individual: spans.Individual
     parents: tuple[int, ...]
     candidate: dict[str, str] = field(default_factory=dict)
     number: int | None = None
-    """GEPA's, once it is accepted."""
+    """GEPA's number, once the candidate is accepted."""
     has_text: bool = False
-    """Whether it is more than its parent: what it is to be has been written."""
+    """Whether its own text has been written, so that it is more than its parent."""
     error: Exception | None = None
-    """What came of its latest reflection, where that was no text."""
+    """The outcome of its latest reflection, if that was not a text."""
     failed: bool = False
 
 
 class Search:
-    """A search that runs in this process: a callback of GEPA, for this one only."""
+    """A search running in this process: a callback for this one GEPA search."""
 
     def __init__(
         self,
@@ -84,13 +84,13 @@ class Search:
         )
         self.stopper = Stopper(self.run, stop_over_budget)
         self.known = bool(before.run_id) and before.run_id == self.run.id
-        """Whether the earlier part of a resumed search is in this run."""
+        """Whether this run contains the earlier part of a resumed search."""
         self.process = before.processes if self.known else 0
-        """How many have worked on this run before."""
+        """How many processes worked on this run before."""
         self.ids = list(before.candidates) if self.known else []
-        """The individuals' ids, by GEPA's numbers of the candidates."""
+        """The individuals' ids, by GEPA's candidate numbers."""
         self.proposed = 0
-        """Individuals of the generation that is open."""
+        """Individuals of the open generation."""
         self.max_metric_calls = _limit(engine.stop_callback, "max_metric_calls")
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
@@ -98,7 +98,7 @@ class Search:
         self.jobs: list[Proposal] = []
         """What this iteration proposes by reflection, in GEPA's order."""
         self.datasets: list[object] = []
-        """What each of them reflects on."""
+        """The dataset that each of them reflects on."""
         self.components: list[Sequence[str]] = []
         self.merging: tuple[int, ...] = ()
         self.rejecting: Any = None
@@ -106,7 +106,7 @@ class Search:
         self.begun = False
         self.completed = 0
         self.handled = sys.exc_info()[1]
-        """An exception that the caller is handling: the search is not dying of that one."""
+        """An exception that the caller is already handling: the search is not dying of that one."""
         self._token: Any = None
 
     def __deepcopy__(self, memo: object) -> Search:
@@ -118,7 +118,7 @@ class Search:
 
     @quietly
     def is_over(self) -> bool:
-        """Whether no iteration is to be begun any more, because the budget is spent."""
+        """Whether no further iteration should start, because the budget is spent."""
         before = self.stopper.stops
         if self.stopper.is_due() and not before:
             self.run.action("search_stopped", {"reason": "over_budget"})
@@ -138,7 +138,7 @@ class Search:
         return self.ids[number] if number < len(self.ids) else ""
 
     def _new_id(self) -> str:
-        # An iteration in which a process died is begun anew by the next one.
+        # An iteration in which a process died is started again by the next process.
         name = seed_of(self.run.id) if self.completed == 0 else f"{self.run.id}-{self.completed}"
         again = f".{self.proposed}" if self.proposed else ""
         self.proposed += 1
@@ -154,13 +154,13 @@ class Search:
         self._token = otel.attach(otel.set_value(PLACES, self.places, generation.context))
 
     def leave(self) -> None:
-        """Go back to the run's context, in the thread that calls ``run()``."""
+        """Return to the run's context, in the thread that calls ``run()``."""
         if self._token is not None:
             otel.detach(self._token)
             self._token = None
 
     def _dying_of(self) -> BaseException | None:
-        """The exception that is on its way through GEPA's ``finally``, where that is why an iteration ends."""
+        """The exception passing through GEPA's ``finally``, if that is why an iteration ends."""
         raised = sys.exc_info()[1]
         return None if raised is self.handled else raised
 
@@ -176,7 +176,7 @@ class Search:
         return begun
 
     def _pending(self, parents: tuple[int, ...], candidate: Candidate) -> Proposal:
-        """The proposal that an event is about."""
+        """The proposal that an event concerns."""
         found = self._written(candidate, parents)
         return found or self._begin(parents, "reflection", candidate, has_text=True)
 
@@ -188,7 +188,7 @@ class Search:
         return None
 
     def _fail(self, proposal: Proposal, error: BaseException | str) -> None:
-        """It comes to nothing; the first reason counts."""
+        """The proposal comes to nothing; the first reason counts."""
         if proposal.failed:
             return
         proposal.failed = True
@@ -198,7 +198,7 @@ class Search:
 
     @contextmanager
     def proposing(self, jobs: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], None]]:
-        """A block in which GEPA has new texts written; it is given what to call with them."""
+        """A block in which GEPA has new texts written; yields a function to call with them."""
         self._jobs(jobs)
         alone = self.jobs[0].individual.context if len(self.jobs) == 1 else None
         context = alone if alone is not None else (self.generation or self.run).context
@@ -207,7 +207,7 @@ class Search:
 
     @quietly
     def _jobs(self, jobs: Sequence[Any]) -> None:
-        # GEPA tells of each as it prepares it, in the order in which it proposes.
+        # GEPA reports each one as it prepares it, in the order in which it proposes.
         self.jobs = (
             [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
         )
@@ -232,16 +232,16 @@ class Search:
 
     @quietly
     def reflection_failed(self, proposal: Proposal | None, error: Exception) -> None:
-        """No text came for it."""
+        """Reflection yielded no text for the proposal."""
         if proposal is not None:
-            proposal.error = error  # GEPA may try again
+            proposal.error = error  # GEPA may retry
 
     def job_context(self, proposal: Proposal | None) -> Context | None:
-        """Where the calls of a proposal belong."""
+        """The context for a proposal's calls."""
         return None if proposal is None else self._within(proposal.individual.context, "mutation")
 
     def owners(self) -> list[Context]:
-        """Where each of the prompts belongs that GEPA asks at once: one for each component that there is something to say about."""
+        """Where each of the prompts belongs that GEPA sends at once: one per component with something to reflect on."""
         return [
             self._within(job.individual.context, "mutation")
             for job, dataset, components in zip(self.jobs, self.datasets, self.components, strict=False)
@@ -252,13 +252,13 @@ class Search:
     # --- evaluations ----------------------------------------------------------------------------------------------------
 
     def evaluated(self, candidate: Candidate, size: int, evaluate: Callable[[], Any], *, full: bool) -> Any:
-        """Evaluate a candidate, which is of the individual that it is."""
+        """Evaluate a candidate within its individual."""
         return self.evaluated_at_once([(candidate, size)], lambda: [evaluate()], full=full)[0]
 
     def evaluated_at_once(
         self, items: Sequence[tuple[Candidate, int]], evaluate: Callable[[], Sequence[Any]], *, full: bool
     ) -> Sequence[Any]:
-        """Evaluate candidates on their examples, so many of each; the results are GEPA's ``EvaluationBatch`` or tuples."""
+        """Evaluate candidates, each on its number of examples; the results are GEPA's ``EvaluationBatch`` or tuples."""
         with ExitStack() as stack:
             begun = [self._evaluation(candidate, size, full=full) for candidate, size in items]
             for each in begun:
@@ -300,7 +300,7 @@ class Search:
     def _result(self, evaluation: spans.Evaluation, result: Any) -> None:
         scores = list(result[1] if isinstance(result, tuple) else result.scores)
         details: dict[str, Any] = {"scores": scores}
-        # What an example's evaluation came to, where a failed one is a score like any other.
+        # How each example's evaluation went: to GEPA, a failed one has a score like any other.
         told = getattr(result, "trajectories", None) or ()
         errors = [str(each["error"]) for each in told if isinstance(each, Mapping) and each.get("error")]
         if errors:
@@ -323,7 +323,7 @@ class Search:
 
     @quietly
     def on_iteration_start(self, event: Any) -> None:
-        """An iteration begins; GEPA has just saved its state."""
+        """An iteration starts; GEPA has just saved its state."""
         state = event["state"]
         self._begin_with(state)
         self._end_generation(state)
@@ -333,11 +333,11 @@ class Search:
         self._enter(self.generation)
 
     def _begin_with(self, state: Any) -> None:
-        """Note whose the state is, and what it has brought along."""
+        """Record whose state it is, and what it brought along."""
         if self.begun:
             return
         self.begun = True
-        # What a process had found after the last save is lost.
+        # What a process found after its last save is lost.
         del self.ids[len(state.program_candidates) :]
         if self.folder:
             kept.save(self.folder, kept.Kept(self.run.id, tuple(self.ids), self.process + 1))
@@ -359,19 +359,19 @@ class Search:
 
     @quietly
     def on_candidate_selected(self, event: Any) -> None:
-        """A parent."""
+        """A candidate was selected as a parent."""
         self.selected.append((event["candidate_idx"], dict(event["candidate"])))
 
     @quietly
     def on_proposal_start(self, event: Any) -> None:
-        """A child of it will be proposed."""
+        """A child of it is about to be proposed."""
         parent = dict(event["parent_candidate"])
         numbers = [number for number, candidate in self.selected if candidate == parent]
         self._begin(tuple(numbers[:1]), "reflection", parent, has_text=False)
 
     @quietly
     def on_evaluation_start(self, event: Any) -> None:
-        """Of a merge, before GEPA tells of it."""
+        """A merge is evaluated, before GEPA reports the merge."""
         parents = tuple(event["parent_ids"] or ())
         self.merging = parents if event["candidate_idx"] is None and len(parents) > 1 else ()
 
@@ -394,14 +394,14 @@ class Search:
 
     @quietly
     def on_candidate_rejected(self, event: Any) -> None:
-        """A proposal was not good enough, or not chosen."""
+        """A proposal was not good enough, or was not chosen."""
         proposal = self.rejecting
         if proposal is None:
             found = next(each for each in self.open if each.number is None)
             self._reject(found, event["reason"], {"minibatch_score": event["new_score"]})
             return
         found = self._pending(tuple(proposal.parent_program_ids), proposal.candidate)
-        # Lists: an example can be in a minibatch twice.
+        # Lists, because an example can be in a minibatch twice.
         metrics = {
             "minibatch_score": event["new_score"],
             "minibatch": [str(each) for each in proposal.subsample_indices or ()],
@@ -411,7 +411,7 @@ class Search:
 
     @quietly
     def on_merge_rejected(self, event: Any) -> None:
-        """A merge was not good enough, or never evaluated."""
+        """A merge was not good enough, or was never evaluated."""
         parents = tuple(event["parent_ids"])
         waiting = [each for each in self.open if each.number is None and each.parents == parents]
         if waiting:
@@ -425,7 +425,7 @@ class Search:
 
     @quietly
     def on_error(self, event: Any) -> None:
-        """An iteration has raised."""
+        """An iteration raised."""
         error = event["exception"]
         for each in self.open:
             if each.number is None:
@@ -435,12 +435,12 @@ class Search:
 
     @quietly
     def on_iteration_end(self, event: Any) -> None:
-        """An iteration has ended, however it did."""
+        """An iteration has ended, in whatever way."""
         self._end_generation(event["state"], self._dying_of())
 
     @quietly
     def on_optimization_end(self, event: Any) -> None:
-        """The search has stopped by itself."""
+        """The search stopped by itself."""
         state = event["final_state"]
         self._begin_with(state)
         self._end_generation(state)
@@ -470,7 +470,7 @@ class Search:
             each.individual.end()
         self.open = []
         if error is not None and self.folder:
-            # The state is that of its beginning: whoever goes on from there has this iteration again.
+            # The state is that of the iteration's start: whoever resumes from there repeats this iteration.
             opened.closed(generation)
             return
         generation.pareto_front(self._member(state, number) for number in front)
@@ -480,7 +480,7 @@ class Search:
 
     @quietly
     def finish(self, failure: BaseException | None) -> None:
-        """The search has ended, by itself or with an exception: nothing stays open."""
+        """The search has ended, by itself or with an exception: leave nothing open."""
         self.leave()
         for each in self.open:
             self._fail(each, failure or "the search ended")
@@ -494,7 +494,7 @@ class Search:
 
 
 def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
-    """What ends an evaluation at the end of a block, with the exception that leaves it."""
+    """A function that ends an evaluation at the end of a block, with the exception that leaves the block."""
 
     def leave(kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
@@ -509,7 +509,7 @@ def _code(candidate: Candidate) -> str:
 
 
 def _metrics(state: Any, number: int) -> dict[str, Any]:
-    """The means of the objectives, and the score of each validation example."""
+    """The means of the objectives, and the score on each validation example."""
     objectives = dict(state.prog_candidate_objective_scores[number] or {})
     return {
         **objectives,
@@ -532,13 +532,13 @@ def _config(engine: Any) -> dict[str, Any]:
         "trainset_size": len(proposer.trainset),
         "valset_size": len(engine.valset) if engine.valset is not None else None,
         "max_metric_calls": _limit(engine.stop_callback, "max_metric_calls"),
-        # As OpenEvolve calls it: readers know by it how many generations there will be.
+        # OpenEvolve's name: readers derive the expected number of generations from it.
         "max_iterations": _limit(engine.stop_callback, "max_proposals"),
     }
 
 
 def _limit(stopper: Any, name: str) -> int | None:
-    """What a search may do of something, where one of its stoppers says so."""
+    """A search's limit on something, if one of its stoppers sets one."""
     several = [stopper, *(getattr(stopper, "stoppers", None) or ())]
     allowed = [getattr(each, name, None) for each in several]
     return min((each for each in allowed if type(each) is int), default=None)

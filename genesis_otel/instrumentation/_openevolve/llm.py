@@ -167,7 +167,7 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
         return begin(*args, **kwargs)
     except Exception as error:
         pass_on(error)
-        warn_once("begin", "A span could not be started and is left out", exc_info=True)
+        warn_once("begin", "A span could not be started and was dropped", exc_info=True)
         return nullcontext()
 
 

@@ -1,9 +1,9 @@
-"""LLM calls and embeddings of ShinkaEvolve as spans that belong to what is current.
+"""LLM calls and embeddings of ShinkaEvolve, as spans that belong to the current context.
 
-In: the clients that shinka makes, and its own queries around them: a query retries its client, reads the answer, and prices it. Out:
-one span for each call of a client, failed attempts too, with tokens from the answer and the cost that shinka computed. A client
-that an instrumentation records already is left to it; for one that is not an OpenAI client (Gemini, Anthropic before it traced
-itself, a command line) a query is one call. On failure: the call goes on as if nothing were there, and what went wrong is logged once.
+In: the clients that shinka makes, and its own queries around them: a query retries its client, reads the answer and prices it. Out:
+one span per client call, failed attempts included, with the answer's tokens and the cost that shinka computed. A client that an
+instrumentation already records is left to it; for one that is not an OpenAI client (Gemini, Anthropic before it traced itself, a
+command line), a query is one call. On failure: the call proceeds as if nothing were there, and the error is logged once.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ PROVIDERS = {
     "google": "gcp.gemini",
     "headless": "",
 }
-"""OpenTelemetry's names for what shinka calls otherwise."""
+"""Providers that shinka names differently from OpenTelemetry."""
 
 OPENAI_CLIENTS = ("openai", "azure_openai", "azure", "openrouter", "deepseek", "local_openai", "local")
-"""Providers, as shinka calls them, whose client is OpenAI's."""
+"""Providers, under shinka's names, whose client is OpenAI's."""
 
 RESOURCES = frozenset({"chat", "completions", "responses", "embeddings"})
 CALLS = {"create": "chat", "parse": "chat"}
@@ -45,16 +45,16 @@ CALLS = {"create": "chat", "parse": "chat"}
 
 @dataclass
 class Pending:
-    """A query of shinka's that goes on: the latest call within it, which waits for its price."""
+    """A query of shinka's in progress: its latest call, which waits for its price."""
 
     provider: str
     call: spans.LLMCall | None = None
     ended: int = 0
     seen: bool = False
-    """Whether calls are recorded one by one, by us or by an instrumentation."""
+    """Whether the calls are recorded one by one, by us or by an instrumentation."""
 
     def finish(self, cost: float | None = None) -> None:
-        """End the call that waits, with what shinka says that it cost; shinka's 0 may be for want of a price."""
+        """End the waiting call, with the cost that shinka reports; shinka's 0 may mean that it has no price."""
         call, self.call = self.call, None
         if call is not None:
             if cost:
@@ -70,7 +70,7 @@ def _safely(action: Callable[..., Any], *told: Any, **named: Any) -> Any:
         return action(*told, **named)
     except Exception as error:
         pass_on(error)
-        warn_once("shinka call", "A call of a model could not be recorded", exc_info=True)
+        warn_once("shinka call", "An LLM call could not be recorded", exc_info=True)
         return None
 
 
@@ -104,7 +104,7 @@ def _record_query(
     result: Any,
     error: BaseException | None,
 ) -> None:
-    """A query whose client is not seen: one call, from what went in and what came out."""
+    """Record a query whose client is not seen: one call, from its input and its output."""
     named = dict(zip(("model_name", "msg", "system_msg", "msg_history"), args, strict=False)) | dict(kwargs)
     messages = [{"role": "system", "content": named.get("system_msg", "")}, *named.get("msg_history", ())]
     messages.append({"role": "user", "content": named.get("msg", "")})
@@ -142,7 +142,7 @@ async def embed(original: Query, embedder: Any, code: Any) -> Any:
 def _record_embedding(pending: Pending, began: int, embedder: Any, code: Any, result: Any) -> None:
     call = _begin(str(embedder.model), pending.provider, "", code, {}, "embeddings", began)
     if len(result[0]) == 0:
-        call.fail("shinka had no embedding")
+        call.fail("shinka got no embedding")
     else:
         call.response(cost=result[1] or None)
     call.end()
@@ -152,7 +152,7 @@ def _record_embedding(pending: Pending, began: int, embedder: Any, code: Any, re
 
 
 def client(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """``get_async_client_llm``: client, model and provider; the client observed."""
+    """``get_async_client_llm``, which returns client, model and provider, with the client observed."""
     made, model, provider = original(*args, **kwargs)
     return _safely(_observed, made, provider) or made, model, provider
 
@@ -171,7 +171,7 @@ def _observed(made: Any, provider: str) -> Any:
 
 
 def _traces_itself(provider: str) -> bool:
-    """Whether the client of a provider makes spans by itself, or the instrumentation of it is active."""
+    """Whether a provider's client makes spans by itself, or an instrumentation of it is active."""
     try:
         if provider in ("anthropic", "bedrock"):
             return int(version("anthropic").split(".")[0]) >= 2
@@ -184,12 +184,12 @@ def _traces_itself(provider: str) -> bool:
 
 
 def _is_wrapped(owner: type, name: str) -> bool:
-    """Whether somebody has wrapped a method: a proxy passes for an instance, but it is no function."""
+    """Whether somebody has wrapped a method: the wrapper may pass for an instance, but it is not a function."""
     return type(inspect.getattr_static(owner, name, None)) is not FunctionType
 
 
 class Observed:
-    """An OpenAI client, or a part of it, whose calls are recorded; everything else of it is its own."""
+    """An OpenAI client, or a part of one, whose calls are recorded; everything else is passed through."""
 
     def __init__(self, part: Any, whole: Any, provider: str, operation: str = "chat") -> None:
         self._part = part
@@ -236,7 +236,7 @@ class Observed:
 
 
 def _settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a call's parameters those that are neither prompt nor model."""
+    """Those of a call's parameters that are neither prompt nor model."""
     left_out = ("model", "model_name", "messages", "input", "msg", "system_msg", "msg_history", "output_model")
     return {name: value for name, value in params.items() if name not in left_out and value is not None}
 
@@ -256,7 +256,7 @@ def _begin(
         server=server,
         operation=operation,
         messages=messages,
-        # Shinka embeds programs to judge their novelty.
+        # shinka embeds programs to judge their novelty.
         role="novelty" if operation == "embeddings" else role_here(),
         metadata=settings,
         start_time=began,
@@ -264,7 +264,7 @@ def _begin(
 
 
 def _tell(call: spans.LLMCall, response: Any) -> None:
-    """What OpenAI's answers say, of chat completions, responses and embeddings."""
+    """Record what OpenAI's answers say: chat completions, responses and embeddings."""
     usage = getattr(response, "usage", None)
     get = functools.partial(_of, usage)
     asked, answered = get("prompt_tokens", "input_tokens"), get("completion_tokens", "output_tokens")
@@ -291,7 +291,7 @@ def _of(thing: Any, *names: str) -> Any:
 
 
 def _said(response: Any) -> tuple[str, str, str]:
-    """Text, reasoning, and why it ended."""
+    """An answer's text, its reasoning, and why it ended."""
     if choices := getattr(response, "choices", None):
         message = choices[0].message
         reasoning = getattr(message, "reasoning_content", None) or ""

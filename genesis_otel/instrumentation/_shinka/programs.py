@@ -1,6 +1,6 @@
-"""What ShinkaEvolve's objects say: programs and their metadata, results folders, and the state of what chooses models.
+"""What ShinkaEvolve's objects say: programs and their metadata, results folders, and the state of the model selection.
 
-In: objects of shinka's, which are read and not changed. Out: values for spans. On failure: a file that cannot be read is None or empty;
+In: objects of shinka's, which are read and not changed. Out: values for spans. On failure: an unreadable file is None or empty;
 anything else raises, and the caller logs it.
 """
 
@@ -24,29 +24,29 @@ KEPT = (
     "failure_stage",
     "failure_class",
 )
-"""Of the metadata of a program or a failed proposal, what joins ``individuals.metadata``."""
+"""The metadata of a program or a failed proposal that goes into ``individuals.metadata``."""
 
 NOTHING = (None, "", "none")
-"""What shinka has where a model did not describe its patch."""
+"""What shinka stores if a model did not describe its patch."""
 
 
 def priced(cost: float | None) -> float | None:
-    """Shinka's cost. Its 0 may be for want of a price: then what the calls cost counts."""
+    """shinka's cost. Its 0 may mean that it has no price: then the cost of the calls counts."""
     return cost or None
 
 
 def metrics_of(program: Any) -> dict[str, Any]:
-    """Public and private metrics in one."""
+    """Public and private metrics together."""
     return {**(program.private_metrics or {}), **(program.public_metrics or {})}
 
 
 def ids(programs: Iterable[Any]) -> list[str]:
-    """The ids of programs, or ids as they are."""
+    """The ids of programs; ids are returned unchanged."""
     return [str(getattr(each, "id", each)) for each in programs if each is not None]
 
 
 def read(path: Path) -> str | None:
-    """A file's text, if it is there."""
+    """A file's text, if the file exists."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -54,7 +54,7 @@ def read(path: Path) -> str | None:
 
 
 def last_line(text: object) -> str:
-    """What an evaluator said last."""
+    """The last line that an evaluator printed."""
     lines = str(text or "").strip().splitlines()
     return lines[-1] if lines else ""
 
@@ -69,20 +69,20 @@ def noted_run(note: Path) -> str | None:
 
 
 def task_name(evaluator: str, results: Path) -> str:
-    """The folder of the evaluator, as shinka's examples are named."""
+    """The name of the evaluator's folder, which is how shinka's examples are named."""
     folder = Path(evaluator).absolute().parent
     return "shinka" if not evaluator or folder == results else folder.name or "shinka"
 
 
 def chances(program: Any) -> dict[str, float]:
-    """How likely each model was to be asked for a program, as its bandit had it when it chose (``posterior``)."""
+    """Each model's probability of being chosen for a program, as its bandit had it at that time (``posterior``)."""
     told = (program.metadata or {}).get("llm_result")
     found = told.get("model_posteriors") if isinstance(told, dict) else None
     return {str(model): float(chance) for model, chance in found.items()} if isinstance(found, dict) else {}
 
 
 def arms(bandit: Any, likely: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """What a bandit knows of each model, by its own names, and how likely each was chosen last; its chance is not touched."""
+    """What a bandit knows of each model, by its own names, and each one's latest probability; the bandit's random state is not touched."""
     state = bandit.get_state()
     names = list(state.get("arm_names") or ())
     columns = {
@@ -96,7 +96,7 @@ def arms(bandit: Any, likely: Mapping[str, float]) -> dict[str, dict[str, float]
 
 
 def stopped_by(runner: Any) -> str:
-    """Why no more proposals were begun, if not because all were stored."""
+    """Why no further proposals were started, if not because all were stored."""
     if runner.cost_limit_reached:
         return "cost_limit"
     if runner.completed_generations >= runner.evo_config.num_generations:

@@ -1,8 +1,8 @@
-"""What is known of a search of ShinkaEvolve while it runs, as spans: the run, its proposals, their evaluations, and what else happens.
+"""What is known of a running ShinkaEvolve search, as spans: the run, its proposals, their evaluations, and other events.
 
-In: shinka's own objects, as its methods are called, some of them in threads of its pools. Out: a generation and an individual for
-each proposal, ended when shinka has stored the program or given the proposal up; actions. Objects of shinka's are read and never
-changed, but for a new program's id. On failure: each method logs its own errors once; the search goes on.
+In: shinka's own objects, as its methods are called, some of them in threads of its pools. Out: a generation and an individual per
+proposal, ended when shinka has stored the program or given the proposal up; actions. shinka's objects are read but never changed,
+except for a new program's id. On failure: each method logs its own errors once; the search continues.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ NOTE = "genesis_otel.json"
 """A file beside shinka's database that says which run is recorded there."""
 
 COPIED_FROM = ("_original_program_id", "_spawned_from_program_id")
-"""Where the metadata of a copy on another island name what was copied."""
+"""The keys under which the metadata of a copy on another island name the original."""
 
 NOT_NEEDED = "the search ended first"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `instrument` was told."""
+    """The arguments of `instrument`."""
 
     task: str | None = None
     run_id: str | None = None
@@ -58,23 +58,23 @@ class Options:
 
 @dataclass
 class Proposal:
-    """A slot of shinka's that was begun: its generation, which has one individual, and the job that evaluates it."""
+    """A slot of shinka's that was started: its generation, which has one individual, and the job that evaluates it."""
 
     number: int
     folder: str
-    """Where shinka works on it."""
+    """The folder in which shinka works on it."""
     generation: spans.Generation
     individual: spans.Individual
     evaluation: spans.Evaluation | None = None
     results: Mapping[str, Any] | None = None
-    """What the evaluator has left, as shinka loads it."""
+    """The evaluator's results, as shinka loads them."""
     metadata: dict[str, Any] = field(default_factory=dict)
     is_ended: bool = False
-    """Whether its individual is; its generation may go on with what the program gives rise to."""
+    """Whether its individual has ended; its generation may continue with what the program gives rise to."""
 
 
 class Search:
-    """A search that runs in this process."""
+    """A search running in this process."""
 
     def __init__(self, runner: Any, options: Options, evaluator: str | None) -> None:
         evo, folder = runner.evo_config, Path(runner.results_dir).absolute()
@@ -102,7 +102,7 @@ class Search:
         self.front: list[tally.Member] = list(self.tally.front)
         self.proposals: dict[int, Proposal] = {}
         self.folders: dict[str, Proposal] = {}
-        """The proposals by their folder, as jobs know them."""
+        """The proposals by folder, by which jobs know them."""
         self.latest = 0
         self.lock = threading.RLock()
         self._write(note)
@@ -111,14 +111,14 @@ class Search:
         try:
             note.write_text(json.dumps({"run_id": self.run.id}), encoding="utf-8")
         except OSError as error:
-            warn_once("shinka note", "A resumed search will be a run of its own: %s", error)
+            warn_once("shinka note", "A resumed search will be a separate run: %s", error)
 
     @quietly
     def is_over(self, runner: Any) -> bool:
-        """Whether no proposal is to be begun any more, because the budget is spent; shinka's own limit is lowered then."""
+        """Whether no further proposal should start, because the budget is spent; shinka's own limit is then lowered."""
         if not self.stopper.is_due():
             return False
-        # What shinka counts by its own prices may be 0, by which it divides.
+        # The cost by shinka's own prices may be 0, and shinka divides by it.
         runner.evo_config.max_api_costs = runner.total_api_cost or -1.0
         return True
 
@@ -126,7 +126,7 @@ class Search:
 
     @quietly
     def begin(self, number: int, kind: str, folder: Path) -> Proposal:
-        """A proposal begins; the seed may have begun with the calls that write it."""
+        """A proposal starts; the seed may have started with the calls that write it."""
         known = self.proposals.get(number)
         if known is not None:
             return known
@@ -146,7 +146,7 @@ class Search:
 
     @quietly
     def attempted(self, told: Mapping[str, Any]) -> None:
-        """A model has answered; a patch that cannot be applied is an action, with the reason."""
+        """A model has answered; a patch that cannot be applied becomes an action, with the reason."""
         begun = self.proposals.get(told.get("generation", -1))
         if begun is None or told.get("success"):
             return
@@ -180,7 +180,7 @@ class Search:
             failure_stage=stage, failure_reason=told["failure_reason"], meta_patch_data=patch
         )
         self.sampled(begun.number, told["parent_program"], told["archive_programs"] or (), told["top_k_programs"] or ())
-        # The reason of a rejection is what the judge has answered.
+        # The reason of a novelty rejection is the judge's whole answer.
         reason = "rejected as not novel" if stage == "novelty" else str(told["failure_reason"])
         begun.individual.record(
             code=read(Path(told["exec_fname"])),
@@ -236,17 +236,17 @@ class Search:
 
     @quietly
     def loaded(self, results_folder: Path, results: Mapping[str, Any] | None) -> None:
-        """A job has ended, with what it left."""
+        """A job has ended, with these results."""
         begun = self.folders.get(str(results_folder.parent.absolute()))
         if begun is not None:
             begun.results = results
 
     def _evaluated(self, begun: Proposal, program: Any) -> tuple[float | None, str]:
-        """End the job. The score, if there is one, and why the program has none; of one that ran and was not correct, nothing."""
+        """End the job. Returns the score, if any, and why the program has none; an empty reason for one that ran but was incorrect."""
         found = begun.results or {}
         metrics, correct = found.get("metrics") or {}, bool(program.correct)
         error = "" if correct else str((found.get("correct") or {}).get("error") or "")
-        # Shinka writes 0 where the evaluator left no score, and shinka's own evaluator leaves 0 where a program crashed.
+        # shinka writes 0 if the evaluator left no score, and its own evaluator leaves 0 if a program crashed.
         without = "combined_score" not in metrics or (bool(error) and program.combined_score == 0)
         if without and not error:
             error = last_line(found.get("stderr_log")) or "the evaluator left no score"
@@ -282,7 +282,7 @@ class Search:
         if begun is None or begun.is_ended:
             return
         if begun.individual.id != program.id:
-            begun.individual.id = program.id  # an earlier attempt to store it has been through
+            begun.individual.id = program.id  # an earlier attempt to store it succeeded
         score, error = self._evaluated(begun, program)
         told = program.metadata or {}
         begun.individual.parents = ids([program.parent_id])
@@ -314,7 +314,7 @@ class Search:
             self.latest = begun.number
 
     def _describe(self, begun: Proposal, told: Mapping[str, Any]) -> None:
-        """What shinka's metadata of a patch say of it."""
+        """Record what shinka's metadata say about a proposal's patch."""
         if told.get("patch_type"):
             begun.individual.mutation_type = str(told["patch_type"])
         summary = next(
@@ -339,7 +339,7 @@ class Search:
 
     @quietly
     def copied(self, program_id: str, island: int, original: Any) -> None:
-        """A copy of a program is on another island; it is an individual of its own, and may become a parent."""
+        """A copy of a program is on another island; it is a separate individual, and may become a parent."""
         copy = spans.individual(
             program_id, parent_id=original.id, mutation_type="copy", generation=original.generation, run=self.run
         )
@@ -357,14 +357,14 @@ class Search:
 
     @quietly
     def spawned(self, program_id: str, island: int, source: Mapping[str, Any]) -> None:
-        """The same, of a row of shinka's database, for an island that is founded anew."""
+        """The same, for a row of shinka's database, on an island that is founded anew."""
         metrics = [json.loads(source.get(name) or "{}") for name in ("private_metrics", "public_metrics")]
         original = SimpleNamespace(**{**source, "private_metrics": metrics[0], "public_metrics": metrics[1]})
         self.copied(program_id, island, original)
 
     @quietly
     def restored(self, database: Any) -> None:
-        """The search goes on from a database: its programs' scores count, and the front is theirs."""
+        """The search continues from a database: its programs' scores count, and the front is theirs."""
         known = {member.individual_id for member in self.front}
         for program in database.get_all_programs():
             member = self._member(program, program.combined_score, failed=False)
@@ -397,7 +397,7 @@ class Search:
 
     @quietly
     def archive_changed(self, program: Any, before: set[str], after: set[str]) -> None:
-        """A program has perhaps come into the archive, and another one left."""
+        """A program may have entered the archive, and another may have left it."""
         if before != after:
             changes = {"added": sorted(after - before), "removed": sorted(before - after)}
             told = {"individual_id": program.id, **changes, "archive_size": len(after)}
@@ -405,7 +405,7 @@ class Search:
 
     @quietly
     def best_changed(self, program: Any, before: str | None, after: str | None) -> None:
-        """A program is perhaps the best one so far."""
+        """A program may be the best so far."""
         if before != after:
             told = {"individual_id": after, "previous": before or "", "combined_score": program.combined_score}
             self.act("best_updated", told, program.generation)
@@ -423,7 +423,7 @@ class Search:
 
     @quietly
     def selected(self, bandit: Any, number: int | None = None, program: Any = None) -> None:
-        """The state of what chooses the models: a row for each of them; of a program with the chances that its model was chosen by."""
+        """The state of the model selection: one row per model; for a program, with the probabilities by which its model was chosen."""
         if bandit is not None:
             models = arms(bandit, {} if program is None else chances(program))
             self.act("model_selection", {"strategy": type(bandit).__name__, "models": models}, number)
@@ -435,7 +435,7 @@ class Search:
 
     @quietly
     def end(self, runner: Any, error: BaseException | None) -> None:
-        """The search has ended, by itself, for a reason, or with an exception."""
+        """The search has ended: by itself, for a reason, or with an exception."""
         for number in [number for number, begun in self.proposals.items() if begun.is_ended]:
             self.completed(number)
         open_ones = sorted(self.proposals)
