@@ -10,8 +10,9 @@ The same search of the demo's problem runs in turn, in a process of its own each
 - *recorded*: ``configure()`` with the embedded store, and ``instrument()`` with objectives.
 CPU is that of the search's process and all its workers; the store process, which is its own and outlives the search, is told apart.
 The model is a process of its own and is not counted. Searches begin with the same seed, and differ by chance all the same: who
-evaluates what when decides which program comes next. So there are rounds, each in another order, and the median of their ratios; the
-first round is not counted: it compiles what is imported, as an installation does, and warms the disk.
+evaluates what when decides which program comes next, and the evaluations of one search take 0.15 s of CPU and those of another 0.9. So
+each search is counted as if its evaluations had taken the median of all, and there are rounds, each in another order, and the median
+of their ratios; the first round is not counted: it compiles what is imported, as an installation does, and warms the disk.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
+import searched
 from rich.console import Console
 from rich.table import Table
 
 from genesis_otel._serve import client as store_process
 from genesis_otel.demo import model
-from genesis_otel.demo.evolve import PROBLEM
 
 WAYS = ("without", "off", "recorded")
 CPU_LIMIT, WALL_LIMIT = 1.10, 1.02
@@ -48,38 +49,11 @@ class Measured(NamedTuple):
     """Seconds that a search took."""
 
     cpu: float
+    """Without what the evaluations took."""
+    evaluations: float
     wall: float
     store: float
     """CPU of the store process."""
-
-
-def search(way: str, folder: Path, url: str, iterations: int, llm: Any) -> None:
-    """The search itself, in its own process."""
-    if way == "recorded":
-        import genesis_otel
-
-        genesis_otel.configure(data_dir=folder)
-    if way != "without":
-        from genesis_otel.instrumentation.openevolve import instrument
-
-        instrument(objectives={"accuracy": "max", "size": "min"}, llm=llm)
-    from openevolve import run_evolution  # type: ignore[import-untyped]
-    from openevolve.config import Config  # type: ignore[import-untyped]
-
-    told: Any = Config.from_dict(
-        {
-            "log_level": "ERROR",
-            "random_seed": 1,
-            "checkpoint_interval": 50,
-            "llm": {"primary_model": "gpt-4.1-mini"},
-            "database": {"num_islands": 2},
-            "evaluator": {"cascade_evaluation": False, "max_retries": 0, "parallel_evaluations": 2},
-        }
-    )
-    for one in (told.llm, *told.llm.models, *told.llm.evaluator_models):
-        one.api_base, one.api_key, one.retries, one.retry_delay = url, "sk-none", 1, 0
-    files = (str(PROBLEM / "initial_program.py"), str(PROBLEM / "evaluator.py"))
-    run_evolution(*files, config=told, iterations=iterations, output_dir=str(folder / "out"))
 
 
 @contextlib.contextmanager
@@ -102,11 +76,11 @@ def measure(way: str, folder: Path, given: argparse.Namespace) -> Measured:
     left_out = ("OTEL_", "GENESIS_", "CLICKHOUSE_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     with served(given.pace) as url:
-        command = [sys.executable, __file__, "--way", way, "--folder", str(folder), "--url", url]
+        evaluations = folder / "evaluations"
         began = time.perf_counter()
         process = subprocess.Popen(
-            [*command, "--iterations", str(given.iterations), "--llm", given.llm],
-            env={**kept, "NO_PROXY": "127.0.0.1"},
+            [sys.executable, searched.__file__, way, str(folder), url, str(given.iterations), given.llm],
+            env={**kept, "NO_PROXY": "127.0.0.1", searched.EVALUATIONS: str(evaluations)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -123,7 +97,14 @@ def measure(way: str, folder: Path, given: argparse.Namespace) -> Measured:
         owner.send_signal(signal.SIGTERM)
         with contextlib.suppress(psutil.NoSuchProcess):
             owner.wait(30)
-    return Measured(used.ru_utime + used.ru_stime, wall, store)
+    evaluated = sum(map(float, evaluations.read_text().split()))
+    return Measured(used.ru_utime + used.ru_stime - evaluated, evaluated, wall, store)
+
+
+def alike(found: dict[str, list[Measured]]) -> dict[str, list[Measured]]:
+    """The same, as if each search had evaluated for as long as the median of all."""
+    usual = statistics.median(one.evaluations for rounds in found.values() for one in rounds)
+    return {way: [one._replace(cpu=one.cpu + usual) for one in rounds] for way, rounds in found.items()}
 
 
 def ratios(found: dict[str, list[Measured]], way: str, field: str) -> list[float]:
@@ -133,6 +114,7 @@ def ratios(found: dict[str, list[Measured]], way: str, field: str) -> list[float
 
 def report(found: dict[str, list[Measured]], given: argparse.Namespace) -> bool:
     """Print what was measured; whether it is within its limit."""
+    found = alike(found)
     title = f"{given.iterations} iterations, pace {given.pace:g}, median of {len(found['without'])}"
     table = Table(title=f"{title}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for heading in ("way", "CPU, s", "× without", "wall, s", "× without", "store process, CPU s"):
@@ -143,7 +125,7 @@ def report(found: dict[str, list[Measured]], given: argparse.Namespace) -> bool:
         return f"{statistics.median(each):.2f} ({each[0]:.2f} to {each[-1]:.2f})"
 
     for way, rounds in found.items():
-        cpu, wall, store = (statistics.median(column) for column in zip(*rounds, strict=True))
+        cpu, _, wall, store = (statistics.median(column) for column in zip(*rounds, strict=True))
         table.add_row(way, f"{cpu:.2f}", ratio(way, "cpu"), f"{wall:.2f}", ratio(way, "wall"), f"{store:.2f}")
     console = Console(width=110)
     console.print(table)
@@ -159,9 +141,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pace", type=float, default=0, help="How slow the model is: 0 at once, 7 about a second.")
     parser.add_argument("--llm", default="auto", help="Who records the calls: auto, genesis, openai, none.")
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="Print what was measured as JSON.")
     given = parser.parse_args()
@@ -169,9 +148,6 @@ def main() -> None:
         with model.serving(pace=given.pace) as url:
             print(url, flush=True)
             signal.pause()
-    if given.way:
-        search(given.way, given.folder, given.url, given.iterations, given.llm)
-        return
     folder = Path(tempfile.mkdtemp())
     found: dict[str, list[Measured]] = {way: [] for way in WAYS}
     try:

@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 from opentelemetry.util.types import AttributeValue
 
 from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
-from genesis_otel._emit import configured, opened, tally
+from genesis_otel._emit import configured, opened, tally, values
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep
@@ -365,8 +365,10 @@ def _wired(
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
+    from genesis_otel._ship.json_text import quoted
     from genesis_otel._ship.measure import MeasuringProcessor
     from genesis_otel._ship.metric_export import make_provider, provider_set
+    from genesis_otel._ship.own_spans import OwnProvider
 
     # First, because they may raise.
     own_prices = settings.own_prices
@@ -394,11 +396,12 @@ def _wired(
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
+    values.quote_with(quoted)
     tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
-        provider = TracerProvider(
+        provider = OwnProvider(
             resource=resource,
             id_generator=DerivedIdGenerator(),
             span_limits=NO_LIMITS,

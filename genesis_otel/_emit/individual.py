@@ -387,7 +387,7 @@ def individual(
         warn_of(individual, extra)
     known = text(individual_id) or str(uuid.uuid4())
     base, place = where(generation=generation, run=run, run_id=run_id)
-    place = place._replace(individual_id=known)
+    place = Place(place.run_id, place.generation, known, place.guessed)
     span = start("individual", base, start_time=nanoseconds(start_time, "start_time"))
     check("individual", place, recording=span.is_recording())
     opened = getattr(generation, "_open", None)

@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import plain, text, to_json
+from genesis_otel._emit.values import ITEM, MOST, plain, quoted, text, to_json
+
+LARGE = MOST // 4
+"""Characters of messages that are written as they come; more are looked at, item by item, for where they have to be cut."""
 
 READABLE = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 """The fields of a message that can become parts; a message with any other field is kept unchanged."""
@@ -22,6 +25,9 @@ def input_messages(messages: object, *, exact: bool = False) -> str:
 
     :param exact: only plain texts become parts, so that the original messages can be restored exactly.
     """
+    written = _texts(messages)
+    if written is not None:
+        return written
     if isinstance(messages, str):
         return to_json([{"role": "user", "parts": [text_part(messages)]}])
     if isinstance(messages, Mapping):
@@ -36,6 +42,25 @@ def input_messages(messages: object, *, exact: bool = False) -> str:
     return to_json(simple) if isinstance(simple, dict) else text(simple)
 
 
+def _texts(messages: object) -> str | None:
+    """Messages that are texts, and small enough to be kept whole, as JSON at once: to copy and check them takes longer than that."""
+    came = [{"role": "user", "content": messages}] if type(messages) is str else messages
+    if type(came) is not list:
+        return None
+    written, left = [], LARGE
+    for one in came:
+        if type(one) is not dict or len(one) != 2:
+            return None
+        role, content = one.get("role"), one.get("content")
+        if type(role) is not str or type(content) is not str:
+            return None
+        left -= len(role) + len(content) + ITEM
+        if left < 0:
+            return None
+        written.append(f'{{"role": {quoted(role)}, "parts": [{{"type": "text", "content": {quoted(content)}}}]}}')
+    return text(f"[{', '.join(written)}]")
+
+
 def _fits(came: object, exact: bool) -> bool:
     return isinstance(came, dict) and (
         not exact or (set(came) == {"role", "content"} and isinstance(came["content"], str))
@@ -44,6 +69,10 @@ def _fits(came: object, exact: bool) -> bool:
 
 def output_messages(response: object, reasoning: object = "", finish_reason: str = "") -> str:
     """The answer as JSON, with its reasoning as a separate part; anything but text becomes JSON text."""
+    if type(response) is str and 0 < len(response) < LARGE and type(reasoning) is str and not reasoning:
+        reason = f', "finish_reason": {quoted(finish_reason)}' if finish_reason else ""
+        part = f'{{"type": "text", "content": {quoted(response)}}}'
+        return text(f'[{{"role": "assistant", "parts": [{part}]{reason}}}]')
     parts: list[dict[str, Any]] = []
     for kind, content in (("reasoning", reasoning), ("text", response)):
         written = content if isinstance(content, str) else ("" if content is None else _written(content))

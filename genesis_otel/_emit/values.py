@@ -15,6 +15,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time
 from enum import Enum
 from itertools import islice
+from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from genesis_otel._emit.interruption import pass_on
@@ -161,6 +162,29 @@ def to_parsed_json(value: object) -> str:
 
 
 SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+_quote: Callable[[str], str] = encode_basestring
+
+
+def quote_with(quote: Callable[[str], str]) -> None:
+    """From now on, write large texts as JSON with ``quote``, where it is faster: what :func:`quoted` gives stays the same."""
+    global _quote
+    _quote = quote
+
+
+def quoted(text: str) -> str:
+    """A text as JSON, in quotes."""
+    if len(text) > SHORT:
+        try:
+            return _quote(text)
+        except UnicodeEncodeError:  # a lone surrogate
+            pass
+    return encode_basestring(text)
+
+
+SHORT = 100
+"""Characters that Python's own encoder writes as fast as any."""
 
 
 def _encoded(value: object) -> str:

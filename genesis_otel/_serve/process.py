@@ -59,14 +59,19 @@ HANDOVER = 3.0
 PAUSE = 0.5
 """Seconds between two looks at the spool, unless somebody rings: what a reader of a running search sees is about so old."""
 STEADY = 10
-"""Rounds in a row with spans after which a search is taken to go on: inserts become fewer and fuller. One that is short ends, and
-waits for its spool, at the short pause."""
+"""Rounds in a row with spans, while somebody looks, after which a search is taken to go on: inserts become fewer and fuller. Where
+nobody looks they are that from the first on, since who waits for a spool rings."""
+LOOKING = 10.0
+"""Seconds after a request in which somebody is taken to look."""
 IDLE_SHARE = 19.0
 """Seconds of pause for each second of CPU that a round took: then inserts take a twentieth of a core."""
 STEADY_PAUSE = 1.7
 """The longest pause while all is well: with the insert itself a row can be read within 2 s of its end."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
+RARELY_COMPILED = {"min_count_to_compile_expression": 100}
+"""Settings of inserts: by default the engine compiles what the views compute at the second and the fourth insert, for 0.2 s of CPU, which
+pays where a store process lives on, and not for a search of a minute."""
 LOG_BYTES = 1 << 20
 """Size at which ``store.log`` becomes ``store.log.1`` and is begun anew."""
 
@@ -124,7 +129,7 @@ def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     from genesis_otel._store.schema import init_schema
 
     client = open_embedded(folder / ENGINE)
-    exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
+    exporter = InsertExporter(lambda: open_embedded(folder / ENGINE, settings=RARELY_COMPILED))
     try:
         init_schema(client)
         yield exporter, room.Merges(client.command)
@@ -198,7 +203,8 @@ def _drain(
     late = DeletedRuns(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
-    busy, pause, in_a_row, took = time.monotonic(), PAUSE, 0, 0.0
+    opened = busy = time.monotonic()
+    pause, in_a_row, took = PAUSE, 0, 0.0
     try:
         # Many short processes that wait for their spans get half of this one's time, and no more.
         while not stop.wait(min(took, pause)):
@@ -215,7 +221,8 @@ def _drain(
                 waiting.ends()
                 took = time.monotonic() - began
                 in_a_row = in_a_row + 1 if delivered else 0
-                pause = pause_after(in_a_row, time.process_time() - begun)
+                looked = front.idle_for() < min(LOOKING, time.monotonic() - opened)
+                pause = pause_after(in_a_row, time.process_time() - begun, looked=looked)
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, in_a_row, pause = 0, 0, min(pause * 2, LONGEST_PAUSE)
@@ -237,15 +244,16 @@ def _drain(
         draining.close()
 
 
-def pause_after(in_a_row: int, cpu: float) -> float:
-    """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on.
+def pause_after(in_a_row: int, cpu: float, *, looked: bool) -> float:
+    """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on or where nobody looks.
 
     An insert costs 50 to 110 ms of CPU however few spans it has, since the engine analyses each view anew that they reach.
 
     :param in_a_row: rounds without a break that had spans, the last one included.
     :param cpu: seconds of CPU that the last one took.
+    :param looked: whether somebody has asked for something lately.
     """
-    return PAUSE if in_a_row < STEADY else min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE)
+    return PAUSE if in_a_row < (STEADY if looked else 1) else min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE)
 
 
 @contextlib.contextmanager

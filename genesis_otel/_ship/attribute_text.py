@@ -10,6 +10,7 @@ import base64
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any
 
 from genesis_otel._emit.values import text
@@ -32,8 +33,11 @@ def value_text(value: object) -> str:
         return ""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if type(value) is tuple and all(type(each) is str for each in value):
+        encoded = f"[{','.join([encode_basestring(text(each)) for each in value])}]"
+    else:
+        encoded = json_text(value)
     # Go's encoder escapes the two line separators that JavaScript trips over.
-    encoded = json_text(value)
     for character in "\u2028\u2029":
         encoded = encoded.replace(character, f"\\u{ord(character):04x}")
     return encoded

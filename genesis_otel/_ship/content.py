@@ -131,7 +131,7 @@ def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
     changed = {}
     for name in [name for name in texts if kind_of(name) >= Kind.SURE]:
         changed[name] = _hidden(texts.pop(name))
-    if redact is not recognised or not is_clean(_strings(texts.values())):
+    if redact is not recognised or not is_clean(strings(texts.values())):
         for name, value in texts.items():
             cleaned = redacted(value, redact)
             if cleaned != value:
@@ -145,12 +145,13 @@ def is_clean(texts: Iterable[str]) -> bool:
     return recognised(joined) is joined
 
 
-def _strings(values: Iterable[Any]) -> Iterator[str]:
+def strings(values: Iterable[Any]) -> Iterator[str]:
+    """The texts among values, and in lists of them."""
     for value in values:
         if isinstance(value, str):
             yield value
         elif isinstance(value, (tuple, list)):
-            yield from _strings(value)
+            yield from strings(value)
 
 
 def _hidden(value: Any) -> Any:

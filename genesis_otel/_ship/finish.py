@@ -57,6 +57,7 @@ from genesis_otel._ship.llm_names import (
 )
 from genesis_otel._ship.redact import Redact, recognised, redactor, without_secrets
 from genesis_otel._ship.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
+from genesis_otel._ship.untouched import is_untouched
 from genesis_otel._store import prices as _prices
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.tokens import Tokens
@@ -99,8 +100,11 @@ class LLMSpanProcessor(SpanProcessor):
         self._capture_content = capture_content
         self._capture_code = capture_code
         self._capture_output = capture_output
-        self._redact = None if redact is None else surely(redact)
         elsewhere = elsewhere or redact
+        # What nobody has patterns or a hook for can be asked of all texts at once.
+        captures = capture_content and capture_code and capture_output
+        self._usual = captures and redact is recognised and elsewhere is recognised
+        self._redact = None if redact is None else surely(redact)
         # The usual one does not fail, and is known by its identity.
         self._elsewhere = elsewhere if elsewhere is None or elsewhere is recognised else surely(elsewhere)
         self._resource: tuple[Resource, Resource] | None = None
@@ -113,17 +117,23 @@ class LLMSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Note where the span is, for the calls in it."""
         try:
-            self._calls.began(span, parent_context)
-            if names.RUN_ID not in (span.attributes or {}) and names.RUN_ID not in span.resource.attributes:
-                run_id = only_run(span.start_time)
-                if run_id:
-                    keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
+            told = span.attributes
+            # Records of ours begin without attributes: no call, nor a part of one, and whoever began them has looked for the run.
+            if told or span.instrumentation_scope is None or span.instrumentation_scope.name != names.SCOPE:
+                self._began(span, parent_context, told or {})
         except Exception as error:
             pass_on(error)
             warn_once(
                 "start of a call", "It is not known what a span belongs to; a call may count twice", exc_info=True
             )
         self._next.on_start(span, parent_context)
+
+    def _began(self, span: Span, parent_context: Context | None, told: Attributes) -> None:
+        self._calls.began(span, parent_context)
+        if names.RUN_ID not in told and names.RUN_ID not in span.resource.attributes:
+            run_id = only_run(span.start_time)
+            if run_id:
+                keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Hand the span on, as it should be stored."""
@@ -136,7 +146,8 @@ class LLMSpanProcessor(SpanProcessor):
             raise
         finally:
             self._calls.ended(span)
-            self._guessed.pop(_id(span), None)
+            if self._guessed:
+                self._guessed.pop(_id(span), None)
 
     def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
         """Hand on a span whose end was interrupted by an exception of a signal handler, if the next processor has not got it.
@@ -184,6 +195,12 @@ class LLMSpanProcessor(SpanProcessor):
         except Exception as error:
             pass_on(error)
             warn_once("llm cost", "The cost of a call could not be added", exc_info=True)
+        if (
+            self._usual
+            and self._cleaned_resource(span.resource, recognised) is span.resource
+            and is_untouched(span, attributes)
+        ):
+            return span if attributes is told else _Changed(span, attributes, None, None)
         self._bound(attributes, changes)
         events = self._events(span.events)
         status = None
@@ -246,8 +263,10 @@ class LLMSpanProcessor(SpanProcessor):
     @staticmethod
     def _metadata(attributes: Attributes, tokens: Tokens) -> dict[str, Any]:
         """A caller's metadata with the counts as they were told, where the row has others."""
+        if names.LLM_METADATA not in attributes:
+            return {}
         told = counts_told(attributes)
-        if told[:2] == tokens[:2] or names.LLM_METADATA not in attributes:
+        if told[:2] == tokens[:2]:
             return {}
         try:
             metadata = json.loads(attributes[names.LLM_METADATA])
@@ -313,14 +332,19 @@ class LLMSpanProcessor(SpanProcessor):
                 Link(link.context, {**(link.attributes or {}), **changed}) if changed else link
                 for link, changed in zip(span.links, cleaned, strict=True)
             )
-        # It is the same for all spans of a provider.
-        if self._resource is None or self._resource[0] is not span.resource:
-            changed = clean(span.resource.attributes, redact)
-            resource = Resource({**span.resource.attributes, **changed}, span.resource.schema_url)
-            self._resource = (span.resource, resource if changed else span.resource)
-        if self._resource[1] is not span.resource:
-            others["resource"] = self._resource[1]
+        resource = self._cleaned_resource(span.resource, redact)
+        if resource is not span.resource:
+            others["resource"] = resource
         return others
+
+    def _cleaned_resource(self, resource: Resource, redact: Redact) -> Resource:
+        """A resource without secrets: the same one where it has none. It is the same for all spans of a provider."""
+        known = self._resource
+        if known is None or known[0] is not resource:
+            changed = clean(resource.attributes, redact)
+            cleaned = Resource({**resource.attributes, **changed}, resource.schema_url) if changed else resource
+            known = self._resource = (resource, cleaned)
+        return known[1]
 
     def _events(self, events: Sequence[Event]) -> list[Event] | None:
         changed = False
@@ -434,6 +458,8 @@ def _priced(
 
 def _without_calls(attributes: dict[str, Any]) -> dict[str, Any]:
     """What a record of ours is left of the calls that LiteLLM writes on whichever span is current: one over the other."""
+    if "gen_ai." not in " ".join(attributes):
+        return attributes  # by far the most
     written = [name for name in attributes if name.startswith(CALLS_ON_RECORDS)]
     if not any(name.startswith("gen_ai.") for name in written):
         return attributes

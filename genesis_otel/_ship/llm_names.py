@@ -76,6 +76,9 @@ REASONING_TOKENS = (
     "llm.token_count.completion_details.reasoning",
 )
 TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
+_COUNTED = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
+_TELL_COUNTS = frozenset().union(*_COUNTED, TOTAL_TOKENS)
+"""Most calls tell two or three of them."""
 SERVERS = (
     names.SERVER_ADDRESS,
     "gen_ai.openai.api_base",
@@ -147,6 +150,8 @@ def text_of(attributes: Attributes, key: str) -> str:
 
 
 def number(value: object) -> float | None:
+    if value is None:
+        return None
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
@@ -162,8 +167,12 @@ def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
 
 def counts_told(attributes: Attributes) -> Tokens:
     """The call's tokens as the instrumentation counts them."""
-    keys = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
-    return Tokens(*(tokens(attributes, each) for each in keys))
+    return _counts_told(attributes, _TELL_COUNTS.intersection(attributes))
+
+
+def _counts_told(attributes: Attributes, told: frozenset[str]) -> Tokens:
+    """:param told: the names among ``attributes`` that count tokens."""
+    return Tokens(*[None if told.isdisjoint(keys) else tokens(attributes, keys) for keys in _COUNTED])
 
 
 def counts(attributes: Attributes, scope: str = "") -> Tokens:
@@ -171,8 +180,9 @@ def counts(attributes: Attributes, scope: str = "") -> Tokens:
 
     :param scope: name of the instrumentation.
     """
-    told, total = counts_told(attributes), tokens(attributes, TOTAL_TOKENS)
-    return by_the_rule(told, total, scope, provider_told(attributes))
+    told = _TELL_COUNTS.intersection(attributes)
+    total = None if told.isdisjoint(TOTAL_TOKENS) else tokens(attributes, TOTAL_TOKENS)
+    return by_the_rule(_counts_told(attributes, told), total, scope, provider_told(attributes))
 
 
 def provider_told(attributes: Attributes) -> str:

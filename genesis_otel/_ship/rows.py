@@ -100,8 +100,8 @@ def encode(span: ReadableSpan) -> bytes:
         _string(state.to_header()) if state else b"\0",
         _kept(span.resource, _resource),
         _kept(span.instrumentation_scope, _scope),
-        *_map(span.attributes),
     ]
+    _add(span.attributes, parts)
     events, links = span.events, span.links
     if events:
         size = varint(len(events))
@@ -109,7 +109,7 @@ def encode(span: ReadableSpan) -> bytes:
         parts += (size, *[_name(event.name) for event in events])
         parts.append(size)
         for event in events:
-            parts += _map(event.attributes)
+            _add(event.attributes, parts)
     else:
         parts.append(b"\0\0\0")
     if links:
@@ -119,7 +119,7 @@ def encode(span: ReadableSpan) -> bytes:
         parts += (size, *[_string(of.trace_state.to_header()) if of.trace_state else b"\0" for of in contexts])
         parts.append(size)
         for link in links:
-            parts += _map(link.attributes)
+            _add(link.attributes, parts)
     else:
         parts.append(b"\0\0\0\0")
     return b"".join(parts)
@@ -161,12 +161,16 @@ def _name(value: object) -> bytes:
     return (_NAMES[value] if type(value) is str else None) or _string(value)
 
 
-def _map(attributes: Mapping[str, Any] | None) -> list[bytes]:
-    """Attributes as a map of texts, in parts: a prompt is copied once, with the whole row."""
-    # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
-    copy = getattr(attributes, "copy", None)
-    found = copy() if copy is not None else attributes or {}
-    parts = [varint(len(found))]
+def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
+    """Add attributes as a map of texts to the parts of a row: a prompt is copied once, with the whole row."""
+    if type(attributes) is dict:
+        found: Mapping[str, Any] = attributes
+    else:
+        # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
+        copy = getattr(attributes, "copy", None)
+        found = copy() if copy is not None else attributes or {}
+    begin, count = len(parts), len(found)
+    parts.append(SMALL[count] if count < 2048 else varint(count))
     # This loop is half of what end() costs: most values are ASCII text and floats.
     for name, value in found.items():
         kind = type(value)
@@ -183,9 +187,10 @@ def _map(attributes: Mapping[str, Any] | None) -> list[bytes]:
             data = value_text(plain(value)).encode()
         size, key = len(data), _NAMES[name]
         if key is None:
-            return _map({text(name): value for name, value in found.items()})
+            del parts[begin:]
+            _add({text(name): value for name, value in found.items()}, parts)
+            return
         parts += (key, SMALL[size] if size < 2048 else varint(size), data)
-    return parts
 
 
 _KEPT: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}
@@ -205,7 +210,9 @@ def _kept(thing: Any, made: Callable[[Any], bytes]) -> bytes:
 
 def _resource(resource: Resource) -> bytes:
     service = resource.attributes.get("service.name")
-    return b"".join([_string(value_text(plain(service))), *_map(resource.attributes)])
+    parts = [_string(value_text(plain(service)))]
+    _add(resource.attributes, parts)
+    return b"".join(parts)
 
 
 def _scope(scope: InstrumentationScope | None) -> bytes:

@@ -15,9 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from genesis_otel._emit.configured import Note
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, warn_once
+
+_encode = msgspec.json.Encoder().encode
+"""Takes half a microsecond, of the three that Python's own takes; NaN and infinities are null to it."""
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +69,8 @@ class RunMemory:
     def keep(self, run_id: str, note: Note) -> None:
         """Keep one more note. It survives this process, not the machine: nothing waits for the disk."""
         # A line begins with its end of line: what follows a torn one is whole.
-        line = ("\n" + json.dumps(note)).encode()
         try:
-            self._append(run_id, line)
+            self._append(run_id, b"\n" + _written(note))
         except OSError as error:
             pass_on(error)
             warn_once("memory", "What a run needs to be resumed cannot be kept in %s: %s", self._folder, error.strerror)
@@ -104,6 +108,17 @@ class RunMemory:
         file = _File(os.open(self._path(run_id), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
         keep(self._files, run_id, file, OPEN_FILES)
         return file
+
+
+def _written(note: Note) -> bytes:
+    try:
+        line = _encode(note)
+        if b"null" not in line:
+            return line
+    except (ValueError, OverflowError):
+        pass
+    # Perhaps a number that is none, or one of more than 64 bits.
+    return json.dumps(note).encode()
 
 
 def _read(line: str) -> dict[str, Any] | None:

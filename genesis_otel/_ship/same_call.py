@@ -108,20 +108,17 @@ class Calls:
         self._answers: dict[str, list[_Answer]] = {}
 
     def began(self, span: Span, parent_context: Context | None) -> None:
-        """A span starts."""
+        """A span starts that may be a call, or have one in it: any but the records of ours."""
         if self._pid != os.getpid():
             # In a forked child: what is open is the parent's, and ends there.
             self._begin()
         parent = trace.get_current_span(parent_context)
-        opened = _Open(
-            span,
-            parent if isinstance(parent, Span) else None,
-            parent.get_span_context().span_id,
-            threading.get_ident(),
-        )
-        keep(self._open, span.get_span_context().span_id, opened, OPEN_AT_ONCE)
+        around = parent if isinstance(parent, Span) else None
+        opened = _Open(span, around, parent.get_span_context().span_id, threading.get_ident())
+        span_id = span.get_span_context().span_id
+        keep(self._open, span_id, opened, OPEN_AT_ONCE)
         if _scope(span) != names.SCOPE:
-            keep(self._of_others, span.get_span_context().span_id, opened, OPEN_AT_ONCE)
+            keep(self._of_others, span_id, opened, OPEN_AT_ONCE)
 
     def inside(self, span: ReadableSpan) -> list[Inner]:
         """The calls that have ended inside a span that ends now."""
@@ -142,8 +139,9 @@ class Calls:
 
     def ended(self, span: ReadableSpan) -> None:
         """A span has ended, and whatever had to be known of it is."""
-        self._open.pop(_id(span), None)
-        self._of_others.pop(_id(span), None)
+        span_id = _id(span)
+        self._open.pop(span_id, None)
+        self._of_others.pop(span_id, None)
 
     def _outer(self, opened: _Open, attributes: Attributes, scope: str) -> _Open | None:
         """The call that contains this one: an ancestor, or a span that an instrumentation began around it and made no parent."""

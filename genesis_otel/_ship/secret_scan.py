@@ -29,11 +29,14 @@ Search = Callable[[int], "tuple[int, int] | None"]
 _compiled: dict[bytes, Any] = {}
 
 
-def candidates(data: bytes) -> Search:
-    """The next candidate's begin and end, from a position on; None where there is no more."""
+def candidates(data: bytes) -> Search | None:
+    """The next candidate's begin and end, from a position on; None where there is no more, and at once where there is none at all."""
     # Two expressions, since the states of one are so many on hostile texts that making them takes ten times the search.
-    searches = (_search(BEGINNINGS, data), _search(NAMES, data))
-    nexts = [search(0) for search in searches]
+    firsts = [_expression(pattern).search(data) for pattern in _PATTERNS]
+    if firsts == _NOTHING:
+        return None
+    searches = [_search(pattern, data) for pattern in _PATTERNS]
+    nexts = [None if first is None else first.span() for first in firsts]
 
     def next_one(at: int) -> tuple[int, int] | None:
         first = None
@@ -48,22 +51,30 @@ def candidates(data: bytes) -> Search:
     return next_one
 
 
+_PATTERNS = (BEGINNINGS, NAMES)
+_NOTHING = [None, None]
+
+
 def escapes(data: bytes) -> Search:
     """The same of escapes that hide a letter or a digit."""
     return _search(ESCAPED, data)
 
 
 def _search(pattern: bytes, data: bytes) -> Search:
-    compiled = _compiled.get(pattern)
-    if compiled is None:
-        compiled = _compiled[pattern] = _compile(pattern)
-    search = compiled.search
+    search = _expression(pattern).search
 
     def next_one(at: int) -> tuple[int, int] | None:
         found = search(data, at)
         return None if found is None else found.span()
 
     return next_one
+
+
+def _expression(pattern: bytes) -> Any:
+    compiled = _compiled.get(pattern)
+    if compiled is None:
+        compiled = _compiled[pattern] = _compile(pattern)
+    return compiled
 
 
 def _compile(pattern: bytes) -> Any:

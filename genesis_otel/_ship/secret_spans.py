@@ -50,8 +50,10 @@ def most(size: int) -> int:
 def spans_of(data: bytes) -> list[Span] | None:
     """Where secrets are, in order; None where there is too much to be judged."""
     spans: list[Span] = []
-    left = most(len(data))
     search = candidates(data)
+    if search is None:
+        return spans
+    left = most(len(data))
     at = 0
     while True:
         found = search(at)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 HOSTS = {
     "openrouter.ai": "openrouter",
@@ -240,6 +241,7 @@ def is_free(provider: str, models: Sequence[str]) -> bool:
     )
 
 
+@lru_cache(1024)
 def _normalised(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 

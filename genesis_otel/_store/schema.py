@@ -93,9 +93,10 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
     if landing_is_new and wanted.get(LANDING) is None:
         wanted[LANDING] = TRACES_TTL_DAYS
     wanted[TRACE_TIMES] = wanted.get(LANDING)
-    for table, days in wanted.items():
-        if days is not None:
-            done.extend(keep(client, table, days, existing(client)[table], cluster=cluster))
+    asked = {table: days for table, days in wanted.items() if days is not None}
+    now = existing(client) if asked else {}
+    for table, days in asked.items():
+        done.extend(keep(client, table, days, now[table], cluster=cluster))
     return done
 
 

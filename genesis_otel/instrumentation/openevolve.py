@@ -86,8 +86,9 @@ def instrument(
     :param run_id: the next run's id; by default that of the checkpoint which a search goes on from, or a new one each.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
     :param llm: who records the LLM calls: ``openai`` is OpenTelemetry's instrumentation of OpenAI's client,
-        ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or the
-        first that is installed.
+        ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or else our
+        own spans; where OpenTelemetry's is installed, it starts at the first call of a client that is not OpenEvolve's, and at
+        once where ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says something else than ``SPAN_ONLY``.
     :param worker_setup: called in a worker that was spawned, to set up OpenTelemetry there; it has to be found by its
         name. By default what ``genesis_otel.configure()`` did here; a forked worker needs nothing.
     :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
@@ -142,7 +143,7 @@ def uninstrument() -> None:
     global _options, _recorder
     undo(_patched)
     worker.original_iteration = None
-    llm_calls.stop(_recorder)
+    llm_calls.stop()
     _options, _recorder = Options(), "none"
     _searches.clear()
 
@@ -356,7 +357,8 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
 
 def _calculate_feature_coords(original: Original, self: Any, program: Any) -> Any:
     bins = original(self, program)
-    if search := _search_of(self):
+    # It is asked for hundreds of programs an iteration, when a parent is chosen.
+    if (search := _search_of(self)) and search.being_added == program.id:
         search.fell_into(program, self, bins)
     return bins
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -177,6 +178,18 @@ def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
     assert [list(memory.recall(f"run {at}")) for at in range(20)] == [
         [{"completed": at}, {"completed": at + 20}] for at in range(20)
     ]
+
+
+def test_numbers_that_are_none_are_kept(tmp_path: Path) -> None:
+    """NaN and infinities of an individual come back as what they were, and so does what is not known."""
+    memory = RunMemory(tmp_path)
+    memory.keep("r", {"individual": {"combined": math.inf, "metrics": {"loss": math.nan}, "fitness": None}})
+    memory.keep("r", {"individual": {"combined": 0.1 + 0.2, "metrics": {"null": "n\u00fcll \n", "large": 2**70}}})
+    first, second = memory.recall("r")
+    assert first["individual"]["combined"] == math.inf
+    assert math.isnan(first["individual"]["metrics"]["loss"])
+    assert first["individual"]["fitness"] is None
+    assert second["individual"] == {"combined": 0.1 + 0.2, "metrics": {"null": "n\u00fcll \n", "large": 2**70}}
 
 
 def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
@@ -34,6 +34,8 @@ from genesis_otel import attributes as names
 from genesis_otel import processor as durable_module
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel._ship.own_spans import OwnProvider
+from genesis_otel.configuration import NO_LIMITS
 from genesis_otel.processor import DurableSpanProcessor, Limits
 
 SMALL = Limits(segment_bytes=20_000, flush_interval=0.01, shutdown_timeout=5.0)
@@ -58,7 +60,7 @@ class Lines(SpanExporter):
 def set_up(folder: Path, exporter: SpanExporter | None = None) -> tuple[Tracer, DurableSpanProcessor]:
     """Record as `configure` does, in a spool with small segments."""
     durable = DurableSpanProcessor(exporter, folder, limits=SMALL)
-    provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
+    provider = OwnProvider(id_generator=DerivedIdGenerator(), span_limits=NO_LIMITS, shutdown_on_exit=False)
     provider.add_span_processor(LLMSpanProcessor(durable, prices=False))
     trace.set_tracer_provider(provider)
     return provider.get_tracer("faults"), durable

@@ -51,7 +51,7 @@ def config(url: str) -> Any:
 def forked(folder: Path, url: str, run_id: str) -> None:
     """``run_evolution()`` with forked workers."""
     genesis_otel.configure(data_dir=folder)
-    instrument(run_id=run_id, objectives=OBJECTIVES)
+    instrument(run_id=run_id, objectives=OBJECTIVES, llm="openai")
     result = run_evolution(
         str(PROGRAM), str(EVALUATOR), config=config(url), iterations=20, output_dir=str(folder / run_id)
     )

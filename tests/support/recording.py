@@ -1,4 +1,4 @@
-"""Spans of this process, kept in memory: a provider of the real SDK for the length of a test."""
+"""Spans of this process, kept in memory: a provider as ``configure()`` makes it, for the length of a test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.processor.baggage import BaggageSpanProcessor
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -20,6 +20,7 @@ from genesis_otel._emit import context as _context
 from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel._ship.own_spans import OwnProvider
 
 Through = Callable[[SpanProcessor], SpanProcessor]
 
@@ -64,7 +65,9 @@ def record(
 ) -> Recorded:
     """Make a provider the process's own until the test ends; the package forgets what it remembers of runs."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(id_generator=ids or DerivedIdGenerator(), shutdown_on_exit=False)
+    provider = OwnProvider(
+        id_generator=ids or DerivedIdGenerator(), span_limits=configuration.NO_LIMITS, shutdown_on_exit=False
+    )
     for processor in (*before, through(SimpleSpanProcessor(exporter))):
         provider.add_span_processor(processor)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)

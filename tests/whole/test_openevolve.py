@@ -567,7 +567,7 @@ def test_instrumenting_can_be_undone() -> None:
             OpenEvolve.run,
             ProgramDatabase.add,
             process_parallel._run_iteration_worker,
-            type(inspect.getattr_static(Completions, "create")),
+            inspect.getattr_static(Completions, "create"),
         ]
 
     before = found()

@@ -352,3 +352,73 @@ def test_an_instrumentation_of_one_kind_of_client_is_made_whole(
         "embeddings some-embedding",
     ]
     assert all(attributes_of(span)[names.GEN_AI_USAGE_INPUT_TOKENS] == 11 for span in calls_of(recorded))
+
+
+QUESTION: Any = {"role": "user", "content": "question"}
+ANY_CALL: list[tuple[str, Callable[[Any], Any]]] = [
+    ("chat asked", lambda client: client.chat.completions.create(model="asked", messages=[QUESTION])),
+    ("chat asked", lambda client: client.chat.completions.with_raw_response.create(model="asked", messages=[QUESTION])),
+    ("embeddings asked", lambda client: client.embeddings.create(model="asked", input="code")),
+]
+
+
+@pytest.mark.parametrize(("name", "ask"), ANY_CALL)
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_an_evaluators_own_calls_are_recorded_too(
+    kind: Any, name: str, ask: Callable[[Any], Any], recorded: Recorded, endpoint: Endpoint
+) -> None:
+    """Where nobody records, OpenEvolve's own client is recorded by us alone, without OpenTelemetry's instrumentation; the first
+    call of another client starts that, whoever made the client and when, and each call is still one span."""
+    other = kind(api_key="none", base_url=endpoint.url)
+    openevolve.instrument()
+    own = OpenAILLM(config(endpoint, "some-model"))
+
+    async def asked() -> None:
+        assert await own.generate("question") == "to question"
+        assert not OpenAIInstrumentor().is_instrumented_by_opentelemetry
+        for _ in range(2):
+            answer = ask(other)
+            if isinstance(other, openai.AsyncOpenAI):
+                await answer
+        assert OpenAIInstrumentor().is_instrumented_by_opentelemetry
+        assert await own.generate("again") == "to again"
+
+    with spans.run("task"), spans.individual("i"):
+        run(own.client, other, ask=asked)
+    assert [span.name for span in calls_of(recorded)] == ["chat some-model", name, name, "chat some-model"]
+    told = [attributes_of(span) for span in calls_of(recorded)]
+    assert [each[names.INDIVIDUAL_ID] for each in told] == ["i"] * 4
+    assert all(each[names.GEN_AI_USAGE_INPUT_TOKENS] == 11 for each in told)
+
+
+def test_an_instrumentation_that_begins_later_records_alone(recorded: Recorded, endpoint: Endpoint) -> None:
+    """Who instruments OpenAI's client after us records OpenEvolve's calls and an evaluator's, each once; and what we have put into
+    the client's place is gone after `uninstrument`."""
+    before = Completions.create, AsyncCompletions.create
+    openevolve.instrument()
+    OpenAIInstrumentor().instrument()
+    own = OpenAILLM(config(endpoint, "some-model"))
+    other = openai.OpenAI(api_key="none", base_url=endpoint.url)
+
+    async def asked() -> None:
+        await own.generate("question")
+        other.chat.completions.create(model="asked", messages=[QUESTION])
+
+    run(own.client, other, ask=asked)
+    assert [span.name for span in calls_of(recorded)] == ["chat some-model", "chat asked"]
+    OpenAIInstrumentor().uninstrument()
+    openevolve.uninstrument()
+    assert (Completions.create, AsyncCompletions.create) == before
+
+
+def test_what_the_environment_says_of_contents_holds(
+    recorded: Recorded, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where OpenTelemetry's variable says that contents are left out, OpenEvolve's calls are recorded without them."""
+    monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "NO_CONTENT")
+    openevolve.instrument()
+    llm = OpenAILLM(config(endpoint, "some-model"))
+    assert run(llm.client, ask=lambda: llm.generate("question")) == "to question"
+    (span,) = calls_of(recorded)
+    assert attributes_of(span)[names.GEN_AI_USAGE_INPUT_TOKENS] == 11
+    assert "question" not in str(attributes_of(span))

@@ -1,8 +1,7 @@
 """LLM calls of OpenEvolve as spans that belong to their individual.
 
 In: OpenEvolve's clients, as it makes them: blocking ones, which 0.4.0 calls in a thread, or ones to be awaited. Out: one span a call, with the individual, the generation and the run it
-belongs to: from the instrumentation of OpenAI's client that is active, from OpenTelemetry's own where it is
-installed, else from `spans.llm_call`; never from two of them. On failure: the call goes on as if nothing were there;
+belongs to: from the instrumentation of OpenAI's client that is active, or else from `spans.llm_call`; never from two of them. On failure: the call goes on as if nothing were there;
 what went wrong is logged once, and an exception of the call itself is recorded and goes on.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from types import FunctionType
@@ -25,7 +23,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import warn_once
 from genesis_otel._ship.llm_names import charge_of
 from genesis_otel.instrumentation import _charged as charges
-from genesis_otel.instrumentation.installed import CONTENT
+from genesis_otel.instrumentation._openevolve import other_clients
 
 Recorder = Literal["auto", "genesis", "openai", "none"]
 """Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
@@ -39,7 +37,7 @@ client."""
 
 def choose(wanted: Recorder = "auto") -> Recorder:
     """Find out who records the calls of OpenAI's client in this process, and start OpenTelemetry's if it is to be
-    that."""
+    that. ``auto`` is answered where each client is looked at as it is made."""
     if wanted == "genesis":
         return wanted
     charges.watch()
@@ -49,29 +47,16 @@ def choose(wanted: Recorder = "auto") -> Recorder:
     if any(recorded):
         # Where only the blocking clients are wrapped, or only the others: each client for itself, as it is made.
         return "none" if all(recorded) else "auto"
-    try:
-        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
-
-        for name, value in CONTENT.items():
-            os.environ.setdefault(name, value)
-        OpenAIInstrumentor().instrument()
-        if all(_recorded_kinds()):
-            return "openai"
-    except ImportError:
-        pass
-    except Exception as error:
-        pass_on(error)
-        warn_once("openai", "OpenTelemetry's instrumentation of OpenAI's client does not start", exc_info=True)
-    return "genesis"
+    if wanted == "openai" or other_clients.is_told():
+        return "openai" if other_clients.begin() and all(_recorded_kinds()) else "genesis"
+    other_clients.watch()
+    return wanted
 
 
-def stop(chosen: Recorder) -> None:
+def stop() -> None:
     """End what `choose` has started."""
     charges.stop()
-    if chosen == "openai":
-        from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
-
-        OpenAIInstrumentor().uninstrument()
+    other_clients.stop()
 
 
 def _recorded_kinds() -> tuple[bool, bool]:
@@ -83,7 +68,7 @@ def _recorded_kinds() -> tuple[bool, bool]:
 
 
 def _is_recorded(client: type, calls: type) -> bool:
-    """Whether somebody has wrapped a kind of client: the calls themselves, or the requests underneath."""
+    """Whether somebody else has wrapped a kind of client: the calls themselves, or the requests underneath."""
     found = (inspect.getattr_static(calls, "create", None), inspect.getattr_static(client, "request", None))
     return not all(type(each) is FunctionType for each in found)  # a proxy passes for an instance
 
@@ -211,7 +196,7 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
         completions = llm.client.chat.completions
         if not isinstance(completions.create, Call):
             completions.create = Call(
-                completions.create,
+                other_clients.beneath(completions.create),
                 _recorder_of(llm.client, completions, recorder),
                 server=getattr(llm.client, "base_url", ""),
             )
@@ -230,7 +215,10 @@ def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
     chosen = _recorder_of(embedder.client, embeddings, recorder)
     if chosen == "genesis" and not isinstance(embeddings.create, Call):
         embeddings.create = Call(
-            embeddings.create, chosen, "embeddings", server=getattr(embedder.client, "base_url", "")
+            other_clients.beneath(embeddings.create),
+            chosen,
+            "embeddings",
+            server=getattr(embedder.client, "base_url", ""),
         )
 
 

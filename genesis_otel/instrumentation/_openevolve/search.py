@@ -23,7 +23,7 @@ from genesis_otel._emit import configured, opened, pareto, tally
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
-from genesis_otel._emit.values import number
+from genesis_otel._emit.values import number, plain
 from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.config import as_json, task_name
@@ -179,7 +179,7 @@ class Search:
             return
         told = self.told_of_seeds
         if self.options.objectives:
-            initial.pareto_front(each.as_front_member() for each in self.front)
+            initial.pareto_front(self.front)
         initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told})
 
     # --- iterations ---------------------------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ class Search:
                 self.told_of_seeds.append(metadata)
                 return
             if self.options.objectives:
-                begun.generation.pareto_front(each.as_front_member() for each in self.front)
+                begun.generation.pareto_front(self.front)
             begun.generation.end(metadata=metadata)
 
     # --- scores -------------------------------------------------------------------------------------------------------
@@ -422,7 +422,8 @@ class Search:
     def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> tally.Member:
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
         copied = _is_migrant(program)
-        return tally.Member(program.id, fitness, score, program.metrics, size, 0.0, failed, copied=copied)
+        # Made plain once, and not with each front that it is on.
+        return tally.Member(program.id, fitness, score, plain(program.metrics), size, 0.0, failed, copied=copied)
 
     # --- what else happens --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,72 @@
+"""Texts as JSON by the compiled encoder: what Python's own writes, to the last character."""
+
+from __future__ import annotations
+
+import sys
+from json.encoder import encode_basestring
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genesis_otel._emit import values
+from genesis_otel._emit.messages import input_messages, output_messages
+from genesis_otel._ship.json_text import quoted
+
+
+class Text(str):
+    """A text that takes the long way."""
+
+
+def test_every_character_is_written_as_pythons_own_does() -> None:
+    """Each character that UTF-8 can say, alone and in one text with all others."""
+    characters = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
+    assert [each for each in characters if quoted(each) != encode_basestring(each)] == []
+    assert quoted("".join(characters)) == encode_basestring("".join(characters))
+
+
+@pytest.fixture(params=["compiled", "python"])
+def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the encoder that `configure` sets, and with the one that the API alone has."""
+    monkeypatch.setattr(values, "_quote", quoted if request.param == "compiled" else encode_basestring)
+
+
+texts = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=8).map(lambda text: text * 30))
+
+
+@pytest.mark.usefixtures("encoder")
+def test_messages_of_texts_are_written_as_others_are() -> None:
+    """Messages and answers that are texts, which are written at once, give the JSON that the walk through any message gives;
+    lone surrogates and what is too long included."""
+
+    @given(
+        st.lists(st.fixed_dictionaries({"role": texts, "content": texts})), texts, st.sampled_from(["", "stop", 'a"b'])
+    )
+    def same(messages: list[dict[str, str]], answer: str, reason: str) -> None:
+        assert input_messages(messages) == input_messages(tuple(messages))
+        assert input_messages(answer) == input_messages(Text(answer))
+        assert output_messages(answer, "", reason) == output_messages(Text(answer), "", reason)
+
+    same()
+    long = [{"role": "user", "content": "x" * (values.MOST + 1)}]
+    assert input_messages(long) == input_messages(tuple(long))
+    assert output_messages("x" * (values.MOST + 1)) == output_messages(Text("x" * (values.MOST + 1)))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{}],
+        [{"role": "user"}],
+        [{"role": "user", "content": None}],
+        [{"role": "user", "content": "x", "name": "n"}],
+        [{"role": "user", "text": "x"}],
+        [{"role": 1, "content": "x"}],
+        [{"role": "user", "content": [{"type": "text", "text": "x"}]}, {"role": "user", "content": "x"}],
+        ["x"],
+    ],
+)
+def test_other_messages_take_the_long_way(messages: list[object]) -> None:
+    """What is more, or less, than a role and a text is written as ever."""
+    assert input_messages(messages) == input_messages(tuple(messages))

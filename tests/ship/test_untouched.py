@@ -1,0 +1,113 @@
+"""One search for all texts of a span finds what a search for each finds: a span that goes on as it is would have gone on so text by text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from genesis_otel import attributes as names
+from genesis_otel._emit.values import MOST
+from genesis_otel._ship import rows
+from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._ship.redact import recognised
+from genesis_otel._ship.untouched import LARGE
+from tests.support.secret_corpus import HARMLESS, SECRETS
+
+CONTEXT = SpanContext(7, 8, False, TraceFlags(TraceFlags.SAMPLED))
+RESOURCE = Resource({"service.name": "search"})
+INDIVIDUAL = {names.RECORD: names.RECORD_INDIVIDUAL, names.RUN_ID: "r", names.INDIVIDUAL_ID: "i"}
+CALL = {names.GEN_AI_OPERATION_NAME: "chat", names.GEN_AI_REQUEST_MODEL: "m", names.RUN_ID: "r"}
+
+
+class Last(SpanProcessor):
+    span: ReadableSpan
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.span = span
+
+
+def span_of(attributes: dict[str, Any], **parts: Any) -> ReadableSpan:
+    told = {"name": "span", "resource": RESOURCE, "kind": SpanKind.INTERNAL, "start_time": 1, "end_time": 2, **parts}
+    return ReadableSpan(context=CONTEXT, attributes=attributes, **told)
+
+
+def at_once(span: ReadableSpan) -> ReadableSpan:
+    last = Last()
+    LLMSpanProcessor(last, redact=recognised, prices=False).on_end(span)
+    return last.span
+
+
+def text_by_text(span: ReadableSpan) -> ReadableSpan:
+    """The same search as a function of the user's, of which nothing is known."""
+    last = Last()
+    LLMSpanProcessor(last, redact=lambda text: recognised(text), prices=False).on_end(span)
+    return last.span
+
+
+def places(text: str) -> list[ReadableSpan]:
+    """Spans with a text at each place where one can be."""
+    return [
+        span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: text, names.INDIVIDUAL_METRICS: "{}"}),
+        span_of({**INDIVIDUAL, names.INDIVIDUAL_MUTATION_TYPE: text}),
+        span_of({**INDIVIDUAL, "of.the.user": ("x", text)}),
+        span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE_HASH: text}),
+        span_of({names.RECORD: names.RECORD_RUN, names.RUN_ID: "r", names.RUN_CONFIG: text}),
+        span_of({**CALL, names.GEN_AI_INPUT_MESSAGES: text, names.GEN_AI_OUTPUT_MESSAGES: "[]"}),
+        span_of({**CALL, "gen_ai.prompt.0.tool_calls.0.id": text}),
+        span_of({**CALL, "http.request.header.x": (text,), names.LLM_METADATA: "{}"}),
+        span_of({"db.statement": text}),
+        span_of({"api_key": text}),
+        span_of({"app.password": (text, "")}),
+        span_of({"plain": 1}, name=text),
+        span_of({"plain": 1}, status=Status(StatusCode.ERROR, text)),
+        span_of({"plain": 1}, events=[Event("exception", {"exception.message": text}, 1)]),
+        span_of({"plain": 1}, events=[Event("gen_ai.choice", {"message.id": text}, 1)]),
+        span_of({"plain": 1}, links=[Link(CONTEXT, {"why": text})]),
+        span_of({"plain": 1}, resource=Resource({"process.command_line": text})),
+    ]
+
+
+@pytest.mark.parametrize("text", [*(secret.text for secret in SECRETS[::5]), *HARMLESS[::10], ""])
+def test_it_is_found_wherever_it_is(text: str) -> None:
+    """A text of the corpus, secret or not, at any place of a span comes out as a search for that text alone leaves it."""
+    for span in places(text):
+        assert rows.encode(at_once(span)) == rows.encode(text_by_text(span))
+
+
+texts = st.one_of(
+    st.sampled_from([secret.text for secret in SECRETS]),
+    st.sampled_from(HARMLESS),
+    st.text(max_size=20),
+    st.sampled_from(
+        ["key", "password", "=", ": ", "'", '"', "sk-", "Bearer ", "://a:", "@b", "\\u0073k-", "-----BEGIN "]
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "c", "d", names.INDIVIDUAL_CODE, "a.id"]), texts), texts)
+def test_texts_beside_each_other_hide_and_make_nothing(attributes: dict[str, str], said: str) -> None:
+    """Whatever texts stand beside each other in a span, halves of secrets among them, each comes out as if it were alone."""
+    span = span_of({**INDIVIDUAL, **attributes}, status=Status(StatusCode.ERROR, said))
+    assert rows.encode(at_once(span)) == rows.encode(text_by_text(span))
+
+
+def test_a_span_without_a_secret_is_the_same_object() -> None:
+    """Nothing of a span in which nothing is found is copied."""
+    span = span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: "print()", "list": ("a", "b"), "n": 1, "x": 0.5, "t": True})
+    assert at_once(span) is span
+
+
+@pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, MOST + 1])
+@pytest.mark.parametrize("end", ["", " api_key='sk-proj-abcdefghij0123456789ABCDEFGHIJ'"])
+def test_large_texts_are_searched_and_cut(size: int, end: str) -> None:
+    """A text beyond what is searched together, and one beyond what is kept, come out as a search for each leaves them."""
+    for value in ("x " * (size // 2) + end, ("short", "x " * (size // 2) + end)):
+        span = span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: value})
+        found, expected = at_once(span).attributes, text_by_text(span).attributes
+        assert dict(found or {}) == dict(expected or {})
