@@ -386,7 +386,8 @@ class DurableSpanProcessor(SpanProcessor):
                     self.retries += 1
                     waiting.begins(error)
                     longest = min(self._limits.backoff_max, self._limits.backoff * 2 ** min(self._failures - 1, 20))
-                    pause = random.uniform(0, longest)  # noqa: S311 - jitter
+                    asked = min(error.after, self._limits.backoff_max) if isinstance(error, Outage) else 0.0
+                    pause = asked + random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
                     self._sleep(pause)
             if self._try_to_lead() and self._writer is not None and not self._is_past_deadline():

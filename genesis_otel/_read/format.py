@@ -97,8 +97,8 @@ def unpriced(calls: int) -> str:
 
 
 def signed(value: Any) -> str:
-    """A gain or a loss."""
-    return "" if value is None else f"{value:+.4f}"
+    """A gain or a loss, as :func:`number` writes it: one of a millionth is not +0.0000."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
 def moment(value: Any) -> str:

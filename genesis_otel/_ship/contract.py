@@ -27,7 +27,14 @@ class TooLarge(Refused):
 
 
 class Outage(Exception):  # noqa: N818
-    """The destination took nothing, for now."""
+    """The destination took nothing, for now.
+
+    :param after: seconds for which it asks to be left alone; 0 where it asks for nothing.
+    """
+
+    def __init__(self, text: str = "", *, after: float = 0.0) -> None:
+        super().__init__(text)
+        self.after = after
 
 
 class Misconfigured(Outage):
@@ -80,7 +87,7 @@ class Limits:
     backoff: float = 0.5
     """Seconds that the first wait after a failure lasts at most; each next one may be twice as long."""
     backoff_max: float = 60.0
-    """Longest wait in seconds."""
+    """Longest wait in seconds. A destination that asks for more is left alone so long, and then asked again."""
     shutdown_timeout: float = 5.0
     """Seconds that the processor's shutdown spends on handing over what waits."""
     state_interval: float | None = None

@@ -32,10 +32,18 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._log import Trouble, first_line, quiet, warn_once
 from genesis_otel._ship import rows
-from genesis_otel._ship.contract import Misconfigured, Refused, TooLarge
+from genesis_otel._ship.contract import Misconfigured, Outage, Refused, TooLarge
 from genesis_otel._ship.records import as_row
 from genesis_otel._store import schema
-from genesis_otel._store.errors import ACCESS_DENIED, ConfigurationError, StoreError, TooLargeError, code_of, explained
+from genesis_otel._store.errors import (
+    ACCESS_DENIED,
+    BusyError,
+    ConfigurationError,
+    StoreError,
+    TooLargeError,
+    code_of,
+    explained,
+)
 from genesis_otel._store.tables import INSERT_SETTINGS, LANDING
 from genesis_otel._store.wire import INSERT_ID
 
@@ -147,6 +155,8 @@ class InsertExporter(SpanExporter):
                 self._disconnect()
                 if isinstance(error, ConfigurationError):
                     raise Misconfigured(str(error)) from error
+                if isinstance(error, BusyError):
+                    raise Outage(str(error), after=error.after) from error
                 raise
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:

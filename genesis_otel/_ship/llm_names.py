@@ -14,8 +14,14 @@ from typing import Any
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.tally import is_embedding as is_embedding
+from genesis_otel._ship.attribute_text import value_text
 from genesis_otel._store.providers import host_of, provider_at
 from genesis_otel._store.tokens import Tokens, by_the_rule
+
+DIGITS = re.compile(r"\+?0*([0-9]{1,19})")
+"""A count as text: what SQL's ``toUInt64OrZero`` reads, too; 1.5, 1e3 or 1_000 are none."""
+TOO_MANY = 2**63 - 1024
+"""Counts from here on are somebody's largest integer, and no count."""
 
 Attributes = Mapping[str, Any]
 
@@ -153,8 +159,10 @@ def number(value: object) -> float | None:
 
 
 def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
-    count = number(first(attributes, keys))
-    return int(count) if count is not None and 0 <= count < 2**63 else None
+    """A count, where it is told in digits and nothing else: what ``llm_logs`` reads, beside which the cost will stand."""
+    value = first(attributes, keys)
+    digits = DIGITS.fullmatch(value_text(value)) if isinstance(value, (int, float, str)) else None
+    return count if digits and (count := int(digits[1])) < TOO_MANY else None
 
 
 def counts_told(attributes: Attributes) -> Tokens:

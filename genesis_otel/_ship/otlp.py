@@ -29,7 +29,7 @@ from genesis_otel._ship.codec import Flat, encode, flatten
 from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
 from genesis_otel._ship.otlp_encoding import request_body
 from genesis_otel._ship.records import as_flat
-from genesis_otel._store.wire import redirected
+from genesis_otel._store.wire import busy, redirected, retry_after
 from genesis_otel._urls import split
 
 TIMEOUT = 10.0
@@ -215,7 +215,10 @@ class Http:
         if status in BAD_DATA and kind != "text/html":
             raise Refused(f"{place} answered with HTTP status {status}, bad data")
         if status in RETRYABLE or status >= 500:
-            raise Outage(f"{place} answered with HTTP status {status}")
+            after = retry_after(headers) if status in RETRYABLE else 0.0
+            raise Outage(
+                busy(place, status, after) if after else f"{place} answered with HTTP status {status}", after=after
+            )
         remedy = {
             401: ": check OTEL_EXPORTER_OTLP_HEADERS",
             403: ": check OTEL_EXPORTER_OTLP_HEADERS",
@@ -337,11 +340,29 @@ class Grpc:
             )
         if code is codes.UNAVAILABLE and "refused" in details:
             return Outage(f"Connection refused at {self._where}: is the collector running, and is the port right?")
-        return Outage(f"{place} answered {code.name}: {details}")
+        return Outage(f"{place} answered {code.name}: {details}", after=_delay(error))
 
     def close(self) -> None:
         """See :class:`Transport`."""
         self._channel.close()
+
+
+def _delay(error: Any) -> float:
+    """Seconds after which an error's ``RetryInfo`` asks to come back; 0 where it has none."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+    info = RetryInfo()
+    try:
+        for name, value in error.trailing_metadata() or ():
+            if name == "grpc-status-details-bin":
+                for detail in Status.FromString(value).details:
+                    if detail.Unpack(info):
+                        return max(0.0, float(info.retry_delay.ToTimedelta().total_seconds()))
+    except (DecodeError, ValueError, OverflowError):
+        pass
+    return 0.0
 
 
 def exporter(endpoint: str, protocol: str) -> OtlpExporter:

@@ -47,6 +47,14 @@ class MissingDatabaseError(ConfigurationError):
     """The server has no such database."""
 
 
+class BusyError(StoreError):
+    """What answers asks to be left alone for ``after`` seconds (``Retry-After``)."""
+
+    def __init__(self, text: str, after: float) -> None:
+        super().__init__(text)
+        self.after = after
+
+
 class TooLargeError(StoreError):
     """Something in front of the store does not accept a body of this size."""
 

@@ -2,7 +2,7 @@
 
 In: the requests of one client. Out: the responses. On failure: :class:`ConfigurationError` for a response that is not ClickHouse's (a
 redirect, a web page, an insert answered with a text); :class:`TooLargeError` if a body is too large for whatever is in front of
-ClickHouse; else what urllib3 raises.
+ClickHouse; :class:`BusyError` if the response asks for a pause; else what urllib3 raises.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from email.utils import mktime_tz, parsedate_tz
 from typing import Any, cast
 
 from clickhouse_connect.driver.exceptions import DatabaseError
@@ -24,13 +26,15 @@ from urllib3 import BaseHTTPResponse, PoolManager
 from urllib3.exceptions import HTTPError
 
 from genesis_otel._log import waiting
-from genesis_otel._store.errors import ConfigurationError, TooLargeError, split_url, where
+from genesis_otel._store.errors import BusyError, ConfigurationError, TooLargeError, split_url, where
 
 logger = logging.getLogger(__name__)
 
 EXCEPTION_CODE = "X-ClickHouse-Exception-Code"
 INSERT_ID = "genesis-otel-insert-"
 """The prefix of our inserts' query ids, by which they are recognised here and found in ``system.query_log``."""
+BUSY = frozenset({429, 503})
+"""Statuses whose ``Retry-After`` is honoured."""
 PIECE = 256 << 10
 """Bytes of a body sent at once: if the connection breaks before the last piece, the body was cut off."""
 
@@ -78,6 +82,8 @@ class Wire:
         self._pool.clear()
 
     def _check(self, url: str, answer: BaseHTTPResponse) -> None:
+        if answer.status in BUSY and (after := retry_after(answer.headers)):
+            raise BusyError(busy(self._where, answer.status, after), after)
         if answer.headers.get(EXCEPTION_CODE):
             return
         kind = answer.headers.get("Content-Type", "")
@@ -134,6 +140,31 @@ class _Sending:
     def cut_off(self, error: HTTPError) -> bool:
         causes = (error.__cause__, error.__context__, *error.args)
         return not self._whole and any(isinstance(cause, (ConnectionResetError, BrokenPipeError)) for cause in causes)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that ``Retry-After`` asks for, which has a number or a date; 0 where it is absent, past or neither.
+
+    A date is read by the clock that wrote it, which the answer's own ``Date`` shows, where it has one.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", asked):
+        return float(asked)
+    date, now = _seconds(asked), _seconds(headers.get("Date", ""))
+    return 0.0 if date is None else max(0.0, date - (time.time() if now is None else now))
+
+
+def _seconds(date: str) -> float | None:
+    try:
+        parts = parsedate_tz(date)
+        return None if parts is None else float(mktime_tz(parts))
+    except (ValueError, OverflowError):
+        return None
+
+
+def busy(place: str, status: int, after: float) -> str:
+    """An answer that asks to come back later."""
+    return f"{place} answered with HTTP status {status} and asks to be left alone for {after:,.0f} s"
 
 
 def redirected(place: str, location: str) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from genesis_otel._cli.app import main
+from genesis_otel._read.format import signed
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.queue import status as spool_status
 from tests.support.environment import take_settings_out
@@ -100,10 +101,19 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
     assert completed(run, "show ", monkeypatch) == ["latest"]
 
 
+@pytest.mark.parametrize(
+    ("gain", "text"),
+    [(None, ""), (0.0, "0"), (0.02, "+0.02"), (-0.5, "-0.5"), (3e-6, "+3e-06"), (-3e-6, "-3e-06"), (1e308, "+1e+308")],
+)
+def test_a_gain_is_never_rounded_to_nothing(gain: float | None, text: str) -> None:
+    """Searches end in gains of a millionth, and scores may be of any size: a gain is written as its score is."""
+    assert signed(gain) == text
+
+
 def test_show_an_individual(run: Run) -> None:
     """What is known of it, in a line each; as JSON all of it."""
     shown = pairs(run("show", RUN, BEST)[1])
-    assert shown["individual"] == BEST and shown["score"] == "0.97" and shown["gain"] == "+0.0200"
+    assert shown["individual"] == BEST and shown["score"] == "0.97" and shown["gain"] == "+0.02"
     assert shown["parents"] == "three_best" and shown["what changed"] == f"why {BEST} should be better"
     failed = pairs(run("show", RUN, "seed_broken")[1])
     assert failed["status"] == "failed" and failed["error"] == "its evaluation failed"

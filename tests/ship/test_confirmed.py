@@ -21,6 +21,7 @@ from genesis_otel._ship.insert import InsertExporter
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.queue import status
 from genesis_otel._store.connection import connect
+from genesis_otel._store.wire import retry_after
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import (
     Answer,
@@ -266,6 +267,48 @@ def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.L
     until(lambda: len(lines(caplog)) == 2, "the second line")
     assert "spans go out of" in lines(caplog)[1]
     assert stored(search) == (12, 12)
+
+
+@pytest.mark.parametrize("refused", ["everything", "inserts"])
+def test_a_store_that_asks_to_be_left_alone_is(
+    refused: str, search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No request comes sooner than ``Retry-After`` of a 429 says; then all arrive, once."""
+    times: list[float] = []
+
+    def once(server: Between, request: Request) -> Answer:
+        if times and not times[1:]:
+            times.append(time.monotonic())
+        if not times and (refused == "everything" or is_insert(request)):
+            times.append(time.monotonic())
+            return Answer(429, {"Retry-After": "1"}, b"Too many requests")
+        return passes(server, request)
+
+    search.server.behaviour = once
+    search.spooled(5)
+    search.start(limits=Limits(flush_interval=0.02, backoff=0.02, backoff_max=30.0))
+    until(lambda: search.waits() == 0, "the delivery")
+    assert times[1] - times[0] >= 1.0 and stored(search) == (5, 5)
+    assert any("asks to be left alone for 1 s" in line for line in lines(caplog))
+
+
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({}, 0.0),
+        ({"Retry-After": "30"}, 30.0),
+        ({"Retry-After": "-3"}, 0.0),
+        ({"Retry-After": "nan"}, 0.0),
+        ({"Retry-After": "9" * 400}, 0.0),
+        ({"Retry-After": "soon"}, 0.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT", "Date": "Wed, 21 Oct 2015 07:27:15 GMT"}, 45.0),
+        ({"Retry-After": "Wed, 21 Oct 99999 07:28:00 GMT", "Date": "x"}, 0.0),
+    ],
+)
+def test_seconds_that_an_answer_asks_for(headers: dict[str, str], after: float) -> None:
+    """A number or a date, by the clock of who wrote it; what is neither asks for nothing."""
+    assert retry_after(headers) == after
 
 
 def test_reading_makes_no_database(search: Search, served: Store) -> None:

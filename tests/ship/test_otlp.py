@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,10 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage  # type: ignore[import-untyped]
+from google.protobuf.duration_pb2 import Duration  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -204,6 +209,40 @@ def test_a_collector_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatch) ->
         otlp.exporter(f"http://127.0.0.1:{free_ports(1)[0]}/v1/traces", "http/protobuf").send(b"")
 
 
+PATIENT = Limits(flush_interval=0.05, backoff=0.02, backoff_max=30.0)
+
+
+@pytest.mark.parametrize("status_code", [429, 503])
+def test_who_asks_to_be_left_alone_is(status_code: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The next request comes no sooner than ``Retry-After`` says, and the line that says why spans wait names the seconds."""
+    times: list[float] = []
+    took = Took()
+
+    def once(server: Between, request: Request) -> Answer:
+        times.append(time.monotonic())
+        return Answer(status_code, {"Retry-After": "1"}) if len(times) == 1 else took(server, request)
+
+    with between(behaviour=once) as server:
+        spooled(tmp_path, "a")
+        exporter = otlp.exporter(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf")
+        processor = DurableSpanProcessor(exporter, tmp_path, limits=PATIENT)
+        until(lambda: status(tmp_path).waiting == 0, "the delivery")
+        processor.shutdown()
+    assert took.names == ["a"] and times[1] - times[0] >= 1.0
+    assert "asks to be left alone for 1 s" in lines(caplog)[0]
+
+
+def test_nobody_is_left_alone_for_ever(recorded: Callable[..., Path]) -> None:
+    """Who asks for a day is asked again after the longest wait of the limits, as is any outage."""
+    took = Took()
+    with between(behaviour=lambda server, request: Answer(503, {"Retry-After": "86400"})) as server:
+        folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a")
+        until(lambda: len(server.requests) > 3, "attempts")
+        server.behaviour = took
+        until(lambda: status(folder).waiting == 0, "the delivery")
+    assert took.names == ["a"]
+
+
 # --- gRPC -------------------------------------------------------------------------------------------------------------
 
 
@@ -216,12 +255,14 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
         self.answer = ExportTraceServiceResponse()
         self.code: grpc.StatusCode | None = None
         self.metadata: dict[str, str] = {}
+        self.details = b""
 
     def service(self, details: Any) -> Any:
         def export(body: bytes, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
             self.attempts += 1
             self.metadata = dict(context.invocation_metadata())
             if self.code is not None:
+                context.set_trailing_metadata((("grpc-status-details-bin", self.details),) if self.details else ())
                 context.abort(self.code, "as told")
             self.names += names_in(body)
             return self.answer
@@ -283,6 +324,30 @@ def test_what_grpc_refuses_waits(
     collector.code = None
     until(lambda: status(folder).waiting == 0, "the delivery")
     assert collector.names == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("details", "after"),
+    [
+        (RetryInfo(retry_delay=Duration(seconds=7, nanos=500_000_000)), 7.5),
+        (RetryInfo(retry_delay=Duration(seconds=-7)), 0.0),
+        (Duration(seconds=7), 0.0),
+        (b"\xff", 0.0),
+    ],
+)
+def test_grpc_says_when_to_come_back(details: Any, after: float, service: tuple[Service, str]) -> None:
+    """A ``RetryInfo`` among an error's details is what ``Retry-After`` is over HTTP; anything else there asks for nothing."""
+    collector, endpoint = service
+    collector.code = grpc.StatusCode.UNAVAILABLE
+    if isinstance(details, bytes):
+        collector.details = details
+    else:
+        packed = AnyMessage()
+        packed.Pack(details)
+        collector.details = Status(code=14, details=[packed]).SerializeToString()
+    with pytest.raises(Outage, match="UNAVAILABLE") as raised:
+        otlp.exporter(endpoint, "grpc").send(b"")
+    assert raised.value.after == after
 
 
 def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: Callable[..., Path]) -> None:

@@ -387,6 +387,40 @@ def test_hosts_are_the_same_in_sql(store: Client, connect: Connect) -> None:
     assert found[::3] == [provider_at(end) for end in HOSTS] == list(HOSTS.values())
 
 
+def test_a_cost_is_that_of_the_tokens_beside_it(store: Client, connect: Connect) -> None:
+    """A count that no integer tells is none, for the row and for its price alike: the call is unpriced."""
+    odd = (
+        1.5,
+        12.7,
+        "1.5",
+        "12.0",
+        "1e3",
+        " 12 ",
+        "1_000",
+        "\u0663",
+        True,
+        "true",
+        -3,
+        "-5",
+        "0x10",
+        1e300,
+        2**63 - 1,
+        "9" * 20,
+        (12,),
+    )
+    even = ((12, 12), (12.0, 12), ("13", 13), ("+5", 5), ("007", 7))
+    told = [
+        Case(asks("gpt-4o-mini", "openai", gen_ai__usage__input_tokens=count, gen_ai__usage__output_tokens=count), {})
+        for count in (*odd, *(told for told, _ in even))
+    ]
+    store_spans(ClickHouseSpanExporter(connect), emit(told, LLMSpanProcessor))
+    found = rows(store)
+    assert {(row["cost"], row["cost_source"], row["unpriced"]) for row in found[: len(odd)]} == {(0, "no-tokens", True)}
+    for (_, count), row in zip(even, found[len(odd) :], strict=True):
+        assert row["input_tokens"] == row["output_tokens"] == count and row["unpriced"] is False
+        assert row["cost"] == pytest.approx(count * (0.15e-6 + 0.6e-6))
+
+
 def test_tokens_are_the_same_in_sql(store: Client, connect: Connect) -> None:
     """For three hundred calls with random counts of every kind, totals and scopes, the view's counts are the processor's."""
     chance = random.Random(11)
