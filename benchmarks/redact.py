@@ -11,7 +11,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from genesis_otel._ship.redact import TOO_MANY, redactor
+from genesis_otel._ship.redaction.redact import TOO_MANY, redactor
 
 MEBIBYTE = 1 << 20
 ORDINARY, WORST = 8.0, 25.0

@@ -25,7 +25,7 @@ from genesis_otel._emit.context import Place, from_environment, place_of, start_
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.tally import known_score
 from genesis_otel._emit.values import integer, keep, number, text, warn_once
-from genesis_otel._ship.redact import recognised
+from genesis_otel._ship.redaction.redact import recognised
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -55,7 +55,7 @@ from genesis_otel._ship.llm_names import (
     provider,
     text_of,
 )
-from genesis_otel._ship.redact import Redact, recognised, redactor, without_secrets
+from genesis_otel._ship.redaction.redact import Redact, recognised, redactor, without_secrets
 from genesis_otel._ship.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
 from genesis_otel._ship.untouched import is_untouched
 from genesis_otel._store import prices as _prices

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import attributes as names
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship.content import BETWEEN, IDENTIFIERS, is_content, strings
-from genesis_otel._ship.redact import recognised
-from genesis_otel._ship.secret_names import Kind, kind_of
+from genesis_otel._ship.redaction.names import Kind, kind_of
+from genesis_otel._ship.redaction.redact import recognised
 
 LARGE = 64 << 10
 """Characters of a text that is searched by itself: a copy of it takes longer than a search more."""
@@ -44,7 +44,7 @@ _SEARCHED = _Searched()
 
 
 def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
-    """Whether nothing that is searched by :func:`~genesis_otel._ship.redact.recognised` has to be another."""
+    """Whether nothing that is searched by :func:`~genesis_otel._ship.redaction.redact.recognised` has to be another."""
     texts = [span.name]
     for name, value in attributes.items():
         searched = _SEARCHED[name]

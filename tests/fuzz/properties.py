@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 
 import genesis_otel
 from genesis_otel import clickhouse_logger
-from genesis_otel._ship import redact
 from genesis_otel._ship.codec import decode, encode
 from genesis_otel._ship.contract import Outage, Refused
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.otlp import Http
+from genesis_otel._ship.redaction import redact
 from genesis_otel._ship.spool import queue
 from genesis_otel._urls import UrlError, hidden, shown, split
 from tests.ship.test_redact import TEXTS

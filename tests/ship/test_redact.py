@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis_otel._ship import secret_scan, secret_spans
-from genesis_otel._ship.redact import REDACTED, TOO_MANY, redactor, without_secrets
-from genesis_otel._ship.secret_names import Kind, is_secret_name, kind_of
+from genesis_otel._ship.redaction import matches, scan
+from genesis_otel._ship.redaction.names import Kind, is_secret_name, kind_of
+from genesis_otel._ship.redaction.redact import REDACTED, TOO_MANY, redactor, without_secrets
 from tests.support.secret_corpus import HARMLESS, SECRETS, Secret, made, tokens
 
 redacted = redactor()
@@ -96,10 +96,10 @@ def test_without_re2_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no RE2, the standard library finds the same secrets with the same expressions."""
     texts = [*(secret.text for secret in SECRETS), *HARMLESS]
     expected = [redacted(text) for text in texts]
-    monkeypatch.setattr(secret_scan, "re2", None)
-    monkeypatch.setattr(secret_scan, "_compiled", {})
+    monkeypatch.setattr(scan, "re2", None)
+    monkeypatch.setattr(scan, "_compiled", {})
     assert [redacted(text) for text in texts] == expected
-    assert all(isinstance(each, re.Pattern) for each in secret_scan._compiled.values())
+    assert all(isinstance(each, re.Pattern) for each in scan._compiled.values())
 
 
 PIECES = [
@@ -209,18 +209,18 @@ HOSTILE = {
 def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However a text is made, no more candidates are judged than its size allows, and none is looked at beyond a bound."""
     judged, looked = 0, 0
-    judges = secret_spans._judges
+    judges = matches._judges
 
     def counting(data: bytes, start: int) -> tuple[Callable[..., Any], ...]:
         nonlocal judged
         judged += 1
         return judges(data, start)
 
-    monkeypatch.setattr(secret_spans, "_judges", counting)
-    scan = secret_scan._search
+    monkeypatch.setattr(matches, "_judges", counting)
+    unbounded = scan._search
 
-    def bounded(pattern: bytes, data: bytes) -> secret_scan.Search:
-        search = scan(pattern, data)
+    def bounded(pattern: bytes, data: bytes) -> scan.Search:
+        search = unbounded(pattern, data)
 
         def look(at: int) -> tuple[int, int] | None:
             nonlocal looked
@@ -230,9 +230,9 @@ def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.Mo
 
         return look
 
-    monkeypatch.setattr(secret_scan, "_search", bounded)
+    monkeypatch.setattr(scan, "_search", bounded)
     redacted(text)
-    assert judged <= 2 * secret_spans.most(len(text.encode()))
+    assert judged <= 2 * matches.most(len(text.encode()))
     assert looked <= 400 or text.startswith("password = ")
 
 

@@ -15,7 +15,7 @@ from genesis_otel import attributes as names
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship import rows
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._ship.redact import recognised
+from genesis_otel._ship.redaction.redact import recognised
 from genesis_otel._ship.untouched import LARGE
 from tests.support.secret_corpus import HARMLESS, SECRETS
 

@@ -13,7 +13,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from genesis_otel._ship.redact import REDACTED, is_secret_setting, recognised
+from genesis_otel._ship.redaction.redact import REDACTED, is_secret_setting, recognised
 from genesis_otel._urls import hidden
 
 

@@ -13,8 +13,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from genesis_otel._ship.secret_names import Kind, kind_of
-from genesis_otel._ship.secret_patterns import (
+from genesis_otel._ship.redaction.names import Kind, kind_of
+from genesis_otel._ship.redaction.patterns import (
     BEHIND_NAME,
     COMMANDS,
     ENCODED,
@@ -29,8 +29,8 @@ from genesis_otel._ship.secret_patterns import (
     TOKENS,
     TRAILER,
 )
-from genesis_otel._ship.secret_scan import candidates
-from genesis_otel._ship.secret_values import JUDGED, LONGEST, Written, is_key, is_random, is_secret_value
+from genesis_otel._ship.redaction.scan import candidates
+from genesis_otel._ship.redaction.values import JUDGED, LONGEST, Written, is_key, is_random, is_secret_value
 
 Span = tuple[int, int]
 

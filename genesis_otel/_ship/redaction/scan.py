@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from genesis_otel._ship.secret_patterns import BEGINNINGS, ESCAPED, NAMES
+from genesis_otel._ship.redaction.patterns import BEGINNINGS, ESCAPED, NAMES
 
 try:
     import re2  # type: ignore[import-untyped]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from genesis_otel._ship.secret_names import Kind
+from genesis_otel._ship.redaction.names import Kind
 
 LONGEST = 4096
 """Characters of a value that may be replaced."""

@@ -3,7 +3,7 @@
 In: prompts, responses, code, configurations, attributes. Out: the same with what looks like a key or a password replaced by
 ``[REDACTED]``; JSON stays JSON, and a text without a secret stays the very object that it was. On failure: a pattern that is no
 regular expression raises ValueError when the redactor is made; a redactor itself does not fail, and takes time in proportion to
-the text: one in which too much would have to be judged (``secret_spans``), which only an attack is, is replaced as a whole.
+the text: one in which too much would have to be judged (``matches``), which only an attack is, is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from genesis_otel._ship.secret_names import is_secret_name
+from genesis_otel._ship.redaction.names import is_secret_name
 
 if TYPE_CHECKING:
-    from genesis_otel._ship.secret_spans import Span
+    from genesis_otel._ship.redaction.matches import Span
 
 Redact = Callable[[str], str]
 
@@ -81,7 +81,7 @@ def is_secret_setting(name: str, value: object) -> bool:
 
 def _redacted(text: str) -> str:
     # Not before there is a text: its expressions take 12 ms to compile, a fifth of what a program's start takes with this package.
-    from genesis_otel._ship.secret_spans import spans_of
+    from genesis_otel._ship.redaction.matches import spans_of
 
     data = b"\n" + text.encode("utf-8", "surrogatepass")
     if b"\\u00" in data:
@@ -142,8 +142,8 @@ AROUND = 512
 
 def _unescaped(data: bytes) -> bytes | None:
     """The text with the escapes resolved that hide a secret; the same object where none does, None where there are too many."""
-    from genesis_otel._ship.secret_scan import escapes
-    from genesis_otel._ship.secret_spans import most, spans_of
+    from genesis_otel._ship.redaction.matches import most, spans_of
+    from genesis_otel._ship.redaction.scan import escapes
 
     # Around each the text is searched twice.
     search, left = escapes(data), most(len(data)) // 8
