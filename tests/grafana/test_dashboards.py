@@ -41,10 +41,10 @@ NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
 
 EMPTY = {
     "genesis-run/Pareto front/A",  # of this search, everybody was on a front once
-    "genesis-run/Jobs that run now/A",  # the search has ended
+    "genesis-run/Running jobs/A",  # the search has ended
     "genesis-lineage/Its children/A",  # the best has none yet
     "genesis-compare/What was set differently/A",  # all three were set alike
-    "genesis-pipeline/Spans without their parent/A",  # none was lost
+    "genesis-pipeline/Spans without a parent/A",  # none was lost
 }
 """Queries whose right answer on these searches is no row."""
 
@@ -438,13 +438,13 @@ def test_idle_time_between_runs_is_no_slow_search(searches: Client) -> None:
         "SELECT count(), dateDiff('millisecond', (SELECT min(start_time) FROM evolution_runs), max(timestamp)) / 3600000 FROM individuals"
     )
     (individuals, hours), *_ = parts.result_rows
-    assert value(searches, "genesis-runs", "Individuals an hour") == pytest.approx(individuals / hours, rel=1e-3)
+    assert value(searches, "genesis-runs", "Individuals per hour") == pytest.approx(individuals / hours, rel=1e-3)
     searches.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, end_time, status, told_at) VALUES ('later', now64(3) - 20, now64(3), 'completed', now64(9))"
     )
     searches.command("INSERT INTO individuals (run_id, individual_id, timestamp) VALUES ('later', 'i', now64(3) - 10)")
     more = (individuals + 1) / (hours + 10 / 3600)
-    assert value(searches, "genesis-runs", "Individuals an hour") == pytest.approx(more, rel=1e-2)
+    assert value(searches, "genesis-runs", "Individuals per hour") == pytest.approx(more, rel=1e-2)
     searches.command("DELETE FROM individuals WHERE run_id = 'later'")
     searches.command("DELETE FROM evolution_runs_log WHERE run_id = 'later'")
 
@@ -593,7 +593,7 @@ def test_spans_without_their_parent_are_counted(searches: Client) -> None:
         "INSERT INTO otel_traces (Timestamp, TraceId, SpanId, ParentSpanId, SpanName, SpanAttributes)"
         " VALUES (now() - 5400, 'feed', 'beef', 'lost', 'x', map('genesis.run.id', 'orphaned'))"
     )
-    shown = {row["run_id"]: row["spans"] for row in rows(searches, "genesis-pipeline", "Spans without their parent")}
+    shown = {row["run_id"]: row["spans"] for row in rows(searches, "genesis-pipeline", "Spans without a parent")}
     # Including the running search's: its generation has not ended.
     assert shown["orphaned"] == 1 and set(shown) <= {"orphaned", GOING_ON}
 
