@@ -44,6 +44,7 @@ from genesis_otel._serve.client import (
     running,
     version_of_package,
 )
+from genesis_otel._serve.looks import Looks
 from genesis_otel._ship.spool.lock import ProcessLock
 
 if TYPE_CHECKING:
@@ -58,16 +59,11 @@ SHORTEST = 12
 HANDOVER = 3.0
 """Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
 PAUSE = 0.5
-"""Seconds between two looks at the spool, unless somebody rings: what a reader of a running search sees is about so old."""
-STEADY = 10
-"""Rounds in a row with spans, while somebody looks, after which a search is taken to go on: inserts become fewer and fuller. Where
-nobody looks they are that from the first on, since who waits for a spool rings."""
-LOOKING = 10.0
-"""Seconds after a request in which somebody is taken to look."""
-IDLE_SHARE = 19.0
-"""Seconds of pause for each second of CPU that a round took: then inserts take a twentieth of a core."""
-STEADY_PAUSE = 1.7
-"""The longest pause while all is well: with the insert itself a row can be read within 2 s of its end."""
+"""Seconds between two looks at a spool that was empty, unless somebody rings."""
+IDLE_SHARE = 39.0
+"""Seconds of pause for each second of CPU that a round took: then inserts take a fortieth of a core."""
+STEADY_PAUSE = 10.0
+"""The longest pause while all is well. Whoever reads ends it: see :mod:`genesis_otel._serve.looks`."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
 RARELY_COMPILED = {"min_count_to_compile_expression": 100}
@@ -117,9 +113,11 @@ def serve(
         secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
         # Where it listens on every address, clients of this machine find it on loopback.
         near = HOST if host in EVERYWHERE else host
-        front = stack.enter_context(_front(folder, host, Address(near, port, secret, os.getpid(), reader), ready))
+        looks = Looks(bell.ring)
+        address = Address(near, port, secret, os.getpid(), reader)
+        front = stack.enter_context(_front(folder, host, address, looks, ready))
         log.info("the store in %s is open", folder)
-        why = _drain(folder, lock, exporter, merges, front, stop, bell, idle_timeout)
+        why = _drain(folder, lock, exporter, merges, front, looks, stop, bell, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
 
 
@@ -154,13 +152,15 @@ def check_listening(host: str, *passwords: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _front(folder: Path, host: str, address: Address, ready: Callable[[Address], None] | None) -> "Iterator[Front]":
+def _front(
+    folder: Path, host: str, address: Address, looks: Looks, ready: Callable[[Address], None] | None
+) -> "Iterator[Front]":
     """Answer readers in threads; ``serve.json`` says where for as long as that is so."""
     from genesis_otel._serve.http.front import Front
     from genesis_otel._serve.http.login import READER, USER
     from genesis_otel._serve.http.server import Server
 
-    front = Front(folder / ENGINE, {USER: address.secret, READER: address.reader})
+    front = Front(folder / ENGINE, {USER: address.secret, READER: address.reader}, looks.wait)
     try:
         server = Server(front, front.user_of, host=host, port=address.port)
     except (OSError, ValueError) as error:
@@ -189,6 +189,7 @@ def _drain(
     exporter: "InsertExporter",
     merges: room.Merges,
     front: "Front",
+    looks: Looks,
     stop: threading.Event,
     bell: Bell,
     idle_timeout: float | None,
@@ -204,8 +205,8 @@ def _drain(
     late = DeletedRuns(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
-    opened = busy = time.monotonic()
-    pause, in_a_row, took = PAUSE, 0, 0.0
+    busy = time.monotonic()
+    pause, took = PAUSE, 0.0
     try:
         # Many short processes that wait for their spans get half of this one's time, and no more.
         while not stop.wait(min(took, pause)):
@@ -218,15 +219,14 @@ def _drain(
             try:
                 merges.need_room(folder)
                 began, begun = time.monotonic(), time.process_time()
-                delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
+                with looks.one():
+                    delivered = draining.round(stop=lambda: stop.is_set() or bool(room.lacking(folder)))
                 waiting.ends()
                 took = time.monotonic() - began
-                in_a_row = in_a_row + 1 if delivered else 0
-                looked = front.idle_for() < min(LOOKING, time.monotonic() - opened)
-                pause = pause_after(in_a_row, time.process_time() - begun, looked=looked)
+                pause = pause_after(delivered, time.process_time() - begun)
             except Exception as error:
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
-                delivered, in_a_row, pause = 0, 0, min(pause * 2, LONGEST_PAUSE)
+                delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
             once.look()
             # Collectors insert through the front: whoever asked since the last look may have.
@@ -245,16 +245,13 @@ def _drain(
         draining.close()
 
 
-def pause_after(in_a_row: int, cpu: float, *, looked: bool) -> float:
-    """Seconds until the next look at the spool: in proportion to what a round costs, once a search goes on or where nobody looks.
+def pause_after(delivered: int, cpu: float) -> float:
+    """Seconds until the next look at the spool: after one that found spans, in proportion to what it cost.
 
-    An insert costs 50 to 110 ms of CPU however few spans it has, since the engine analyses each view anew that they reach.
-
-    :param in_a_row: rounds without a break that had spans, the last one included.
-    :param cpu: seconds of CPU that the last one took.
-    :param looked: whether somebody has asked for something lately.
+    :param delivered: spans that the look found.
+    :param cpu: seconds of CPU that it took.
     """
-    return PAUSE if in_a_row < (STEADY if looked else 1) else min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE)
+    return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered else PAUSE
 
 
 @contextlib.contextmanager

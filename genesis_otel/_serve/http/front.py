@@ -69,11 +69,15 @@ Response = tuple[str, Headers, Iterator[bytes]]
 class Front:
     """The WSGI application on the engine's folder ``engine``, for clients with a password: ``passwords`` by user."""
 
-    def __init__(self, engine: Path, passwords: Mapping[str, str]) -> None:
-        """Open a first handle, which keeps the engine alive, and ask the engine for its facts."""
+    def __init__(self, engine: Path, passwords: Mapping[str, str], before_reading: Callable[[], None]) -> None:
+        """Open a first handle, which keeps the engine alive, and ask the engine for its facts.
+
+        :param before_reading: called before a statement that reads, in the request's thread.
+        """
         from chdb.state.sqlitelike import Connection
 
         self._engine = engine
+        self._before_reading = before_reading
         self._connect: Callable[[], Any] = lambda: Connection(str(engine))
         self._keep = self._connect()
         self._guard = Guard(_asker(self._keep))
@@ -151,6 +155,8 @@ class Front:
             return self._insert(handle, statement, request, headers)
         if request.data.strip():
             raise RefusedError(62, "SYNTAX_ERROR", "Data was sent with a statement that takes none.")
+        if statement.reads_only:
+            self._before_reading()
         status, headers, body = self._query(handle, statement, request, headers, answer)
         encoding = _request.encoding(environ)
         if encoding:

@@ -1,0 +1,61 @@
+"""A reader sees what had been spooled when it asked, however long the store process pauses."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+from genesis_otel import configuration, spans
+from genesis_otel._serve import client as store_process
+from genesis_otel._serve.looks import Looks
+from tests.support.pipeline import until
+
+
+def test_a_reader_sees_what_ended_before_it_asked(tmp_path: Path) -> None:
+    """Nobody flushes, and the pause is longer than any wait: the reader's question itself has the spool emptied."""
+    folder = tmp_path / "store"
+    code = (
+        "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
+        "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: store_process.running(folder) is not None, "the store process answers")
+        telemetry = configuration.configure(clickhouse_url=f"chdb://{folder}", data_dir=tmp_path / "data", quiet=True)
+        try:
+            spans.run("t", run_id="r").end()
+            with contextlib.closing(store_process.open_store(folder)) as client:
+
+                def found() -> bool:
+                    return client.query("SELECT run_id FROM evolution_runs").result_rows == [("r",)]
+
+                # Not at the first question: on a busy machine the insert may take longer than a reader waits.
+                until(found, "the run can be read")
+        finally:
+            telemetry.shutdown()
+    finally:
+        owner.kill()
+        owner.wait()
+
+
+def test_a_reader_waits_for_a_look_that_begins_after_it_asked() -> None:
+    """A look that is under way may have passed the reader's spans by; the next one is asked for. Soon after a look nobody waits."""
+    rung = []
+
+    def ring() -> None:
+        rung.append(True)
+        with looks.one():
+            pass
+
+    looks = Looks(ring)
+    looks.wait()
+    assert rung == [True]
+    looks.wait()
+    assert rung == [True]
+
+
+def test_a_reader_does_not_wait_forever() -> None:
+    """If the store process does not look, the reader goes on with what is there."""
+    Looks(lambda: None).wait()
