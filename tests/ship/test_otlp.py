@@ -360,7 +360,7 @@ def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: C
     until(lambda: status(folder).waiting == 0, "the delivery")
     assert collector.names == ["a", "b", "c"]
     (letter,) = dead_letters.buried(folder)
-    assert "takes no message of this size" in letter[1]
+    assert "does not accept a message of this size" in letter[1]
 
 
 def test_grpc_to_the_port_of_http_is_named() -> None:
