@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import due, logger
 
 if TYPE_CHECKING:
     from genesis_otel._emit.handle import Handle
@@ -97,22 +97,27 @@ def within(function: Callable[..., H], *args: object, told: Mapping[str, Any], *
 
 def warn_of(function: Callable[..., object], names: Iterable[str]) -> None:
     """Warn about arguments that ``function`` does not take, once per calling line."""
+    path, line = _caller()
+    for name in sorted(names):
+        # Asked first: a search makes the same mistake with each individual, and looking for what was meant takes half a millisecond.
+        if due(f"argument {function.__qualname__} {name} {path} {line}"):
+            logger.warning(
+                "%s:%d: %s() takes no argument %r, which was dropped%s",
+                path,
+                line,
+                function.__qualname__,
+                name,
+                _meant(function, name),
+            )
+
+
+def _meant(function: Callable[..., object], name: str) -> str:
     import difflib
     import inspect
 
-    path, line = _caller()
-    known = [name for name in inspect.signature(function).parameters if name not in ("self", "extra")]
-    for name in sorted(names):
-        meant = difflib.get_close_matches(name, known, 1)
-        warn_once(
-            f"argument {function.__qualname__} {name} {path} {line}",
-            "%s:%d: %s() takes no argument %r, which was dropped%s",
-            path,
-            line,
-            function.__qualname__,
-            name,
-            f"; did you mean {meant[0]!r}?" if meant and meant[0] != name else "",
-        )
+    known = [each for each in inspect.signature(function).parameters if each not in ("self", "extra")]
+    meant = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {meant[0]!r}?" if meant and meant[0] != name else ""
 
 
 def _caller() -> tuple[str, int]:

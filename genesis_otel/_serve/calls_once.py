@@ -1,7 +1,8 @@
-"""The store process removes second rows of LLM calls: anybody may bring some, since collectors insert here, too.
+"""The store process removes duplicate rows of LLM calls: anybody may bring some, since collectors insert here, too.
 
-In: the engine's folder. Out: every minute in which calls have come, and at the end, one row of each call is left
-(:mod:`genesis_otel._store.dedupe`). On failure: one log line; the next look finds what this one has left.
+In: the engine's folder, and a file that keeps how far this has come. Out: once a minute if calls have arrived, and at the end, one row of
+each call is left (:mod:`genesis_otel._store.dedupe`). On failure: one log line; the next look finds what this one left. Without the file,
+as in a store of an earlier version, all calls are examined once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import datetime, timezone
 from pathlib import Path
 
 from genesis_otel._log import first_line, warn_once
@@ -20,31 +21,39 @@ log = logging.getLogger(__name__)
 
 EVERY = 60.0
 """Seconds between two looks."""
-LATE = timedelta(seconds=30)
-"""What was ingested so long before what was seen last may have become visible only after it."""
+LATE = 30_000
+"""Milliseconds: a row ingested so long before the last one seen may have become visible only after it."""
+LONGEST_LAST_LOOK = 10
+"""Seconds that a query of the last look may take: examining twelve million calls takes minutes, and whoever ends the process waits."""
 
 
 class CallsOnce:
-    """Looks at what has come since the last look."""
+    """Examines what has arrived since the last look."""
 
-    def __init__(self, engine: Path) -> None:
-        self._engine = engine
+    def __init__(self, engine: Path, mark: Path) -> None:
+        self._engine, self._mark = engine, mark
         self._due = time.monotonic() + EVERY
-        self._seen: datetime | None = None
+        try:
+            self._seen: int | None = int(mark.read_text())
+        except (OSError, ValueError):
+            self._seen = None
 
     def look(self, *, last: bool = False) -> None:
-        """Remove second rows, if it is time; never raises."""
+        """Remove duplicate rows, if it is time; never raises."""
         if not last and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + EVERY
+        bound = {"max_execution_time": LONGEST_LAST_LOOK} if last else None
         try:
-            with contextlib.closing(open_embedded(self._engine)) as client:
-                ((newest,),) = client.query("SELECT max(ingested_at) FROM llm_logs").result_rows
+            with contextlib.closing(open_embedded(self._engine, settings=bound)) as client:
+                ((newest,),) = client.query("SELECT toUnixTimestamp64Milli(max(ingested_at)) FROM llm_logs").result_rows
                 if newest == self._seen:
                     return
-                removed = dedupe(client, since=None if self._seen is None else self._seen - LATE)
-                self._seen = newest
+                since = None if self._seen is None else datetime.fromtimestamp((self._seen - LATE) / 1000, timezone.utc)
+                removed = dedupe(client, since=since)
+            self._seen = newest
+            self._mark.write_text(str(newest))
             if removed:
-                log.info("removed %d second rows of LLM calls", sum(each.rows for each in removed))
+                log.info("removed %d duplicate rows of LLM calls", sum(each.rows for each in removed))
         except Exception as error:
-            warn_once("dedupe", "second rows of LLM calls could not be removed: %s", first_line(error))
+            warn_once("dedupe", "duplicate rows of LLM calls could not be removed: %s", first_line(error))

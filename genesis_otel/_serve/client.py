@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+CALLS_ONCE = "calls-once"
+"""Until when, in milliseconds since 1970, arriving calls have been examined for duplicates."""
 VERSION = "serve.version"
 LOOPBACK = (HOST, "localhost", "::1")
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"

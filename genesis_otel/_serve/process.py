@@ -28,6 +28,7 @@ from genesis_otel._serve import room
 from genesis_otel._serve.bell import Bell, hung
 from genesis_otel._serve.client import (
     ADDRESS,
+    CALLS_ONCE,
     ENGINE,
     HOST,
     IDLE_TIMEOUT,
@@ -199,7 +200,7 @@ def _drain(
     from genesis_otel._ship.delivery import Drain, Waiting
     from genesis_otel._ship.spool.queue import status as spool_status
 
-    once = CallsOnce(folder / ENGINE)
+    once = CallsOnce(folder / ENGINE, folder / CALLS_ONCE)
     late = DeletedRuns(folder / ENGINE)
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)

@@ -37,7 +37,7 @@ ROW = """(
 )"""
 
 # Calls of which something arrived since, by ingested_at: any row of their trace, or any with their answer.
-NEW = "SELECT KEY FROM llm_logs WHERE ingested_at >= {since:DateTime64(3)}"
+NEW = "SELECT KEY FROM llm_logs WHERE ingested_at >= fromUnixTimestamp64Milli({since:Int64})"
 
 PAIRS = f"""
 SELECT DISTINCT
@@ -64,10 +64,6 @@ WHERE TraceId IN splitByChar(',', {{traces:String}}) AND SpanId IN splitByChar('
 """  # noqa: S608 - a constant of ours
 
 DELETE = "ALTER TABLE llm_logs DELETE WHERE id IN CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
-
-
-LONG_AGO = datetime(1970, 1, 2)
-"""Earlier than any row's ingestion, in every time zone."""
 
 
 class Pair(NamedTuple):
@@ -97,7 +93,11 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     :param since: only calls of which a row arrived since then.
     :param dry_run: change nothing; the return value is the same.
     """
-    asked = {"run_id": run_id, "since": since or LONG_AGO, "unpriced": list(names.COST_UNPRICED)}
+    asked = {
+        "run_id": run_id,
+        "since": 0 if since is None else int(since.timestamp() * 1000),
+        "unpriced": list(names.COST_UNPRICED),
+    }
     pairs, beside = (
         [Pair(*row) for row in client.query(sql, parameters=asked).result_rows] for sql in (NESTED, SAME_ANSWER)
     )

@@ -156,3 +156,39 @@ def test_the_command_and_the_store_process(
             assert client.query("SELECT execution_time FROM llm_logs").result_rows == [(3.0,), (3.0,)]
     finally:
         end_store(store)
+
+
+def test_the_store_process_examines_a_call_once(tmp_path: Path) -> None:
+    """A store process that starts on a large store does not examine all of its calls anew: what arrived before the last one ended was
+    examined then. Without its mark, as in a store of an earlier version, all are examined."""
+
+    def insert(client: Client, ago: str) -> None:
+        for span, parent in (("outer", ""), ("inner", "outer")):
+            client.command(
+                "INSERT INTO llm_logs (id, timestamp, run_id, trace_id, span_id, parent_span_id, ingested_at)"
+                f" SELECT generateUUIDv4(), now64(3), 'r', '{ago}', '{ago} {span}', if('{parent}' = '', '', '{ago} {parent}'),"
+                f" now64(3) - INTERVAL {ago}"
+            )
+
+    def spans() -> list[str]:
+        with contextlib.closing(store_process.open_store(tmp_path, start=True)) as client:
+            found = [str(row[0]) for row in client.query("SELECT span_id FROM llm_logs ORDER BY span_id").result_rows]
+        end_store(tmp_path)
+        return found
+
+    there = Elsewhere()
+    there.call("framework", 0, 3, **TOKENS)
+    try:
+        fill(tmp_path, there.spans)
+        end_store(tmp_path)
+        with contextlib.closing(store_process.open_store(tmp_path, start=True)) as client:
+            client.command("TRUNCATE TABLE llm_logs SYNC")
+            insert(client, "1 HOUR")
+            insert(client, "1 SECOND")
+        end_store(tmp_path)
+        assert spans() == ["1 HOUR inner", "1 HOUR outer", "1 SECOND outer"]
+        (tmp_path / store_process.CALLS_ONCE).unlink()
+        assert len(spans()) == 3
+        assert spans() == ["1 HOUR outer", "1 SECOND outer"]
+    finally:
+        end_store(tmp_path)
