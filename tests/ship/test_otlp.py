@@ -113,7 +113,7 @@ def test_what_is_no_answer_of_a_collector_delivers_nothing(
         until(lambda: status(folder).waiting == 0, "the delivery")
         until(lambda: len(lines(caplog)) == 2, "the line that it goes on")
     assert took.names == ["a", "b"]
-    assert "go out" in lines(caplog)[1] and dead_letters.changed(folder) == 0
+    assert "are being delivered again" in lines(caplog)[1] and dead_letters.changed(folder) == 0
 
 
 @pytest.mark.parametrize("kind", ["protobuf", "json"])
