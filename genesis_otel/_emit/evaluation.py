@@ -55,7 +55,7 @@ class Evaluation(Handle):
 
     def __getattr__(self, name: str) -> Any:
         # Before the evaluation begins it has no attributes; the first access begins it.
-        begin = object.__getattribute__(self, "_begin") if name in _LATE else None
+        begin = object.__getattribute__(self, "_begin") if name in _SET_WHEN_BEGUN else None
         if begin is None:
             raise AttributeError(name)
         self._begin = None
@@ -144,7 +144,7 @@ class Evaluation(Handle):
         self._finish(attributes, end_time)
 
 
-_LATE = frozenset({*Handle.__slots__, *Evaluation.__slots__} - {"__weakref__", "_arguments", "_begin"})
+_SET_WHEN_BEGUN = frozenset({*Handle.__slots__, *Evaluation.__slots__} - {"__weakref__", "_arguments", "_begin"})
 """The attributes that exist only once the evaluation has begun."""
 
 

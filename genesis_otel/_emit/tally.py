@@ -71,7 +71,7 @@ class RunTally:
         self.budget = budget
         self.to_tell = [] if budget is None else [tell]
         if self.unpriced:
-            self._say_unpriced()
+            self._warn_unpriced()
         self._watch_budget()
 
     def pay(self, cost: float) -> None:
@@ -85,9 +85,9 @@ class RunTally:
         """Note that a call of the run has no price."""
         if not self.unpriced:
             self.unpriced = True
-            self._say_unpriced()
+            self._warn_unpriced()
 
-    def _say_unpriced(self) -> None:
+    def _warn_unpriced(self) -> None:
         if self.budget is not None:
             logger.warning(
                 "the run %s has calls without a price: until the priced ones exceed its budget of $%.4f, it is unknown whether the "

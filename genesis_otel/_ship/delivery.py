@@ -102,7 +102,7 @@ class Drain:
         self._folder, self._exporter, self._limits = folder, exporter, limits
         self._held: dict[str, _spool.Queue] = {}
         self._failures = 0
-        self._went: bytes | None = None
+        self._last_good: bytes | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._state = SpoolState(folder, limits.state_interval) if limits.state_interval is not None else None
 
@@ -230,7 +230,7 @@ class Drain:
             if sent.largest is not None:
                 self._fit(batch, sent.largest)
             bad = {at for at, _ in sent.refused}
-            self._went = next((readable[at] for at in range(len(spans)) if at not in bad), self._went)
+            self._last_good = next((readable[at] for at in range(len(spans)) if at not in bad), self._last_good)
             refused += [(readable[at], reason) for at, reason in sent.refused]
         if refused:
             self._bury(refused)
@@ -262,7 +262,7 @@ class Drain:
             return []
         if self._failures + 1 < PATIENCE:
             raise Outage(f"{name} failed")
-        bad = diagnose(goes_in, spans, _decoded(self._went or queue.beyond(batch)), self._failures)
+        bad = diagnose(goes_in, spans, _decoded(self._last_good or queue.beyond(batch)), self._failures)
         if bad is None:
             raise Outage(f"{name} failed")
         return [(at, f"{name} fails on this span alone") for at in bad]

@@ -43,18 +43,18 @@ class HeldIndividuals:
 
     def on_release(self, of: object, span: Any) -> None:
         """The individual is now in the spool."""
-        self._told(of, lambda hold: hold.release(_key(span)))
+        self._with_hold(of, lambda hold: hold.release(_key(span)))
 
     def on_all_released(self, of: object) -> None:
         """The generation holds nothing any more."""
-        self._told(of, Hold.close)
+        self._with_hold(of, Hold.close)
         self._holds.pop(id(of), None)
 
-    def _told(self, of: object, tell: Any) -> None:
+    def _with_hold(self, of: object, act: Any) -> None:
         hold = self._holds.get(id(of))
         try:
             if hold is not None:
-                tell(hold)
+                act(hold)
         except Exception as error:
             pass_on(error)
             warn_once("release", "A held individual may be delivered twice; it is stored once", exc_info=True)

@@ -26,12 +26,12 @@ class DerivedIdGenerator(IdGenerator):
 
     def generate_trace_id(self) -> int:
         """The trace id derived for the span being started, or a random one."""
-        ids = _told()
+        ids = _derived()
         return ids[0] if ids is not None else _random(16)
 
     def generate_span_id(self) -> int:
         """The span id derived for the span being started, or a random one."""
-        ids = _told()
+        ids = _derived()
         return ids[1] if ids is not None else _random(8)
 
     def is_trace_id_random(self) -> bool:
@@ -39,7 +39,7 @@ class DerivedIdGenerator(IdGenerator):
         return True
 
 
-def _told() -> tuple[int, int] | None:
+def _derived() -> tuple[int, int] | None:
     """The ids derived for the span being started; None for a span that a signal handler starts meanwhile."""
     ids = context.get_value(IDS)
     return None if not isinstance(ids, tuple) or handler_within(start_root.__code__) else ids

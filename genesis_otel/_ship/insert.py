@@ -146,7 +146,7 @@ class InsertExporter(SpanExporter):
             try:
                 client = self._connected()
                 if not self._insert(client, prepared):
-                    self._find(client, prepared)
+                    self._verify(client, prepared)
             except Refused:
                 raise
             except TooLargeError as error:
@@ -242,7 +242,7 @@ class InsertExporter(SpanExporter):
             return values
         return [[at // ticks for at in of] if isinstance(of, list) else of // ticks for of in values]
 
-    def _find(self, client: Client, prepared: Prepared) -> None:
+    def _verify(self, client: Client, prepared: Prepared) -> None:
         """Query the spans of a block whose insert was not confirmed; over the same connection, so that the same server answers.
 
         :raises ConfigurationError: they are not there.
@@ -250,7 +250,7 @@ class InsertExporter(SpanExporter):
         ticks = self._ticks.get("Timestamp", 1)
         heads = map(rows.head, prepared.rows)
         spans = [(head.trace_id, head.span_id, head.begun // ticks * ticks, head.duration) for head in heads]
-        nobody = f"{place(client)} does not confirm inserts as ClickHouse does"
+        unconfirmed = f"{place(client)} does not confirm inserts as ClickHouse does"
         found: set[tuple[str, str, int, int]] = set()
         try:
             for at in range(0, len(spans), ASKED_AT_ONCE):
@@ -274,12 +274,12 @@ class InsertExporter(SpanExporter):
             found = set(spans)
         except (ValueError, TypeError, IndexError, struct.error) as error:
             raise ConfigurationError(
-                f"{nobody}, and answers a SELECT with something else: there is a proxy in front of it"
+                f"{unconfirmed}, and answers a SELECT with something else: there is a proxy in front of it"
             ) from error
         missing = len(set(spans) - found)
         if missing:
             raise ConfigurationError(
-                f"{nobody}, and {missing:,} of {len(spans):,} spans are not there: a proxy, a login page or another server is answering"
+                f"{unconfirmed}, and {missing:,} of {len(spans):,} spans are not there: a proxy, a login page or another server is answering"
             )
         warn_once(
             f"stripped {place(client)}",

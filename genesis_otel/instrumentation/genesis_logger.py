@@ -32,14 +32,14 @@ def install_logger(logger: ClickHouseLogger | None = None) -> None:
     """
     global _logger
     _logger = logger or _logger or ch_logger
-    if not any(isinstance(each, _Instead) for each in sys.meta_path):
-        sys.meta_path.insert(0, _Instead())
+    if not any(isinstance(each, _Replacement) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Replacement())
     module = sys.modules.get(MODULE)
     if module is not None:
         _replace(module)
 
 
-class _Instead(MetaPathFinder, Loader):
+class _Replacement(MetaPathFinder, Loader):
     """Finds and loads the module, so that its packages are imported and hold it as they would hold Genesis' own."""
 
     def find_spec(

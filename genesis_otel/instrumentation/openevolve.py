@@ -180,7 +180,7 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         search = _searches.get(self.database)
         if search is None:
-            search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
+            search = _searches[self.database] = Search(self, _options, *_run_arguments(*args, **kwargs))
             _options = replace(_options, run_id=None)
             # Once here, rather than in each worker forked from here.
             prices.load()
@@ -199,7 +199,7 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         _searches.pop(self.database, None)
 
 
-def _asked(
+def _run_arguments(
     iterations: int | None = None,
     target_score: object = None,
     checkpoint_path: str | None = None,

@@ -24,7 +24,7 @@ from genesis_otel._ship.spool.turn import Turn
 logger = logging.getLogger(__name__)
 
 DROPPED = "dropped"
-SAY_EVERY = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings for the same reason."""
 
 
@@ -39,7 +39,7 @@ class Loss(NamedTuple):
 
 _accounts: dict[Path, int] = {}
 _unwritten: Counter[Path] = Counter()
-_unsaid: Counter[tuple[Path, str]] = Counter()
+_unlogged: Counter[tuple[Path, str]] = Counter()
 _counted: Loss | None = None
 """The latest loss included in the counts above: after a signal handler's exception it is handled again."""
 
@@ -58,7 +58,7 @@ def settle(folder: Path) -> None:
 
 def close(folder: Path) -> None:
     """This process is done with a folder: log what was not logged yet."""
-    if _unwritten[folder] or any(at == folder for at, _ in _unsaid):
+    if _unwritten[folder] or any(at == folder for at, _ in _unlogged):
         _turn.run(Loss(folder, 0, "counted late", last=True))
 
 
@@ -98,17 +98,17 @@ def _count(loss: Loss) -> None:
     folder, spans, why, last = loss
     try:
         if _counted is not loss:
-            unwritten, unsaid = _unwritten[folder] + spans, _unsaid[folder, why] + spans
+            unwritten, unlogged = _unwritten[folder] + spans, _unlogged[folder, why] + spans
             # No call in between, so nothing can raise: the loss is counted once, or not yet.
             _unwritten[folder] = unwritten
-            _unsaid[folder, why] = unsaid
+            _unlogged[folder, why] = unlogged
             _counted = loss
         _write(folder, why)
-        for of in [(folder, why)] if not last else [known for known in _unsaid if known[0] == folder]:
-            if _unsaid[of] and (due((*of, os.getpid()), SAY_EVERY) or last):
-                logger.warning("%d spans were dropped from %s: %s", _unsaid.pop(of), folder, of[1])
-            elif not _unsaid[of]:
-                del _unsaid[of]
+        for of in [(folder, why)] if not last else [known for known in _unlogged if known[0] == folder]:
+            if _unlogged[of] and (due((*of, os.getpid()), WARN_EVERY) or last):
+                logger.warning("%d spans were dropped from %s: %s", _unlogged.pop(of), folder, of[1])
+            elif not _unlogged[of]:
+                del _unlogged[of]
     except Exception as error:
         if foreign(error):
             raise
@@ -154,7 +154,7 @@ _turn: Turn[Loss] = Turn(_count)
 def _forked() -> None:
     global _turn
     _turn = Turn(_count)
-    for known in (_accounts, _unwritten, _unsaid):
+    for known in (_accounts, _unwritten, _unlogged):
         known.clear()
 
 

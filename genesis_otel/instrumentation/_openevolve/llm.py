@@ -96,12 +96,12 @@ class Call:
 
     def _blocking(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
         with belonging, self._recorded(params) as call:
-            return self._told(call, self.create(**params))
+            return self._answered(call, self.create(**params))
 
     async def _awaited(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
         # A timeout of OpenEvolve's cancels this await, and the call's span ends accordingly.
         with belonging, self._recorded(params) as call:
-            return self._told(call, await self.create(**params))
+            return self._answered(call, await self.create(**params))
 
     def _recorded(self, params: dict[str, Any]) -> spans.LLMCall | AbstractContextManager[None]:
         if self.recorder != "genesis":
@@ -109,10 +109,10 @@ class Call:
         asked = params.get("messages", params.get("input"))
         return begun(begin, params.get("model", ""), asked, params, self.operation, server=self.server)
 
-    def _told(self, call: spans.LLMCall | None, response: Any) -> Any:
+    def _answered(self, call: spans.LLMCall | None, response: Any) -> Any:
         if call is not None:
             try:
-                (_tell_embedding if self.operation == "embeddings" else _tell)(call, response)
+                (_record_embedding if self.operation == "embeddings" else _record_response)(call, response)
             except Exception as error:
                 pass_on(error)
                 warn_once("response", "An answer of the model could not be recorded", exc_info=True)
@@ -155,7 +155,7 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
         return nullcontext()
 
 
-def _tell(call: spans.LLMCall, response: Any) -> None:
+def _record_response(call: spans.LLMCall, response: Any) -> None:
     if isinstance(response, str):
         # From an endpoint that streams unasked, or a proxy's error page: OpenEvolve accepts neither.
         call.response(response)
@@ -181,7 +181,7 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
     )
 
 
-def _tell_embedding(call: spans.LLMCall, response: Any) -> None:
+def _record_embedding(call: spans.LLMCall, response: Any) -> None:
     call.response(model=response.model, input_tokens=getattr(response.usage, "prompt_tokens", None))
 
 

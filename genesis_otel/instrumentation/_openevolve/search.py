@@ -109,7 +109,7 @@ class Search:
         """Seeds being evaluated, by id."""
         self.initial: spans.Generation | None = None
         """The generation of the seeds, until the first iteration begins."""
-        self.told_of_seeds: list[dict[str, Any]] = []
+        self.seed_metadata: list[dict[str, Any]] = []
         self.is_looping = False
         self.offset: int | None = 0 if whole is None else None
         """Offset from an iteration's number to its generation's."""
@@ -176,7 +176,7 @@ class Search:
         initial, self.initial = self.initial, None
         if initial is None:
             return
-        told = self.told_of_seeds
+        told = self.seed_metadata
         if self.options.objectives:
             initial.pareto_front(self.front)
         initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told})
@@ -382,7 +382,7 @@ class Search:
             if self.whole is not None:
                 self.whole.individuals[begun.individual.id] = begun.number
             if begun.is_seed:
-                self.told_of_seeds.append(metadata)
+                self.seed_metadata.append(metadata)
                 return
             if self.options.objectives:
                 begun.generation.pareto_front(self.front)

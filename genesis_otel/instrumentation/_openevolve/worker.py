@@ -114,13 +114,15 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
         with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
             metrics = await original(evaluator, program_code, program_id)
             if job is not None:
-                _told(job, place.individual_id, metrics, evaluator._pending_artifacts.get(program_id) or {}, own)
+                _record_outcome(
+                    job, place.individual_id, metrics, evaluator._pending_artifacts.get(program_id) or {}, own
+                )
             return metrics
     finally:
         attempt.reset(before)
 
 
-def _told(
+def _record_outcome(
     job: spans.Evaluation,
     individual_id: str,
     metrics: Mapping[str, Any],
