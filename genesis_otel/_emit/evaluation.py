@@ -250,9 +250,9 @@ class _Jobs:
             )
 
     def part(self, handle: Evaluation, part: object) -> None:
-        """Nothing."""
+        """Ignored: only the last part counts."""
 
     def parts(self, handle: Evaluation, parts: list[object]) -> None:
-        """The last part is the outcome."""
+        """Record the last part as the outcome."""
         if parts:
             self.result(handle, parts[-1])

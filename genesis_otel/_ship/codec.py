@@ -89,9 +89,9 @@ def load(record: bytes) -> Flat:
     try:
         flat: Flat = _load(record)
         if len(flat) != 13 or type(flat) is not tuple:
-            raise ValueError("another tuple")  # noqa: TRY301 - the text is lost; only the type is reported
+            raise ValueError("not a flat span")  # noqa: TRY301 - the text is lost; only the type is reported
     except Exception as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
     return _utf8(flat) if _SURROGATE.search(record) else flat
 
 
@@ -104,7 +104,7 @@ def decode(record: bytes) -> ReadableSpan:
     try:
         return inflate(flat)
     except Exception as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
 
 
 # A surrogate in a pickle. The bytes may also occur elsewhere; then the check of the strings finds nothing.

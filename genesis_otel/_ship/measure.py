@@ -88,13 +88,13 @@ class MeasuringProcessor(SpanProcessor):
         self._first_chunk = meter.create_histogram(
             "gen_ai.client.operation.time_to_first_chunk",
             "s",
-            "Time to the first piece of an answer",
+            "Time to the first chunk of an answer",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
 
     def _search(self, meter: Meter) -> None:
         self._cost = meter.create_counter("genesis.cost", "USD", "Cost of runs")
-        self._unpriced = meter.create_counter("genesis.llm.unpriced", "{call}", "Calls whose price is not known")
+        self._unpriced = meter.create_counter("genesis.llm.unpriced", "{call}", "Calls whose price is unknown")
         self._individuals = meter.create_counter("genesis.individuals", "{individual}", "Individuals that have ended")
         self._best = meter.create_gauge("genesis.best_score", "", "The best score so far")
         self._generation = meter.create_gauge("genesis.generation", "{generation}", "The latest generation")

@@ -306,7 +306,7 @@ class Grpc:
                 self._channel = grpc.insecure_channel(self._where, compression=packed)
         except OSError as error:
             raise Misconfigured(
-                f"a certificate that OTEL_EXPORTER_OTLP_CERTIFICATE names cannot be read: {error.strerror}"
+                f"a certificate named by OTEL_EXPORTER_OTLP_CERTIFICATE cannot be read: {error.strerror}"
             ) from error
         self._export = self._channel.unary_unary(
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export",

@@ -44,11 +44,11 @@ def as_row(record: bytes) -> bytes:
     try:
         return rows.encode(span)
     except Exception as error:
-        raise ValueError(f"no row: {type(error).__name__}") from error
+        raise ValueError(f"not writable as a row: {type(error).__name__}") from error
 
 
 def _is_row(record: bytes) -> bool:
     mark = record[0] if record else PICKLE
     if mark not in (rows.MARK, PICKLE):
-        raise ValueError(f"no span, or one of a newer genesis-otel: encoding {mark} is unknown to this version")
+        raise ValueError(f"not a span, or one of a newer genesis-otel: encoding {mark} is unknown to this version")
     return mark == rows.MARK

@@ -244,7 +244,7 @@ def head(record: bytes) -> Head:
         mark, begun, duration, lengths = NO_HEAD.unpack_from(record)
         if (mark, lengths) == (MARK, b"\0\0"):
             return Head("", "", begun, duration)
-    raise ValueError("no span: another encoding")
+    raise ValueError("not a span: another encoding")
 
 
 def fields(record: bytes) -> dict[str, Any]:
@@ -258,9 +258,9 @@ def fields(record: bytes) -> dict[str, Any]:
         for name, kind in COLUMNS.items():
             found[name], at = _read(record, at, kind)
     except (IndexError, UnicodeDecodeError, struct.error) as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
     if at != len(record):
-        raise ValueError(f"no span: {len(record) - at} bytes more than a row")
+        raise ValueError(f"not a span: {len(record) - at} bytes more than a row")
     return found
 
 
