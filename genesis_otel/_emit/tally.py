@@ -295,7 +295,7 @@ class Holder(Protocol):
         """The held individual's span has ended."""
 
     def on_all_released(self, of: object) -> None:
-        """The generation ``of`` holds nothing any more."""
+        """The generation ``of`` no longer holds any individuals."""
 
 
 _holder: Holder | None = None

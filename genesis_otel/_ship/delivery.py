@@ -1,7 +1,7 @@
 """Delivers batches from the spool to an exporter, in order, until they have arrived.
 
 In: a folder of queues and a span exporter. Out: every span delivered; only those that the destination refuses for their content
-become dead letters, with the reason, and the rest of their batch goes in. What it accepts but then rejects
+become dead letters, with the reason, and the rest of their batch is delivered. What it accepts but then rejects
 is counted as lost. On failure: :class:`Outage`: nothing is taken off the queue, and the same batch comes again.
 """
 
@@ -332,9 +332,9 @@ def diagnose(
 ) -> list[int] | None:
     """Distinguish a refusal from an outage with an exporter that only fails: the indexes of the refused spans, or None for an outage.
 
-    While nothing goes in, each call tries only two single spans: one of the batch, a different one each ``turn``, and the
-    ``witness``, one from outside it. If either goes in, the destination is up, and the batch is sent in halves. A span that fails
-    alone, twice, is refused, provided that the good span still goes in after it; that one is sent twice.
+    While nothing is accepted, each call tries only two single spans: one of the batch, a different one each ``turn``, and the
+    ``witness``, one from outside it. If either is accepted, the destination is up, and the batch is sent in halves. A span that fails
+    alone, twice, counts as refused, provided that the good span is still accepted after it; that one is sent twice.
     """
     at = turn % len(spans)
     parts = [(at + 1, len(spans)), (0, at)]

@@ -46,7 +46,7 @@ class HeldIndividuals:
         self._with_hold(of, lambda hold: hold.release(_key(span)))
 
     def on_all_released(self, of: object) -> None:
-        """The generation holds nothing any more."""
+        """The generation no longer holds any individuals."""
         self._with_hold(of, Hold.close)
         self._holds.pop(id(of), None)
 

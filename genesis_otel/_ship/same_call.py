@@ -189,7 +189,7 @@ class Calls:
         return None
 
     def _recorded(self, span: ReadableSpan, attributes: Attributes, scope: str) -> str:
-        """The id of an earlier-ended span from another instrumentation that overlapped this one in time and has the same answer."""
+        """The id of a span that ended earlier, from another instrumentation, overlapping this one in time and with the same answer."""
         began, ended = span.start_time or 0, span.end_time or 0
         for answer_id in _answer_ids(attributes):
             for answer in self._answers.get(answer_id, ()):
