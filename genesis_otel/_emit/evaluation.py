@@ -1,8 +1,8 @@
-"""One job that evaluates an individual, wherever it runs.
+"""Records jobs that evaluate individuals, wherever they run.
 
-In: what the scheduler and the evaluator tell. Out: ``job_submitted`` at once, and the span ``evaluation`` at its end; or a function each
-call of which is such a job.
-On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+In: what the scheduler and the evaluator report. Out: ``job_submitted`` at once, and the span ``evaluation`` when the job ends; or, as a
+decorator, a function whose every call is such a job.
+On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: no exception from here reaches a search.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Evaluation(Handle):
     __slots__ = ("_arguments", "_begin", "_correct", "_details", "_metadata", "_output", "job_id")
     _arguments: Mapping[str, Any]
     _begin: Callable[[], None] | None
-    """Begins it, where it has not begun."""
+    """Begins the evaluation; None once it has begun."""
 
     def __init__(
         self, span: Span, base: Context, place: Place, job_id: str, details: dict[str, Any], metadata: object
@@ -54,8 +54,8 @@ class Evaluation(Handle):
         self._correct: bool | None = None
 
     def __getattr__(self, name: str) -> Any:
-        # Of what has not begun nothing is there yet; whoever asks for something begins it.
-        begin = object.__getattribute__(self, "_begin") if name in _LATE else None
+        # Before the evaluation begins it has no attributes; the first access begins it.
+        begin = object.__getattribute__(self, "_begin") if name in _SET_WHEN_BEGUN else None
         if begin is None:
             raise AttributeError(name)
         self._begin = None
@@ -63,11 +63,11 @@ class Evaluation(Handle):
         return getattr(self, name)
 
     def __call__(self, function: F) -> F:
-        """Decorate a function: each of its calls is a job that evaluates the individual which is current then."""
+        """Decorate a function: each of its calls is a job that evaluates the individual current at that time."""
         if self._begin is None:
             warn_once(
                 "decorator",
-                "An evaluation that names its job or its individual has begun, and ends, where it decorates a function; "
+                "An evaluation that names its job or its individual begins at once, and has now been ended because it decorates a function; "
                 "decorate with @genesis_otel.evaluation, or evaluation(details=...), and the individual is the current one",
             )
             self.end()
@@ -98,9 +98,9 @@ class Evaluation(Handle):
         """Record the outcome.
 
         :param correct: whether the program ran and passed its checks; false makes the job ``job_failed``, and the individual
-            incorrect, where this process has it: the latest evaluation's word counts.
-        :param output: what the evaluation put out, by name: ``{"stdout": ..., "stderr": ..., "traceback": ...}``; a text alone is
-            ``stdout``. The last 64 Ki characters of each text are kept, and names that are told later are added.
+            incorrect, if it is open in this process: the latest evaluation's verdict counts.
+        :param output: the evaluation's output by name: ``{"stdout": ..., "stderr": ..., "traceback": ...}``; a plain text is
+            ``stdout``. The last 64 Ki characters of each text are kept, and names from later calls are added.
         """
         if extra:
             warn_of(Evaluation.result, extra)
@@ -144,8 +144,8 @@ class Evaluation(Handle):
         self._finish(attributes, end_time)
 
 
-_LATE = frozenset({*Handle.__slots__, *Evaluation.__slots__} - {"__weakref__", "_arguments", "_begin"})
-"""What is there when it has begun."""
+_SET_WHEN_BEGUN = frozenset({*Handle.__slots__, *Evaluation.__slots__} - {"__weakref__", "_arguments", "_begin"})
+"""The attributes that exist only once the evaluation has begun."""
 
 
 @overload
@@ -173,15 +173,15 @@ def evaluation(
     start_time: object = None,
     **extra: Unpack[NoMore],
 ) -> Any:
-    """Begin a job that evaluates ``individual``, or the current one, wherever it runs. ``job_submitted`` goes out at once.
+    """Begin a job that evaluates ``individual``, or the current one, wherever it runs. ``job_submitted`` is emitted at once.
 
-    As a decorator, with or without arguments in brackets, it makes each call of a function such a job: of the individual that is current
-    then, with what the function returns as its outcome, if that is a number (its combined score), a bool (whether it is correct) or a
-    mapping with ``combined_score`` and ``correct``. So an evaluation that names neither job nor individual goes out when it is
-    entered or used, with the time at which it was made.
+    As a decorator, with or without arguments in parentheses, it makes each call of a function such a job: for the individual current at
+    that time, and with the return value as its outcome, if that is a number (its combined score), a bool (whether it is correct) or a
+    mapping with ``combined_score`` and ``correct``. So an evaluation that names neither job nor individual is emitted only when it is
+    entered or used, with the time at which it was created.
 
-    :param job_id: as the scheduler calls it; by default a new one.
-    :param details: added to what is known of the job, in ``agent_actions.details``.
+    :param job_id: the scheduler's id; by default a new one.
+    :param details: added to what is known about the job, in ``agent_actions.details``.
     """
     if extra:
         warn_of(evaluation, extra)
@@ -250,9 +250,9 @@ class _Jobs:
             )
 
     def part(self, handle: Evaluation, part: object) -> None:
-        """Nothing."""
+        """Ignored: only the last part counts."""
 
     def parts(self, handle: Evaluation, parts: list[object]) -> None:
-        """The last part is the outcome."""
+        """Record the last part as the outcome."""
         if parts:
             self.result(handle, parts[-1])

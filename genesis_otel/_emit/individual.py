@@ -1,7 +1,7 @@
-"""Individuals: one variant each, from its proposal to its scores.
+"""Records individuals: one variant each, from its proposal to its scores.
 
-In: what becomes known of a variant while it is made and evaluated. Out: its span, with all columns of ``individuals`` and
-its edges of ``code_lineages`` set at once when it ends. On failure: as in :mod:`genesis_otel.spans`, whose part this is.
+In: what becomes known about a variant while it is created and evaluated. Out: its span, with all columns of ``individuals`` and
+its edges of ``code_lineages``, set together when it ends. On failure: as in :mod:`genesis_otel.spans`, of which this is a part.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 SCORES = 16
-"""Scores of an individual that go out as events: the SDK keeps 128 events a span and drops the rest in silence."""
+"""Maximum scores of an individual sent as events: the SDK keeps 128 events per span and silently drops the rest."""
 
 COSTS = (
     ("api_cost", names.INDIVIDUAL_API_COST),
@@ -95,14 +95,14 @@ class Individual(Handle):
 
     @id.setter
     def id(self, individual_id: str) -> None:
-        """Name it late: what began within it before keeps the name that it had."""
+        """Set the id late: whatever began within the individual before keeps the old id."""
         self._place = self._place._replace(individual_id=text(individual_id))
         self._context = None
         tally.open_individual(self._place.run_id, self._place.individual_id, self._open)
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """The ids of its parents; may be set while it is open."""
+        """The ids of its parents; may be set while the individual is open."""
         return self._parents
 
     @parents.setter
@@ -135,9 +135,9 @@ class Individual(Handle):
         :param fitness: the primary objective; if only one of ``fitness`` and ``combined`` is given, it is used for both.
         :param api_cost: and the other costs, in USD; by default those of the calls within it in this process.
         :param code_hash: and ``code_size``, by default those of ``code``: SHA-256, and the size in bytes.
-        :param fitness_delta: by default the fitness less the parent's, if this process knows that.
-        :param island: number or name of the subpopulation that it lives on, if the search has several.
-        :param cell: where it falls in a grid of features (MAP-Elites): each feature and its bin, e.g. ``{"complexity": 3}``.
+        :param fitness_delta: by default the fitness minus the parent's, if this process knows that.
+        :param island: number or name of its subpopulation, if the search has several.
+        :param cell: its place in a grid of features (MAP-Elites): each feature and its bin, e.g. ``{"complexity": 3}``.
         :param correct: whether it ran and passed its checks; by default what its latest evaluation in this process said.
         :param metadata: context for ``individuals.metadata``: inspirations, why it was rejected, ...
         """
@@ -146,7 +146,7 @@ class Individual(Handle):
         if self._refers:
             warn_once(
                 "reference",
-                "record() in a worker is lost: return what it is to tell to the process that began the individual",
+                "record() in a worker has no effect: return the values to the process that began the individual, and record them there",
             )
         told = self._told
         for name, value in (
@@ -191,7 +191,7 @@ class Individual(Handle):
 
     @quietly
     def end(self, end_time: object = None, **extra: Unpack[NoMore]) -> None:
-        """End the individual, or let its generation end it where that holds its individuals."""
+        """End the individual, or leave that to its generation if it holds its individuals."""
         if extra:
             warn_of(Individual.end, extra)
         if not self._first():
@@ -222,7 +222,7 @@ class Individual(Handle):
         self._finish(attributes, ended)
 
     def _place_on_front(self, attributes: dict[str, Value]) -> None:
-        """Whether it is on the front, as far as that is known at its end: of the individuals of its generation so far."""
+        """Set whether it is on the front, as far as known at its end: among its generation's individuals so far."""
         objectives, member = tally.run_tally(self._place.run_id).objectives, self._member
         if not objectives or member is None or self._generation is None or "is_pareto" in self._told:
             return
@@ -312,7 +312,7 @@ class Individual(Handle):
         if again is None:
             run = tally.run_tally(self._place.run_id)
             run.remember(member, self._place.generation)
-            if not member.copied:  # its calls have been counted
+            if not member.copied:  # a copy's calls are already counted
                 run.pay(member.cost - called)
         members = [] if self._generation is None else self._generation.members
         if again is None or all(known is not member for known in members):
@@ -322,7 +322,7 @@ class Individual(Handle):
         if self._again and any(
             event.name == names.EVENT_EVALUATION_RESULT for event in getattr(self._span, "events", ())
         ):
-            return  # an end that was interrupted has added them
+            return  # an interrupted end has already added them
         add_scores(
             self._span,
             attributes.get(names.INDIVIDUAL_FITNESS_SCORE),
@@ -340,7 +340,7 @@ def _is_incorrect(attributes: Mapping[str, Any], metrics: object) -> bool:
 
 
 def add_scores(span: Span, fitness: object, combined: object, metrics: object, ended: int) -> None:
-    """Add an individual's scores as OpenTelemetry's evaluation events, the finite ones, up to :data:`SCORES`."""
+    """Add an individual's finite scores, at most :data:`SCORES`, as OpenTelemetry's evaluation events."""
     scores: dict[str, float] = {}
     if isinstance(fitness, float):
         scores["fitness"] = fitness
@@ -380,7 +380,7 @@ def individual(
     """Begin an individual, in ``generation`` (a handle, or a number) of ``run`` (or ``run_id``), or in the current one.
 
     :param individual_id: by default a new UUID; may be set later.
-    :param parents: instead of ``parent_id`` if there are several; an individual without parents is of the initial population.
+    :param parents: instead of ``parent_id`` if there are several; an individual without parents belongs to the initial population.
     :param lineage: false for callers that record its edges separately, with :func:`genesis_otel.spans.lineage`.
     """
     if extra:
@@ -397,7 +397,7 @@ def individual(
 
 
 def ids(told: object) -> tuple[str, ...]:
-    """Ids from one or several, without empty ones."""
+    """Ids from a single one or several, without empty ones."""
     if isinstance(told, (str, tuple)) and not told:
         return ()
     if isinstance(told, Iterable) and not isinstance(told, (str, bytes)):

@@ -1,8 +1,8 @@
-"""One call of a model, as an OpenTelemetry GenAI span.
+"""Records model calls as OpenTelemetry GenAI spans.
 
-In: prompt, answer, tokens and cost as a client knows them. Out: a CLIENT span with ``gen_ai.*`` attributes; or a function each call of
-which is such a call.
-On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: nothing comes out of here into a search.
+In: prompt, answer, tokens and cost as a client knows them. Out: a CLIENT span with ``gen_ai.*`` attributes; or, as a decorator, a
+function whose every call is a model call.
+On failure: as in :mod:`genesis_otel.spans`, whose public functions these are: no exception from here reaches a search.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 ABANDONED = "abandoned"
-"""Finish reason of a call whose answer its consumer did not want to the end; no provider tells one."""
+"""Finish reason of a streamed call whose consumer stopped early; providers do not report one for that."""
 
 # --- LLM calls --------------------------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ class LLMCall(Handle):
 
     def __call__(self, function: F) -> F:
         """Decorate a function: each of its calls is a call of this model."""
-        # Of what began for the decorator's sake nothing goes out.
+        # The call that was begun only to serve as decorator is not emitted.
         closed(self)
         return decorated(function, _Calls(self._arguments))
 
@@ -129,7 +129,7 @@ class LLMCall(Handle):
 
     def _raised(self, error: BaseException) -> None:
         if isinstance(error, GeneratorExit):
-            # The consumer of a stream has seen enough of it.
+            # The consumer stopped reading the stream.
             self._finish_reason = self._finish_reason or ABANDONED
         super()._raised(error)
 
@@ -188,13 +188,13 @@ def llm_call(
 ) -> Any:
     """Begin a call of ``model``, for the given individual, generation or run, or for the current one.
 
-    As a decorator, with or without arguments in brackets, it makes each call of a function such a call. The prompt is the function's
-    argument ``messages`` or ``prompt``; without brackets the model is its argument ``model``, or the one that answers. The answer is
+    As a decorator, with or without arguments in parentheses, it makes each call of a function such a call. The prompt is the function's
+    argument ``messages`` or ``prompt``; without parentheses the model is its argument ``model``, or the one that answers. The answer is
     what it returns, or yields: a text, or what OpenAI's and Anthropic's clients return, with the tokens.
 
-    :param server: URL or host that the call goes to; if it is a known provider's, it decides the provider.
+    :param server: URL or host that the call goes to; if it belongs to a known provider, it determines the provider.
     :param operation: ``chat``, ``text_completion``, ``generate_content`` or ``embeddings``.
-    :param messages: the prompt: a text, or messages as clients take them.
+    :param messages: the prompt: a text, or messages in the form that clients take.
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
     :param metadata: context (task, sampling parameters, ...) for ``llm_logs.metadata``.
     """

@@ -1,9 +1,9 @@
-"""What a process remembers of its runs: the fitness of individuals, and what a generation adds up to.
+"""What a process remembers about its runs: the fitness of individuals, and the totals of generations.
 
-In: individuals as they end, costs as calls end, and what earlier processes kept of a run. Out: fitness deltas, a generation's
-statistics, cost and front, and notes by which another process can go on.
-On failure: nothing here raises for what a search hands in; memory is bounded, and what was forgotten counts as unknown.
-No lock is taken, so that a fork finds none held: lists and dicts are only appended to, set and popped.
+In: individuals as they end, costs as calls end, and the notes that earlier processes kept on a run. Out: fitness deltas, a
+generation's statistics, cost and front, and notes from which another process can resume.
+On failure: nothing that a search passes in makes this raise; memory is bounded, and what was forgotten counts as unknown.
+No lock is taken, so a fork never inherits a held one: lists and dicts are only appended to, set and popped.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from genesis_otel._emit.values import keep, number, plain, text, warn_once
 logger = logging.getLogger(__name__)
 
 RUNS_KEPT = 64
-"""Runs a process remembers at once; a process rarely has more than one."""
+"""Maximum runs that a process remembers; it rarely has more than one."""
 
 FITNESS_KEPT = 200_000
-"""Individuals a run remembers the fitness of, the latest ones: some 30 MB."""
+"""Maximum individuals per run whose fitness is remembered, the latest ones: some 30 MB."""
 
 API, EMBED, NOVELTY = range(3)
 """The cost columns of an individual, as positions in its sums."""
@@ -39,7 +39,7 @@ API, EMBED, NOVELTY = range(3)
 
 @dataclass(slots=True)
 class RunTally:
-    """A run, as far as this process saw it."""
+    """A run, as far as this process knows it."""
 
     run_id: str
     task: str = ""
@@ -50,60 +50,60 @@ class RunTally:
     best: float | None = None
     """The best score so far."""
     front: list[Member] = field(default_factory=list)
-    """The front that the latest generation told, as far as its members are known."""
+    """The front reported by the latest generation, as far as its members are known."""
     is_known: bool = False
-    """Whether this process began it, or has found something in it."""
+    """Whether this process began it, or has recorded an individual of it."""
     noted_front: list[str] = field(default_factory=list)
     begun: dict[int | str, list[Member]] = field(default_factory=dict)
-    """Of an earlier process: who has ended in a generation that has not."""
+    """From earlier processes: the ended individuals of each generation that has not ended."""
     budget: float | None = None
     paid: dict[int, float] = field(default_factory=dict)
-    """What the run has cost, in USD, by the thread that saw it: no two threads add to the same number. 0 is what earlier processes saw."""
+    """The run's cost in USD, by thread, so that no two threads add to the same number; key 0 is the cost from earlier processes."""
     to_tell: list[Callable[[float], object] | None] = field(default_factory=list)
-    """Who is to be told once that the budget is spent, and has not been."""
+    """The callback to call, once, when the budget is spent; empty after that, or without a budget."""
     unpriced: bool = False
-    """Whether a call has no price: what the run has cost is more than what is known."""
+    """Whether a call has no price: then the run has cost more than is known."""
     will_stop: bool = False
     """Whether the search ends when the budget is spent; the warning says so."""
 
     def limit(self, budget: float | None, tell: Callable[[float], object] | None) -> None:
-        """What the run may spend; once it has spent more, that is logged, and ``tell`` is called with the cost so far."""
+        """Set the run's budget; once it is exceeded, that is logged, and ``tell`` is called with the cost so far."""
         self.budget = budget
         self.to_tell = [] if budget is None else [tell]
         if self.unpriced:
-            self._say_unpriced()
+            self._warn_unpriced()
         self._watch_budget()
 
     def pay(self, cost: float) -> None:
-        """The run has cost so much more."""
+        """Add to the run's cost."""
         if cost > 0:
             thread = threading.get_ident()
             self.paid[thread] = self.paid.get(thread, 0.0) + cost
             self._watch_budget()
 
     def miss_price(self) -> None:
-        """A call of the run has no price."""
+        """Note that a call of the run has no price."""
         if not self.unpriced:
             self.unpriced = True
-            self._say_unpriced()
+            self._warn_unpriced()
 
-    def _say_unpriced(self) -> None:
+    def _warn_unpriced(self) -> None:
         if self.budget is not None:
             logger.warning(
-                "the run %s has calls without a price: until those with one cost more than its budget of $%.4f, nobody can tell whether it "
-                "is spent; GENESIS_OTEL_PRICES names a file with prices of your own",
+                "the run %s has calls without a price: until the priced ones exceed its budget of $%.4f, it is unknown whether the "
+                "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",
                 self.run_id,
                 self.budget,
             )
 
     @property
     def spent(self) -> float:
-        """What the run has cost so far, as far as this process knows: calls without a price are not in it."""
+        """The run's cost so far, as far as this process knows, without calls that have no price."""
         return sum(list(self.paid.values()))
 
     @property
     def over_budget(self) -> bool | None:
-        """Whether that is more than the budget; None where that cannot be told: no budget is known here, or a call has no price."""
+        """Whether the budget is exceeded; None if that is unknown: no budget is known here, or a call has no price."""
         if self.budget is None:
             return None
         return True if self.spent > self.budget else None if self.unpriced else False
@@ -113,7 +113,7 @@ class RunTally:
             return
         try:
             tell = self.to_tell.pop()
-        except IndexError:  # another thread tells it
+        except IndexError:  # another thread reports it
             return
         spent = self.spent
         then = ": it stops at its next step" if self.will_stop else ""
@@ -134,14 +134,14 @@ class RunTally:
         _note(self.run_id, {"individual": member.as_note(), "generation": generation})
 
     def learn(self, member: Member) -> None:
-        """The same, for one that is noted already."""
+        """The same, for an individual that is already in the notes."""
         if member.fitness is not None:
             keep(self.fitness, member.individual_id, member.fitness, FITNESS_KEPT)
         if member.score is not None:
             self.best = member.score if self.best is None else self.best_of((self.best, member.score))
 
     def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None) -> None:
-        """A generation has ended, with the front that it told."""
+        """Note that a generation has ended, with the front that it reported."""
         note: dict[str, Any] = {"completed": generation}
         if front is not None:
             members = [text(member.get("individual_id")) for member in front]
@@ -150,7 +150,7 @@ class RunTally:
         _note(self.run_id, note)
 
     def recall(self) -> None:
-        """Take over what earlier processes kept of the run."""
+        """Load what earlier processes kept on the run."""
         memory = _memory()
         known: dict[str, Member] = {}
         for note in memory.recall(self.run_id) if memory is not None else ():
@@ -173,7 +173,7 @@ class RunTally:
         return min(scores) if self.direction == "min" else max(scores)
 
     def delta(self, fitness: float | None, parent_id: str) -> float | None:
-        """Fitness less that of the parent, where both are known."""
+        """Fitness minus that of the parent, if both are known."""
         of_parent = self.fitness.get(parent_id)
         return None if fitness is None or of_parent is None else fitness - of_parent
 
@@ -190,13 +190,13 @@ def _note(run_id: str, note: Note) -> None:
             memory.keep(run_id, note)
         except Exception as error:
             pass_on(error)
-            warn_once("memory", "What a run needs to be resumed could not be kept", exc_info=True)
+            warn_once("memory", "What is needed to resume a run could not be kept", exc_info=True)
 
 
 def known_score(told: float | None, metrics: object, *, failed: bool = False) -> float | None:
-    """A score as one that others are compared with: None where none was told, or no finite one, and for the 0 that
-    evaluators write for want of a score: beside ``correct: false``, or, of an individual that failed, beside ``error`` or
-    ``timeout`` (``sql/individuals.sql`` reads it in the same way)."""
+    """A score that can be compared with others: None if there is none, or if it is not finite, and for the 0 that evaluators
+    write in place of a missing score: beside ``correct: false``, or, for a failed individual, beside ``error`` or
+    ``timeout`` (``sql/individuals.sql`` applies the same rule)."""
     if told is None or not math.isfinite(told):
         return None
     if told == 0 and isinstance(metrics, Mapping):
@@ -208,8 +208,8 @@ def known_score(told: float | None, metrics: object, *, failed: bool = False) ->
 
 @dataclass(slots=True)
 class Member:
-    """An individual that has ended; ``fitness`` is its :func:`known_score`. An error keeps it from its result (``failed``), or it
-    ran and is ``incorrect``; one that was only brought somewhere else, as migrants are, is ``copied``."""
+    """An individual that has ended; ``fitness`` is its :func:`known_score`. It is ``failed`` if an error kept it from a result,
+    ``incorrect`` if it ran but did not pass, and ``copied`` if it was only moved elsewhere, like a migrant."""
 
     individual_id: str
     fitness: float | None
@@ -223,12 +223,12 @@ class Member:
 
     @property
     def counts(self) -> bool:
-        """Whether it is compared with others: not if it failed, is incorrect or a copy (``sql/parts/programs.sql`` reads it so)."""
+        """Whether it is compared with others: not if it failed, is incorrect or a copy (as in ``sql/parts/programs.sql``)."""
         return not (self.failed or self.incorrect or self.copied)
 
     @property
     def score(self) -> float | None:
-        """The score that counts, if it has one."""
+        """The score that counts, if there is one."""
         return self.fitness if self.counts else None
 
     def objective(self, name: str) -> float | None:
@@ -239,7 +239,7 @@ class Member:
         return {**own, "combined": self.combined, "combined_score": self.combined}.get(name)
 
     def as_front_member(self) -> dict[str, Any]:
-        """As the event ``genesis.pareto_front`` lists it."""
+        """The member as listed in the event ``genesis.pareto_front``."""
         return {
             "individual_id": self.individual_id,
             "fitness_score": self.fitness,
@@ -248,7 +248,7 @@ class Member:
         }
 
     def as_note(self) -> dict[str, Any]:
-        """As it is kept for another process: of its metrics the numbers, which nobody has to hide."""
+        """The member as noted for another process: only numeric metrics, which hold no secrets."""
         metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
         numbers = {text(name): value for name, value in metrics.items() if type(value) in (int, float, bool)}
         return {
@@ -263,7 +263,7 @@ class Member:
 
     @classmethod
     def of_note(cls, note: Mapping[str, Any]) -> Member:
-        """The member that :meth:`as_note` has written."""
+        """The member that :meth:`as_note` wrote."""
         get = note.get
         return cls(
             text(get("individual_id")),
@@ -279,36 +279,36 @@ class Member:
 
 
 COPIES = frozenset({"migration", "migrant", "copy"})
-"""Mutation types of individuals that were only brought somewhere else."""
+"""Mutation types of individuals that were only moved elsewhere."""
 
 Release = Callable[[bool | None], None]
-"""Ends the span of an individual that was held, with whether it is on the front, if there is one."""
+"""Ends the span of a held individual; its argument is whether the individual is on the front, None if there is no front."""
 
 
 class Holder(Protocol):
-    """Keeps what is held safe from the death of this process: the ship layer's, where that is set up (:func:`hold_with`)."""
+    """Keeps held individuals safe if this process dies: the ship layer's, if that is set up (:func:`hold_with`)."""
 
     def on_hold(self, of: object, span: Span, attributes: Mapping[str, Any], end_time: int) -> None:
-        """An individual has ended and is held by the generation ``of``: this is its span as it would be if nothing more came."""
+        """An individual has ended and is held by the generation ``of``: this is its span as it stands."""
 
     def on_release(self, of: object, span: Span) -> None:
-        """Its span has ended."""
+        """The held individual's span has ended."""
 
     def on_all_released(self, of: object) -> None:
-        """The generation ``of`` holds nothing any more."""
+        """The generation ``of`` no longer holds any individuals."""
 
 
 _holder: Holder | None = None
 
 
 def hold_with(holder: Holder | None) -> None:
-    """From now on, tell ``holder`` what is held; None tells nobody."""
+    """From now on, report held individuals to ``holder``; None reports to nobody."""
     global _holder
     _holder = holder
 
 
 class OpenIndividual:
-    """An individual that has not ended: where its calls belong, what they cost, and what its latest evaluation said."""
+    """An individual that has not ended, with the costs of its calls and the verdict of its latest evaluation."""
 
     __slots__ = ("__weakref__", "calls", "closed", "correct", "span", "unpriced")
 
@@ -321,7 +321,7 @@ class OpenIndividual:
 
 
 class OpenGeneration:
-    """A generation that has not ended: its individuals that have, and calls of individuals that are not open here."""
+    """A generation that has not ended, with its ended individuals, and the calls of individuals that are not open here."""
 
     __slots__ = ("__weakref__", "calls", "front", "held", "members", "span")
 
@@ -333,7 +333,7 @@ class OpenGeneration:
         self.held: list[tuple[str, Span, Release]] | None = [] if hold else None
 
     def hold(self, individual_id: str, span: Span, attributes: Mapping[str, Any], ended: int, release: Release) -> bool:
-        """Keep an ended individual until the generation ends; false where that is not asked for."""
+        """Hold an ended individual until the generation ends; false if this generation does not hold its individuals."""
         held = self.held
         if held is None:
             return False
@@ -341,12 +341,12 @@ class OpenGeneration:
             _holder.on_hold(self, span, attributes, ended)
         held.append((individual_id, span, release))
         if self.held is None:
-            # The generation has ended meanwhile, in another thread.
+            # Another thread has ended the generation meanwhile.
             self._let_go(held)
         return True
 
     def release(self) -> None:
-        """End the individuals that were held."""
+        """End the held individuals."""
         held, self.held = self.held, None
         self._let_go(held or [])
 
@@ -364,7 +364,7 @@ class OpenGeneration:
             _holder.on_all_released(self)
 
     def cost(self) -> float:
-        """What individuals and calls outside of them cost so far, in USD."""
+        """The cost in USD so far of individuals and of calls outside them."""
         outside = (cost for calls in list(self.calls.values()) for _, cost in calls)
         return sum(outside, sum(member.cost for member in self.members))
 
@@ -374,15 +374,15 @@ class OpenGeneration:
 
 
 _RUNS: dict[str, RunTally] = {}
-# No WeakValueDictionary: Python swallows what a signal handler raises while that takes an entry out.
+# Not a WeakValueDictionary: Python swallows what a signal handler raises while an entry is being removed.
 _GENERATIONS: dict[tuple[str, int | str | None], ref[OpenGeneration]] = {}
 _INDIVIDUALS: dict[tuple[str, str], ref[OpenIndividual]] = {}
 OPEN_KEPT = 100_000
-"""Generations, and individuals, that are known as open at once; those that were dropped without an end count, too."""
+"""Maximum open generations, and individuals, that are tracked, including those that were dropped without being ended."""
 
 
 def resume(run: RunTally) -> None:
-    """A run begins here, or goes on here with what earlier processes kept of it; its direction is known by now."""
+    """Begin a run, or continue it with what earlier processes kept on it; its direction must be known by now."""
     if run.is_known:
         return
     run.is_known = True
@@ -390,11 +390,11 @@ def resume(run: RunTally) -> None:
         run.recall()
     except Exception as error:
         pass_on(error)
-        warn_once("recall", "What is known of earlier parts of a run could not be taken over", exc_info=True)
+        warn_once("recall", "The notes on a run's earlier parts could not be loaded", exc_info=True)
 
 
 def run_tally(run_id: str) -> RunTally:
-    """What is remembered of a run; the run that has been longest in memory goes when there are too many."""
+    """What is remembered about a run; if there are too many, the oldest entry is forgotten."""
     known = _RUNS.get(run_id)
     if known is None:
         known = RunTally(run_id)
@@ -403,14 +403,14 @@ def run_tally(run_id: str) -> RunTally:
 
 
 def open_generation(place: Place, span: Span, *, hold: bool) -> OpenGeneration:
-    """A generation that begins, and that holds its individuals or not."""
+    """Register a generation that begins; ``hold`` makes it hold its individuals."""
     opened = OpenGeneration(span, hold=hold)
     keep(_GENERATIONS, (place.run_id, place.generation), ref(opened), OPEN_KEPT)
     return opened
 
 
 def open_individual(run_id: str, individual_id: str, opened: OpenIndividual) -> None:
-    """An individual that begins, or goes by another id from now on."""
+    """Register an individual that begins, or that has a new id from now on."""
     keep(_INDIVIDUALS, (run_id, individual_id), ref(opened), OPEN_KEPT)
 
 
@@ -421,7 +421,7 @@ def generation_at(place: Place) -> OpenGeneration | None:
 
 
 def close_generation(place: Place, opened: OpenGeneration) -> None:
-    """A generation that ends: it takes no more costs."""
+    """Unregister a generation that ends: no more costs are added to it."""
     if generation_at(place) is opened:
         _GENERATIONS.pop((place.run_id, place.generation), None)
 
@@ -434,7 +434,7 @@ def individual_at(place: Place) -> OpenIndividual | None:
 
 
 def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, float]]:
-    """An individual that ends; returns what its calls cost."""
+    """Unregister an individual that ends, and return the costs of its calls."""
     opened.closed = True
     known = _INDIVIDUALS.get((place.run_id, place.individual_id))
     if known is not None and known() is opened:
@@ -446,7 +446,7 @@ def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, fl
 
 
 def is_embedding(attributes: Mapping[str, Any]) -> bool:
-    """Whether an LLM call embeds; LiteLLM has a word of its own for it."""
+    """Whether an LLM call is an embedding; LiteLLM uses its own name for it."""
     return (
         attributes.get(names.GEN_AI_OPERATION_NAME) in ("embeddings", "embedding")
         or attributes.get("openinference.span.kind") == "EMBEDDING"
@@ -455,7 +455,7 @@ def is_embedding(attributes: Mapping[str, Any]) -> bool:
 
 
 def account_unpriced(attributes: Mapping[str, Any]) -> None:
-    """A call, known by its span's ``attributes``, has no price: its run's cost is not known any more."""
+    """Note that a call, identified by its span's ``attributes``, has no price: its run's cost is then unknown."""
     place = Place.of(attributes.get)
     individual = individual_at(place) if place.individual_id else None
     if individual is not None:
@@ -466,9 +466,9 @@ def account_unpriced(attributes: Mapping[str, Any]) -> None:
 
 
 def account(attributes: Mapping[str, Any], cost: float) -> None:
-    """Add the cost of an LLM call, known by its span's ``attributes``, to the individual or the generation that it names.
+    """Add the cost of an LLM call, identified by its span's ``attributes``, to the individual or generation that they name.
 
-    Embeddings count as embedding cost, calls of the role ``novelty`` as novelty cost, all others as cost of the API.
+    Embeddings count as embedding cost, calls with the role ``novelty`` as novelty cost, all others as API cost.
     """
     if not cost or not math.isfinite(cost):
         return
@@ -480,14 +480,14 @@ def account(attributes: Mapping[str, Any], cost: float) -> None:
         individual.calls.append((kind, cost))
     elif generation is not None:
         generation.calls.setdefault(place.individual_id, []).append((kind, cost))
-    # Last: whoever is told that the budget is spent finds the cost where it belongs.
+    # Last, so that when the budget callback runs, the cost is already where it belongs.
     run = _RUNS.get(place.run_id)
     if run is not None:
         run.pay(cost)
 
 
 def sums(calls: Iterable[tuple[int, float]]) -> list[float]:
-    """The cost of calls by kind."""
+    """The costs of calls by kind."""
     total = [0.0, 0.0, 0.0]
     for kind, cost in calls:
         total[kind] += cost
@@ -498,7 +498,7 @@ def statistics_of(
     run: RunTally, members: Iterable[Member], scores: list[float]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """A generation's best and mean score as attributes, and its further statistics as metadata."""
-    import statistics  # at a generation's end alone: with decimal and fractions it takes 4 ms
+    import statistics  # only at a generation's end: with decimal and fractions it takes 4 ms
 
     metadata: dict[str, Any] = {
         "failed": sum(member.failed for member in members),
@@ -516,7 +516,7 @@ def statistics_of(
 
 
 def front_members(members: object, generation: OpenGeneration | None) -> list[dict[str, Any]]:
-    """The members of a front as the event lists them; what is no list of members is one."""
+    """The members of a front as listed in the event; a single member is treated as a list of one."""
     try:
         several = [members] if members is None or isinstance(members, (str, Mapping)) else list(members)  # type: ignore[call-overload]
     except Exception as error:
@@ -526,7 +526,7 @@ def front_members(members: object, generation: OpenGeneration | None) -> list[di
 
 
 def front_member(member: object, generation: OpenGeneration | None) -> dict[str, Any]:
-    """A member of a front: a mapping or an object with its columns, or the id of an individual that ended before."""
+    """A member of a front, from a mapping or an object with its columns, or from the id of an individual that ended before."""
     if isinstance(member, Member):
         return member.as_front_member()
     identifier = getattr(member, "id", member)
@@ -536,6 +536,6 @@ def front_member(member: object, generation: OpenGeneration | None) -> dict[str,
     wanted = text(identifier)
     known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
     if not known:
-        warn_once("front", "A front names an individual that has not ended in this process: its scores are not known")
+        warn_once("front", "A front names an individual that has not ended in this process: its scores are unknown")
         return {"individual_id": wanted}
     return known[-1].as_front_member()

@@ -1,7 +1,7 @@
-"""Attribute values as the text that the map columns of ``otel_traces`` hold; pure.
+"""Converts attribute values to the text in the map columns of ``otel_traces``; pure.
 
-In: any value that the SDK lets through. Out: its text exactly as the collector writes it, so that both ways give the same rows.
-On failure: there is none: every such value has a text.
+In: any value that the SDK lets through. Out: its text exactly as the collector writes it, so that both routes give the same rows.
+On failure: it cannot fail: every such value has a text.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def value_text(value: object) -> str:
         encoded = f"[{','.join([encode_basestring(text(each)) for each in value])}]"
     else:
         encoded = json_text(value)
-    # Go's encoder escapes the two line separators that JavaScript trips over.
+    # Go's encoder escapes the two line separators that are invalid in JavaScript strings.
     for character in "\u2028\u2029":
         encoded = encoded.replace(character, f"\\u{ord(character):04x}")
     return encoded
 
 
 def int_text(value: int) -> str:
-    """Decimal digits; Python refuses to write integers of over 4,300 of them, which go out in hexadecimal."""
+    """An integer as decimal digits, or as hexadecimal ones if Python refuses to convert it (over 4,300 digits)."""
     try:
         return str(value)
     except ValueError:
@@ -52,20 +52,20 @@ def int_text(value: int) -> str:
 
 
 def float_text(value: float) -> str:
-    """A number as in JavaScript: the shortest text that reads back the same, exponents from 1e21 and below 1e-6."""
+    """A float as in JavaScript: the shortest text that round-trips, with exponents from 1e21 and below 1e-6."""
     shortest = repr(value)
     if "e" not in shortest and "n" not in shortest:
-        # By far the most: from 1e-4 to 1e16.
+        # The usual case: from 1e-4 to 1e16.
         return shortest.removesuffix(".0")
     if not math.isfinite(value):
-        # Older collectors have "json: unsupported value: +Inf"; the views read both.
+        # Older collectors write "json: unsupported value: +Inf"; the views read both.
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if value and not 1e-6 <= abs(value) < 1e21:
         # repr has an exponent from 1e16 and below 1e-4, so always here.
         mantissa, _, exponent = shortest.partition("e")
         sign, digits = ("-" if exponent[0] == "-" else "+"), exponent.lstrip("+-0")
         return f"{mantissa.removesuffix('.0')}e{sign}{digits}"
-    # Rare, and every search imports this module.
+    # Imported here since it is rarely needed, and every search imports this module.
     from decimal import Decimal
 
     return format(Decimal(shortest), "f").removesuffix(".0")
@@ -86,5 +86,5 @@ JSON_OF: tuple[tuple[type, Callable[[Any], str]], ...] = (
 
 
 def json_text(value: object) -> str:
-    """A nested attribute value as JSON, its objects' keys sorted, without spaces."""
+    """A nested attribute value as JSON, with sorted keys and without spaces."""
     return next((write(value) for kind, write in JSON_OF if isinstance(value, kind)), "null")

@@ -1,7 +1,7 @@
-"""What providers say in their answers that a call was charged, until the call's span ends.
+"""Keeps the charges that providers report in their answers until the calls' spans end.
 
-In: the id of an answer and the charge, from whoever sees the answer (``instrumentation/_charged.py``). Out: the charge, once, to the
-span with that id. On failure: the call is priced by its tokens. No lock is taken, so that a fork finds none held.
+In: an answer's id and charge, from whoever sees the answer (``instrumentation/_charged.py``). Out: the charge, once, for the
+span with that id. On failure: the call is priced by its tokens. No lock is taken, so a fork never inherits a held one.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from __future__ import annotations
 from genesis_otel._emit.values import keep
 
 KEPT = 4_096
-"""Answers whose span has not ended; those of nobody who records them stay until they are the oldest."""
+"""Maximum answers kept whose span has not ended; those that nobody records stay until they are the oldest."""
 
 _CHARGES: dict[str, list[float]] = {}
-"""By the answer's id; several where an endpoint gives every answer the same one."""
+"""By answer id; several charges if an endpoint gives every answer the same id."""
 
 
 def note(answer_id: str, charge: float) -> None:
-    """An answer came, and said so."""
+    """Remember the charge that an answer reported."""
     keep(_CHARGES, answer_id, [*_CHARGES.get(answer_id, ()), charge], KEPT)
 
 
 def take(answer_id: str) -> float | None:
-    """The charge of an answer, to whoever asks first."""
+    """The charge of an answer; only the first caller gets it."""
     known = _CHARGES.get(answer_id)
     if not known:
         return None

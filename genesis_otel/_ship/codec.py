@@ -1,8 +1,8 @@
-"""A span as a tuple of plain values, as bytes, and back, with nothing lost.
+"""Encodes a span as a tuple of plain values and as bytes, and decodes it again, without loss.
 
-In: the SDK's readable spans. Out: *flat* spans, tuples of plain values, which pickle writes fast and a reader that knows no classes
-can read, so that a spool can hold no code. So lie spans on their way to a collector, which knows types; on their way to ClickHouse
-they are rows (``rows``) since 0.2.0. On failure: ValueError for bytes that are no span.
+In: the SDK's readable spans. Out: *flat* spans, tuples of plain values, which pickle writes fast, and which can be read without
+loading any class, so that a spool cannot contain code. Spans on their way to a collector, which has typed values, are stored in this
+form; those on their way to ClickHouse are rows (``rows``) since 0.2.0. On failure: ValueError for bytes that are not a span.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 from genesis_otel._emit.values import text
 
 Context: TypeAlias = tuple[int, int, int, bool, str]
-"""Trace id, span id, flags, whether it is remote, trace state as in its header."""
+"""Trace id, span id, flags, whether it is remote, trace state in header form."""
 
 Flat: TypeAlias = tuple[Any, ...]
 """A span: context or None, parent's context or None, name, kind, start and end in ns, status code, its description,
@@ -82,32 +82,32 @@ def encode(span: ReadableSpan) -> bytes:
 def load(record: bytes) -> Flat:
     """The flat span that :func:`encode` wrote.
 
-    Lone surrogates, which exporters cannot write as UTF-8, come back as their escapes, ``\\udc80``.
+    Lone surrogates, which exporters cannot write as UTF-8, come back as escapes, ``\\udc80``.
 
-    :raises ValueError: ``record`` is no span.
+    :raises ValueError: ``record`` is not a span.
     """
     try:
         flat: Flat = _load(record)
         if len(flat) != 13 or type(flat) is not tuple:
-            raise ValueError("another tuple")  # noqa: TRY301 - the text is lost, the type is what is said
+            raise ValueError("not a flat span")  # noqa: TRY301 - the text is lost; only the type is reported
     except Exception as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
     return _utf8(flat) if _SURROGATE.search(record) else flat
 
 
 def decode(record: bytes) -> ReadableSpan:
     """The span that :func:`encode` was given, as :func:`load` reads it.
 
-    :raises ValueError: ``record`` is no span.
+    :raises ValueError: ``record`` is not a span.
     """
     flat = load(record)
     try:
         return inflate(flat)
     except Exception as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
 
 
-# A surrogate in a pickle. The bytes may also stand elsewhere; then looking at the strings finds nothing.
+# A surrogate in a pickle. The bytes may also occur elsewhere; then the check of the strings finds nothing.
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")
 
 
@@ -115,7 +115,7 @@ class _PlainUnpickler(pickle.Unpickler):
     """Reads plain values and refuses every class and function."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"a span holds no {module}.{name}")
+        raise pickle.UnpicklingError(f"a span must not contain {module}.{name}")
 
 
 def _load(record: bytes) -> Any:
@@ -141,7 +141,7 @@ def _context_of(values: Context) -> SpanContext:
 
 
 def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
+    # The SDK's own mapping is quick to copy but slow to iterate: a microsecond per attribute.
     copy = getattr(attributes, "copy", None)
     found = copy() if copy is not None else attributes
     if type(found) is not dict:
@@ -153,7 +153,7 @@ def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """``value`` without subclasses (numpy's float is one of float, an enumeration may be one of str), which name a class."""
+    """``value`` as builtin types: a pickled subclass (numpy's float, an enumeration of str) would name its class."""
     if type(value) in PLAIN:
         return value
     if isinstance(value, Mapping):
@@ -180,7 +180,7 @@ def _utf8(value: Any) -> Any:
 
 
 _BYTES: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}
-"""Resources and scopes as bytes, by identity (hashing a resource takes 3 µs); a process has a handful of them."""
+"""Resources and scopes as bytes, by identity (hashing a resource takes 3 µs); a process has a handful."""
 
 
 def _cached(thing: Resource | InstrumentationScope, values: Callable[[Any], tuple[Any, ...]]) -> bytes:

@@ -1,7 +1,7 @@
-"""What of a span is content: prompts, answers, code and texts that may hold a secret.
+"""Decides which parts of a span are content: prompts, answers, code and texts that may hold a secret.
 
-In: names and values of attributes. Out: whether they are content, and the same redacted, cut or without it. On failure: a text
-that could not be redacted is replaced as a whole; nothing here raises.
+In: attribute names and values. Out: whether they are content, and the values redacted, truncated or without content. On failure: a
+text that could not be redacted is replaced as a whole; nothing here raises.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ MESSAGE_EVENTS = frozenset(
         "gen_ai.content.completion",
     }
 )
-"""Events that are content, but for these of their attributes:"""
+"""Events that are content, except for these attributes:"""
 MESSAGE_EVENT_KEPT = frozenset(
     {"gen_ai.system", names.GEN_AI_PROVIDER_NAME, "role", "index", "finish_reason", "id", "event.name"}
 )
@@ -80,7 +80,7 @@ OWN_TEXTS: dict[str, tuple[str, ...]] = {
     names.RECORD_ACTION: (names.ACTION_DETAILS, names.ACTION_METADATA),
     names.RECORD_PARETO_FRONT: (),
 }
-"""Of our own records' attributes, those that may hold a secret."""
+"""The attributes of our own records that may hold a secret."""
 
 OTHER_TEXTS = (names.LLM_METADATA,)
 
@@ -111,10 +111,10 @@ CONTENT_FIELDS = frozenset(
 
 
 IDENTIFIERS = (".id", "_id", ".ids", "_ids", "_hash", ".number")
-"""How names end whose values join rows: they are never changed."""
+"""Suffixes of names whose values join rows: those are never changed."""
 
 BETWEEN = "\n\0\n"
-"""Between texts that are searched together: nothing that is recognised goes across it."""
+"""Separates texts that are searched together: no recognised secret can span it."""
 
 
 def is_content(name: str) -> bool:
@@ -122,7 +122,7 @@ def is_content(name: str) -> bool:
 
 
 def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
-    """Those of ``attributes`` that have to be others because of the secrets in them, whosever instrumentation put them there."""
+    """Replacements for those of ``attributes`` that hold secrets, whichever instrumentation put them there."""
     texts = {
         name: value
         for name, value in attributes.items()
@@ -140,13 +140,13 @@ def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
 
 
 def is_clean(texts: Iterable[str]) -> bool:
-    """Whether none of the texts holds a secret: one search for all of them takes as long as one for a single one."""
+    """Whether none of the texts holds a secret: one search of all takes as long as one of a single text."""
     joined = BETWEEN.join(texts)
     return recognised(joined) is joined
 
 
 def strings(values: Iterable[Any]) -> Iterator[str]:
-    """The texts among values, and in lists of them."""
+    """The strings among values, including those in lists."""
     for value in values:
         if isinstance(value, str):
             yield value
@@ -161,7 +161,7 @@ def _hidden(value: Any) -> Any:
 
 
 def bounded(value: Any) -> tuple[Any, int]:
-    """A value of an attribute with no text of more than :data:`MOST` characters in it, and how many were left out."""
+    """An attribute value with texts truncated to :data:`MOST` characters, and the number of characters left out."""
     if isinstance(value, str):
         return cut(value) if len(value) > MOST else (value, 0)
     if not isinstance(value, (tuple, list)) or not any(isinstance(one, str) and len(one) > MOST for one in value):
@@ -179,7 +179,7 @@ def redacted(value: Any, redact: Redact | None) -> Any:
 
 
 def surely(redact: Redact) -> Redact:
-    """``redact``, but where it raises the whole text is redacted."""
+    """``redact``, except that if it raises, the whole text is redacted."""
 
     def surely(text: str) -> str:
         try:

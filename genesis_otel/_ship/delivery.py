@@ -1,8 +1,8 @@
-"""From the spool to an exporter: batches, in order, until they have arrived.
+"""Delivers batches from the spool to an exporter, in order, until they have arrived.
 
-In: a folder of queues and a span exporter. Out: every span handed over; what the destination refuses for its content
-ends alone among the dead letters, with the reason, and everything beside it goes in. What it takes and rejects all
-the same is counted as lost. On failure: :class:`Outage`: nothing is taken off the queue, and the same batch comes again.
+In: a folder of queues and a span exporter. Out: every span delivered; only those that the destination refuses for their content
+become dead letters, with the reason, and the rest of their batch is delivered. What it accepts but then rejects
+is counted as lost. On failure: :class:`Outage`: nothing is taken off the queue, and the same batch comes again.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ from genesis_otel._store.errors import StoreError
 logger = logging.getLogger(__name__)
 
 LARGE = 4096
-"""Spans in a batch from which on it pays to prepare the next one meanwhile."""
+"""Batch size in spans from which it pays to prepare the next batch in parallel."""
 
 PATIENCE = 5
-"""Failures in a row of a batch after which an exporter that only says FAILURE is asked about its parts."""
+"""Consecutive failures of a batch after which its parts are tried separately, with an exporter that only returns FAILURE."""
 SMALLEST = 64 << 10
-"""Bytes below which a batch is not made smaller, whatever size went in: a span may be larger, and others are not to suffer."""
+"""Minimum batch limit in bytes, whatever size went in: one oversized span must not slow down all others."""
 
 
 class Sent(NamedTuple):
     """What became of a batch."""
 
     refused: list[tuple[int, str]]
-    """The spans that were refused, by their place, and why."""
+    """The refused spans, by index, and why."""
     rejected: int = 0
-    """Spans that were taken and thrown away; nobody knows which."""
+    """Spans accepted and then discarded; it is not known which."""
     largest: int | None = None
-    """Where the batch was too large: spans in the largest part that went in."""
+    """If the batch was too large: the number of spans in the largest part that went in."""
 
 
 class Waiting:
-    """Says that spans wait, and why, when that begins; and that they go out again, when it ends."""
+    """Logs that spans are waiting, and why, when that begins; and that they are being delivered again, when it ends."""
 
     def __init__(self, logger: logging.Logger, folder: Path) -> None:
         self._trouble, self._logger, self._folder = Trouble(logger), logger, folder
 
     def begins(self, error: Exception) -> None:
-        """A round has failed."""
+        """A round failed."""
         wrong = isinstance(error, Misconfigured)
         self._trouble.begins(
             "settings" if wrong else "outage",
-            "spans are kept in %s, and NONE IS STORED until this is set right: %s (%s wait)"
+            "spans are kept in %s, and NONE IS STORED until this is fixed: %s (%s waiting)"
             if wrong
-            else "spans wait in %s: %s (%s wait)",
+            else "spans wait in %s: %s (%s waiting)",
             self._folder,
             first_line(error),
             self._count(),
@@ -70,9 +70,9 @@ class Waiting:
         )
 
     def ends(self) -> None:
-        """A round has not."""
+        """A round succeeded."""
         if self._trouble:
-            self._trouble.ends("spans go out of %s again (%s wait)", self._folder, self._count())
+            self._trouble.ends("spans in %s are being delivered again (%s waiting)", self._folder, self._count())
 
     def _count(self) -> str:
         try:
@@ -82,34 +82,34 @@ class Waiting:
 
 
 class Loaded(NamedTuple):
-    """A batch on its way."""
+    """A batch being delivered."""
 
     batch: _spool.Batch
     spans: list[Any]
-    """What a :class:`Sender` has read, the SDK's own for any other exporter."""
+    """As a :class:`Sender` read them; the SDK's own spans for any other exporter."""
     readable: list[bytes]
     """The record of each of ``spans``."""
     unreadable: list[tuple[bytes, str]]
-    """Records that are no spans, and why."""
+    """Records that are not spans, and why."""
     prepared: Any
-    """What a :class:`Sender` made of ``spans``; None where it has not."""
+    """``spans`` as prepared by a :class:`Sender`; None if they were not."""
 
 
 class Drain:
-    """Hands a folder's queues to an exporter; holds each queue that it has begun."""
+    """Delivers a folder's queues to an exporter; keeps holding each queue that it has begun."""
 
     def __init__(self, folder: Path, exporter: SpanExporter, limits: Limits) -> None:
         self._folder, self._exporter, self._limits = folder, exporter, limits
         self._held: dict[str, _spool.Queue] = {}
         self._failures = 0
-        self._went: bytes | None = None
+        self._last_good: bytes | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._state = SpoolState(folder, limits.state_interval) if limits.state_interval is not None else None
 
     def round(self, names: Iterable[str] | None = None, *, stop: Callable[[], bool] = lambda: False) -> int:
-        """Hand over what waits in the named queues (all by default, but those that others drain), and count it.
+        """Deliver what waits in the named queues (by default all but those that others drain), and return the number of spans.
 
-        :raises Outage: the destination took a batch neither whole nor in parts.
+        :raises Outage: the destination accepted a batch neither whole nor in parts.
         """
         delivered = 0
         hold.adopt(self._folder, segment_bytes=self._limits.segment_bytes, spool_bytes=self._limits.spool_bytes)
@@ -126,7 +126,7 @@ class Drain:
         return delivered
 
     def tell(self, delivered: int = 0, *, last: bool = False) -> None:
-        """Send the state of the spool, if it is time; see :meth:`SpoolState.due`."""
+        """Send the state of the spool if a report is due; see :meth:`SpoolState.due`."""
         try:
             span = self._state.due(delivered, last=last) if self._state is not None else None
             if span is None:
@@ -136,17 +136,17 @@ class Drain:
             else:
                 self._exporter.export([span])
         except Exception as error:
-            logger.debug("the state of the spool was not told: %s", first_line(error))
+            logger.debug("the state of the spool was not reported: %s", first_line(error))
 
     def close(self) -> None:
-        """Let go of all queues."""
+        """Release all queues."""
         while self._held:
             self._held.popitem()[1].release()
         if self._pool is not None:
             self._pool.shutdown()
 
     def _empty(self, queue: _spool.Queue, stop: Callable[[], bool]) -> int:
-        """Hand over what is in a queue now. A queue that is written to all the time leaves the others their turn."""
+        """Deliver what is in a queue now; records added meanwhile wait, so that a busy queue does not starve the others."""
         delivered, ahead, following = 0, queue.ahead(), None
         while not stop() and ((queue.segment, queue.start) < ahead or not queue.written_to()):
             if following is not None:
@@ -166,14 +166,14 @@ class Drain:
         return delivered
 
     def _soon(self, queue: _spool.Queue, batch: _spool.Batch) -> Future[Loaded | None] | None:
-        """Read and prepare what follows a large batch, in another thread: ClickHouse works on another core meanwhile."""
+        """After a large batch, read and prepare the next one in another thread while ClickHouse works on another core."""
         if len(batch.records) < LARGE:
             return None
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "genesis-otel-prepare")
         try:
             return self._pool.submit(self._load_following, queue, batch)
-        except RuntimeError:  # the interpreter is ending
+        except RuntimeError:  # the interpreter is shutting down
             return None
 
     def _load_following(self, queue: _spool.Queue, batch: _spool.Batch) -> Loaded | None:
@@ -181,8 +181,8 @@ class Drain:
         return self._load(following) if following is not None else None
 
     def _load(self, batch: _spool.Batch) -> Loaded:
-        # Ten thousands of new objects, none of them garbage: the collector would look through them again and again, and take
-        # half of the time. Off for these milliseconds alone, never while a destination is waited for: it is the search's, too.
+        # Tens of thousands of new objects, none of them garbage: the collector would scan them again and again, for half of the
+        # time. It is off for these milliseconds only, never while waiting for a destination: the search needs it, too.
         collects = gc.isenabled()
         gc.disable()
         try:
@@ -204,7 +204,7 @@ class Drain:
                 unreadable.append((record, str(error)))
         prepared = None
         if spans and isinstance(self._exporter, Sender):
-            # What cannot be prepared is asked about in halves, when its turn has come.
+            # What cannot be prepared is split in halves when it is sent.
             with contextlib.suppress(Exception):
                 prepared = self._exporter.prepare(spans)
         return Loaded(batch, spans, readable, unreadable, prepared)
@@ -225,28 +225,30 @@ class Drain:
                 losses.note(
                     self._folder,
                     sent.rejected,
-                    "rejected by the destination, which does not say which (partial success)",
+                    "rejected by the destination, which does not say which spans (partial success)",
                 )
             if sent.largest is not None:
                 self._fit(batch, sent.largest)
             bad = {at for at, _ in sent.refused}
-            self._went = next((readable[at] for at in range(len(spans)) if at not in bad), self._went)
+            self._last_good = next((readable[at] for at in range(len(spans)) if at not in bad), self._last_good)
             refused += [(readable[at], reason) for at, reason in sent.refused]
         if refused:
             self._bury(refused)
 
     def _fit(self, batch: _spool.Batch, largest: int) -> None:
-        """Make batches as large as what has gone in, for the rest of this process: each too large one is sent in vain."""
+        """Limit batches to the size that went in, for the rest of this process: each larger one would be sent in vain."""
         size = sum(map(len, batch.records)) * largest // len(batch.records)
         self._limits = replace(self._limits, max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
         logger.info(
-            "batches of %s are of %d bytes from now on: larger ones are refused", self._folder, self._limits.max_bytes
+            "batches from %s are limited to %d bytes from now on: larger ones are refused",
+            self._folder,
+            self._limits.max_bytes,
         )
 
     def _export(
         self, exporter: SpanExporter, spans: list[ReadableSpan], queue: _spool.Queue, batch: _spool.Batch
     ) -> list[tuple[int, str]]:
-        """Through an exporter whose FAILURE may mean either: after some patience its parts tell which."""
+        """Deliver through an exporter whose FAILURE may mean refusal or outage: after PATIENCE failures, parts are tried to find out."""
         name = type(exporter).__name__
 
         def goes_in(part: Sequence[ReadableSpan]) -> bool:
@@ -260,7 +262,7 @@ class Drain:
             return []
         if self._failures + 1 < PATIENCE:
             raise Outage(f"{name} failed")
-        bad = diagnose(goes_in, spans, _decoded(self._went or queue.beyond(batch)), self._failures)
+        bad = diagnose(goes_in, spans, _decoded(self._last_good or queue.beyond(batch)), self._failures)
         if bad is None:
             raise Outage(f"{name} failed")
         return [(at, f"{name} fails on this span alone") for at in bad]
@@ -272,17 +274,17 @@ class Drain:
                 dead_letters.bury(self._folder, record, reason)
                 kept += 1
             except OSError as error:
-                losses.note(self._folder, 1, f"refused, and no dead letter for want of room: {error.strerror}")
-        # The reasons may quote a prompt: they are in the letters, which the user alone can read.
+                losses.note(self._folder, 1, f"refused, and the dead letter could not be written: {error.strerror}")
+        # The reasons may quote a prompt: they are in the dead letters, which only the user can read.
         logger.warning(
             "%d spans were refused for their content and are kept in %s", kept, self._folder / dead_letters.DEAD
         )
 
 
 def send_halving(exporter: Sender, spans: list[Any], prepared: Any) -> Sent:
-    """Send ``spans``; of what is refused send the halves, down to single ones.
+    """Send ``spans``, splitting what is refused in halves, down to single spans.
 
-    :param prepared: what ``exporter.prepare(spans)`` gave, or None. What it raises is a refusal: it sees the content alone.
+    :param prepared: the result of ``exporter.prepare(spans)``, or None. Whatever ``prepare`` raises is a refusal: it sees only the content.
     :raises Outage: anything but a refusal was raised.
     """
     refused: list[tuple[int, str]] = []
@@ -308,7 +310,7 @@ def send_halving(exporter: Sender, spans: list[Any], prepared: Any) -> Sent:
         else:
             if told is not None:
                 rejected += told.spans
-                # What it says may quote a span: for those alone who ask for it.
+                # The reason may quote a span: so only at debug level.
                 logger.debug("%d spans were rejected: %s", told.spans, told.reason)
     return Sent(refused, rejected, largest if too_large else None)
 
@@ -328,11 +330,11 @@ def diagnose(
     witness: ReadableSpan | None,
     turn: int,
 ) -> list[int] | None:
-    """Tell a refusal from an outage by an exporter that only says no: the spans it refuses, or None for an outage.
+    """Distinguish a refusal from an outage with an exporter that only fails: the indexes of the refused spans, or None for an outage.
 
-    While nothing goes in, each call asks for two single spans and no more: one of the batch, another each ``turn``, and the
-    ``witness``, one beside it. When either goes in, the destination is there, and the batch is sent in halves. What fails alone,
-    and again, is refused, if the good span still goes in after it; that one is sent twice.
+    While nothing is accepted, each call tries only two single spans: one of the batch, a different one each ``turn``, and the
+    ``witness``, one from outside it. If either is accepted, the destination is up, and the batch is sent in halves. A span that fails
+    alone, twice, counts as refused, provided that the good span is still accepted after it; that one is sent twice.
     """
     at = turn % len(spans)
     parts = [(at + 1, len(spans)), (0, at)]
@@ -356,7 +358,7 @@ def diagnose(
 
 
 def named(error: BaseException) -> str:
-    """An error on one line; with its class where it is none whose text is written for people."""
+    """An error on one line; with its class, unless its text is written for users."""
     text = first_line(error)
     return text if isinstance(error, StoreError) else f"{type(error).__name__}: {text}"
 
@@ -369,9 +371,9 @@ def _decoded(record: bytes | None) -> ReadableSpan | None:
 
 
 def drain(folder: Path, exporter: SpanExporter, limits: Limits | None = None) -> int:
-    """Hand over once what waits in a folder, and count it.
+    """Deliver once what waits in a folder, and return the number of spans.
 
-    :raises Outage: the destination is away.
+    :raises Outage: the destination is not available.
     """
     draining = Drain(folder, exporter, limits or Limits())
     try:

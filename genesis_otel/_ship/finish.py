@@ -1,9 +1,9 @@
-"""What LLM spans lack and what they must not carry: their cost goes in, secrets or the whole content go out.
+"""Completes spans before they are stored: adds the cost of LLM calls, and removes secrets or all content.
 
-In: ended spans, our own and those of any instrumentation. Out: the same to the next processor, LLM calls with
-``gen_ai.usage.cost`` and where it comes from, content redacted or removed, secrets gone from all else too (names, events, links and
-the resource), and texts of more than 16 MiB cut. The cost is told to the open individual and
-generation. On failure: a span goes on without its cost, and a text that could not be redacted goes on without the text;
+In: ended spans, our own and those of any instrumentation. Out: the same spans to the next processor, LLM calls with
+``gen_ai.usage.cost`` and its source, content redacted or removed, secrets gone from everything else too (names, events, links and
+the resource), and texts of more than 16 MiB truncated. The cost is added to the open individual and
+generation. On failure: a span is passed on without its cost, and a text that could not be redacted is replaced;
 nothing here raises.
 """
 
@@ -68,20 +68,20 @@ logger = logging.getLogger(__name__)
 
 
 CALLS_ON_RECORDS = ("gen_ai.", "llm.", "litellm.", "metadata.", "hidden_params")
-"""How the names of LiteLLM's attributes begin."""
+"""Prefixes of LiteLLM's attribute names."""
 
 
 class LLMSpanProcessor(SpanProcessor):
-    """Stands before another processor, and hands it spans as they should be stored.
+    """Precedes another processor, and passes it spans as they should be stored.
 
-    :param next_processor: gets every span.
+    :param next_processor: receives every span.
     :param capture_content: false removes prompts and responses, wherever instrumentations put them.
     :param capture_code: false removes the code of individuals.
-    :param capture_output: false removes what evaluations put out.
-    :param redact: replaces secrets in content; None leaves texts as they are. :func:`redactor` makes the usual one.
+    :param capture_output: false removes the output of evaluations.
+    :param redact: replaces secrets in content; None leaves texts unchanged. :func:`redactor` makes the usual one.
     :param elsewhere: replaces secrets in everything else; None: as ``redact`` does.
     :param prices: false adds no cost.
-    :param own_prices: go before the price list.
+    :param own_prices: take precedence over the price list.
     """
 
     def __init__(
@@ -101,30 +101,32 @@ class LLMSpanProcessor(SpanProcessor):
         self._capture_code = capture_code
         self._capture_output = capture_output
         elsewhere = elsewhere or redact
-        # What nobody has patterns or a hook for can be asked of all texts at once.
+        # Without custom patterns or hooks, all texts can be searched at once.
         captures = capture_content and capture_code and capture_output
         self._usual = captures and redact is recognised and elsewhere is recognised
         self._redact = None if redact is None else surely(redact)
-        # The usual one does not fail, and is known by its identity.
+        # The usual one does not fail, and is recognised by identity.
         self._elsewhere = elsewhere if elsewhere is None or elsewhere is recognised else surely(elsewhere)
         self._resource: tuple[Resource, Resource] | None = None
         self._calls = Calls()
         self._guessed: dict[int, str] = {}
-        """Of open spans that name no run, the only one that was open when they began."""
+        """For open spans without a run id, the only run that was open when they began."""
         self._prices = prices
         self._own_prices = own_prices
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Note where the span is, for the calls in it."""
+        """Note where the span belongs, for the calls in it."""
         try:
             told = span.attributes
-            # Records of ours begin without attributes: no call, nor a part of one, and whoever began them has looked for the run.
+            # Our own records begin without attributes: they are not calls or parts of calls, and their starter has already found the run.
             if told or span.instrumentation_scope is None or span.instrumentation_scope.name != names.SCOPE:
                 self._began(span, parent_context, told or {})
         except Exception as error:
             pass_on(error)
             warn_once(
-                "start of a call", "It is not known what a span belongs to; a call may count twice", exc_info=True
+                "start of a call",
+                "What a span belongs to could not be determined; a call may count twice",
+                exc_info=True,
             )
         self._next.on_start(span, parent_context)
 
@@ -136,7 +138,7 @@ class LLMSpanProcessor(SpanProcessor):
                 keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hand the span on, as it should be stored."""
+        """Pass the span on, as it should be stored."""
         costs: list[Attributes] = []
         try:
             self._next.on_end(self._completed(span, costs))
@@ -150,9 +152,9 @@ class LLMSpanProcessor(SpanProcessor):
                 self._guessed.pop(_id(span), None)
 
     def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
-        """Hand on a span whose end was interrupted by an exception of a signal handler, if the next processor has not got it.
+        """Pass on a span whose end was interrupted by an exception from a signal handler, unless the next processor has it.
 
-        :param costs: what is accounted for already.
+        :param costs: what is already accounted for.
         """
         took = getattr(self._next, "took", None)
         if took is not None and span.context is not None and not took(span.context.span_id):
@@ -163,23 +165,23 @@ class LLMSpanProcessor(SpanProcessor):
             return self._complete(span, costs)
         except Exception as error:
             pass_on(error)
-            warn_once("llm span", "A span could not be cleaned of content and goes on without any", exc_info=True)
+            warn_once("llm span", "A span could not be cleaned; it is recorded without any content", exc_info=True)
             return _bare(span)
 
     def as_held(self, span: Span, attributes: Attributes, end_time: int) -> ReadableSpan:
-        """A span that is held, as it should be stored if nothing more came of it: ended, with these attributes."""
+        """A held span as it should be stored if its process died now: ended, with these attributes."""
         return self._complete(_Changed(span, {**_plain(span.attributes), **attributes}, None, None, end_time), [])
 
     def shutdown(self) -> None:
-        """Nothing but the next processor's."""
+        """Only the next processor's shutdown."""
         self._next.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Nothing but the next processor's."""
+        """Only the next processor's flush."""
         return self._next.force_flush(timeout_millis)
 
     def _complete(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
-        # As a dict: the SDK's own mapping takes a microsecond a look.
+        # As a dict: the SDK's own mapping takes a microsecond per lookup.
         attributes = _plain(span.attributes)
         told = attributes
         changes: dict[str, Any] = {}
@@ -187,7 +189,7 @@ class LLMSpanProcessor(SpanProcessor):
             if names.RECORD in attributes:
                 attributes = _without_calls(attributes)
             elif is_llm_call(attributes):
-                # Once, and accounted for once, however often this is interrupted.
+                # Computed and accounted for only once, however often this is interrupted.
                 if not costs:
                     costs.append(self._call(span, attributes))
                 changes.update(costs[0])
@@ -215,7 +217,7 @@ class LLMSpanProcessor(SpanProcessor):
         return _Changed(span, {**attributes, **changes}, events, status, **others)
 
     def _call(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
-        """What a call lacks: what others know of it that record it as well, its run, its cost, and whether it counts."""
+        """What a call's span lacks: what other spans of the same call know, its run, its cost, and whether it counts."""
         changes = missing(attributes, self._calls.inside(span))
         run_id = self._guessed.get(_id(span), "")
         if run_id and names.RUN_ID not in attributes:
@@ -241,7 +243,7 @@ class LLMSpanProcessor(SpanProcessor):
         scope = span.instrumentation_scope.name if span.instrumentation_scope else ""
         tokens = counts(attributes, scope)
         told = cost_told(attributes)
-        # A caller of ours who tells 0 means it; others tell 0 of models that they have no price for.
+        # From our own API a cost of 0 is meant; instrumentations report 0 for models that they have no price for.
         meant = scope == names.SCOPE or not (tokens.input or tokens.output)
         if told is None and meant and nothing_told(attributes):
             told = (0.0, names.COST_TOLD)
@@ -262,7 +264,7 @@ class LLMSpanProcessor(SpanProcessor):
 
     @staticmethod
     def _metadata(attributes: Attributes, tokens: Tokens) -> dict[str, Any]:
-        """A caller's metadata with the counts as they were told, where the row has others."""
+        """A caller's metadata with the reported token counts added, if the row has different ones."""
         if names.LLM_METADATA not in attributes:
             return {}
         told = counts_told(attributes)
@@ -276,7 +278,7 @@ class LLMSpanProcessor(SpanProcessor):
             return {}
 
     def _clean(self, attributes: Attributes, changes: dict[str, Any]) -> None:
-        """Note in ``changes`` what is to be another text, or (None) not there."""
+        """Put into ``changes`` the texts to replace, or, as None, to remove."""
         redact = self._redact
         if not self._capture_code and names.INDIVIDUAL_CODE in attributes:
             changes[names.INDIVIDUAL_CODE] = None
@@ -321,7 +323,7 @@ class LLMSpanProcessor(SpanProcessor):
             changes[names.LEFT_OUT] = left_out
 
     def _others(self, span: ReadableSpan, redact: Redact) -> dict[str, Any]:
-        """Of what is neither attribute, event nor status, what has to be another: name, links, resource."""
+        """The changes needed outside attributes, events and status: name, links, resource."""
         others: dict[str, Any] = {}
         name = redact(span.name)
         if name != span.name:
@@ -338,7 +340,7 @@ class LLMSpanProcessor(SpanProcessor):
         return others
 
     def _cleaned_resource(self, resource: Resource, redact: Redact) -> Resource:
-        """A resource without secrets: the same one where it has none. It is the same for all spans of a provider."""
+        """A resource without secrets; the same object if it has none. Cached, since all spans of a provider share it."""
         known = self._resource
         if known is None or known[0] is not resource:
             changed = clean(resource.attributes, redact)
@@ -388,7 +390,7 @@ class LLMSpanProcessor(SpanProcessor):
 
 
 class _Changed(ReadableSpan):
-    """A span of which some parts are others; all else, the counts of what the SDK dropped included, stays."""
+    """A span with some parts replaced; everything else, including the counts of what the SDK dropped, is kept."""
 
     def __init__(
         self,
@@ -445,7 +447,7 @@ def price(
     error: str | None = None,
     own: OwnPrices = _prices.NO_OWN_PRICES,
 ) -> tuple[float, str]:
-    """What an LLM call cost in USD by its tokens, at the prices of its day, and where that comes from."""
+    """What an LLM call cost in USD by its tokens, at the prices of its day, and the source of that cost."""
     return _priced(attributes, counts(attributes, scope), start_time, error, own)
 
 
@@ -457,23 +459,23 @@ def _priced(
 
 
 def _without_calls(attributes: dict[str, Any]) -> dict[str, Any]:
-    """What a record of ours is left of the calls that LiteLLM writes on whichever span is current: one over the other."""
+    """One of our records without the calls that LiteLLM writes on the current span, each overwriting the last."""
     if "gen_ai." not in " ".join(attributes):
-        return attributes  # by far the most
+        return attributes  # the usual case
     written = [name for name in attributes if name.startswith(CALLS_ON_RECORDS)]
     if not any(name.startswith("gen_ai.") for name in written):
         return attributes
     warn_once(
         "calls on a record",
-        "LLM calls were written on a span of %s, one over the other, and are left out: set USE_OTEL_LITELLM_REQUEST_SPAN=true, so that "
-        "LiteLLM gives each call a span",
+        "LLM calls were written on a span of %s, each overwriting the last, and are left out: set USE_OTEL_LITELLM_REQUEST_SPAN=true, so "
+        "that LiteLLM gives each call its own span",
         names.SCOPE,
     )
     return {name: value for name, value in attributes.items() if name not in written}
 
 
 def _without_vectors(attributes: Attributes) -> dict[str, None]:
-    """What an embedding answers, which nobody reads: thousands of numbers."""
+    """Removals for an embedding's output: thousands of numbers that nobody reads."""
     if not is_embedding(attributes):
         return {}
     return {name: None for name in attributes if name == "output.value" or name.endswith(".embedding.vector")}
@@ -484,7 +486,7 @@ def _id(span: ReadableSpan) -> int:
 
 
 def _error(span: ReadableSpan, attributes: Attributes) -> str | None:
-    """The error that ended a call, None where it went well, as ``llm_logs`` has it."""
+    """The error that ended a call, as in ``llm_logs``; None if it succeeded."""
     kind = text_of(attributes, names.ERROR_TYPE)
     thrown = next((dict(event.attributes or {}) for event in span.events if event.name == "exception"), None)
     if not kind and thrown is None and span.status.status_code is not StatusCode.ERROR:
@@ -495,7 +497,7 @@ def _error(span: ReadableSpan, attributes: Attributes) -> str | None:
 
 
 def _bare(span: ReadableSpan) -> ReadableSpan:
-    """A span that could not be completed, without anything that may be content."""
+    """A span that could not be completed, stripped of everything that may be content."""
     kept = {
         name: value
         for name, value in (span.attributes or {}).items()

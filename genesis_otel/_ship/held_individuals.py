@@ -1,8 +1,8 @@
-"""Individuals that their generation holds until its front is known: safe on disk meanwhile.
+"""Keeps individuals safe on disk while their generation holds them until its Pareto front is known.
 
-In: what :class:`genesis_otel._emit.tally.Holder` is told. Out: each held individual in the spool's folder (:mod:`hold`), as it
-would be stored if its process died now: then whoever drains the folder delivers it, with ``is_pareto`` as it was known at its
-end. On failure: said once; the individual is held in memory all the same.
+In: the calls of :class:`genesis_otel._emit.tally.Holder`. Out: each held individual in the spool's folder (:mod:`hold`), as it
+should be stored if its process died now: then whoever drains the folder delivers it, with ``is_pareto`` as known at its
+end. On failure: logged once; the individual is still held in memory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from genesis_otel._ship.spool.hold import Hold
 
 
 class HeldIndividuals:
-    """Keeps them in a spool's folder, a file for each generation.
+    """Keeps held individuals in a spool's folder, one file per generation.
 
-    :param folder: the spool's.
-    :param finish: makes spans what they should be stored as.
-    :param encode: makes records of them, as the spool's processor does.
+    :param folder: the spool's folder.
+    :param finish: completes spans as they should be stored.
+    :param encode: encodes them as records, as the spool's processor does.
     """
 
     def __init__(self, folder: Path, finish: LLMSpanProcessor, encode: Callable[[ReadableSpan], bytes]) -> None:
@@ -32,29 +32,29 @@ class HeldIndividuals:
         self._holds: dict[int, Hold] = {}
 
     def on_hold(self, of: object, span: Any, attributes: Mapping[str, Any], end_time: int) -> None:
-        """Put it on disk; what is no span of the SDK's, or is not recorded, is nobody's to keep."""
+        """Put a held individual on disk, if it is a sampled span of the SDK."""
         try:
             if isinstance(span, Span) and span.context.trace_flags.sampled:
                 hold = self._holds.get(id(of)) or self._holds.setdefault(id(of), Hold(self._folder))
                 hold.keep(_key(span), self._encode(self._finish.as_held(span, attributes, end_time)))
         except Exception as error:
             pass_on(error)
-            warn_once("hold", "A held individual could not be put on disk, and waits in memory alone", exc_info=True)
+            warn_once("hold", "A held individual could not be put on disk, and waits in memory only", exc_info=True)
 
     def on_release(self, of: object, span: Any) -> None:
-        """It is in the spool now."""
-        self._told(of, lambda hold: hold.release(_key(span)))
+        """The individual is now in the spool."""
+        self._with_hold(of, lambda hold: hold.release(_key(span)))
 
     def on_all_released(self, of: object) -> None:
-        """Nothing of the generation is held any more."""
-        self._told(of, Hold.close)
+        """The generation no longer holds any individuals."""
+        self._with_hold(of, Hold.close)
         self._holds.pop(id(of), None)
 
-    def _told(self, of: object, tell: Any) -> None:
+    def _with_hold(self, of: object, act: Any) -> None:
         hold = self._holds.get(id(of))
         try:
             if hold is not None:
-                tell(hold)
+                act(hold)
         except Exception as error:
             pass_on(error)
             warn_once("release", "A held individual may be delivered twice; it is stored once", exc_info=True)

@@ -1,11 +1,12 @@
-"""The insert: spans in, one block into ``otel_traces``, whose views fill the seven tables.
+"""The insert: writes spans as one block into ``otel_traces``, whose views fill the seven tables.
 
-In: batches of ended spans, as the rows that lay in the spool. Out: the rows in ClickHouse; a batch that is sent again within the
-tables' deduplication window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. Where ``otel_traces`` has
-the columns and types of a row, these bytes are joined and sent; another layout is written value by value. Stored is what
-ClickHouse itself confirms, by the id that the insert had. On failure: :meth:`send` raises :class:`~genesis_otel._ship.contract.Refused` when
-ClickHouse refuses the batch for its content, ``Misconfigured`` when somebody has to set something right, anything else when
-it may succeed later; :meth:`export`, which the SDK's own processors call, logs and returns ``FAILURE``, and never raises.
+In: batches of ended spans, as the rows stored in the spool. Out: the rows in ClickHouse; a batch that is resent within the
+tables' deduplication window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. If ``otel_traces`` has
+the columns and types of a row, these bytes are joined and sent; any other layout is written value by value. Only what
+ClickHouse itself confirms, by the insert's id, counts as stored. On failure: :meth:`send` raises
+:class:`~genesis_otel._ship.contract.Refused` if ClickHouse refuses the batch for its content, ``Misconfigured`` if somebody has to
+correct something, anything else if it may succeed later; :meth:`export`, which the SDK's own processors call, logs and returns
+``FAILURE``, and never raises.
 """
 
 from __future__ import annotations
@@ -74,24 +75,24 @@ REFUSALS = {
     349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
     407: "DECIMAL_OVERFLOW",
 }
-"""The error codes of ClickHouse that speak of the data itself; every other error is worth another try.
+"""ClickHouse error codes about the data itself; any other error is worth a retry.
 
 https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 """
 
 FORMAT = "RowBinary"
-"""The format of an insert."""
+"""The format of inserts."""
 
 CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
-"""Where clickhouse-connect logs each failed attempt; what it raises says the same, and is said once."""
+"""Where clickhouse-connect logs each failed attempt, which repeats the exception that it raises."""
 
 TIMES = ("Timestamp", "Events.Timestamp")
 ASKED_AT_ONCE = 2_000
-"""Spans that one SELECT asks for: 108 kB of a statement, of which ClickHouse takes 256 KiB."""
+"""Spans per SELECT: a statement of 108 kB, where ClickHouse accepts 256 KiB."""
 
 
 class Prepared(NamedTuple):
-    """A block on its way: its rows, as records, and the token by which it is known when it comes again."""
+    """A block to insert: its rows, as records, and the token that identifies it if it is sent again."""
 
     rows: Sequence[bytes]
     token: str
@@ -100,7 +101,7 @@ class Prepared(NamedTuple):
 class InsertExporter(SpanExporter):
     """Writes spans to ClickHouse.
 
-    :param connect: opens the client, in the thread that exports and again after a failure.
+    :param connect: opens the client, in the exporting thread, and again after a failure.
     """
 
     def __init__(self, connect: Callable[[], Client]) -> None:
@@ -118,40 +119,40 @@ class InsertExporter(SpanExporter):
         return rows.encode(span)
 
     def read(self, record: bytes) -> bytes:
-        """The row of a record, from any thread.
+        """The row of a record; may be called from any thread.
 
-        :raises ValueError: ``record`` is no span.
+        :raises ValueError: ``record`` is not a span.
         """
         return as_row(record)
 
     def prepare(self, spans: Sequence[bytes]) -> Prepared:
-        """Rows as one block for :meth:`send`; from any thread."""
+        """Rows as one block for :meth:`send`; may be called from any thread."""
         return Prepared(spans, token(spans))
 
     def send(self, prepared: Prepared) -> None:
-        """Insert a block, and return when ClickHouse has confirmed that it is stored.
+        """Insert a block, and return once ClickHouse has confirmed that it is stored.
 
         :raises Refused: ClickHouse, or the client while encoding, refuses it for its content.
-        :raises TooLarge: what stands before ClickHouse refuses it for its size.
-        :raises Misconfigured: somebody has to set something right: a user, a grant, an address, a proxy.
+        :raises TooLarge: a proxy in front of ClickHouse refuses it for its size.
+        :raises Misconfigured: somebody has to correct something: a user, a grant, an address, a proxy.
         :raises Exception: anything else: the store cannot be reached, is not ready, or is overloaded.
         """
         if not prepared.rows:
             return
         if self._pid != os.getpid():
-            # In a forked child: the parent's connection is the parent's, and its lock may have been held.
+            # In a forked child: the connection belongs to the parent, and the lock may have been held at the fork.
             self._pid, self._lock, self._client = os.getpid(), threading.Lock(), None
         with self._lock, quiet(CLIENT_LOG):
             try:
                 client = self._connected()
                 if not self._insert(client, prepared):
-                    self._find(client, prepared)
+                    self._verify(client, prepared)
             except Refused:
                 raise
             except TooLargeError as error:
                 raise TooLarge(str(error)) from error
             except Exception as error:
-                # The tables may be new, gone or altered, the address another one: look again next time.
+                # The tables may have been created, dropped or altered, or the address may have changed: look again next time.
                 self._disconnect()
                 if isinstance(error, ConfigurationError):
                     raise Misconfigured(str(error)) from error
@@ -160,7 +161,7 @@ class InsertExporter(SpanExporter):
                 raise
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """:meth:`send` as the SDK's processors want it. They ignore a failure: prefer ``DurableSpanProcessor``."""
+        """:meth:`send` for the SDK's processors. They ignore a failure: prefer ``DurableSpanProcessor``."""
         try:
             self.send(self.prepare([rows.encode(span) for span in spans]))
         except Exception as error:
@@ -176,7 +177,7 @@ class InsertExporter(SpanExporter):
             self._disconnect()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is kept here: always true."""
+        """Always true: nothing is buffered here."""
         return True
 
     def _connected(self) -> Client:
@@ -197,7 +198,7 @@ class InsertExporter(SpanExporter):
         return self._client
 
     def _insert(self, client: Client, prepared: Prepared) -> bool:
-        """Insert, and say whether ClickHouse has confirmed it by its id; one in this process need not."""
+        """Insert, and return whether ClickHouse confirmed it by its id; an engine in this process need not."""
         settings, query_id = insert_settings(client, prepared.token)
         try:
             summary = self._join(client, prepared, settings) if self._joins else self._write(client, prepared, settings)
@@ -210,7 +211,7 @@ class InsertExporter(SpanExporter):
         return query_id is None or summary.query_id() == query_id
 
     def _join(self, client: Client, prepared: Prepared, settings: dict[str, Any]) -> QuerySummary:
-        """Send the rows as they are."""
+        """Send the rows unchanged."""
         body = b"".join([row[1:] for row in prepared.rows])
         compression = client.write_compression
         return client.raw_insert(
@@ -223,7 +224,7 @@ class InsertExporter(SpanExporter):
         )
 
     def _write(self, client: Client, prepared: Prepared, settings: dict[str, Any]) -> QuerySummary:
-        """Write the values as the table has them: those columns that it has, times in its ticks, maps as JSON."""
+        """Write the values to suit the table: only its columns, times in its precision, maps as JSON."""
         found = [rows.fields(row) for row in prepared.rows]
         names = [name for name in rows.COLUMNS if name in self._types]
         return client.insert(
@@ -241,15 +242,15 @@ class InsertExporter(SpanExporter):
             return values
         return [[at // ticks for at in of] if isinstance(of, list) else of // ticks for of in values]
 
-    def _find(self, client: Client, prepared: Prepared) -> None:
-        """Ask for the spans of a block whose insert nobody has confirmed; on the same path, so that who answers is the same.
+    def _verify(self, client: Client, prepared: Prepared) -> None:
+        """Query the spans of a block whose insert was not confirmed; over the same connection, so that the same server answers.
 
         :raises ConfigurationError: they are not there.
         """
         ticks = self._ticks.get("Timestamp", 1)
         heads = map(rows.head, prepared.rows)
         spans = [(head.trace_id, head.span_id, head.begun // ticks * ticks, head.duration) for head in heads]
-        nobody = f"{place(client)} does not confirm inserts as ClickHouse does"
+        unconfirmed = f"{place(client)} does not confirm inserts as ClickHouse does"
         found: set[tuple[str, str, int, int]] = set()
         try:
             for at in range(0, len(spans), ASKED_AT_ONCE):
@@ -269,20 +270,20 @@ class InsertExporter(SpanExporter):
         except Error as error:
             if code_of(error) != ACCESS_DENIED:
                 raise explained(error, place(client)) from error
-            # ClickHouse itself says that this user may only insert: so it is ClickHouse that took the insert.
+            # ClickHouse itself says that this user may only insert: so it was ClickHouse that took the insert.
             found = set(spans)
         except (ValueError, TypeError, IndexError, struct.error) as error:
             raise ConfigurationError(
-                f"{nobody}, and answers a SELECT with something else: a proxy stands before it"
+                f"{unconfirmed}, and answers a SELECT with something else: there is a proxy in front of it"
             ) from error
         missing = len(set(spans) - found)
         if missing:
             raise ConfigurationError(
-                f"{nobody}, and {missing:,} of {len(spans):,} spans are not there: a proxy, a login page or another server answers"
+                f"{unconfirmed}, and {missing:,} of {len(spans):,} spans are not there: a proxy, a login page or another server is answering"
             )
         warn_once(
             f"stripped {place(client)}",
-            "what stands before ClickHouse at %s takes the headers X-ClickHouse-* off its answers: each batch is asked for by a "
+            "a proxy in front of ClickHouse at %s strips the X-ClickHouse-* headers from its responses: each batch is verified with a "
             "SELECT, which costs time; let the headers pass",
             place(client),
         )
@@ -299,7 +300,7 @@ def _packed(body: bytes, compression: str) -> bytes:
 
 
 def _ensure(client: Client) -> None:
-    """See that the tables are there; a user who may only insert does not see the views, and need not."""
+    """Make sure that the tables are there; a user who may only insert does not see the views, and need not."""
     try:
         schema.ensure(client)
     except StoreError as error:
@@ -311,16 +312,16 @@ def _ensure(client: Client) -> None:
 
 
 def insert_settings(client: Client, deduplication_token: str) -> tuple[dict[str, Any], str | None]:
-    """The settings of an insert, and the id by which ClickHouse confirms it; None where the engine is in this process."""
+    """The settings of an insert, and the id by which ClickHouse confirms it; None if the engine is in this process."""
     query_id = f"{INSERT_ID}{uuid.uuid4()}" if isinstance(client, HttpClient) else None
     settings = {**INSERT_SETTINGS, "insert_deduplication_token": deduplication_token}
     return settings | ({"query_id": query_id} if query_id else {}), query_id
 
 
 def insert_nothing(client: Client) -> None:
-    """Try what :meth:`InsertExporter.send` does, with no rows: rights, settings, and who it is that answers.
+    """Do what :meth:`InsertExporter.send` does, without rows, to test privileges, settings, and which server answers.
 
-    :raises StoreError: it would not work, and what to do.
+    :raises StoreError: sending would not work; the text says what to do.
     """
     settings, query_id = insert_settings(client, "")
     try:
@@ -330,21 +331,21 @@ def insert_nothing(client: Client) -> None:
     if query_id is not None and summary.query_id() != query_id:
         warn_once(
             f"stripped {place(client)}",
-            "what answers at %s does not repeat X-ClickHouse-Query-Id: is it a proxy that takes headers off? Each batch will be "
-            "asked for by a SELECT",
+            "the server at %s does not return X-ClickHouse-Query-Id: is there a proxy that strips headers? Each batch will be "
+            "verified with a SELECT",
             place(client),
         )
 
 
 def place(client: Client) -> str:
-    """The URL of a client's database, without user and password; of the embedded engine, any that can be read."""
+    """The URL of a client's database, without user and password; for the embedded engine, any URL that can be parsed."""
     return f"{client.url}/{client.database}" if isinstance(client, HttpClient) else "http://localhost"
 
 
 def tick(name: str, kind: ClickHouseType) -> int:
-    """Nanoseconds in a tick of a time column.
+    """Nanoseconds per tick of a time column.
 
-    :raises ConfigurationError: it is none.
+    :raises ConfigurationError: the column is not a time.
     """
     inner = getattr(kind, "element_type", kind)
     if isinstance(inner, DateTime64):
@@ -352,12 +353,12 @@ def tick(name: str, kind: ClickHouseType) -> int:
     if isinstance(inner, DateTime):
         return 10**9
     raise ConfigurationError(
-        f"the column {name} of {LANDING} is {kind.name} and holds no time: DateTime64(9) is expected"
+        f"the column {name} of {LANDING} is of type {kind.name}, which is not a time: DateTime64(9) is expected"
     )
 
 
 def takes_rows(types: Mapping[str, str]) -> bool:
-    """Whether a table reads the bytes of a row as what they are: it has its columns, in types of the same form.
+    """Whether a table can read the bytes of a row: it has the row's columns, with types of the same binary form.
 
     :param types: the type of each column of the table.
     """
@@ -365,7 +366,7 @@ def takes_rows(types: Mapping[str, str]) -> bool:
 
 
 def in_form(kind: str) -> str:
-    """A type without what makes no difference to the bytes of a row: a dictionary, a time zone, a sign that no duration has."""
+    """A type without what does not affect the bytes of a row: a dictionary, a time zone, a sign that no duration has."""
     kind = re.sub(r"LowCardinality\((\w+)\)", r"\1", kind)
     return re.sub(r"(DateTime64\(\d+), '[^']*'\)", r"\1)", "UInt64" if kind == "Int64" else kind)
 
@@ -373,6 +374,6 @@ def in_form(kind: str) -> str:
 def token(spans: Sequence[bytes]) -> str:
     """The deduplication token of a batch: the same for the same spans in the same order, in any process.
 
-    Begin and duration count too: a run that is resumed and a generation that is evaluated again have the ids that they had before.
+    Start and duration count too: a resumed run and a re-evaluated generation have the same ids as before.
     """
     return hashlib.sha256(b"".join([row[: rows.HEAD.size] for row in spans])).hexdigest()

@@ -1,7 +1,7 @@
-"""Which spans are LLM calls, and what instrumentations call their model, provider, tokens and cost.
+"""Recognises LLM calls, and knows the names that instrumentations use for their model, provider, tokens and cost.
 
-In: a span's attributes and scope. Out: whether it is a call of a model, whom and what it asked, what it used and cost. On failure:
-what cannot be read is None; nothing here raises. The SQL of ``llm_logs`` reads the same names.
+In: a span's attributes and scope. Out: whether it is a model call, which provider and model it asked, what it used and cost. On
+failure: what cannot be read is None; nothing here raises. The SQL of ``llm_logs`` reads the same names.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from genesis_otel._store.providers import host_of, provider_at
 from genesis_otel._store.tokens import Tokens, by_the_rule
 
 DIGITS = re.compile(r"\+?0*([0-9]{1,19})")
-"""A count as text: what SQL's ``toUInt64OrZero`` reads, too; 1.5, 1e3 or 1_000 are none."""
+"""A count as text, as SQL's ``toUInt64OrZero`` reads it; 1.5, 1e3 and 1_000 are not counts."""
 TOO_MANY = 2**63 - 1024
-"""Counts from here on are somebody's largest integer, and no count."""
+"""Values from here on are somebody's maximum integer, not counts."""
 
 Attributes = Mapping[str, Any]
 
-# --- which spans are LLM calls, and how they are called out there (the SQL of llm_logs reads the same names) ----------
+# --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
 OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"})
 OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
@@ -33,7 +33,7 @@ REQUEST_TYPES = frozenset({"chat", "completion", "embedding"})
 
 REQUESTED_MODELS = (names.GEN_AI_REQUEST_MODEL, "llm.request.model", "llm.request.model_name")
 INVOCATIONS = ("llm.invocation_parameters", "embedding.invocation_parameters")
-"""OpenInference's JSON of what was asked, the model among it."""
+"""OpenInference's JSON of the request parameters, including the model."""
 MODELS = (
     names.GEN_AI_RESPONSE_MODEL,
     names.GEN_AI_REQUEST_MODEL,
@@ -78,7 +78,7 @@ REASONING_TOKENS = (
 TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
 _COUNTED = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
 _TELL_COUNTS = frozenset().union(*_COUNTED, TOTAL_TOKENS)
-"""Most calls tell two or three of them."""
+"""Most calls have two or three of them."""
 SERVERS = (
     names.SERVER_ADDRESS,
     "gen_ai.openai.api_base",
@@ -98,11 +98,11 @@ COSTS = (
 )
 COSTS_OF_LITELLM = ("gen_ai.cost.total_cost", "litellm.cost.total")
 _TELL_COSTS = frozenset((*COSTS, *COSTS_OF_LITELLM, "hidden_params", "output.value"))
-"""A call without any of them told no cost: most have none."""
+"""A call without any of them reports no cost: most have none."""
 
 
 def is_llm_call(attributes: Attributes) -> bool:
-    """Whether a span with these attributes is a call of a model; agents and tools are none."""
+    """Whether a span with these attributes is a model call; agents and tools are not."""
     operation = text_of(attributes, names.GEN_AI_OPERATION_NAME)
     return (
         operation in OPERATIONS
@@ -120,7 +120,7 @@ def models(attributes: Attributes) -> Iterable[str]:
 
 
 def requested_model(attributes: Attributes) -> str:
-    """The model that was asked for, or, where nobody tells, the one that answered."""
+    """The requested model, or, if that is not recorded, the one that answered."""
     asked = first(attributes, REQUESTED_MODELS) or _invoked_model(attributes) or first(attributes, MODELS)
     return asked if isinstance(asked, str) else ""
 
@@ -159,14 +159,14 @@ def number(value: object) -> float | None:
 
 
 def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
-    """A count, where it is told in digits and nothing else: what ``llm_logs`` reads, beside which the cost will stand."""
+    """A count, if it consists only of digits: the value that ``llm_logs`` reads, and that the cost must match."""
     value = first(attributes, keys)
     digits = DIGITS.fullmatch(value_text(value)) if isinstance(value, (int, float, str)) else None
     return count if digits and (count := int(digits[1])) < TOO_MANY else None
 
 
 def counts_told(attributes: Attributes) -> Tokens:
-    """The call's tokens as the instrumentation counts them."""
+    """The call's tokens as counted by the instrumentation."""
     return _counts_told(attributes, _TELL_COUNTS.intersection(attributes))
 
 
@@ -186,20 +186,20 @@ def counts(attributes: Attributes, scope: str = "") -> Tokens:
 
 
 def provider_told(attributes: Attributes) -> str:
-    """The provider as the instrumentation names it, which is often the client that spoke."""
+    """The provider as named by the instrumentation, which is often just the client library."""
     return str(first(attributes, PROVIDERS) or "")
 
 
 def provider(attributes: Attributes) -> str:
-    """Whom the call went to: by the host, where it is a known one, else as the instrumentation names it."""
+    """The provider that the call went to: by its host if that is known, else as named by the instrumentation."""
     server = first(attributes, SERVERS) or _hidden(attributes, "api_base")
     return (provider_at(host_of(server)) if isinstance(server, str) else "") or provider_told(attributes)
 
 
 def cost_told(attributes: Attributes) -> tuple[float, str] | None:
-    """What the call cost in USD as it was told, and by whom: one of ``names.COST_*``.
+    """The call's cost in USD as reported, and its source: one of ``names.COST_*``.
 
-    A cost is a finite number above 0 here: instrumentations tell 0 of models that they have no price for.
+    Only a finite number above 0 is a cost here: instrumentations report 0 for models that they have no price for.
     """
     if _TELL_COSTS.isdisjoint(attributes):
         return None
@@ -207,7 +207,7 @@ def cost_told(attributes: Attributes) -> tuple[float, str] | None:
 
 
 def nothing_told(attributes: Attributes) -> bool:
-    """Whether the call's cost was told to be 0."""
+    """Whether the call's cost was reported as 0."""
     return not _TELL_COSTS.isdisjoint(attributes) and any(
         number(attributes.get(key)) == 0 for key in (*COSTS_OF_LITELLM, *COSTS)
     )
@@ -224,7 +224,7 @@ def _costs_told(attributes: Attributes) -> Iterator[tuple[float | None, str]]:
 
 
 def _charged(attributes: Attributes) -> float | None:
-    """What the answer says was charged: ``usage.cost`` of a whole answer, which OpenInference keeps as JSON."""
+    """The charge in the answer: ``usage.cost`` of a complete answer, which OpenInference stores as JSON."""
     answer = attributes.get("output.value")
     if (
         not isinstance(answer, str)
@@ -234,26 +234,26 @@ def _charged(attributes: Attributes) -> float | None:
         return None
     try:
         content = json.loads(answer)
-        # What a model answers may be JSON, too; it has no model's name beside its usage.
+        # A model's own output may be JSON, too, but does not have a model name beside its usage.
         return charge_of(content["usage"]) if isinstance(content["model"], str) and content["model"] else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
 def charge_of(usage: object) -> float | None:
-    """What a provider says it charged, in the ``usage`` of its answer: OpenRouter does."""
+    """The charge that a provider reports in the ``usage`` of its answer, as OpenRouter does."""
     if not isinstance(usage, Mapping):
         return None
     charged = number(usage.get("cost"))
     if charged is not None and usage.get("is_byok") is True:
-        # With a key of the user's own, OpenRouter charges its fee, and the provider the rest.
+        # With the user's own provider key (BYOK), OpenRouter charges its fee, and the provider the rest.
         details = usage.get("cost_details")
         charged += (number(details.get("upstream_inference_cost")) if isinstance(details, Mapping) else None) or 0.0
     return charged
 
 
 def _hidden(attributes: Attributes, key: str) -> str | None:
-    """A text or a number of LiteLLM's ``hidden_params``, which is JSON or the text of a Python dictionary."""
+    """A string or number from LiteLLM's ``hidden_params``, which is JSON or the repr of a Python dictionary."""
     hidden = attributes.get("hidden_params")
     if not isinstance(hidden, str):
         return None

@@ -1,10 +1,10 @@
-"""What a search is doing as OpenTelemetry metrics, for those who alert from Prometheus or the like.
+"""Measures a search as OpenTelemetry metrics, for alerting from Prometheus or the like.
 
-In: ended spans on their way to the spool, which carry what the tables' rows are made of. Out: the instruments of docs/metrics.md, with a
-meter of OpenTelemetry's API, whose provider says where they go. Promise: a span is spooled before it is measured, and nothing that
-goes wrong here is raised; after a search of one process without faults the values are those of the tables. A forked child measures
-nothing: its counters would go on from its parent's, under the parent's name.
-Names: https://github.com/open-telemetry/semantic-conventions-genai, and ``genesis.*`` for what is ours.
+In: ended spans on their way to the spool, with the values of the tables' rows. Out: the instruments of docs/metrics.md, created with a
+meter of OpenTelemetry's API, whose provider decides where they go. On failure: nothing is raised, and a span is spooled before it is
+measured. After a search in one process without faults, the values equal those in the tables. A forked child measures
+nothing: its counters would continue from its parent's, under the parent's name.
+Names: https://github.com/open-telemetry/semantic-conventions-genai, and ``genesis.*`` for our own.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from genesis_otel._ship.llm_names import is_llm_call
 from genesis_otel._ship.spool import queue
 
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
-"""Bounds of the conventions' histograms of seconds, and two more: a reasoning model takes minutes."""
+"""Bucket boundaries of the conventions' histograms of seconds, and two more: a reasoning model takes minutes."""
 TOKENS = tuple(4.0**power for power in range(14))
 OF_A_CALL = (
     *(names.GEN_AI_OPERATION_NAME, names.GEN_AI_PROVIDER_NAME, names.GEN_AI_REQUEST_MODEL),
     *(names.GEN_AI_RESPONSE_MODEL, names.SERVER_ADDRESS, names.ERROR_TYPE, names.RUN_ID, names.LLM_ROLE),
 )
-"""Attributes of a call that its measurements have."""
+"""Attributes of a call that its measurements carry."""
 OPEN_KEPT = 10_000
-"""Individuals whose calls' costs are remembered until they end."""
+"""Maximum individuals whose calls' costs are remembered until they end."""
 JOBS = {"job_submitted": 1, "job_completed": -1, "job_failed": -1}
 
 Attributes = Mapping[str, Any]
@@ -47,7 +47,7 @@ class Spooling(Protocol):
     """The processor that spools: the durable one."""
 
     retries: int
-    """Deliveries that failed and are tried again."""
+    """Deliveries that failed and are retried."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None: ...
     def on_end(self, span: ReadableSpan) -> None: ...
@@ -59,11 +59,11 @@ class Spooling(Protocol):
 
 
 class MeasuringProcessor(SpanProcessor):
-    """Stands before the durable processor, behind the one that adds costs.
+    """Precedes the durable processor, and follows the one that adds costs.
 
-    :param durable: gets every span first, and says what became of them.
+    :param durable: receives every span first, and knows what became of them.
     :param folder: its spool.
-    :param meter: makes the instruments.
+    :param meter: creates the instruments.
     """
 
     def __init__(self, durable: Spooling, folder: Path, meter: Meter) -> None:
@@ -88,17 +88,17 @@ class MeasuringProcessor(SpanProcessor):
         self._first_chunk = meter.create_histogram(
             "gen_ai.client.operation.time_to_first_chunk",
             "s",
-            "Time to the first piece of an answer",
+            "Time to the first chunk of an answer",
             explicit_bucket_boundaries_advisory=SECONDS,
         )
 
     def _search(self, meter: Meter) -> None:
-        self._cost = meter.create_counter("genesis.cost", "USD", "What runs paid")
-        self._unpriced = meter.create_counter("genesis.llm.unpriced", "{call}", "Calls whose price is not known")
+        self._cost = meter.create_counter("genesis.cost", "USD", "Cost of runs")
+        self._unpriced = meter.create_counter("genesis.llm.unpriced", "{call}", "Calls whose price is unknown")
         self._individuals = meter.create_counter("genesis.individuals", "{individual}", "Individuals that have ended")
         self._best = meter.create_gauge("genesis.best_score", "", "The best score so far")
         self._generation = meter.create_gauge("genesis.generation", "{generation}", "The latest generation")
-        self._jobs = meter.create_up_down_counter("genesis.jobs.running", "{job}", "Jobs that run")
+        self._jobs = meter.create_up_down_counter("genesis.jobs.running", "{job}", "Running jobs")
 
     def _pipeline(self, meter: Meter) -> None:
         def of_spool(pick: Callable[[queue.Status], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
@@ -106,19 +106,19 @@ class MeasuringProcessor(SpanProcessor):
 
         self._ended = meter.create_counter("genesis.spans.ended", "{span}", "Spans that this process has spooled")
         meter.create_observable_counter(
-            "genesis.spans.stored", [lambda _: self._observed(self._stored)], "{span}", "Of these, stored"
+            "genesis.spans.stored", [lambda _: self._observed(self._stored)], "{span}", "Spooled spans that are stored"
         )
         meter.create_observable_counter(
             "genesis.delivery.retries",
             [lambda _: self._observed(lambda: self._next.retries)],
             "{attempt}",
-            "Deliveries of this process that failed and are tried again",
+            "Deliveries of this process that failed and are retried",
         )
         for name, unit, description, pick in (
-            ("genesis.spool.waiting", "{span}", "Spans that wait in the spool", lambda state: state.waiting),
-            ("genesis.spool.dropped", "{span}", "Spans that the spool has lost", lambda state: state.dropped),
-            ("genesis.spool.dead", "{span}", "Spans that were refused", lambda state: state.dead),
-            ("genesis.spool.oldest", "s", "Since the oldest waiting span", lambda state: state.oldest),
+            ("genesis.spool.waiting", "{span}", "Spans waiting in the spool", lambda state: state.waiting),
+            ("genesis.spool.dropped", "{span}", "Spans lost from the spool", lambda state: state.dropped),
+            ("genesis.spool.dead", "{span}", "Refused spans", lambda state: state.dead),
+            ("genesis.spool.oldest", "s", "Age of the oldest waiting span", lambda state: state.oldest),
         ):
             meter.create_observable_gauge(name, [of_spool(pick)], unit, description)
 
@@ -131,18 +131,18 @@ class MeasuringProcessor(SpanProcessor):
                 warn_once("observed", "The state of the spool could not be measured", exc_info=True)
 
     def _stored(self) -> int:
-        """What ended here and waits no more, less what the spool has lost or refused since: never more than is stored."""
+        """Spans ended here and no longer waiting, less what the spool has lost or refused since: never more than are stored."""
         state = queue.status(self._folder)
         stored = self._count - self._next.waiting() - (state.dead + state.dropped - self._gone_before)
         self._most_stored = max(self._most_stored, stored)
         return self._most_stored
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing but the next processor's."""
+        """Only the next processor's start."""
         self._next.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Spool the span, and measure it."""
+        """Spool the span, then measure it."""
         self._next.on_end(span)
         if os.getpid() != self._pid or span.context is None or not span.context.trace_flags.sampled:
             return
@@ -152,14 +152,14 @@ class MeasuringProcessor(SpanProcessor):
             self._measure(span, dict(span.attributes or {}))
         except Exception as error:
             pass_on(error)
-            warn_once("measure", "A span could not be measured; it is recorded all the same", exc_info=True)
+            warn_once("measure", "A span could not be measured; it is still recorded", exc_info=True)
 
     def shutdown(self) -> None:
-        """Nothing but the next processor's."""
+        """Only the next processor's shutdown."""
         self._next.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing but the next processor's."""
+        """Only the next processor's flush."""
         return self._next.force_flush(timeout_millis)
 
     def _measure(self, span: ReadableSpan, attributes: Attributes) -> None:
@@ -185,7 +185,7 @@ class MeasuringProcessor(SpanProcessor):
         self._cost.add(max(0.0, cost), run)
         if not cost and attributes.get(names.LLM_COST_SOURCE, "") in names.COST_UNPRICED:
             self._unpriced.add(1, run)
-        # Instrumentations of clients measure their calls themselves.
+        # Client instrumentations measure their own calls.
         if span.instrumentation_scope is None or span.instrumentation_scope.name != names.SCOPE:
             return
         of_call = {name: attributes[name] for name in OF_A_CALL if name in attributes}
@@ -213,13 +213,13 @@ class MeasuringProcessor(SpanProcessor):
         if attributes.get(names.INDIVIDUAL_MUTATION_TYPE) not in tally.COPIES:
             columns = (names.INDIVIDUAL_API_COST, names.INDIVIDUAL_EMBED_COST, names.INDIVIDUAL_NOVELTY_COST)
             beyond = sum(float(attributes.get(column) or 0.0) for column in columns) - called
-            # As in sql/parts/spent.sql: less is what sums of the same numbers in another order differ by.
+            # As in sql/parts/spent.sql: anything smaller is rounding, from summing the same numbers in another order.
             if beyond > 1e-9:
                 self._cost.add(beyond, run)
 
 
 def _is_incorrect(attributes: Attributes) -> bool:
-    """As ``individuals.correct`` has it: what was told of it, else of its metrics."""
+    """As in ``individuals.correct``: the individual's own value, else that in its metrics."""
     if names.INDIVIDUAL_CORRECT in attributes:
         return attributes[names.INDIVIDUAL_CORRECT] is False
     told = attributes.get(names.INDIVIDUAL_METRICS, "")

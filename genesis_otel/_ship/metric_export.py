@@ -1,8 +1,8 @@
-"""Where metrics go: the application's meter provider, or one made of ``OTEL_METRICS_EXPORTER``.
+"""Chooses where metrics go: the application's meter provider, or one created from ``OTEL_METRICS_EXPORTER``.
 
-In: the environment variables of OpenTelemetry's SDK, and the resource of this process's spans. Out: a meter provider, or None where nobody
-asked for metrics; then nothing of the SDK's metrics is loaded and nothing is measured. On failure: a name that is no exporter, or
-an exporter that cannot be made, is said once, and there are no metrics; spans are recorded all the same.
+In: the environment variables of OpenTelemetry's SDK, and the resource of this process's spans. Out: a meter provider, or None if nobody
+asked for metrics; then nothing of the SDK's metrics is loaded and nothing is measured. On failure: an unknown exporter name, or
+an exporter that cannot be created, is logged once, and there are no metrics; spans are still recorded.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ INSTANCE = "service.instance.id"
 
 
 def provider_set() -> metrics.MeterProvider | None:
-    """The SDK's meter provider that the application has set, if it has."""
+    """The SDK meter provider that the application has set, if any."""
     sdk = sys.modules.get("opentelemetry.sdk.metrics")
     provider = metrics.get_meter_provider() if sdk is not None else None
     return provider if sdk is not None and isinstance(provider, sdk.MeterProvider) else None
 
 
 def make_provider(resource: Resource) -> MeterProvider | None:
-    """A provider of the exporters that ``OTEL_METRICS_EXPORTER`` names, made the process's own; None where it names none."""
+    """A provider with the exporters that ``OTEL_METRICS_EXPORTER`` names, set as the process's own; None if it names none."""
     named = [each.strip() for each in os.environ.get("OTEL_METRICS_EXPORTER", "").split(",")]
     named = [each for each in named if each and each != "none"]
     if not named:
@@ -49,7 +49,7 @@ def make_provider(resource: Resource) -> MeterProvider | None:
         return None
     if INSTANCE not in resource.attributes:
         resource = resource.merge(Resource({INSTANCE: str(uuid.uuid4())}))
-    # Ended by Telemetry.shutdown, within a bound.
+    # Shut down by Telemetry.shutdown, with a timeout.
     provider = MeterProvider(readers, resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
     return provider
@@ -63,14 +63,14 @@ def _reader(name: str) -> Any:
     known = {each.name: each for each in entry_points(group="opentelemetry_metrics_exporter")}
     wanted = _otlp() if name == "otlp" else name
     if wanted not in known:
-        raise ValueError(f"{name} is not installed; there are {', '.join(sorted(known))}")
+        raise ValueError(f"{name} is not installed; available: {', '.join(sorted(known))}")
     kind = known[wanted].load()
-    # Prometheus's is read from, the others send.
+    # Prometheus's reader is scraped; the other exporters push.
     return kind() if issubclass(kind, MetricReader) else PeriodicExportingMetricReader(_of_this_process(kind()))
 
 
 def _of_this_process(exporter: MetricExporter) -> MetricExporter:
-    """An exporter that sends nothing in a forked child: the SDK's reader goes on there with its parent's values, in its name."""
+    """Keep an exporter from sending in a forked child, where the SDK's reader would go on with the parent's values, in its name."""
     from opentelemetry.sdk.metrics.export import MetricExportResult
 
     pid, export = os.getpid(), exporter.export
@@ -85,7 +85,7 @@ def _of_this_process(exporter: MetricExporter) -> MetricExporter:
 
 
 def _otlp() -> str:
-    """OTLP by the same rule as for spans: as it is told, else gRPC on port 4317 and HTTP on any other."""
+    """The OTLP exporter, by the same rule as for spans: the protocol set, else gRPC on port 4317 and HTTP on any other."""
     asked = os.environ.get
     told = asked("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL") or asked("OTEL_EXPORTER_OTLP_PROTOCOL")
     endpoint = asked("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT") or asked("OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -1,12 +1,12 @@
-"""To an OpenTelemetry Collector, or whatever else takes OTLP, over HTTP or gRPC: spans in, delivered when it has said so.
+"""Sends spans to an OpenTelemetry Collector, or anything else that accepts OTLP, over HTTP or gRPC, and waits for confirmation.
 
-In: batches of flat spans; an endpoint, and what OpenTelemetry's environment variables say of headers, certificates,
-compression and time. Out: the spans at the collector. Delivered is what an ``ExportTraceServiceResponse`` confirms; what that
-rejects is counted. On failure: ``Refused``, ``TooLarge``, ``Misconfigured`` or ``Outage`` of :mod:`genesis_otel._ship.contract`,
-with a text for people. Connections belong to one process: a forked child makes its own.
+In: batches of flat spans; an endpoint, and OpenTelemetry's environment variables for headers, certificates,
+compression and timeout. Out: the spans at the collector. Only what an ``ExportTraceServiceResponse`` confirms counts as delivered;
+what it rejects is counted. On failure: ``Refused``, ``TooLarge``, ``Misconfigured`` or ``Outage`` of
+:mod:`genesis_otel._ship.contract`, with a text written for users. Connections belong to one process: a forked child makes its own.
 
-OpenTelemetry's own exporters take any answer below 400 for success, over gRPC look at no answer at all, and try again by
-themselves, with a line in the log at each attempt. https://opentelemetry.io/docs/specs/otlp/
+OpenTelemetry's own exporters treat any response below 400 as success, ignore responses over gRPC entirely, and retry by
+themselves, with a log line per attempt. https://opentelemetry.io/docs/specs/otlp/
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from genesis_otel._store.wire import busy, redirected, retry_after
 from genesis_otel._urls import split
 
 TIMEOUT = 10.0
-"""Seconds for an answer where the environment says nothing: OpenTelemetry's default."""
+"""Seconds to wait for a response if the environment does not say: OpenTelemetry's default."""
 
 BAD_DATA = frozenset({400, 422})
-"""Statuses for what is no OTLP or breaks its rules: the first is OTLP's own."""
+"""Statuses for bodies that are not OTLP or are invalid: the first is OTLP's own."""
 NO_REQUEST = b"\xff"
-"""A body that is no protobuf: the tag is cut off."""
+"""A body that is not protobuf: its tag is truncated."""
 RETRYABLE = frozenset({429, 502, 503, 504})
-"""Statuses that OTLP says to try again."""
+"""Statuses that OTLP defines as retryable."""
 
 
 class Options(NamedTuple):
-    """What the environment says of a collector."""
+    """A collector's settings from the environment."""
 
     headers: dict[str, str]
     timeout: float
@@ -55,7 +55,7 @@ class Options(NamedTuple):
 
 
 def options() -> Options:
-    """OpenTelemetry's variables, those for traces before those for all signals.
+    """Read OpenTelemetry's variables; those for traces take precedence over those for all signals.
 
     :raises Misconfigured: one of them cannot be read.
     """
@@ -67,11 +67,11 @@ def options() -> Options:
 
     compression = (told("COMPRESSION") or "none").strip().lower()
     if compression not in ("none", "gzip", "deflate"):
-        raise Misconfigured("OTEL_EXPORTER_OTLP_COMPRESSION can be none, gzip or deflate")
+        raise Misconfigured("OTEL_EXPORTER_OTLP_COMPRESSION must be none, gzip or deflate")
     try:
         timeout = float(told("TIMEOUT") or TIMEOUT)
     except ValueError:
-        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT is a number of seconds") from None
+        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds") from None
     return Options(
         headers=dict(parse_env_headers(told("HEADERS") or "", liberal=True)),
         timeout=timeout,
@@ -83,19 +83,19 @@ def options() -> Options:
 
 
 class Transport(Protocol):
-    """One way to hand over an encoded request."""
+    """One way to send an encoded request."""
 
     def send(self, body: bytes) -> ExportTraceServiceResponse:
-        """Hand it over, and give what was answered; raise what :mod:`genesis_otel._ship.contract` has."""
+        """Send it, and return the response; raises the errors of :mod:`genesis_otel._ship.contract`."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
 
 
 class OtlpExporter(SpanExporter):
-    """Writes spans to what takes OTLP.
+    """Writes spans to an OTLP endpoint.
 
-    :param connect: makes the transport, in the thread that exports, and anew in a forked child (gRPC needs it).
+    :param connect: creates the transport, in the exporting thread, and again in a forked child (gRPC requires it).
     """
 
     def __init__(self, connect: Callable[[], Transport]) -> None:
@@ -104,24 +104,24 @@ class OtlpExporter(SpanExporter):
         self._pid = 0
 
     def encode(self, span: ReadableSpan) -> bytes:
-        """``span`` as a record that keeps the types of its values: OTLP has them, too."""
+        """``span`` as a record that keeps the types of its values, which OTLP has, too."""
         return encode(span)
 
     def read(self, record: bytes) -> Flat:
-        """The flat span of a record, from any thread.
+        """The flat span of a record; may be called from any thread.
 
-        :raises ValueError: ``record`` is no span.
+        :raises ValueError: ``record`` is not a span.
         """
         return as_flat(record)
 
     def prepare(self, spans: Sequence[Flat]) -> bytes:
-        """Flat ``spans`` as the body of a request; from any thread."""
+        """Flat ``spans`` as the body of a request; may be called from any thread."""
         return request_body(spans)
 
     def send(self, body: bytes) -> Rejected | None:
-        """Hand over a request, and return when the collector has confirmed it.
+        """Send a request, and return once the collector has confirmed it.
 
-        :raises Refused: it refuses the content; ``TooLarge``: the size; ``Misconfigured``, ``Outage``: it takes nothing.
+        :raises Refused: it refuses the content; ``TooLarge``: the size; ``Misconfigured``, ``Outage``: it accepts nothing.
         """
         if self._transport is None or self._pid != os.getpid():
             self._transport, self._pid = self._connect(), os.getpid()
@@ -129,7 +129,7 @@ class OtlpExporter(SpanExporter):
         return Rejected(partial.rejected_spans, partial.error_message) if partial.rejected_spans else None
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """:meth:`send` as the SDK's processors want it."""
+        """:meth:`send` for the SDK's processors."""
         try:
             rejected = self.send(self.prepare([flatten(span) for span in spans]))
         except (Refused, Outage):
@@ -137,12 +137,12 @@ class OtlpExporter(SpanExporter):
         return SpanExportResult.FAILURE if rejected else SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Close the connections of this process."""
+        """Close this process's connections."""
         if self._transport is not None and self._pid == os.getpid():
             self._transport.close()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is kept here: always true."""
+        """Always true: nothing is buffered here."""
         return True
 
 
@@ -193,11 +193,11 @@ class Http:
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         place = f"the collector at {self._where}"
         if status == 200 and not kind and not body:
-            # As protobuf that is an answer without any rejection, and some who take OTLP leave the type out; so do proxies.
+            # As protobuf that means no rejections, and some OTLP receivers leave the type out; but so do proxies.
             if not self._reads():
                 raise Misconfigured(
-                    f"{place} answers with nothing, not even a Content-Type, whatever it is sent: a proxy stands before it, "
-                    "or the endpoint is another's"
+                    f"{place} answers with nothing, not even a Content-Type, whatever it is sent: there is a proxy in front of it, "
+                    "or the endpoint belongs to another server"
                 )
             return ExportTraceServiceResponse()
         if status == 200:
@@ -206,12 +206,12 @@ class Http:
             except ValueError:
                 what = "a web page" if kind == "text/html" else f"{kind or 'nothing'} and not with OTLP"
                 raise Misconfigured(
-                    f"{place} answered with {what}: a login page or a proxy stands before it, or the endpoint is another's"
+                    f"{place} answered with {what}: there is a login page or a proxy in front of it, or the endpoint belongs to another server"
                 ) from None
         if 300 <= status < 400:
             raise Misconfigured(redirected(self._where, headers.get("Location", "")))
         if status == 413:
-            raise TooLarge(f"{place} answered 413: a request is too large for it or for what stands before it")
+            raise TooLarge(f"{place} answered 413: the request is too large for it or for a proxy in front of it")
         if status in BAD_DATA and kind != "text/html":
             raise Refused(f"{place} answered with HTTP status {status}, bad data")
         if status in RETRYABLE or status >= 500:
@@ -223,12 +223,12 @@ class Http:
             401: ": check OTEL_EXPORTER_OTLP_HEADERS",
             403: ": check OTEL_EXPORTER_OTLP_HEADERS",
             404: ": check the path of the endpoint, /v1/traces by default",
-            405: ": is the endpoint another's, or gRPC's port?",
+            405: ": is the endpoint another server's, or the gRPC port?",
         }
         raise Misconfigured(f"{place} answered with HTTP status {status}{remedy.get(status, '')}")
 
     def _reads(self) -> bool:
-        """Whether somebody reads what is sent: who takes OTLP has to refuse a body that is none."""
+        """Whether the server reads the body: an OTLP receiver has to refuse one that is not OTLP."""
         try:
             answer = self._session.post(self._url, data=NO_REQUEST, timeout=self._timeout, allow_redirects=False)
         except self._failures.RequestException as error:
@@ -241,9 +241,9 @@ class Http:
 
 
 def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
-    """What a collector has answered, in protobuf or in JSON.
+    """A collector's response, parsed from protobuf or JSON.
 
-    :raises ValueError: it is no answer to an export of spans.
+    :raises ValueError: it is not a response to an export of spans.
     """
     from google.protobuf.json_format import ParseDict, ParseError  # type: ignore[import-untyped]
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -254,7 +254,7 @@ def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
             answer.ParseFromString(body)
             return answer
         except DecodeError as error:
-            raise ValueError("no protobuf of this kind") from error
+            raise ValueError("not this protobuf message") from error
     if kind == "application/json":
         try:
             told = json.loads(body)
@@ -263,17 +263,17 @@ def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
                 raise ValueError("JSON of another kind")
             return answer
         except (ParseError, AttributeError, TypeError) as error:
-            raise ValueError("no JSON of this kind") from error
+            raise ValueError("not JSON of this kind") from error
     raise ValueError("neither protobuf nor JSON")
 
 
 def unreachable(place: str, error: Exception) -> str:
-    """Why nothing was sent, without a library's way to say so."""
+    """Why nothing was sent, in plain words instead of a library's."""
     text = str(error)
     if "refused" in text:
         return f"Connection refused at {place}: is the collector running, and is the port right?"
     if any(each in text for each in ("resolve", "Name or service", "nodename")):
-        return f"the host of {place} is not known"
+        return f"the host of {place} is unknown"
     return f"the collector at {place} cannot be reached: {type(error).__name__}"
 
 
@@ -306,7 +306,7 @@ class Grpc:
                 self._channel = grpc.insecure_channel(self._where, compression=packed)
         except OSError as error:
             raise Misconfigured(
-                f"a certificate that OTEL_EXPORTER_OTLP_CERTIFICATE names cannot be read: {error.strerror}"
+                f"a certificate named by OTEL_EXPORTER_OTLP_CERTIFICATE cannot be read: {error.strerror}"
             ) from error
         self._export = self._channel.unary_unary(
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -327,16 +327,16 @@ class Grpc:
         if code is codes.INVALID_ARGUMENT:
             return Refused(f"{place} answered INVALID_ARGUMENT")
         if code is codes.RESOURCE_EXHAUSTED and "larger than max" in details:
-            return TooLarge(f"{place} takes no message of this size")
+            return TooLarge(f"{place} does not accept a message of this size")
         if code is codes.DEADLINE_EXCEEDED:
             return Outage(f"{place} did not answer within {self._timeout:.0f} s")
         if code in (codes.UNAUTHENTICATED, codes.PERMISSION_DENIED):
             return Misconfigured(f"{place} answered {code.name}: check OTEL_EXPORTER_OTLP_HEADERS")
-        # Where a web server or OTLP's other port answers, gRPC says UNAVAILABLE or UNKNOWN, with a status or what it could not parse.
+        # If a web server or OTLP's HTTP port answers, gRPC reports UNAVAILABLE or UNKNOWN, with a status or what it could not parse.
         if code is codes.UNIMPLEMENTED or "parsing HTTP/2" in details or "HTTP status code" in details:
             return Misconfigured(
-                f"what answers at {self._where} is no OTLP over gRPC ({code.name}): is it the port for HTTP (4318)? "
-                "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf speaks that"
+                f"the server at {self._where} does not speak OTLP over gRPC ({code.name}): is it the HTTP port (4318)? "
+                "If so, set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
             )
         if code is codes.UNAVAILABLE and "refused" in details:
             return Outage(f"Connection refused at {self._where}: is the collector running, and is the port right?")
@@ -348,7 +348,7 @@ class Grpc:
 
 
 def _delay(error: Any) -> float:
-    """Seconds after which an error's ``RetryInfo`` asks to come back; 0 where it has none."""
+    """Seconds after which an error's ``RetryInfo`` asks to retry; 0 if it has none."""
     from google.protobuf.message import DecodeError
     from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
     from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]

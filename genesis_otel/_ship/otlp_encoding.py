@@ -1,10 +1,10 @@
-"""Spans as OTLP's protobuf, written byte by byte; pure.
+"""Encodes spans as OTLP's protobuf, byte by byte; pure.
 
 In: flat spans (:mod:`genesis_otel._ship.codec`). Out: the body of an ``ExportTraceServiceRequest``, the same message that OpenTelemetry's
-own encoder makes of them; that one takes 50 µs a span of 14 attributes and 150 with prompts, this one a quarter and a tenth.
-On failure: ``struct.error`` or ``OverflowError`` for clocks and ids that protobuf has no room for.
+own encoder produces; that one takes 50 µs for a span with 14 attributes and 150 with prompts, this one a quarter and a tenth of that.
+On failure: ``struct.error`` or ``OverflowError`` for clocks and ids that do not fit into protobuf's fields.
 
-An integer beyond 64 bits, which OTLP has not, goes out as its digits, and a link with its trace state; OpenTelemetry's encoder drops both.
+An integer beyond 64 bits, which OTLP lacks, is sent as its digits, and a link with its trace state; OpenTelemetry's encoder drops both.
 https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 """
 
@@ -20,7 +20,7 @@ from genesis_otel._ship.codec import Context, Flat, resource_of, scope_of
 from genesis_otel._ship.varint import varint
 
 IS_REMOTE_KNOWN, IS_REMOTE = 0x100, 0x200
-"""Flags: whether the parent (a link's span) is remote is known, and it is."""
+"""Flags: it is known whether the parent (or a link's span) is remote; it is remote."""
 
 _FIXED = struct.Struct("<Q").pack
 _DOUBLE = struct.Struct("<d").pack
@@ -28,12 +28,12 @@ _SHORT_FIXED = struct.Struct("<I").pack
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
-    """A field with its length before it."""
+    """A length-prefixed field."""
     return tag + varint(len(content)) + content
 
 
 def request_body(spans: Sequence[Flat]) -> bytes:
-    """``spans`` by resource and scope, as the body of a request; empty where there are none."""
+    """``spans`` grouped by resource and scope, as the body of a request; empty if there are none."""
     groups: dict[bytes, dict[bytes, list[bytes]]] = {}
     for flat in spans:
         groups.setdefault(flat[11], {}).setdefault(flat[12], []).append(_field(b"\x12", _span(flat)))
@@ -50,7 +50,7 @@ def request_body(spans: Sequence[Flat]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _resource(record: bytes) -> tuple[bytes, bytes]:
-    """What stands before and behind a resource's spans."""
+    """What comes before and after a resource's spans."""
     resource = resource_of(record)
     told = b"".join(_attributes(b"\x0a", resource.attributes))
     return _field(b"\x0a", told), _text(b"\x1a", resource.schema_url)
@@ -58,7 +58,7 @@ def _resource(record: bytes) -> tuple[bytes, bytes]:
 
 @lru_cache(maxsize=256)
 def _scope(record: bytes) -> tuple[bytes, bytes]:
-    """What stands before and behind a scope's spans."""
+    """What comes before and after a scope's spans."""
     scope = scope_of(record)
     if scope is None:
         return _field(b"\x0a", b""), b""
@@ -75,7 +75,7 @@ def _span(flat: Flat) -> bytes:
     if parent:
         pieces.append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
     pieces.append(_text(b"\x2a", name))
-    # OTLP counts kinds from one, and has another word for none.
+    # OTLP numbers the kinds from one; zero means unspecified.
     pieces.append(b"\x30" + varint(kind + 1))
     if start:
         pieces.append(b"\x39" + _FIXED(start))
@@ -102,7 +102,7 @@ def _flags(context: Context | None) -> bytes:
 
 
 def _text(tag: bytes, value: str | None) -> bytes:
-    """A field of text; what is empty is left out."""
+    """A text field; omitted if empty."""
     return _field(tag, value.encode()) if value else b""
 
 
@@ -112,7 +112,7 @@ def _key(name: str) -> bytes:
 
 
 def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]:
-    """Each attribute as a field; in a loop that calls little, since it is most of what a span costs."""
+    """Each attribute as a field; the loop makes few calls, since it is most of a span's cost."""
     fields = []
     for name, value in (attributes or {}).items():
         if type(value) is str:
@@ -127,7 +127,7 @@ def _attributes(tag: bytes, attributes: Mapping[str, Any] | None) -> list[bytes]
 
 
 def _value(value: Any) -> bytes:
-    """An attribute's value as ``AnyValue``; a value that is empty is written all the same, since it says of which kind it is."""
+    """An attribute's value as ``AnyValue``; an empty value is written, too, since the field shows its type."""
     if isinstance(value, str):
         return _field(b"\x0a", value.encode())
     if isinstance(value, bool):

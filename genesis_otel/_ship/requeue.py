@@ -1,7 +1,7 @@
-"""Dead letters as spans, and their way back into the spool.
+"""Reads dead letters as spans, and puts them back into the spool.
 
-In: the folder of a spool. Out: the spans that were refused, with the reason; or the number of those that are queued again.
-On failure: OSError from the disk; a letter is removed only after its span is in the spool.
+In: the folder of a spool. Out: the refused spans, with the reason; or the number requeued.
+On failure: OSError from the disk; a dead letter is removed only once its span is in the spool.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genesis_otel._ship.spool.queue import Writer
 
 
 def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]]:
-    """The spans that were refused: file, reason, span (None where the bytes cannot be read); oldest first."""
+    """The refused spans: file, reason, span (None if the bytes cannot be read); oldest first."""
     for path, reason, record in letters.buried(folder):
         try:
             yield path, reason, as_span(record)
@@ -27,9 +27,9 @@ def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]
 
 
 def requeue(folder: Path, limits: Limits) -> int:
-    """Put the dead letters into the spool once more, and count them.
+    """Put the dead letters back into the spool, and return their number.
 
-    :param limits: those of whoever writes to the spool: with smaller ones the oldest spans that wait would go.
+    :param limits: those of the spool's writers: smaller ones would drop the oldest waiting spans.
     """
     buried = list(letters.buried(folder))
     if buried:

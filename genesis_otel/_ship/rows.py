@@ -1,9 +1,9 @@
-"""A span as one row of ``otel_traces``, in the bytes that ClickHouse reads (RowBinary), and back.
+"""Encodes a span as one row of ``otel_traces``, in the bytes that ClickHouse reads (RowBinary), and decodes it again.
 
-In: the SDK's readable spans. Out: records for a spool, one byte that names the encoding and the row, in the layout of the
-collector's clickhouseexporter 0.161; joined without that byte they are what an insert sends. Every value of an attribute is text by
-then: :func:`decode` gives back what a row holds, and no types. On failure: ``encode`` has none of its own, clocks are brought into
-range; ``decode`` and ``fields`` raise ValueError for bytes that are no row.
+In: the SDK's readable spans. Out: records for a spool, each a byte for the encoding and then the row, in the layout of the
+collector's clickhouseexporter 0.161; joined without that byte they are the body of an insert. Attribute values have become text
+by then: :func:`decode` returns what a row holds, without the types. On failure: ``encode`` does not fail, clocks are clamped to the
+valid range; ``decode`` and ``fields`` raise ValueError for bytes that are not a row.
 
 https://clickhouse.com/docs/interfaces/formats/RowBinary
 """
@@ -25,10 +25,10 @@ from genesis_otel._ship.codec import plain
 from genesis_otel._ship.varint import SMALL, varint
 
 MARK = 1
-"""The first byte of a record that is a row with :data:`COLUMNS`. A change of them takes another; a pickle begins with 0x80."""
+"""The first byte of a record that is a row with :data:`COLUMNS`. Changing them requires another mark; a pickle begins with 0x80."""
 
 COLUMNS = {
-    # Of fixed size first: a batch is known by them (:func:`head`), and nothing else of a row is looked at on its way.
+    # Fixed sizes first: they identify a batch (:func:`head`), and delivery reads nothing else of a row.
     "Timestamp": "DateTime64(9)",
     "Duration": "UInt64",
     "TraceId": "String",
@@ -52,7 +52,7 @@ COLUMNS = {
     "Links.TraceState": "Array(String)",
     "Links.Attributes": "Array(Map(String, String))",
 }
-"""The columns of a row, in its order, and the types as which their bytes are read."""
+"""The columns of a row, in order, with the types as which their bytes are read."""
 
 LAST_NS = 2**63 - 1
 """The last nanosecond that a DateTime64(9) holds, in the year 2262."""
@@ -60,17 +60,17 @@ LAST_NS = 2**63 - 1
 KINDS = [kind.name.capitalize() for kind in sorted(SpanKind, key=lambda kind: kind.value)]
 CODES = [code.name.capitalize() for code in sorted(StatusCode, key=lambda code: code.value)]
 HEAD = struct.Struct("<BqQB32sB16s")
-"""The mark, when it began, how long it took, and both ids with their lengths."""
+"""The mark, start, duration, and both ids with their lengths."""
 NO_HEAD = struct.Struct("<BqQ2s")
-"""The same of a span without ids."""
+"""The same for a span without ids."""
 KEPT = 4096
-"""Names, resources and scopes whose bytes are kept; a search has some hundred of them."""
+"""Maximum names, resources and scopes whose bytes are cached; a search has a few hundred."""
 LONGEST_KEPT = 200
-"""Characters of a name that is kept."""
+"""Maximum characters of a cached name."""
 
 
 class Head(NamedTuple):
-    """What a span is known by."""
+    """What identifies a span."""
 
     trace_id: str
     span_id: str
@@ -126,7 +126,7 @@ def encode(span: ReadableSpan) -> bytes:
 
 
 def clock(nanoseconds: int | None) -> int:
-    """A time in nanoseconds since 1970, within what the column holds; 0 where there is none."""
+    """A time in nanoseconds since 1970, clamped to the column's range; 0 if there is none."""
     return min(max(nanoseconds or 0, 0), LAST_NS)
 
 
@@ -143,7 +143,7 @@ STATES = {
 
 
 class _Names(dict[str, bytes | None]):
-    """Names as strings of a row; None for one that UTF-8 cannot say, whose escape may be another's name."""
+    """Names as strings of a row; None for a name that UTF-8 cannot represent, whose escaped form may equal another name."""
 
     def __missing__(self, name: str) -> bytes | None:
         found = _string(name) if text(name) == name else None
@@ -166,7 +166,7 @@ def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
     if type(attributes) is dict:
         found: Mapping[str, Any] = attributes
     else:
-        # The SDK's own mapping copies itself at once, and is slow to walk: a microsecond an attribute.
+        # The SDK's own mapping is quick to copy but slow to iterate: a microsecond per attribute.
         copy = getattr(attributes, "copy", None)
         found = copy() if copy is not None else attributes or {}
     begin, count = len(parts), len(found)
@@ -194,7 +194,7 @@ def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
 
 
 _KEPT: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}
-"""Columns of resources and scopes, by identity (hashing a resource takes 3 µs); a process has a handful of them."""
+"""Columns of resources and scopes, by identity (hashing a resource takes 3 µs); a process has a handful."""
 
 
 def _kept(thing: Any, made: Callable[[Any], bytes]) -> bytes:
@@ -223,18 +223,18 @@ def _scope(scope: InstrumentationScope | None) -> bytes:
 
 
 def see(record: bytes) -> None:
-    """See that a record begins as a row does: more would cost as much as reading it, and its bytes have a checksum.
+    """Check that a record begins like a row: checking more would cost as much as reading it, and its bytes have a checksum.
 
-    :raises ValueError: ``record`` is no row.
+    :raises ValueError: ``record`` is not a row.
     """
     if len(record) <= HEAD.size or (record[0], record[17], record[50]) != (MARK, 32, 16):
         head(record)
 
 
 def head(record: bytes) -> Head:
-    """What the span of a record is known by.
+    """What identifies the span of a record.
 
-    :raises ValueError: ``record`` is no row.
+    :raises ValueError: ``record`` is not a row.
     """
     if len(record) > HEAD.size:
         mark, begun, duration, of_trace, trace_id, of_span, span_id = HEAD.unpack_from(record)
@@ -244,13 +244,13 @@ def head(record: bytes) -> Head:
         mark, begun, duration, lengths = NO_HEAD.unpack_from(record)
         if (mark, lengths) == (MARK, b"\0\0"):
             return Head("", "", begun, duration)
-    raise ValueError("no span: another encoding")
+    raise ValueError("not a span: another encoding")
 
 
 def fields(record: bytes) -> dict[str, Any]:
     """The values of a row by column: times in nanoseconds, maps as dictionaries.
 
-    :raises ValueError: ``record`` is no row.
+    :raises ValueError: ``record`` is not a row.
     """
     head(record)
     try:
@@ -258,16 +258,16 @@ def fields(record: bytes) -> dict[str, Any]:
         for name, kind in COLUMNS.items():
             found[name], at = _read(record, at, kind)
     except (IndexError, UnicodeDecodeError, struct.error) as error:
-        raise ValueError(f"no span: {type(error).__name__}") from error
+        raise ValueError(f"not a span: {type(error).__name__}") from error
     if at != len(record):
-        raise ValueError(f"no span: {len(record) - at} bytes more than a row")
+        raise ValueError(f"not a span: {len(record) - at} bytes more than a row")
     return found
 
 
 def decode(record: bytes) -> ReadableSpan:
-    """The span of a record, as far as a row tells: what was no text is text.
+    """The span of a record, as far as a row preserves it: every value is text.
 
-    :raises ValueError: ``record`` is no row.
+    :raises ValueError: ``record`` is not a row.
     """
     row = fields(record)
     trace_id = int(row["TraceId"] or "0", 16)
@@ -298,14 +298,14 @@ def decode(record: bytes) -> ReadableSpan:
 
 
 def _context(trace_id: str, span_id: str, state: str) -> SpanContext:
-    # Only what is sampled ends up in a spool.
+    # Only sampled spans end up in a spool.
     flags = TraceFlags(TraceFlags.SAMPLED)
     trace_state = TraceState.from_header([state]) if state else None
     return SpanContext(int(trace_id, 16), int(span_id, 16), False, flags, trace_state)
 
 
 def _read(data: bytes, at: int, kind: str) -> tuple[Any, int]:
-    """The value that begins at a place, and where it ends."""
+    """The value that begins at an offset, and the offset of its end."""
     if kind in INTEGERS:
         return INTEGERS[kind].unpack_from(data, at)[0], at + 8
     size, at = _read_size(data, at)

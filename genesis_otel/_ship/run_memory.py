@@ -1,7 +1,7 @@
-"""What a run needs when another process goes on with it: a file for each run, to which a line is added for each note.
+"""Remembers what another process needs to resume a run: a file per run, to which each note appends a line.
 
-In: notes of runs, from any process of this machine. Out: the notes of a run, in their order. On failure: a note that cannot be
-written is warned of, once, and lost; a line that was torn, by a full disk or a kill, is left out. Nothing is raised.
+In: notes on runs, from any process of this machine. Out: the notes of a run, in order. On failure: a note that cannot be
+written is lost, with one warning; a line torn by a full disk or a kill is skipped. Nothing is raised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import keep, warn_once
 
 _encode = msgspec.json.Encoder().encode
-"""Takes half a microsecond, of the three that Python's own takes; NaN and infinities are null to it."""
+"""Takes half a microsecond, where Python's own takes three; writes NaN and infinities as null."""
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ DAY = 86_400.0
 
 
 OPEN_FILES = 8
-"""Files that are held open; a process rarely has more than one run."""
+"""Maximum files kept open; a process rarely has more than one run."""
 
 
 class _File:
-    """An open file, closed when nobody uses it any more: another thread may be about to write to one that has to go."""
+    """An open file, closed once nobody uses it: another thread may be about to write to a file that is evicted."""
 
     __slots__ = ("number",)
 
@@ -46,14 +46,14 @@ class _File:
 
 
 class RunMemory:
-    """The files of a folder."""
+    """The memory files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, _File] = {}
 
     def recall(self, run_id: str) -> Iterator[Note]:
-        """What was kept of a run, in its order."""
+        """The notes kept on a run, in order."""
         try:
             with self._path(run_id).open(encoding="utf-8", errors="replace") as lines:
                 for line in lines:
@@ -64,19 +64,19 @@ class RunMemory:
             return
         except OSError as error:
             pass_on(error)
-            warn_once("recall", "What is known of earlier parts of a run cannot be read: %s", error.strerror)
+            warn_once("recall", "The notes on a run's earlier parts cannot be read: %s", error.strerror)
 
     def keep(self, run_id: str, note: Note) -> None:
-        """Keep one more note. It survives this process, not the machine: nothing waits for the disk."""
-        # A line begins with its end of line: what follows a torn one is whole.
+        """Append a note. It survives this process, but not a crash of the machine: nothing is synced."""
+        # The newline comes first: the line after a torn one is whole.
         try:
             self._append(run_id, b"\n" + _written(note))
         except OSError as error:
             pass_on(error)
-            warn_once("memory", "What a run needs to be resumed cannot be kept in %s: %s", self._folder, error.strerror)
+            warn_once("memory", "What is needed to resume a run cannot be kept in %s: %s", self._folder, error.strerror)
 
     def forget(self, days: float) -> None:
-        """Remove what was kept of runs that have shown no sign of life for so long."""
+        """Remove what was kept on runs that have added nothing for this many days."""
         try:
             for path in self._folder.glob("*.jsonl"):
                 if path.stat().st_mtime < time.time() - days * DAY:
@@ -86,7 +86,7 @@ class RunMemory:
             log.debug("%s cannot be cleaned", self._folder, exc_info=True)
 
     def drop(self, run_id: str) -> None:
-        """Remove what was kept of a run that was deleted: one that begins with its id is another one.
+        """Remove what was kept on a deleted run: a new run with the same id must not resume it.
 
         :raises OSError: it cannot be removed.
         """
@@ -104,7 +104,7 @@ class RunMemory:
 
     def _open(self, run_id: str) -> _File:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Each line is one write to its end: threads, and children that inherit the file by fork, may write at once.
+        # Each line is a single append: threads, and children that inherit the file by fork, may write at the same time.
         file = _File(os.open(self._path(run_id), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
         keep(self._files, run_id, file, OPEN_FILES)
         return file
@@ -117,7 +117,7 @@ def _written(note: Note) -> bytes:
             return line
     except (ValueError, OverflowError):
         pass
-    # Perhaps a number that is none, or one of more than 64 bits.
+    # Perhaps NaN or infinity, or an integer of more than 64 bits.
     return json.dumps(note).encode()
 
 

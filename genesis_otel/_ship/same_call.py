@@ -1,9 +1,9 @@
-"""Which spans of this process record the same call of a model: a framework's, its client's, and the one that a caller makes around.
+"""Finds spans in this process that record the same model call: the framework's, its client's, and one that a caller puts around it.
 
-In: spans as they start and end. Out: for a span that ends, the other one that has its row (``genesis.llm.within``), and what the
-calls inside it know and it does not: tokens, cost, model. A span that contains others counts, and they are marked; of spans that
-only share the id of their answer, the first to end counts. On failure: a call counts twice; nothing here raises for what
-instrumentations put on spans. No lock is taken, so that a fork finds none held; what is remembered is bounded.
+In: spans as they start and end. Out: for an ending span, the other span that holds its row (``genesis.llm.within``), and what the
+calls inside it know that it does not: tokens, cost, model. A span that contains others counts, and they are marked; of spans that
+only share a response id, the first to end counts. On failure: a call counts twice; whatever instrumentations put on spans, nothing
+here raises. No lock is taken, so a fork never inherits a held one; the memory used is bounded.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from genesis_otel._ship.llm_names import (
 )
 
 OPEN_AT_ONCE = 10_000
-"""Spans that are known as open; the latest of a process that ends none."""
+"""Maximum open spans remembered: the latest ones, if a process never ends its spans."""
 ANSWERS_KEPT = 4_096
-"""Ids of answers that are remembered: more calls than end while one is recorded a second time."""
+"""Response ids remembered: more than the calls that can end before a call's second span does."""
 
 TOKENS = {
     names.GEN_AI_USAGE_INPUT_TOKENS: INPUT_TOKENS,
@@ -55,7 +55,7 @@ TOKENS = {
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: CACHE_WRITE_TOKENS,
     names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: REASONING_TOKENS,
 }
-"""Counts, and what instrumentations call them, in the order of :class:`~genesis_otel._store.tokens.Tokens`."""
+"""Token counts and their attribute names in various instrumentations, in the order of :class:`~genesis_otel._store.tokens.Tokens`."""
 
 OF_THE_ANSWER = (
     names.GEN_AI_RESPONSE_MODEL,
@@ -67,7 +67,7 @@ OF_THE_ANSWER = (
 
 @dataclass(slots=True)
 class Inner:
-    """A call that has ended inside another."""
+    """A call that ended inside another."""
 
     attributes: Attributes
     scope: str
@@ -81,9 +81,9 @@ class _Open:
     thread: int
     inner: list[Inner] = field(default_factory=list)
     claimed: set[str] = field(default_factory=set)
-    """Instrumentations whose span of this call, beside this one, has ended."""
+    """Other instrumentations whose span of this call has ended."""
     counted: tuple[str, str] | None = None
-    """Id and model of a call inside, or beside, that counts already: this span was not known to be a call when that one ended."""
+    """Id and model of an inner or parallel call that already counts: when it ended, this span was not yet known to be a call."""
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ class _Answer:
 
 
 class Calls:
-    """The calls of this process that are open, and the answers of late."""
+    """The open calls of this process, and its recent answers."""
 
     def __init__(self) -> None:
         self._begin()
@@ -103,14 +103,14 @@ class Calls:
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._open: dict[int, _Open] = {}
-        # Those of others once more: beside thousands of open individuals, to walk all of them took a millisecond a call.
+        # Spans of other scopes, separately as well: with thousands of open individuals, iterating over all took a millisecond per call.
         self._of_others: dict[int, _Open] = {}
         self._answers: dict[str, list[_Answer]] = {}
 
     def began(self, span: Span, parent_context: Context | None) -> None:
-        """A span starts that may be a call, or have one in it: any but the records of ours."""
+        """A span starts that may be a call or contain one: any span but our own records."""
         if self._pid != os.getpid():
-            # In a forked child: what is open is the parent's, and ends there.
+            # In a forked child: the open spans are the parent's, and end there.
             self._begin()
         parent = trace.get_current_span(parent_context)
         around = parent if isinstance(parent, Span) else None
@@ -121,12 +121,12 @@ class Calls:
             keep(self._of_others, span_id, opened, OPEN_AT_ONCE)
 
     def inside(self, span: ReadableSpan) -> list[Inner]:
-        """The calls that have ended inside a span that ends now."""
+        """The calls that ended inside a span that is ending."""
         opened = self._open.get(_id(span))
         return opened.inner if opened else []
 
     def counted_by(self, span: ReadableSpan, attributes: Attributes) -> str:
-        """The id of the span that has the row of this call, which ends now; '' where that is its own."""
+        """The id of the span that holds the row of this ending call; '' if that is its own."""
         opened = self._open.get(_id(span))
         scope = _scope(span)
         if opened is not None and opened.counted and opened.counted[1] == _model(attributes):
@@ -138,13 +138,13 @@ class Calls:
         return self._recorded(span, attributes, scope)
 
     def ended(self, span: ReadableSpan) -> None:
-        """A span has ended, and whatever had to be known of it is."""
+        """Forget a span that has ended."""
         span_id = _id(span)
         self._open.pop(span_id, None)
         self._of_others.pop(span_id, None)
 
     def _outer(self, opened: _Open, attributes: Attributes, scope: str) -> _Open | None:
-        """The call that contains this one: an ancestor, or a span that an instrumentation began around it and made no parent."""
+        """The call that contains this one: an ancestor, or a span that an instrumentation started around it without making it the parent."""
         embeds = is_embedding(attributes)
         unknown: list[_Open] = []
         parent = opened.parent
@@ -158,7 +158,7 @@ class Calls:
                     return around
                 if any(tokens(found, each) is not None for each in TOKENS.values()) or cost_told(found):
                     return _Open(parent, None, 0, 0)
-                # Its row is there, and knows nothing: then a second row, with the tokens, is the lesser evil.
+                # Its row is already written, without tokens or cost: a second row, with the tokens, is then the lesser evil.
                 return None
             if around is None:
                 break
@@ -180,7 +180,7 @@ class Calls:
         if matching:
             matching[-1].claimed.add(scope)
             return matching[-1]
-        # Some say only at their end what they are. If it is a call of this model, then it is this one.
+        # Some spans show only at their end what they are. If this one turns out to be a call of this model, it is the same call.
         unknown += [each for each in beside if each not in calls][-1:]
         for each in unknown:
             if each.counted is None and names.RECORD not in (each.span.attributes or {}):
@@ -189,11 +189,11 @@ class Calls:
         return None
 
     def _recorded(self, span: ReadableSpan, attributes: Attributes, scope: str) -> str:
-        """The id of a span that ended before, at the same time as this one, with the same answer, made by somebody else."""
+        """The id of a span that ended earlier, from another instrumentation, overlapping this one in time and with the same answer."""
         began, ended = span.start_time or 0, span.end_time or 0
         for answer_id in _answer_ids(attributes):
             for answer in self._answers.get(answer_id, ()):
-                # Endpoints there are that give every answer the same id.
+                # Overlap is required because some endpoints give every answer the same id.
                 if scope not in answer.scopes and answer.began <= ended and began <= answer.ended:
                     answer.scopes.add(scope)
                     return answer.span_id
@@ -205,7 +205,7 @@ class Calls:
 
 
 def missing(attributes: Attributes, inner: Iterable[Inner]) -> dict[str, Any]:
-    """What the calls inside a call know and it does not: its counts are their sums, and so is its cost."""
+    """What the calls inside a call know that it does not; counts and cost are the inner calls' sums."""
     calls = list(inner)
     if not calls:
         return {}
@@ -229,7 +229,7 @@ def missing(attributes: Attributes, inner: Iterable[Inner]) -> dict[str, Any]:
 def _counts_missing(attributes: Attributes, calls: list[Inner]) -> dict[str, int]:
     sums = [_sum(each) for each in zip(*(counts(call.attributes, call.scope) for call in calls), strict=True)]
     told = [tokens(attributes, keys) for keys in TOKENS.values()]
-    # Of whoever counts something else, no part is known.
+    # If the outer span counts something else, none of its missing counts can be derived.
     if any(mine is not None and mine != theirs for mine, theirs in zip(told[:2], sums[:2], strict=True)):
         return {}
     return {
@@ -245,7 +245,7 @@ def _sum(several: Iterable[int | None]) -> int | None:
 
 
 def _cost_of(calls: list[Inner]) -> dict[str, Any]:
-    """The sum of what the calls cost, if that of each is known."""
+    """The sum of the calls' costs, if every one is known."""
     costs: dict[str, float] = {}
     for call in calls:
         source = text_of(call.attributes, names.LLM_COST_SOURCE)
@@ -255,13 +255,13 @@ def _cost_of(calls: list[Inner]) -> dict[str, Any]:
         costs[source] = costs.get(source, 0.0) + (told[0] if told else 0.0)
     return {
         names.GEN_AI_USAGE_COST: sum(costs.values()),
-        # Of several, that of most of the money.
+        # Of several sources, the one with the largest sum.
         names.LLM_COST_SOURCE: max(costs, key=lambda source: costs[source]),
     }
 
 
 def answer_id_of(attributes: Attributes) -> str:
-    """The provider's id of an answer; OpenInference has it in the answer alone, which it keeps as JSON."""
+    """The provider's id of an answer; OpenInference has it only inside the answer, stored as JSON."""
     told = text_of(attributes, names.GEN_AI_RESPONSE_ID)
     answer = text_of(attributes, "output.value")
     if told or '"id"' not in answer:
@@ -270,13 +270,13 @@ def answer_id_of(attributes: Attributes) -> str:
         content = json.loads(answer)
     except (ValueError, RecursionError):
         return ""
-    # What a model answers may be JSON, too; it has no model's name beside its id.
+    # A model's own output may be JSON, too, but does not have a model name beside its id.
     known = isinstance(content, dict) and isinstance(content.get("model"), str) and isinstance(content.get("id"), str)
     return content["id"] if known else ""
 
 
 def _answer_ids(attributes: Attributes) -> list[str]:
-    """What may be the id of the answer: LangChain's is somewhere in what OpenInference keeps."""
+    """Candidates for the answer's id: LangChain's is somewhere in what OpenInference stores."""
     told = answer_id_of(attributes)
     return [told] if told else re.findall(r'"id": ?"([^"\\]{1,200})"', text_of(attributes, "output.value"))
 
@@ -291,7 +291,7 @@ def _is_call_of(attributes: Attributes, model: str, *, embeds: bool) -> bool:
 
 
 def _model(attributes: Attributes) -> str:
-    """The model without the provider that a gateway's name for it begins with."""
+    """The model's name without the provider prefix that gateways add."""
     return requested_model(attributes).rpartition("/")[2]
 
 

@@ -1,8 +1,8 @@
-"""What a spool tells of itself, so that whoever looks at the store sees what has not reached it.
+"""Reports a spool's state to the store, so that its readers see what has not reached it.
 
-In: a spool's folder, looked at whenever something was handed over. Out: from time to time an action `spool_state` as a span:
-what waits, what was refused, what was lost. It belongs to no run, and goes beside the queues, since behind a backlog it would tell
-of the past. On failure: nothing is raised; the next one tells the same and more.
+In: a spool's folder, checked after each delivery. Out: from time to time an action `spool_state` as a span:
+what is waiting, what was refused, what was lost. It belongs to no run, and bypasses the queues, since behind a backlog it would be
+out of date. On failure: nothing is raised; the next report makes up for it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel._ship.spool import dead_letters, losses, queue
 
 GAP = 5.0
-"""Seconds between two words of losses: a full disk may drop spans all the time."""
+"""Minimum seconds between two reports of losses: on a full disk spans may be dropped all the time."""
 SHARE = 50
-"""Counting a backlog takes a microsecond a span: at most one part in so many of the time."""
+"""Counting a backlog takes a microsecond per span; it may take at most one part in SHARE of the time."""
 
 
 class SpoolState:
-    """Decides when a folder has something to tell, and what.
+    """Decides when a folder's state is reported, and creates the report.
 
-    Losses and refusals are told at once, what waits every ``interval`` seconds while spans go out, and on until nothing waits;
-    less often where counting a long backlog would take too much of the time.
+    Losses and refusals are reported at once, waiting spans every ``interval`` seconds while spans are delivered, and until none
+    wait; less often if counting a long backlog would take too much of the time.
     """
 
     def __init__(self, folder: Path, interval: float) -> None:
@@ -40,14 +40,14 @@ class SpoolState:
         self._next = time.monotonic() + interval
         self._again = -math.inf
         self._lost = (0, 0)
-        # What a dead process left, and may have told: somebody has to say when it is gone.
+        # A dead process may have reported a backlog that it left: somebody has to report that it is gone.
         self._waited = queue.status(folder).waiting > 0
         self._delivered = 0
 
     def due(self, delivered: int = 0, *, last: bool = False) -> ReadableSpan | None:
-        """The state as a span, if it is time; ``delivered`` spans went out since the last call.
+        """The state as a span, if a report is due; ``delivered`` spans were delivered since the last call.
 
-        :param last: nobody will ask again: what was told to wait, and does not, is told now.
+        :param last: this is the last call: if a backlog was reported that is now gone, that is reported now.
         """
         self._delivered += delivered
         lost = (dead_letters.changed(self._folder), losses.changed(self._folder))

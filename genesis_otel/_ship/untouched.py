@@ -1,9 +1,9 @@
-"""Whether a span goes on as it is: no secret in it, and no text that is too long. By far the most do, and one search tells it.
+"""Checks whether a span can stay unchanged: no secret in it, and no text too long. Most can, and one search decides it.
 
-In: a span, and the attributes that it goes on with. Out: true; or false where something may have to be another, which
-:mod:`genesis_otel._ship.finish` then finds text by text. On failure: nothing here raises, for whatever the SDK lets through.
+In: a span and its final attributes. Out: true; or false if something may have to change, which
+:mod:`genesis_otel._ship.finish` then finds text by text. On failure: nothing here raises, whatever the SDK lets through.
 
-A search takes 4 µs, and 3 more for each kB: one for all texts of a span takes half of what one for each did.
+A search takes 4 µs, and 3 more per kB: a single one for all texts of a span takes half as long as one per text.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import recognised
 
 LARGE = 64 << 10
-"""Characters of a text that is searched by itself: a copy of it takes longer than a search more."""
+"""Characters from which a text is searched separately: copying it would take longer than another search."""
 NO_TEXT = frozenset({float, int, bool, type(None)})
 KEPT = 4096
-"""Names that are known; a search has some hundred of them."""
+"""Maximum names remembered; a search uses a few hundred."""
 
 
 class _Searched(dict[str, bool | None]):
-    """Whether a value of this name is searched; None: what it is called is enough to look closer."""
+    """Whether values under a name are searched; None: the name alone calls for a closer look."""
 
     def __missing__(self, name: str) -> bool | None:
         if kind_of(name) >= Kind.SURE or name == names.RUN_CONFIG:
@@ -44,7 +44,7 @@ _SEARCHED = _Searched()
 
 
 def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
-    """Whether nothing that is searched by :func:`~genesis_otel._ship.redaction.redact.recognised` has to be another."""
+    """Whether nothing that :func:`~genesis_otel._ship.redaction.redact.recognised` searches has to change."""
     texts = [span.name]
     for name, value in attributes.items():
         searched = _SEARCHED[name]

@@ -1,4 +1,4 @@
-"""Numbers of as many bytes as they need, seven bits each, the lowest first: lengths in ClickHouse's RowBinary and in protobuf; pure.
+"""Varints: numbers in as few bytes as needed, seven bits each, lowest first, as in ClickHouse's RowBinary and in protobuf; pure.
 
 https://clickhouse.com/docs/interfaces/formats/RowBinary, https://protobuf.dev/programming-guides/encoding/#varints
 """
@@ -16,9 +16,9 @@ def _written(number: int) -> bytes:
 
 
 SMALL = [_written(number) for number in range(1 << 11)]
-"""Most lengths: looking one up takes a tenth of the time."""
+"""Covers most lengths: a lookup takes a tenth of the time."""
 
 
 def varint(number: int) -> bytes:
-    """``number``, which is not negative."""
+    """``number``, which must not be negative, as a varint."""
     return SMALL[number] if number < 1 << 11 else _written(number)

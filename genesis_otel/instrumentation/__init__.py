@@ -1,1 +1,1 @@
-"""Searches of frameworks, recorded without a change in them: a module each."""
+"""Records frameworks' searches without changes to them: one module per framework."""

@@ -1,8 +1,8 @@
-"""Reads what OpenRouter charges off the answers that OpenAI's client receives, which OpenTelemetry's instrumentations leave out.
+"""Reads OpenRouter's charges from the answers that OpenAI's client receives, which OpenTelemetry's instrumentations leave out.
 
-In: every answer, and every chunk of one, on its way through the client. Out: ``usage.cost`` on the span of the call that is current,
-or, of a stream, noted under the answer's id until its span ends. On failure: the call goes on, and is priced by its tokens; a client
-that does not have the method is left as it is.
+In: every answer, and every chunk of one, on its way through the client. Out: ``usage.cost`` on the current call's span,
+or, for a stream, noted under the answer's id until its span ends. On failure: the call goes on, and is priced by its tokens; a client
+without the method is left unchanged.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from genesis_otel._ship import charges
 from genesis_otel._ship.llm_names import charge_of, is_llm_call
 
 METHOD = "_process_response_data"
-"""Of OpenAI's client: it makes an object of an answer, or of a stream's chunk. It is private; no public hook sees both."""
+"""The method of OpenAI's client that turns an answer, or a stream's chunk, into an object. It is private; no public hook sees both."""
 MARK = "genesis_otel_reads_charges"
 
 
 def watch() -> bool:
-    """Read the charges from now on, in every client of this process; false where OpenAI's client is not installed or another one."""
+    """Read the charges from now on, in every client of this process; false if OpenAI's client is missing or lacks the method."""
     try:
         from openai._base_client import BaseClient
     except ImportError:
@@ -34,7 +34,8 @@ def watch() -> bool:
     process = getattr(BaseClient, METHOD, None)
     if process is None:
         warn_once(
-            "charges", "What OpenRouter charges cannot be read from this version of openai; calls are priced by tokens"
+            "charges",
+            "OpenRouter's charges cannot be read from this version of openai; calls are priced by their tokens",
         )
         return False
     if hasattr(process, MARK):
@@ -51,7 +52,7 @@ def watch() -> bool:
 
 
 def stop() -> None:
-    """Leave the clients as they were."""
+    """Restore the clients."""
     from openai._base_client import BaseClient
 
     reading = getattr(BaseClient, METHOD, None)
@@ -63,7 +64,7 @@ def _read(data: object) -> None:
     try:
         if not isinstance(data, Mapping):
             return
-        # An event of a Responses stream has the answer inside.
+        # An event of a Responses stream contains the answer.
         inside = data.get("response")
         answer = inside if isinstance(inside, Mapping) else data
         charge = charge_of(answer.get("usage"))

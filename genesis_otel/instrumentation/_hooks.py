@@ -1,7 +1,7 @@
-"""What the hooks into frameworks share: wrappers around their functions and the way back, silence on our own errors, a job's environment.
+"""Shared by the hooks into frameworks: wrapping functions and undoing it, keeping our own errors quiet, a job's environment.
 
 In: functions and methods of a framework, by owner and name, in a list that the hooks of each framework keep. Out: the same functions
-with a wrapper around them, until it is undone. On failure: what a version does not have is said once and left alone, and what our own
+with a wrapper around them, until it is undone. On failure: a function that a version lacks is skipped and logged once, and what our own
 methods raise is logged once and never reaches a search.
 """
 
@@ -26,20 +26,20 @@ S = TypeVar("S")
 
 Original = Callable[..., Any]
 Patched = list[tuple[Any, str, Any]]
-"""What was put: owner, name, and what stood there before."""
+"""What was patched: owner, name, and the original."""
 
 
 def wrap(patched: Patched, framework: str, owner: Any, name: str, around: Original) -> None:
-    """Have ``around`` called in the place of a function, with the function as its first argument.
+    """Have ``around`` called instead of a function, with the function as its first argument.
 
-    :param framework: what it is called, for the line that says that this version has no such function.
-    :param owner: its module or class; None where that is missing.
+    :param framework: its name, for the warning if this version has no such function.
+    :param owner: its module or class; None if that is missing.
     """
     put(patched, framework, owner, name, functools.partial(_wrapped, around))
 
 
 def put(patched: Patched, framework: str, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Put what ``make`` gives, told what stands there, in its place."""
+    """Replace an attribute by what ``make`` returns for the original."""
     original = None if owner is None else getattr(owner, name, None)
     if original is None:
         warn_once(
@@ -54,19 +54,19 @@ def put(patched: Patched, framework: str, owner: Any, name: str, make: Callable[
 
 
 def is_put(patched: Patched, owner: Any, name: str) -> bool:
-    """Whether something of ours stands there."""
+    """Whether we have replaced this attribute."""
     return any(known is owner and its == name for known, its, _ in patched)
 
 
 def undo(patched: Patched) -> None:
-    """Put back what stood there, the last first."""
+    """Restore the originals, last first."""
     while patched:
         owner, name, original = patched.pop()
         setattr(owner, name, original)
 
 
 def _wrapped(around: Original, original: Original) -> Original:
-    # A plain function: proxies cannot be pickled, and frameworks send what they have to other processes.
+    # A plain function: proxies cannot be pickled, and frameworks send their functions to other processes.
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         return around(original, *args, **kwargs)
@@ -75,13 +75,11 @@ def _wrapped(around: Original, original: Original) -> Original:
 
 
 def say_if_newer(package: str, tested: tuple[int, ...]) -> None:
-    """Say once that a package is newer than the newest version that the tests have run with."""
+    """Warn once if a package is newer than the newest version that the tests have been run with."""
     installed = version(package)
     if tuple(int(part) for part in installed.split(".")[:3] if part.isdigit()) > tested:
         newest = ".".join(map(str, tested))
-        warn_once(
-            f"{package} version", "%s %s is newer than the newest that was tested, %s", package, installed, newest
-        )
+        warn_once(f"{package} version", "%s %s is newer than the newest tested version, %s", package, installed, newest)
 
 
 def quietly(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R | None]:
@@ -102,7 +100,7 @@ def quietly(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
 
 @contextmanager
 def in_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """A block in which this process's environment has these values: what starts a job there copies it."""
+    """A block in which this process's environment has these values: jobs started in it inherit them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -116,11 +114,11 @@ def in_environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def as_role(role: str) -> AbstractContextManager[None]:
-    """A block whose calls are for ``role``, whoever records them: the processor of others' spans knows it, too."""
+    """A block whose calls have the role ``role``, whoever records them: the processor of foreign spans reads it, too."""
     return spans.attached(otel.set_value(attributes.LLM_ROLE, role))
 
 
 def role_here() -> str:
-    """What the calls here are for: another program, unless a block says otherwise."""
+    """The role of calls here: a mutation, unless a block says otherwise."""
     role = otel.get_value(attributes.LLM_ROLE)
     return role if isinstance(role, str) else "mutation"

@@ -1,6 +1,6 @@
-"""Patches a package when it is imported, not before: importing a framework takes seconds, and evaluations of its programs do without it.
+"""Patches a package when it is imported, not before: importing a framework takes seconds, and evaluations may not need it.
 
-In: a module's name, and what is to be done when it has been executed, at once where it has been already. Out: the package's own modules.
+In: a module's name, and a patch to run once the module has been executed, or at once if it already has. Out: the package's own modules.
 On failure: the import goes on, and what the patch raised is logged once.
 """
 
@@ -18,7 +18,7 @@ from genesis_otel._log import warn_once
 
 
 class WhenImported(MetaPathFinder):
-    """Finds one module as Python does, and adds to its execution."""
+    """Finds one module as Python does, and runs the patch after its execution."""
 
     def __init__(self, module: str, patch: Callable[[], None]) -> None:
         self._module = module
@@ -32,16 +32,16 @@ class WhenImported(MetaPathFinder):
             sys.meta_path.insert(0, self)
 
     def stop(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 
     def is_waiting(self) -> bool:
-        """Whether the module is still to come."""
+        """Whether the module has not been imported yet."""
         return self in sys.meta_path
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The module's own specification, whose execution ends with the patch."""
+        """The module's own spec, whose execution ends with the patch."""
         if name != self._module:
             return None
         self.stop()

@@ -1,10 +1,10 @@
-"""Puts ``ch_logger`` in the place of Genesis' own logger, wherever Genesis imports it.
+"""Replaces Genesis' own logger by ``ch_logger``, wherever Genesis imports it.
 
-In: ``genesis.utils.clickhouse_logger``, imported already or not; Genesis imports it within functions, at nine places. Out: that module
-has our ``ch_logger`` and ``ClickHouseLogger``, and so has every module that took them from it before. On failure: nothing here imports
-Genesis, and nothing raises where it is not installed.
+In: ``genesis.utils.clickhouse_logger``, already imported or not; Genesis imports it within functions, in nine places. Out: that module
+has our ``ch_logger`` and ``ClickHouseLogger``, and so has every module that imported them from it before. On failure: nothing here
+imports Genesis, and nothing raises if it is not installed.
 
-Call it before Genesis logs anything: its own logger connects, and creates tables of its own, when it is imported.
+Call it before Genesis logs anything: its own logger connects, and creates its own tables, on import.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _logger: ClickHouseLogger | None = None
 
 
 def install_logger(logger: ClickHouseLogger | None = None) -> None:
-    """Make Genesis log to this package. Called again, it changes nothing.
+    """Make Genesis log to this package. A further call without a logger changes nothing.
 
-    :param logger: by default the one that is installed already, or ``ch_logger``.
+    :param logger: by default the one already installed, or ``ch_logger``.
     """
     global _logger
     _logger = logger or _logger or ch_logger
-    if not any(isinstance(each, _Instead) for each in sys.meta_path):
-        sys.meta_path.insert(0, _Instead())
+    if not any(isinstance(each, _Replacement) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Replacement())
     module = sys.modules.get(MODULE)
     if module is not None:
         _replace(module)
 
 
-class _Instead(MetaPathFinder, Loader):
-    """Finds and loads the module, so that its packages are imported and know it as they would know Genesis' own."""
+class _Replacement(MetaPathFinder, Loader):
+    """Finds and loads the module, so that its packages are imported and hold it as they would hold Genesis' own."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -52,7 +52,7 @@ class _Instead(MetaPathFinder, Loader):
 
 
 def _replace(module: ModuleType) -> None:
-    """Give the module our names, and everybody who has taken the old ones from it, the first logger's own or ours."""
+    """Put our names into the module, and into every module that imported the previous ones, Genesis' own or ours."""
     for name, ours in (("ch_logger", _logger), ("ClickHouseLogger", ClickHouseLogger)):
         before = vars(module).get(name)
         setattr(module, name, ours)

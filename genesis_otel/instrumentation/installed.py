@@ -1,10 +1,10 @@
-"""Instruments what is installed: clients of language models, and the frameworks that this package knows.
+"""Instruments what is installed: language model clients, and the frameworks that this package supports.
 
-In: the packages of this environment. Out: which of them are recorded now, and by what; the same in the log. On failure: what
-cannot be instrumented is left out with a warning, and nothing is raised into a search.
+In: the packages of this environment. Out: which of them are now recorded, and by what, returned and logged. On failure: what
+cannot be instrumented is skipped with a warning, and nothing is raised into a search.
 
-A client has one instrumentation, since two record each call twice: one that is active already, or else the first in the order of
-:data:`MAKERS`. LangChain, LiteLLM, DSPy and the like are not instrumented: their calls go through a client, and would be there twice.
+A client gets only one instrumentation, since two would record each call twice: the active one, or else the first in the order of
+:data:`MAKERS`. LangChain, LiteLLM, DSPy and the like are not instrumented: their calls go through a client, and would be recorded twice.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ log = logging.getLogger(__name__)
 CLIENTS = frozenset(
     ("openai", "anthropic", "google-genai", "mistralai", "cohere", "groq", "ollama", "together", "bedrock", "vertexai")
 )
-"""Entry points of `opentelemetry_instrumentor` that record a client of language models, whoever made them."""
+"""Entry points of `opentelemetry_instrumentor` that record a language model client, from any vendor."""
 
 MAKERS = ("opentelemetry-instrumentation-genai-", "openinference-", "opentelemetry-")
-"""Distributions of instrumentations, the preferred first: those with the current `gen_ai.*` names, then those whose names change
-least. The last are OpenTelemetry's older ones and Traceloop's."""
+"""Prefixes of instrumentation packages, in order of preference: those with the current `gen_ai.*` names, then those whose names change
+least. The last prefix covers OpenTelemetry's older ones and Traceloop's."""
 
 TRACES_ITSELF = {"anthropic": 2}
-"""Clients that record their calls without an instrumentation, from this major version on."""
+"""Clients that record their own calls, from this major version on."""
 
 CONTENT = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
 }
-"""What makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
+"""Makes OpenTelemetry's instrumentations put prompts and answers on their spans, unless the environment says otherwise."""
 
 FRAMEWORKS = {
     "genesis": "genesis_otel.instrumentation.genesis",
@@ -57,13 +57,13 @@ def instrument(
     objectives: Mapping[str, str] | None = None,
     stop_over_budget: bool | None = None,
 ) -> dict[str, str]:
-    """Record every supported client of language models, and every supported framework, that is installed.
+    """Record every supported language model client and framework that is installed.
 
-    :param task: what is evolved, for a framework's runs; by default what the framework calls it.
+    :param task: what is evolved, for a framework's runs; by default the framework's own name for it.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better, for a framework's runs.
-    :param stop_over_budget: whether a framework's search ends at its next step when it has cost more than its budget; by default what
-        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
-    :return: what is recorded now, with the package and the version that does it.
+    :param stop_over_budget: whether a framework's search ends at its next step once it has cost more than its budget; by default as
+        set by ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET``, else false.
+    :return: what is now recorded, each with the package and version that records it.
     """
     found = {**_clients(), **_frameworks(task, objectives, stop_over_budget)}
     if found:
@@ -105,7 +105,7 @@ def _preference(entry: EntryPoint) -> int:
 
 
 def _start(client: str, entries: list[EntryPoint]) -> str:
-    """Start the first that starts, unless one is active; the name of the one that is, or ''."""
+    """Start the first instrumentation that works, unless one is active; returns the active one's name, or ''."""
     loaded = []
     for entry in entries:
         try:
@@ -120,13 +120,13 @@ def _start(client: str, entries: list[EntryPoint]) -> str:
             return _maker(entry)
     for entry, instrumentor in loaded:
         try:
-            # It refuses a client of a version that it does not know, and says so in the log.
+            # An instrumentation refuses client versions that it does not support, and logs that.
             instrumentor.instrument()
             if instrumentor.is_instrumented_by_opentelemetry:
                 return _maker(entry)
         except Exception as error:
             pass_on(error)
-            warn_once(f"start {entry.value}", "%s does not start; %s is not recorded by it", entry.value, client)
+            warn_once(f"start {entry.value}", "%s could not be started and does not record %s", entry.value, client)
     return ""
 
 
@@ -145,7 +145,7 @@ def _frameworks(
             framework = importlib.import_module(module)
             is_meant = getattr(framework, "is_installed", None)
             if is_meant is not None and not is_meant():
-                continue  # another package of that name
+                continue  # another package with that name
             framework.instrument(task=task, objectives=objectives, stop_over_budget=stop_over_budget)
             found[name] = f"genesis-otel {__version__}"
         except Exception as error:
@@ -160,10 +160,10 @@ _wanted = False
 
 
 class Instrumentor:
-    """What `opentelemetry-instrument` starts, unless `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` names `genesis_otel`."""
+    """Started by `opentelemetry-instrument`, unless `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` names `genesis_otel`."""
 
     def instrument(self, **_: object) -> None:
-        """Configure this process, if a setting of ours is in its environment: who only has the package installed is not recorded."""
+        """Configure this process if one of our settings is in its environment: merely having the package installed records nothing."""
         global _wanted
         _wanted = True
         if any(name.startswith("GENESIS_OTEL_") or name == "CLICKHOUSE_URL" for name in os.environ):
@@ -173,6 +173,6 @@ class Instrumentor:
 
 
 def instrument_after_others() -> None:
-    """Instrument what is left, after every other instrumentation: so each client has one, and a framework sees who records its calls."""
+    """Instrument what is left, after all other instrumentations: so each client has one, and a framework sees who records its calls."""
     if _wanted:
         instrument()

@@ -1,32 +1,33 @@
-"""Records OpenEvolve's searches: `instrument()` before the search, and nothing else changes.
+"""Records OpenEvolve's searches: call `instrument()` before the search; nothing else changes.
 
-In: OpenEvolve 0.4, used as ``run_evolution()``, as ``OpenEvolve(...)`` by hand, or as its command line: the call can
-stand in the evaluator's file, or ``python -m genesis_otel.instrumentation.openevolve_run`` in the place of
-``openevolve-run``. Out: a run a search; an iteration is a generation with one individual (OpenEvolve has no
-generations), and the seed is generation 0. Its LLM calls and its evaluation are recorded in the worker process where
-they happen, forked or spawned. On failure: each hook says its own errors once and lets the search go on; a method
-that this version of OpenEvolve lacks is left out with a warning.
+In: OpenEvolve 0.4, used through ``run_evolution()``, ``OpenEvolve(...)``, or its command line: the call can
+be in the evaluator's file, or use ``python -m genesis_otel.instrumentation.openevolve_run`` instead of
+``openevolve-run``. Out: one run per search; an iteration is a generation with one individual (OpenEvolve has no
+generations), and the seed is generation 0. LLM calls and evaluations are recorded in the worker process where
+they happen, forked or spawned. On failure: each hook logs its own errors once and lets the search go on; a method
+that this version of OpenEvolve lacks is skipped with a warning.
 
-- **is_pareto**: with ``objectives``, the front is that of all programs of the run so far, and each generation has it
-  as it was when its child came. The individual's span is ended in the main process after that, with ``is_pareto`` as
-  in that front.
-- **fitness** is the first objective to be maximised, or else what OpenEvolve goes by; ``combined_score`` is always
+- **is_pareto**: with ``objectives``, the front is that of all programs of the run so far, and each generation records it
+  as of the arrival of its child. The individual's span is ended in the main process after that, with ``is_pareto``
+  according to that front.
+- **fitness** is the first objective to be maximised, or else the score that OpenEvolve uses; ``combined_score`` is always
   the latter.
-- **mutation types** are ``init``, ``diff`` or ``full`` (of each iteration its own, with ``full_rewrite_probability``), and ``migration``:
-  a copy on another island, which has an id of its own and may become a parent. All seeds are individuals of generation 0.
+- **mutation types** are ``init``, ``diff`` or ``full`` (per iteration, with ``full_rewrite_probability``), and ``migration``:
+  a copy on another island, which has its own id and may become a parent. All seeds are individuals of generation 0.
 - **a failure** (no edit in the answer, an LLM that does not answer, a worker that died) is an individual with an
-  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``, with its artifacts as output. A program that fails in a
-  later stage of a cascade keeps the score by which OpenEvolve goes on, and is a failure all the same: not the best, and not on the
-  front. Iterations that were under way when
-  the search stopped are named in ``search_stopped``.
-- **a cell** of OpenEvolve's grid is that into which a program fell when it was added; ``cell_taken`` says that it holds it, and whom it replaced.
-- **a coevolution** is one run: its generations are counted over all phases, and islands have their population's name (``red/0``).
-- **a search that loads a checkpoint** goes on with the run of the one that saved it: best, front, generations and scores of
-  parents count. A new search in the same folder is a run of its own.
-- **over budget**, where a search is to stop then, it is told so as by Ctrl-C once a child has been added, and a checkpoint is saved;
-  iterations under way are abandoned.
+  error and an action ``proposal_failed``; a failed evaluation is ``job_failed``, with its artifacts as output. A program that fails
+  in a later stage of a cascade keeps the score with which OpenEvolve continues, but still counts as a failure: it cannot be the best
+  or on the front. Iterations in progress when the search stopped are listed in ``search_stopped``.
+- **a cell** of OpenEvolve's grid is the one that a program fell into when it was added; ``cell_taken`` records that the program
+  holds it, and which one it replaced.
+- **a coevolution** is one run: its generations are numbered across all phases, and islands are prefixed with their population's
+  name (``red/0``).
+- **a search that loads a checkpoint** continues the run of the one that saved it: best, front, generations and parents' scores
+  count. A new search in the same folder is a new run.
+- **over budget**, if the search is to stop then, it is stopped as by Ctrl-C once a child has been added, and a checkpoint is saved;
+  iterations in progress are abandoned.
 - **without configuration** nothing is recorded, and a search finds, asks and writes the same, byte for byte.
-- **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it too.
+- **the child's id** is chosen before its LLM call, which carries it, and OpenEvolve's program gets it, too.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
 FRAMEWORK = "OpenEvolve"
 NEWEST_RUN = (0, 4, 1)
-"""The newest version that the tests have run with."""
+"""The newest version that the tests have been run with."""
 
 _patched: Patched = []
 _searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary()
@@ -68,7 +69,7 @@ _options = Options()
 _recorder: Recorder = "none"
 _coevolution: ContextVar[Coevolution | None] = ContextVar("genesis_otel_coevolution", default=None)
 _here: Context | None = None
-"""Where calls belong that come from threads which do not know it, while the main thread waits for them."""
+"""The context for calls from threads without their own, while the main thread waits for them."""
 
 
 def instrument(
@@ -80,19 +81,19 @@ def instrument(
     worker_setup: Callable[[], object] | None = None,
     stop_over_budget: bool | None = None,
 ) -> None:
-    """Record every search of this process from now on. Called again, it only takes over what it is told.
+    """Record every search of this process from now on. A further call only replaces these arguments, if any are given.
 
     :param task: what is evolved; by default the name of the evaluator's folder.
-    :param run_id: the next run's id; by default that of the checkpoint which a search goes on from, or a new one each.
+    :param run_id: the next run's id; by default that of the checkpoint that a search resumes from, or a new one per search.
     :param objectives: metrics and whether more (``max``) or less (``min``) of each is better.
     :param llm: who records the LLM calls: ``openai`` is OpenTelemetry's instrumentation of OpenAI's client,
-        ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` takes the one that is active, or else our
-        own spans; where OpenTelemetry's is installed, it starts at the first call of a client that is not OpenEvolve's, and at
-        once where ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says something else than ``SPAN_ONLY``.
-    :param worker_setup: called in a worker that was spawned, to set up OpenTelemetry there; it has to be found by its
-        name. By default what ``genesis_otel.configure()`` did here; a forked worker needs nothing.
-    :param stop_over_budget: whether a search ends at its next step when it has cost more than its budget; by default what
-        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET`` says, or not.
+        ``genesis`` our own spans, ``none`` an instrumentation of yours. ``auto`` uses whichever is active, or else our
+        own spans; if OpenTelemetry's is installed, it starts at the first call of a client that is not OpenEvolve's, or at
+        once if ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` is set to anything but ``SPAN_ONLY``.
+    :param worker_setup: called in a spawned worker, to set up OpenTelemetry there; it must be importable by its
+        name. By default what ``genesis_otel.configure()`` did here; a forked worker needs no setup.
+    :param stop_over_budget: whether a search ends at its next step once it has cost more than its budget; by default as set by
+        ``configure()`` or ``GENESIS_OTEL_STOP_OVER_BUDGET``, else false.
     :raises ValueError: an objective's direction is neither ``max`` nor ``min``.
     :raises ImportError: OpenEvolve is not installed.
     """
@@ -139,7 +140,7 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Undo `instrument`; a search that runs goes on unrecorded where it can."""
+    """Undo `instrument`; a running search continues unrecorded if it can."""
     global _options, _recorder
     undo(_patched)
     worker.original_iteration = None
@@ -154,7 +155,7 @@ def is_instrumented() -> bool:
 
 
 def instrument_worker(ticket: worker.Ticket) -> None:
-    """Set up a worker as the main process is; a forked one is so already."""
+    """Set up a worker like the main process; a forked one already is."""
     if is_instrumented():
         return
     if ticket.setup is not None:
@@ -163,7 +164,7 @@ def instrument_worker(ticket: worker.Ticket) -> None:
 
 
 def _search_of(owner: Any) -> Search | None:
-    """The search that a database, or what works on one, belongs to."""
+    """The search that a database, or an object with one, belongs to."""
     database = getattr(owner, "database", owner)
     return None if database is None else _searches.get(database)
 
@@ -179,9 +180,9 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         search = _searches.get(self.database)
         if search is None:
-            search = _searches[self.database] = Search(self, _options, *_asked(*args, **kwargs))
+            search = _searches[self.database] = Search(self, _options, *_run_arguments(*args, **kwargs))
             _options = replace(_options, run_id=None)
-            # Here and once, and not in each worker that is forked from here.
+            # Once here, rather than in each worker forked from here.
             prices.load()
     except Exception as error:
         pass_on(error)
@@ -198,14 +199,14 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         _searches.pop(self.database, None)
 
 
-def _asked(
+def _run_arguments(
     iterations: int | None = None,
     target_score: object = None,
     checkpoint_path: str | None = None,
     *_: object,
     **__: object,
 ) -> tuple[int | None, Path | None]:
-    """Of the arguments of OpenEvolve's ``run``: how many iterations, and the checkpoint that it goes on from."""
+    """From the arguments of OpenEvolve's ``run``: the number of iterations, and the checkpoint that it resumes from."""
     return iterations, Path(checkpoint_path) if checkpoint_path and Path(checkpoint_path).exists() else None
 
 
@@ -236,7 +237,7 @@ async def _run_evolution(
         if search := _search_of(self):
             search.loop_ended(self, target_score)
     if search is not None and search.stopper.stops and checkpoint_callback is not None:
-        # OpenEvolve saves none of a search that is told to stop: with a larger budget, it can go on from here.
+        # OpenEvolve saves no checkpoint of a search that is told to stop: with a larger budget, it can resume from this one.
         checkpoint_callback(self.database.last_iteration)
     return result
 
@@ -252,10 +253,10 @@ def _save_checkpoint(original: Original, self: Any, iteration: int) -> Any:
 
 
 async def _run_coevolution(original: Original, *args: Any, **kwargs: Any) -> Any:
-    """Each phase runs an engine of its own, in this task."""
+    """Each phase runs its own engine, in this task."""
     global _options
     if not forgotten.records():
-        return await original(*args, **kwargs)  # whose phases say so
+        return await original(*args, **kwargs)  # its phases log that
     try:
         whole = Coevolution(_options, *args, **kwargs)
         _options = replace(_options, run_id=None)
@@ -284,7 +285,7 @@ def _init_controller(original: Original, self: Any, *args: Any, **kwargs: Any) -
         _searches[self.database] = whole.phase(self)
     except Exception as error:
         pass_on(error)
-        warn_once("phase", "A phase of a coevolution is recorded as a run of its own", exc_info=True)
+        warn_once("phase", "A phase of a coevolution is recorded as a separate run", exc_info=True)
 
 
 # --- iterations -------------------------------------------------------------------------------------------------------
@@ -295,7 +296,7 @@ def _submit_iteration(original: Original, self: Any, iteration: int, island_id: 
     if search is None:
         return original(self, iteration, island_id)
     if search.is_over():
-        return None  # as of one that could not be submitted
+        return None  # as if it could not be submitted
     number = search.generation_of(iteration)
     search.submitting = (number, island_id)
     try:
@@ -332,7 +333,7 @@ async def _evaluate_program(original: Original, self: Any, program_code: str, pr
 
 
 def _process_evaluation_result(original: Original, self: Any, result: Any) -> Any:
-    # Not around what evaluates: OpenEvolve shows the model a failed program's traceback, and we must not stand in it.
+    # Not wrapped around the evaluation: OpenEvolve shows the model a failed program's traceback, and we must not appear in it.
     outcome.attempted(result)
     return original(self, result)
 
@@ -345,7 +346,7 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
     if search is None:
         return original(self, program, *args, **kwargs)
     with search.adding(program) as done:
-        # OpenEvolve asks models here whether the program is new, and for nothing else.
+        # The only model calls here are OpenEvolve's about the program's novelty.
         with as_role("novelty"), _calls_belong_here():
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
@@ -357,7 +358,7 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
 
 def _calculate_feature_coords(original: Original, self: Any, program: Any) -> Any:
     bins = original(self, program)
-    # It is asked for hundreds of programs an iteration, when a parent is chosen.
+    # This is called for hundreds of programs per iteration, when a parent is chosen.
     if (search := _search_of(self)) and search.being_added == program.id:
         search.fell_into(program, self, bins)
     return bins
@@ -398,7 +399,7 @@ def _llm_judge_novelty(original: Original, self: Any, *args: Any, **kwargs: Any)
 
 @contextmanager
 def _calls_belong_here() -> Iterator[None]:
-    """A block whose calls belong to what is current, in threads that OpenEvolve starts without telling them so, too."""
+    """A block whose calls belong to the current context, even in threads that OpenEvolve starts without passing it on."""
     global _here
     before, _here = _here, otel.get_current()
     try:

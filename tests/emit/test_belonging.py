@@ -245,7 +245,7 @@ def test_pickled_handles_are_references(recorded: Recorded, caplog: pytest.LogCa
     run.end()
     ended = [recorded.one("run t"), recorded.named("generation")[-1], recorded.named("individual")[-1]]
     assert parents == [ids_of(span)[1] for span in ended]
-    assert ["record() in a worker is lost" in line.getMessage() for line in caplog.records] == [True]
+    assert ["record() in a worker has no effect" in line.getMessage() for line in caplog.records] == [True]
 
 
 def test_no_password_is_pickled(tmp_path: Path) -> None:

@@ -374,6 +374,6 @@ def test_a_newer_version_and_a_missing_function_are_said(
         shinka.instrument()
         shinka.uninstrument()
     assert [record.getMessage() for record in caplog.records] == [
-        "shinka-evolve 0.0.7 is newer than the newest that was tested, 0.0.6",
+        "shinka-evolve 0.0.7 is newer than the newest tested version, 0.0.6",
         "This version of shinka has no _save_patch_attempt_async: what happens there is not recorded",
     ]

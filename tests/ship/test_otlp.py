@@ -113,7 +113,7 @@ def test_what_is_no_answer_of_a_collector_delivers_nothing(
         until(lambda: status(folder).waiting == 0, "the delivery")
         until(lambda: len(lines(caplog)) == 2, "the line that it goes on")
     assert took.names == ["a", "b"]
-    assert "go out" in lines(caplog)[1] and dead_letters.changed(folder) == 0
+    assert "are being delivered again" in lines(caplog)[1] and dead_letters.changed(folder) == 0
 
 
 @pytest.mark.parametrize("kind", ["protobuf", "json"])
@@ -360,7 +360,7 @@ def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: C
     until(lambda: status(folder).waiting == 0, "the delivery")
     assert collector.names == ["a", "b", "c"]
     (letter,) = dead_letters.buried(folder)
-    assert "takes no message of this size" in letter[1]
+    assert "does not accept a message of this size" in letter[1]
 
 
 def test_grpc_to_the_port_of_http_is_named() -> None:

@@ -265,7 +265,7 @@ def test_what_this_version_does_not_know(monkeypatch: pytest.MonkeyPatch, caplog
     with caplog.at_level(logging.WARNING):
         gepa.instrument(run_id="r")
     try:
-        assert "gepa 0.1.4 is newer than the newest that was tested, 0.1.3" in caplog.text
+        assert "gepa 0.1.4 is newer than the newest tested version, 0.1.3" in caplog.text
         assert "has no _report_rejected_proposal" in caplog.text
         search(calls=6)
         assert status(recorded) == "completed"

@@ -614,6 +614,6 @@ def test_a_version_that_no_test_has_seen_is_said(
     openevolve.instrument(llm="none")
     try:
         assert openevolve.is_instrumented()
-        assert re.search(r"openevolve [0-9.]+ is newer than the newest that was tested, 0\.3\.9", caplog.text)
+        assert re.search(r"openevolve [0-9.]+ is newer than the newest tested version, 0\.3\.9", caplog.text)
     finally:
         openevolve.uninstrument()

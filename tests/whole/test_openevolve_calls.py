@@ -323,7 +323,7 @@ def test_an_answer_that_is_no_completion_is_a_failed_call(recorded: Recorded, en
     with spans.run("task"), spans.individual("i"), pytest.raises(ValueError, match="raw string"):
         run(llm.client, ask=lambda: llm.generate("question"))
     (span,) = calls_of(recorded)
-    assert span.status.status_code is StatusCode.ERROR and "no chat completion" in str(span.status.description)
+    assert span.status.status_code is StatusCode.ERROR and "not a chat completion" in str(span.status.description)
     assert "data: {}" in attributes_of(span)[names.GEN_AI_OUTPUT_MESSAGES]
 
 

@@ -1,7 +1,7 @@
-"""Where in a text secrets are: each candidate of the search, judged by what stands around it.
+"""Finds the secrets in a text: judges each candidate of the search by its surroundings.
 
-In: a text as UTF-8, with a line feed before it. Out: spans of bytes, in order. On failure: nothing here raises; a text with more
-candidates than :func:`most` allows, which only an attack has, gives None. Each judge looks at a bounded piece of the text.
+In: a text as UTF-8, with a leading line feed. Out: spans of bytes, in order. On failure: nothing here raises; a text with more
+candidates than :func:`most` allows, which only an attack has, gives None. Each judge examines a bounded part of the text.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ Span = tuple[int, int]
 
 
 class Verdict(NamedTuple):
-    """What is to be replaced, and where the search goes on."""
+    """What to replace, and where to resume the search."""
 
     spans: tuple[Span, ...]
     resume: int
 
 
 def most(size: int) -> int:
-    """Candidates that a text of so many bytes may hold: five times what program sources do, and few enough that judging them
-    takes 20 ms a megabyte."""
+    """The most candidates that a text of this many bytes may hold: five times as many as program sources do, and few enough that
+    judging them takes 20 ms per megabyte."""
     return 500 + size // 1600
 
 
 def spans_of(data: bytes) -> list[Span] | None:
-    """Where secrets are, in order; None where there is too much to be judged."""
+    """The spans of secrets, in order; None if there are too many candidates to judge."""
     spans: list[Span] = []
     search = candidates(data)
     if search is None:
@@ -71,7 +71,7 @@ def spans_of(data: bytes) -> list[Span] | None:
                 at = max(verdict.resume, start + 1)
                 break
         else:
-            # Not behind the candidate: another one may begin within it.
+            # Not after the candidate: another one may begin within it.
             word = _WORD.match(data, start)
             at = max(start + 1, word.end() if word else 0)
 
@@ -92,7 +92,7 @@ def _judges(data: bytes, start: int) -> tuple[Judge, ...]:
     return (_of_token, _of_loose_token, _of_encoded, _of_unknown_token, _of_option)
 
 
-# Compiled where a text has something that begins so, which few have: the first takes 6 ms, as much as all others.
+# Compiled only when a text has such a beginning, which few do: the first takes 6 ms, as much as all others together.
 @functools.cache
 def _a_token() -> re.Pattern[bytes]:
     known = b"|".join(b"(?:" + entry[0] + b")(?:" + entry[1] + b")" for entry in TOKENS)
@@ -154,11 +154,11 @@ ID_LABELS = frozenset(
         "ch sub price prod acct org proj user ftjob ft job task model system fp modelcard snapshot session test data",
     )
 )
-"""What stands before an identifier that is none of a secret."""
+"""What precedes an identifier that is not a secret."""
 
 
 def _of_unknown_token(data: bytes, start: int, end: int) -> Verdict | None:
-    """A provider's prefix that is in no list, with something random behind it."""
+    """A prefix of an unlisted provider, followed by something random."""
     found = _UNKNOWN.match(data, start)
     if found is None or data[found.end() : found.end() + 1] == b".":
         return None
@@ -190,13 +190,13 @@ def _of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
     if dashes < 0 or not data.startswith(b"-----END", dashes):
         body = _KEY_TEXT.match(data, head.end())
         stop = body.end() if body else head.end()
-        # Not into the escape that ends the string that it stands in.
+        # Not into the escape that ends the enclosing string.
         return Verdict(((start, stop),), stop)
     closing = data.find(b"-----", dashes + 8, dashes + 96)
     stop = closing + 5 if closing >= 0 else dashes + 8
     if not any(quote in data[start:stop] for quote in (b'"', b"'", b"`")):
         return Verdict(((start, stop),), stop)
-    # Line by line in a program or a list: the lines go, and what holds them stays.
+    # Line by line in a program or a list: only the lines are removed, not what encloses them.
     pieces = (piece.span() for piece in _KEY_PIECE.finditer(data, head.end(), dashes) if piece[1] is None)
     return Verdict(tuple(pieces), stop)
 
@@ -229,7 +229,7 @@ def _of_url(data: bytes, start: int, end: int) -> Verdict | None:
     if again >= 0:
         place = place[:again]
     at = place.rfind(b"@")
-    # A host has to follow, and no user in front of a path's @.
+    # A host has to follow, and an @ in a path has no user before it.
     while at >= 0 and not _HOST.match(place, at + 1):
         at = place.rfind(b"@", 0, at)
     if at < 0:
@@ -279,12 +279,12 @@ _TO_LINE_END = re.compile(rb"""[^\r\n\0"'\\`]*""")
 
 
 def _whole_name(data: bytes, start: int, name: bytes) -> tuple[int, str]:
-    """Where a name begins, of which the search found the end, and all of it."""
+    """The start of a name of which the search found the end, and the whole name."""
     before = data[max(0, start - 60) : start]
     found = _BEFORE.search(before)
     lead = found[0] if found else b""
     begin = start - len(lead)
-    if begin and data[begin - 1] == 0x5C:  # in JSON, behind \n or \u2018, whose last characters are letters
+    if begin and data[begin - 1] == 0x5C:  # in JSON, after \n or \u2018, whose last characters are letters or digits
         cut = 5 if lead[:1] == b"u" and len(lead) >= 5 else 1
         begin, lead = begin + min(cut, len(lead)), lead[cut:]
     return begin, (lead + name).decode("ascii", "replace")
@@ -358,7 +358,7 @@ def _of_value(
         followed = chr(data[span[1]]) if span[1] < len(data) else ""
         written = Written(quoted=True, tight=tight, literal=literal, alone=False, followed=followed)
         if opened[2] == b"`" and not tight and not _DIGIT.search(value):
-            return None  # Markdown's, not a program's
+            return None  # Markdown, not a program
         return Verdict((span,), span[1]) if is_secret_value(value, kind, written) else None
     braced = _BRACED.match(data, at)
     if braced is not None and tight:
@@ -392,7 +392,7 @@ def _of_value(
 
 
 def _quoted(data: bytes, opened: re.Match[bytes]) -> Span | None:
-    """What stands between quotes, at any depth of JSON in JSON: the closing quote is escaped as the opening one is."""
+    """The text between quotes, at any depth of JSON in JSON: the closing quote is escaped like the opening one."""
     slashes, quote = len(opened[1]), opened[2]
     begin = opened.end()
     limit = min(len(data), begin + LONGEST)
@@ -410,7 +410,7 @@ def _quoted(data: bytes, opened: re.Match[bytes]) -> Span | None:
                 break
             return begin, stop
         at += 1
-    # Cut off, or not closed: up to the next blank.
+    # Truncated, or not closed: up to the next blank.
     bare = _LITERAL.match(data, begin, limit)
     return None if bare is None else bare.span()
 
@@ -462,7 +462,7 @@ _SCHEME_WORD = re.compile(rb"(?i:(bearer)|(basic))[ \t]{1,4}([A-Za-z0-9+/._~=-]{
 
 
 def _of_scheme(data: bytes, start: int, end: int) -> Verdict | None:
-    """``Bearer`` and ``Basic``, with no header's name before them."""
+    """``Bearer`` and ``Basic``, without a header name before them."""
     found = _SCHEME_WORD.match(data, start)
     if found is None:
         return None
@@ -486,7 +486,7 @@ _GO_TYPE = re.compile(rb"""(?:string|&?(?:'static )?str|String)[ \t]*=[ \t]*(?=\
 
 
 def _of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
-    """``--password x``, ``PASSWORD 'x'`` in SQL, ``ENV API_KEY x``, ``login y password z``, and random text behind any name."""
+    """``--password x``, ``PASSWORD 'x'`` in SQL, ``ENV API_KEY x``, ``login y password z``, and random text after any name."""
     found = _SPACED.match(data, start)
     if found is None:
         return None

@@ -1,7 +1,7 @@
-"""Which names say that their value is a secret: of settings, attributes, headers, parameters and variables.
+"""Judges by name whether a value is a secret: of settings, attributes, headers, parameters and variables.
 
-In: a name, in any spelling (``OPENAI_API_KEY``, ``apiKey``, ``http.request.header.x-api-key``). Out: how surely its value is a
-secret. Every place that goes by names asks here. On failure: nothing here raises.
+In: a name, in any spelling (``OPENAI_API_KEY``, ``apiKey``, ``http.request.header.x-api-key``). Out: how certainly its value is a
+secret. All decisions based on names are made here. On failure: nothing here raises.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from functools import lru_cache
 
 
 class Kind(IntEnum):
-    """What a name says of its value."""
+    """What a name reveals about its value."""
 
     NONE = 0
     """Nothing: ``max_tokens``, ``sort_key``."""
     LIKELY = 1
-    """A secret where the value looks like one: ``token`` in a parser is a word."""
+    """A secret if the value looks like one: ``token`` in a parser is a word."""
     SURE = 2
     """A secret, whatever it looks like."""
     HEADER = 3
-    """A secret behind a word that may stay: ``Authorization: Basic ...``."""
+    """A secret after a word that may stay: ``Authorization: Basic ...``."""
 
 
 SURE_ENDINGS = (
@@ -61,12 +61,12 @@ SURE_ENDINGS = (
         "seedphrase",
     ),
 )
-"""How names end whose values are secrets, in lower case and without what parts their words."""
+"""Endings of names whose values are secrets, in lower case and without word separators."""
 
 SURE_WORDS = frozenset(
     {"pass", "pw", "psw", "dsn", "creds", "otp", "totp", "mnemonic", "dbpass", "userpass", "smtppass", "pgpass"}
 )
-"""The same, where the last word has to be this one: ``compass`` is no password."""
+"""The same, but matching only the whole last word: ``compass`` is not a password."""
 
 HEADER_ENDINGS = ("authorization", "cookie", "cookies")
 
@@ -81,7 +81,7 @@ PROVIDERS = frozenset(
         "qwen minimax deepgram elevenlabs assemblyai maps rapidapi llm embedding embeddings",
     )
 )
-"""What stands before ``key`` where it is one of a provider's."""
+"""Words before ``key`` in the name of a provider's key."""
 
 HARMLESS_TOKENS = frozenset(
     re.findall(
@@ -91,7 +91,7 @@ HARMLESS_TOKENS = frozenset(
         "suffix middle audio video think peek lookahead expected text page continuation",
     )
 )
-"""What stands before ``token`` where it is a token of a text, or of a page."""
+"""Words before ``token`` where it means a token of a text, or of a page."""
 
 HARMLESS_KEYS = frozenset(
     re.findall(
@@ -103,19 +103,19 @@ HARMLESS_KEYS = frozenset(
         "storage_prefix field attr attribute param property id data tag type",
     )
 )
-"""What stands before ``key`` where it is none that opens something."""
+"""Words before ``key`` where it does not give access to anything."""
 
 TRAILERS = re.compile(
     r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str|base))$"
 )
-"""What may follow: ``API_KEY_2``, ``password_prod``."""
+"""Allowed suffixes: ``API_KEY_2``, ``password_prod``."""
 
 _WORDS = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
 
 @lru_cache(maxsize=4096)
 def kind_of(name: str) -> Kind:
-    """How surely the value of this name is a secret."""
+    """How certainly the value of this name is a secret."""
     name = name[-200:]
     for _ in range(3):
         shorter = TRAILERS.sub("", name)
@@ -150,10 +150,10 @@ def kind_of(name: str) -> Kind:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether the value of a setting of this name is not to be recorded."""
+    """Whether the value of a setting with this name must not be recorded."""
     kind = kind_of(name)
     if kind is not Kind.LIKELY:
         return kind is not Kind.NONE
     words = _WORDS.findall(name.lower())
-    # A setting that is called a token or a key is one, where the same name in a program's text would be a variable.
+    # A setting named token or key is one; in a program's text the same name would be a variable.
     return bool(words) and (words[-1] in ("token", "jwt", "bearer", "auth") or words[-1].endswith(("token", "key")))

@@ -1,6 +1,6 @@
-"""What secrets look like that are known by their beginning: keys of providers, web tokens, private keys.
+"""Patterns of secrets that are recognised by their beginning: providers' keys, web tokens, private keys.
 
-In: nothing. Out: tables of regular expressions over bytes, which RE2 and ``re`` both take, and which say the same in both.
+In: nothing. Out: tables of regular expressions over bytes, which RE2 and ``re`` both accept, with the same meaning.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import base64
 import re
 
 LEAD = rb"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|[^0-9A-Za-z])"
-"""What stands before a token: no letter and no digit, or an escape that ends in one."""
+"""What precedes a token: neither a letter nor a digit, or an escape that ends in one."""
 
 PROBE = rb"[A-Za-z0-9_.+/-]{8}"
-"""What has to follow a prefix for a closer look, unless the table says otherwise."""
+"""What has to follow a prefix to warrant a closer look, unless the table says otherwise."""
 
-# The prefix, what follows it, and where the prefix is common in other texts, what has to follow for a closer look. Each is a
-# published format; where the length is fixed, so it is here.
+# The prefix, what follows it, and, if the prefix is common in other texts, what has to follow to warrant a closer look. Each is a
+# published format; fixed lengths are fixed here, too.
 W = rb"[A-Za-z0-9_-]"
 A = rb"[A-Za-z0-9]"
 TOKENS: tuple[tuple[bytes, ...], ...] = (
@@ -105,7 +105,7 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"access_token\$(?:production|sandbox)\$", rb"[a-z0-9]{16}\$[a-f0-9]{32}"),
     (rb"(?:access|public|link)-(?:sandbox|development|production)-", rb"[a-f0-9]{8}-[a-f0-9-]{27}", rb"[a-f0-9]{8}"),
     (rb"(?:shippo|duffel|lob|paystack)_(?:live|test|pub)_", rb"[A-Za-z0-9_=-]{24,}"),
-    # Work and watching
+    # Productivity and monitoring
     (rb"gl(?:c|sa)_", rb"[A-Za-z0-9+/_]{30,}={0,2}"),
     (rb"NR(?:AK|JS|II|AL|RA)-", W + rb"{19,}"),
     (rb"sntry[su]_", rb"[A-Za-z0-9+/_=]{40,}"),
@@ -146,7 +146,7 @@ TOKENS: tuple[tuple[bytes, ...], ...] = (
     (rb"[ps]at\.", rb"[A-Za-z0-9_-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}", rb"[A-Za-z0-9_-]{22}"),
     (rb"[A-Za-z0-9]{6}_", rb"[A-Za-z0-9]{29}_mmk", rb"[A-Za-z0-9]{29}"),
     (rb"sess-", rb"[A-Za-z0-9]{32,}", rb"[A-Za-z0-9]{32}"),
-    # Web tokens: header.payload.signature, the last one empty where it is not signed; encrypted ones have five parts
+    # Web tokens: header.payload.signature, with an empty signature if unsigned; encrypted ones have five parts
     (rb"ey[IJ]", rb"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*){0,3}", rb"[A-Za-z0-9_-]{10}"),
     (rb"e[yw]", rb"[A-Za-z0-9_-]{14,}\.e[yw][A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*){0,3}", rb"[A-Za-z0-9_-]{14}"),
 )
@@ -155,7 +155,7 @@ LOOSE = (
     rb"(?:sk-|sk_|ak-|as-|csk-|fw_|r8_|jina_|e2b_|rpa_|tvly-|fc-|pa-|sgp_|bb_(?:live|test)_|co_pat_|vc[pakir]_|sbp_|napi_|pnu_|rnd_|nf_"
     rb"|aio_|waka_|ico-|snyk_|fio-u-|pk-|rk-|railway_)"
 )
-"""Beginnings of keys that other names begin with, too: what follows has to look random."""
+"""Prefixes of keys that other names share: what follows has to look random."""
 LOOSE_PROBE = rb"[A-Za-z_-]{0,24}[0-9]"
 
 ENCODED = tuple(
@@ -191,13 +191,13 @@ ENCODED = tuple(
         ),
     )
 )
-"""How the base64 of a secret begins: what it holds decides."""
+"""Beginnings of base64-encoded secrets: the decoded content decides."""
 
 PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 PEM_CANDIDATE = rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY"
 PUTTY = rb"Private-Lines: "
 ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
-"""Escapes of letters, digits and what keys are made of: JSON needs none of them."""
+"""Escapes of letters, digits and other characters of keys: JSON never needs them."""
 
 # --- names and what follows them --------------------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ BEHIND_NAME = rb"""[\\"'`)\]]*[ \t]*(?:=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t]is[
 COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
 LOGINS = rb"(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login"
 IDENTIFIED = rb"""(?i:identified[ \t]+(?:with[ \t]+[a-z0-9_]{1,40}[ \t]+)?by)[ \t]+\\{0,3}["']"""
-"""``CREATE USER x IDENTIFIED BY '...'``, as ClickHouse, MySQL and Oracle have it."""
+"""``CREATE USER x IDENTIFIED BY '...'``, as in ClickHouse, MySQL and Oracle."""
 
 BEGINNINGS = (
     LEAD
@@ -228,7 +228,7 @@ BEGINNINGS = (
     + b"|".join(re.escape(start) for start in ENCODED)
     + rb")[A-Za-z0-9+/_-]{12})"
 )
-"""Where a key may begin that is known by its beginning."""
+"""Where a key that is recognised by its beginning may begin."""
 
 NAMES = b"|".join(
     (
@@ -249,4 +249,4 @@ NAMES = b"|".join(
         IDENTIFIED,
     )
 )
-"""Where anything else may be: names with values behind them, URLs, private keys."""
+"""Where anything else may be: names followed by values, URLs, private keys."""

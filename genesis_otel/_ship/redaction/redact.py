@@ -1,9 +1,9 @@
-"""Secrets out of text.
+"""Removes secrets from text.
 
-In: prompts, responses, code, configurations, attributes. Out: the same with what looks like a key or a password replaced by
-``[REDACTED]``; JSON stays JSON, and a text without a secret stays the very object that it was. On failure: a pattern that is no
-regular expression raises ValueError when the redactor is made; a redactor itself does not fail, and takes time in proportion to
-the text: one in which too much would have to be judged (``matches``), which only an attack is, is replaced as a whole.
+In: prompts, responses, code, configurations, attributes. Out: the same with whatever looks like a key or a password replaced by
+``[REDACTED]``; JSON stays JSON, and a text without secrets is returned as the same object. On failure: an invalid regular
+expression raises ValueError when the redactor is made; a redactor itself does not fail, and takes linear time: a text with too
+many candidates to judge (``matches``), which only an attack has, is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ TOO_MANY = "[REDACTED: more in this text looks like secrets than can be told apa
 
 
 def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
-    """A function that redacts a text: what we recognise, and regular expressions of one's own.
+    """A function that redacts a text: secrets that we recognise, and matches of custom regular expressions.
 
-    :raises ValueError: one of ``patterns`` is no regular expression.
+    :raises ValueError: one of ``patterns`` is not a valid regular expression.
     """
     own = []
     if defaults and not patterns:
@@ -50,16 +50,16 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
 
 
 def recognised(text: str) -> str:
-    """A text without the secrets that we recognise: what :func:`redactor` gives where nobody has patterns of their own."""
+    """A text without the secrets that we recognise: what :func:`redactor` returns without custom patterns."""
     return _redacted(text) if len(text) >= SHORTEST else text
 
 
 SHORTEST = 6
-"""Characters of the shortest text that can hold a secret and say that it is one: ``pw: x1``."""
+"""Length of the shortest text that can hold a secret and identify it as one: ``pw: x1``."""
 
 
 def without_secrets(settings: str) -> str:
-    """A configuration in JSON, the values of settings that are called like secrets replaced. No JSON stays as it is."""
+    """A JSON configuration with the values of settings named like secrets replaced. Text that is not JSON is returned unchanged."""
     if settings.lstrip()[:1] not in ("{", "["):
         return settings
     try:
@@ -75,17 +75,17 @@ def _without(value: Any) -> Any:
 
 
 def is_secret_setting(name: str, value: object) -> bool:
-    """Whether a setting's value is a secret by its name: text, numbers, lists or tables; what is empty or a switch is none."""
+    """Whether a setting's value is a secret by its name: text, numbers, lists or tables; an empty value or a boolean is not."""
     return not isinstance(value, bool) and bool(value) and is_secret_name(name)
 
 
 def _redacted(text: str) -> str:
-    # Not before there is a text: its expressions take 12 ms to compile, a fifth of what a program's start takes with this package.
+    # Imported only when there is a text: its expressions take 12 ms to compile, a fifth of a program's start with this package.
     from genesis_otel._ship.redaction.matches import spans_of
 
     data = b"\n" + text.encode("utf-8", "surrogatepass")
     if b"\\u00" in data:
-        # Escapes that nothing needs can hide a key. Where they hide none the text stays as it is.
+        # Unnecessary escapes can hide a key. If they hide none, the text stays unchanged.
         unescaped = _unescaped(data)
         if unescaped is None:
             return TOO_MANY
@@ -115,7 +115,7 @@ def _replaced(data: bytes, spans: list[Span]) -> str:
 
 
 def _whole_characters(data: bytes, start: int, end: int) -> Span:
-    """The span with all bytes of the characters at its ends: a bound of bytes may have ended it within one."""
+    """The span extended to whole characters: a byte limit may have cut one in two."""
     while start < end and data[start] & 0xC0 == 0x80:
         start -= 1
     while end < len(data) and data[end] & 0xC0 == 0x80:
@@ -127,7 +127,7 @@ _ESCAPED = re.compile(rb"(?<=\\)\\*(?:u[0-9A-Fa-f]{4}|[nrtbf/\"'])?")
 
 
 def _around_escapes(data: bytes, start: int, end: int) -> Span:
-    """The span without halves of escapes at its ends, at any depth of JSON in JSON."""
+    """The span without partial escapes at its ends, at any depth of JSON in JSON."""
     escaped = _ESCAPED.match(data, start)
     if escaped is not None:
         start = escaped.end()
@@ -137,15 +137,15 @@ def _around_escapes(data: bytes, start: int, end: int) -> Span:
 
 
 AROUND = 512
-"""Bytes around an escape in which a key that it stands in ends."""
+"""Bytes on either side of an escape within which a key containing it ends."""
 
 
 def _unescaped(data: bytes) -> bytes | None:
-    """The text with the escapes resolved that hide a secret; the same object where none does, None where there are too many."""
+    """The text with those escapes resolved that hide a secret; the same object if none does, None if there are too many."""
     from genesis_otel._ship.redaction.matches import most, spans_of
     from genesis_otel._ship.redaction.scan import escapes
 
-    # Around each the text is searched twice.
+    # The text around each escape is searched twice.
     search, left = escapes(data), most(len(data)) // 8
     pieces: list[bytes] = []
     done, found = 0, search(0)

@@ -1,13 +1,13 @@
-"""Where in a text a secret may be: one pass of one regular expression, in proportion to the text whatever it is.
+"""Finds where a secret may be in a text: one pass of one regular expression, in linear time for any text.
 
-In: a text as bytes. Out: a function that finds the next candidate. On failure: nothing here raises. Where RE2 is not there (no
-wheel for the platform), the standard library searches with the same expression: it finds the same, and takes thirty times as long.
+In: a text as bytes. Out: a function that finds the next candidate. On failure: nothing here raises. If RE2 is not available (no
+wheel for the platform), the standard library searches with the same expression: it finds the same, but takes thirty times as long.
 
-Why RE2: everything together takes 2.5 ms a megabyte; an alternation in the standard library 50 to 100, since it tries every
+Why RE2: all patterns together take 2.5 ms per megabyte; an alternation in the standard library 50 to 100, since it tries every
 alternative at every character. Aho-Corasick is as fast on ordinary text, but knows only fixed strings: ``key`` and ``token`` alone
-come some thousand times a megabyte in program sources, and a hundred thousand times in a text made for it, each to be looked at in
-Python. The expression looks no further than some dozens of characters beyond the beginning of a candidate: a search that runs on and
-fails in the end begins anew behind each candidate, which takes quadratic time on a text made for that.
+occur some thousand times per megabyte in program sources, and a hundred thousand times in a hostile text, each to be checked in
+Python. The expression looks only a few dozen characters past the beginning of a candidate: a search that runs on and fails in the
+end starts again after each candidate, which takes quadratic time on a hostile text.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _compiled: dict[bytes, Any] = {}
 
 
 def candidates(data: bytes) -> Search | None:
-    """The next candidate's begin and end, from a position on; None where there is no more, and at once where there is none at all."""
-    # Two expressions, since the states of one are so many on hostile texts that making them takes ten times the search.
+    """A function for the next candidate's start and end from a position on (None if there is no more); None if there are none at all."""
+    # Two expressions, since a single one needs so many states on hostile texts that building them takes ten times the search.
     firsts = [_expression(pattern).search(data) for pattern in _PATTERNS]
     if firsts == _NOTHING:
         return None
@@ -56,7 +56,7 @@ _NOTHING = [None, None]
 
 
 def escapes(data: bytes) -> Search:
-    """The same of escapes that hide a letter or a digit."""
+    """The same for escapes that hide a letter or a digit."""
     return _search(ESCAPED, data)
 
 
@@ -84,13 +84,13 @@ def _compile(pattern: bytes) -> Any:
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = True
     options.log_errors = False
-    # For the states that it meets: with too little of it RE2 falls back to a slower search.
+    # For the DFA states: with too little memory RE2 falls back to a slower search.
     options.max_mem = 64 << 20
     return re2.compile(pattern, options)
 
 
 def _forked() -> None:
-    """RE2 searches without Python's lock and under locks of its own: what another thread held is held for ever in the child."""
+    """RE2 searches without the GIL and under its own locks: one that another thread held would stay locked for ever in the child."""
     if re2 is not None and _compiled:
         _KEPT.extend(_compiled.values())
         _compiled.clear()
@@ -98,6 +98,6 @@ def _forked() -> None:
 
 
 _KEPT: list[Any] = []
-"""Parents' expressions: to take them down could wait for their locks."""
+"""The parent's expressions: destroying them could block on their locks."""
 
 os.register_at_fork(after_in_child=_forked)

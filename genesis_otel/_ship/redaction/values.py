@@ -1,7 +1,7 @@
-"""Whether a value that stands behind a secret's name is one: not a placeholder, a variable, a call or a word of a form.
+"""Decides whether a value after a secret's name is a secret, and not a placeholder, a variable, a call or a form's label.
 
-In: the value's text, how it is written, and what its name says. Out: yes or no. On failure: nothing here raises; a text
-is looked at up to a bound, so that the time is in proportion to it.
+In: the value's text, how it is written, and what its name says. Out: yes or no. On failure: nothing here raises; only a
+bounded part of a text is examined, so that the time stays linear.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from genesis_otel._ship.redaction.names import Kind
 
 LONGEST = 4096
-"""Characters of a value that may be replaced."""
+"""Maximum characters of a value that are replaced."""
 JUDGED = 200
-"""Characters of a value that are looked at to judge it."""
+"""Characters of a value that are examined to judge it."""
 
 _SEGMENTS = re.compile(r"[A-Za-z0-9]+")
 _STEPS = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])|[A-Z](?=[A-Z]?[a-z][0-9A-Z])")
@@ -22,7 +22,7 @@ _STEPS = re.compile(r"[a-z](?=[A-Z0-9])|[A-Z](?=[0-9])|[0-9](?=[A-Za-z])|[A-Z](?
 _BLANKS = re.compile(
     r"\$?\{\{?[^{}]{0,200}\}?\}|\$\([^)]{0,200}\)|\$[A-Za-z_]\w*|%\([^)]{0,100}\)[sdr]|%[sdr](?![A-Za-z0-9])|%[A-Za-z_]+%|<[^<>]{1,100}>|#\{[^}]{0,200}\}"
 )
-"""What a template puts its values into."""
+"""Placeholders in templates."""
 
 _PLACEHOLDER = re.compile(
     r"(?i)[\W_]*(?:x{2,}|y{3,}|z{3,}|\.{2,}|…|\*+|-{2,}|n/?a|none|null|nil|true|false|undefined|todo|fixme|tbd|foo|bar|baz|qux|dummy|redacted|masked"
@@ -46,7 +46,7 @@ FORM_WORDS = frozenset(
         "bool dict list optional callable self cls args kwargs param parameter",
     )
 )
-"""Words of forms, messages and types: a value of these alone is none."""
+"""Words of forms, messages and types: a value made up only of these is not a secret."""
 
 _TYPES = re.compile(
     r"(?i)(?:str|string|bytes?|int|integer|float|number|bool|boolean|any|object|none|null|nil|true|false|yes|no|on|off|optional|required|unknown|auto|default"
@@ -73,17 +73,17 @@ class Written(NamedTuple):
     tight: bool
     """``name=value`` without spaces."""
     literal: bool
-    """As in environments, URLs, options and ODBC, where no variable of a program can stand."""
+    """As in environments, URLs, options and ODBC, where a program's variables cannot occur."""
     alone: bool
-    """Nothing follows on its line."""
+    """Nothing follows on the same line."""
     followed: str
-    """The character behind it."""
+    """The character after it."""
 
 
 def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
-    """Whether a text has a stretch that nobody would have made up as a name.
+    """Whether a text has a run of characters that nobody would choose as a name.
 
-    :param strictly: hexadecimal digits alone do not count: they are hashes, where no name says otherwise.
+    :param strictly: hexadecimal digits alone do not count: unless a name says otherwise, they are hashes.
     """
     for segment in _SEGMENTS.findall(text[:JUDGED]):
         if len(segment) < shortest:
@@ -95,7 +95,7 @@ def is_random(text: str, shortest: int = 16, *, strictly: bool = False) -> bool:
             if strictly:
                 continue
             return True
-        # Random letters and digits change their class at every second character, names at every sixth.
+        # In random text the character class changes at every second character, in names at every sixth.
         if len(_STEPS.findall(segment)) * (4 if strictly else 5) >= len(segment):
             return True
     return False
@@ -106,7 +106,7 @@ _PARTS = re.compile(r"[A-Za-z0-9]{12,}")
 
 
 def is_key(text: str) -> bool:
-    """Whether what begins like a provider's key goes on like one: with a stretch that is no word."""
+    """Whether what begins like a provider's key continues like one: with a run of characters that is not a word."""
     for part in _PARTS.findall(text):
         digits = len(_DIGIT.findall(part))
         if digits and digits < len(part) and (len(part) >= 20 or _HEX.fullmatch(part) or is_random(part, 12)):
@@ -115,7 +115,7 @@ def is_key(text: str) -> bool:
 
 
 def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
-    """Whether what stands behind a name of this kind is a secret."""
+    """Whether the value after a name of this kind is a secret."""
     value = value[:JUDGED].strip().strip("\\")
     if kind is Kind.LIKELY and not _looks_like_a_secret(value, written):
         return False
@@ -130,7 +130,7 @@ def is_secret_value(value: str, kind: Kind, written: Written) -> bool:
         if FORM_WORDS.issuperset(words):
             return False
         if len(words) > 1 and words[-1] in FORM_WORDS and _NAME.fullmatch(value):
-            return False  # InvalidAllowCredentials: a name for what it is
+            return False  # InvalidAllowCredentials: a descriptive name
     if kind is Kind.LIKELY:
         return True
     if written.quoted:
@@ -171,7 +171,7 @@ _RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 
 
 def _is_mixed(value: str) -> bool:
-    """Whether letters and digits change so often that no words are left: those of variables have five letters, and may have a number."""
+    """Whether letters and digits alternate too often for words: those in variable names have five letters, and may end in a number."""
     if len(value) < 8 or not value.isalnum():
         return False
     named = _NUMBER.sub("", value)

@@ -1,8 +1,8 @@
-"""What a writer has put into its queue and what it could not, in a file that is there before there is trouble.
+"""Counts what a writer has put into its queue and what it could not, in a file allocated before anything goes wrong.
 
-In: counts of a writer. Out: the same, for whoever looks, after the writer was killed as well. Its bytes are allocated when the
-queue is made, and overwritten in place: so a full disk takes the counts, too. On failure: OSError when it is made; later on a
-count that cannot be written is left as it was.
+In: a writer's counts. Out: the same, for any reader, even after the writer was killed. The file is allocated when the queue is
+created, and overwritten in place: so the counts can be written on a full disk, too. On failure: OSError on creation; after that,
+a count that cannot be written keeps its old value.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from genesis_otel._emit.interruption import ignored, pass_on
 
 SUFFIX = ".account"
 WIDTH = 20
-"""Digits of a count, and the space or newline behind each."""
+"""The digits of a count and the space or newline after it."""
 
 
 class Account(NamedTuple):
-    """The counts, in their order in the file."""
+    """The counts, in file order."""
 
     appended: int = 0
-    """Records in the queue, as of the last second of the writer's life, or of its end."""
+    """Records appended to the queue, up to date to within a second, and exact once the writer has closed it."""
     held: int = 0
-    """Records that the writer keeps in memory, since the disk takes none: lost when it dies."""
+    """Records that the writer keeps in memory because the disk accepts none: lost if it dies."""
     lost: int = 0
-    """Records that were lost and could not be counted in the folder's file ``dropped``."""
+    """Records lost that could not be counted in the folder's file ``dropped``."""
 
 
 def make(folder: Path, name: str) -> int:
-    """The file of a queue, open; its counts are 0."""
+    """Create and open a queue's file, with all counts 0."""
     file = os.open(folder / f"{name}{SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     text = b"".join(b"%019d " % count for count in Account())
     try:
@@ -46,14 +46,14 @@ def make(folder: Path, name: str) -> int:
 
 
 def write(file: int, count: str, value: int) -> bool:
-    """Set one of the counts; false where the disk does not take it."""
+    """Set one of the counts; false if it could not be written."""
     with ignored(OSError):
         return os.pwrite(file, b"%019d " % value, WIDTH * Account._fields.index(count)) == WIDTH
     return False
 
 
 def read(folder: Path, name: str) -> Account:
-    """The counts of a queue; 0 where there are none."""
+    """The counts of a queue; all 0 if there is no file, or it is damaged."""
     try:
         text = (folder / f"{name}{SUFFIX}").read_bytes()
         return Account(*(int(text[WIDTH * at : WIDTH * (at + 1)]) for at in range(3)))

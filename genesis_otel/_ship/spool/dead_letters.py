@@ -1,7 +1,7 @@
-"""Dead letters: records that a destination refused for their content, each in a file of its own, with the reason.
+"""Dead letters: records that a destination refused for their content, each in its own file, with the reason.
 
-In: a record and why it was refused. Out: both again, byte for byte. On failure: OSError of the file system; a letter is
-there whole or not at all.
+In: a record and why it was refused. Out: both again, byte for byte. On failure: OSError of the file system; a dead letter is
+written whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DEAD = "dead"
-"""Where they lie, in a spool's folder."""
+"""Their subfolder in a spool's folder."""
 
 
 def bury(folder: Path, record: bytes, reason: str) -> None:
-    """Keep a record that was refused for its content, with the reason, in a file of its own."""
+    """Keep a record that was refused for its content, with the reason, in its own file."""
     dead = folder / DEAD
     dead.mkdir(mode=0o700, exist_ok=True)
     path = dead / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
@@ -28,7 +28,7 @@ def bury(folder: Path, record: bytes, reason: str) -> None:
 
 
 def buried(folder: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """The records that were refused: file, reason, record; oldest first."""
+    """The refused records: file, reason, record; oldest first."""
     for path in sorted(files(folder)):
         reason, _, record = path.read_bytes().partition(b"\n")
         yield path, reason.decode(), record
@@ -40,7 +40,7 @@ def files(folder: Path) -> Iterator[Path]:
 
 
 def changed(folder: Path) -> int:
-    """A number that is another one when letters have come or gone; 0 where there never were any."""
+    """A value that changes when dead letters are added or removed; 0 if there never were any."""
     try:
         return (folder / DEAD).stat().st_mtime_ns
     except FileNotFoundError:

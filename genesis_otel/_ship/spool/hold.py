@@ -1,11 +1,11 @@
-"""Records that are held: on disk from the moment on, but nobody's to deliver while their process lives and holds them.
+"""Held records: on disk at once, but not to be delivered by anybody while their process lives and holds them.
 
-In: records by a key, and the word that one was released. Out: nothing, while all goes well; what a dead process held and had
-not released, as a queue like any other (:func:`adopt`). On failure: OSError of the file system.
+In: records by key, and the keys released. Out: nothing, if all goes well; otherwise what a dead process held and had
+not released, as a normal queue (:func:`adopt`). On failure: OSError of the file system.
 
-A hold is ``h-ID.held``, records of a segment's form: ``+``, the key and the record, or ``-`` and a key that was released; and
-``h-ID.holder``, the lock of who holds it. 0.1.0 lists neither: they are no queue (``q-…``), no segment and no dead letter.
-Whatever is kept in another format than those has a name of its own in the same way.
+A hold is ``h-ID.held``, entries in a segment's format: ``+``, the key and the record, or ``-`` and a released key; and
+``h-ID.holder``, its holder's lock. 0.1.0 lists neither: they are not queues (``q-…``), segments or dead letters.
+Anything kept in yet another format needs its own name in the same way.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ KEY = 8
 
 
 class Hold:
-    """What this process holds until it is released, together: the individuals of one generation."""
+    """Records that this process holds and releases together: the individuals of one generation."""
 
     def __init__(self, folder: Path) -> None:
-        """Make it.
+        """Create the files.
 
-        :raises OSError: it cannot be made.
+        :raises OSError: they cannot be created.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"h-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._path, self._locked, self._pid = folder / f"{name}{HELD}", folder / f"{name}{HOLDER}", os.getpid()
-        # The lock comes before the file: whoever sees the file without its lock takes its process for dead.
+        # Lock first, then file: a file without a held lock means a dead process.
         self._lock = ProcessLock(self._locked)
         if not self._lock.take(1.0):
-            raise OSError(f"the lock of {name} in {folder} cannot be had")
+            raise OSError(f"cannot lock {name} in {folder}")
         self._number = itertools.count()
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def keep(self, key: bytes, record: bytes) -> None:
-        """Have a record on disk, in one write."""
+        """Put a record on disk, in one write."""
         self._append(b"+" + key + record)
 
     def release(self, key: bytes) -> None:
-        """A record has gone its usual way."""
+        """Mark a record as released: it is delivered the usual way."""
         self._append(b"-" + key)
 
     def _append(self, payload: bytes) -> None:
         if self._pid == os.getpid():
             record = pack(payload, next(self._number))
             if os.write(self._file, record) != len(record):
-                raise OSError(f"{self._path} takes no more")
+                raise OSError(f"{self._path} could not be written in full")
 
     def close(self) -> None:
-        """All were released: nothing of it remains. In a forked child, nothing happens: it is the parent's."""
+        """Remove the files once everything is released. Does nothing in a forked child: the hold is the parent's."""
         if self._pid == os.getpid():
             self._path.unlink(missing_ok=True)
             os.close(self._file)
@@ -67,7 +67,7 @@ class Hold:
 
 
 def adopt(folder: Path, *, segment_bytes: int, spool_bytes: int) -> int:
-    """Put what dead processes held into a queue, and count it. Interrupted, it is done again: what comes twice is stored once."""
+    """Put what dead processes held into a queue, and return the count. If interrupted, it is repeated: duplicates are stored once."""
     adopted = 0
     for path in folder.glob(f"h-*{HELD}"):
         locked = path.with_suffix(HOLDER)
@@ -92,7 +92,7 @@ def adopt(folder: Path, *, segment_bytes: int, spool_bytes: int) -> int:
 
 
 def _held(data: bytes) -> list[bytes]:
-    """The records that were kept and not released."""
+    """The records kept and not released."""
     kept: dict[bytes, bytes] = {}
     for found in find(data, closed=True)[0]:
         payload = data[found.payload : found.end]

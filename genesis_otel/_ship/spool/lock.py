@@ -1,7 +1,7 @@
-"""One process at a time: a lock on a file that tells who holds it.
+"""A lock file for one process at a time, which names its holder.
 
-In: a path. Out: the lock, or the id of the process that holds it. On failure: OSError of the file system; a process that
-dies, however, lets go.
+In: a path. Out: the lock, or the id of the process that holds it. On failure: OSError of the file system. The lock of a process
+that dies is released.
 """
 
 import errno
@@ -16,24 +16,24 @@ from genesis_otel._emit.interruption import foreign, pass_on
 
 
 class ProcessLock:
-    """A POSIX lock on a file: gone when its process is, and not inherited by a fork.
+    """A POSIX lock on a file: released when its process dies, and not inherited by a fork.
 
-    It is gone, too, when its process closes *any* descriptor of the file; so this class remembers the locks that the
-    process holds and never looks at those.
+    It is also released when its process closes *any* descriptor of the file; so this class remembers the locks that the
+    process holds and never opens those files.
     """
 
     _mine: dict[Path, int] = {}
-    # Reentrant: a signal handler or a finaliser may end a span while its thread looks at a lock. A lock that is new then has a
-    # name of its own, so that nothing that is open meanwhile is closed under it.
+    # Reentrant: a signal handler or a finaliser may end a span while its thread looks at a lock. A lock created then has its
+    # own name, so no descriptor of a file that is open at the time gets closed.
     _guard = threading.RLock()
 
     def __init__(self, path: Path) -> None:
-        """Name the file; `take` makes it."""
+        """Name the file; `take` creates it."""
         self._path = _resolved(path)
         self._file: int | None = None
 
     def take(self, wait: float) -> bool:
-        """Take it within ``wait`` seconds, or say no."""
+        """Take the lock within ``wait`` seconds; false if that fails."""
         deadline = time.monotonic() + wait
         while not self._try():
             if time.monotonic() > deadline:
@@ -59,12 +59,12 @@ class ProcessLock:
                 os.ftruncate(file, 0)
                 os.write(file, str(os.getpid()).encode())
             except OSError as error:
-                # On a full disk nobody can be told who holds it; held it is.
+                # On a full disk the holder's id cannot be written; the lock is held all the same.
                 pass_on(error)
             return True
 
     def valid(self) -> bool:
-        """Whether the file that is locked is still the one that its path names: somebody may have removed the folder."""
+        """Whether the locked file is still the one at its path: somebody may have removed the folder."""
         try:
             named = self._path.stat()
             return self._file is not None and os.path.samestat(os.fstat(self._file), named)
@@ -73,7 +73,7 @@ class ProcessLock:
             return False
 
     def release(self) -> None:
-        """Let go; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         with self._guard:
             if self._file is not None:
                 self._mine.pop(self._path, None)
@@ -82,7 +82,7 @@ class ProcessLock:
 
     @classmethod
     def holder(cls, path: Path) -> int | None:
-        """The process that holds the lock, -1 if it has not said yet, or None. Looks with a shared lock for an instant."""
+        """The id of the process that holds the lock, -1 if it is not written yet, or None. Takes a shared lock for an instant."""
         path = _resolved(path)
         with cls._guard:
             if cls._mine.get(path) == os.getpid():
@@ -111,7 +111,7 @@ def _resolved(path: Path) -> Path:
 
 @functools.lru_cache(maxsize=64)
 def _folder(path: str) -> Path:
-    # Not each time: Python's own way swallows an OSError that a signal handler raises meanwhile.
+    # Cached: Path.resolve() swallows an OSError that a signal handler raises meanwhile.
     return Path(path).resolve()
 
 

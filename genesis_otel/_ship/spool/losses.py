@@ -1,8 +1,8 @@
-"""What was lost: counted in the spool's folder for good, and said, though not once a span.
+"""Counts lost spans permanently in the spool's folder, and logs them, at most once a minute per reason.
 
 In: a folder, how many spans, and why. Out: a line in the folder's file ``dropped``, and a WARNING at once, then at most one a
-minute for each reason, and the rest at the end. On failure: what cannot be written is kept in the account of this process's
-queue, which needs no room on the disk, and written with the next; nothing is raised.
+minute per reason, and the rest at the end. On failure: a count that cannot be written is kept in the account of this process's
+queue, which needs no disk space, and written with the next one; nothing is raised.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from genesis_otel._ship.spool.turn import Turn
 logger = logging.getLogger(__name__)
 
 DROPPED = "dropped"
-SAY_EVERY = 60.0
+WARN_EVERY = 60.0
 """Seconds between two warnings for the same reason."""
 
 
 class Loss(NamedTuple):
-    """Spans that were lost; none, to write and say what is left of earlier ones."""
+    """Lost spans; 0 spans to write and log what is left over from earlier losses."""
 
     folder: Path
     spans: int
@@ -39,42 +39,42 @@ class Loss(NamedTuple):
 
 _accounts: dict[Path, int] = {}
 _unwritten: Counter[Path] = Counter()
-_unsaid: Counter[tuple[Path, str]] = Counter()
+_unlogged: Counter[tuple[Path, str]] = Counter()
 _counted: Loss | None = None
-"""The latest one that is in the counts above: a signal's exception lets it be handled again."""
+"""The latest loss included in the counts above: after a signal handler's exception it is handled again."""
 
 
 def note(folder: Path, spans: int, why: str) -> None:
-    """Count ``spans`` as lost, and say so."""
+    """Count ``spans`` as lost, and log it."""
     if spans:
         _turn.run(Loss(folder, spans, why))
 
 
 def settle(folder: Path) -> None:
-    """The disk takes writes again: put there what could not be counted."""
+    """The disk accepts writes again: write the counts that it did not take."""
     if _unwritten[folder]:
         _turn.run(Loss(folder, 0, "counted late"))
 
 
 def close(folder: Path) -> None:
-    """This process is done with a folder: say what was not said yet."""
-    if _unwritten[folder] or any(at == folder for at, _ in _unsaid):
+    """This process is done with a folder: log what was not logged yet."""
+    if _unwritten[folder] or any(at == folder for at, _ in _unlogged):
         _turn.run(Loss(folder, 0, "counted late", last=True))
 
 
 def keep_in(folder: Path, file: int) -> None:
-    """Keep what cannot be written in a queue's account, open as ``file``."""
+    """Keep counts that cannot be written in a queue's account, open as ``file``."""
     _accounts[folder] = file
 
 
 def forget(folder: Path, file: int) -> None:
-    """The account ``file`` is to be closed."""
+    """Stop using the account ``file``, which is about to be closed."""
     if _accounts.get(folder) == file:
         del _accounts[folder]
 
 
 def total(folder: Path) -> int:
-    """Spans that were lost in all the time of a folder, but what dead writers left in their accounts."""
+    """Spans lost over a folder's lifetime, except those that dead writers left in their accounts."""
     unwritten = 0 if folder in _accounts else _unwritten[folder]
     try:
         lines = (folder / DROPPED).read_bytes().splitlines()
@@ -85,7 +85,7 @@ def total(folder: Path) -> int:
 
 
 def changed(folder: Path) -> int:
-    """A number that is another one when something was lost; 0 where nothing ever was."""
+    """A value that changes when something is lost; 0 if nothing ever was."""
     try:
         return (folder / DROPPED).stat().st_size
     except OSError as error:
@@ -98,17 +98,17 @@ def _count(loss: Loss) -> None:
     folder, spans, why, last = loss
     try:
         if _counted is not loss:
-            unwritten, unsaid = _unwritten[folder] + spans, _unsaid[folder, why] + spans
-            # No call in between, so nothing that could raise: counted once, or not yet.
+            unwritten, unlogged = _unwritten[folder] + spans, _unlogged[folder, why] + spans
+            # No call in between, so nothing can raise: the loss is counted once, or not yet.
             _unwritten[folder] = unwritten
-            _unsaid[folder, why] = unsaid
+            _unlogged[folder, why] = unlogged
             _counted = loss
         _write(folder, why)
-        for of in [(folder, why)] if not last else [known for known in _unsaid if known[0] == folder]:
-            if _unsaid[of] and (due((*of, os.getpid()), SAY_EVERY) or last):
-                logger.warning("%d spans were dropped from %s: %s", _unsaid.pop(of), folder, of[1])
-            elif not _unsaid[of]:
-                del _unsaid[of]
+        for of in [(folder, why)] if not last else [known for known in _unlogged if known[0] == folder]:
+            if _unlogged[of] and (due((*of, os.getpid()), WARN_EVERY) or last):
+                logger.warning("%d spans were dropped from %s: %s", _unlogged.pop(of), folder, of[1])
+            elif not _unlogged[of]:
+                del _unlogged[of]
     except Exception as error:
         if foreign(error):
             raise
@@ -118,7 +118,7 @@ def _count(loss: Loss) -> None:
 def _write(folder: Path, why: str) -> None:
     if not _unwritten[folder]:
         return
-    # The first newline ends what a full disk may have cut short.
+    # The leading newline ends a line that a full disk may have cut short.
     line = b"\n%s\n" % json.dumps([time.time(), _unwritten[folder], why]).encode()
     kept = _accounts.get(folder)
     try:
@@ -131,7 +131,7 @@ def _write(folder: Path, why: str) -> None:
             os.close(file)
     except BaseException as error:
         if foreign(error):
-            # Raised by a signal handler, before the line was written or after it.
+            # Raised by a signal handler, before or after the line was written.
             if line in (folder / DROPPED).read_bytes():
                 del _unwritten[folder]
             raise
@@ -154,7 +154,7 @@ _turn: Turn[Loss] = Turn(_count)
 def _forked() -> None:
     global _turn
     _turn = Turn(_count)
-    for known in (_accounts, _unwritten, _unsaid):
+    for known in (_accounts, _unwritten, _unlogged):
         known.clear()
 
 

@@ -1,15 +1,16 @@
-"""A durable queue on disk, of bytes: written by many processes, each into a queue of its own, and taken in batches.
+"""A durable queue of bytes on disk: many processes write, each to its own queue; a consumer takes records in batches.
 
-In: records. Out: the same records, oldest first, in batches that stay the same after a restart. A record is on disk, safe
-from the death of its process, when :meth:`Writer.append` returns (a power cut may take the last seconds: nothing is
-synced). On failure: OSError of the file system from ``append``; what a dying process left half written is no record;
-what was damaged is passed over, and counted like everything else that is dropped: records are numbered, so how many are
-missing is known, but for the last second of a process that was killed. Whatever else lies in the folder stops nothing.
+In: records. Out: the same records, oldest first, in batches that stay the same after a restart. Once :meth:`Writer.append`
+returns, a record is on disk and survives the death of its process (a power cut may lose the last seconds: nothing is
+fsynced). On failure: OSError from ``append``; a record that a dying process left half-written does not count as one;
+damaged records are skipped, and counted like everything else that is dropped: records are numbered, so the number
+missing is known, except for the last second of a killed process. Unrelated files in the folder do no harm.
 
-A folder holds, for each queue ``ID``: ``ID.writer`` and ``ID.drain``, locks of who writes and of who takes from it;
-``ID/N.seg``, its records, each with a header and in one write; ``ID/cut``, what was taken so far and which batch is out;
-``ID/N-LOST.gone``, in place of a segment that went at the spool's limit with so many records; ``ID.account``, what its writer has counted. Beside them: ``dead/``, records that were refused, and ``dropped``, what was lost
-and why. Queues of genesis-otel 0.1.0, whose records have no numbers, are named ``q-``; it sees only those.
+A folder holds, for each queue ``ID``: ``ID.writer`` and ``ID.drain``, the locks of its writer and of its consumer;
+``ID/N.seg``, its records, each with a header and written in one call; ``ID/cut``, how far it was consumed and which batch is in
+flight; ``ID/N-LOST.gone``, in place of a segment dropped at the spool's limit with LOST records; ``ID.account``, the writer's
+counts. Beside them: ``dead/``, refused records, and ``dropped``, what was lost and why. Queues of genesis-otel 0.1.0, whose
+records have no numbers, are named ``q-``; that version sees only those.
 """
 
 from __future__ import annotations
@@ -45,56 +46,56 @@ class Batch(NamedTuple):
     start: int
     end: int
     following: int
-    """The number of the record behind the last of them; -1 where records have none."""
+    """The number of the record after the last one; -1 if records have no numbers."""
 
 
 class Status(NamedTuple):
-    """What a folder holds."""
+    """The contents of a folder."""
 
     queues: int
-    """Queues with a living writer, or with something in them."""
+    """Queues that are not empty or have a live writer."""
     writers: int
-    """Of these, the ones whose writer lives."""
+    """Those of them with a live writer."""
     waiting: int
-    """Records that were not handed over yet."""
+    """Records not yet delivered."""
     bytes: int
     """Size of the segments on disk."""
     dead: int
-    """Records that were refused for their content."""
+    """Records refused for their content."""
     dropped: int
-    """Records that were lost, in all the time of this folder."""
+    """Records lost over the folder's lifetime."""
     oldest: float
-    """Seconds since the oldest waiting segment was written to; 0 when nothing waits."""
+    """Seconds since the oldest waiting segment was last written to; 0 when nothing waits."""
 
 
 Place = tuple[int, int, int, int]
-"""Where a writer is: its open file, the number of the segment and its size, and the number of the next record. One value, so that
-an exception of a signal handler finds it before a step or behind it. No class: that takes a third of a microsecond a span."""
+"""A writer's position: its open file, the segment's number and size, and the number of the next record. A single value, so that
+an exception raised by a signal handler never leaves it half updated. Not a class: that costs a third of a microsecond per span."""
 
 
 class Writer:
-    """This process's queue in a folder; not for a forked child, which makes its own.
+    """This process's queue in a folder; a forked child must make its own.
 
-    Its methods stand an exception of a signal handler at any place: they can be called again.
+    A signal handler may raise at any point in these methods: they can be called again.
     """
 
     def __init__(self, folder: Path, *, segment_bytes: int, spool_bytes: int, family: str = "") -> None:
-        """Make the queue. Processes that share an exporter, by fork, are a ``family``: it is in the queue's name.
+        """Create the queue. Processes that share an exporter, by fork, are a ``family``, which is part of the queue's name.
 
-        :raises OSError: it cannot be made; then nothing of it remains.
+        :raises OSError: it cannot be created; then nothing of it remains.
         """
         self.folder, self.id = folder, f"{QUEUE}{os.getpid()}-{family}{uuid.uuid4().hex[:8]}"
-        # What goes at once at the limit is a segment: never a large part of all.
+        # At the limit, whole segments are dropped: keep each a small part of the spool.
         self._segment_bytes, self._spool_bytes = min(segment_bytes, spool_bytes // 8), spool_bytes
         if not stat.S_ISDIR(_mode(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Processes that never fill a segment count as well: each looks once, before it adds one.
+        # Processes that never fill a segment count as well: each enforces the limit once, before it adds a segment.
         enforce(folder, spool_bytes)
-        # The lock comes before the queue: whoever sees the queue without its lock takes the writer for dead.
+        # Lock first, then queue: a queue without a held lock means a dead writer.
         locked = folder / f"{self.id}.writer"
         self._lock = ProcessLock(locked)
         if not self._lock.take(1.0):
-            raise OSError(errno.EAGAIN, f"the lock of {self.id} in {folder} cannot be had")
+            raise OSError(errno.EAGAIN, f"cannot lock {self.id} in {folder}")
         self._at: Place = (-1, 0, 0, 0)
         self._account = -1
         self._begun: tuple[object, Place] | None = None
@@ -114,9 +115,9 @@ class Writer:
         losses.keep_in(folder, self._account)
 
     def append(self, payload: bytes, once: object = None) -> None:
-        """Write one record. Not for two threads at once.
+        """Write one record. Not thread-safe.
 
-        :param once: when the call was interrupted, and the next one brings the same object, the record is still written once.
+        :param once: identifies the record: if an interrupted call is repeated with the same object, the record is written only once.
         :raises OSError: it could not be written; then nothing of it remains.
         """
         if once is None or self._begun is None or self._begun[0] is not once:
@@ -126,7 +127,7 @@ class Writer:
             record = pack(payload, number)
             self._begun = once, place
         else:
-            # Interrupted: written or not, the file tells.
+            # Interrupted: the file's size shows whether the record was written.
             file, segment, size, number = self._begun[1]
             record = pack(payload, number)
             if os.fstat(file).st_size == size + len(record):
@@ -140,15 +141,15 @@ class Writer:
             raise
         if written != len(record):
             os.ftruncate(file, size)
-            raise OSError(errno.ENOSPC, f"{written} of {len(record)} bytes were written")
+            raise OSError(errno.ENOSPC, f"only {written} of {len(record)} bytes were written")
         self._at = file, segment, size + written, number + 1
 
     def position(self) -> tuple[int, int]:
-        """Behind what was appended so far: a segment and a place in it; see :func:`taken`."""
+        """The position after the last record appended: a segment and an offset in it; see :func:`taken`."""
         return self._at[1], self._at[2]
 
     def look(self) -> bool:
-        """Whether the queue is still where it was made; to be asked every second. Puts into the account what was appended."""
+        """Whether the queue is still in its place; to be called every second. Also records the number appended in the account."""
         file, segment, size, number = self._at
         try:
             named = self._path(segment).stat()
@@ -159,31 +160,31 @@ class Writer:
             pass_on(error)
             return False
         if mine.st_size != size:
-            # Somebody has cut it: records go on behind what is left, and the numbers tell what is missing.
+            # Somebody truncated the file: continue after what is left; the numbers show what is missing.
             self._at = file, segment, mine.st_size, number
         account.write(self._account, "appended", number)
         self._taken = max(self._taken, _read_cut(self.folder / self.id).number)
         return True
 
     def hold(self, records: int) -> None:
-        """Put into the account how many records are kept in memory: lost, should this process die now."""
+        """Set the account's count of records kept in memory, which are lost if this process dies now."""
         account.write(self._account, "held", records)
 
     def rescue(self) -> tuple[list[bytes], int]:
-        """When the folder was removed: the records that this process can still reach, and how many more were lost with it.
+        """After the folder was removed: the records that this process can still read, and how many more were lost with it.
 
-        What was handed over in the last second comes once more.
+        Records delivered in the last second are returned again.
         """
         file, _, _, number = self._at
         if os.fstat(file).st_nlink:
-            # Moved, not removed: it is all there, elsewhere.
+            # Moved, not removed: everything still exists elsewhere.
             return [], 0
         data = os.pread(file, os.fstat(file).st_size, 0)
         found = [record for record in find(data, closed=True)[0] if record.number >= self._taken]
         return [data[record.payload : record.end] for record in found], max(0, number - self._taken) - len(found)
 
     def close(self) -> None:
-        """End the queue; what is in it waits for whoever drains."""
+        """Stop writing; what is in the queue waits for its consumer."""
         file, segment, size, number = self._at
         if file >= 0:
             account.write(self._account, "appended", number)
@@ -193,9 +194,9 @@ class Writer:
             self._lock.release()
 
     def abandon(self, *, busy: bool) -> None:
-        """In a forked child: let go of the parent's file, and leave the queue to the parent.
+        """In a forked child: close the parent's file, and leave the queue to the parent.
 
-        :param busy: a signal handler has forked in the middle of :meth:`append`, which goes on in the child, too: into nothing.
+        :param busy: a signal handler forked in the middle of :meth:`append`, which continues in the child, too: into /dev/null.
         """
         if busy and self._at[0] >= 0:
             nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -213,7 +214,7 @@ class Writer:
         before, segment, _, number = self._at
         segment += 1
         file = os.open(self._path(segment), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        # The new one first: a file that is closed is never written to, whatever comes in between.
+        # Switch to the new file first: whatever interrupts this, a closed file is never written to.
         self._at = file, segment, 0, number
         if before >= 0:
             os.close(before)
@@ -229,7 +230,7 @@ class Writer:
 
 
 class Queue:
-    """A queue, held by whoever drains it. Made by :func:`take`."""
+    """A queue held by its consumer. Created by :func:`take`."""
 
     def __init__(self, folder: Path, name: str, lock: ProcessLock) -> None:
         self.folder, self.name, self._lock = folder, name, lock
@@ -237,13 +238,13 @@ class Queue:
         self.segment, self.start, self.end, self.number = _read_cut(self._path)
         segments = _segments(self._path)
         if segments and self.segment > max(segments) and not (self._old and self.segment == max(segments) + 1):
-            # No cut of ours goes so far while there are segments: from the first that is left, but what was taken.
+            # We never write a cut beyond the existing segments: start at the first one left, and skip what was taken.
             self.segment, self.start, self.end = min(segments), 0, 0
 
     def next(self, max_rows: int, max_bytes: int) -> Batch | None:
-        """The batch that is out, or else the next records; None when there are none now.
+        """The batch in flight, or else the next records; None if there are none at present.
 
-        Where it ends is on disk before this returns: after a crash the same batch comes again.
+        Its end is on disk before this returns: after a crash the same batch comes again.
         """
         while True:
             closed = _next_number(self._path, self.segment) is not None or not self.written_to()
@@ -254,11 +255,11 @@ class Queue:
                 data, found, damaged, closed, whole = b"", [], 0, True, True
             except OSError as error:
                 pass_on(error)
-                # Of somebody else, or on a disk that is ill: it stays, and stops nothing else.
+                # Owned by somebody else, or on a failing disk: leave it, and carry on with the rest.
                 logger.debug("%s cannot be read", self._path, exc_info=True)
                 return None
             if found and found[-1].number < self.number and not self._old:
-                # The cut was damaged, but how many were taken is known.
+                # The cut was damaged, but the number of records taken is known.
                 self.start, self.end = self.start + found[-1].end, 0
                 continue
             found = [record for record in found if self._old or record.number >= self.number]
@@ -267,27 +268,27 @@ class Queue:
             if self._old and damaged and whole and not self.end:
                 losses.note(self.folder, damaged, DAMAGED)
             if self.end:
-                # The batch that was out is not there any more.
+                # The batch in flight no longer exists.
                 self.end = 0
                 continue
             if not closed or not self._forward():
                 return None
 
     def _read(self, max_rows: int, max_bytes: int, closed: bool) -> tuple[bytes, list[Found], int, bool]:
-        """What comes next in the segment, and whether that is all that there is."""
+        """What comes next in the segment, and whether that is all there is."""
         with (self._path / f"{self.segment:08d}{SEGMENT}").open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if max(self.start, self.end) > size or 0 < self.end <= self.start:
-                # Somebody has cut the file, or changed the cut.
+                # Somebody truncated the file, or changed the cut.
                 self.start, self.end = (0 if self.start > size else self.start), 0
             file.seek(self.start)
-            # The batch that is out, whole; else as much as a batch takes.
+            # The whole batch in flight; else as much as a batch takes.
             data = file.read(self.end - self.start if self.end else max_bytes)
             whole = bool(self.end) or (closed and len(data) < max_bytes)
             limit = len(data) if self.end else max_rows
             found, damaged = find(data, closed=whole, limit=limit, old=self._old)
             if not found and not whole:
-                # A record larger than a batch goes alone; or there is damage, and the rest tells.
+                # A record larger than a batch goes alone; or there is damage, and the rest of the file shows it.
                 data, whole = data + file.read(), closed
                 found, damaged = find(data, closed=whole, limit=1, old=self._old)
         return data, found, damaged, whole
@@ -303,9 +304,9 @@ class Queue:
         return Batch(records, self.segment, self.start, end, following)
 
     def following(self, batch: Batch, max_rows: int, max_bytes: int) -> Batch | None:
-        """The records behind ``batch`` in its segment, to prepare while it is under way; None where :meth:`next` has to look.
+        """The records after ``batch`` in its segment, to prepare while it is being sent; None where :meth:`next` has to look.
 
-        Only reads, so another thread may call it; :meth:`claim` makes what it gives the batch that is out.
+        Only reads, so another thread may call it; :meth:`claim` makes the result the batch in flight.
         """
         try:
             with (self._path / f"{batch.segment:08d}{SEGMENT}").open("rb") as file:
@@ -324,18 +325,18 @@ class Queue:
         return Batch(records, batch.segment, batch.end, batch.end + found[-1].end, following)
 
     def claim(self, batch: Batch) -> None:
-        """Put on disk that ``batch``, from :meth:`following`, is out; the one before it is done."""
+        """Record on disk that ``batch``, from :meth:`following`, is in flight; the one before it is done."""
         self.end = batch.end
         self._write_cut()
 
     def ahead(self) -> tuple[int, int]:
-        """Behind what is in the queue now: a segment and a place in it."""
+        """The current end of the queue: a segment and an offset in it."""
         segments = _segments(self._path)
         last = max(segments, default=0)
         return last, _size(segments[last]) if segments else 0
 
     def beyond(self, batch: Batch) -> bytes | None:
-        """The first record behind ``batch``, which stays where it is; None when there is none yet."""
+        """The first record after ``batch``, without taking it; None if there is none yet."""
         for number, start in ((batch.segment, batch.end), (_next_number(self._path, batch.segment), 0)):
             if number is None:
                 continue
@@ -349,16 +350,16 @@ class Queue:
         return None
 
     def done(self, batch: Batch) -> None:
-        """The batch has arrived: take it off the queue."""
+        """Remove a batch that was delivered from the queue."""
         self.start, self.end, self.number = batch.end, 0, batch.following
         self._write_cut()
 
     def written_to(self) -> bool:
-        """Whether the queue's writer lives."""
+        """Whether the queue's writer is alive."""
         return writer_lives(self.folder, self.name)
 
     def release(self) -> None:
-        """Let go of the queue, and remove it when its writer is dead and it is empty."""
+        """Release the queue, and remove it if its writer is dead and it is empty."""
         if not self.written_to() and not any(_segments(self._path)):
             try:
                 self._settle()
@@ -369,21 +370,21 @@ class Queue:
                     (self.folder / f"{self.name}{suffix}").unlink(missing_ok=True)
             except OSError as error:
                 pass_on(error)
-                logger.debug("the empty queue %s stays", self.name, exc_info=True)
+                logger.debug("the empty queue %s could not be removed", self.name, exc_info=True)
         self._lock.release()
 
     def _settle(self) -> None:
         """Count what a dead writer could not count itself."""
         appended, held, lost = account.read(self.folder, self.name)
-        if not self._old:  # the records of an old queue have no numbers: its damage is counted where it is found
+        if not self._old:  # records of an old queue have no numbers: its damage is counted where it is found
             losses.note(self.folder, max(0, appended - self.number - self._gone()), DAMAGED)
-        losses.note(self.folder, held, "in the memory of a process that died while the disk took nothing")
+        losses.note(self.folder, held, "in the memory of a process that died while the disk accepted no writes")
         losses.note(self.folder, lost, "counted late")
-        # At once: what is counted must not be counted again.
+        # Immediately, so that nothing is counted twice.
         (self.folder / f"{self.name}{account.SUFFIX}").unlink(missing_ok=True)
 
     def _gone(self) -> int:
-        """Records before this place that went at the spool's limit, and are counted; to be asked once."""
+        """The number of records before this position that were dropped at the spool's limit, and counted then; for a single call."""
         lost = 0
         for path in self._path.glob(f"*{GONE}"):
             number, _, records = path.stem.partition("-")
@@ -393,7 +394,7 @@ class Queue:
         return lost
 
     def _forward(self) -> bool:
-        """Go to the next segment, and remove this one; False where there is none."""
+        """Move to the next segment, and remove this one; False if there is no next one."""
         path, following = self._path / f"{self.segment:08d}{SEGMENT}", _next_number(self._path, self.segment)
         if following is None and self.written_to():
             return False
@@ -411,13 +412,13 @@ class Queue:
             fresh.replace(self._path / CUT)
         except OSError as error:
             pass_on(error)
-            # A disk that the spool itself has filled gets room by draining it: so draining goes on. Should this process
-            # die before there is room, what it takes off now comes once more.
+            # If the spool itself filled the disk, only draining makes room: so go on draining. If this process dies before
+            # there is room, what it takes off now is delivered once more.
             logger.debug("the cut of %s could not be written", self._path, exc_info=True)
 
 
 def writer_lives(folder: Path, name: str) -> bool:
-    """Whether the process that writes to a queue lives."""
+    """Whether the process that writes to a queue is alive."""
     return ProcessLock.holder(folder.joinpath(f"{name}.writer")) is not None
 
 
@@ -425,8 +426,8 @@ def queues(folder: Path) -> list[str]:
     """The names of a folder's queues, oldest first."""
     found: list[tuple[float, str]] = []
     try:
-        # No os.scandir: where a signal handler's exception leaves one open, Python drops without a word what the next handler
-        # raises while it is collected.
+        # Not os.scandir: if a signal handler's exception leaves one open, Python silently discards whatever the next handler
+        # raises while it is being collected.
         names = [name for name in os.listdir(folder) if name.startswith((QUEUE, OLD_QUEUE))]  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError) as error:
         pass_on(error)
@@ -440,19 +441,19 @@ def queues(folder: Path) -> list[str]:
 
 
 def taken(folder: Path, name: str) -> tuple[int, int]:
-    """How far a queue was handed over: a segment and a place in it; see :meth:`Writer.position`."""
+    """How far a queue was delivered: a segment and an offset in it; see :meth:`Writer.position`."""
     return _read_cut(folder / name)[:2]
 
 
 def take(folder: Path, name: str) -> Queue | None:
-    """Hold a queue for draining; None when somebody else does, it is gone, or its lock is none."""
+    """Hold a queue for draining; None if somebody else holds it, it is gone, or its lock cannot be opened."""
     lock = ProcessLock(folder / f"{name}.drain")
     try:
         if not lock.take(0.0):
             return None
     except OSError as error:
         pass_on(error)
-        logger.debug("the queue %s in %s cannot be taken", name, folder, exc_info=True)
+        logger.debug("the queue %s in %s cannot be locked", name, folder, exc_info=True)
         return None
     if not (folder / name).is_dir():
         (folder / f"{name}.drain").unlink(missing_ok=True)
@@ -462,7 +463,7 @@ def take(folder: Path, name: str) -> Queue | None:
 
 
 def enforce(folder: Path, limit: int) -> None:
-    """Bring the segments of a folder under ``limit`` bytes: the oldest go, counted and said, but those being written."""
+    """Delete a folder's oldest segments, except those being written, down to ``limit`` bytes; count and log them."""
     sizes: list[tuple[float, int, Path, bool]] = []
     for name in queues(folder):
         segments = _segments(folder.joinpath(name))
@@ -481,13 +482,13 @@ def enforce(folder: Path, limit: int) -> None:
 
 
 def _drop(folder: Path, path: Path, limit: int) -> bool:
-    """Remove a segment, and count what is in it as lost; false when it is gone already."""
+    """Remove a segment, and count its records as lost; false if it is already gone."""
     cut, number, old = _read_cut(path.parent), int(path.stem), _is_old(path.parent.name)
     lost = count(path, cut.start if number == cut.segment else 0, old=old) if number >= cut.segment else 0
     reason = f"the spool is over its limit of {limit} bytes"
     gone = path.with_name(f"{path.stem}-{lost}{GONE}")
     try:
-        # What reads the queue finds numbers missing, and has to know that these are counted. A full disk takes this, too.
+        # The consumer will find numbers missing, and has to know that these are counted. This works on a full disk, too.
         path.rename(gone)
         os.truncate(gone, 0)
         if old or not lost:
@@ -504,7 +505,7 @@ def _drop(folder: Path, path: Path, limit: int) -> bool:
 
 
 def status(folder: Path) -> Status:
-    """What a folder holds; looks without taking anything."""
+    """The contents of a folder, without taking anything."""
     alive = writers = waiting = size = lost = 0
     oldest = 0.0
     for name in queues(folder):
@@ -524,7 +525,7 @@ def status(folder: Path) -> Status:
 
 
 def waiting_in(folder: Path, name: str) -> int:
-    """Records of one queue that were not handed over yet."""
+    """Records of one queue not yet delivered."""
     cut, old = _read_cut(folder / name), _is_old(name)
     return sum(
         count(path, cut.start if number == cut.segment else 0, old=old)
@@ -534,15 +535,15 @@ def waiting_in(folder: Path, name: str) -> int:
 
 
 class Cut(NamedTuple):
-    """What was taken of a queue."""
+    """How far a queue was consumed."""
 
     segment: int
     start: int
-    """Of what was not taken, in the segment."""
+    """The offset in the segment of the first record not taken."""
     end: int
-    """Of the batch that is out; 0 when none is."""
+    """The offset of the end of the batch in flight; 0 if there is none."""
     number: int
-    """Of the first record that was not taken: so many were."""
+    """The number of the first record not taken, and so the count of those taken."""
 
 
 def _read_cut(path: Path) -> Cut:
@@ -555,7 +556,7 @@ def _read_cut(path: Path) -> Cut:
         return Cut(1, 0, 0, 0)
     except (OSError, ValueError, TypeError) as error:
         pass_on(error)
-    # Damaged, by a power cut: from the first segment that is left. What comes twice is stored once.
+    # Damaged by a power cut: start at the first segment left. What is delivered twice is stored once.
     return Cut(min(_segments(path), default=1), 0, 0, 0)
 
 
@@ -564,19 +565,19 @@ def _is_old(name: str) -> bool:
 
 
 def _segments(path: Path) -> dict[int, Path]:
-    """A queue's segments by their numbers, in order."""
+    """A queue's segments by number, in order."""
     try:
         names = sorted([name for name in os.listdir(path) if re.fullmatch(r"\d+\.seg", name)])  # noqa: PTH208 - see queues
     except OSError as error:
         pass_on(error)
         return {}
-    # No "/": it swallows every TypeError.
+    # Not the "/" operator: it swallows every TypeError.
     found = {int(name.removesuffix(SEGMENT)): path.joinpath(name) for name in names}
     return {number: segment for number, segment in found.items() if stat.S_ISREG(_mode(segment))}
 
 
 def _mode(path: Path) -> int:
-    """What a path is; 0 where nothing is there. Path's own questions swallow what a signal handler raises meanwhile."""
+    """A path's mode; 0 if nothing is there. Path's own is_file() and is_dir() swallow what a signal handler raises meanwhile."""
     try:
         return path.stat().st_mode
     except OSError as error:

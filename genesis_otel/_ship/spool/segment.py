@@ -1,7 +1,7 @@
-"""Records in a file that is only ever appended to: how they are written, and found again.
+"""Encodes records for an append-only file, and finds them in it again.
 
-In: payloads with their numbers, or the bytes of such a file. Out: records that can be told from damage. On failure: what is
-damaged is passed over, and the records behind it are found; their numbers tell how many are missing in between.
+In: payloads with their numbers, or the bytes of such a file. Out: records that can be distinguished from damage. On failure:
+damage is skipped, and the records after it are found; their numbers show how many are missing in between.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import NamedTuple
 from genesis_otel._emit.interruption import pass_on
 
 MARK = b"\xabGO2"
-"""Begins a record; also what is looked for behind a damaged one."""
+"""Begins a record; also what to search for after a damaged one."""
 HEADER = struct.Struct("<4sIII")
-"""The mark, the payload's length in bytes, the CRC-32 of number and payload, the record's number in its queue, from 0 on: four
-thousand million of them, more than a process can end in a year."""
+"""The mark, the payload's length in bytes, the CRC-32 of number and payload, and the record's number in its queue, from 0: 2^32 of
+them, more than the spans that a process can end in a year."""
 OLD_MARK, OLD_HEADER = b"\xabGOT", struct.Struct("<4sII")
-"""The same as genesis-otel 0.1.0 wrote it: without a number."""
+"""The same in genesis-otel 0.1.0's format, without a number."""
 
 
 class Found(NamedTuple):
     """A whole record in a file."""
 
     payload: int
-    """Where its payload begins."""
+    """Offset of its payload."""
     end: int
     number: int
-    """Its number in the queue; -1 where the format has none."""
+    """Its number in the queue; -1 if the format has none."""
 
 
 def pack(payload: bytes, number: int) -> bytes:
@@ -42,9 +42,9 @@ def pack(payload: bytes, number: int) -> bytes:
 def find(data: bytes, *, closed: bool, limit: int = sys.maxsize, old: bool = False) -> tuple[list[Found], int]:
     """The first ``limit`` whole records, and how many damaged places lie before the last of them.
 
-    A place is damaged when a whole record follows it. With nothing behind it, it is a record that is not written to the
-    end yet, or, in a ``closed`` file, the half of one whose process died while it wrote: no loss, since the span's end()
-    had not returned. Only what cannot be that is counted.
+    A place is damaged if a whole record follows it. If none does, it is a record still being written, or, in a ``closed``
+    file, one whose process died while writing it: not a loss, since the span's end() had not returned. Only what cannot be
+    either is counted.
     """
     mark, header = (OLD_MARK, OLD_HEADER) if old else (MARK, HEADER)
     found: list[Found] = []
@@ -65,12 +65,12 @@ def find(data: bytes, *, closed: bool, limit: int = sys.maxsize, old: bool = Fal
             break
         damaged += 1
         at = following
-    # Damage behind the last of them is met again, and counted, by the next look.
+    # Damage after the last record is found again, and counted, by the next call.
     return found, passed if found else damaged
 
 
 def count(path: Path, start: int, *, old: bool = False) -> int:
-    """Whole records of a file from ``start`` on: by their headers alone, as far as these are right; 0 where it cannot be read."""
+    """The number of whole records in a file from ``start`` on, by headers alone as long as they are intact; 0 if it cannot be read."""
     mark, header = (OLD_MARK, OLD_HEADER) if old else (MARK, HEADER)
     found = 0
     try:
@@ -90,7 +90,7 @@ def count(path: Path, start: int, *, old: bool = False) -> int:
 
 
 def _record(data: bytes, at: int, old: bool) -> Found | None:
-    """The whole record at ``at``."""
+    """The record at ``at``; None if it is not whole."""
     mark, header = (OLD_MARK, OLD_HEADER) if old else (MARK, HEADER)
     begin = at + header.size
     if begin > len(data):

@@ -1,9 +1,9 @@
-"""One at a time, without waiting for oneself: what a thread is handed while it is at work is done by that same work.
+"""Serial processing that cannot deadlock with itself: an item that arrives while its thread is at work is left to that work.
 
 In: items, from any thread, from signal handlers and from finalisers that the garbage collector runs. Out: each is handled once,
-in order, before :meth:`Turn.run` returns; only what comes from within the handling itself, in the same thread, is handled by
-the call that it interrupts, right afterwards. A lock alone would let a thread wait for itself for ever there.
-On failure: an exception from outside (a signal handler's) is raised when nothing is left to handle.
+in order, before :meth:`Turn.run` returns; except that an item arriving during the handling, in the same thread, is handled by
+the interrupted call, right afterwards. With only a lock, a thread would there wait for itself for ever.
+On failure: an exception from outside (a signal handler's) is raised once nothing is left to handle.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ T = TypeVar("T")
 
 
 class Turn(Generic[T]):
-    """Hands items to ``handle`` one at a time. Not for a forked child, which makes its own.
+    """Passes items to ``handle`` one at a time. A forked child must make its own.
 
-    :param handle: raises nothing of its own; is called again with the same item after an exception from outside.
+    :param handle: raises nothing itself; is called again with the same item after an exception from outside.
     """
 
     def __init__(self, handle: Callable[[T], None]) -> None:
         self._handle = handle
         self.items: deque[T] = deque()
-        # Reentrant, so that the thread that holds it can see that it does.
+        # Reentrant, so that the holding thread can find out that it is the holder.
         self._lock = threading.RLock()
         self.busy = False
 
     def run(self, *new: T) -> None:
-        """Handle ``new`` items, and whatever else waits."""
+        """Handle ``new`` items, and whatever else is waiting."""
         items, handle = self.items, self._handle
         items.extend(new)
         interruption: BaseException | None = None
         attempts = 0
-        # Looked at again behind the lock: a signal may have brought one more just before it was given back.
+        # Checked again after the lock: a signal may have added an item just before its release.
         while items:
             try:
                 with self._lock:
@@ -49,7 +49,7 @@ class Turn(Generic[T]):
                         while items:
                             item = items[0]
                             handle(item)
-                            # A fork in a signal handler has emptied it in the child.
+                            # A fork in a signal handler empties the deque in the child.
                             if items and items[0] is item:
                                 items.popleft()
                     finally:
@@ -63,12 +63,12 @@ class Turn(Generic[T]):
             try:
                 raise interruption
             finally:
-                # Else the exception holds this frame and this frame the exception, until the garbage collector comes.
+                # Otherwise exception and frame form a reference cycle that only the garbage collector breaks.
                 del interruption
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
-        """Hold the turn for something else; false where this thread has it already, and the work is in the middle of it."""
+        """Hold the turn for other work; yields false if this thread already holds it, in the middle of handling an item."""
         with self._lock:
             if self.busy:
                 yield False

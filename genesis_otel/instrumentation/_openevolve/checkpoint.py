@@ -1,7 +1,7 @@
-"""Which run a checkpoint of OpenEvolve's belongs to: a file of ours within it.
+"""Records which run an OpenEvolve checkpoint belongs to, in our own file within it.
 
-In: the folder of a checkpoint. Out: the run's id, the iterations that it has completed, and the last one that the checkpoint holds. On
-failure: a checkpoint without the file, or with one that cannot be read, belongs to no run that is known.
+In: the folder of a checkpoint. Out: the run's id, its completed iterations, and the last iteration in the checkpoint. On
+failure: a checkpoint without the file, or with an unreadable one, belongs to no known run.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ NAME = "genesis_otel.json"
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint says of its run."""
+    """What a checkpoint says about its run."""
 
     run_id: str = ""
     completed: frozenset[int] = frozenset()
     failed: frozenset[str] = frozenset()
-    """Programs whose evaluation failed, whatever OpenEvolve's metrics of them say."""
+    """Programs whose evaluation failed, whatever OpenEvolve's metrics for them say."""
     individuals: Mapping[str, int] = MappingProxyType({})
-    """The generation of each, where two populations take turns."""
+    """The generation of each individual, in a coevolution."""
     last_iteration: int = 0
 
 
@@ -42,7 +42,7 @@ def save(
 
 
 def load(folder: Path) -> Checkpoint:
-    """What a checkpoint says of its run."""
+    """What a checkpoint says about its run."""
     note, metadata = _read(folder / NAME), _read(folder / "metadata.json")
     last = metadata.get("last_iteration")
     run_id, individuals = note.get("run_id"), note.get("individuals")

@@ -1,11 +1,11 @@
-"""OpenEvolve's coevolution: one search, in which two populations take turns.
+"""Records OpenEvolve's coevolution: one search, in which two populations take turns.
 
-In: what ``run_coevolution`` is told, and the engine of each phase. Out: one run. Its generations are counted over all phases, the first
-of each population is that of its seed, and islands have the name of their population. A program that a later phase evaluates
-again, against other opponents, keeps the individual and the scores that it had, and each evaluation is a job. On failure: it raises
-as it begins, or the phases log what goes wrong, as those of any search.
+In: the arguments of ``run_coevolution``, and the engine of each phase. Out: one run. Its generations are numbered across all phases,
+the first of each population is its seed's, and islands carry their population's name. A program that a later phase evaluates
+again, against other opponents, keeps its individual and scores, and each evaluation is a job. On failure: raises
+when it begins; after that the phases log what goes wrong, like any search.
 
-Scores are relative to the opponents of their phase, and those of two populations are no measure of one another: no front is computed.
+Scores are relative to the opponents of their phase, and those of the two populations are not comparable: no front is computed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from genesis_otel.instrumentation._openevolve.search import Options, Search
 
 
 class Coevolution:
-    """A coevolution that runs in this process."""
+    """A coevolution running in this process."""
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class Coevolution:
         self.completed = {*before.completed, *(number for number in known if isinstance(number, int))}
         self.failed: dict[str, str] = dict.fromkeys(before.failed, "its evaluation failed")
         self.individuals = dict(before.individuals)
-        """The generation of each that has ended."""
+        """The generation of each ended individual."""
         self.population = ""
-        """Whose turn it is."""
+        """The population whose turn it is."""
         self._next = max(self.completed, default=-1) + 1
         self._phase: Search | None = None
 
     def phase(self, engine: Any) -> Search:
-        """The search of a phase, whose engine has just been made."""
+        """The search of a phase, whose engine has just been created."""
         context = json.loads((Path(engine.output_dir) / "opponents.json").read_text())
         self.population = context["population"]
         search = self._phase = Search(engine, self.options, whole=self)
@@ -83,31 +83,33 @@ class Coevolution:
         search.latest = max(0, self._next - 1)
         opponents = [each["id"] for each in context["opponents"]]
         search.act("phase_started", {"population": self.population, "opponents": opponents}, self._next)
-        # Now, too: a search that is killed in its first phase goes on as the same run.
+        # Saved now as well, so that a search killed in its first phase resumes as the same run.
         self.save()
         return search
 
     def next_generation(self) -> int:
-        """The number of a generation that begins."""
+        """The number for a new generation."""
         self._next += 1
         return self._next - 1
 
     def reached(self, generation: int) -> None:
-        """A generation has begun whose number follows from its iteration."""
+        """Note that a generation has begun whose number was derived from its iteration."""
         self._next = max(self._next, generation + 1)
 
     def place_of(self, individual_id: str) -> Context:
-        """Where what is done about an individual belongs that has ended."""
+        """The context for work on an individual that has ended."""
         return derived_context(Place(self.run.id, self.individuals.get(individual_id), individual_id))
 
     def save(self) -> None:
-        """Note which run the search is, for one that goes on from here."""
+        """Note which run the search is, for one that resumes it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(self.folder, self.run.id, self.completed, self.failed, self.individuals)
         except Exception as error:
             pass_on(error)
-            warn_once("coevolution note", "A coevolution that goes on will be a run of its own", exc_info=True)
+            warn_once(
+                "coevolution note", "If this coevolution is resumed, it will be recorded as a new run", exc_info=True
+            )
 
     def end(self, error: BaseException | None) -> None:
         """The search has ended, or a phase has failed."""

@@ -1,7 +1,7 @@
-"""What a run says of itself: OpenEvolve's configuration without its secrets, and a name for the task.
+"""Describes a run: OpenEvolve's configuration without its secrets, and a name for the task.
 
 In: OpenEvolve's ``Config`` and the path of the evaluator. Out: plain dicts and text. On failure: what cannot be
-copied is text.
+copied becomes text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from genesis_otel._urls import hidden
 
 
 def as_json(config: Any) -> Any:
-    """The configuration as dicts, lists and scalars, without keys, passwords and objects of this process."""
+    """The configuration as dicts, lists and scalars, without keys, passwords and live objects."""
     if is_dataclass(config) and not isinstance(config, type):
         return {each.name: _setting(each.name, getattr(config, each.name, None)) for each in fields(config)}
     if isinstance(config, Mapping):
@@ -39,7 +39,7 @@ def _setting(name: str, value: Any) -> Any:
 
 
 def task_name(evaluation_file: str) -> str:
-    """The folder of the evaluator, as OpenEvolve's examples are named; its own name where that folder is temporary."""
+    """The name of the evaluator's folder, as in OpenEvolve's examples; ``openevolve`` if that folder is temporary."""
     path = Path(evaluation_file).absolute()
     temporary = Path(tempfile.gettempdir()).absolute()
     if path.parent == temporary or (path.parent.name.startswith("openevolve_") and temporary in path.parents):

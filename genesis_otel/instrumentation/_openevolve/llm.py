@@ -1,8 +1,8 @@
-"""LLM calls of OpenEvolve as spans that belong to their individual.
+"""Records OpenEvolve's LLM calls as spans that belong to their individual.
 
-In: OpenEvolve's clients, as it makes them: blocking ones, which 0.4.0 calls in a thread, or ones to be awaited. Out: one span a call, with the individual, the generation and the run it
-belongs to: from the instrumentation of OpenAI's client that is active, or else from `spans.llm_call`; never from two of them. On failure: the call goes on as if nothing were there;
-what went wrong is logged once, and an exception of the call itself is recorded and goes on.
+In: OpenEvolve's clients, as it creates them: blocking ones, which 0.4.0 calls in a thread, or async ones. Out: one span per call, with
+its individual, generation and run: from the active instrumentation of OpenAI's client, or else from `spans.llm_call`; never from both.
+On failure: the call goes on unaffected; what went wrong is logged once, and an exception of the call itself is recorded and propagates.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from genesis_otel.instrumentation import _charged as charges
 from genesis_otel.instrumentation._openevolve import other_clients
 
 Recorder = Literal["auto", "genesis", "openai", "none"]
-"""Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to whoever does."""
+"""Who records the calls of OpenAI's client; ``auto`` finds out, ``none`` leaves it to others."""
 
 H = TypeVar("H", spans.Evaluation, spans.LLMCall)
 
 CARRIED = "genesis_otel_context"
-"""Parameter that takes the context into the thread in which OpenEvolve calls the client; it never reaches the
-client."""
+"""Parameter that carries the context into the thread in which OpenEvolve calls the client; it never reaches the client."""
 
 
 def choose(wanted: Recorder = "auto") -> Recorder:
-    """Find out who records the calls of OpenAI's client in this process, and start OpenTelemetry's if it is to be
-    that. ``auto`` is answered where each client is looked at as it is made."""
+    """Find out who records the calls of OpenAI's client in this process, and start OpenTelemetry's instrumentation if that
+    is to do it. The result ``auto`` means that it is decided for each client when it is created."""
     if wanted == "genesis":
         return wanted
     charges.watch()
@@ -45,7 +44,7 @@ def choose(wanted: Recorder = "auto") -> Recorder:
         return wanted
     recorded = _recorded_kinds()
     if any(recorded):
-        # Where only the blocking clients are wrapped, or only the others: each client for itself, as it is made.
+        # If only the blocking clients are wrapped, or only the async ones: decided for each client, as it is created.
         return "none" if all(recorded) else "auto"
     if wanted == "openai" or other_clients.is_told():
         return "openai" if other_clients.begin() and all(_recorded_kinds()) else "genesis"
@@ -54,13 +53,13 @@ def choose(wanted: Recorder = "auto") -> Recorder:
 
 
 def stop() -> None:
-    """End what `choose` has started."""
+    """Stop what `choose` has started."""
     charges.stop()
     other_clients.stop()
 
 
 def _recorded_kinds() -> tuple[bool, bool]:
-    """Whether somebody has wrapped OpenAI's blocking client, and the one to be awaited."""
+    """Whether OpenAI's blocking client is wrapped by somebody, and whether the async one is."""
     from openai import AsyncOpenAI, OpenAI
     from openai.resources.chat.completions import AsyncCompletions, Completions
 
@@ -68,9 +67,9 @@ def _recorded_kinds() -> tuple[bool, bool]:
 
 
 def _is_recorded(client: type, calls: type) -> bool:
-    """Whether somebody else has wrapped a kind of client: the calls themselves, or the requests underneath."""
+    """Whether somebody else has wrapped a kind of client: its calls, or the requests beneath them."""
     found = (inspect.getattr_static(calls, "create", None), inspect.getattr_static(client, "request", None))
-    return not all(type(each) is FunctionType for each in found)  # a proxy passes for an instance
+    return not all(type(each) is FunctionType for each in found)  # a proxy would pass isinstance()
 
 
 # --- the client's calls -----------------------------------------------------------------------------------------------
@@ -86,23 +85,23 @@ class Call:
         self.recorder = recorder
         self.operation = operation
         self.server = server
-        # OpenAI's client and those who wrap it leave a mark on what they wrap: the function itself is beneath.
+        # OpenAI's client and its wrappers set __wrapped__: the function itself is beneath.
         self.is_awaited = inspect.iscoroutinefunction(inspect.unwrap(create))
 
     def __call__(self, **params: Any) -> Any:
-        """The client's own call, in the context that it was given; a coroutine if the client's is one."""
+        """The client's own call, in the context passed to it; a coroutine if the client's is one."""
         context = params.pop(CARRIED, None)
         belonging = spans.attached(context) if isinstance(context, Context) else nullcontext()
         return self._awaited(belonging, params) if self.is_awaited else self._blocking(belonging, params)
 
     def _blocking(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
         with belonging, self._recorded(params) as call:
-            return self._told(call, self.create(**params))
+            return self._answered(call, self.create(**params))
 
     async def _awaited(self, belonging: AbstractContextManager[None], params: dict[str, Any]) -> Any:
-        # A timeout of OpenEvolve's cancels what is awaited here, and the call ends as that.
+        # A timeout of OpenEvolve's cancels this await, and the call's span ends accordingly.
         with belonging, self._recorded(params) as call:
-            return self._told(call, await self.create(**params))
+            return self._answered(call, await self.create(**params))
 
     def _recorded(self, params: dict[str, Any]) -> spans.LLMCall | AbstractContextManager[None]:
         if self.recorder != "genesis":
@@ -110,10 +109,10 @@ class Call:
         asked = params.get("messages", params.get("input"))
         return begun(begin, params.get("model", ""), asked, params, self.operation, server=self.server)
 
-    def _told(self, call: spans.LLMCall | None, response: Any) -> Any:
+    def _answered(self, call: spans.LLMCall | None, response: Any) -> Any:
         if call is not None:
             try:
-                (_tell_embedding if self.operation == "embeddings" else _tell)(call, response)
+                (_record_embedding if self.operation == "embeddings" else _record_response)(call, response)
             except Exception as error:
                 pass_on(error)
                 warn_once("response", "An answer of the model could not be recorded", exc_info=True)
@@ -133,7 +132,7 @@ def begin(
     place = place_of()
     if place.generation is not None:
         settings["generation"] = place.generation
-    # OpenEvolve embeds programs to judge their novelty, and for nothing else.
+    # OpenEvolve embeds programs only to judge their novelty.
     role = "novelty" if operation == "embeddings" else otel.get_value(attributes.LLM_ROLE)
     return spans.llm_call(
         model,
@@ -147,7 +146,7 @@ def begin(
 
 
 def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractContextManager[None]:
-    """The handle that ``begin`` gives; a block without one if it raises, which it never should."""
+    """The handle that ``begin`` returns; a null context if it raises, which it never should."""
     try:
         return begin(*args, **kwargs)
     except Exception as error:
@@ -156,11 +155,11 @@ def begun(begin: Callable[..., H], *args: Any, **kwargs: Any) -> H | AbstractCon
         return nullcontext()
 
 
-def _tell(call: spans.LLMCall, response: Any) -> None:
+def _record_response(call: spans.LLMCall, response: Any) -> None:
     if isinstance(response, str):
-        # Of an endpoint that streams without being asked to, or of a proxy's error page: OpenEvolve takes neither.
+        # From an endpoint that streams unasked, or a proxy's error page: OpenEvolve accepts neither.
         call.response(response)
-        call.fail("the endpoint answered with a text that is no chat completion")
+        call.fail("the endpoint answered with a text that is not a chat completion")
         return
     choice = response.choices[0]
     usage = response.usage
@@ -176,13 +175,13 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         output_tokens=getattr(usage, "completion_tokens", None),
         cached_tokens=getattr(asked, "cached_tokens", None),
         reasoning_tokens=getattr(answered, "reasoning_tokens", None),
-        # OpenRouter tells what it charged; an endpoint that tells 0, or an object, leaves it to the tokens.
+        # OpenRouter reports its charge; if an endpoint reports 0, or an object, the cost is computed from the tokens.
         cost=charged if charged > 0 else None,
         cost_source=attributes.COST_OPENROUTER,
     )
 
 
-def _tell_embedding(call: spans.LLMCall, response: Any) -> None:
+def _record_embedding(call: spans.LLMCall, response: Any) -> None:
     call.response(model=response.model, input_tokens=getattr(response.usage, "prompt_tokens", None))
 
 
@@ -190,8 +189,7 @@ def _tell_embedding(call: spans.LLMCall, response: Any) -> None:
 
 
 def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recorder) -> dict[str, Any]:
-    """``params`` for ``OpenAILLM._call_api`` with the context, for a client that takes it out again; it is made one
-    here."""
+    """``params`` for ``OpenAILLM._call_api`` with the context added; the client is wrapped here so that it takes it out again."""
     try:
         completions = llm.client.chat.completions
         if not isinstance(completions.create, Call):
@@ -202,7 +200,7 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
             )
     except Exception as error:
         pass_on(error)
-        warn_once("client", "A client's calls are recorded without the individual that they are for", exc_info=True)
+        warn_once("client", "A client's calls are recorded without the individual they belong to", exc_info=True)
         return params
     if otel.get_value(attributes.LLM_ROLE, context) is None:
         context = otel.set_value(attributes.LLM_ROLE, "mutation", context)
@@ -210,7 +208,7 @@ def carrying(llm: Any, params: dict[str, Any], context: Context, recorder: Recor
 
 
 def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
-    """Record the calls of an ``EmbeddingClient``, which run in the context where they belong."""
+    """Record the calls of an ``EmbeddingClient``, which already run in the right context."""
     embeddings = embedder.client.embeddings
     chosen = _recorder_of(embedder.client, embeddings, recorder)
     if chosen == "genesis" and not isinstance(embeddings.create, Call):
@@ -223,14 +221,14 @@ def observe_embeddings(embedder: Any, recorder: Recorder) -> None:
 
 
 def _recorder_of(client: Any, calls: Any, recorder: Recorder) -> Recorder:
-    """Who records the calls of one client."""
+    """Who records the calls of a particular client."""
     if recorder != "auto":
         return recorder
     return "none" if _is_recorded(type(client), type(calls)) else "genesis"
 
 
 def observe_other(llm: Any) -> None:
-    """Record the calls of a client that is not OpenAI's: a command line's, a person's, one of the user's own."""
+    """Record the calls of a client that is not OpenAI's: a command line, a person, or the user's own."""
     from openevolve.llm.openai import OpenAILLM  # type: ignore[import-untyped]
 
     if isinstance(llm, OpenAILLM) and llm.client is not None:

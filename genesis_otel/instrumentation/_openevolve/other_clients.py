@@ -1,8 +1,8 @@
-"""Calls of OpenAI's client that are not OpenEvolve's own, as of an evaluator that asks a model: who records them, once there are any.
+"""Has OpenAI client calls recorded that are not OpenEvolve's own, such as an evaluator's, once there are any.
 
-In: the first such call. Out: OpenTelemetry's instrumentation of that client, if it is installed. It is started then and not before:
-its import takes 0.2 s of CPU, and each call of it twice what one of ours does, while OpenEvolve's own clients are recorded by `llm.Call`.
-On failure: what is wrong is said once, and the calls go on unrecorded.
+In: the first such call. Out: OpenTelemetry's instrumentation of that client, if installed. It is started only then: its import takes
+0.2 s of CPU, and each of its calls twice the time of one of ours, while OpenEvolve's own clients are recorded by `llm.Call`.
+On failure: what is wrong is logged once, and the calls go on unrecorded.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ METHODS = (
     ("openai.resources.embeddings", ("Embeddings", "AsyncEmbeddings"), ("create",)),
     ("openai.resources.responses", ("Responses", "AsyncResponses"), ("create", "parse", "stream")),
 )
-"""What OpenTelemetry's instrumentation records."""
+"""The methods that OpenTelemetry's instrumentation records."""
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 MARK = "genesis_otel_original"
 
 _watched: list[_Watched] = []
 _coming: list[WhenImported] = []
-"""Modules that nobody has imported yet: the client does so at a first call."""
+"""Modules not imported yet: the client imports them at its first call."""
 _started = False
 _lock = threading.RLock()
 
 
 def _forked() -> None:
-    """In a forked child: another thread of the parent may have been at it, and will never end here."""
+    """In a forked child: another thread of the parent may have held the lock, and will never release it here."""
     global _lock
     _lock = threading.RLock()
 
@@ -48,7 +48,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 class _Watched:
-    """A method of a client, with a function in its place until somebody calls it."""
+    """A client's method, replaced by a function until somebody calls it."""
 
     def __init__(self, owner: type, name: str, original: Callable[..., Any]) -> None:
         self.owner = owner
@@ -69,19 +69,19 @@ class _Watched:
         setattr(owner, name, self.function)
 
     def called(self) -> Callable[..., Any]:
-        """What is to be called in its place."""
+        """The function to call instead."""
         if self.stands():
             _start()
-        # Where somebody has wrapped the function, it is them who record the call, and they come by here.
+        # If somebody has wrapped the function, it is their wrapper that records the call, and it calls us.
         method: Callable[..., Any] = getattr(self.owner, self.name) if self.is_put_back else self.original
         return method
 
     def stands(self) -> bool:
-        """Whether nobody has put anything else there."""
+        """Whether our function is still in place."""
         return inspect.getattr_static(self.owner, self.name, None) is self.function
 
     def put_back(self) -> None:
-        """Leave the method as it was."""
+        """Restore the method, unless somebody has replaced ours."""
         if self.stands():
             setattr(self.owner, self.name, self.original)
             self.is_put_back = True
@@ -107,21 +107,21 @@ def _watch(module: str, owners: Sequence[str], methods: Sequence[str]) -> None:
 
 
 def is_told() -> bool:
-    """Whether the environment tells OpenTelemetry's instrumentation to leave contents out, or something else that it alone understands."""
+    """Whether the environment sets content capture to anything but our default, which only OpenTelemetry's instrumentation understands."""
     wanted = os.environ.get(CAPTURE)
     return wanted is not None and wanted != CONTENT[CAPTURE]
 
 
 def beneath(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A client's method, without what is put in its place here."""
-    if type(method) is not MethodType:  # a proxy: somebody has wrapped what is put there
+    """A client's method, without our replacement."""
+    if type(method) is not MethodType:  # a proxy: somebody has wrapped our replacement
         return method
     original = getattr(method, MARK, None)
     return method if original is None else original.__get__(method.__self__)
 
 
 def stop() -> None:
-    """Wait no more, and end what was started."""
+    """Stop waiting, and stop what was started."""
     global _started
     with _lock:
         _put_all_back()
@@ -133,7 +133,7 @@ def stop() -> None:
 
 
 def begin() -> bool:
-    """Start OpenTelemetry's instrumentation; whether it is active now."""
+    """Start OpenTelemetry's instrumentation; returns whether it is now active."""
     global _started
     try:
         from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
@@ -149,7 +149,7 @@ def begin() -> bool:
         return False
     except Exception as error:
         pass_on(error)
-        warn_once("openai", "OpenTelemetry's instrumentation of OpenAI's client does not start", exc_info=True)
+        warn_once("openai", "OpenTelemetry's instrumentation of OpenAI's client could not be started", exc_info=True)
         return False
 
 

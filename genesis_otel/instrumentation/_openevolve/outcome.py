@@ -1,10 +1,10 @@
-"""How an evaluation of OpenEvolve's went: whether it failed, why, and in which stage of a cascade.
+"""Determines how an OpenEvolve evaluation went: whether it failed, why, and in which stage of a cascade.
 
-In: the metrics and artifacts that OpenEvolve makes of it. Out: why it failed, in one line; empty if it did not. On failure: nothing
-raises that is a mapping.
+In: OpenEvolve's metrics and artifacts of the evaluation. Out: why it failed, in one line; empty if it did not. On failure: no
+mapping makes this raise.
 
-OpenEvolve has no word of its own for a failure. An evaluator that raises or gives no metrics leaves ``{"error": 0.0}``, a time limit
-``timeout: True``. A later stage of a cascade that fails leaves the metrics of the stages before, and says so in the artifacts alone.
+OpenEvolve does not mark failures explicitly. An evaluator that raises or returns no metrics leaves ``{"error": 0.0}``, a timeout
+``timeout: True``. A later stage of a cascade that fails leaves the metrics of the earlier stages, and appears only in the artifacts.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from contextvars import ContextVar
 from typing import Any
 
 STAGE = "failure_stage"
-"""OpenEvolve's name for the stage that failed; evaluators of its examples use it, too."""
+"""OpenEvolve's key for the failed stage; the evaluators in its examples use it, too."""
 
 attempt: ContextVar[dict[str, Any]] = ContextVar("attempt")
-"""The artifacts of the attempt that is under way, if it fails. Those that OpenEvolve keeps for a program may be of an attempt before, which failed
-and was tried again."""
+"""The artifacts of the current attempt, if it fails. Those that OpenEvolve keeps for a program may be from an earlier attempt, which
+failed and was retried."""
 
 
 def attempted(result: object) -> None:
-    """Note what an attempt, or a stage of it, came to if that is a failure; where somebody wants to know."""
+    """Note the artifacts of an attempt, or of a stage of it, if it failed and its outcome is being recorded."""
     own, artifacts = attempt.get(None), getattr(result, "artifacts", None)
     if own is not None and isinstance(artifacts, Mapping) and artifacts.get(STAGE):
         own.update(artifacts)
@@ -54,8 +54,8 @@ def failure(
 
 
 def is_failed(metrics: Mapping[str, Any]) -> bool:
-    """Whether metrics are those of a failure. A number that is called ``error`` beside others is one of them, as of a search that
-    minimises it: OpenEvolve's own word for a failure is 0 beside nothing, and evaluators write it beside zeros."""
+    """Whether metrics are those of a failure. A number named ``error`` beside others is an ordinary metric, as in a search that
+    minimises it: OpenEvolve itself marks a failure by 0 and no other metric, and evaluators write it beside zeros."""
     error = metrics.get("error")
     if error is None or error is False or error == "":
         return False
@@ -65,7 +65,7 @@ def is_failed(metrics: Mapping[str, Any]) -> bool:
         value
         for name, value in metrics.items()
         if name != "error"
-        # What OpenEvolve adds to the metrics of a failure.
+        # Added by OpenEvolve to the metrics of a failure.
         and not name.startswith("llm_")
         and not name.endswith("_passed")
         and isinstance(value, (int, float))

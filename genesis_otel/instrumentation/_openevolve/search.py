@@ -1,9 +1,8 @@
-"""What OpenEvolve's main process knows of a search, as spans: the run, its iterations as generations, its
-individuals.
+"""Records a search in OpenEvolve's main process as spans: the run, its iterations as generations, its individuals.
 
-In: OpenEvolve's own objects, as its methods are called. Out: a generation and an individual an iteration, ended when
+In: OpenEvolve's own objects, as its methods are called. Out: a generation and an individual per iteration, ended when
 the child has been added to the database or when there will be none; the front over all programs so far; actions. On
-failure: each method catches its own errors and says them once; the search goes on.
+failure: each method catches its own errors and logs them once; the search goes on.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from genesis_otel.instrumentation._openevolve.worker import TICKET, Answer, Tick
 
 @dataclass(frozen=True)
 class Options:
-    """What `instrument` was told."""
+    """The arguments of `instrument`."""
 
     task: str | None = None
     run_id: str | None = None
@@ -46,7 +45,7 @@ class Options:
 
 @dataclass
 class Iteration:
-    """One that has begun and whose child has not come yet."""
+    """An iteration that has begun and whose child has not arrived yet."""
 
     number: int
     generation: spans.Generation
@@ -55,12 +54,12 @@ class Iteration:
     future: Future[Any] | None = None
     answered: bool = False
     error: str | None = None
-    """Why its evaluation failed, as who evaluated it saw it; None where that is not known."""
+    """Why its evaluation failed, as reported by its worker; None if unknown."""
     is_seed: bool = False
 
 
 class Whole(Protocol):
-    """The search of which another one is a phase."""
+    """The search of which another search is a phase."""
 
     run: spans.Run
     stopper: Stopper
@@ -68,20 +67,20 @@ class Whole(Protocol):
     individuals: dict[str, int]
 
     def next_generation(self) -> int:
-        """The number of a generation that begins."""
+        """The number for a new generation."""
         ...
 
     def reached(self, generation: int) -> None:
-        """A generation has begun whose number follows from its iteration."""
+        """Note that a generation has begun whose number was derived from its iteration."""
         ...
 
     def place_of(self, individual_id: str) -> Context:
-        """Where what is done about an individual belongs that has ended."""
+        """The context for work on an individual that has ended."""
         ...
 
 
 class Search:
-    """A search that runs in this process, or a phase of one that alternates between two populations."""
+    """A search in this process, or a phase of one that alternates between two populations."""
 
     def __init__(
         self,
@@ -97,7 +96,7 @@ class Search:
         self.run = _begin(controller, options, iterations, before) if whole is None else whole.run
         self.stopper = Stopper(self.run, options.stop_over_budget) if whole is None else whole.stopper
         self.loop: Any = None
-        """OpenEvolve's controller of the processes, once it is at work."""
+        """OpenEvolve's controller of the worker processes, once it is running."""
         self.options = options
         self.mutation_type = "diff" if config.diff_based_evolution else "full"
         self.features = config.database.feature_dimensions
@@ -105,22 +104,22 @@ class Search:
         self.tally = tally.run_tally(self.run.id)
         self.front: list[tally.Member] = list(self.tally.front)
         self.iterations: dict[int, Iteration] = {}
-        """Those that have begun, by their generations."""
+        """Open iterations, by generation."""
         self.seeds: dict[str, Iteration] = {}
-        """Those that are being evaluated, by their ids."""
+        """Seeds being evaluated, by id."""
         self.initial: spans.Generation | None = None
         """The generation of the seeds, until the first iteration begins."""
-        self.told_of_seeds: list[dict[str, Any]] = []
+        self.seed_metadata: list[dict[str, Any]] = []
         self.is_looping = False
         self.offset: int | None = 0 if whole is None else None
-        """From an iteration to its generation."""
+        """Offset from an iteration's number to its generation's."""
         self.broken: dict[str, str] = dict.fromkeys(before.failed, "its evaluation failed")
-        """Why programs have failed that may become parents."""
+        """Why programs failed that may still become parents."""
         self.being_added = ""
         self.cell: dict[str, Any] | None = None
-        """That of the program that is being added."""
+        """The cell of the program being added."""
         self.holders: list[dict[str, str]] = []
-        """Which program held which cell of each island before that."""
+        """For each island, which program held which cell before that."""
         self.completed = {*before.completed, *(number for number in self.tally.generations if isinstance(number, int))}
         self.abandoned: list[int] = []
         self.stopping = False
@@ -128,12 +127,12 @@ class Search:
         self.submitting: tuple[int, int | None] | None = None
         self.parent_id = ""
         self.latest = 0
-        """The iteration whose child came last."""
+        """The iteration whose child arrived last."""
         self.lock = threading.RLock()
 
     @quietly
     def loaded(self, database: Any) -> None:
-        """A checkpoint has been loaded: what it holds counts, and so does what was recorded after it."""
+        """Take over a loaded checkpoint: its programs count, and so does what was recorded after it."""
         known = {member.individual_id for member in self.front}
         for program in database.programs.values():
             metrics = program.metrics or {}
@@ -149,7 +148,7 @@ class Search:
 
     @quietly
     def checkpoint_saved(self, folder: Path, iteration: int) -> None:
-        """A checkpoint has been written; it is told whose it is."""
+        """Note in a new checkpoint which run it belongs to."""
         save(folder, self.run.id, self.completed, self.broken)
         self.act("checkpoint_saved", {"iteration": iteration})
 
@@ -157,7 +156,7 @@ class Search:
 
     @quietly
     def seed(self, program_id: str) -> Context | None:
-        """A program that the search begins with is being evaluated: where that belongs. None where no seeds are due."""
+        """The context for the evaluation of a seed, which is about to begin; None if no seeds are due."""
         if self.is_looping:
             return None
         if self.whole is not None and program_id in self.whole.individuals:
@@ -172,12 +171,12 @@ class Search:
 
     @quietly
     def loop_begins(self, loop: Any = None) -> None:
-        """All seeds are there: their generation ends."""
+        """All seeds are evaluated: end their generation."""
         self.is_looping, self.loop = True, loop
         initial, self.initial = self.initial, None
         if initial is None:
             return
-        told = self.told_of_seeds
+        told = self.seed_metadata
         if self.options.objectives:
             initial.pareto_front(self.front)
         initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told})
@@ -185,7 +184,7 @@ class Search:
     # --- iterations ---------------------------------------------------------------------------------------------------
 
     def generation_of(self, iteration: int) -> int:
-        """The generation that an iteration is: its number, but where another population had iterations before."""
+        """An iteration's generation: the same number, unless another population had iterations before."""
         if self.offset is None:
             self.offset = 0 if self.whole is None else self.whole.next_generation() - iteration
         if self.whole is not None:
@@ -194,7 +193,7 @@ class Search:
 
     @quietly
     def begin(self, number: int, island: int | None, parent_id: str, mutation_type: str) -> Iteration:
-        """An iteration begins: its generation and its individual, whose id is chosen here."""
+        """Begin an iteration: its generation and its individual, whose id is chosen here."""
         generation = self.run.generation(number)
         individual = generation.individual(parent_id=parent_id, mutation_type=mutation_type)
         individual.record(island=self.island(island))
@@ -203,12 +202,12 @@ class Search:
         return begun
 
     def island(self, island: object) -> object:
-        """An island's name; those of two populations are told apart."""
+        """An island's name, prefixed by its population if there are two."""
         return island if self.whole is None or island is None else f"{self.whole.population}/{island}"
 
     @quietly
     def ticket(self, instrument: Callable[[Ticket], None]) -> Ticket | None:
-        """What the worker of the iteration that is being submitted has to know."""
+        """What the worker has to know about the iteration being submitted."""
         if self.submitting is None:
             return None
         begun = self.begin(*self.submitting, self.parent_id, self.mutation_type)
@@ -219,7 +218,7 @@ class Search:
 
     @quietly
     def submitted(self, number: int, future: Future[Any] | None) -> None:
-        """The iteration is in the pool's queue, or, without a future, could not be put there."""
+        """The iteration is in the pool's queue, or, without a future, could not be submitted."""
         begun = self.iterations.get(number)
         if begun is None:
             return
@@ -231,8 +230,8 @@ class Search:
 
     @quietly
     def arrived(self, number: int) -> None:
-        """The iteration's result is there. Called by the pool's thread, and before that perhaps by `added`."""
-        with self.lock:  # held all the way: `adding` waits here until what the iteration cost has been taken over
+        """The iteration's result has arrived. Called by the pool's thread, and perhaps earlier by `added`."""
+        with self.lock:  # held throughout: `adding` waits here until the iteration's cost has been taken over
             begun = self.iterations.get(number)
             if begun is None or begun.answered or begun.future is None:
                 return
@@ -242,14 +241,14 @@ class Search:
                 return
             error = begun.future.exception()
             if error is not None:
-                if self.stopping:  # the pool was ended under it
+                if self.stopping:  # the pool was shut down meanwhile
                     self.abandon(begun)
                 else:
                     self.failed(begun, error)
                 return
             result = begun.future.result()
             answer = getattr(result, TICKET, None)
-            # How it was to be made, where that is decided anew for each iteration; OpenEvolve 0.4.0 has one way for all.
+            # The mode, where it is chosen per iteration; OpenEvolve 0.4.0 has a single one for all.
             begun.individual.mutation_type = _MUTATIONS.get(
                 getattr(result, "evolution_mode", None) or "", self.mutation_type
             )
@@ -272,7 +271,7 @@ class Search:
 
     @quietly
     def is_over(self) -> bool:
-        """Whether no iteration is to be begun any more, because the budget is spent; OpenEvolve is told to stop then."""
+        """Whether no more iterations may begin because the budget is spent; if so, OpenEvolve is told to stop."""
         if not self.stopper.is_due():
             return False
         if self.loop is not None and not self.loop.shutdown_event.is_set():
@@ -281,19 +280,19 @@ class Search:
 
     @contextmanager
     def adding(self, program: Any) -> Iterator[Callable[[object], None]]:
-        """A program is being added to the database; the block is given what to call with the id that `add` returned."""
+        """A block in which a program is added to the database; it yields a function to call with the id that `add` returned."""
         begun = self.seeds.get(program.id) or next(
             (each for each in list(self.iterations.values()) if each.individual.id == program.id), None
         )
         self.being_added, self.cell, self.holders = program.id, None, []
         if begun is None and self.whole is not None and program.id in self.whole.individuals:
-            # A phase begins with the programs of those before, whose individuals have been told.
+            # A phase begins with the programs of earlier phases, whose individuals are already recorded.
             with spans.attached(self.whole.place_of(program.id)):
                 yield lambda admitted: None
             return
         if begun is None:
             copy = self.copied(program) if _is_migrant(program) else None
-            # OpenEvolve may ask models whether it lets a copy in: those calls are the copy's.
+            # OpenEvolve may ask models whether to admit a copy: those calls belong to the copy.
             with spans.attached(self.run.context if copy is None else copy.context):
                 yield lambda admitted: None if copy is None else self.migrated(copy, program, admitted is not None)
             return
@@ -309,7 +308,7 @@ class Search:
 
     @quietly
     def added(self, begun: Iteration, program: Any, admitted: bool) -> None:
-        """The iteration's child is in the database, or the strategy has rejected it."""
+        """The iteration's child is in the database, or was rejected by the strategy."""
         metrics = program.metrics or {}
         individual = begun.individual
         error = outcomes.pop(program.id, None) if begun.is_seed else begun.error
@@ -318,7 +317,7 @@ class Search:
         if error:
             self.broken[program.id] = error
         score, fitness = self._scores(metrics, error)
-        # Held to the end: the order in which individuals end is the order in which the front grows.
+        # Held until the end: individuals must end in the order in which the front grows.
         with self.lock:
             on_front = not error and self._extend_front(program, fitness, score)
             before = program.metadata.get("parent_metrics")
@@ -354,7 +353,7 @@ class Search:
 
     @quietly
     def failed(self, begun: Iteration, error: BaseException | str) -> None:
-        """The iteration came to nothing: no answer, no edit that fits, a worker that died."""
+        """The iteration produced no child: no answer, no edit that applies, a worker that died."""
         begun.individual.fail(error)
         details = {"generation": begun.number, "individual_id": begun.individual.id, "error": str(error)}
         begun.individual.action("proposal_failed", details)
@@ -362,7 +361,7 @@ class Search:
 
     @quietly
     def abandon(self, begun: Iteration) -> None:
-        """The search has ended before the iteration; it leaves no generation behind."""
+        """The search has ended before the iteration, which leaves no generation behind."""
         if begun.is_seed:
             self.seeds.pop(begun.individual.id, None)
         else:
@@ -383,7 +382,7 @@ class Search:
             if self.whole is not None:
                 self.whole.individuals[begun.individual.id] = begun.number
             if begun.is_seed:
-                self.told_of_seeds.append(metadata)
+                self.seed_metadata.append(metadata)
                 return
             if self.options.objectives:
                 begun.generation.pareto_front(self.front)
@@ -392,8 +391,8 @@ class Search:
     # --- scores -------------------------------------------------------------------------------------------------------
 
     def _scores(self, metrics: Mapping[str, Any], error: str) -> tuple[float | None, float | None]:
-        """OpenEvolve's score, and the fitness. Of a failure OpenEvolve's is 0, or whatever its stand-in metrics come to; but where a
-        later stage of a cascade failed, it goes on with the score of the stages before."""
+        """OpenEvolve's score, and the fitness. For a failure OpenEvolve's score is 0, or whatever its placeholder metrics amount to; but
+        if a later stage of a cascade failed, it continues with the score of the earlier stages."""
         from openevolve.utils.metrics_utils import get_fitness_score  # type: ignore[import-untyped]
 
         if error and is_failed(metrics):
@@ -402,7 +401,7 @@ class Search:
         return score, self._primary(metrics, score)
 
     def _primary(self, metrics: Mapping[str, Any], score: float) -> float | None:
-        """The only objective, or the first that is to be maximised; what OpenEvolve goes by, where there is none."""
+        """The only objective, or the first to be maximised; without one, the score that OpenEvolve uses."""
         objectives = self.options.objectives
         for name, direction in objectives.items():
             if name in metrics and (len(objectives) == 1 or pareto.DIRECTIONS.get(direction.lower())):
@@ -422,14 +421,14 @@ class Search:
     def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> tally.Member:
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
         copied = _is_migrant(program)
-        # Made plain once, and not with each front that it is on.
+        # Converted once, rather than for each front that includes it.
         return tally.Member(program.id, fitness, score, plain(program.metrics), size, 0.0, failed, copied=copied)
 
     # --- what else happens --------------------------------------------------------------------------------------------
 
     @quietly
     def copied(self, program: Any) -> spans.Individual:
-        """A copy of a program comes to another island; it is an individual of its own, and may become a parent."""
+        """A program is copied to another island; the copy is a separate individual, and may become a parent."""
         return spans.individual(
             program.id,
             parent_id=program.parent_id,
@@ -440,12 +439,12 @@ class Search:
 
     @quietly
     def migrated(self, copy: spans.Individual, program: Any, admitted: bool) -> None:
-        """The copy is on that island, or was not let in: then it has no score, only what asking about it cost."""
+        """The copy is on that island, or was not admitted: then it has no score, only the cost of the model calls about it."""
         if self.whole is not None:
             self.whole.individuals[program.id] = self.latest
         if not admitted:
             copy.record(island=self.island(program.metadata.get("island")))
-            copy.fail("not let in")
+            copy.fail("not admitted")
             copy.end()
             return
         failed = self.broken.get(program.parent_id) or failure(program.metrics)
@@ -469,18 +468,18 @@ class Search:
 
     @quietly
     def act(self, action_type: str, details: Mapping[str, Any], number: int | None = None) -> None:
-        """Something happened that is neither an iteration nor an individual."""
+        """Record something that is neither an iteration nor an individual."""
         at = self.latest if number is None else number
         spans.action(action_type, {"generation": at, **details}, run=self.run, generation=at)
 
     @quietly
     def sampled(self, parent: Any) -> None:
-        """The parent of the iteration that is being submitted."""
+        """Remember the parent of the iteration being submitted."""
         self.parent_id = parent.id
 
     @quietly
     def fell_into(self, program: Any, database: Any, bins: Sequence[int]) -> None:
-        """A program's cell of the grid has been computed, perhaps of the one that is being added."""
+        """A program's cell of the grid was computed; remember it if the program is the one being added."""
         if program.id != self.being_added or self.cell is not None:
             return
         self.cell = {name: int(number) for name, number in zip(database.config.feature_dimensions, bins, strict=False)}
@@ -488,7 +487,7 @@ class Search:
 
     @quietly
     def cells_changed(self, program: Any, database: Any) -> None:
-        """The program that was added holds a cell now, perhaps, and the one that held it does no more."""
+        """Record whether the added program now holds a cell, and which program it replaced."""
         island = program.metadata.get("island")
         if not isinstance(island, int) or not island < len(self.holders):
             return
@@ -500,21 +499,21 @@ class Search:
 
     @quietly
     def archive_changed(self, program: Any, before: set[str], after: set[str]) -> None:
-        """A program has perhaps come into the archive, and another one left."""
+        """Record whether programs entered or left the archive."""
         if before != after:
             changes = {"added": sorted(after - before), "removed": sorted(before - after)}
             self.act("archive_updated", {"individual_id": program.id, **changes, "archive_size": len(after)})
 
     @quietly
     def best_changed(self, program: Any, before: str | None, after: str | None) -> None:
-        """A program is perhaps the best one so far."""
+        """Record whether there is a new best program."""
         if before != after:
             score = (program.metrics or {}).get("combined_score")
             self.act("best_updated", {"individual_id": after, "previous": before or "", "combined_score": score})
 
     @quietly
     def islands_migrated(self, migrants: list[Any]) -> None:
-        """Copies of programs have come to other islands; `migrated` has had each."""
+        """Programs were copied to other islands; `migrated` has recorded each copy."""
         moves = [
             {"individual_id": each.id, "parent_id": each.parent_id, "island": self.island(each.metadata.get("island"))}
             for each in migrants
@@ -523,7 +522,7 @@ class Search:
 
     @quietly
     def loop_ended(self, controller: Any, target: float | None) -> None:
-        """No more iterations are begun; why, if not because all are done."""
+        """No more iterations will begin; determine why, unless all are done."""
         self.stopping = True
         best = controller.database.get_best_program()
         if controller.early_stopping_triggered:
@@ -537,7 +536,7 @@ class Search:
 
     @quietly
     def end(self, error: BaseException | None) -> None:
-        """The search has ended, by itself, for a reason, or with an exception."""
+        """The search has ended: normally, early for some reason, or with an exception."""
         self.stopping = True
         for begun in [*self.seeds.values(), *self.iterations.values()]:
             self.abandon(begun)
@@ -555,7 +554,7 @@ class Search:
 def _begin(controller: Any, options: Options, iterations: int | None, before: Checkpoint) -> spans.Run:
     config = controller.config
     told = as_json(config)
-    # What was asked last: of a search that goes on, so many more.
+    # The latest request: for a resumed search, that many more iterations.
     told["max_iterations"] = before.last_iteration + (config.max_iterations if iterations is None else iterations)
     return spans.run(
         options.task or task_name(controller.evaluation_file),
@@ -569,14 +568,14 @@ def _begin(controller: Any, options: Options, iterations: int | None, before: Ch
 
 
 _MUTATIONS: Mapping[str, str] = {"diff": "diff", "full_rewrite": "full"}
-"""What OpenEvolve calls an iteration's mode, and its mutation type."""
+"""OpenEvolve's names for an iteration's mode, and the mutation types."""
 
 _KINDS: Mapping[int, Mapping[str, str]] = {
     tally.API: {},
     tally.EMBED: {attributes.GEN_AI_OPERATION_NAME: "embeddings"},
     tally.NOVELTY: {attributes.LLM_ROLE: "novelty"},
 }
-"""How `tally.account` knows a kind of cost."""
+"""The attributes by which `tally.account` recognises a kind of cost."""
 
 
 def _is_migrant(program: Any) -> bool:
@@ -584,6 +583,6 @@ def _is_migrant(program: Any) -> bool:
 
 
 def _setup_of_spawned_workers() -> Callable[[], object] | None:
-    """What sets up a worker that was spawned as this process is, if this process was set up by ``configure``."""
+    """A function that sets up a spawned worker like this process, if this process was set up by ``configure``."""
     telemetry = configured.current()
     return None if telemetry is None else telemetry.setup

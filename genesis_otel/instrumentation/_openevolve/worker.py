@@ -1,9 +1,9 @@
-"""What happens in OpenEvolve's worker processes, as spans: the LLM calls and the evaluation of one iteration.
+"""Records an iteration's LLM calls and evaluation as spans, in OpenEvolve's worker processes.
 
-In: a ticket that the main process puts beside each iteration's snapshot of the database: where the iteration belongs,
-and how a process that was spawned sets itself up. Out: spans, all of which have ended before the iteration's result
-goes back, since OpenEvolve kills its workers; with the result, what the calls cost. On failure: the iteration runs as
-without us.
+In: a ticket that the main process adds to each iteration's snapshot of the database: where the iteration belongs,
+and how a spawned process sets itself up. Out: spans, all of which have ended before the iteration's result is
+returned, since OpenEvolve kills its workers; with the result, the cost of the calls. On failure: the iteration runs
+unrecorded.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from genesis_otel.instrumentation._openevolve.llm import Recorder, begun
 from genesis_otel.instrumentation._openevolve.outcome import attempt, failure
 
 original_iteration: Callable[..., Any] | None = None
-"""OpenEvolve's own function, where it has been replaced by `run_iteration`."""
+"""OpenEvolve's own function, if `run_iteration` has replaced it."""
 
 outcomes: dict[str, str] = {}
-"""Why evaluations failed, by individual, until the individual takes it; empty of one that did not."""
+"""Why evaluations failed, by individual, until the individual takes it; '' if it did not fail."""
 
 TICKET = "genesis_otel"
-"""Key of the ticket in a snapshot, and attribute of the answer on a result."""
+"""Key of the ticket in a snapshot, and name of the answer's attribute on a result."""
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """What a worker has to know of an iteration."""
+    """What a worker has to know about an iteration."""
 
     run_id: str
     individual_id: str
@@ -44,16 +44,16 @@ class Ticket:
     recorder: Recorder
     setup: Callable[[], object] | None
     instrument: Callable[[Ticket], None]
-    """Sets up a worker that knows nothing yet; found by its name in a spawned one."""
+    """Sets up a new worker; imported by name in a spawned one."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the main process has to know of an iteration beyond OpenEvolve's own result."""
+    """What the main process has to know about an iteration beyond OpenEvolve's own result."""
 
     calls: tuple[tuple[int, float], ...]
     error: str | None
-    """Why its evaluation failed; None where nobody saw one."""
+    """Why its evaluation failed; '' if it did not, None if no evaluation was recorded."""
     unpriced: bool = False
     """Whether a call has no price."""
 
@@ -61,8 +61,8 @@ class Answer:
 def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, inspiration_ids: list[str]) -> Any:
     """OpenEvolve's ``_run_iteration_worker``, observed.
 
-    The main process submits this function in place of OpenEvolve's. It is found by its own name, so that a spawned
-    worker, which knows nothing of what was patched in the main process, comes by here and is set up.
+    The main process submits this function instead of OpenEvolve's. It is pickled by its own name, so that a spawned
+    worker, in which nothing is patched, calls it and is set up.
     """
     ticket = db_snapshot.pop(TICKET, None)
     work = _original()
@@ -73,13 +73,13 @@ def run_iteration(iteration: int, db_snapshot: dict[str, Any], parent_id: str, i
         result = work(iteration, db_snapshot, parent_id, inspiration_ids)
     try:
         if result.child_program_dict is not None:
-            # OpenEvolve names the child after its LLM call, whose span has to carry the name: it was chosen before.
+            # OpenEvolve would choose the child's id only after its LLM call, whose span has to carry it: so we chose it before.
             result.child_program_dict["id"] = ticket.individual_id
         error = outcomes.pop(ticket.individual_id, None)
         setattr(result, TICKET, Answer(tuple(opened.calls), error, opened.unpriced))
     except Exception as error:
         pass_on(error)
-        warn_once("result", "An iteration's cost could not be taken to the main process", exc_info=True)
+        warn_once("result", "An iteration's cost could not be sent to the main process", exc_info=True)
     return result
 
 
@@ -91,7 +91,7 @@ def _original() -> Callable[..., Any]:
 
 
 def _arrive(ticket: Ticket) -> tuple[tally.OpenIndividual, AbstractContextManager[None]]:
-    # The calls' cost is summed up here and sent back: the individual itself is open in the main process.
+    # The calls' costs are collected here and sent back: the individual itself is open in the main process.
     opened = tally.OpenIndividual(INVALID_SPAN)
     try:
         ticket.instrument(ticket)
@@ -104,7 +104,7 @@ def _arrive(ticket: Ticket) -> tuple[tally.OpenIndividual, AbstractContextManage
 
 
 async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: str, program_id: str) -> Any:
-    """OpenEvolve's ``Evaluator.evaluate_program``, as the evaluation of the individual that is current."""
+    """OpenEvolve's ``Evaluator.evaluate_program``, recorded as the evaluation of the current individual."""
     place = place_of()
     if not place.run_id:
         return await original(evaluator, program_code, program_id)
@@ -114,13 +114,15 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
         with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
             metrics = await original(evaluator, program_code, program_id)
             if job is not None:
-                _told(job, place.individual_id, metrics, evaluator._pending_artifacts.get(program_id) or {}, own)
+                _record_outcome(
+                    job, place.individual_id, metrics, evaluator._pending_artifacts.get(program_id) or {}, own
+                )
             return metrics
     finally:
         attempt.reset(before)
 
 
-def _told(
+def _record_outcome(
     job: spans.Evaluation,
     individual_id: str,
     metrics: Mapping[str, Any],
