@@ -122,7 +122,7 @@ def runs(
         asked = (task and f"of the task {task!r}", status and f"that is {status}", tag and f"with the tag {tag!r}")
         which = " ".join(filter(None, asked))
         raise NotFoundError(
-            f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
+            f"there is no run {which}" if which else "there are no runs yet: `genesis-otel demo` records one"
         )
     columns = _shown(RUNS, rows)
     if "unpriced" in columns:

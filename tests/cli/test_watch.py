@@ -483,12 +483,12 @@ def test_a_real_search_from_its_beginning_to_its_end(data: Path, terminal: Termi
 def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No run at all, no such run, and two that begin so: a line that says it, and the exit code of `runs`."""
     assert main(["watch"]) == 3
-    assert "there is no run yet: `genesis-otel demo` makes one" in capsys.readouterr().err
+    assert "there are no runs yet: `genesis-otel demo` records one" in capsys.readouterr().err
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     assert main(["watch", "nobody"]) == 3
     assert "no run or task is named 'nobody'; nearest: run_" in capsys.readouterr().err
     assert main(["watch", "run_2024"]) == 2
-    assert "several ids begin with 'run_2024'" in capsys.readouterr().err
+    assert "several ids start with 'run_2024'" in capsys.readouterr().err
     assert main(["watch", "latest", "--interval", "0"]) == 2
     capsys.readouterr()
 
