@@ -377,7 +377,7 @@ def test_query_passes_answers_of_any_size(run: Run) -> None:
     """More rows than a table shows: the table says so, every other format has all of them."""
     sql = "SELECT number FROM numbers(150000)"
     code, out, err = run("query", sql, "-f", "table")
-    assert code == 0 and out.count("\n") == ROWS_OF_A_TABLE + 2 and "--format csv, tsv or json gives all" in err
+    assert code == 0 and out.count("\n") == ROWS_OF_A_TABLE + 2 and "--format csv, tsv or json to get all" in err
     assert run("query", sql)[1].count("\n") == 150_001
     assert len(json.loads(run("query", sql, "-f", "json")[1])) == 150_000
 
@@ -731,7 +731,7 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
     code, out, _ = run("--url", url, "init", "--backfill")
     assert (code, out) == (
         0,
-        "Nothing to do: the tables are up to date.\nNothing to fill in: every span of a search has its rows.\n",
+        "Nothing to do: the tables are up to date.\nNothing to backfill: every span of a search has its rows.\n",
     )
 
 
@@ -811,7 +811,7 @@ def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: 
     assert (letter["reason"], letter["span"], letter["run_id"]) == ("Code: 6, CANNOT_PARSE_TEXT", span.name, RUN)
     assert json.loads(run("spool", "--format", "json")[1])[0]["dead"] == 1
     assert "1 were refused" in run("check")[1]
-    assert run("spool", "requeue")[1].startswith("1 spans are in the spool again")
+    assert run("spool", "requeue")[1].startswith("1 spans are back in the spool")
     assert run("spool", "drain")[1].endswith("0 still wait.\n")
     assert spool_status(spool).dead == 0
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN

@@ -110,7 +110,7 @@ def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, tar
     with opened(target) as client:
         assert content(client) == before
         code, _, err = run(target, "import", str(file))
-        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were there already" in err
+        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were already there" in err
         assert content(client) == before
     assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
     assert "already exists" in run(source, "export", RUN, "-o", str(file))[2]

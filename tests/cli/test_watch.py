@@ -642,7 +642,7 @@ def test_silence_is_said(recorded: Callable[..., Client]) -> None:
     found = look(recorded(busy()), GOING_ON)
     assert "silent for 60 min: is it still alive?" in shown(found)
     later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7200))
-    assert "silent for 3 h: is it still alive?" in later and "What you see is 2 h old" in later
+    assert "silent for 3 h: is it still alive?" in later and "This screen is 2 h old" in later
 
 
 def test_lines_are_for_changes(recorded: Callable[..., Client]) -> None:
