@@ -533,7 +533,7 @@ def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
         ("http://127.0.0.1:9000/default", "needs its HTTP interface: 8123 for http, 8443 for https"),
         ("localhost:8123", "Its form is http(s)://user:password@host:port/database"),
         ("clickhouse://user:secret@host/db", "Its form is http(s)://user:password@host:port/database"),
-        ("chdb:relative", "names no folder after chdb://"),
+        ("chdb:relative", "has no absolute folder after chdb://"),
     ],
 )
 def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -> None:
@@ -833,7 +833,7 @@ def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
     process = started("serve", "--port", str(port), start_new_session=True)
     assert process.stdout
     said = process.stdout.readline().decode()
-    assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} as user genesis")
+    assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} to user genesis")
     assert run("--url", server_url(empty, "default"), "query", "SELECT 1 AS one")[1] == "one\n1\n"
     code, _, err = run("serve")
     assert code == 1 and f"process {process.pid} already serves" in err
