@@ -124,7 +124,7 @@ def test_a_clock_that_protobuf_has_no_room_for_is_refused_and_not_cut() -> None:
     context = (1, 2, 1, False, "")
     flat = flatten(span("late", {}, [], "", (1, 2)))
     late = (context, *flat[1:5], 2**64, *flat[6:])
-    with pytest.raises(struct.error, match=r"int too large|argument out of range"):
+    with pytest.raises(struct.error):
         request_body([late])
 
 
