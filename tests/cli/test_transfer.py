@@ -280,7 +280,7 @@ def test_raw_traces_go_when_asked_for_and_are_ours(run: Run, source: Path) -> No
         assert number(client, counted, GOING_ON) > 0
         client.command("ALTER TABLE otel_traces RESET SETTING non_replicated_deduplication_window")
         code, _, err = run(source, "delete", GOING_ON, "--yes", "--raw-traces")
-        assert code == 1 and "made by a collector" in err
+        assert code == 1 and "created by a collector" in err
 
 
 def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
