@@ -1,12 +1,12 @@
 #!/bin/sh
-# Passwords for the services of docker-compose.yml: made once, kept from then on, each where only its reader can see it.
+# Passwords for the services of docker-compose.yml: created once, kept from then on, each readable only by the service that needs it.
 #
-#   secrets.sh init     make what is not there yet (what `docker compose up` does)
-#   secrets.sh show     say how to reach what runs here, passwords included
+#   secrets.sh init     create what is missing (run by `docker compose up`)
+#   secrets.sh show     show how to reach the services, including passwords
 #   secrets.sh rotate   new passwords for ClickHouse; then restart the collector and Grafana
 #
-# In: folders below $SECRETS, a volume each. Out: files in them, readable by the user of the one image that mounts the
-# folder. On failure: a line on standard error and an exit code, and nothing half made is ever used.
+# In: folders below $SECRETS, one volume each. Out: files in them, readable by the user of the one image that mounts the
+# folder. On failure: a line on standard error and an exit code, and nothing half-made is ever used.
 set -eu
 umask 077
 
@@ -23,10 +23,10 @@ fail() {
     exit 1
 }
 
-# Letters and digits alone: nothing to escape in a URL, in XML or in YAML. 40 of them are 238 bits.
+# Only letters and digits: nothing to escape in a URL, in XML or in YAML. 40 of them are 238 bits.
 password() {
     made=$(tr -dc 'A-Za-z0-9' < /dev/urandom | head -c 40)
-    [ ${#made} -eq 40 ] || fail "no random bytes to be had"
+    [ ${#made} -eq 40 ] || fail "no random bytes available"
     printf %s "$made"
 }
 
@@ -37,7 +37,7 @@ hash() {
     printf %s "$sum"
 }
 
-# Put standard input into a file that is whole or not there.
+# Write standard input to a file that is either complete or absent.
 put() {
     cat > "$1.new"
     chmod "$2" "$1.new"
@@ -45,13 +45,13 @@ put() {
     mv "$1.new" "$1"
 }
 
-# Without root (tests, user namespaces) whoever runs this owns all of it.
+# Without root (tests, user namespaces) the current user owns everything.
 give() {
     if [ "$(id -u)" = 0 ]; then chown "$@"; fi
 }
 
 clickhouse_passwords() {
-    # Into variables first: a command that fails within a pipe or a text does not end the script.
+    # Into variables first: a command that fails within a pipe or a string does not end the script.
     owner=$(password)
     ingest=$(password)
     grafana=$(password)

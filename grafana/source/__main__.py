@@ -1,4 +1,4 @@
-"""Writes what Grafana is provisioned with: `python -m grafana.source`, and `--check` to say what is not as the code has it.
+"""Writes what Grafana is provisioned with: `python -m grafana.source`, or `--check` to report files that differ from the code.
 
 In: the modules beside this one. Out: ``dashboards/*.json`` and ``provisioning/{alerting,contact}/*.yaml``. On failure: `--check` lists the
 files that differ and ends with 1, for `make check`.
@@ -17,7 +17,7 @@ HERE = Path(__file__).parents[1]
 
 
 def files() -> dict[Path, str]:
-    """Every file, and its text."""
+    """The path and text of every file."""
     boards = {
         made["uid"]: made for made in (each.board() for each in (runs, run, llm, lineage, traces, compare, pipeline))
     }
@@ -29,7 +29,7 @@ def files() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command; its exit code."""
+    """Run the command and return its exit code."""
     if arguments not in ([], ["--check"]):
         print("usage: python -m grafana.source [--check]", file=sys.stderr)
         return 2
@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
     )
     if arguments:
         for path in differ:
-            print(f"{path.relative_to(HERE.parent)} is not as grafana/source/ has it: make dashboards", file=sys.stderr)
+            print(
+                f"{path.relative_to(HERE.parent)} differs from grafana/source/: run `make dashboards`", file=sys.stderr
+            )
         return 1 if differ else 0
     for path, text in wanted.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Alert rules: a search is stalled, fails, is slow, too dear or stagnant, or what it tells does not arrive.
+"""Alert rules: a search is stalled, failing, slow, too expensive or stagnant, or its data does not arrive.
 
-In: the dashboards, to whose panels they lead; alert rules know no variables, so what people change stands in `THRESHOLDS`. Out: two files for Grafana's provisioning
+In: the dashboards, to whose panels the rules link; alert rules have no variables, so values to adjust are in `THRESHOLDS`. Out: two files for Grafana's provisioning
 (https://grafana.com/docs/grafana/latest/alerting/set-up/provision-alerting-resources/file-provisioning). A query returns texts and
-one number; each row is an alert of its own, with the texts as labels.
+one number; each row is a separate alert, with the texts as labels.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ THRESHOLDS = {
     "LLM error rate": 0.3,  # share of the calls of the last 15 minutes
     "LLM p95": 120.0,  # seconds, of the calls of the last 15 minutes
     "cost over budget": 1.0,  # share of its budget that a run has spent
-    "no improvement": 2.0,  # times its patience: the individuals that a search like it may well need, by sql/parts/found.sql
-    "stale data": 600.0,  # seconds since the latest row of all
-    "spans lost": 0.0,  # refused or dropped in the last hour, a spool
+    "no improvement": 2.0,  # multiples of its patience: the individuals that such a search may well need, see sql/parts/found.sql
+    "stale data": 600.0,  # seconds since the latest row of any table
+    "spans lost": 0.0,  # refused or dropped in the last hour, per spool
 }
 """The value above which each rule fires."""
 
 BUDGET = 50
-"""USD that a run may spend that was given no budget of its own."""
+"""USD that a run without a budget of its own may spend."""
 
 CALLS_AT_LEAST = 20
-"""Calls in 15 minutes below which a share or a percentile says nothing."""
+"""Minimum calls in 15 minutes for a share or percentile to mean anything."""
 
-# A search that was killed says `running` for ever; after a day it is no news.
+# A search that was killed stays `running` for ever; after a day it is no longer news.
 RUNNING = """
 SELECT run_id, task_name, start_time
 FROM evolution_runs
@@ -101,7 +101,7 @@ SELECT toFloat64(if(
 )) AS seconds
 """
 
-# Counts of all time, so what is new is the difference to what was told before; dead letters that went in again count against it.
+# All-time counts, so the new ones are the difference from the previous report; requeued dead letters reduce it.
 LOST = f"""
 SELECT host, folder, toFloat64(argMaxIf(lost, timestamp, lately) - argMaxIf(lost, timestamp, NOT lately)) AS spans
 FROM (
@@ -115,7 +115,7 @@ GROUP BY host, folder
 HAVING countIf(lately) > 0
 """
 
-# Absolute, for mail and phones; whether the address of a Grafana ends in a slash is its administrator's choice.
+# Absolute, for mail and phones; Grafana's configured URL may or may not end in a slash.
 _GRAFANA = r'{{ reReplaceAll "/+\\z" "" externalURL }}'
 _OPEN_RUN = f"/d/{RUN}?var-run={{{{ urlquery $labels.run_id }}}}"
 _SILENCE_RUN = "/alerting/silence/new?alertmanager=grafana&matcher=run_id%3D{{ urlquery $labels.run_id }}"
@@ -128,14 +128,14 @@ class Rule(NamedTuple):
     name: str
     sql: str
     waits: str
-    """How long it has to hold before anybody is told."""
+    """How long the condition must hold before anyone is notified."""
     severity: str
     summary: str
     link: str
-    """The path of a dashboard, whose panel ``panel`` shows what the rule is about."""
+    """The path of a dashboard whose panel ``panel`` shows the rule's subject."""
     panel: str
     beside: str = ""
-    """A second query, whose number for the same texts the summary knows as ``$values.B``."""
+    """A second query; the summary reads its number for the same texts as ``$values.B``."""
 
 
 RULES = (
@@ -145,7 +145,7 @@ RULES = (
         STALLED_RUNS,
         "2m",
         "critical",
-        "{{ $labels.run_id }} ({{ $labels.task }}) has given no sign of life for {{ humanizeDuration $values.A.Value }}.",
+        "{{ $labels.run_id }} ({{ $labels.task }}) has shown no sign of life for {{ humanizeDuration $values.A.Value }}.",
         _OPEN_RUN,
         "Last sign of life",
     ),
@@ -155,7 +155,7 @@ RULES = (
         ERRORS,
         "5m",
         "critical",
-        "{{ humanizePercentage $values.A.Value }} of the LLM calls of {{ $labels.run_id }} fail.",
+        "{{ humanizePercentage $values.A.Value }} of the LLM calls of {{ $labels.run_id }} are failing.",
         _OPEN_RUN,
         "Failures",
     ),
@@ -165,7 +165,7 @@ RULES = (
         SLOW,
         "5m",
         "warning",
-        "5 of 100 calls of {{ $labels.model }} take longer than {{ humanizeDuration $values.A.Value }}.",
+        "5 % of the calls to {{ $labels.model }} take longer than {{ humanizeDuration $values.A.Value }}.",
         f"/d/{LLM}?var-model={{{{ urlquery $labels.model }}}}",
         "Latency by model",
     ),
@@ -188,7 +188,7 @@ RULES = (
         "0s",
         "warning",
         "{{ $labels.run_id }} has found nothing better{{ with $values.B }} for {{ .Value }} individuals{{ end }}: "
-        '{{ printf "%.1f" $values.A.Value }} times what its own rhythm lets expect.',
+        '{{ printf "%.1f" $values.A.Value }} times as long as its own pace suggests.',
         _OPEN_RUN,
         "Since the last improvement",
         WAITED,
@@ -199,7 +199,7 @@ RULES = (
         STALE,
         "2m",
         "critical",
-        "Searches are running, and nothing has reached ClickHouse for {{ humanizeDuration $values.A.Value }}.",
+        "Searches are running, but nothing has reached ClickHouse for {{ humanizeDuration $values.A.Value }}.",
         f"/d/{PIPELINE}",
         "Freshness",
     ),
@@ -209,7 +209,7 @@ RULES = (
         LOST,
         "0s",
         "critical",
-        "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: genesis-otel spool says why.",
+        "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: run `genesis-otel spool` for the reasons.",
         f"/d/{PIPELINE}",
         "Refused or lost",
     ),
@@ -217,7 +217,7 @@ RULES = (
 
 
 def panel_of(rule: Rule, boards: Mapping[str, Mapping[str, Any]]) -> tuple[str, int]:
-    """The dashboard that a rule leads to and the number of its panel, by uid and title."""
+    """The uid of the dashboard that a rule links to, and the id of its panel, found by title."""
     uid = rule.link.removeprefix("/d/").partition("?")[0]
     panels = [inner for panel in boards[uid]["panels"] for inner in (panel, *(panel.get("panels") or ()))]
     (number,) = (panel["id"] for panel in panels if panel["title"] == rule.panel)
@@ -225,7 +225,7 @@ def panel_of(rule: Rule, boards: Mapping[str, Mapping[str, Any]]) -> tuple[str, 
 
 
 def provisioned(rule: Rule, boards: Mapping[str, Mapping[str, Any]], receiver: str = "") -> dict[str, Any]:
-    """A rule as the provisioning file has it; with ``receiver`` it tells that contact point, past the notification policies."""
+    """A rule as in the provisioning file; with ``receiver`` it notifies that contact point, bypassing the notification policies."""
     uid, number = panel_of(rule, boards)
     silenced = {"silence": _GRAFANA + _SILENCE_RUN} if "run_id" in rule.link else {}
     expression = {
@@ -235,7 +235,7 @@ def provisioned(rule: Rule, boards: Mapping[str, Mapping[str, Any]], receiver: s
         "conditions": [{"evaluator": {"type": "gt", "params": [THRESHOLDS[rule.name]]}}],
         "datasource": {"type": "__expr__", "uid": "__expr__"},
     }
-    # The queries say themselves how far back they look.
+    # The queries themselves limit how far back they look.
     span = {"from": 3600, "to": 0}
     return {
         "uid": rule.uid,
@@ -249,7 +249,7 @@ def provisioned(rule: Rule, boards: Mapping[str, Mapping[str, Any]], receiver: s
             ),
             {"refId": "C", "relativeTimeRange": span, "datasourceUid": "__expr__", "model": expression},
         ],
-        # No row is no search that this could be true of.
+        # No rows means no search to which the rule applies.
         "noDataState": "OK",
         "execErrState": "Error",
         "for": rule.waits,
@@ -280,7 +280,7 @@ def file(boards: Mapping[str, Mapping[str, Any]], receiver: str = "") -> dict[st
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML with SQL as blocks of lines."""
+    """YAML with SQL as literal blocks."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -295,14 +295,14 @@ _HEAD = "# Made by `make dashboards` from grafana/source/alerts.py, where the th
 
 
 def rendered(boards: Mapping[str, Mapping[str, Any]]) -> str:
-    """The file's text: the organisation's notification policies say who is told."""
+    """The file's text; the organisation's notification policies decide who is notified."""
     return _HEAD + _yaml(file(boards))
 
 
 _CONTACT = f"""\
-# The rules of ../alerting/genesis.yaml, which tell the contact point `{NAME}` past the notification policies, and that contact point.
-# To use it, put it in the place of that file, and GENESIS_ALERT_WEBHOOK, the address that Grafana posts to, into Grafana's
-# environment. For mail or Slack put one of these in the place of the receiver, or beside it:
+# The rules of ../alerting/genesis.yaml, notifying the contact point `{NAME}` directly instead of through the notification policies, and
+# that contact point. To use it, replace that file with this one, and set GENESIS_ALERT_WEBHOOK, the URL that Grafana posts to, in
+# Grafana's environment. For mail or Slack, use one of these instead of the receiver, or in addition to it:
 #
 #       - {{uid: {NAME}-email, type: email, settings: {{addresses: $GENESIS_ALERT_EMAIL}}}}
 #       - {{uid: {NAME}-slack, type: slack, settings: {{url: $GENESIS_ALERT_SLACK}}}}
@@ -315,7 +315,7 @@ contactPoints:
 
 
 def rendered_with_contact(boards: Mapping[str, Mapping[str, Any]]) -> str:
-    """The file's text with somebody who is told."""
+    """The file's text, including a contact point to notify."""
     return _HEAD + _CONTACT + _yaml(file(boards, NAME))
 
 

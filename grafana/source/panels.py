@@ -1,7 +1,7 @@
 """What the dashboards are made of: targets, panels, variables, links and the dashboard around them.
 
-In: titles, descriptions and SQL. Out: builders of grafana-foundation-sdk, and a dashboard as a dict. Nothing here knows a
-table. What the SDK cannot say (a ClickHouse target, the traces panel, an annotation's query) is said in plain dicts.
+In: titles, descriptions and SQL. Out: builders of grafana-foundation-sdk, and a dashboard as a dict. Nothing here depends on a
+table. What the SDK cannot express (a ClickHouse target, the traces panel, an annotation's query) is written as plain dicts.
 Sources: https://grafana.com/docs/plugins/grafana-clickhouse-datasource for targets, https://grafana.com/docs/grafana for panels.
 """
 
@@ -44,7 +44,7 @@ QUERY_TYPES = {TIME_SERIES: "timeseries", TABLE: "table", TRACES: "traces"}
 RUN, LLM, LINEAGE, TRACE, COMPARE, RUNS, PIPELINE = (
     f"genesis-{name}" for name in ("run", "llm", "lineage", "traces", "compare", "runs", "pipeline")
 )
-"""Uids of the dashboards. They are in people's bookmarks and in alerts: never changed."""
+"""Uids of the dashboards. Never change them: they are in bookmarks and alerts."""
 
 Panel = Builder[dashboard.Panel]
 Columns = Mapping[str, Sequence[Setting]]
@@ -53,7 +53,7 @@ Steps = Sequence[tuple[float | None, str]]
 NOTHING = "No data"
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
 GOOD_WHEN_LOW: Steps = ((None, GREEN), (0.1, YELLOW), (0.3, RED))
-"""Thresholds of shares of failures."""
+"""Thresholds for failure rates."""
 
 STATUS_COLORS = {
     "running": BLUE,
@@ -82,7 +82,7 @@ class Target(Dataquery):
         self.sql, self.kind, self.ref_id = sql.strip(), kind, ref_id
 
     def build(self) -> Target:
-        """Itself: what a panel's ``with_target`` takes is a builder."""
+        """Returns itself: a panel's ``with_target`` takes a builder."""
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -99,31 +99,31 @@ class Target(Dataquery):
 
 
 def value(variable: str) -> str:
-    """A variable's value as an expression of SQL.
+    """A variable's value as a SQL expression.
 
-    Percent-encoded, because Grafana's ``sqlstring`` leaves backslashes as they are, with which a run's id could end the text and
-    go on as SQL; encoded, nothing but letters, digits, ``%`` and ``-_.~`` reaches the statement.
+    Percent-encoded, because Grafana's ``sqlstring`` does not escape backslashes, with which a run's id could end the string and
+    continue as SQL; encoded, nothing but letters, digits, ``%`` and ``-_.~`` reaches the statement.
     """
     return f"decodeURLComponent('${{{variable}:percentencode}}')"
 
 
 def among(column: str, variable: str) -> str:
-    """A condition: the column's value is among those chosen, which Grafana sends as ``{one,two}``. They are not taken apart: a
-    name may have a comma in it.
+    """A condition: the column's value is among those chosen, which Grafana sends as ``{one,two}``. The list is not split: a
+    name may contain a comma.
 
-    The data source puts it in with JavaScript's ``String.replace``, where ``$'`` is what follows: the end of the text is ``\\z``.
+    The data source inserts it with JavaScript's ``String.replace``, where ``$'`` stands for the text that follows: hence ``\\z`` for the end of the text.
     """
     chosen = f"replaceRegexpOne({value(variable)}, '^[{{](.*)[}}]\\\\z', '\\\\1')"
     return f"position(concat(',', {chosen}, ','), concat(',', {column}, ',')) > 0"
 
 
 def runs_among(variable: str) -> str:
-    """The runs that are chosen, by a condition on the sort key."""
+    """The chosen runs, as a condition on the sort key."""
     return f"run_id IN (SELECT run_id FROM evolution_runs WHERE {among('run_id', variable)})"
 
 
 def named(name: str, **values: str) -> str:
-    """The SQL of a named query with its parameters as Grafana fills them: by a variable, quoted by Grafana.
+    """The SQL of a named query with its parameters replaced by expressions over Grafana's variables.
 
     :param values: an expression for each parameter, e.g. ``run_id=value("run")``; defaults for the others.
     """
@@ -135,11 +135,11 @@ def named(name: str, **values: str) -> str:
     return sql
 
 
-# --- what a column can be told -------------------------------------------------------------------------------------------
+# --- settings of a column ------------------------------------------------------------------------------------------------
 
 
 def unit(name: str, decimals: int | None = None) -> list[Setting]:
-    """A unit of Grafana's (``s``, ``currencyUSD``, ``percentunit``, ...)."""
+    """A Grafana unit (``s``, ``currencyUSD``, ``percentunit``, ...)."""
     return [Setting("unit", name), *([] if decimals is None else [Setting("decimals", decimals)])]
 
 
@@ -149,7 +149,7 @@ def width(pixels: int) -> list[Setting]:
 
 
 def hidden() -> list[Setting]:
-    """In the data, for links, and not in the table. Grafana 12 has renamed the setting; the other one is for 11."""
+    """A column that is in the data, for links, but not in the table. Grafana 12 renamed the setting; the other one is for 11."""
     return [Setting("custom.hidden", True), Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
 
 
@@ -164,12 +164,12 @@ def link(title: str, url: str) -> list[Setting]:
 
 
 def long_text() -> list[Setting]:
-    """A text that is cut in the table, and shown in full on a click."""
+    """A text that is truncated in the table and shown in full on a click."""
     return [Setting("custom.inspect", True), Setting("custom.width", 320)]
 
 
 def colored(colors: Mapping[str, str] = STATUS_COLORS) -> list[Setting]:
-    """Texts with a colour each."""
+    """A colour for each text."""
     options = {value: {"color": color, "index": index} for index, (value, color) in enumerate(colors.items())}
     return [
         Setting("mappings", [{"type": "value", "options": options}]),
@@ -178,7 +178,7 @@ def colored(colors: Mapping[str, str] = STATUS_COLORS) -> list[Setting]:
 
 
 def limits(steps: Steps) -> list[Setting]:
-    """Numbers whose colour says how bad they are."""
+    """Numbers coloured by how bad they are."""
     return [
         Setting(
             "thresholds", {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
@@ -207,27 +207,27 @@ def sparkline() -> list[Setting]:
 
 
 def color(name: str) -> list[Setting]:
-    """A series in a colour of its own."""
+    """The colour of a series."""
     return [Setting("color", {"mode": "fixed", "fixedColor": name})]
 
 
 def right_axis() -> list[Setting]:
-    """A series with an axis of its own."""
+    """A series with its own axis."""
     return [Setting("custom.axisPlacement", "right")]
 
 
 def called(name: str) -> list[Setting]:
-    """A column by another name."""
+    """A column under another name."""
     return [Setting("displayName", name)]
 
 
 def not_drawn() -> list[Setting]:
-    """A column that is in the data and not in the picture."""
+    """A column that is in the data but not drawn."""
     return [Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
 
 
 def band(down_to: str | None, hue: str) -> list[Setting]:
-    """An edge of a band: a thin line, filled down to the other one, which the legend leaves out."""
+    """One edge of a band: a thin line, filled down to the other edge and left out of the legend."""
     edge = [*color(hue), Setting("custom.lineWidth", 0), Setting("custom.showPoints", "never")]
     filled = Setting("custom.fillOpacity", 20 if down_to else 0)
     kept = [filled, Setting("custom.hideFrom", {"legend": True, "tooltip": False, "viz": False})]
@@ -235,7 +235,7 @@ def band(down_to: str | None, hue: str) -> list[Setting]:
 
 
 def as_line() -> list[Setting]:
-    """A series drawn as a line among bars, with an axis of its own."""
+    """A series drawn as a line among bars, with its own axis."""
     return [Setting("custom.drawStyle", "line"), Setting("custom.fillOpacity", 0), *right_axis()]
 
 
@@ -245,7 +245,7 @@ def point_size(pixels: int) -> list[Setting]:
 
 
 def unpriced() -> list[Setting]:
-    """How many calls a sum of money leaves out, because nobody knows their price."""
+    """The number of calls that a cost does not include, because their price is unknown."""
     return [
         *unit("none", 0),
         *limits(((None, GREY), (1, YELLOW))),
@@ -255,7 +255,7 @@ def unpriced() -> list[Setting]:
 
 
 def limit_line() -> list[Setting]:
-    """A series drawn as a dashed line without points: what is not to be crossed."""
+    """A series drawn as a dashed line without points: a limit."""
     return [
         Setting("custom.lineStyle", {"fill": "dash", "dash": [10, 10]}),
         Setting("custom.showPoints", "never"),
@@ -281,17 +281,17 @@ YIELD_COLUMNS: Columns = {
 """Columns of the named query `model_yield`."""
 
 UNPRICED: Columns = {"unpriced": unpriced()}
-"""The column that stands beside every sum of money."""
+"""The column shown next to every cost."""
 
 
 # --- links among the dashboards ------------------------------------------------------------------------------------------
 
-# Encoded as a whole: a run's id may have any sign in it. Without a format Grafana leaves '&', '#' and '+' as they are.
+# Encoded as a whole: a run's id may contain any character. Without a format Grafana does not encode '&', '#' and '+'.
 SOURCE = "var-datasource=${datasource:percentencode}"
 
 
 def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: str) -> str:
-    """The address of a dashboard: variables by name, each from a field of the row (``run="run_id"``) or, with a ``$``, from
+    """The URL of a dashboard: variables by name, each from a field of the row (``run="run_id"``) or, with a ``$``, from
     a variable of this dashboard (``run="$run"``)."""
 
     def value(source: str) -> str:
@@ -303,7 +303,7 @@ def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: s
 
 
 TIMES_OF_ROW = "from=${__data.fields.from_ms}&to=${__data.fields.to_time}"
-"""The time range from the row's own columns: milliseconds as texts, and `now` where it goes on."""
+"""The time range from the row's own columns: milliseconds as text, and `now` if it is still running."""
 
 TO_RUN = link("Open the run", to_dashboard(RUN, run="run_id"))
 TO_TRACE = link("Open the trace", to_dashboard(TRACE, trace="trace_id"))
@@ -360,9 +360,9 @@ def a_stat(
     empty: str = NOTHING,
     shown: str | None = None,
 ) -> Panel:
-    """One value; a text where ``colors`` gives texts their colours. Where several ``columns`` are named, each with its name.
+    """One value, or a text if ``colors`` maps texts to colours. If several ``columns`` are given, each is shown with its name.
 
-    :param shown: the only column that is drawn; its links may name the others, which stand in the same row.
+    :param shown: the only column that is drawn; its links may refer to the others, which are in the same row.
     """
     panel = (
         _told(stat.Panel(), title, description, size)
@@ -374,7 +374,7 @@ def a_stat(
         .graph_mode(common.BigValueGraphMode.NONE)
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns and not shown else common.BigValueTextMode.VALUE)
         .reduce_options(
-            # A link finds the other columns of its row, and a reduced value has no row.
+            # A link refers to the other columns of its row, and a reduced value has no row.
             ReduceDataOptions().calcs([]).fields(f"/^{shown}$/").values(True).limit(1)
             if shown
             else ReduceDataOptions().calcs(["lastNotNull"]).fields("/.*/").values(False)
@@ -401,7 +401,7 @@ def a_table(
     empty: str = NOTHING,
     matrix: tuple[str, str, str] | None = None,
 ) -> Panel:
-    """Rows; ``columns`` says what is special about a column, and has every one whose SQL name is not yet a heading of words.
+    """A table; ``columns`` has the settings of columns, and must include every column whose SQL name is not a readable heading.
 
     :param matrix: the columns whose values become rows, columns and cells.
     """
@@ -409,10 +409,10 @@ def a_table(
         _told(table.Panel(), title, description, size)
         .with_target(Target(sql))
         .no_value(empty)
-        # What the panel says where there is no row would stand in every empty cell, too.
+        # Otherwise the panel's text for no rows would be shown in every empty cell, too.
         .override_by_regexp("/.*/", [Setting("noValue", "")])
         .cell_height(common.TableCellHeight.SM)
-        # A filter's sign takes the room of a heading: only of texts is one chosen.
+        # A filter icon takes space from the heading: only text columns get one.
         .override_by_field_type("string", [Setting("custom.filterable", True)])
     )
     if matrix is not None:
@@ -423,7 +423,7 @@ def a_table(
 
 
 def _headed(columns: Columns) -> Columns:
-    """Columns with headings of words: the SQL's names without underscores, unless they are called otherwise."""
+    """Columns with readable headings: the SQL names without underscores, unless another name is set."""
     headed = {
         name: settings
         if "_" not in name or any(each.id_val == "displayName" for each in settings)
@@ -434,7 +434,7 @@ def _headed(columns: Columns) -> Columns:
 
 
 def _wide_enough(name: str, settings: Sequence[Setting]) -> list[Setting]:
-    """A column that shows its whole heading and the filter beside it: 7 pixels a letter in Grafana's font."""
+    """Make a column wide enough for its heading and the filter icon: 7 pixels per letter in Grafana's font."""
     heading = next((str(each.value) for each in settings if each.id_val == "displayName"), name)
     least = 7 * len(heading) + 36
     return [
@@ -461,9 +461,9 @@ def over_time(
     gaps: bool = False,
     empty: str = NOTHING,
 ) -> Panel:
-    """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` makes the legend.
+    """Series by time: the first column is the time, numbers are series, texts their labels; ``name`` is the legend's format.
 
-    :param gaps: a missing value is a gap; not where texts part rows into series, which lack each other's times.
+    :param gaps: show a missing value as a gap; not for series split by text labels, which lack each other's times.
     """
     panel = _told(timeseries.Panel(), title, description, size).with_target(Target(sql, TIME_SERIES)).unit(unit)
     if name is not None:
@@ -485,25 +485,25 @@ def by_number(
     minimum: float | None = None,
     empty: str = NOTHING,
 ) -> Panel:
-    """Series by a number that rises from row to row: the column ``x``, a generation mostly."""
+    """Series by a number that rises from row to row: the column ``x``, usually the generation."""
     panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
     whole = [Setting("unit", "none"), Setting("decimals", 0)]
     return _series(panel, style, stacked, minimum, False, empty, {x: whole, **(columns or {})})
 
 
 JOINED = 6 * 3600 * 1000
-"""Milliseconds without a point over which a line still goes on. With `true` in its place Grafana draws no points, and a series of
-one point not at all."""
+"""Milliseconds without a point that a line still spans. With `true` instead, Grafana draws no points, and does not draw a series of
+one point at all."""
 
 
 def _series(
     panel: Any, style: Style, stacked: bool, minimum: float | None, joined: bool | int, empty: str, columns: Columns
 ) -> Panel:
-    """How lines and bars look, by time and by number alike. Bars begin at zero, and a single point shows."""
+    """The look of lines and bars, by time or by number. Bars begin at zero, and a single point is visible."""
     drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
         panel.no_value(empty)
-        # A series without a value has none in the legend, either.
+        # A series without a value shows none in the legend, either.
         .override_by_regexp("/.*/", [Setting("noValue", "")])
         .draw_style(drawn.get(style, common.GraphDrawStyle.LINE))
         .fill_opacity(30 if stacked or style == "bars" else 5)
@@ -541,8 +541,8 @@ def scatter(
     columns: Columns | None = None,
     empty: str = NOTHING,
 ) -> Panel:
-    """Points or lines by two numbers. A query is a series: its first number is x, its second y; the last one is drawn in front
-    of the others, and each is called by its column. ``series`` names a text column whose values part one query into series."""
+    """Points or lines over two numbers. Each query is a series: its first number is x, its second y; the last is drawn in front
+    of the others, and each is named after its column. ``series`` names a text column whose values split one query into series."""
     show = xychart_models.XYShowMode.POINTS_AND_LINES if lines else xychart_models.XYShowMode.POINTS
     panel = (
         _told(xychart.Panel(), title, description, size)
@@ -558,11 +558,11 @@ def scatter(
     for at, each in enumerate(sql):
         panel = panel.with_target(Target(each, TABLE, chr(ord("A") + at)))
     if series is not None:
-        # Frames of the parts are named after their value: that is what the legend shows.
+        # The resulting frames are named after their value, which is what the legend shows.
         parted = {"fields": [series], "keepFields": False, "naming": {"asLabels": True}}
         panel = panel.with_transformation(dashboard.DataTransformerConfig(id_val="partitionByValues", options=parted))
     of_x = [Setting("unit", x_unit), Setting("custom.axisLabel", x_title)]
-    # Of several frames, Grafana would put the query's letter before each name.
+    # With several frames, Grafana would prefix each name with the query's letter.
     of_y = {name: [*called(name), *settings] for name, settings in (columns or {}).items()}
     built: Panel = _columns(panel, {"x": of_x, **of_y})
     return built
@@ -571,7 +571,7 @@ def scatter(
 def bars(
     title: str, description: str, sql: str, *, size: tuple[int, int] = (8, 8), unit: str = "short", empty: str = NOTHING
 ) -> Panel:
-    """A bar a row, lying: the first column is a text."""
+    """One horizontal bar per row: the first column is a text."""
     panel: Panel = (
         _told(barchart.Panel(), title, description, size)
         .with_target(Target(sql))
@@ -588,7 +588,7 @@ def bars(
 def node_graph(
     title: str, description: str, nodes: str, edges: str, columns: Columns, *, size: tuple[int, int]
 ) -> Panel:
-    """A graph: columns as https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph has them."""
+    """A graph, with the columns of https://grafana.com/docs/grafana/latest/panels-visualizations/visualizations/node-graph."""
     panel = (
         _told(nodegraph.Panel(), title, description, size)
         .with_target(Target(nodes, TABLE, "nodes"))
@@ -617,7 +617,7 @@ def row(title: str) -> builders.Row:
 
 
 def folded(title: str, *content: Panel) -> builders.Row:
-    """A heading whose panels show, and are asked for, once somebody opens it."""
+    """A heading whose panels are shown and queried once somebody opens it."""
     made = builders.Row(title).collapsed(True)
     for each in content:
         made = made.with_panel(each)
@@ -625,7 +625,7 @@ def folded(title: str, *content: Panel) -> builders.Row:
 
 
 def _legend(*calculations: str) -> VizLegendOptions:
-    """Names below the picture, each with what is calculated of its series."""
+    """A legend below the chart, each name with a value calculated from its series."""
     return (
         VizLegendOptions()
         .show_legend(True)
@@ -643,7 +643,7 @@ def _tooltip(mode: common.TooltipDisplayMode = common.TooltipDisplayMode.MULTI) 
 
 
 def datasource() -> builders.DatasourceVariable:
-    """Which ClickHouse."""
+    """Which ClickHouse data source."""
     return builders.DatasourceVariable("datasource").label("Data source").type(PLUGIN)
 
 
@@ -657,7 +657,7 @@ def choice(
     by_time: bool = False,
     description: str = "",
 ) -> builders.QueryVariable:
-    """A value, or several, from a query's first column; ``by_time`` asks again whenever the time range changes."""
+    """A value, or several, from a query's first column; ``by_time`` repeats the query whenever the time range changes."""
     changes = (
         dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED if by_time else dashboard.VariableRefresh.ON_DASHBOARD_LOAD
     )
@@ -680,13 +680,13 @@ def choice(
 
 
 def listed(name: str, label: str, values: Sequence[str]) -> builders.CustomVariable:
-    """One of these, the first by default."""
+    """One of the given values, the first by default."""
     first = dashboard.VariableOption(selected=True, text=values[0], value=values[0])
     return builders.CustomVariable(name).label(label).values(",".join(values)).current(first)
 
 
 def typed(name: str, label: str, default: str = "", description: str = "") -> builders.TextBoxVariable:
-    """A value that is typed in, or comes with a link."""
+    """A value that is typed in or set by a link."""
     return builders.TextBoxVariable(name).label(label).default_value(default).description(description)
 
 
@@ -702,10 +702,10 @@ OF_RUNS = (
     f"$__conditionalAll({runs_among('run')}, $run)"
     f" AND $__conditionalAll(run_id IN (SELECT run_id FROM evolution_runs WHERE {among('task_name', 'task')}), $task)"
 )
-"""Rows of the chosen runs of the chosen tasks. One without a run belongs to no task: it shows where everything is chosen."""
+"""Rows of the chosen runs of the chosen tasks. A row without a run belongs to no task: it is shown only if everything is chosen."""
 NEWEST_RUNS = f"SELECT run_id FROM evolution_runs WHERE {OF_TASK} ORDER BY start_time DESC, run_id LIMIT 1000"
 ONE_RUN = choice(
-    "run", "Run", NEWEST_RUNS, description="The newest 1,000 of the tasks. One that is older: by its link."
+    "run", "Run", NEWEST_RUNS, description="The newest 1,000 runs of the tasks. Open an older one through its link."
 )
 
 
@@ -713,7 +713,7 @@ ONE_RUN = choice(
 
 
 def breakthroughs(sql: str) -> dict[str, Any]:
-    """An annotation: columns ``time``, ``title``, ``text``, ``tags``. The SDK has no place for its query."""
+    """An annotation: columns ``time``, ``title``, ``text``, ``tags``. The SDK cannot hold its query."""
     return {
         "name": "Breakthroughs",
         "datasource": DATASOURCE,
@@ -736,10 +736,10 @@ def a_dashboard(
     annotations: Sequence[dict[str, Any]] = (),
     more: Sequence[builders.DashboardLink] = (),
 ) -> dict[str, Any]:
-    """The whole of a dashboard's JSON. Panels are numbered as they stand, rows included.
+    """A dashboard's complete JSON. Panels are numbered in order, rows included.
 
-    :param refresh: how often everything that shows is asked again; never by default.
-    :param more: links of this dashboard alone.
+    :param refresh: how often visible panels are refreshed; never by default.
+    :param more: links that only this dashboard has.
     """
     board = (
         builders.Dashboard(f"{FOLDER}: {title}")
@@ -776,7 +776,7 @@ def a_dashboard(
 
 
 def _folded_up(content: Sequence[dict[str, Any]]) -> None:
-    """What is below a folded row stands right below it: Grafana moves it down when the row is opened."""
+    """Place what follows a folded row right below it: Grafana moves it down when the row is opened."""
     hidden_lines = 0
     for panel in content:
         panel["gridPos"]["y"] -= hidden_lines
@@ -788,10 +788,10 @@ def _folded_up(content: Sequence[dict[str, Any]]) -> None:
 
 
 def all_panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every panel of a dashboard's JSON, rows and what is folded in them included, from the top."""
+    """Every panel of a dashboard's JSON from the top, including rows and the panels folded in them."""
     return [inner for panel in board["panels"] for inner in (panel, *(panel.get("panels") or ()))]
 
 
 def rendered(made: Mapping[str, Any]) -> str:
-    """As it stands in the file: the same text for the same dashboard."""
+    """The file's text: always the same for the same dashboard."""
     return json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

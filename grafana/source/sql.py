@@ -1,6 +1,6 @@
-"""SQL that more than one dashboard builds on, once each. In: conditions. Out: text; nothing is asked here.
+"""SQL shared by several dashboards. In: conditions. Out: text; no query is run here.
 
-What is best, what a run costs and how it stands is said where the command has it from, too: `genesis_otel/sql/parts`.
+Which individual is best, what a run costs and what its status is are defined in `genesis_otel/sql/parts`, which the command uses, too.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
-"""Calls that a provider turned away for want of room."""
+"""Calls that a provider rejected for lack of capacity or quota."""
 
 TRUNCATED = "match(finish_reason, '(?i)length|max.?tokens')"
-"""Answers that end where the tokens did: `length`, `max_tokens`, `MAX_TOKENS`, `max_output_tokens`."""
+"""Answers truncated by the token limit: `length`, `max_tokens`, `MAX_TOKENS`, `max_output_tokens`."""
 
 COPIED = part("copied")
-"""Individuals that were only brought somewhere else."""
+"""Individuals that are mere copies moved elsewhere."""
 
 PLANNED = part("planned")
-"""Generations that a run's configuration asks for; 0 where it does not say."""
+"""Number of generations that a run's configuration asks for; 0 if it does not say."""
 
 _AT_LEAST = (
     "(SELECT greatest((SELECT max(ingested_at) FROM evolution_runs_log), (SELECT max(ingested_at) FROM generations)))"
@@ -34,7 +34,7 @@ FROM (
 {" UNION ALL ".join(f"SELECT max(ingested_at) AS latest FROM {table} WHERE ingested_at >= {_AT_LEAST}" for table in STORED_IN.values())}
 )
 """
-"""When the newest row of all came. It is not older than the newest of the two smallest tables, so that an index skips all older ones."""
+"""When the newest row of any table arrived. It is no older than the newest row of the two smallest tables, which lets an index skip older ones."""
 
 ALIVE = f"""
 SELECT run_id, task_name, status, start_time, end_time, config
@@ -43,13 +43,13 @@ WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time 
 ORDER BY start_time DESC, run_id
 LIMIT 200
 """
-"""The runs of the chosen tasks that were alive in the time range; the newest 200, that a table and a legend stay readable."""
+"""The runs of the chosen tasks that were alive in the time range; the newest 200, so that a table and a legend stay readable."""
 
 ALIVE_RUNS = f"run_id IN (SELECT run_id FROM ({ALIVE.strip()}))"
 
 
 def state(where: str) -> str:
-    """Runs as they stand, `stalled` ones by that name."""
+    """Runs with their current status, including `stalled`."""
     return part("state", where, str(STALLED))
 
 
@@ -89,17 +89,17 @@ def cost(where: str) -> str:
 
 
 def burn(where: str, otherwise: str) -> str:
-    """How the money of runs goes; ``otherwise`` is the budget of those that were given none."""
+    """How runs spend their money; ``otherwise`` is the budget of runs without one of their own."""
     return part("burn", where, str(STALLED), otherwise)
 
 
 def spent_on(where: str) -> str:
-    """What runs paid, and what for."""
+    """What runs paid, and for what."""
     return part("spent_on", where)
 
 
 def jobs(where: str) -> str:
-    """Jobs that evaluate, each once."""
+    """Evaluation jobs, each once."""
     return part("jobs", where)
 
 
@@ -109,7 +109,7 @@ def earned(where: str) -> str:
 
 
 def objectives(where: str, but: str) -> str:
-    """Names of what can stand on an axis: every metric of the runs' fronts, then the two scores."""
+    """Names of possible axes: every metric of the runs' fronts, then the two scores."""
     return f"""
 SELECT name
 FROM (
@@ -125,7 +125,7 @@ ORDER BY min(place), name
 
 
 def value_of(axis: str) -> str:
-    """A front member's value on an axis, by the variable that names it."""
+    """A front member's value on an axis, given the variable that names the axis."""
     name = value(axis)
     metric = f"if(isFinite(JSONExtractFloat(metrics, {name})), JSONExtract(metrics, {name}, 'Nullable(Float64)'), NULL)"
     return f"multiIf({name} = 'fitness_score', fitness_score, {name} = 'combined_score', combined_score, {metric})"

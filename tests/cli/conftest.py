@@ -1,4 +1,4 @@
-"""A store that the commands look at."""
+"""A store for the commands to read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.searched import GOING_ON, LATER, end_store, fill, search_span
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder whose store holds the search that ended and the one that goes on."""
+    """A data folder whose store holds a search that ended and one that is still running."""
     data = tmp_path_factory.mktemp("filled")
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     yield data

@@ -1,4 +1,4 @@
-"""The command: what it answers, where it goes on, and that a mistake gets a line and an exit code, never a traceback."""
+"""The command: what it answers and suggests next, and that a mistake gives one line and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ CLEAR = "\x1b[2J"
 
 @pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder with nothing in it, for the commands of this test."""
+    """An empty data folder for the commands of this test."""
     data = tmp_path / "data"
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(data))
     yield data
@@ -70,7 +70,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, filled: Path) -> None:
-    """Each test begins in an empty folder, without settings of whoever runs it, on the store that is filled."""
+    """Each test starts in an empty folder, without the settings of whoever runs it, on the filled store."""
     take_settings_out(monkeypatch)
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
@@ -100,7 +100,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def started(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-    """The command in a process of its own."""
+    """The command in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", *arguments],
         stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ def started(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def on_terminal(*arguments: str, columns: int = 200) -> str:
-    """What the command writes on a terminal of that width."""
+    """What the command writes to a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
@@ -176,7 +176,7 @@ def test_wrong_use_is_exit_code_2(run: Run) -> None:
 
 
 def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours is one line that says so; with -v it has its traceback."""
+    """A bug of ours gives one line that says so; with -v it includes the traceback."""
 
     def broken(*_: object, **__: object) -> list[dict[str, Any]]:
         raise KeyError("lost")
@@ -218,7 +218,7 @@ def test_runs_on_a_terminal() -> None:
 
 
 def test_runs_that_are_asked_for(run: Run) -> None:
-    """--task, --status and --limit choose; where nothing is left, that is 3, and says what was looked for."""
+    """--task, --status and --limit filter; if nothing is left, the exit code is 3 and the message says what was looked for."""
     ids = [row["run_id"] for row in json.loads(run("runs", "--status", "stalled", "--format", "json")[1])]
     assert ids == [GOING_ON]
     assert len(json.loads(run("runs", "--limit", "1", "-f", "json")[1])) == 1
@@ -227,7 +227,7 @@ def test_runs_that_are_asked_for(run: Run) -> None:
 
 
 def test_runs_of_an_empty_store(run: Run, empty: Path) -> None:
-    """At the very first, the command works, says that there is nothing, and how to get something."""
+    """Before anything was recorded, the command works, says that there is nothing, and how to record something."""
     code, out, err = run("runs")
     assert (code, out) == (3, "") and "`genesis-otel demo` records one" in err
     assert run("lineage", "latest")[0] == 3
@@ -261,7 +261,7 @@ def test_lineage_on_a_terminal() -> None:
 
 
 def test_lineage_by_a_part_of_an_id(run: Run) -> None:
-    """The beginning of an id, where only one has it, and latest; what is unknown or ambiguous names those that come near."""
+    """A unique prefix of an id, and latest; for an unknown or ambiguous one, similar ids are listed."""
     steps = json.loads(run("lineage", "run_20240115", "three_be", "-f", "json")[1])
     assert steps[-1]["individual_id"] == "three_best"
     assert json.loads(run("lineage", "latest", "-f", "json")[1])[-1]["individual_id"] == LATER[0].id
@@ -277,7 +277,7 @@ def test_lineage_by_a_part_of_an_id(run: Run) -> None:
 
 
 def test_query_in_every_format(run: Run) -> None:
-    """The same rows as TSV, CSV, JSON and a plain table: strings as they are, times in UTC, nothing as nothing."""
+    """The same rows as TSV, CSV, JSON and a plain table: strings unchanged, times in UTC, NULL as empty."""
     sql = (
         "SELECT 'a\tb\\\\c\"d,é' AS text, toDateTime64('2024-01-15 14:23:45.123', 3, 'Europe/Berlin') AS time, NULL AS nothing, "
         "0.1 + 0.2 AS sum, nan AS none, [1, 2] AS list, map('k', true) AS map, toUUID('550e8400-e29b-41d4-a716-446655440000') AS id"
@@ -305,7 +305,7 @@ def test_query_in_every_format(run: Run) -> None:
 
 
 def test_query_without_rows(run: Run) -> None:
-    """No rows are an answer: names alone, or an empty list."""
+    """No rows is a valid answer: only the names, or an empty list."""
     sql = "SELECT run_id, generation FROM generations WHERE run_id = 'nobody'"
     assert run("query", sql) == (0, "run_id\tgeneration\n", "")
     assert run("query", sql, "-f", "json") == (0, "[]\n", "")
@@ -313,7 +313,7 @@ def test_query_without_rows(run: Run) -> None:
 
 
 def test_query_by_name(run: Run) -> None:
-    """A name, with hyphens too, parameters, latest and the beginning of a run's id."""
+    """A name, with hyphens too, parameters, latest and a prefix of a run's id."""
     rows = json.loads(run("query", "top-individuals", "-p", f"run_id={RUN[:12]}", "-p", "limit=2", "-f", "json")[1])
     assert [row["individual_id"] for row in rows] == [BEST, "three_best"]
     assert LATER[0].id in run("query", "top_individuals")[1]
@@ -330,7 +330,7 @@ def test_query_by_name(run: Run) -> None:
 
 
 def test_query_with_parameters_and_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parameters of SQL are bound by the server, whatever they hold; - reads the SQL."""
+    """SQL parameters are bound by the server, whatever they contain; - reads the SQL from standard input."""
     hostile = "x' OR 1 = 1; DROP TABLE individuals --\\"
     _, out, _ = run("query", "SELECT {t:String} AS t, '50%' AS p", "-p", f"t={hostile}", "-f", "json")
     assert json.loads(out) == [{"t": hostile, "p": "50%"}]
@@ -354,7 +354,7 @@ def test_query_with_parameters_and_from_standard_input(run: Run, monkeypatch: py
     ],
 )
 def test_query_only_reads(statement: str, run: Run) -> None:
-    """Whatever would write is refused with a line that says why, and changes nothing."""
+    """Any statement that would write is refused with a line that says why, and changes nothing."""
     before = run("query", "table_rows")
     code, out, err = run("query", statement)
     assert (code, out) == (1, "") and err.startswith("Error: ")
@@ -364,7 +364,7 @@ def test_query_only_reads(statement: str, run: Run) -> None:
 
 
 def test_query_says_what_is_wrong(run: Run) -> None:
-    """ClickHouse's own words without its client's, and what to do where that is known."""
+    """ClickHouse's own message without its client's, and the remedy if it is known."""
     code, out, err = run("query", "SELECT * FROM nothing")
     assert (code, out) == (1, "") and "nothing" in err and "SHOW TABLES lists" in err and "http" not in err
     assert "--format table, tsv, csv or json" in run("query", "SELECT 1 FORMAT JSON")[2]
@@ -383,7 +383,7 @@ def test_query_passes_answers_of_any_size(run: Run) -> None:
 
 
 def test_a_reader_that_has_had_enough(filled: Path) -> None:
-    """`| head` ends the command in silence and without a failure."""
+    """`| head` ends the command silently and without an error."""
     process = started("query", "SELECT number, randomPrintableASCII(100) FROM numbers(3000000)")
     assert process.stdout and process.stderr
     process.stdout.readline()
@@ -394,7 +394,7 @@ def test_a_reader_that_has_had_enough(filled: Path) -> None:
 
 
 def test_ctrl_c_is_quiet(filled: Path) -> None:
-    """An interrupted command ends at once with 130 and without a word."""
+    """An interrupted command ends at once with 130 and without output."""
     process = started(
         "query", "SELECT sleepEachRow(1) FROM numbers(60) SETTINGS max_block_size = 1", start_new_session=True
     )
@@ -411,7 +411,7 @@ def test_ctrl_c_is_quiet(filled: Path) -> None:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with a run in whose ids, summaries and prompts stand control sequences."""
+    """A data folder with a run whose ids, summaries and prompts contain control sequences."""
     data = tmp_path_factory.mktemp("hostile")
     facts = [FACTS[0]._replace(id=f"seed{HOSTILE}"), FACTS[3]._replace(id=f"i{HOSTILE}", parents=(f"seed{HOSTILE}",))]
     with pytest.MonkeyPatch.context() as patch:
@@ -467,7 +467,7 @@ def test_csv_is_what_others_read() -> None:
 
 
 def test_half_characters_can_be_written() -> None:
-    """What no encoding can say is written as an escape, on a terminal and elsewhere."""
+    """Text that cannot be encoded is written as escapes, on a terminal and elsewhere."""
     assert visible("lone \udc80 and \x1b[0m\n") == "lone \\udc80 and \\x1b[0m\\n"
     process = started("query", "SELECT 'é' AS c", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     out, err = process.communicate(timeout=120)
@@ -482,7 +482,7 @@ def test_how_long_ago() -> None:
 
 
 def test_columns_of_one_name() -> None:
-    """JSON has an object's name once: a second column of the same name gets a number."""
+    """A JSON object has each name once: a second column of the same name gets a number."""
     out = io.StringIO()
     assert write(["a", "a"], [[(1, 2)]], Format.json, out=out) == 1
     assert json.loads(out.getvalue()) == [{"a": 1, "a_2": 2}]
@@ -516,7 +516,7 @@ def test_the_script_of_the_reference_is_check(filled: Path) -> None:
 
 
 def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
-    """The tables are made at the first connection; with no data in them, it says how to get some."""
+    """The tables are created at the first connection; if they are empty, the command says how to get data."""
     code, out, _ = run("check")
     assert code == 0 and "No data in tables yet." in out and "genesis-otel demo" in out
 
@@ -537,7 +537,7 @@ def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
     ],
 )
 def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -> None:
-    """Every trouble with the connection is one line with what to do, without the password, and exit code 1."""
+    """Every connection problem gives one line with the remedy, without the password, and exit code 1."""
     address = store_process.running(filled / "store")
     assert address
     places = {"closed": free_ports(1)[0], "store": address.port}
@@ -617,7 +617,7 @@ DENIED = Answer(
 
 @pytest.mark.parametrize("command", [["runs"], ["check"], ["query", "SELECT 1"], ["lineage", "latest"], ["reprice"]])
 def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_path: Path) -> None:
-    """A mistyped database is not made by whoever reads, and a mistyped folder neither; both are named, with what makes them."""
+    """Reading creates neither a mistyped database nor a mistyped folder; both are named, with the command that creates them."""
     url = server_url(filled, "mistyped")
     code, out, err = run("--url", url, *command)
     assert (
@@ -645,7 +645,7 @@ def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
     "command", [["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"]]
 )
 def test_a_server_that_hangs_is_waited_for_within_a_bound(command: list[str], filled: Path, empty: Path) -> None:
-    """No command waits for ever: it says what it waits for, and then that no answer came."""
+    """No command waits for ever: it says what it is waiting for, and then that no answer came."""
     with between() as server:
         server.behaviour = server.hangs
         url = f"http://u:secret@127.0.0.1:{server.port}/d"
@@ -688,7 +688,7 @@ def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_wrong_settings_are_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A setting that cannot be read is named, without its value."""
+    """An invalid setting is named, without its value."""
     monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "soon")
     code, out, err = run("runs")
     assert (code, out) == (1, "") and "exit_timeout" in err.lower() and "soon" not in err
@@ -698,7 +698,7 @@ def test_wrong_settings_are_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_init_makes_keeps_and_says(run: Run, empty: Path) -> None:
-    """Retention is set and said; a second time there is nothing to do; 0 keeps all again."""
+    """Retention is set and reported; a second time there is nothing to do; 0 keeps everything again."""
     code, out, _ = run("init", "--llm-logs-ttl-days", "30", "--agent-actions-ttl-days", "60", "--traces-ttl-days", "7")
     assert code == 0
     assert "llm_logs keeps rows for 30 days" in out and "agent_actions keeps rows for 60 days" in out
@@ -708,7 +708,7 @@ def test_init_makes_keeps_and_says(run: Run, empty: Path) -> None:
 
 
 def server_url(data: Path, database: str) -> str:
-    """The store process as the ClickHouse server that it is for clients."""
+    """The store process as the ClickHouse server that clients see."""
     address = store_process.running(data / "store")
     assert address
     return f"http://genesis:{address.secret}@127.0.0.1:{address.port}/{database}"
@@ -767,7 +767,7 @@ def spooled(folder: Path, spans: Sequence[ReadableSpan]) -> None:
 
 
 def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
-    """What waits is shown, and drain delivers it through the store process; then nothing waits."""
+    """Waiting spans are shown, and drain delivers them through the store process; then none is waiting."""
     spans = search_spans()
     spooled(empty / "store" / "spool", spans)
     (status,) = json.loads(run("spool", "--format", "json")[1])
@@ -801,7 +801,7 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
 
 @pytest.mark.parametrize("encode", [_rows.encode, codec.encode], ids=["row", "pickle of an earlier version"])
 def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: Path) -> None:
-    """What was refused is listed with the reason, and can be sent once more."""
+    """Refused spans are listed with the reason, and can be sent again."""
     spool = empty / "store" / "spool"
     assert run("spool", "dead") == (0, "", "No span was refused.\n")
     span = search_spans()[0]
@@ -818,7 +818,7 @@ def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: 
 
 
 def test_no_spool_where_nothing_is_recorded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With recording off there is no spool, and that is said."""
+    """With recording off there is no spool, and the command says so."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, _, err = run("spool")
     assert code == 1 and "recording is off" in err
@@ -828,7 +828,7 @@ def test_no_spool_where_nothing_is_recorded(run: Run, monkeypatch: pytest.Monkey
 
 
 def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
-    """It says where it answers, answers there, stands in the way of a second one, and ends at Ctrl-C."""
+    """It prints its address, answers there, prevents a second one, and ends at Ctrl-C."""
     port = free_ports(1)[0]
     process = started("serve", "--port", str(port), start_new_session=True)
     assert process.stdout
@@ -852,7 +852,7 @@ def test_serve_is_for_the_embedded_store(run: Run) -> None:
 
 
 def test_demo(run: Run, empty: Path, tmp_path: Path) -> None:
-    """A real search of a few iterations, offline; what landed is shown, and where it is kept is said."""
+    """A real search of a few iterations, offline; it shows what was stored, and where."""
     folder = tmp_path / "kept"
     try:
         code, out, err = run("demo", "--iterations", "3", "--data-dir", str(folder))

@@ -1,4 +1,4 @@
-"""`genesis-otel exec`: a command runs as it would alone, and how it went is an evaluation of the individual it belongs to."""
+"""`genesis-otel exec`: a command runs as it would alone, and its outcome is recorded as an evaluation of its individual."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_daemon_that_holds_the_output_is_not_waited_for(environment: dict[str,
 
 @pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc", 126), ("true", 0)])
 def test_the_command_runs_whatever_the_record_does(environment: dict[str, str], command: str, code: int) -> None:
-    """With settings that are wrong, one line says so; the exit code is the command's, or a shell's where it cannot be started."""
+    """Invalid settings give one line; the exit code is the command's, or a shell's if it cannot be started."""
     broken = {**environment, "CLICKHOUSE_URL": "ftp://user:secret@host"}
     done = executed({name: value for name, value in broken.items() if name.upper() not in PLACE}, "--", command)
     assert done.returncode == code

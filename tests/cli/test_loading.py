@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: itself and what it needs, since a person waits for it."""
+"""What a command loads before it does anything: only itself and what it needs, since a user is waiting for it."""
 
 from __future__ import annotations
 

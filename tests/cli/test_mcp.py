@@ -38,7 +38,7 @@ def talk(filled: Path, work: Callable[[Client], Awaitable[None]]) -> None:
 
 
 async def told(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
-    """What a tool answers."""
+    """A tool's result."""
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult) and not result.is_error, result
     assert isinstance(result.structured_content, dict)
@@ -46,7 +46,7 @@ async def told(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]
 
 
 async def refusal(client: Client, tool: str, /, **arguments: Any) -> str:
-    """The error that a tool answers."""
+    """A tool's error."""
     result = await client.call_tool(tool, arguments)
     assert isinstance(result, CallToolResult) and result.is_error
     return str(getattr(result.content[0], "text", ""))

@@ -1,4 +1,4 @@
-"""One program in the hand: what `show`, `best`, `diff`, `tag`, `note` and `stop` answer, on the search of `searched`."""
+"""Single programs: what `show`, `best`, `diff`, `tag`, `note` and `stop` print, on the search of `searched`."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_tags_and_notes(run: Run) -> None:
 
 
 def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
-    """It ends, what it held is there at the next start, and a second `stop` has nothing to do."""
+    """The store process ends, its data are there at the next start, and a second `stop` has nothing to do."""
     assert run("runs")[0] == 0
     address = store_process.running(filled / "store")
     assert address is not None
@@ -213,7 +213,7 @@ def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
 
 
 def test_stop_is_for_the_embedded_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is not ours to end."""
+    """A server is not ours to stop."""
     monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:1/x")
     code, out, err = run("stop")
     assert (code, out) == (1, "") and "only the embedded store" in err

@@ -1,4 +1,4 @@
-"""Searches that die without a word, with real processes: who is stalled, who only thinks, and how the dead are ended."""
+"""Searches that die without reporting, with real processes: which are stalled, which are only busy, and how dead ones are closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as one file, and a run that goes: what `export`, `import` and `delete` do, on the searches of `searched`."""
+"""Exporting, importing and deleting runs: what `export`, `import` and `delete` do, on the searches of `searched`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RUNNING = search_spans(GOING_ON, ends=False, facts=LATER)
 
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Path]:
-    """A data folder whose store holds the search that ended and the one that goes on."""
+    """A data folder whose store holds a search that ended and one that is still running."""
     data = tmp_path / "source"
     fill(data / "store", SPANS, RUNNING)
     yield data
@@ -75,13 +75,13 @@ def opened(data: Path) -> Iterator[Client]:
 
 
 def number(client: Client, sql: str, run_id: str) -> int:
-    """What a statement about a run counts."""
+    """The count that a statement about a run returns."""
     ((counted,),) = client.query(sql, parameters={"run": run_id}).result_rows
     return int(counted)
 
 
 def content(client: Client, run_id: str = RUN) -> dict[str, list[Sequence[object]]]:
-    """All rows of a run, but for when they came."""
+    """All rows of a run, without the time they were stored."""
     return {
         table: sorted(
             client.query(
@@ -178,7 +178,7 @@ def test_the_export_of_a_run_that_went_on_adds_what_is_new(
 
 
 def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
-    """A copy of an export with other members; None leaves one out."""
+    """A copy of an export with members replaced; None omits one."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
         for name in old.namelist():
             told = changes.get(name.partition(".")[0].replace("-", "_"), old.read(name))
@@ -188,7 +188,7 @@ def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
 
 
 def test_a_file_that_is_not_whole_changes_nothing(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
-    """Cut, altered, of a later or an earlier schema, or no export at all: it is said, and the store stays empty."""
+    """Truncated, altered, of a later or earlier schema, or not an export: it is reported, and the store stays empty."""
     file = tmp_path / "search.zip"
     assert run(source, "export", RUN, "-o", str(file))[0] == 0
     whole = file.read_bytes()
@@ -238,7 +238,7 @@ def test_an_import_that_breaks_off_says_so_and_goes_on(run: Run, source: Path, t
 
 
 def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
-    """Without --yes and without a terminal nothing goes; a run that is going on goes by force alone; other runs stay."""
+    """Without --yes and without a terminal nothing is deleted; a running run only with --force; other runs stay."""
     with opened(source) as client:
         whole, other = content(client), content(client, GOING_ON)
         code, _, err = run(source, "delete", RUN)
@@ -255,7 +255,7 @@ def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
 
 
 def test_a_run_that_goes_on_is_not_deleted_unawares(run: Run, target: Path) -> None:
-    """A run with a sign of life of now is refused, and goes with --force."""
+    """A run with a recent sign of life is not deleted, except with --force."""
     now = time.time_ns()
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch)
@@ -342,7 +342,7 @@ def refuse(folder: Path, ended: Sequence[ReadableSpan]) -> None:
 
 
 def eventually(done: Callable[[], bool]) -> None:
-    """Wait for the store process, for a minute at most."""
+    """Wait for the store process, for at most a minute."""
     deadline = time.monotonic() + 60
     while not done():
         assert time.monotonic() < deadline

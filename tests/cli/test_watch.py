@@ -1,4 +1,4 @@
-"""`watch`: a search that goes on, in a real terminal and without one, until it ends, fails, or its store goes away."""
+"""`watch`: a running search, in a real terminal and without one, until it ends, fails, or its store goes away."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Search:
                 assert self.process.stdout.readline() == f"{order}\n"
 
     def end(self) -> None:
-        """No more orders: it ends, and waits until its spans have arrived."""
+        """End the search, and wait until its spans have arrived."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.wait(PATIENCE)
@@ -130,7 +130,7 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """The command on a terminal, and what somebody who looks at it sees."""
+    """The command on a terminal, and what its user sees."""
 
     def __init__(self, *arguments: str, columns: int = 100, rows: int = 40, **environment: str) -> None:
         self.ours, theirs = pty.openpty()
@@ -155,7 +155,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def until(self, shown: Callable[[str], object]) -> str:
-        """Read on until the screen is as wanted."""
+        """Keep reading until the screen is as wanted."""
         deadline = time.monotonic() + PATIENCE
         while not shown(self.text):
             assert time.monotonic() < deadline and self.read(), self.text
@@ -177,7 +177,7 @@ class Terminal:
         os.write(self.ours, keys)
 
     def end(self) -> int:
-        """Its exit code, when it has ended by itself."""
+        """Its exit code, once it has ended by itself."""
         deadline = time.monotonic() + PATIENCE
         while self.read():
             assert time.monotonic() < deadline, self.text
@@ -296,7 +296,7 @@ def test_ctrl_c(search: Searches, terminal: Terminals) -> None:
 
 
 def test_sigterm(search: Searches, terminal: Terminals) -> None:
-    """`timeout` and `kill` leave a terminal as it was, too."""
+    """`timeout` and `kill` restore the terminal, too."""
     search("run_on").tell("generation")
     seen = terminal("watch", "latest")
     seen.until(lambda text: "● running" in text)
@@ -369,7 +369,7 @@ def test_any_size(columns: int, rows: int, data: Path, terminal: Terminals) -> N
 
 
 def test_no_colour(data: Path, terminal: Terminals) -> None:
-    """NO_COLOR is kept to: the same is shown, and no colour is set."""
+    """NO_COLOR is respected: the same is shown, without colour."""
     fill(data / "store", search_spans())
     colours = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|38;\d|9[0-7])[;m]")
     plain, coloured = terminal("watch", RUN, NO_COLOR="1"), terminal("watch", RUN)
@@ -379,7 +379,7 @@ def test_no_colour(data: Path, terminal: Terminals) -> None:
 
 
 def test_a_terminal_that_can_say_little(data: Path, terminal: Terminals) -> None:
-    """Without UTF-8 the curve is of ASCII; a dumb terminal gets lines."""
+    """Without UTF-8 the curve is drawn in ASCII; a dumb terminal gets lines."""
     fill(data / "store", search_spans())
     poor = terminal("watch", RUN, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert poor.end() == 0
@@ -494,7 +494,7 @@ def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_store_that_was_never_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is no store that went away: the mistake is said at once, with 1."""
+    """It is not a lost store: the mistake is reported at once, with exit code 1."""
     assert main(["--url", f"http://127.0.0.1:{free_ports(1)[0]}/x", "watch", "latest"]) == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "Connection refused" in said.err

@@ -39,7 +39,7 @@ def settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_over_its_budget_ends_the_watch(capfd: pytest.CaptureFixture[str]) -> None:
-    """With code 4 and a line, though the run goes on."""
+    """It ends with code 4 and a line, although the run is still going."""
     assert main(["watch", "over", "--interval", "3600", "--fail-over-budget"]) == 4
     assert "over has cost $2.0000, more than its budget of $1.0000" in capfd.readouterr().err
 

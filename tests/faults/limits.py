@@ -44,7 +44,7 @@ def say(what: str, value: float | str) -> None:
 
 
 def memory(pid: int | None = None) -> float:
-    """MiB that a process has in memory now."""
+    """MiB that a process currently has in memory."""
     return float(psutil.Process(pid).memory_info().rss) / MIB
 
 
@@ -76,13 +76,13 @@ def stored(store: Path, table: str, expected: int, seconds: float = 1800) -> flo
 
 
 def ask(store: Path, sql: str) -> int:
-    """A number out of the store."""
+    """A number from the store."""
     with contextlib.closing(store_process.open_store(store)) as client:
         return number(client, sql)
 
 
 def number(client: Client, sql: str) -> int:
-    """The answer to ``sql``."""
+    """The result of ``sql``."""
     return int(str(client.command(sql)))
 
 

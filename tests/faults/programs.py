@@ -76,7 +76,7 @@ def end(tracer: Tracer, size: int = 200) -> None:
 
 
 class TooSlowError(OSError):
-    """A search's own word for it, which has no number."""
+    """A search's own signal, which has no number."""
 
 
 LIMITS: tuple[Callable[[], BaseException], ...] = (
@@ -288,7 +288,7 @@ def on_and_on(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def clock(folder: Path, chance: random.Random, seconds: float) -> None:
-    """The clock is put back and forth by hours while spans end."""
+    """The clock is set back and forth by hours while spans end."""
     tracer, durable = set_up(folder, Lines(folder.parent / "stored"))
     shift = [0.0]
     now, now_ns = time.time, time.time_ns

@@ -59,7 +59,7 @@ class Ledger:
 
     @property
     def missing(self) -> int:
-        """Ended, and not stored."""
+        """Spans that ended but were not stored."""
         return len(self.ended - self.stored.keys())
 
     def holds(self) -> str:

@@ -204,7 +204,7 @@ FRAGMENTS = st.sampled_from(
 def front(
     ground: Ground, method: str, path: str, settings: Mapping[str, str], user: str, parts: list[str], data: bytes
 ) -> None:
-    """Whatever is asked over HTTP is answered, and the store answers the next one."""
+    """Every HTTP request is answered, and the store answers the next one."""
     body = " ".join(parts).encode(errors="surrogateescape") + data
     password = {"genesis": PASSWORD, "reader": READER}.get(user, "wrong")
     key = b64encode(f"{user}:{password}".encode()).decode()
@@ -267,7 +267,7 @@ def redaction(ground: Ground, before: str, which: int, after: str) -> None:
 
 
 def urls(ground: Ground, user: str, password: str, encoded: bool, host: str, path: str) -> None:
-    """A password of a URL is understood, or refused; and never shown."""
+    """A password in a URL is parsed or refused, and never shown."""
     mark = f"{password}S3CRET"
     name, told = (quote(user, safe=""), quote(mark, safe="")) if encoded else (user, mark)
     url = f"http://{name}:{told}@{host}{path}"
@@ -355,7 +355,7 @@ PROPERTIES: dict[str, tuple[Callable[..., None], dict[str, st.SearchStrategy[Any
 
 
 def tried(name: str, ground: Ground, examples: int, seed: int) -> None:
-    """Try a property with so many examples."""
+    """Try a property with the given number of examples."""
     function, strategies = PROPERTIES[name]
 
     # Named anew each time: hypothesis keeps what it is told of a function on that function.

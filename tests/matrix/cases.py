@@ -19,7 +19,7 @@ OF_ANTHROPIC = (*USUAL, "reasoning")
 
 @dataclass(frozen=True)
 class Case:
-    """A client and who records it."""
+    """A client and the instrumentations that record it."""
 
     client: str
     instrumentations: tuple[str, ...]

@@ -55,7 +55,7 @@ TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
 class ToFile(SpanExporter):
-    """Writes what it gets."""
+    """Writes what it receives."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
@@ -75,7 +75,7 @@ def model_of(way: str, model: str = "gpt-4.1-mini") -> str:
 
 
 def read(stream: Any) -> None:
-    """Take a stream to its end."""
+    """Read a stream to its end."""
     for _ in stream:
         pass
 
@@ -107,7 +107,7 @@ def openai(url: str, way: str) -> None:
 
 
 def openai_async(url: str, way: str) -> None:
-    """Its client that is awaited."""
+    """Its asynchronous client."""
     from openai import AsyncOpenAI
 
     async def call() -> None:
@@ -127,13 +127,13 @@ def openai_async(url: str, way: str) -> None:
 
 
 def own(url: str, way: str) -> None:
-    """`llm_call()` around it, which is told nothing but the prompt."""
+    """`llm_call()` around it, given nothing but the prompt."""
     with spans.llm_call(model_of(way), provider="openai", messages=ASKED, role="judge"):
         openai(url, way)
 
 
 def own_told(url: str, way: str) -> None:
-    """`llm_call()` around it, which is told the answer and the tokens."""
+    """`llm_call()` around it, given the answer and the tokens."""
     with spans.llm_call(model_of(way), provider="openai", messages=ASKED) as call:
         openai(url, way)
         call.response("It is new.", input_tokens=1000, output_tokens=100, cached_tokens=400)
@@ -178,7 +178,7 @@ def gemini(url: str, way: str) -> None:
 
 
 def gemini_async(url: str, way: str) -> None:
-    """The same, awaited."""
+    """The same, asynchronously."""
     from google import genai
     from google.genai.types import HttpOptions
 

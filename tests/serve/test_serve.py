@@ -1,4 +1,4 @@
-"""The store process: one a folder, answers clickhouse-connect as a server does, and keeps its clients inside the store."""
+"""The store process: one per folder, answers clickhouse-connect like a server, and confines its clients to the store."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.support.pipeline import until
 
 
 def end(folder: Path, number: int = signal.SIGTERM) -> None:
-    """End the folder's store process, if one runs, and wait until it is gone."""
+    """Stop the folder's store process, if one is running, and wait until it is gone."""
     address = store_process.running(folder)
     if address:
         process = psutil.Process(address.pid)
@@ -66,7 +66,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store_process.A
 
 @pytest.fixture(scope="module")
 def client(served: store_process.Address) -> Iterator[Client]:
-    """A client of it, with a table of 1,000 rows."""
+    """A client of that store process, with a table of 1,000 rows."""
     opened = client_of(served)
     opened.command("CREATE TABLE facts (name String, n UInt64, tags Map(String, String)) ENGINE = MergeTree ORDER BY n")
     opened.insert("facts", [[f"x{n}", n, {"k": "v"}] for n in range(1000)], column_names=["name", "n", "tags"])
@@ -76,7 +76,7 @@ def client(served: store_process.Address) -> Iterator[Client]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder for a store process of this test's own, ended behind it."""
+    """A folder for a store process of this test alone, stopped afterwards."""
     yield tmp_path / "store"
     end(tmp_path / "store", signal.SIGKILL)
 
@@ -85,13 +85,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_values_are_bound_on_the_server(client: Client) -> None:
-    """Parameters arrive as they were, whatever they hold and however long they are."""
+    """Parameters arrive unchanged, whatever they contain and however long they are."""
     for text in ("q'\n\t\\z", "'; DROP TABLE facts; --", "Grüße", "y" * 100_000):
         assert client.query("SELECT {x:String} AS x", parameters={"x": text}).result_rows == [(text,)]
 
 
 def test_settings_hold_for_one_statement(client: Client) -> None:
-    """A setting sent with a statement holds for it and is gone behind it."""
+    """A setting sent with a statement applies only to that statement."""
     sql = "SELECT getSetting('max_result_rows')"
     assert client.query(sql, settings={"max_result_rows": 77}).result_rows == [(77,)]
     assert client.query(sql).result_rows == [(0,)]
@@ -108,7 +108,7 @@ def test_frames_and_formats(client: Client) -> None:
 
 
 def test_commands_answer(client: Client) -> None:
-    """Commands give their value, their summary or nothing, as with a server."""
+    """Commands return their value, their summary or nothing, as with a server."""
     assert client.command("SELECT 1") == 1
     assert client.command("EXISTS TABLE facts") == 1
     assert "facts" in str(client.command("SHOW TABLES"))
@@ -133,7 +133,7 @@ def test_inserts_arrive_in_every_encoding(served: store_process.Address, compres
 
 
 def test_raw_and_inline_inserts(client: Client) -> None:
-    """Text formats, packed text and inline VALUES are inserted; expressions among the values are not evaluated."""
+    """Text formats, compressed text and inline VALUES are inserted; expressions among the values are not evaluated."""
     client.command("CREATE TABLE raw (a String, n UInt64) ENGINE = MergeTree ORDER BY n")
     client.raw_insert("raw", column_names=["a", "n"], insert_block="q,1\nw,2\n", fmt="CSV")
     client.raw_insert(
@@ -183,7 +183,7 @@ def test_large_results_come_in_blocks(client: Client) -> None:
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd", "gzip", False])
 def test_every_block_of_a_large_insert_arrives(compression: str | bool, served: store_process.Address) -> None:
-    """A client packs each block by itself: all of them are unpacked, not the first alone."""
+    """A client compresses each block separately: all of them are decompressed, not only the first."""
     writer = client_of(served, compress=compression)
     writer.command("CREATE TABLE IF NOT EXISTS large (n UInt64, s String) ENGINE = MergeTree ORDER BY n")
     writer.command("TRUNCATE TABLE large")
@@ -303,7 +303,7 @@ def test_clients_stay_inside_the_store(client: Client, sql: str) -> None:
 
 
 def test_no_way_round_the_guard(client: Client) -> None:
-    """Neither a second statement nor a setting, a parameter, a name of Python's or a default format gets round it."""
+    """Neither a second statement nor a setting, a parameter, a Python name or a default format gets around this."""
     cases: tuple[tuple[str, dict[str, Any], int], ...] = (
         ("SELECT 1; SELECT file('/etc/passwd')", {}, 62),
         ("SELECT 1; DROP TABLE facts", {}, 62),
@@ -351,7 +351,7 @@ def test_no_function_is_refused_but_those_that_leave(client: Client) -> None:
 
 
 def test_read_only_is_enforced(client: Client) -> None:
-    """With readonly no statement changes anything, and none can unsay it."""
+    """With readonly no statement changes anything, and none can revoke it."""
     assert client.query("SELECT 5", settings={"readonly": 1}).result_rows == [(5,)]
     for readonly in (1, 2):
         for sql in (
@@ -384,7 +384,7 @@ def test_the_secret_is_needed(served: store_process.Address) -> None:
 
 
 def test_data_are_found_behind_an_inserts_head() -> None:
-    """The data of an insert begin behind its FORMAT or VALUES, and nowhere else."""
+    """The data of an insert begin after its FORMAT or VALUES, and nowhere else."""
     for head, data in (
         (b"INSERT INTO t FORMAT Native", b"\x01\x02(\xff"),
         (b'insert into `t;` (`a`, "FORMAT X") format CSV', b"FORMAT Native\n1"),
@@ -422,7 +422,7 @@ def test_ten_at_once_start_one(folder: Path) -> None:
 
 
 def test_it_loads_no_arrays(folder: Path) -> None:
-    """A store process does without pyarrow and numpy, which chDB loads where they are installed; answers in Arrow come all the same."""
+    """A store process does not load pyarrow and numpy, which chDB loads if they are installed; Arrow answers work all the same."""
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address
@@ -435,7 +435,7 @@ def test_it_loads_no_arrays(folder: Path) -> None:
 
 
 def test_only_the_user_can_read_it(folder: Path) -> None:
-    """The folder, the secret and the log are the user's alone, and the log has no secret."""
+    """Only the user can read the folder, the secret and the log, and the log contains no secret."""
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address and address.secret not in repr(address)
@@ -452,7 +452,7 @@ def test_only_the_user_can_read_it(folder: Path) -> None:
 
 
 def test_a_second_one_says_who_has_the_folder(folder: Path) -> None:
-    """Serving a folder that is served says by whom."""
+    """Serving a folder that is already served names the process that does."""
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address
@@ -461,7 +461,7 @@ def test_a_second_one_says_who_has_the_folder(folder: Path) -> None:
 
 
 def test_told_to_end_it_leaves_nothing_behind(folder: Path) -> None:
-    """SIGTERM ends it cleanly: the address is gone, the folder is free, the data are there for the next."""
+    """SIGTERM stops it cleanly: the address is gone, the folder is free, the data are there for the next."""
     store_process.ensure_store_process(folder)
     client = store_process.open_store(folder)
     client.command("CREATE TABLE kept (a UInt8) ENGINE = MergeTree ORDER BY a")
@@ -477,7 +477,7 @@ def test_told_to_end_it_leaves_nothing_behind(folder: Path) -> None:
 
 
 def test_killed_it_is_followed_by_another(folder: Path) -> None:
-    """A store process that was killed is seen as dead at once, its stale address is not believed, and another starts."""
+    """A killed store process is recognised as dead at once, its stale address is ignored, and another one starts."""
     store_process.ensure_store_process(folder)
     first = store_process.running(folder)
     assert first
@@ -502,7 +502,7 @@ def test_removed_with_its_folder_it_ends(folder: Path) -> None:
 
 
 def test_idle_it_ends_by_itself(folder: Path) -> None:
-    """With no writer, nothing waiting and no request, it ends; requests keep it."""
+    """With no writer, nothing waiting and no requests, it ends; requests keep it alive."""
     code = "import sys, pathlib; from genesis_otel._serve.process import serve; serve(pathlib.Path(sys.argv[1]), idle_timeout=4)"
     process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
     until(lambda: store_process.running(folder), "the start")
@@ -537,7 +537,7 @@ assert client.url.startswith("http://127.0.0.1")
 
 
 def test_it_does_not_trace_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of OpenTelemetry's environment reaches the store process but that it is off; its Python path is ours."""
+    """The store process gets none of OpenTelemetry's environment except that it is disabled; its Python path is ours."""
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER", "TRACEPARENT", "BAGGAGE"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     store_process.ensure_store_process(folder)
@@ -560,7 +560,7 @@ def test_the_secret_passes_no_proxy(folder: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("kind", ["a file", "below a file", "not writable"])
 def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, kind: str) -> None:
-    """The message names the folder, the trouble and what to do."""
+    """The message names the folder, the problem and the remedy."""
     (tmp_path / "file").write_text("")
     folder = {
         "a file": tmp_path / "file",
@@ -573,7 +573,7 @@ def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, kind: str) -> None
 
 
 def test_why_it_cannot_start_is_said(folder: Path) -> None:
-    """Whoever starts a store process on files that are not the engine's gets its reason."""
+    """Starting a store process on files that are not the engine's reports its reason."""
     (folder / store_process.ENGINE).mkdir(parents=True)
     (folder / store_process.ENGINE / "store").write_text("not the engine's")
     with pytest.raises(StoreError) as caught:
@@ -629,7 +629,7 @@ def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
 
 
 def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path) -> None:
-    """`genesis-otel serve` in a terminal is its user's: no search ends it."""
+    """`genesis-otel serve` in a terminal belongs to its user: no search stops it."""
     with subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "serve"],
         env=os.environ | {"CLICKHOUSE_URL": f"chdb://{folder}"},
@@ -647,7 +647,7 @@ def test_an_older_store_process_that_somebody_started_by_hand_stays(folder: Path
 
 
 def test_an_address_of_a_later_version_is_read(folder: Path) -> None:
-    """A later version may tell more of itself in `serve.json`: what is known of it is enough."""
+    """A later version may write more into `serve.json`: the known fields are enough."""
     store_process.ensure_store_process(folder)
     address, path = store_process.running(folder), folder / store_process.ADDRESS
     path.write_text(json.dumps({**json.loads(path.read_text()), "protocol": 7}))

@@ -1,4 +1,4 @@
-"""Spans as bytes: whatever the SDK lets into a span comes back."""
+"""Spans as bytes: whatever the SDK allows in a span is restored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_any_span_comes_back(
     description: str,
     times: tuple[int, int],
 ) -> None:
-    """Names, values of every kind and depth, events, status and times are the same, but for lone surrogates: these are escaped."""
+    """Names, values of every kind and depth, events, status and times are the same, except that lone surrogates are escaped."""
     before = span(name, attributes, events, description, times)
     after = decode(encode(before))
     assert after.name == escaped(before.name)

@@ -1,4 +1,4 @@
-"""Delivered is what ClickHouse itself confirms, whoever stands between: real store process, real client, servers on loopback."""
+"""A span counts as delivered once ClickHouse itself confirms it, whatever is in between: real store process, real client, servers on loopback."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ DENIED = Answer(403, {}, b"Code: 497. DB::Exception: genesis: Not enough privile
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store process at a port of its own."""
+    """A store process on its own port."""
     store = Store(tmp_path_factory.mktemp("served"))
     store.start()
     yield store
@@ -54,7 +54,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 class Search:
-    """A search whose spans go to a database of its own in the store, through whatever stands between."""
+    """A search whose spans go to its own database in the store, through whatever is in between."""
 
     def __init__(self, folder: Path, server: Between, database: str) -> None:
         self.folder, self.server, self.database = folder, server, database
@@ -72,7 +72,7 @@ class Search:
         self.provider.add_span_processor(self.processor)
 
     def spooled(self, count: int) -> None:
-        """Spans that have all ended before anything of them is sent."""
+        """Spans that have all ended before any of them is sent."""
         spooled(self.folder, *(f"span {number}" for number in range(self.ended, self.ended + count)))
         self.ended += count
 
@@ -92,7 +92,7 @@ class Search:
 
 @pytest.fixture
 def search(served: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Search]:
-    """A search behind a server that passes everything on, until it is told otherwise."""
+    """A search behind a server that forwards everything until told otherwise."""
     with between(served.port) as server:
         made = Search(tmp_path / "spool", server, f"db_{abs(hash(request.node.name))}")
         yield made
@@ -101,7 +101,7 @@ def search(served: Store, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
 
 @pytest.fixture
 def stored(served: Store) -> Iterator[Callable[[Search], tuple[int, int]]]:
-    """How many spans a search's database holds, and how many different ones; (0, 0) where there is none yet."""
+    """The number of spans in a search's database, and of distinct ones; (0, 0) if there are none yet."""
     with contextlib.closing(connect(f"http://genesis:{PASSWORD}@127.0.0.1:{served.port}/default")) as client:
 
         def count(search: Search) -> tuple[int, int]:
@@ -121,7 +121,7 @@ def lines(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> lis
 
 
 def test_a_proxy_that_strips_headers(search: Search, stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
-    """Without the headers the spans are asked for by a SELECT: all arrive, once, and one line says what the proxy does."""
+    """Without the headers, a SELECT checks for the spans: all arrive, once, and one line says what the proxy does."""
     search.server.behaviour = strips
     search.start()
     for _ in range(3):
@@ -135,7 +135,7 @@ def test_a_proxy_that_strips_headers(search: Search, stored: Stored, caplog: pyt
 
 
 def test_a_lost_acknowledgement_behind_a_proxy_that_strips(search: Search, stored: Stored) -> None:
-    """An insert that arrived and whose answer did not is sent again, and stands once."""
+    """An insert that arrived but whose answer was lost is sent again, and stored once."""
     lost: list[bool] = []
 
     def loses(server: Between, request: Request) -> Answer:
@@ -180,7 +180,7 @@ def test_a_lost_acknowledgement_behind_a_proxy_that_strips(search: Search, store
 def test_what_clickhouse_has_not_confirmed_is_not_delivered(
     behaviour: Behaviour, reason: str, search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Status 200 alone proves nothing: the spans stay in the spool, the reason is said, and later all arrive, once."""
+    """Status 200 alone proves nothing: the spans stay in the spool, the reason is logged, and later all arrive, once."""
     search.server.behaviour = behaviour
     search.start()
     search.end(50)
@@ -192,7 +192,7 @@ def test_what_clickhouse_has_not_confirmed_is_not_delivered(
 
 
 def test_a_user_who_may_only_insert(search: Search, stored: Stored) -> None:
-    """ClickHouse's own refusal of the SELECT, 497, proves as well who took the insert."""
+    """ClickHouse's own refusal of the SELECT, 497, also proves who accepted the insert."""
     search.start()
     search.end(1)
     until(lambda: search.waits() == 0, "the delivery")
@@ -209,7 +209,7 @@ def test_a_user_who_may_only_insert(search: Search, stored: Stored) -> None:
 
 @pytest.mark.parametrize("abrupt", [False, True], ids=["reads on", "closes"])
 def test_413_means_halve(abrupt: bool, search: Search, stored: Stored) -> None:
-    """Behind a limit of bodies a batch goes in parts; a span that alone is too large is a dead letter; the next batches fit."""
+    """Behind a limit on body size a batch is split; a span that is too large by itself becomes a dead letter; the next batches fit."""
     search.server.limit, search.server.abrupt = 40_000, abrupt
     search.start(limits=Limits(flush_interval=0.5, backoff=0.02, backoff_max=0.1))
     search.end(300, 2_000)
@@ -226,7 +226,7 @@ def test_413_means_halve(abrupt: bool, search: Search, stored: Stored) -> None:
 def test_a_wrong_password_is_told_at_once_and_apart_from_an_outage(
     search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What somebody has to set right is an ERROR, said once, without the password; the spans are kept and arrive later."""
+    """A problem that somebody has to fix is logged once as an ERROR, without the password; the spans are kept and arrive later."""
     wrong = search.url.replace(PASSWORD, "s3cret-of-mine")
     search.spooled(20)
     search.start(wrong)
@@ -243,7 +243,7 @@ def test_a_wrong_password_is_told_at_once_and_apart_from_an_outage(
 
 
 def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
-    """One when it begins, with the reason and how many wait, one when it ends; nobody else speaks meanwhile."""
+    """One line when it begins, with the reason and the number of waiting spans, and one when it ends; nothing else is logged meanwhile."""
     search.start()
     search.end(5)
     until(lambda: search.waits() == 0, "the delivery")
@@ -273,7 +273,7 @@ def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.L
 def test_a_store_that_asks_to_be_left_alone_is(
     refused: str, search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No request comes sooner than ``Retry-After`` of a 429 says; then all arrive, once."""
+    """No request is made sooner than the ``Retry-After`` of a 429 allows; then all arrive, once."""
     times: list[float] = []
 
     def once(server: Between, request: Request) -> Answer:
@@ -307,12 +307,12 @@ def test_a_store_that_asks_to_be_left_alone_is(
     ],
 )
 def test_seconds_that_an_answer_asks_for(headers: dict[str, str], after: float) -> None:
-    """A number or a date, by the clock of who wrote it; what is neither asks for nothing."""
+    """A number, or a date by the sender's clock; anything else is ignored."""
     assert retry_after(headers) == after
 
 
 def test_reading_makes_no_database(search: Search, served: Store) -> None:
-    """A database is made by a search's first insert, which says so, and by nobody who reads."""
+    """A search's first insert creates the database and logs it; reading never creates one."""
     from genesis_otel._store.errors import MissingDatabaseError
 
     with pytest.raises(MissingDatabaseError, match="does not exist"):
@@ -325,7 +325,7 @@ def test_reading_makes_no_database(search: Search, served: Store) -> None:
     ("kind", "ticks"), [("DateTime64(3)", 10**6), ("DateTime64(6, 'UTC')", 10**3), ("DateTime", 10**9)]
 )
 def test_a_landing_table_with_coarser_times(kind: str, ticks: int, search: Search, served: Store) -> None:
-    """Nanoseconds become the column's own ticks: the right moment, and the views fill."""
+    """Nanoseconds become the column's own ticks: the times are right, and the views are filled."""
     with contextlib.closing(connect(search.url, create=True)) as client:
         made(client, kind)
         from genesis_otel._store.schema import init_schema
@@ -354,7 +354,7 @@ def test_a_landing_table_with_coarser_times(kind: str, ticks: int, search: Searc
 
 
 def made(client: Client, kind: str) -> None:
-    """An otel_traces of somebody whose times are of another type."""
+    """Somebody's otel_traces whose times have a different type."""
     from genesis_otel._store.tables import statements
 
     create = next(iter(statements("otel_traces")))

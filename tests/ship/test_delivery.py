@@ -44,7 +44,7 @@ SLOW = 0
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes a tracer on a durable processor in ``tmp_path``; ends them all."""
+    """Makes tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
     made: list[DurableSpanProcessor] = []
 
     def tracing(exporter: SpanExporter | None, limits: Limits = FAST) -> tuple[Tracer, DurableSpanProcessor]:
@@ -60,7 +60,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """No file of this process grows beyond ``size`` bytes."""
+    """Limits every file of this process to ``size`` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
@@ -73,7 +73,7 @@ def full_disk(size: int) -> Iterator[None]:
 
 @contextmanager
 def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> Iterator[tuple[str, list[str]]]:
-    """An OTLP receiver on loopback: its address, and the spans that it took."""
+    """An OTLP receiver on loopback: its address, and the spans that it received."""
     received: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -115,7 +115,7 @@ def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> 
 
 
 def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """The real OTLP exporter, whose requests time out at first: all ends return before its first one does, and every span arrives."""
+    """The real OTLP exporter, whose requests time out at first: every end() returns before its first request does, and every span arrives."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
     ended, order = threading.Event(), list[bool]()
 
@@ -138,7 +138,7 @@ def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCapture
 
 
 def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """Spans that end while the connection is refused arrive when somebody listens."""
+    """Spans that end while the connection is refused arrive once somebody listens."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler, bind_and_activate=False)
     server.server_bind()
@@ -152,7 +152,7 @@ def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCapture
 
 
 def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path) -> None:
-    """Nothing tells a single span that fails from an outage, so it waits; one that goes in behind it does."""
+    """A single failing span cannot be told from an outage, so it waits; once a later span is accepted, it can."""
     exporter = Ambiguous()
     tracer, processor = make(exporter)
     end(tracer, "poison")
@@ -165,7 +165,7 @@ def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path
 
 
 def test_an_outage_that_begins_while_parts_are_asked_buries_nobody(make: Make, tmp_path: Path) -> None:
-    """When the destination goes away in the middle of the search for a bad span, nothing becomes a dead letter for it."""
+    """If the destination goes away in the middle of the search for a bad span, no span becomes a dead letter because of that."""
 
     class Leaving(Ambiguous):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -186,7 +186,7 @@ def test_an_outage_that_begins_while_parts_are_asked_buries_nobody(make: Make, t
 
 
 def test_an_exporter_that_raises_is_an_outage(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """An exporter that raises, against its contract, is asked again; what is logged of it holds no password."""
+    """An exporter that raises, against its contract, is retried; what is logged contains no password."""
 
     class Raising(Ambiguous):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -205,7 +205,7 @@ def test_an_exporter_that_raises_is_an_outage(make: Make, caplog: pytest.LogCapt
 
 
 def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
-    """A span that an exporter cannot make a row of stands alone among the dead letters, and stops no other."""
+    """A span that an exporter cannot turn into a row is the only dead letter, and stops no other span."""
 
     class Picky(Store):
         def prepare(self, spans: Sequence[ReadableSpan]) -> list[str]:
@@ -223,7 +223,7 @@ def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
 
 
 def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
-    """An instrumented HTTP client makes no spans of what the exporter sends: that would go on for ever."""
+    """An instrumented HTTP client makes no spans for the exporter's requests: that would go on for ever."""
     seen: list[object] = []
 
     class Asking(Ambiguous):
@@ -242,7 +242,7 @@ def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
 
 
 def test_shutdown_hands_over_what_waits(make: Make) -> None:
-    """Without a flush before it, the provider's shutdown delivers what has ended."""
+    """Even without a preceding flush, the provider's shutdown delivers the spans that have ended."""
     store = Store()
     tracer, processor = make(store, Limits(flush_interval=3600))
     time.sleep(0.2)  # its thread has looked once by now, and sleeps for an hour
@@ -253,7 +253,7 @@ def test_shutdown_hands_over_what_waits(make: Make) -> None:
 
 
 def test_what_ends_after_shutdown_is_kept(make: Make, tmp_path: Path) -> None:
-    """A span that ends late, in an exit handler, is in the spool, for whoever drains next."""
+    """A span that ends late, in an exit handler, is in the spool for the next drain."""
     store = Store()
     tracer, processor = make(store)
     processor.shutdown()
@@ -268,7 +268,7 @@ def test_what_ends_after_shutdown_is_kept(make: Make, tmp_path: Path) -> None:
 
 @FORKS
 def test_a_childs_spans_go_out_while_it_lives(make: Make) -> None:
-    """What a forked worker ends is handed over at once, by the process whose exporter it is: connections are not shared."""
+    """Spans that a forked worker ends are delivered promptly by the process that owns the exporter: connections are not shared."""
     store = Store()
     tracer, _ = make(store)
     wait, go = os.pipe()
@@ -317,7 +317,7 @@ os.kill(parent, 9)
 
 
 def test_a_child_whose_parent_is_gone_exports_itself(tmp_path: Path) -> None:
-    """When the process with the exporter is killed, a child of it that goes on hands over what it ends."""
+    """If the process with the exporter is killed, a surviving child delivers the spans it ends."""
     seen = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", ORPHANS, str(tmp_path)],
         capture_output=True,
@@ -350,7 +350,7 @@ os._exit(os.waitpid(child, 0)[1])
 
 
 def test_a_fork_of_a_bare_provider_does_not_hang(tmp_path: Path) -> None:
-    """The SDK's own fork handler starts a thread pool in the child, which hangs where the pool's module came after it."""
+    """The SDK's own fork handler starts a thread pool in the child, which hangs if the pool's module was loaded after it."""
     with subprocess.Popen([sys.executable, "-c", FORK_BEFORE_POOL, str(tmp_path)], start_new_session=True) as forking:
         try:
             assert forking.wait(120) == 0
@@ -364,7 +364,7 @@ def test_a_fork_of_a_bare_provider_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_stays_full(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Beyond 16 MiB in memory spans are dropped: each is counted, though there is no room for the count, in few words."""
+    """Beyond 16 MiB in memory spans are dropped: each is counted, although there is no room to store the count, in few log lines."""
     tracer, _ = make(None)
     with full_disk(0):
         for _ in range(20):
@@ -380,7 +380,7 @@ def test_a_disk_that_stays_full(make: Make, tmp_path: Path, caplog: pytest.LogCa
 
 
 def test_a_full_disk_is_drained(make: Make, tmp_path: Path) -> None:
-    """Where there is no room for a note of what was taken, the spool is drained all the same: that makes room."""
+    """If there is no room to record what was taken, the spool is drained all the same: that makes room."""
     tracer, processor = make(None, Limits(segment_bytes=1000))
     end(tracer, *"abcdefgh")
     store = Store()
@@ -392,7 +392,7 @@ def test_a_full_disk_is_drained(make: Make, tmp_path: Path) -> None:
 
 
 def test_short_processes_stay_within_the_limit_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Processes that end long before they fill a segment count as well: the oldest of them go, counted and said."""
+    """The limit also covers processes that end long before they fill a segment: the oldest segments are deleted, counted and logged."""
     limits = Limits(spool_bytes=20_000)
     for number in range(40):
         processor = DurableSpanProcessor(None, tmp_path, limits=limits)

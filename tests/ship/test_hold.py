@@ -1,4 +1,4 @@
-"""Held individuals: exact where their generation ends, on disk until then, and delivered where their process dies."""
+"""Held individuals: exact once their generation ends, on disk until then, and delivered if their process dies."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals 
 
 
 def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """A generation that never ended loses none of its individuals: each is stored with what was known of the front at its end,
-    and with no more secrets than any other."""
+    """A generation that never ended loses none of its individuals: each is stored with what was known of the front when it ended,
+    with secrets removed as from any other."""
     spool = searched(tmp_path, "killed")
     drain(spool, ClickHouseSpanExporter(connect))
     assert store.query(FRONT).result_rows == [
@@ -84,7 +84,7 @@ def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Clie
 def test_held_individuals_of_a_generation_that_ended_are_exact(
     how: str, tmp_path: Path, store: Client, connect: Connect
 ) -> None:
-    """Once their generation has ended they say who is on its front, each is stored once, and nothing is held any more."""
+    """Once their generation has ended, they say who is on its front, each is stored once, and none is held any longer."""
     spool = searched(tmp_path, how)
     assert not list(spool.glob("h-*"))
     drain(spool, ClickHouseSpanExporter(connect))
@@ -97,7 +97,7 @@ def test_held_individuals_of_a_generation_that_ended_are_exact(
 
 
 def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> None:
-    """While it is held, no drain takes it, this version's or 0.1.0's, which knows of queues and dead letters alone."""
+    """While an individual is held, no drain takes it: neither this version's nor 0.1.0's, which knows only queues and dead letters."""
     hold = Hold(tmp_path)
     hold.keep(b"12345678", b"a span")
     assert adopt(tmp_path, **LIMITS) == 0
@@ -108,7 +108,7 @@ def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> No
 
 
 def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
-    """Of a process that died while it released its individuals, only those that had not gone their way are adopted, whole."""
+    """If a process died while it released its individuals, only those not yet released are adopted, complete."""
     dying = (
         "import os, signal, sys; from pathlib import Path; from genesis_otel._ship.spool.hold import Hold\n"
         "hold = Hold(Path(sys.argv[1]))\n"

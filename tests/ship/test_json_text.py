@@ -1,4 +1,4 @@
-"""Texts as JSON by the compiled encoder: what Python's own writes, to the last character."""
+"""Texts as JSON by the compiled encoder: identical to Python's own, to the last character."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from genesis_otel._ship.json_text import quoted
 
 
 class Text(str):
-    """A text that takes the long way."""
+    """A text that takes the slow path."""
 
 
 def test_every_character_is_written_as_pythons_own_does() -> None:
-    """Each character that UTF-8 can say, alone and in one text with all others."""
+    """Every character that UTF-8 can encode, alone and in one text with all others."""
     characters = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
     assert [each for each in characters if quoted(each) != encode_basestring(each)] == []
     assert quoted("".join(characters)) == encode_basestring("".join(characters))
@@ -27,7 +27,7 @@ def test_every_character_is_written_as_pythons_own_does() -> None:
 
 @pytest.fixture(params=["compiled", "python"])
 def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the encoder that `configure` sets, and with the one that the API alone has."""
+    """With the encoder that `configure` sets, and with the one available with the API alone."""
     monkeypatch.setattr(values, "_quote", quoted if request.param == "compiled" else encode_basestring)
 
 
@@ -68,5 +68,5 @@ def test_messages_of_texts_are_written_as_others_are() -> None:
     ],
 )
 def test_other_messages_take_the_long_way(messages: list[object]) -> None:
-    """What is more, or less, than a role and a text is written as ever."""
+    """Anything more or less than a role and a text is written as before."""
     assert input_messages(messages) == input_messages(tuple(messages))

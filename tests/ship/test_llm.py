@@ -1,4 +1,4 @@
-"""What LLM spans get on their way out, and what they lose: cost, secrets, content."""
+"""What is added to LLM spans on their way out, and what is removed: cost, secrets, content."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_dialect_is_priced_and_cached_tokens_count_once(dialect: str, monk
 
 
 def test_tokens_that_came_apart_are_not_lost() -> None:
-    """Where the cached tokens exceed the input (Anthropic's raw counts), they came apart from it and are added."""
+    """Cached tokens that exceed the input (Anthropic's raw counts) were counted separately and are added to it."""
     counts = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
     raw, _ = price({**counts, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000})
     whole, _ = price({**counts, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000})
@@ -73,7 +73,7 @@ def test_tokens_that_came_apart_are_not_lost() -> None:
 def test_what_cannot_be_priced_costs_nothing_and_says_why(
     attributes: dict[str, Any], source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The cost is 0, and its source tells an unknown model from missing tokens."""
+    """The cost is 0, and its source distinguishes an unknown model from missing tokens."""
     span = emitted(through(monkeypatch), {"gen_ai.operation.name": "chat", **attributes})
     assert attributes_of(span)[names.GEN_AI_USAGE_COST] == 0.0
     assert attributes_of(span)[names.LLM_COST_SOURCE] == source
@@ -100,7 +100,7 @@ def test_providers_are_known_by_opentelemetrys_names(provider: str, model: str) 
 
 
 def test_a_cost_that_is_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenLIT's and OpenInference's costs are not computed anew, nor is one that `llm_call` was told, be it 0."""
+    """OpenLIT's and OpenInference's costs are not recomputed, nor is one given to `llm_call`, even 0."""
     recorded = through(monkeypatch)
     openlit = emitted(recorded, {**DIALECTS["current"], "gen_ai.usage.cost": 0.5})
     openinference = emitted(recorded, {**DIALECTS["openinference"], "llm.cost.total": 0.25})
@@ -114,7 +114,7 @@ def test_a_cost_that_is_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_prices_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `prices=False` no cost is added, and one that is told stays."""
+    """With `prices=False` no cost is added, and a given cost stays."""
     recorded = through(monkeypatch, prices=False)
     assert attributes_of(emitted(recorded, DIALECTS["current"])) == DIALECTS["current"]
     told = attributes_of(emitted(recorded, {**DIALECTS["current"], "gen_ai.usage.cost": 0.5}))
@@ -133,7 +133,7 @@ def test_prices_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_agents_tools_and_others_are_no_calls(attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A span that is no call of a model goes on as the very object it was."""
+    """A span that is not a model call is passed on as the same object."""
     handed: list[ReadableSpan] = []
 
     class Keep(SpanProcessor):
@@ -167,7 +167,7 @@ def test_individuals_and_generations_know_what_they_cost(monkeypatch: pytest.Mon
 
 
 class Completions(BaseHTTPRequestHandler):
-    """A chat-completions endpoint that always says the same."""
+    """A chat-completions endpoint that always gives the same answer."""
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -271,7 +271,7 @@ def text_of(span: ReadableSpan) -> str:
 
 
 def test_content_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without content no prompt and no answer is anywhere on a span, its own names and numbers are, whatever the dialect."""
+    """Without content, no prompt or answer is anywhere on a span; its own names and numbers are, whatever the dialect."""
     recorded = through(monkeypatch, capture_content=False)
     kept = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.prompt.name": "improve"}
     span = emitted(recorded, {**kept, **CONTENT}, EVENTS)
@@ -299,7 +299,7 @@ def test_code_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_output_is_redacted_and_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an evaluation put out is searched for secrets, line by line; without output nothing of it is on the span."""
+    """An evaluation's output is searched for secrets, line by line; with output recording off, none of it is on the span."""
     key = "sk-proj-" + 2 * "aB3dE5gH7jK9mN1pQ2"
     for kept in (True, False):
         recorded = through(monkeypatch, capture_output=kept, redact=redactor())
@@ -315,7 +315,7 @@ def test_output_is_redacted_and_can_be_left_out(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_changed_span_is_the_same_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids, parent, times, kind, links, resource, scope and the counts of what the SDK dropped are as they were."""
+    """Ids, parent, times, kind, links, resource, scope and the SDK's dropped counts are unchanged."""
     before, after = InMemorySpanExporter(), InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(before))
@@ -427,7 +427,7 @@ def test_the_path_of_a_database_loses_its_password(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_resource_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process says of itself goes out without the secrets of its command line."""
+    """A process's description is sent without the secrets of its command line."""
     looked = []
 
     def counted(text: str) -> str:
@@ -449,7 +449,7 @@ def test_a_resource_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_hook_is_for_content(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function of one's own gets prompts, answers and code, and neither names nor models; secrets go from those all the same."""
+    """A custom function gets prompts, answers and code, but neither names nor models; secrets are removed from those all the same."""
     recorded = through(monkeypatch, redact=lambda text: "mine", elsewhere=redactor())
     span = emitted(recorded, {**DIALECTS["current"], "gen_ai.input.messages": "x", "http.url": "https://u:hunter2@h"})
     assert attributes_of(span)["gen_ai.input.messages"] == "mine"
@@ -458,7 +458,7 @@ def test_a_hook_is_for_content(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_text_beyond_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a text of more than 16 MiB the beginning is kept, with a mark, and how much is missing is counted on the span."""
+    """Of a text larger than 16 MiB the beginning is kept, with a mark, and the span records how much is missing."""
     recorded = through(monkeypatch, redact=redactor())
     beyond = 1000
     text = "abc " * (MOST // 4) + "d" * beyond
@@ -473,7 +473,7 @@ def test_a_text_beyond_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_hook_that_raises_costs_the_text_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A text that could not be redacted does not go out; the span does, with its cost, and it is said once."""
+    """A text that could not be redacted is not sent; the span is, with its cost, and this is logged once."""
 
     def broken(text: str) -> str:
         raise RuntimeError("broken hook")
@@ -488,7 +488,7 @@ def test_a_hook_that_raises_costs_the_text_and_nothing_else(
 
 
 def test_the_list_of_names_is_the_one_of_the_tables() -> None:
-    """What counts as a call of a model, and its tokens, are read by the same names here and in SQL."""
+    """What counts as a model call, and its tokens, are read by the same names here and in SQL."""
     from importlib.resources import files
 
     sql = files("genesis_otel").joinpath("sql", "llm_logs.sql").read_text()

@@ -1,4 +1,4 @@
-"""To a collector: delivered is what an answer to an export confirms, over HTTP and gRPC, whatever answers on loopback."""
+"""Delivery to a collector: a span is delivered once the answer to an export confirms it, over HTTP and gRPC, whatever answers on loopback."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_what_is_no_answer_of_a_collector_delivers_nothing(
 def test_rejected_spans_are_counted_and_said(
     kind: str, recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a collector takes and rejects in one answer is lost, in the count and in a line."""
+    """Spans that a collector accepts and rejects in one answer are lost, counted and logged."""
     told = (
         Answer(200, PROTOBUF, PARTIAL.SerializeToString())
         if kind == "protobuf"
@@ -138,7 +138,7 @@ def test_rejected_spans_are_counted_and_said(
 
 
 def test_413_and_400_mean_halve(recorded: Callable[..., Path]) -> None:
-    """A request that is too large goes in parts; a span that is refused alone is a dead letter, and the others arrive."""
+    """A request that is too large is split; a span that is refused by itself becomes a dead letter, and the others arrive."""
     took = Took()
 
     def judge(server: Between, request: Request) -> Answer:
@@ -199,7 +199,7 @@ def test_an_answer_without_a_type_counts_where_somebody_reads(
 
 
 def test_a_collector_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer has a bound, and what has happened is said in words."""
+    """An answer's size is bounded, and the error says what happened."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     with between() as server:
         server.behaviour = server.hangs
@@ -233,7 +233,7 @@ def test_who_asks_to_be_left_alone_is(status_code: int, tmp_path: Path, caplog: 
 
 
 def test_nobody_is_left_alone_for_ever(recorded: Callable[..., Path]) -> None:
-    """Who asks for a day is asked again after the longest wait of the limits, as is any outage."""
+    """A server that asks for a day is retried after the limits' longest wait, like any outage."""
     took = Took()
     with between(behaviour=lambda server, request: Answer(503, {"Retry-After": "86400"})) as server:
         folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a")
@@ -247,7 +247,7 @@ def test_nobody_is_left_alone_for_ever(recorded: Callable[..., Path]) -> None:
 
 
 class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """OTLP over gRPC that answers as it is told."""
+    """An OTLP gRPC service that answers as configured."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -275,7 +275,7 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 @pytest.fixture
 def service() -> Iterator[tuple[Service, str]]:
-    """A gRPC server with the usual bound of 4 MiB a message, and its endpoint."""
+    """A gRPC server with the usual limit of 4 MiB per message, and its endpoint."""
     service = Service()
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool, handlers=(service,))
@@ -351,7 +351,7 @@ def test_grpc_says_when_to_come_back(details: Any, after: float, service: tuple[
 
 
 def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: Callable[..., Path]) -> None:
-    """A span over the message bound is a dead letter, and what was beside it arrives."""
+    """A span over the message limit becomes a dead letter, and the others arrive."""
     collector, endpoint = service
     folder = recorded(endpoint, "grpc", "a", "b")
     until(lambda: status(folder).waiting == 0, "the delivery")
@@ -364,7 +364,7 @@ def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: C
 
 
 def test_grpc_to_the_port_of_http_is_named() -> None:
-    """The likeliest mistake has its own words, and so has a closed port."""
+    """The likeliest mistake has its own message, and so does a closed port."""
     with between(behaviour=empty) as server:
         with pytest.raises(Misconfigured, match="OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"):
             otlp.exporter(f"http://127.0.0.1:{server.port}", "grpc").send(b"")

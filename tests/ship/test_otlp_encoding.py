@@ -1,4 +1,4 @@
-"""OTLP's protobuf from our own encoder: the same messages as OpenTelemetry's makes, byte by byte."""
+"""OTLP protobuf from our own encoder: the same messages as OpenTelemetry's encoder, byte for byte."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_parent_elsewhere_is_told_as_remote() -> None:
 
 
 def test_an_integer_beyond_64_bits_arrives_as_its_digits() -> None:
-    """OTLP has no room for it; OpenTelemetry's encoder drops the attribute, and a number in a list with it."""
+    """OTLP cannot hold it; OpenTelemetry's encoder drops the attribute, or the whole list that contains such a number."""
     made = span("big", {"n": 2**64, "negative": -(2**63) - 1, "list": [1, 2**64]}, [], "", (1, 2))
     (written,) = ExportTraceServiceRequest.FromString(ours([made])).resource_spans[0].scope_spans[0].spans
     told = {each.key: each.value for each in written.attributes}

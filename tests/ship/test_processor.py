@@ -1,4 +1,4 @@
-"""The durable processor: every ended span arrives, once, whatever the destination does meanwhile."""
+"""The durable processor: every ended span arrives, once, whatever the destination does in the meantime."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.support.pipeline import until
 
 @pytest.fixture
 def durable(tmp_path: Path) -> Iterator[Any]:
-    """Makes a tracer on a durable processor in ``tmp_path``; ends them all."""
+    """Makes tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
     made: list[DurableSpanProcessor] = []
 
     def make(exporter: SpanExporter | None, limits: Limits = FAST) -> tuple[Tracer, DurableSpanProcessor]:
@@ -125,13 +125,13 @@ class Attack:
 
 @pytest.mark.parametrize("record", [b"", b"x", pickle.dumps(Attack()), pickle.dumps((1, 2)), pickle.dumps(["\udc80"])])
 def test_what_is_no_span_is_refused(record: bytes) -> None:
-    """A spool runs no code: bytes that name a class or are no span raise ValueError."""
+    """A spool runs no code: bytes that name a class or are not a span raise ValueError."""
     with pytest.raises(ValueError, match="no span"):
         decode(record)
 
 
 def test_a_span_is_on_disk_when_end_returns(durable: Any, tmp_path: Path) -> None:
-    """Without an exporter, and without any thread, what has ended is in the spool."""
+    """Without an exporter and without any thread, ended spans are in the spool."""
     tracer, processor = durable(None)
     threads = threading.active_count()
     end(tracer, *"abc")
@@ -165,7 +165,7 @@ def test_spans_arrive_in_order_and_once(durable: Any) -> None:
 def test_an_outage_loses_nothing_and_blocks_nobody(
     durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """While the store is away spans wait, force_flush ends within its time, and it is said once; then all arrive, once."""
+    """While the store is unreachable, spans wait, force_flush returns within its timeout, and one line is logged; then all arrive, once."""
     store = Store()
     store.away = True
     tracer, processor = durable(store)
@@ -222,7 +222,7 @@ def test_what_is_refused_stands_alone(durable: Any, tmp_path: Path, caplog: pyte
 
 
 def test_what_cannot_be_read_is_a_dead_letter(durable: Any, tmp_path: Path) -> None:
-    """A record that is no span does not stop the ones around it."""
+    """A record that is not a span does not stop the ones around it."""
     tracer, processor = durable(None)
     end(tracer, "a")
     processor._writer.append(b"what is this")
@@ -314,7 +314,7 @@ def test_through_opentelemetrys_own_exporter(
 
 
 def test_a_forked_child_spools_for_itself(durable: Any, tmp_path: Path) -> None:
-    """A child that is gone without exit handlers leaves its spans in the folder; the parent delivers them, and its own, once."""
+    """A child that exits without exit handlers leaves its spans in the folder; the parent delivers them and its own, once."""
     store = Store()
     tracer, _ = durable(store)
     end(tracer, "parent-1")
@@ -354,7 +354,7 @@ def test_a_child_forked_while_spans_end_does_not_hang(durable: Any) -> None:
 
 
 def test_a_full_disk_is_outlived(durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """While nothing can be written spans stay in memory, and none is lost when there is room again; it is said once."""
+    """While nothing can be written, spans stay in memory, and none is lost once there is room again; it is logged once."""
     tracer, processor = durable(None)
     end(tracer, "a")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -375,7 +375,7 @@ def test_a_full_disk_is_outlived(durable: Any, tmp_path: Path, caplog: pytest.Lo
 
 
 def test_a_folder_that_cannot_be_written_never_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where there is no folder to be had, the search goes on, and what does not fit into memory is counted in the log."""
+    """If no folder is available, the search continues, and spans that do not fit in memory are counted in the log."""
     blocked = tmp_path / "file"
     blocked.write_text("")
     processor = DurableSpanProcessor(None, blocked / "spool", limits=FAST)
@@ -389,7 +389,7 @@ def test_a_folder_that_cannot_be_written_never_raises(tmp_path: Path, caplog: py
 
 
 def test_spans_that_are_not_sampled_are_not_kept(tmp_path: Path) -> None:
-    """A sampler's no is a no."""
+    """A span that the sampler drops is not recorded."""
     processor = DurableSpanProcessor(None, tmp_path)
     provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     provider.add_span_processor(processor)
@@ -399,7 +399,7 @@ def test_spans_that_are_not_sampled_are_not_kept(tmp_path: Path) -> None:
 
 
 def test_drain_says_that_the_store_is_away(durable: Any, tmp_path: Path) -> None:
-    """A drain by hand raises Outage, and leaves everything where it is."""
+    """A manual drain raises Outage, and leaves everything where it is."""
     tracer, processor = durable(None)
     end(tracer, "a")
     store = Store()

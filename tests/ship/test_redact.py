@@ -28,7 +28,7 @@ def left(secret: Secret) -> bool:
 
 
 def test_the_corpus_is_what_it_is_said_to_be() -> None:
-    """At least 150 secrets of 40 kinds, none of them twice, and 150 harmless texts."""
+    """At least 150 secrets of 40 kinds, with no duplicates, and 150 harmless texts."""
     assert len(SECRETS) >= 150 and len({secret.kind for secret in SECRETS}) >= 40
     assert all(
         secret.hidden in secret.text or secret.kind == "escaped in JSON"
@@ -39,13 +39,13 @@ def test_the_corpus_is_what_it_is_said_to_be() -> None:
 
 
 def test_recall() -> None:
-    """Of all secrets in the corpus 98 % at least are gone."""
+    """At least 98 % of the secrets in the corpus are removed."""
     missed = [secret for secret in SECRETS if left(secret)]
     assert len(missed) <= 0.02 * len(SECRETS), missed
 
 
 def test_false_alarms() -> None:
-    """Of texts without a secret 1 % at most is changed."""
+    """At most 1 % of the texts without a secret are changed."""
     changed = [text for text in HARMLESS if redacted(text) != text]
     assert len(changed) <= 0.01 * len(HARMLESS), changed
 
@@ -57,7 +57,7 @@ def test_a_text_without_a_secret_stays_the_object_that_it_was() -> None:
 
 
 def test_json_stays_json() -> None:
-    """A secret in a JSON string, or in JSON in one, goes without breaking it, and what stands beside it stays."""
+    """A secret in a JSON string, or in JSON inside one, is removed without breaking it, and the text around it stays."""
     broken = []
     for secret in SECRETS:
         for text in (
@@ -74,7 +74,7 @@ def test_json_stays_json() -> None:
 
 
 def test_secrets_in_json_in_json_are_found() -> None:
-    """Escaped once or twice, a secret is as well recognised: 98 % of the corpus at least."""
+    """A secret that is escaped once or twice is recognised as well: at least 98 % of the corpus."""
     for depth in (1, 2):
         missed = []
         for secret in SECRETS:
@@ -87,13 +87,13 @@ def test_secrets_in_json_in_json_are_found() -> None:
 
 
 def test_redacting_twice_changes_nothing_more() -> None:
-    """What is redacted is no secret."""
+    """A redacted text is not taken for a secret."""
     once = [redacted(secret.text) for secret in SECRETS]
     assert [redacted(text) for text in once] == once
 
 
 def test_without_re2_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no RE2, the standard library finds the same secrets with the same expressions."""
+    """Without RE2, the standard library finds the same secrets with the same expressions."""
     texts = [*(secret.text for secret in SECRETS), *HARMLESS]
     expected = [redacted(text) for text in texts]
     monkeypatch.setattr(scan, "re2", None)
@@ -179,7 +179,7 @@ def test_any_json_stays_json(text: str) -> None:
     st.text(alphabet=string.ascii_letters + " .,\n", max_size=40),
 )
 def test_what_stands_around_a_key_stays(before: str, after: str) -> None:
-    """A key goes wherever it stands between words, and the words stay."""
+    """A key is removed wherever it stands between words, and the words stay."""
     key = "gh" + "p_" + "aB3" * 12
     assert redacted(f"{before} {key} {after}") == f"{before} {REDACTED} {after}"
 
@@ -237,7 +237,7 @@ def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.Mo
 
 
 def test_a_text_of_nothing_but_secrets_is_replaced_as_a_whole() -> None:
-    """Where there is more to be judged than can be in time, nothing passes."""
+    """If there is more to judge than time allows, nothing passes."""
     assert redacted("".join(f'password="{number:08}x"\n' for number in range(50_000))) == TOO_MANY
 
 
@@ -270,7 +270,7 @@ def test_forked_while_another_thread_searches() -> None:
 
 
 def test_own_patterns_join_the_default_ones() -> None:
-    """Regular expressions of one's own redact too, alone if wanted; a broken one is refused by its text."""
+    """Custom regular expressions redact too, alone if wanted; the error for an invalid one quotes it."""
     key = "AK" + "IA" + "B3" * 8
     assert redactor([r"ACME-\d+"])(f"ACME-12 {key}") == "[REDACTED] [REDACTED]"
     assert redactor([r"ACME-\d+"], defaults=False)(f"ACME-12 {key}") == f"[REDACTED] {key}"

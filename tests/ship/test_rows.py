@@ -180,7 +180,7 @@ def test_a_span_without_ids_or_times_is_a_row() -> None:
     "damage", [lambda row: row[:-1], lambda row: row + b"x", lambda row: row[:40], lambda row: row[:1]]
 )
 def test_what_is_no_row_is_not_read(damage: Callable[[bytes], bytes]) -> None:
-    """Cut or longer, a row is a ValueError to whoever reads it as a span."""
+    """Reading a truncated or lengthened row as a span raises ValueError."""
     with pytest.raises(ValueError, match="no span"):
         as_span(damage(rows.encode(golden()[0])))
 
@@ -196,7 +196,7 @@ def test_damage_is_told_or_read(at: int, put: bytes, cut: int) -> None:
 
 
 def test_the_token_is_of_what_a_batch_holds() -> None:
-    """The same spans have the same token in any encoding; another order, another end or another span is another token."""
+    """The same spans have the same token in any encoding; a different order, end or span gives a different token."""
     spans = golden()[:2]
     one, two = map(rows.encode, spans)
     pickled = [as_row(codec.encode(span)) for span in spans]
@@ -260,7 +260,7 @@ def test_both_encodings_in_one_queue(tmp_path: Path, store: Client, connect: Con
 
 
 def test_each_broken_record_is_alone_among_the_dead(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """A row that is cut, one with more behind it, garbage and another version's: each is a dead letter, and every other row goes in."""
+    """A truncated row, one with trailing bytes, garbage and another version's row: each becomes a dead letter, and every other row is inserted."""
     spans = individuals(64)
     records = [rows.encode(span) for span in spans]
     broken = {
@@ -283,7 +283,7 @@ def test_each_broken_record_is_alone_among_the_dead(tmp_path: Path, store: Clien
 
 
 def test_a_refused_row_is_shown_and_queued_again(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """A dead letter that is a row says its span's name and run, and arrives when it is queued again."""
+    """A dead letter that is a row shows its span's name and run, and arrives when it is requeued."""
     letters.bury(tmp_path, rows.encode(individuals(1)[0]), "Code: 6")
     ((_, reason, span),) = dead_letters(tmp_path)
     assert span is not None and span.attributes is not None

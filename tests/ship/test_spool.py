@@ -86,7 +86,7 @@ def test_what_goes_in_comes_out(
 def test_damage_costs_what_is_damaged(
     records: list[bytes], at: float, flip: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """One flipped byte loses at most the record that it is in, and the loss is counted."""
+    """One flipped byte loses at most the record it is in, and the loss is counted."""
     folder = tmp_path_factory.mktemp("spool")
     source = writer(folder)
     for record in records:
@@ -104,7 +104,7 @@ def test_damage_costs_what_is_damaged(
 
 
 def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
-    """A record that its process could not write to the end is passed over in silence: end() had not returned."""
+    """A record that its process did not finish writing is skipped silently: end() had not returned."""
     child = os.fork()
     if child == 0:
         source = writer(tmp_path)
@@ -119,7 +119,7 @@ def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
 
 
 def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None:
-    """What is being written is not there yet; when it is, it comes."""
+    """A record that is still being written is not read; once complete, it is."""
     source = writer(tmp_path)
     source.append(b"first")
     source.append(b"second")
@@ -211,7 +211,7 @@ def test_over_the_limit_the_oldest_go_counted_and_said(tmp_path: Path, caplog: p
 
 
 def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """Where a write fails, append says so, and what comes later is whole."""
+    """If a write fails, append reports it, and later records are intact."""
     source = writer(tmp_path)
     source.append(b"before")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -230,7 +230,7 @@ def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> N
 
 
 def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
-    """Prompts lie in the spool: no file or folder of it can be read by others."""
+    """The spool contains prompts: none of its files or folders can be read by other users."""
     old = os.umask(0)
     try:
         folder = tmp_path / "spool"
@@ -250,7 +250,7 @@ def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
 
 
 def test_dead_letters_keep_record_and_reason(tmp_path: Path) -> None:
-    """What was refused can be read again, byte for byte, with the reason on one line."""
+    """Refused records can be read back, byte for byte, with the reason on one line."""
     dead_letters.bury(tmp_path, b"one\n\x00", "because\nof this")
     dead_letters.bury(tmp_path, b"two", "\udc80")
     assert [(reason, record) for _, reason, record in dead_letters.buried(tmp_path)] == [
@@ -261,7 +261,7 @@ def test_dead_letters_keep_record_and_reason(tmp_path: Path) -> None:
 
 
 def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
-    """Without its mark of what was taken, a queue comes from its beginning: twice is better than never."""
+    """Without its mark of what was taken, a queue is read from its beginning: twice is better than never."""
     source = writer(tmp_path)
     source.append(b"a")
     source.append(b"b")
@@ -297,7 +297,7 @@ def test_requeue_keeps_to_the_limit_that_it_is_told(tmp_path: Path) -> None:
 
 
 def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:
-    """What goes at the limit leaves a gap in the numbers of its queue, which is not counted again as damage."""
+    """Segments deleted at the limit leave a gap in their queue's numbering, which is not counted again as damage."""
     source = writer(tmp_path, segment_bytes=500, spool_bytes=4000)
     for number in range(100):
         source.append(f"{number:03d}".encode() * 30)
@@ -327,7 +327,7 @@ def test_what_a_dead_process_held_is_counted(tmp_path: Path) -> None:
 
 
 def test_the_rest_of_the_losses_is_said_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """However many losses a minute has, all are said when their process is done with the folder."""
+    """However many losses occur in a minute, all are logged by the time their process is done with the folder."""
     for _ in range(50):
         losses.note(tmp_path, 2, "test")
     losses.close(tmp_path)

@@ -1,4 +1,4 @@
-"""What a spool tells of itself: in ClickHouse, when it is time, and never in the way of the spans."""
+"""What a spool reports about itself: in ClickHouse, at intervals, and without getting in the way of the spans."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing has to pass between two words."""
+    """No interval is required between two reports."""
     monkeypatch.setattr(spool_state, "GAP", 0.0)
     monkeypatch.setattr(spool_state, "SHARE", 0)
 
 
 def told(store: Client) -> list[dict[str, Any]]:
-    """The last word of each spool, as people ask for it."""
+    """The last report of each spool, as users query it."""
     return list(queries.ask(store, "spools"))
 
 
@@ -51,7 +51,7 @@ def details(state: SpoolState, **how: Any) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("at_once")
 def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client], store: Client, tmp_path: Path) -> None:
-    """Dead letters and drops show at once, by machine and folder; letters that were sent again are no more."""
+    """Dead letters and drops show at once, by machine and folder; requeued letters no longer do."""
     bury(tmp_path, b"no span", "Code: 6")
     losses.note(tmp_path, 3, "the disk is full")
     exporter = ClickHouseSpanExporter(connect)
@@ -74,7 +74,7 @@ def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client],
 
 @pytest.mark.usefixtures("at_once")
 def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
-    """After each batch whose time has come; of an outage's backlog, too; a spool that has nothing to do is silent."""
+    """After each batch once the interval has passed, and for an outage's backlog, too; an idle spool is silent."""
     store = Store()
     spooled(tmp_path, *"abc")
     draining = Drain(tmp_path, store, Limits(max_rows=1, state_interval=0.0))
@@ -86,7 +86,7 @@ def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
 
 
 def test_nothing_is_told_before_its_time(tmp_path: Path) -> None:
-    """A short search leaves spans of its own alone."""
+    """A short search leaves only its own spans."""
     store = Store()
     spooled(tmp_path, *"abc")
     draining = Drain(tmp_path, store, NEVER)
@@ -96,7 +96,7 @@ def test_nothing_is_told_before_its_time(tmp_path: Path) -> None:
 
 
 def test_whoever_asks_for_none_gets_none(tmp_path: Path) -> None:
-    """An exporter of one's own gets the spans of the search, and no word of ours; servers and collectors do."""
+    """A custom exporter gets the search's spans, and no report of ours; servers and collectors do."""
     store = Store()
     bury(tmp_path, b"no span", "Code: 6")
     assert drain(tmp_path, store) == 0 and store.names == []
@@ -161,7 +161,7 @@ def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
 
 
 def test_many_losses_are_a_word_now_and_then(tmp_path: Path) -> None:
-    """The second one is told when some seconds have passed, or when there is nobody left to tell it."""
+    """The second one is reported after some seconds, or when nothing would be left to report it later."""
     state = SpoolState(tmp_path, 3600.0)
     for number in range(1, 4):
         losses.note(tmp_path, 1, "the disk is full")

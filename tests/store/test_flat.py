@@ -130,7 +130,7 @@ def test_panels_say_the_same_whatever_happens_to_rows(searches: Client) -> None:
         assert round(rows(searches, "Cost")[0][0], 9) == cost
         assert sum(row[1] for row in rows(searches, "By model")) == calls
         assert sum(row[1] for row in rows(searches, "What was recorded")) == calls
-        for title in ("Rows twice", "Rows that wait for a merge", "Rows per second", "Traces"):
+        for title in ("Duplicate rows", "Rows waiting for a merge", "Rows per second", "Traces"):
             assert rows(searches, title) == rows(searches, title, use_skip_indexes=0)
         newest = " UNION ALL ".join(
             f"SELECT max(ingested_at) AS at FROM {table}" for table in tables.STORED_IN.values()

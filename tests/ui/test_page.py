@@ -1,4 +1,4 @@
-"""The live page, through the real command: who gets it, what it shows in a browser, and that it goes on with a search."""
+"""The live page, through the real command: who gets access, what it shows in a browser, and that it follows a running search."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Answer(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The page of a data folder, as the command says it."""
+    """The page of a data folder, at the URL that the command prints."""
 
     address: str
     port: int
@@ -79,7 +79,7 @@ class Page(NamedTuple):
         return json.loads(self.ask(path).text)
 
     def at(self, place: str) -> str:
-        """The address of a view."""
+        """The URL of a view."""
         return f"http://127.0.0.1:{self.port}/{place}"
 
 
@@ -116,7 +116,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
-    """Browsers that are closed in the end, and have complained of nothing."""
+    """Browsers that are closed at the end, and have logged no error."""
     opened: list[WebDriver] = []
 
     def browsed(address: str, **options: bool) -> WebDriver:
@@ -132,12 +132,12 @@ def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
 
 
 def texts(driver: WebDriver, selector: str) -> list[str]:
-    """What stands in the elements of a selector."""
+    """The texts of the elements that match a selector."""
     return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
 
 
 def shown(driver: WebDriver, title: str) -> None:
-    """Wait for the view of a tab, with what it asks for."""
+    """Wait until a tab's view has loaded its data."""
     eventually(lambda: driver.find_elements(By.XPATH, f"//a[text()='{title}'][@aria-selected='true']"))
     view = "return document.querySelector('.view').textContent"
     eventually(lambda: "Reading" not in driver.execute_script(view))
@@ -219,7 +219,7 @@ def test_only_what_is_new_is_told_again(page: Page) -> None:
 
 
 def test_an_individual_is_told_whole(page: Page) -> None:
-    """Its program, its parent's, its conversations and the spans of its trace."""
+    """An individual's program, its parent's, its conversations and the spans of its trace."""
     told = page.json(f"/api/run/individual?run={RUN}&individual=best")
     assert told["individual_id"] == BEST and told["code"] == code(OF_BEST)
     assert told["parent"]["individual_id"] == "three_best"
@@ -317,7 +317,7 @@ def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., 
 
 
 def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """Whoever cannot see a drawing opens a table beside it, or is told which tab has it."""
+    """Users who cannot see a chart can open a table beside it, or are told which tab has one."""
     driver = browse(page.address)
     drawn = set()
     for tab, title in TABS.items():
@@ -336,7 +336,7 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
 
 
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """Ticked runs stand beside one another, with their best so far in one plot."""
+    """Ticked runs are shown side by side, with their best so far in one plot."""
     driver = browse(page.address)
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 4)
     for run_id in (RUN, GOING_ON):
@@ -397,7 +397,7 @@ def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDrive
 
 
 def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
-    """Without what serves the page, the command says what to install, and no more."""
+    """If the page's server is not installed, the command only says what to install."""
     code = (
         "import sys; sys.modules['uvicorn'] = None\n"
         "from genesis_otel._cli.app import main\n"
@@ -411,7 +411,7 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
 
 
 def test_every_question_of_the_page_is_a_named_query() -> None:
-    """What it asks can be asked with the command, too."""
+    """Every query of the page can also be run with the command."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
     asked |= {"arrivals"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())

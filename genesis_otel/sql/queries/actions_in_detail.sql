@@ -1,11 +1,12 @@
 -- Actions in detail
 --
--- What a search did besides its jobs (archives, cells, migrations, choices, stops, prompts that were rewritten), newest first, with what it told.
+-- What a search did apart from its jobs (archives, cells, migrations, choices, stops, rewritten prompts), newest first, with the details it
+-- recorded.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- action = : actions of this type alone
--- characters = 4000: how many of the details
--- limit = 300: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- action = : only actions of this type
+-- characters = 4000: maximum length of the details
+-- limit = 300: maximum number of rows
 SELECT timestamp, action_type, generation, individual_id, substringUTF8(agent_actions.details, 1, {characters:UInt32}) AS details, lengthUTF8(agent_actions.details) AS length, trace_id
 FROM agent_actions FINAL
 WHERE run_id = {run_id:String}

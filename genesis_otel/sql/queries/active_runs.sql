@@ -1,6 +1,6 @@
 -- Active runs
 --
--- Runs that have not ended: those that go on, and those that are stalled, because they died without a word.
+-- Runs that have not ended: those still going, and stalled ones that died without reporting an end.
 --
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 SELECT run_id, task_name, start_time, total_generations, status

@@ -4,7 +4,7 @@
 -- everything else. Where the answer is that of before, there is nothing new to ask for; another one may mean no more than that rows
 -- which came twice were merged.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT what, sum(came) AS rows, max(last) AS newest
 FROM (
     SELECT 'individuals' AS what, count() AS came, max(ingested_at) AS last FROM individuals WHERE run_id = {run_id:String}

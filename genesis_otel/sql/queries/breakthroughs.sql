@@ -1,9 +1,9 @@
 -- Generations with breakthroughs
 --
--- Generations that gained more than a share of the best score before them.
+-- Generations that improved the previous best score by more than a given share.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- threshold = 0.1: how much of the earlier score the improvement has to be; 0.1 is 10 %
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- threshold = 0.1: minimum improvement as a share of the earlier score; 0.1 is 10 %
 SELECT
     generation,
     best_score,

@@ -1,10 +1,10 @@
 -- LLM calls as points
 --
--- When each LLM call of a run began, in seconds since the run did, how long it took and what it cost in USD; a call
--- without a price has no cost.
+-- When each LLM call of a run began, in seconds since the run began, how long it took and what it cost in USD; a call without a price has
+-- no cost.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 20000: how many, the newest of them
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 20000: maximum number of rows, the newest
 WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String}) AS began
 SELECT
     greatest(0, dateDiff('millisecond', began, timestamp)) / 1000 AS seconds,

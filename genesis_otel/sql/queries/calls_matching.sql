@@ -1,18 +1,18 @@
--- LLM calls that are looked for
+-- Search LLM calls
 --
--- LLM calls, newest first, in whose prompt or answer a text stands, upper and lower case alike, with what is around it. A call
--- without a price has no cost.
+-- LLM calls, newest first, whose prompt or answer contains a text (case-insensitive), with the surrounding text. A call without a price has
+-- no cost.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
--- text = : what stands in the prompt or the answer
--- model = : calls of this model alone
--- role = : calls of this role alone
--- status = : ok or error alone
--- individual_id = : calls of this individual alone
--- slower = 0: seconds that a call took at least
--- dearer = 0: USD that a call cost at least
--- before = 0: milliseconds since 1970; calls that began earlier, 0 for all
--- limit = 100: how many
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
+-- text = : text to look for in the prompt or the answer
+-- model = : only calls of this model
+-- role = : only calls with this role
+-- status = : only ok or only error
+-- individual_id = : only calls of this individual
+-- slower = 0: minimum duration in seconds
+-- dearer = 0: minimum cost in USD
+-- before = 0: only calls that began before this time, in milliseconds since 1970; 0 for all
+-- limit = 100: maximum number of rows
 SELECT
     timestamp,
     run_id,

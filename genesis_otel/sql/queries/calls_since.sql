@@ -1,11 +1,11 @@
--- LLM calls that came since
+-- New LLM calls
 --
--- The LLM calls of a run that the store took in after a moment, oldest first, without their texts. Asked again and again with the
--- newest `ingested_at`, it costs what is new. One may come twice: its span tells.
+-- The LLM calls of a run that reached the store after a given time, oldest first, without their texts. Polled with the newest
+-- `ingested_at`, it costs only what is new. A call may be returned twice: its span identifies it.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- since = 0: milliseconds since 1970; those that came later
--- limit = 200000: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- since = 0: only what was stored after this time, in milliseconds since 1970
+-- limit = 200000: maximum number of rows
 SELECT
     span_id,
     timestamp,

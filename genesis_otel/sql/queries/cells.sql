@@ -1,11 +1,10 @@
 -- Cells
 --
--- The cells of a grid of features (MAP-Elites), of each island: how many individuals fell into it when they came, how many of
--- those failed, and the best of them. Bins that a search scales anew as it goes may mean something else later. A search without a grid
--- has no row.
+-- The cells of a feature grid (MAP-Elites), per island: how many individuals fell into each when they arrived, how many of those failed,
+-- and the best one. If a search rescales its bins along the way, a cell's meaning may change. A search without a grid has no rows.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 1000: how many, the best first
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 1000: maximum number of rows, the best first
 SELECT
     island,
     cell,

@@ -1,9 +1,9 @@
 -- Cost breakdown by component
 --
--- What a run's individuals cost in USD: mutations, embeddings, judging their novelty. `run_cost` is what the run cost in
--- all, and `unpriced` how many of its calls have no price.
+-- What a run's individuals cost in USD: mutations, embeddings, novelty judgements. `run_cost` is the run's total cost, and `unpriced` the
+-- number of its calls that have no price.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     sum(api_cost) AS total_mutation_cost,
     sum(embed_cost) AS total_embedding_cost,

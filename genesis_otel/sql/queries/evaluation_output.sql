@@ -1,13 +1,13 @@
--- Output of evaluations
+-- Evaluation output
 --
--- What evaluations put out, newest first: one row per text, by its name (stdout, stderr, traceback, ...), whose end is shown. A
--- value that is no text is its JSON.
+-- The output of evaluations, newest first: one row per text, by name (stdout, stderr, traceback, ...), showing its end. A value
+-- that is not text is shown as JSON.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- individual_ids = []: those of these individuals alone, e.g. ['a', 'b']
--- failed = 0: 1 for those of failed evaluations alone
--- characters = 2000: of each text, at its end
--- limit = 20: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- individual_ids = []: only these individuals, e.g. ['a', 'b']
+-- failed = 0: 1 for failed evaluations only
+-- characters = 2000: how many of each text to show, from its end
+-- limit = 20: maximum number of rows
 SELECT
     timestamp,
     individual_id,

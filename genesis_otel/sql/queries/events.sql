@@ -1,11 +1,11 @@
 -- Events
 --
--- What happened last in a run, newest first: actions, individuals, generations that ended, and LLM calls that failed.
--- `failed` says which of them went wrong, and `told` why; of the others it says what they brought.
+-- The latest events of a run, newest first: actions, individuals, generations that ended, and LLM calls that failed. `failed` marks those
+-- that went wrong; for them `told` gives the reason, for the others the result.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- failed = 0: 1 gives those alone that went wrong
--- limit = 10: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- failed = 0: 1 for failed events only
+-- limit = 10: maximum number of rows
 SELECT timestamp, what, told, failed, generation, individual_id, trace_id
 FROM (
     SELECT * FROM (

@@ -1,11 +1,11 @@
 -- Scores by example
 --
--- Of individuals that were evaluated on several examples (`scores` in their metrics, as GEPA has them) the score of each example, the
--- individuals that the store took in after a moment, oldest first.
+-- The score on each example, for individuals evaluated on several examples (`scores` in their metrics, as GEPA records them) that reached
+-- the store after a given time, oldest first.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- since = 0: milliseconds since 1970; those that came later
--- limit = 2000: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- since = 0: only what was stored after this time, in milliseconds since 1970
+-- limit = 2000: maximum number of rows
 SELECT
     i.individual_id AS individual_id,
     i.timestamp AS timestamp,

@@ -1,10 +1,10 @@
 -- Failures
 --
--- What went wrong, newest first: LLM calls, evaluations and other actions, and the individuals of which no action tells.
--- `incorrect` sets programs that ran and did not pass their checks apart from errors.
+-- What went wrong, newest first: LLM calls, evaluations and other actions, and individuals that no action reports. `incorrect`
+-- distinguishes programs that ran but did not pass their checks from errors.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
--- limit = 20: how many
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
+-- limit = 20: maximum number of rows
 SELECT timestamp, what, error, incorrect, run_id, generation, individual_id, trace_id
 FROM (
     SELECT timestamp, concat('LLM call ', model) AS what, error, false AS incorrect, run_id, generation, individual_id, trace_id

@@ -1,9 +1,9 @@
 -- Cost per generation
 --
--- What each generation cost in total and per individual, in USD, and how many of its calls have no price; the last row,
--- without a generation, is what belongs to none.
+-- What each generation cost in total and per individual, in USD, and how many of its calls have no price; the last row, without a
+-- generation, is the cost that belongs to no generation.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     c.generation AS generation,
     c.cost AS total_cost,

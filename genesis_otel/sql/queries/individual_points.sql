@@ -1,11 +1,11 @@
 -- Individuals as points
 --
--- Every individual of a run with what can be drawn of it, in the order in which they finished: its score, cost in USD,
--- where it comes from, for how many seconds the run had gone on, what it had spent and which generation it had reached by
--- then, the best so far, and whether it is an improvement. Once each, however often it was delivered.
+-- Every individual of a run, once however often it was delivered, in the order in which they finished, with what a plot needs: its score,
+-- cost in USD and origin; how many seconds the run had lasted, what it had spent and which generation it had reached by then; the best so
+-- far, and whether it is an improvement.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 100000: how many, the newest of them
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 100000: maximum number of rows, the newest
 WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String}) AS began
 SELECT
     p.individual_id AS individual_id,

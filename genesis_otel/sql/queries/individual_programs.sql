@@ -1,8 +1,8 @@
 -- Programs of individuals
 --
--- The code and the metrics of individuals, and what changed in them.
+-- The code and metrics of individuals, and what changed in them.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
 SELECT i.individual_id AS individual_id, i.code AS code, i.metrics AS metrics, i.error AS error, e.edit AS edit_summary
 FROM (

@@ -1,12 +1,12 @@
 -- Prompts of individuals
 --
--- What models were asked and answered to make individuals, in order; long texts are cut after so many characters. A call
+-- What models were asked and answered to make individuals, in order; long texts are truncated to `characters`. A call
 -- without a price has no cost.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
--- characters = 20000: how much of each prompt, answer and thought
--- calls = 5: how many of each individual
+-- characters = 20000: maximum length of each prompt, answer and thought
+-- calls = 5: maximum number of calls per individual
 SELECT
     individual_id,
     timestamp,

@@ -1,9 +1,9 @@
 -- Individuals in detail
 --
--- Where each individual comes from, what it scored and gained over its parent in the run's direction, what changed, which models
--- made it, what it cost in USD and how many of its calls have no price. A gain that was not recorded is the difference of the scores.
+-- Where each individual comes from, its score and its gain over its parent in the run's direction, what changed, which models made it, what
+-- it cost in USD and how many of its calls have no price. A gain that was not recorded is computed as the difference of the scores.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
 WITH (SELECT any(direction) FROM evolution_runs WHERE run_id = {run_id:String}) AS direction
 SELECT

@@ -1,15 +1,15 @@
--- Individuals that came since
+-- New individuals
 --
--- The individuals of a run that the store took in after a moment, oldest first, with what can be drawn of them: where each comes
--- from, how it ended, its score as others are compared with (none of who failed, is incorrect or a copy), the best so far when it
--- finished, and whether it is the best then. Asked again and again with the newest `ingested_at` and with who was the best one after
--- another, it costs what is new: who finished later than one that came late is told again, since the best by then may be another.
--- One may come twice: the later word counts. Where one came before the first leader that is known, all are told.
+-- The individuals of a run that reached the store after a given time, oldest first, with what a plot needs: where each comes from, how it
+-- ended, its score as compared with others (none if it failed, is incorrect or is a copy), the best so far when it finished, and whether it
+-- was the best then. Polled with the newest `ingested_at` and the successive leaders so far, it costs only what is new: individuals that
+-- finished after a late arrival are returned again, since the best so far may have changed for them. An individual may be returned twice:
+-- the later row counts. If one finished before the first known leader, all are returned.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- since = 0: milliseconds since 1970; those that came later
--- leaders = []: the ids of those that led until then: the last of them are enough
--- limit = 200000: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- since = 0: only what was stored after this time, in milliseconds since 1970
+-- leaders = []: the ids of the leaders until then; the last few are enough
+-- limit = 200000: maximum number of rows
 WITH
     (
         SELECT minOrNull(timestamp)

@@ -1,9 +1,9 @@
--- Leaders of islands
+-- Island leaders
 --
--- The individuals of each island that were better than all before them there, in the order in which they finished: the best of each
--- island over time. A run without islands has no row.
+-- The individuals of each island that beat all before them there, in the order in which they finished: the best of each island over time. A
+-- run without islands has no rows.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT island, individual_id, generation, timestamp, best_so_far
 FROM (
     @climbing(

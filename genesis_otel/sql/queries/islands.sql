@@ -1,10 +1,9 @@
 -- Islands
 --
--- What each island of a run has found: how many individuals were made there, how many of them failed or are incorrect, how
--- many came from another island or have a parent there, and the best one with the generation that it was found in. A run
--- without islands has no row.
+-- What each island of a run has found: how many individuals were made there, how many of them failed or are incorrect, how many came from
+-- another island or have a parent there, and the best one with the generation in which it was found. A run without islands has no rows.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     i.island AS island,
     countIf(NOT i.copied) AS individuals,

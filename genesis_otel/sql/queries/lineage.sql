@@ -1,9 +1,9 @@
 -- Lineage of an individual
 --
--- An individual and its ancestors, the seed first; of several parents the first. It goes back 1,000 steps, and in a run of few
--- generations two for each of them; the command `lineage` shows more, and goes back to the seed.
+-- An individual and its ancestors, the seed first; where there are several parents, the first is followed. It goes back 1,000 steps, or in
+-- a run with few generations two steps per generation; the `lineage` command shows more, and goes back to the seed.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_id = : the individual; the best one by default
 WITH edges AS (
     SELECT child_id, parent_id, generation, mutation_type, edit_summary

@@ -1,9 +1,8 @@
 -- LLM costs by model
 --
--- Calls, cost in USD and time in seconds of each model. `unpriced` calls have no price and count for nothing in the sums
--- and means of costs.
+-- Calls, cost in USD and time in seconds of each model. `unpriced` calls have no price and are not included in the sums and means of costs.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 SELECT
     model,
     count() AS calls,

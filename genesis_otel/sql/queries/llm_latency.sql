@@ -1,8 +1,8 @@
 -- LLM latency by model
 --
--- Percentiles in seconds of how long calls took, and of how long their first token did where that is known.
+-- Percentiles, in seconds, of the duration of calls, and of the time to first token where it is known.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 SELECT
     model,
     count() AS calls,

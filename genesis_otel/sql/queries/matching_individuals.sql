@@ -1,11 +1,10 @@
--- Individuals by a part of their id
+-- Individuals by part of their id
 --
--- Individuals of a run by how much their id resembles a text: those that begin with it before all others; with an empty
--- text, the best ones.
+-- Individuals of a run by how closely their id matches a text, ids that start with it first; with an empty text, the best ones.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- individual = : the text
--- limit = 5: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- individual = : text to match
+-- limit = 5: maximum number of rows
 SELECT individual_id, individual_id = {individual:String} AS is_it, startsWith(individual_id, {individual:String}) AS begins
 FROM (@climb(run_id = {run_id:String}))
 ORDER BY

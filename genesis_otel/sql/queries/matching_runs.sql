@@ -1,11 +1,10 @@
--- Runs by a part of their id, or by their task
+-- Runs by part of their id, or by task
 --
--- Runs by how much their id resembles a text: those that begin with it before all others, then those whose task has this name,
--- the newest first; with an empty text, the newest. Runs without a word of their beginning are known by their generations
--- and individuals.
+-- Runs by how closely their id matches a text: ids that start with it first, then runs whose task has this name, newest first; with an
+-- empty text, the newest. A run whose start was not recorded is known by its generations and individuals.
 --
--- run = : the text
--- limit = 5: how many
+-- run = : text to match
+-- limit = 5: maximum number of rows
 SELECT run_id, run_id = {run:String} AS is_it, startsWith(run_id, {run:String}) AS begins, of_task
 FROM (
     SELECT run_id, min(seen) AS seen, {run:String} != '' AND max(task = {run:String}) AS of_task

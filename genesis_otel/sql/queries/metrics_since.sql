@@ -1,12 +1,12 @@
--- Metrics that came since
+-- New metrics
 --
--- The numbers among the metrics of the individuals of a run that the store took in after a moment, oldest first. One may come twice: the
--- later word counts.
+-- The numeric metrics of a run's individuals that reached the store after a given time, oldest first. An individual may be returned twice:
+-- the later row counts.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- since = 0: milliseconds since 1970; those that came later
--- most = 12: how many metrics of each individual, the first ones by name
--- limit = 200000: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- since = 0: only what was stored after this time, in milliseconds since 1970
+-- most = 12: maximum number of metrics per individual, the first by name
+-- limit = 200000: maximum number of rows
 SELECT
     i.individual_id AS individual_id,
     arrayMap(each -> each.1, pairs) AS names,

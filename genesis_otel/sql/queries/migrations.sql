@@ -1,10 +1,10 @@
 -- Migrations
 --
--- Who came from which island to which, and when, newest first: copies of individuals, individuals that moved themselves, and children
--- whose first parent is of another island (`crossed`). An island is empty where it is not known.
+-- Who moved from which island to which, and when, newest first: copies of individuals, individuals that moved themselves, and children
+-- whose first parent is from another island (`crossed`). An island is empty if it is not known.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 1000: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 1000: maximum number of rows
 SELECT m.timestamp AS timestamp, m.generation AS generation, m.kind AS kind, m.individual_id AS individual_id, m.left AS from_island, m.reached AS to_island, s.fitness_score AS score
 FROM (
     SELECT i.timestamp AS timestamp, i.generation AS generation, if(i.copied, 'copied', 'crossed') AS kind, i.individual_id AS individual_id, p.island AS left, i.island AS reached

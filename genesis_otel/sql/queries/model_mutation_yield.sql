@@ -1,10 +1,10 @@
--- Yield of models by mutation type
+-- Model yield by mutation type
 --
--- What each model has made of each mutation type: how many individuals, how many of those are better than their parent (`better`), or than
--- all before them (`improvements`), by how much in sum (`gain`, over all before), how many failed or are incorrect, and what they cost in USD.
--- The model is that of the last answered mutation call. `gain_per_dollar` is unknown where a call has no price.
+-- What each model achieved with each mutation type: how many individuals, how many of those beat their parent (`better`) or all before them
+-- (`improvements`), the total gain over all before (`gain`), how many failed or are incorrect, and what they cost in USD. The model is that
+-- of the last answered mutation call. `gain_per_dollar` is unknown if a call has no price.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     m.model AS model,
     i.mutation_type AS mutation_type,

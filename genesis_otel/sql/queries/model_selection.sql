@@ -1,11 +1,11 @@
--- Choice of models
+-- Model selection
 --
--- What a search that chooses among models by what they bring (a bandit) knew of each, oldest first: the states that the store took in
--- after a moment, or of more than so many states some at even steps. The names of the numbers are the search's own.
+-- What a search that chooses models by their results (a bandit) knew of each model, oldest first: the states that reached the store after a
+-- given time, evenly sampled if there are more than the limit. The names of the numbers are the search's own.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- since = 0: milliseconds since 1970; those that came later
--- states = 400: how many states at most
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- since = 0: only what was stored after this time, in milliseconds since 1970
+-- states = 400: maximum number of states
 SELECT timestamp, generation, strategy, models, ingested_at
 FROM (
     SELECT

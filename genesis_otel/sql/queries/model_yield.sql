@@ -1,11 +1,11 @@
 -- What money bought
 --
--- Improvements and gain per dollar, by model and by mutation type, each with the interval of 90 % that a bootstrap over individuals gives
--- (the same rows, the same interval; NULL where there is no improvement or less than five individuals). An improvement is better than all
--- individuals before it, and counts for the model of its last answered mutation call; a model's cost is that of all its calls.
--- Individuals with a call without a price are left out of all but `unpriced`, which counts those calls.
+-- Improvements and gain per dollar, by model and by mutation type, each with a 90 % bootstrap interval over individuals (the same rows give
+-- the same interval; NULL if there is no improvement or there are fewer than five individuals). An improvement beats all individuals before
+-- it, and is credited to the model of its last answered mutation call; a model's cost is that of all its calls. Individuals with an
+-- unpriced call count only in `unpriced`, which is the number of those calls.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     what, name, individuals, improvements, gain, cost, unpriced, improvements_per_dollar, improvements_low, improvements_high,
     gain_per_dollar, gain_low, gain_high

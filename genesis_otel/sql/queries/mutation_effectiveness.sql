@@ -1,9 +1,9 @@
--- Mutation type effectiveness
+-- Effectiveness of mutation types
 --
--- The scores that each kind of mutation leads to, without the initial population and without copies, and how many have none
--- because they failed or are incorrect. `best_fitness` is the best in the direction of the run.
+-- The scores that each mutation type leads to, without the initial population and copies, and how many individuals have none because they
+-- failed or are incorrect. `best_fitness` is the best in the direction of the run.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     mutation_type,
     count() AS count,

@@ -1,8 +1,8 @@
 -- Gains by mutation type
 --
--- Of the edits that were better than their parent: how many of each kind, and what they gained.
+-- Edits that beat their parent: how many of each mutation type, and what they gained.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 SELECT
     mutation_type,
     count() AS count,

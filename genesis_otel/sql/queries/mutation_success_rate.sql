@@ -1,9 +1,8 @@
 -- Mutation success rate
 --
--- How often each kind of mutation is better than its parent, of all that were tried, and by how much in the mean where that
--- is known.
+-- How often each mutation type beats its parent, out of all attempts, and the mean gain where it is known.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     mutation_type,
     count() AS total,

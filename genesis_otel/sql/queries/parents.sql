@@ -1,8 +1,8 @@
 -- Parents
 --
--- Every child with its parents, the first one first: from its lineage, or where none was recorded from the individual.
+-- Every child with its parents, the first parent first: from its lineage or, if none was recorded, from the individual.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- child_id = : only this child
 SELECT
     child_id,

@@ -2,7 +2,7 @@
 --
 -- Size and range of the front, one row per generation.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     generation,
     count(DISTINCT individual_id) AS pareto_size,

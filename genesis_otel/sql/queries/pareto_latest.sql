@@ -1,8 +1,8 @@
 -- Latest Pareto front
 --
--- The front as it is now.
+-- The current front.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT individual_id, fitness_score, combined_score, metrics
 FROM pareto_fronts
 WHERE run_id = {run_id:String}

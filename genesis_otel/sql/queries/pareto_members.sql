@@ -2,7 +2,7 @@
 --
 -- The individuals on the front of each generation.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT generation, individual_id, fitness_score, combined_score
 FROM pareto_fronts
 WHERE run_id = {run_id:String}

@@ -1,9 +1,9 @@
--- Compare Pareto fronts across generations
+-- Pareto fronts across generations
 --
--- Two metrics of each member of each front: the trade-off that the search has found. A metric that a member lacks, or has no finite number of,
+-- Two metrics of each member of each front: the trade-off that the search has found. A metric that a member lacks, or that is not finite,
 -- is NULL.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- x = accuracy: name of the first metric
 -- y = size: name of the second metric
 SELECT

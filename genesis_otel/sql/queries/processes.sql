@@ -1,6 +1,6 @@
 -- Processes of runs
 --
--- The machine and the process that last began or resumed each of these runs, as long as its raw span is kept.
+-- The machine and process that last began or resumed each of these runs, for as long as its raw span is kept.
 --
 -- run_ids: their ids, e.g. ['a', 'b']
 SELECT

@@ -1,8 +1,8 @@
 -- Evolution progress
 --
--- Each generation's statistics beside the members of the front that was told of it.
+-- Each generation's statistics next to the members of the front recorded for it.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     g.generation AS generation,
     g.best_score AS best_score,

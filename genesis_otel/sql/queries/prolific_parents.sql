@@ -1,9 +1,9 @@
 -- Most prolific parents
 --
--- Which programs were taken up most often, and how their children did. The initial population has no parent.
+-- The programs that were most often chosen as parents, and how their children did. The initial population has no parents.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 20: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 20: maximum number of rows
 SELECT
     parent_id,
     count() AS num_children,

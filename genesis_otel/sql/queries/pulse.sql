@@ -1,11 +1,12 @@
 -- Pulse of a run
 --
--- A run in one row, for whoever looks again every few seconds: how far it is and what it took as a whole, and beside that
--- what the last seconds brought (`recent_...`, before the run's end where it has one). `planned` is how many generations were
--- asked for last, 0 where nobody said; `stagnant` is a run that waits for an improvement longer than its own rhythm lets expect. The percentiles are of recent calls, or of all where none is recent, in seconds.
+-- A run in one row, for polling every few seconds: overall progress and totals, and what the last seconds brought (`recent_...`, counted
+-- back from the run's end if it has ended). `planned` is the number of generations last requested, 0 if not given; `stagnant` marks a run
+-- that has waited for an improvement longer than its own pace suggests. The percentiles are those of recent calls, or of all calls if there
+-- are no recent ones, in seconds.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- window = 300: how many seconds are recent
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- window = 300: how many seconds count as recent
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 WITH
     assumeNotNull((

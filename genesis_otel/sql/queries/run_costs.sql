@@ -1,6 +1,6 @@
--- Total costs by run
+-- Total cost by run
 --
--- What each run cost in USD, dearest first, and how many of its calls have no price.
+-- What each run cost in USD, most expensive first, and how many of its calls have no price.
 --
 SELECT
     c.run_id AS run_id,

@@ -1,8 +1,8 @@
 -- Summary of a run
 --
--- A run in one row: how far it is, what it found, what it took, and why it failed where it did.
+-- A run in one row: how far it is, what it found, what it cost, and why it failed if it did.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 SELECT
     r.run_id AS run_id,

@@ -1,11 +1,10 @@
 -- Running jobs
 --
--- Jobs that were submitted and have neither completed nor failed, longest first, with how many they are in all. A job is
--- known by the `job_id` in its details, or by its individual. A run that ended has none; those of a process that was killed
--- stay.
+-- Jobs that were submitted and have neither completed nor failed, longest-running first, with their total number. A job is identified by
+-- the `job_id` in its details, or by its individual. A run that ended has none; jobs of a process that was killed remain.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
--- limit = 20: how many
+-- run_id = latest: the run: its id, a prefix of it, or latest
+-- limit = 20: maximum number of rows
 SELECT
     if(JSONExtractString(details, 'job_id') != '', JSONExtractString(details, 'job_id'), actions.individual_id) AS job,
     any(actions.individual_id) AS individual_id,

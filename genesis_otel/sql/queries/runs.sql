@@ -1,13 +1,13 @@
 -- Runs
 --
--- Runs, newest first: how far each is, its best score in its own direction, how many individuals failed or are incorrect,
--- what it cost in USD, how many of its calls have no price, and for how many seconds it has been silent. Generations are those
--- recorded, or as many as the run told at its end: callers of the first logger may tell no more than that.
+-- Runs, newest first: how far each is, its best score in its own direction, how many individuals failed or are incorrect, what it cost in
+-- USD, how many of its calls have no price, and for how many seconds it has been silent. Generations are those recorded, or the number that
+-- the run reported at its end: callers of the first logger may report nothing more.
 --
--- task = : runs of this task alone
--- status = : running, stalled, completed, stopped or failed alone; open for running and stalled
--- tag = : runs with this tag alone
--- limit = 20: how many
+-- task = : only runs of this task
+-- status = : only running, stalled, completed, stopped or failed; open for running and stalled
+-- tag = : only runs with this tag
+-- limit = 20: maximum number of rows
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 WITH (
     SELECT groupArray(run_id)

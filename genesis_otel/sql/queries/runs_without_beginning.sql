@@ -3,7 +3,7 @@
 -- Runs of which the store has generations or individuals but no word of their beginning, those that gave a sign of life last first: it
 -- may be on its way, wait in a spool, or be lost. Their task, status and direction are not known, and their best score is the highest.
 --
--- limit = 20: how many
+-- limit = 20: maximum number of rows
 WITH (
     SELECT groupArray(run_id)
     FROM (

@@ -1,8 +1,8 @@
 -- Slowest generation
 --
--- The trace of the generation whose individuals and LLM calls lie farthest apart in time, with its seconds.
+-- The trace of the generation whose individuals and LLM calls span the longest time, and its duration in seconds.
 --
--- run_id = latest: the run: its id, the beginning of it, or latest
+-- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT trace_id, max(generation) AS generation, dateDiff('millisecond', min(began), max(ended)) / 1000 AS seconds
 FROM (
     SELECT trace_id, generation, timestamp AS began, timestamp AS ended

@@ -1,10 +1,9 @@
 -- Slowest LLM calls
 --
--- The calls that took longest, and where they belong; trace_id leads to everything around them. A call without a price has
--- no cost.
+-- The calls that took longest, and where they belong; trace_id leads to everything around them. A call without a price has no cost.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
--- limit = 10: how many
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
+-- limit = 10: maximum number of rows
 SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, if(llm_logs.unpriced, NULL, cost) AS cost, status, trace_id
 FROM llm_logs FINAL
 WHERE {run_id:String} = '' OR run_id = {run_id:String}

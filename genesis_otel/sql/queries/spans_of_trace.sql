@@ -1,10 +1,10 @@
 -- Spans of a trace
 --
--- The spans of a trace as they lie in time: seconds since the first one began, how long each took, and what it was about.
+-- The spans of a trace on a timeline: seconds since the first one began, how long each took, and what it was about.
 --
--- run_id = latest: the run, where no trace is told: its id, the beginning of it, or latest
--- trace_id = : the trace; that of the run's newest individual by default
--- limit = 500: how many, the longest of them
+-- run_id = latest: the run, if no trace is given: its id, a prefix of it, or latest
+-- trace_id = : the trace id; by default that of the run's newest individual
+-- limit = 500: maximum number of spans, the longest
 WITH
     if({trace_id:String} != '', {trace_id:String}, (
         SELECT argMax(trace_id, timestamp) FROM individuals WHERE run_id = {run_id:String}

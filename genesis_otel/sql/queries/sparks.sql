@@ -1,10 +1,10 @@
--- Best so far, in few points
+-- Best so far, thinned
 --
--- For each of these runs its best so far where it rose, in the order in which individuals finished: at most so many points, as a line
--- in a list shows them. `gained` is how far it rose in all.
+-- The best-so-far score of each of these runs where it improved, in the order in which individuals finished, thinned to a few points, as
+-- for a sparkline in a list. `gained` is the total improvement.
 --
 -- run_ids: their ids, e.g. ['a', 'b']
--- points = 60: at most as many of each
+-- points = 60: maximum number of points per run
 SELECT
     run_id,
     arrayMap(each -> each.2, kept) AS best_so_far,

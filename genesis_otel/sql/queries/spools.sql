@@ -1,9 +1,9 @@
--- What waits on the machines of the searches
+-- Spans waiting in spools
 --
--- The last word of each spool: how many spans waited in it, how many the destination refused (dead letters) and how many were lost. A
--- spool tells while spans go out of it, a minute apart, and at once when something was refused or lost.
+-- The last report of each spool: how many spans were waiting in it, how many the destination refused (dead letters) and how many were lost.
+-- A spool reports every minute while spans leave it, and at once when something was refused or lost.
 --
--- since = 0: only what was told since then, in seconds since 1970
+-- since = 0: only reports since then, in seconds since 1970
 SELECT
     host,
     folder,

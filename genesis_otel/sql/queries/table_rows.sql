@@ -1,8 +1,8 @@
--- Rows a table
+-- Rows per table
 --
--- How many rows each of the seven tables has.
+-- The number of rows in each of the seven tables.
 --
--- run_id = : one run alone: its id, the beginning of it, or latest; all runs by default
+-- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 SELECT table, rows
 FROM (
     SELECT 1 AS position, 'evolution_runs' AS table, count() AS rows FROM evolution_runs WHERE {run_id:String} = '' OR run_id = {run_id:String}

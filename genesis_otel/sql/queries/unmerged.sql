@@ -1,9 +1,9 @@
--- Rows that wait for a merge
+-- Rows waiting for a merge
 --
--- How many rows each table has, and how many of them are there once more until ClickHouse has merged: spans that were
--- delivered again in another batch. FINAL leaves them out at once.
+-- How many rows each table has, and how many of them are duplicates until ClickHouse has merged: spans that were delivered again in another
+-- batch. FINAL excludes them at once.
 --
--- since = 0: only rows that came since then, in seconds since 1970
+-- since = 0: only rows stored since then, in seconds since 1970
 SELECT 'evolution_runs_log' AS table, count() AS rows, count() - uniqExact(trace_id, span_id) AS again FROM evolution_runs_log WHERE ingested_at >= toDateTime({since:UInt32})
 UNION ALL SELECT 'generations', count(), count() - uniqExact(trace_id, span_id) FROM generations WHERE ingested_at >= toDateTime({since:UInt32})
 UNION ALL SELECT 'individuals', count(), count() - uniqExact(trace_id, span_id) FROM individuals WHERE ingested_at >= toDateTime({since:UInt32})

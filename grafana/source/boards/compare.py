@@ -1,4 +1,4 @@
-"""*Compare*: two or more searches side by side. In: runs, of one task mostly. Out: what each found for its money and its time."""
+"""*Compare*: two or more searches side by side. In: runs, mostly of one task. Out: what each found for its cost and time."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from grafana.source.sql import cost, edges, found, objectives, programs, spent, 
 OF_RUNS = runs_among("runs")
 
 BAND = {"A": "green", "B": "blue", "C": "orange"}
-"""Groups of runs that are drawn as bands, those with most runs, and their colours."""
+"""The groups with the most runs, which are drawn as bands, and their colours."""
 
-# Some 200 points a run: what a picture of this width can show.
+# About 200 points per run: what a panel of this width can show.
 POINTS = 200
 
 SIDE_BY_SIDE = f"""
@@ -73,8 +73,8 @@ LEFT JOIN (
 ORDER BY if(r.direction = 'min', -1, 1) * best DESC NULLS LAST, run_id
 """
 
-# One row a run and a generation: the best so far, what had been spent, and how long it had gone on. Each picture below is
-# this, by another one of its columns.
+# One row per run and generation: the best so far, the money spent and the time elapsed. Each chart below plots this
+# against a different column.
 JOURNEY = f"""
 SELECT
     b.run_id AS run_id,
@@ -133,7 +133,7 @@ GROUP BY run_id, model
 ORDER BY model, run_id
 """
 
-# A setting of a run a row, which a transformation makes a column per run; those that all runs have alike are left out.
+# One row per setting and run, which a transformation pivots to one column per run; settings equal in all runs are left out.
 SETTINGS = f"""
 SELECT setting, run_id AS run, value
 FROM (
@@ -162,7 +162,7 @@ ORDER BY run_id, x
 LIMIT 2000
 """
 
-# Runs that were started alike: the same task and configuration, whatever the seed of their random numbers.
+# Runs started alike: the same task and configuration, whatever the random seed.
 ALIKE = f"""
 SELECT run_id, task_name, group, dense_rank() OVER (ORDER BY runs DESC, group) AS place
 FROM (
@@ -197,7 +197,7 @@ LINES = ",".join(
     for number, band in enumerate(BAND, 1)
 )
 
-# A run that ended keeps its best for the generations after it. Quartiles of less than three runs say nothing.
+# A run that ended keeps its best score for later generations. Quartiles of fewer than three runs mean nothing.
 BANDS = f"""
 WITH
     curves AS (
@@ -223,7 +223,7 @@ GROUP BY generation
 ORDER BY generation
 """
 
-NO_RUNS = "Choose two runs or more above."
+NO_RUNS = "Choose two or more runs above."
 
 
 def board() -> dict[str, Any]:
@@ -231,18 +231,25 @@ def board() -> dict[str, Any]:
     return a_dashboard(
         COMPARE,
         "Compare",
-        "Two or more searches side by side: by generation, by money, by time.",
+        "Two or more searches side by side: by generation, cost and time.",
         [
             panels.datasource(),
             TASK,
-            choice("runs", "Runs", NEWEST_RUNS, multi=True, description="Two or more of them; *Runs* has them ticked."),
-            choice("x", "Front: x", objectives(OF_RUNS, but="''"), description="What the Pareto fronts have on x."),
-            choice("y", "Front: y", objectives(OF_RUNS, but=value("x")), description="And on y."),
+            choice(
+                "runs", "Runs", NEWEST_RUNS, multi=True, description="Choose two or more; in *Runs* they can be ticked."
+            ),
+            choice(
+                "x",
+                "Front: x",
+                objectives(OF_RUNS, but="''"),
+                description="Objective on the x axis of the Pareto fronts.",
+            ),
+            choice("y", "Front: y", objectives(OF_RUNS, but=value("x")), description="Objective on the y axis."),
         ],
         [
             a_table(
                 "Side by side",
-                "A row a run, the best first: what it found, for how much, in how long.",
+                "One row per run, best first: what it found, what it cost, and how long it took.",
                 SIDE_BY_SIDE,
                 {
                     "run_id": [*called("run"), *TO_RUN, *width(190)],
@@ -266,7 +273,7 @@ def board() -> dict[str, Any]:
             *(
                 scatter(
                     f"Score by {by}",
-                    f"The best score so far: who gets further {meaning}.",
+                    f"The best score so far: which run gets further {meaning}.",
                     [score_by(column)],
                     x_title=axis,
                     x_unit=x_unit,
@@ -283,9 +290,9 @@ def board() -> dict[str, Any]:
                 )
             ),
             by_number(
-                "Runs alike as one band",
-                "The median of the best score so far of runs with the same task and configuration (but for the seed), and their quartiles "
-                "where there are three or more. Two bands that do not touch differ by more than luck.",
+                "Similar runs as one band",
+                "The median of the best score so far over runs with the same task and configuration (except for the seed), with "
+                "quartiles if there are three or more. Two bands that do not overlap differ by more than luck.",
                 BANDS,
                 "generation",
                 columns={
@@ -302,7 +309,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Bands",
-                "Which runs each band is made of; the three groups with most runs.",
+                "The runs in each band; the three groups with the most runs.",
                 GROUPS,
                 {"band": width(70), "task": width(120), "runs": width(65)},
                 size=(8, 10),
@@ -310,7 +317,7 @@ def board() -> dict[str, Any]:
             ),
             scatter(
                 "Pareto fronts",
-                "The last front of each run, by the two objectives that are chosen above.",
+                "The last front of each run, by the two objectives chosen above.",
                 [FRONTS],
                 x_title="${x}",
                 y_title="${y}",
@@ -320,7 +327,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Mutation types",
-                "How often each kind of mutation was better than its parent, in each run.",
+                "How often each mutation type beat its parent, in each run.",
                 MUTATIONS,
                 {
                     "run_id": [*called("run"), *TO_RUN],
@@ -334,7 +341,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Models",
-                "What each run asked of each model.",
+                "How each run used each model.",
                 MODELS,
                 {
                     "run_id": [*called("run"), *TO_RUN, *width(184)],
@@ -351,7 +358,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "What was set differently",
-                "Settings of the runs' configurations that are not the same in all of them, a column per run.",
+                "Configuration settings that are not the same in all runs, one column per run.",
                 SETTINGS,
                 {},
                 size=(12, 9),

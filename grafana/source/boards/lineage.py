@@ -1,5 +1,5 @@
-"""*Lineage*: where programs come from. In: a run, and one of its individuals, the best by default. Out: the tree, and the path
-that led to the individual, with what each step gained and cost and what the model was asked.
+"""*Lineage*: where programs come from. In: a run and one of its individuals, by default the best. Out: the tree, and the path
+to the individual, with what each step gained and cost and what the model was asked.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from grafana.source.panels import (
 from grafana.source.sql import THIS_RUN, climb, edges, programs, spent
 
 SHOWN = 150
-"""The best individuals that the tree shows, each with all its ancestors: a browser draws some hundred nodes well."""
+"""How many of the best individuals the tree shows, each with all its ancestors: a browser copes with a few hundred nodes."""
 
 DEEPEST = 500
-"""Steps to which ancestors are followed."""
+"""How many steps back ancestors are followed."""
 
-# The best first: without a choice it is shown.
+# The best first: it is shown if none is chosen.
 INDIVIDUALS = f"""
 SELECT individual_id
 FROM ({climb(THIS_RUN)})
@@ -45,7 +45,7 @@ ORDER BY height DESC NULLS LAST, place
 LIMIT 1000
 """
 
-# An edge once, however often its span was delivered.
+# Each edge once, however often its span was delivered.
 EDGES = f"""
 SELECT child_id, parent_id, any(mutation_type) AS mutation_type, any(fitness_delta) AS gain, any(edit_summary) AS edit, min(position) AS position
 FROM code_lineages
@@ -54,9 +54,9 @@ GROUP BY child_id, parent_id
 """
 
 SIGN = f"if((SELECT any(direction) FROM evolution_runs WHERE {THIS_RUN}) = 'min', -1, 1)"
-"""What makes a difference of scores a gain."""
+"""Turns a difference of scores into a gain."""
 
-# An individual once, however often its span was delivered.
+# Each individual once, however often its span was delivered.
 OF_THE_RUN = f"""
 SELECT p.*, s.cost AS cost, s.unpriced AS unpriced
 FROM ({programs(THIS_RUN)}) AS p
@@ -64,8 +64,8 @@ LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FR
     ON s.individual_id = p.individual_id AND NOT p.copied
 """
 
-# What the tree shows: the best individuals, the chosen one and its children, and everybody's first-parent ancestors. Individuals
-# are numbers in it, places in the array of those that have a parent, because a recursion costs ten milliseconds a step.
+# What the tree shows: the best individuals, the chosen one and its children, and the first-parent ancestors of all of these. Individuals
+# are represented by their index in the array of those with a parent, because a recursion costs ten milliseconds per step.
 SHOWN_IDS = f"""(
     SELECT arrayJoin(arrayConcat(
         started,
@@ -144,7 +144,7 @@ ORDER BY id
 
 PATH_IDS = named("lineage", run_id=value("run"), individual_id=value("individual"))
 
-# The recursion costs most, so it is asked twice and not for each column.
+# The recursion is the most expensive part, so it runs twice rather than once per column.
 PATH = f"""
 SELECT
     i.generation AS generation,
@@ -246,7 +246,7 @@ def board() -> dict[str, Any]:
                 "Individual",
                 INDIVIDUALS,
                 by_time=True,
-                description="The best first, 1,000 of them. Another one: by its link.",
+                description="The 1,000 best, best first. Open any other through its link.",
             ),
         ],
         [
@@ -282,19 +282,19 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Dead ends",
-                "Share of the run's individuals, but for the newest generation, from which nothing was made.",
+                "Share of the run's individuals, except for the newest generation, that have no children.",
                 DEAD_ENDS,
                 unit="percentunit",
                 size=(4, 4),
             ),
             node_graph(
                 "Tree",
-                f"The {SHOWN} best individuals and the chosen one with its children, each with its ancestors. Rings: the chosen one "
-                "green, the front blue, failed ones red. On an edge, what the child gained. A click on a node leads on.",
+                f"The {SHOWN} best individuals and the chosen one with its children, each with its ancestors. Rings: green for the "
+                "chosen one, blue for the front, red for failed ones. Edges show what the child gained. Click a node for links.",
                 NODES,
                 GRAPH_EDGES,
                 {
-                    # On columns that nodes or edges have alone: both have an `id`, and each would get the other's links.
+                    # Links go on columns that only nodes or only edges have: both have an `id`, and each would get the other's links.
                     "title": panels.links(
                         ("Show this one", to_dashboard(LINEAGE, run="$run", individual="id")),
                         ("Open the trace", to_dashboard(TRACE, trace="detail__trace_id")),
@@ -313,7 +313,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Path to the individual",
-                "From the seed down: what each step changed, gained and cost, what the model was asked and what it answered.",
+                "From the seed onwards: what each step changed, gained and cost, what the model was asked and what it answered.",
                 PATH,
                 {
                     "generation": width(95),
@@ -331,7 +331,7 @@ def board() -> dict[str, Any]:
                 size=(24, 10),
             ),
             scatter(
-                "The path among all",
+                "The path among all individuals",
                 "Every individual by its generation, and the path to the chosen one.",
                 [ALL_SCORES, PATH_SCORES],
                 x_title="generation",
@@ -344,7 +344,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Largest gains",
-                "Mutations that gained most over their parent: the breakthroughs.",
+                "The mutations with the largest gain over their parent: the breakthroughs.",
                 BREAKTHROUGHS,
                 {
                     "individual_id": [*called("individual"), *HERE],
@@ -360,7 +360,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Its children",
-                "What was made from the chosen individual, the best gain first.",
+                "Programs made from the chosen individual, largest gain first.",
                 CHILDREN,
                 {
                     "individual_id": [*called("individual"), *HERE],
@@ -373,11 +373,11 @@ def board() -> dict[str, Any]:
                     "trace_id": [*called("trace"), *TO_TRACE],
                 },
                 size=(12, 9),
-                empty="Nothing was made from it yet.",
+                empty="Nothing has been made from it yet.",
             ),
             a_table(
                 "Most prolific parents",
-                "Programs that were taken up most often, and what came of it.",
+                "The programs most often chosen as parents, and how their children did.",
                 f"""
 SELECT parent_id AS individual_id, num_children AS children, successful_children AS better, avg_improvement AS mean_gain
 FROM ({named("prolific_parents", run_id=value("run"))})

@@ -37,7 +37,7 @@ from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
-"""FINAL: a call that was delivered twice counts once. Of rows that are merged, as all but the newest are, it costs nothing."""
+"""FINAL: a call that was delivered twice counts once. It costs nothing for merged rows, which all but the newest are."""
 CHATS = f"{CALLS} AND operation != 'embeddings'"
 
 RUNS_IN_RANGE = f"""
@@ -55,11 +55,11 @@ SAID = {
     column: f"if(llm_logs.{column} = '', '(none told)', toString(llm_logs.{column}))"
     for column in ("model", "role", "provider", "finish_reason")
 }
-"""What a call says of itself as a label: without one, a series would be called by its number alone."""
+"""A call's own value as a label: without one, a series would be named by its number alone."""
 
 
 def latency(column: str) -> str:
-    """Percentiles by time and by what ``column`` says."""
+    """Percentiles by time and by the value of ``column``."""
     return f"""
 SELECT
     $__timeInterval(timestamp) AS time,
@@ -74,7 +74,7 @@ ORDER BY time
 
 
 def summary(column: str) -> str:
-    """A row for each of what ``column`` says. Tokens and money a call are those of calls that have them."""
+    """One row per value of ``column``. Tokens and cost per call are means over the calls that have them."""
     return f"""
 SELECT
     {SAID[column]} AS {column},
@@ -146,7 +146,7 @@ GROUP BY time
 ORDER BY time
 """
 
-# Chosen in a query of its own: beside it, `run_id` and `model` in the condition would be the aggregates of those names.
+# Selected in a separate query: in the same one, `run_id` and `model` in the condition would refer to the aggregates of those names.
 KINDS_OF_ERROR = f"""
 SELECT
     kind AS error,
@@ -171,7 +171,7 @@ LIMIT 50
 
 
 def calls_by(order: str) -> str:
-    """Twenty calls with what was asked and answered. Which ones is known from a few columns; prompts are read of them alone."""
+    """Twenty calls with their prompts and answers. They are chosen from a few columns; prompts are read for those twenty only."""
     return f"""
 SELECT
     timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
@@ -279,9 +279,9 @@ THE_RUN = f"""
 )
 """
 
-# A moment of a generation belongs, in equal parts, to the individuals that live in it: to a part of them it is evaluation, to
-# a part a model's answer, to the others waiting (a queue, a pause after a rate limit, the search's own work on them). Where
-# nobody lives and the generation has begun, it is the search itself. So the four parts add up to the generation's time.
+# A moment of a generation is divided equally among the individuals alive in it: for some of them it is evaluation, for some
+# a model's answer, for the others waiting (a queue, a pause after a rate limit, the search's own work on them). If none
+# is alive and the generation has begun, it is the search itself. So the four parts add up to the generation's time.
 WHERE_TIME_GOES = f"""
 WITH
     {THE_RUN.strip()} AS the_run,
@@ -368,7 +368,7 @@ def board() -> dict[str, Any]:
     return a_dashboard(
         LLM,
         "LLM latency and cost",
-        "How long models take, where the time of a generation goes, and what it costs.",
+        "How long models take, where a generation's time goes, and what it costs.",
         [
             panels.datasource(),
             TASK,
@@ -376,7 +376,7 @@ def board() -> dict[str, Any]:
             choice("model", "Model", MODELS, multi=True, everything=True, by_time=True),
         ],
         [
-            a_stat("Calls", "Calls of models, embeddings included.", f"SELECT count() {CALLS}"),
+            a_stat("Calls", "Model calls, including embeddings.", f"SELECT count() {CALLS}"),
             a_stat(
                 "p50",
                 "Half of the calls were faster.",
@@ -385,20 +385,20 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "p95",
-                "95 of 100 calls were faster.",
+                "95 % of calls were faster.",
                 f"SELECT if(count() = 0, NULL, quantile(0.95)(execution_time)) {CALLS}",
                 unit="s",
                 steps=((None, "green"), (30, "yellow"), (120, "red")),
             ),
             a_stat(
                 "p99",
-                "99 of 100 calls were faster.",
+                "99 % of calls were faster.",
                 f"SELECT if(count() = 0, NULL, quantile(0.99)(execution_time)) {CALLS}",
                 unit="s",
             ),
             a_stat(
                 "First token p50",
-                "From the request to the first token, where it was streamed.",
+                "From the request to the first token, for streamed calls.",
                 f"SELECT quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) {CHATS}",
                 unit="s",
                 empty="Not streamed",
@@ -413,13 +413,13 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Rate limited",
-                "Calls that the provider turned away.",
+                "Calls that the provider rejected (rate limit, quota or overload).",
                 f"SELECT countIf(status != 'ok' AND {RATE_LIMITED}) {CALLS}",
                 steps=((None, "green"), (1, "yellow"), (100, "red")),
             ),
             a_stat(
                 "Cost",
-                "USD for calls. Calls without a known price are left out.",
+                "USD for calls. Calls without a known price are not included.",
                 f"SELECT sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced {CALLS}",
                 unit="currencyUSD",
                 decimals=2,
@@ -427,7 +427,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "By model",
-                "Everything of each model.",
+                "All figures per model.",
                 summary("model"),
                 {"model": width(220), **SUMMARY_COLUMNS},
                 size=(24, 7),
@@ -435,7 +435,7 @@ def board() -> dict[str, Any]:
             over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),
             over_time(
                 "Cost by model",
-                "USD as it is spent, and the calls without a price.",
+                "USD over time, and the calls without a price.",
                 COST,
                 name=of_model,
                 unit="currencyUSD",
@@ -447,8 +447,9 @@ def board() -> dict[str, Any]:
                 "Which model is worth its money",
                 a_table(
                     "What money bought",
-                    "Gain and improvements per dollar, by model and by mutation type, of the newest 20 of the chosen runs, each with the interval that "
-                    "holds it with 90 % (a bootstrap over individuals). Gains of different tasks are different units: choose one task.",
+                    "Gain and improvements per dollar, by model and by mutation type, of the newest 20 of the chosen runs, each "
+                    "with a 90 % bootstrap interval over individuals. Gains of different tasks have different units: choose one "
+                    "task.",
                     YIELD,
                     panels.YIELD_COLUMNS,
                     size=(24, 9),
@@ -459,9 +460,10 @@ def board() -> dict[str, Any]:
                 "Where the time of a generation goes",
                 by_number(
                     "Where the time goes",
-                    "Of the newest of the chosen runs. Each moment of a generation is shared by the individuals that live in it: a model "
-                    "answers, an evaluation runs, or it waits (for a worker, after a rate limit). Moments without an individual are the "
-                    "search itself. The parts add up to the generation's time. Read from the raw spans, as long as they are kept.",
+                    "For the newest of the chosen runs. Each moment of a generation is divided among the individuals alive in it: "
+                    "a model is answering, an evaluation is running, or the individual is waiting (for a worker, after a rate "
+                    "limit). Moments without an individual count as the search itself. The parts add up to the generation's time. "
+                    "Read from the raw spans, for as long as they are kept.",
                     WHERE_TIME_GOES,
                     "generation",
                     size=(18, 9),
@@ -477,7 +479,7 @@ def board() -> dict[str, Any]:
                 ),
                 panels.bars(
                     "All generations",
-                    "Seconds of that run that each part took.",
+                    "Seconds that each part took over that run.",
                     f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
                     size=(6, 9),
                     unit="s",
@@ -487,7 +489,7 @@ def board() -> dict[str, Any]:
                 "Latency",
                 over_time(
                     "Latency by role",
-                    "The same by what a call is for in the search: mutation, novelty, meta, judge.",
+                    "The same by the purpose of a call in the search: mutation, novelty, meta, judge.",
                     latency("role"),
                     name=of_role,
                     unit="s",
@@ -495,7 +497,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Time to first token",
-                    "From the request to the first token: what a provider's queue costs.",
+                    "From the request to the first token: the cost of a provider's queue.",
                     FIRST_TOKEN,
                     name=of_model,
                     unit="s",
@@ -505,47 +507,47 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Tokens per second",
-                    "Output tokens by the time of their calls.",
+                    "Output tokens divided by the duration of their calls.",
                     SPEED,
                     name=model,
                     size=(12, 8),
                     minimum=0,
                 ),
-                over_time("Calls a minute", "How many calls began.", RATE, name=model, size=(12, 8), minimum=0),
+                over_time("Calls per minute", "Number of calls that began.", RATE, name=model, size=(12, 8), minimum=0),
             ),
             folded(
                 "Calls",
                 a_table(
                     "By role",
-                    "Everything of what calls are for.",
+                    "All figures per role.",
                     summary("role"),
                     {"role": width(160), **SUMMARY_COLUMNS},
                     size=(24, 6),
                 ),
                 a_table(
                     "By provider",
-                    "The same by who answered.",
+                    "The same by provider.",
                     summary("provider"),
                     {"provider": width(220), **SUMMARY_COLUMNS},
                     size=(24, 6),
                 ),
                 a_table(
                     "Slowest calls",
-                    "The twenty calls that took longest, with what was asked and answered; their trace shows what waited for them.",
+                    "The twenty calls that took longest, with prompt and answer; the trace shows what waited for them.",
                     calls_by("execution_time"),
                     CALL_COLUMNS,
                     size=(24, 10),
                 ),
                 a_table(
                     "Latest calls",
-                    "What the models are asked right now, and what they answer.",
+                    "The latest prompts and answers.",
                     calls_by("timestamp"),
                     CALL_COLUMNS,
                     size=(24, 10),
                 ),
             ),
             folded(
-                "Errors and cut answers",
+                "Errors and truncated answers",
                 over_time(
                     "Errors and rate limits",
                     "Calls that failed.",
@@ -557,7 +559,7 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Kinds of errors",
-                    "What failed, alike errors as one (numbers as N), with the latest of each.",
+                    "Failed calls with similar errors grouped (numbers shown as N), and the latest of each group.",
                     KINDS_OF_ERROR,
                     {
                         "error": long_text(),
@@ -570,27 +572,28 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Finish reasons",
-                    "Why answers end: `stop` is whole, `length` (or `max_tokens`) was cut off, and what was cut off seldom is a program.",
+                    "Why answers ended: `stop` is complete, `length` (or `max_tokens`) was truncated, and a truncated answer is "
+                    "seldom a program.",
                     FINISHES,
                     name="${__field.labels.finish_reason}",
                     style="bars",
                     stacked=True,
-                    empty="No call says why it ended.",
+                    empty="No call recorded a finish reason.",
                 ),
                 over_time(
-                    "Tokens a call",
-                    "Means of the calls that have them: a prompt that grows makes each call dearer and slower.",
+                    "Tokens per call",
+                    "Mean over the calls that report tokens: a growing prompt makes each call more expensive and slower.",
                     TOKENS_A_CALL,
                     columns={"input": color("blue"), "output": color("green"), "reasoning": color("purple")},
                     minimum=0,
-                    empty="No call says its tokens.",
+                    empty="No call recorded its tokens.",
                 ),
             ),
             folded(
                 "Cost and tokens",
                 over_time(
                     "Cost by role",
-                    "USD as it is spent, and the calls without a price.",
+                    "USD over time, and the calls without a price.",
                     COST_BY_ROLE,
                     name=of_role,
                     unit="currencyUSD",
@@ -601,7 +604,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Tokens",
-                    "Input, of it from the provider's cache; output, of it reasoning.",
+                    "Input tokens, those of them from the provider's cache, output tokens, and those of them for reasoning.",
                     TOKENS,
                     columns={
                         "input": color("blue"),

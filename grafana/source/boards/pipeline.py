@@ -1,5 +1,5 @@
-"""*Pipeline*: whether what is shown is whole and fresh. In: a time range. Out: delays, rates, what waits for a merge, spans
-whose parent never came, and how much is stored."""
+"""*Pipeline*: whether the data is complete and up to date. In: a time range. Out: delays, rates, rows waiting for a merge, spans
+whose parent never arrived, and how much is stored."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from grafana.source.panels import (
 )
 from grafana.source.sql import NEWEST_ROW, state
 
-# When a row's matter happened; a run tells of itself more than once.
+# The column with the time of a row's event; a run reports more than once.
 HAPPENED = {table: "told_at" if table == "evolution_runs" else "timestamp" for table in TABLES}
 
 
 def of_tables(select: str, where: str) -> str:
-    """One SELECT over each of the seven tables, joined; ``{table}``, ``{stored}`` and ``{happened}`` stand for its own."""
+    """The UNION ALL of one SELECT per table; ``{table}``, ``{stored}`` and ``{happened}`` stand for that table's values."""
     return "\nUNION ALL\n".join(
         f"{select} FROM {STORED_IN[table]} WHERE {where}".format(
             table=table, stored=STORED_IN[table], happened=HAPPENED[table]
@@ -42,11 +42,11 @@ def of_tables(select: str, where: str) -> str:
     )
 
 
-# From the newest rows alone: the part of each table that the time range names.
+# Only the newest rows: the part of each table that lies in the time range.
 RECENT = "ingested_at >= $__fromTime AND ingested_at <= $__toTime"
 
-# A table is late by its own rhythm: three times the longest pause that it had, and ten minutes at least. A run tells of itself when it
-# begins and ends, so that nothing is expected of it between; and nothing is late while no search runs.
+# A table is late by its own pace: after three times its longest pause, and at least ten minutes. A run reports when it begins and
+# ends, so nothing is expected of it in between; and nothing is late while no search is running.
 FRESHNESS = f"""
 SELECT
     table, rows, latest, age,
@@ -91,7 +91,7 @@ ORDER BY time
 
 LATEST = f"SELECT greatest(0, dateDiff('second', ({NEWEST_ROW.strip()}), now64(3)))"
 
-# A running search that has been silent. What it tells next shows whether it waited or its spans did.
+# Running searches by silence. What a search reports next shows whether it was the search or its spans that waited.
 SILENT = f"""
 SELECT run_id, task_name AS task, last_seen AS latest, silent_seconds AS silent
 FROM ({state("run_id IN (SELECT run_id FROM evolution_runs WHERE status = 'running')")})
@@ -99,7 +99,7 @@ ORDER BY silent DESC, run_id
 LIMIT 100
 """
 
-# A parent ends after its children, so what has ended an hour ago has its parents, unless they were lost or still go on.
+# A parent ends after its children, so spans that ended an hour ago have their parents, unless those were lost or are still running.
 ORPHANS = """
 SELECT run_id, count() AS spans, min(Timestamp) AS first, any(trace) AS trace_id
 FROM (
@@ -123,7 +123,7 @@ GROUP BY time, service
 ORDER BY time
 """
 
-# A spool tells when something is lost, and a minute apart while it delivers: a month back is every machine that still searches.
+# A spool reports when something is lost, and every minute while it delivers: a month back covers every machine still in use.
 SPOOLS = named("spools", since="toUnixTimestamp(now() - INTERVAL 30 DAY)")
 
 WAITING = f"""
@@ -149,13 +149,13 @@ GROUP BY table
 ORDER BY on_disk DESC
 """
 
-ON_THE_SEARCH_S_MACHINE = """A spool tells of itself through the way that its spans take. While that way is closed, only the machine of the search knows:
+ON_THE_SEARCH_S_MACHINE = """A spool reports over the same path as its spans. While that path is down, only the search's machine knows:
 
-- `genesis-otel spool` lists what waits there, what was refused (dead letters) and what was dropped;
+- `genesis-otel spool` lists what is waiting there, what was refused (dead letters) and what was dropped;
 - `genesis-otel spool dead` gives the reasons, and `genesis-otel spool requeue` sends dead letters again;
 - a collector's queue is in its own metrics: `otelcol_exporter_queue_size`, `otelcol_exporter_send_failed_spans`.
 
-*Delay* above says afterwards how long rows have waited in a spool or a queue.
+*Delay* above shows afterwards how long rows waited in a spool or a queue.
 """
 
 
@@ -166,55 +166,56 @@ def board() -> dict[str, Any]:
     return a_dashboard(
         PIPELINE,
         "Pipeline",
-        "Whether what the other dashboards show is whole and fresh.",
+        "Whether the data on the other dashboards is complete and up to date.",
         [panels.datasource()],
         [
             a_stat(
                 "Since the last row",
-                "Seconds since ClickHouse got anything; whether that is late says *Freshness*.",
+                "Seconds since ClickHouse received anything; *Freshness* shows whether that is late.",
                 LATEST,
                 unit="s",
                 size=(4, 4),
             ),
             a_stat(
                 "Delay p99",
-                "From when something happened to when it could be asked for; 99 of 100 rows of the time range were faster.",
+                "From an event to its row being queryable; 99 % of the rows in the time range were faster.",
                 f"SELECT max(delay_p99) FROM ({FRESHNESS})",
                 unit="s",
                 steps=((None, "green"), (60, "yellow"), (600, "red")),
                 size=(4, 4),
             ),
             a_stat(
-                "Rows twice",
-                "Of the rows of the time range: delivered again, and not merged away yet. FINAL leaves them out, and ten quiet minutes do.",
+                "Duplicate rows",
+                "Rows of the time range that were delivered again and are not yet merged. FINAL excludes them, and a merge does "
+                "after ten quiet minutes.",
                 f"SELECT sum(again) FROM ({TWICE})",
                 steps=((None, "green"), (1, "yellow")),
                 size=(4, 4),
             ),
             a_stat(
                 "Silent searches",
-                f"Running, and nothing of them has come for {health.SILENT // 60} minutes.",
+                f"Searches that are running but have sent nothing for {health.SILENT // 60} minutes.",
                 f"SELECT countIf(silent > {health.SILENT}) AS silent FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
             ),
             a_stat(
                 "Waiting",
-                "Spans in the spools of the searches' machines, by their last word.",
+                "Spans in the spools of the machines that run searches, as of their last report.",
                 f"SELECT sum(waiting) FROM ({SPOOLS})",
                 steps=((None, "green"), (10_000, "yellow"), (1_000_000, "red")),
                 size=(4, 4),
             ),
             a_stat(
                 "Refused or lost",
-                "Spans among the dead letters, and spans that were dropped, of the spools below.",
+                "Spans in dead letters and dropped spans, over the spools below.",
                 f"SELECT sum(dead_letters + dropped) FROM ({SPOOLS})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
             ),
             a_table(
                 "Freshness",
-                "Rows of the time range in each table, the latest of them, and how long they took from the search to here.",
+                "Rows of the time range per table, the latest of them, and how long they took to get here from the search.",
                 FRESHNESS,
                 {
                     "table": width(140),
@@ -226,11 +227,11 @@ def board() -> dict[str, Any]:
                     "delay_p99": [*seconds, *width(95)],
                 },
                 size=(14, 9),
-                empty="Nothing has come in this time range.",
+                empty="Nothing arrived in this time range.",
             ),
             a_table(
                 "Running searches by silence",
-                "The one that has been silent longest first.",
+                "Longest silent first.",
                 SILENT,
                 {
                     "run_id": [*called("run"), *TO_RUN, *width(230)],
@@ -242,17 +243,18 @@ def board() -> dict[str, Any]:
                 empty="No search is running.",
             ),
             over_time("Delay", "Seconds from an event to its row.", DELAY, unit="s", minimum=0),
-            over_time("Rows per second", "What came in, by table.", RATE, name="${__field.labels.table}", minimum=0),
+            over_time("Rows per second", "Rows received, by table.", RATE, name="${__field.labels.table}", minimum=0),
             over_time(
                 "Spans per second",
-                "Raw spans by the service that sent them.",
+                "Raw spans, by the service that sent them.",
                 SPANS,
                 name="${__field.labels.service}",
                 minimum=0,
             ),
             a_table(
-                "Spans without their parent",
-                "Ended an hour ago or more, and their parent is not here: it was lost, or still goes on, or lies before the time range.",
+                "Spans without a parent",
+                "Spans that ended an hour ago or more and whose parent is not here: it was lost, is still running, or lies before "
+                "the time range.",
                 ORPHANS,
                 {"run_id": [*called("run"), *TO_RUN], "trace_id": [*called("trace"), *TO_TRACE]},
                 size=(12, 8),
@@ -261,7 +263,8 @@ def board() -> dict[str, Any]:
             row("Spool and dead letters"),
             a_table(
                 "Spools",
-                "For each machine that runs searches: how many spans waited at its last report, were refused (dead letters) or were lost.",
+                "For each machine that runs searches: how many spans were waiting at its last report, were refused (dead letters) "
+                "or were lost.",
                 SPOOLS,
                 {
                     "bytes": unit("bytes"),
@@ -271,28 +274,29 @@ def board() -> dict[str, Any]:
                     "dropped": limits(((None, "green"), (1, "red"))),
                 },
                 size=(24, 7),
-                empty="No spool has reported yet: it does after a minute of recording, and at once when something is lost.",
+                empty="No spool has reported yet: the first report comes after a minute of recording, or at once when something is lost.",
             ),
             over_time(
                 "Waiting in spools",
-                "Spans that waited for ClickHouse or the collector. A line that rises and falls was an outage; one that only rises is too slow a way.",
+                "Spans waiting for ClickHouse or the collector. A line that rises and falls was an outage; one that only rises "
+                "means delivery is too slow.",
                 WAITING,
                 name="${__field.labels.spool}",
                 minimum=0,
                 empty="No spool has reported in this time range.",
             ),
-            words("What only its machine knows", ON_THE_SEARCH_S_MACHINE, (12, 8)),
+            words("What only the search's machine knows", ON_THE_SEARCH_S_MACHINE, (12, 8)),
             row("Stored"),
             a_table(
-                "Rows that wait for a merge",
-                "How many rows came to each table in the time range, and how many of them twice.",
+                "Rows waiting for a merge",
+                "How many rows each table received in the time range, and how many of them are duplicates.",
                 TWICE,
                 {"again": limits(((None, "green"), (1, "yellow")))},
                 size=(8, 9),
             ),
             a_table(
                 "Storage",
-                "Of each table. The user of the data source has to be allowed to: `GRANT SELECT ON system.parts`.",
+                "Per table. The data source's user needs `GRANT SELECT ON system.parts`.",
                 STORAGE,
                 {
                     "on_disk": [*called("on disk"), *unit("bytes")],

@@ -83,7 +83,7 @@ FROM (SELECT {PLANNED} AS planned FROM evolution_runs WHERE {THIS_RUN}) AS r
 CROSS JOIN (SELECT max(generation) AS generation FROM individuals WHERE {THIS_RUN}) AS g
 """
 
-# Some 300 buckets over the life of the run, whatever its length; a browser need not draw more.
+# About 300 buckets over the life of the run, whatever its length; a browser need not draw more.
 BUCKET = f"""
 (SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})
 """
@@ -114,14 +114,14 @@ LIMIT 50
 OTHERWISE = f"toFloat64OrNull({value('budget')})"
 
 BUDGET = f"""
-SELECT share AS "of its budget", burn AS "an hour", projected AS "at its end", seconds_left AS "time left", budget_seconds AS "budget lasts"
+SELECT share AS "of its budget", burn AS "per hour", projected AS "at its end", seconds_left AS "time left", budget_seconds AS "budget lasts"
 FROM ({burn(THIS_RUN, OTHERWISE)})
 """
 
 SPENT = f"""
 SELECT
     time, sum(cost) OVER (ORDER BY time) AS "spent so far",
-    ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD an hour", sum(calls) OVER (ORDER BY time) AS unpriced
+    ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD per hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
     SELECT
         {BUCKET.strip()} AS seconds,
@@ -150,8 +150,8 @@ GROUP BY time
 ORDER BY time
 """
 
-# The seconds of a bucket in which jobs go on, by its length: the mean number of them at a time. Those that have not ended go on until now,
-# and in a run that has ended until their submission's bucket: nobody knows more of them.
+# The job seconds in a bucket divided by its length: the mean number of concurrent jobs. Jobs that have not ended last until now, or,
+# in a run that has ended, until the bucket of their submission: nothing more is known of them.
 WORKERS = f"""
 SELECT
     bucket AS time,
@@ -372,15 +372,21 @@ def board() -> dict[str, Any]:
                 "Front: x",
                 objectives(THIS_RUN, but="''"),
                 by_time=True,
-                description="What the Pareto scatter has on x.",
+                description="Objective on the x axis of the Pareto scatter plot.",
             ),
-            choice("y", "Front: y", objectives(THIS_RUN, but=value("x")), by_time=True, description="And on y."),
-            panels.typed("budget", "Budget (USD)", description="Of a run that was started without one."),
+            choice(
+                "y",
+                "Front: y",
+                objectives(THIS_RUN, but=value("x")),
+                by_time=True,
+                description="Objective on the y axis.",
+            ),
+            panels.typed("budget", "Budget (USD)", description="For a run that was started without one."),
         ],
         [
             a_stat(
                 "Status",
-                "As the run last reported; `stalled` after 15 minutes without a sign of life. Its link fits the time range to the run.",
+                "As last reported by the run; `stalled` after 15 minutes without a sign of life. The link fits the time range to the run.",
                 f"SELECT status, from_ms, to_time FROM ({STATE})",
                 colors=STATUS_COLORS,
                 columns={
@@ -391,20 +397,20 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Generation",
-                "The newest one that has an individual; of how many, where the configuration says it.",
+                "The newest generation that has an individual, out of the total if the configuration gives it.",
                 PROGRESS,
             ),
             a_stat(
                 "Best score",
-                "In the run's direction, of all individuals that neither failed nor are incorrect.",
+                "In the run's direction, among all individuals that neither failed nor are incorrect.",
                 f"SELECT best_score AS best FROM ({FOUND})",
                 steps=((None, "green"),),
                 decimals=4,
             ),
             a_stat(
                 "Since the last improvement",
-                "Individuals without one better than all before, and what share they are of those that this run may well need: twice its "
-                "longest wait, ten generations, at least 50.",
+                "Individuals since the last one that beat all before it, and their share of the number that this run may well "
+                "need: twice its longest wait, ten generations, at least 50.",
                 SINCE,
                 unit="none",
                 columns={
@@ -414,7 +420,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Cost",
-                "USD so far: LLM calls, and costs recorded in addition. Calls without a known price are left out.",
+                "USD so far: LLM calls and additionally recorded costs. Calls without a known price are not included.",
                 COST,
                 unit="currencyUSD",
                 decimals=2,
@@ -431,7 +437,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Failed individuals",
-                "Share of all individuals that failed, and of those that ran and are incorrect.",
+                "Share of all individuals that failed, and share that ran but are incorrect.",
                 f"SELECT failed / individuals AS failed, incorrect / individuals AS incorrect FROM ({FOUND}) WHERE individuals > 0",
                 unit="percentunit",
                 decimals=1,
@@ -440,7 +446,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Last sign of life",
-                "Seconds since anything of the run was recorded, while it runs.",
+                "Seconds since anything was recorded for the run, while it is running.",
                 f"SELECT silent FROM ({STATE})",
                 unit="s",
                 steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
@@ -448,16 +454,17 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Budget",
-                "What share of its budget the run has spent (its own, or the one above); what its last hour cost; what it will have cost at its "
-                "end, and how long it goes on, if the generations to come are like those before (known where the configuration says how "
-                "many there are); how long the rest of the budget lasts. Calls without a price are in none of it.",
+                "The share of its budget that the run has spent (its own, or the one above); the cost of its last hour; its "
+                "projected cost at the end and time left, assuming that the remaining generations are like those before (known if "
+                "the configuration gives their number); and how long the rest of the budget lasts. Calls without a price are not "
+                "included.",
                 BUDGET,
                 size=(24, 3),
                 unit="currencyUSD",
                 decimals=2,
                 columns={
                     "of its budget": [*unit("percentunit", 0), *limits(((None, "green"), (0.8, "yellow"), (1, "red")))],
-                    "an hour": [],
+                    "per hour": [],
                     "at its end": [],
                     "time left": unit("s", 1),
                     "budget lasts": unit("s", 1),
@@ -466,7 +473,7 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Fitness over time",
-                "Best and mean score of the individuals as they came. Marks are breakthroughs: individuals better than all before.",
+                "Best and mean score of individuals as they arrived. Marks are breakthroughs: individuals better than all before.",
                 FITNESS,
                 gaps=True,
                 columns={"best of its time": color("purple"), "mean": color("blue"), "best so far": color("green")},
@@ -474,7 +481,7 @@ def board() -> dict[str, Any]:
             ),
             by_number(
                 "Fitness by generation",
-                "Best and mean score of each generation; a generation without a score is a gap.",
+                "Best and mean score per generation; a generation without a score is a gap.",
                 named("fitness_trajectory", run_id=value("run")),
                 "generation",
                 columns={
@@ -488,13 +495,13 @@ def board() -> dict[str, Any]:
             ),
             over_time(
                 "Cost burn",
-                "USD so far beside the budget, and at what rate (right axis).",
+                "USD so far against the budget, and the rate of spending (right axis).",
                 SPENT,
                 unit="currencyUSD",
                 columns={
                     "spent so far": color("blue"),
                     "budget": [*color("red"), *panels.limit_line()],
-                    "USD an hour": [*panels.right_axis(), *color("orange")],
+                    "USD per hour": [*panels.right_axis(), *color("orange")],
                     **panels.UNPRICED,
                 },
                 minimum=0,
@@ -502,21 +509,22 @@ def board() -> dict[str, Any]:
             ),
             by_number(
                 "Cost by generation",
-                "USD of each generation, and of an individual in it.",
+                "USD per generation, and per individual in it.",
                 f"SELECT * FROM ({named('generation_costs', run_id=value('run'))}) WHERE generation IS NOT NULL",
                 "generation",
                 unit="currencyUSD",
                 style="bars",
                 columns={
                     "total_cost": [*called("cost"), *color("blue")],
-                    "cost_per_individual": [*called("an individual"), *panels.as_line(), *color("orange")],
+                    "cost_per_individual": [*called("per individual"), *panels.as_line(), *color("orange")],
                     **panels.UNPRICED,
                 },
             ),
             row("Pareto front"),
             scatter(
                 "Pareto front",
-                "The trade-off between two objectives, chosen above: the front of the last generation, those before, and everybody else.",
+                "The trade-off between two objectives, chosen above: the front of the last generation, earlier fronts, and all "
+                "other individuals.",
                 FRONT,
                 x_title="${x}",
                 y_title="${y}",
@@ -529,8 +537,8 @@ def board() -> dict[str, Any]:
             ),
             by_number(
                 "Front over time",
-                "How many individuals were on each generation's front, and how many of them for the first time. A front that takes "
-                "no new members has stopped improving.",
+                "How many individuals were on each generation's front, and how many of them were new to it. A front without new "
+                "members has stopped improving.",
                 FRONT_OVER_TIME,
                 "generation",
                 size=(12, 10),
@@ -542,8 +550,9 @@ def board() -> dict[str, Any]:
                 "Where the money goes",
                 a_table(
                     "What money bought",
-                    "Gain and improvements per dollar, by model and by mutation type, each with the interval that holds it with 90 % (a bootstrap "
-                    "over individuals; none of few, or without an improvement). Intervals that overlap do not tell the two apart.",
+                    "Gain and improvements per dollar, by model and by mutation type, each with a 90 % bootstrap interval over "
+                    "individuals (none if there are few, or without an improvement). Overlapping intervals mean that the two "
+                    "cannot be told apart.",
                     YIELD,
                     panels.YIELD_COLUMNS,
                     size=(24, 9),
@@ -551,7 +560,7 @@ def board() -> dict[str, Any]:
                 ),
                 panels.bars(
                     "Spent on",
-                    "USD: failed and incorrect individuals, and programs that were proposed before, bought nothing.",
+                    "USD by purpose: failed and incorrect individuals, and programs that were proposed before, bought nothing.",
                     WASTED,
                     unit="currencyUSD",
                     size=(24, 6),
@@ -562,7 +571,7 @@ def board() -> dict[str, Any]:
                 "How it searches",
                 a_table(
                     "Mutation types",
-                    "What each kind of mutation is good for: how often its programs are better than their parent, and by how much.",
+                    "How each mutation type performs: how often its programs beat their parent, and by how much.",
                     MUTATIONS,
                     {
                         "mutation_type": width(200),
@@ -579,7 +588,7 @@ def board() -> dict[str, Any]:
                 ),
                 by_number(
                     "Diversity",
-                    "Programs that differ, of all of a generation: far below it, the search repeats itself.",
+                    "Distinct programs among all of a generation: if far below the total, the search is repeating itself.",
                     DIVERSITY,
                     "generation",
                     size=(8, 8),
@@ -593,7 +602,7 @@ def board() -> dict[str, Any]:
                 ),
                 by_number(
                     "Size of programs",
-                    "Bytes: growth without gain is bloat.",
+                    "Size in bytes: growth without gain is bloat.",
                     SIZES,
                     "generation",
                     size=(8, 8),
@@ -604,7 +613,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Improvements by mutation type",
-                    "Individuals better than their parent, as they came.",
+                    "Individuals better than their parent, as they arrived.",
                     GAINS,
                     name="${__field.labels.mutation_type}",
                     size=(8, 8),
@@ -614,7 +623,8 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Best score by island",
-                    "The best program of each island up to each moment. Islands that rise together exchange too much; one that stays flat only costs.",
+                    "The best score each island had reached at each moment. Islands that rise together exchange too much; one "
+                    "that stays flat only costs.",
                     ISLANDS,
                     name="${__field.labels.island}",
                     style="steps",
@@ -623,7 +633,7 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Islands",
-                    "What each island has found, and how many of its individuals have a parent on another one.",
+                    "What each island has found, and how many of its individuals have a parent on another island.",
                     named("islands", run_id=value("run")),
                     {
                         "best_score": [*called("best"), *unit("short", 5), *width(85)],
@@ -647,7 +657,8 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Cells",
-                    "Of a grid of features (MAP-Elites), on each island: who fell into each cell, and the best that did. Empty cells are where nobody has looked.",
+                    "The cells of the feature grid (MAP-Elites), per island: how many individuals fell into each, and the best of "
+                    "them. Empty cells have not been explored.",
                     CELLS,
                     {
                         "island": width(90),
@@ -657,11 +668,11 @@ def board() -> dict[str, Any]:
                         "generation": [*called("in generation"), *width(110)],
                     },
                     size=(24, 8),
-                    empty="This search has no grid of features.",
+                    empty="This search has no feature grid.",
                 ),
                 a_table(
                     "Top individuals",
-                    "The best programs over all generations. Their id leads to their ancestors, their trace to how they were made.",
+                    "The best programs over all generations. The id links to the ancestors, the trace to how the program was made.",
                     TOP,
                     {
                         "individual_id": [*called("individual"), *OF_INDIVIDUAL, *width(230)],
@@ -682,7 +693,7 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Programs proposed more than once",
-                    "The same code again, by its hash, with the individual that had it first: calls that were paid for nothing.",
+                    "Identical code, by its hash, with the individual that had it first: calls paid for nothing.",
                     f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
                     {
                         "individual_id": [*called("first one"), *OF_INDIVIDUAL, *width(280)],
@@ -694,7 +705,7 @@ def board() -> dict[str, Any]:
                 ),
                 panels.bars(
                     "Cost by component",
-                    "What the individuals cost in USD: mutations, embeddings, judging their novelty.",
+                    "What the individuals cost in USD: mutations, embeddings, novelty judgements.",
                     COMPONENTS,
                     size=(12, 7),
                     unit="currencyUSD",
@@ -704,7 +715,7 @@ def board() -> dict[str, Any]:
                 "What it is doing",
                 over_time(
                     "Jobs",
-                    "Evaluations that run, and those that ended.",
+                    "Evaluations that are running, and those that ended.",
                     JOBS_OVER_TIME,
                     style="steps",
                     columns={"failed": color("red"), "completed": color("green"), "running": color("blue")},
@@ -713,7 +724,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Evaluation time",
-                    "From a job's submission to its end, the wait for a worker included.",
+                    "From a job's submission to its end, including the wait for a worker.",
                     EVALUATION_TIME,
                     unit="s",
                     columns={"p50": color("green"), "p95": color("orange"), "p99": color("red")},
@@ -722,15 +733,16 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Workers busy",
-                    "How many evaluations go on at a time, on average. Below the number of workers, the search does not keep them busy.",
+                    "How many evaluations run at a time, on average. If this is below the number of workers, the search does not "
+                    "keep them busy.",
                     WORKERS,
                     columns={"busy": color("blue")},
                     minimum=0,
                     empty="No job was recorded.",
                 ),
                 a_table(
-                    "Jobs that run now",
-                    "Submitted, and not ended yet. The one at the top waits longest.",
+                    "Running jobs",
+                    "Jobs submitted and not yet ended, longest-waiting first.",
                     QUEUE,
                     {
                         "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
@@ -763,8 +775,8 @@ def board() -> dict[str, Any]:
                     empty="Nothing has failed.",
                 ),
                 a_table(
-                    "Output of evaluations",
-                    "What evaluations printed, raised or told, newest first: one row per text, the end of each.",
+                    "Evaluation output",
+                    "What evaluations printed, raised or reported, newest first: one row per text, showing its end.",
                     OUTPUT,
                     {
                         "time": width(180),
@@ -776,11 +788,11 @@ def board() -> dict[str, Any]:
                         "trace_id": [*called("trace"), *TO_TRACE],
                     },
                     size=(24, 8),
-                    empty="No evaluation told what it put out.",
+                    empty="No evaluation output was recorded.",
                 ),
             ),
             folded(
-                "As it was started",
+                "How it was started",
                 a_table(
                     "Run",
                     "What the run recorded about itself; click for the full configuration.",

@@ -1,6 +1,6 @@
-"""*Runs*: which of the searches is worth its money, which one is stuck, and why.
+"""*Runs*: which searches are worth their money, which are stuck, and why.
 
-In: runs that were alive in the time range, of the chosen tasks. Out: a row a run, with links to everything about it.
+In: runs that were alive in the time range, of the chosen tasks. Out: one row per run, with links to everything about it.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ from grafana.source.sql import (
 OVERVIEW = f"""
 WITH
     picked AS ({ALIVE}),
-    -- A row a generation: what comes after works on thousands of rows and not on millions.
+    -- One row per generation: what follows works on thousands of rows rather than millions.
     by_generation AS ({steps("run_id IN (SELECT run_id FROM picked)")}),
     curves AS (
         SELECT
             run_id,
-            -- Of the newest ten generations.
+            -- Over the newest ten generations.
             sumIf(failed + incorrect, place <= 10) / greatest(1, sumIf(individuals, place <= 10)) AS failing,
             arraySort(point -> point.1, groupArrayIf((generation, best_so_far), best_so_far IS NOT NULL)) AS points,
             arrayMap(point -> point.2, arrayFilter(
@@ -118,7 +118,7 @@ RUNNING = (
 
 SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
-# Hours in which at least one of the runs was at work: from its begin to its newest individual, overlaps once.
+# Hours in which at least one run was working: from its start to its newest individual, counting overlaps once.
 SCORED_PER_HOUR = f"""
 SELECT sum(individuals) / nullIf(sum(greatest(0, dateDiff('millisecond', greatest(began, ifNull(busy_until, began)), ended))) / 3600000, 0) AS individuals
 FROM (
@@ -175,7 +175,7 @@ MONEY = """
     sumIf(cost, purpose = 'incorrect') AS incorrect,
     sumIf(cost, purpose = 'duplicates') AS duplicates,
     (failures + incorrect + duplicates) / nullIf(total_cost, 0) AS for_nothing"""
-"""What was spent, and what of it bought no new program."""
+"""What was spent, and how much of it bought no new program."""
 
 MONEY_BY_RUN = f"""
 SELECT run_id,{MONEY}
@@ -226,7 +226,7 @@ LIMIT 100
 """
 
 TICKED = "${runs:queryparam}"
-"""The runs that are ticked above, as the parameters of an address."""
+"""The runs that are ticked above, as URL parameters."""
 
 USD = unit("currencyUSD", 2)
 MONEY_COLUMNS = {
@@ -240,7 +240,7 @@ MONEY_COLUMNS = {
 
 OPEN = links(
     ("Open the run", to_dashboard(RUN, run="run_id", times=TIMES_OF_ROW)),
-    ("Compare it with those ticked above", to_dashboard(COMPARE, runs="run_id", times=TICKED)),
+    ("Compare with the runs ticked above", to_dashboard(COMPARE, runs="run_id", times=TICKED)),
 )
 
 
@@ -250,7 +250,7 @@ def board() -> dict[str, Any]:
     return a_dashboard(
         RUNS,
         "Runs",
-        "Every search: which one is worth its money, which one is stuck, and why.",
+        "All searches: which are worth their money, which are stuck, and why.",
         [
             panels.datasource(),
             TASK,
@@ -259,14 +259,14 @@ def board() -> dict[str, Any]:
         [
             a_stat(
                 "Running",
-                "Searches that have begun and not ended, and those of them that give no sign of life any more.",
+                "Searches that have begun and not ended, and how many of them show no sign of life any more.",
                 RUNNING,
                 steps=((None, "blue"),),
                 columns={"running": [], "stalled": limits(((None, "text"), (1, "red")))},
             ),
             a_stat(
                 "Spent",
-                "USD in the time range, for all runs. Calls without a known price are left out.",
+                "USD in the time range, for all runs. Calls without a known price are not included.",
                 SPENT,
                 unit="currencyUSD",
                 columns=panels.UNPRICED,
@@ -274,13 +274,13 @@ def board() -> dict[str, Any]:
                 size=(4, 4),
             ),
             a_stat(
-                "Individuals an hour",
-                "Programs evaluated in an hour in which at least one search was at work.",
+                "Individuals per hour",
+                "Programs evaluated per hour in which at least one search was running.",
                 SCORED_PER_HOUR,
                 decimals=0,
                 size=(4, 4),
             ),
-            a_stat("LLM calls", "Calls of models in the time range.", f"SELECT count() {CALLS}", size=(4, 4)),
+            a_stat("LLM calls", "Model calls in the time range.", f"SELECT count() {CALLS}", size=(4, 4)),
             a_stat(
                 "LLM errors",
                 "Share of LLM calls that failed in the time range.",
@@ -293,7 +293,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "LLM p95",
-                "95 of 100 LLM calls were faster.",
+                "95 % of LLM calls were faster.",
                 f"SELECT if(count() = 0, NULL, quantile(0.95)(execution_time)) {CALLS}",
                 unit="s",
                 empty="No calls",
@@ -301,12 +301,12 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Runs",
-                "The newest 200 that were alive in the time range, those that go on first. *Status* says why a run needs you: `stalled` (no "
+                "The newest 200 runs that were alive in the time range, running ones first. *Status* shows why a run needs attention: `stalled` (no "
                 f"sign of life for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
                 "(more than half of the individuals of the last ten generations), `stagnant` (no better program for longer than this run's "
-                "own rhythm lets expect: twice its longest wait, ten generations, at least 50 individuals). *Waited* are individuals since the "
-                "best one. *Progress* is known where the configuration says how many generations there will be. *Failed* counts incorrect "
-                "individuals, too.",
+                "own pace suggests: twice its longest wait, ten generations, at least 50 individuals). *Waited* is the number of individuals since the "
+                "best one. *Progress* is known if the configuration gives the number of generations. *Failed* includes incorrect "
+                "individuals.",
                 OVERVIEW,
                 {
                     "run_id": [*called("run"), *OPEN, *width(228)],
@@ -333,11 +333,11 @@ def board() -> dict[str, Any]:
                     "to_time": hidden(),
                 },
                 size=(24, 12),
-                empty="No run in this time range. `genesis-otel demo` makes one.",
+                empty="No run in this time range. `genesis-otel demo` creates one.",
             ),
             over_time(
                 "Best score so far",
-                "The best program of each run up to each moment.",
+                "The best score each run had reached at each moment.",
                 BEST_SO_FAR,
                 name=by_run,
                 style="steps",
@@ -352,15 +352,15 @@ def board() -> dict[str, Any]:
                 minimum=0,
             ),
             over_time(
-                "Individuals an hour by run",
-                "How fast each run evaluates programs. A fall to nothing is a search that waits.",
+                "Individuals per hour by run",
+                "How fast each run evaluates programs. A drop to zero means that the search is waiting.",
                 THROUGHPUT,
                 name=by_run,
                 minimum=0,
             ),
             over_time(
                 "Failed individuals",
-                "Share of each run's individuals that failed, and of those that ran and are incorrect.",
+                "Share of each run's individuals that failed, and share that ran but are incorrect.",
                 FAILED_SHARE,
                 name=f"${{__field.name}} {by_run}",
                 unit="percentunit",
@@ -370,8 +370,8 @@ def board() -> dict[str, Any]:
                 "Where the money went",
                 a_table(
                     "Cost by run",
-                    "USD in the time range, and what of it was spent on individuals that failed or are incorrect and on programs that the run had "
-                    "proposed before.",
+                    "USD in the time range, and how much of it went to individuals that failed or are incorrect, and to programs "
+                    "that the run had already proposed.",
                     MONEY_BY_RUN,
                     {"run_id": [*called("run"), *panels.TO_RUN, *width(200)], **MONEY_COLUMNS},
                     size=(12, 9),
@@ -379,7 +379,7 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Cost by task",
-                    "The same of all runs of a task.",
+                    "The same, for all runs of a task together.",
                     MONEY_BY_TASK,
                     {"task": width(150), **MONEY_COLUMNS},
                     size=(12, 9),
@@ -387,7 +387,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Cost by day",
-                    "USD of each day, and what they were spent on.",
+                    "USD per day, by what it was spent on.",
                     MONEY_BY_DAY,
                     name="${__field.labels.purpose}",
                     unit="currencyUSD",
@@ -400,7 +400,7 @@ def board() -> dict[str, Any]:
             row("What went wrong"),
             a_table(
                 "Latest failures",
-                "LLM calls and individuals that failed, in all runs, newest first; the trace shows what was around them.",
+                "LLM calls and individuals that failed, in all runs, newest first; the trace shows the context.",
                 FAILURES,
                 {
                     "time": width(180),
@@ -417,5 +417,5 @@ def board() -> dict[str, Any]:
         ],
         since="now-7d",
         refresh="30s",
-        more=[panels.way("Compare those ticked", f"/d/{COMPARE}?{panels.SOURCE}&{TICKED}")],
+        more=[panels.way("Compare ticked runs", f"/d/{COMPARE}?{panels.SOURCE}&{TICKED}")],
     )

@@ -1,5 +1,5 @@
-"""*Traces*: the raw spans. In: a trace's id, from a link or typed in, or filters on a list of traces. Out: Grafana's trace view,
-what the trace was about with the way back to its run, generation and individuals, and a list to choose from.
+"""*Traces*: the raw spans. In: a trace id, from a link or typed in, or filters on a list of traces. Out: Grafana's trace view,
+what the trace was about with links back to its run, generation and individuals, and a list to choose from.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from grafana.source.panels import (
 FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 THIS_TRACE = value("trace")
 
-# When a trace was, from the table made for it: by it the raw spans of other days are not touched.
+# A trace's time range, from the table made for it, so that raw spans of other days are not read.
 OF_TRACE = f"""
 TraceId = {THIS_TRACE}
     AND Timestamp >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = {THIS_TRACE})
@@ -102,8 +102,8 @@ ORDER BY took DESC
 LIMIT 200
 """
 
-# The traces are chosen by the seven tables, which are sorted by run, and not by a walk through all raw spans.
-# How long a trace took is known from its raw spans, as long as they are kept: records have a begin or an end, and not both.
+# Traces are selected from the seven tables, which are sorted by run, rather than by scanning all raw spans.
+# How long a trace took is known from its raw spans, as long as they are kept: records have a start or an end, not both.
 TRACES = f"""
 WITH listed AS (
 SELECT
@@ -171,40 +171,40 @@ def board() -> dict[str, Any]:
     return a_dashboard(
         TRACE,
         "Traces",
-        "A generation down to the one call that made it slow: the spans of a trace, and traces to choose from.",
+        "From a generation down to the one call that made it slow: the spans of a trace, and traces to choose from.",
         [
             panels.datasource(),
-            typed("trace", "Trace", description="A trace's id, as every table of these dashboards links it."),
+            typed("trace", "Trace", description="A trace id, as linked from every table of these dashboards."),
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
             panels.listed("only", "Show", ["all traces", "with failures"]),
-            typed("slower", "A call slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
+            typed("slower", "Calls slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
-            a_stat("Spans", "Of the trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
+            a_stat("Spans", "In this trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
             a_stat(
                 "Took",
-                "From the first span's begin to the last one's end.",
+                "From the start of the first span to the end of the last.",
                 f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
                 unit="s",
                 size=(4, 3),
             ),
             a_stat(
                 "Failed spans",
-                "With an error.",
+                "Spans with an error.",
                 f"SELECT countIf({FAILED}) {ABOUT}",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 3),
             ),
             a_stat(
                 "LLM calls",
-                "Of the trace.",
+                "In this trace.",
                 f"SELECT count() FROM llm_logs FINAL WHERE trace_id = {THIS_TRACE} AND run_id = (SELECT any(SpanAttributes['genesis.run.id']) {ABOUT} AND SpanAttributes['genesis.run.id'] != '')",
                 size=(4, 3),
             ),
             a_table(
                 "Belongs to",
-                "The way back: the run, and its task.",
+                "Link back: the run and its task.",
                 f"""
 SELECT run_id, task_name AS task, status
 FROM evolution_runs
@@ -216,12 +216,12 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
             ),
             trace_view(
                 "Trace",
-                "The spans of the trace as they lie in time; a click shows a span's attributes and events.",
+                "The spans of the trace on a timeline; click a span for its attributes and events.",
                 SPANS,
             ),
             a_table(
-                "Its spans, the longest first",
-                "What each span was about, with the way back to the individual's lineage.",
+                "Spans, longest first",
+                "What each span was about, with a link to the individual's lineage.",
                 RECORDS,
                 {
                     "time": width(200),
@@ -252,8 +252,9 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
             ),
             a_table(
                 "Traces",
-                "A trace is a generation (an iteration, where a search has none). The latest 200 of the time range. *Took* is from the first span's "
-                "begin to the last one's end, while the raw spans are kept; of a generation that goes on, so far.",
+                "A trace is a generation (or an iteration, if the search has no generations). The latest 200 of the time range. "
+                "*Took* is the time from the start of the first span to the end of the last, while the raw spans are kept; for a "
+                "running generation, so far.",
                 TRACES,
                 {
                     "trace_id": [
