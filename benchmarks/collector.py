@@ -1,16 +1,16 @@
-"""From spans to rows that can be queried: the direct way, through a collector, and what one would have without this package.
+"""From spans to queryable rows: directly, through a collector, and without this package.
 
-Run: python benchmarks/collector.py [--shape NAME] [--units N] [--rounds N] [--against COMMIT]. Prints spans/s and CPU a span; only the
+Run: python benchmarks/collector.py [--shape NAME] [--units N] [--rounds N] [--against COMMIT]. Prints spans/s and CPU per span; only the
 ratios mean anything. Needs the collector (`make collector`).
 
-A search, the store process and what stands between them are processes of their own, and the tables are empty before each round. The clock runs from the
-first span's start to the row that a query counts last. CPU is what all of them used meanwhile.
+The search, the store process and anything between them are separate processes, and the tables are empty before each round. The clock runs
+from the first span's start until a query counts the last row. CPU is the total that all of them used meanwhile.
 - *direct*: ``configure()`` with the store's URL, into ``otel_traces`` with all its views;
-- *direct, earlier*: the same with search and store of an earlier commit, by which the limits were set;
+- *direct, earlier*: the same with search and store of an earlier commit, on which the limits are based;
 - *collector*: ``configure()`` with the collector's URL; the collector of ``otel-collector/config.yaml`` with its queue on disk;
-- *SDK and collector*: the SDK's ``BatchSpanProcessor`` and OTLP exporter, and a collector as its documentation has it (a batch processor,
-  the clickhouse exporter with asynchronous inserts), which keep spans in memory; into ``otel_traces`` without the seven tables.
-The spans: by default those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
+- *SDK and collector*: the SDK's ``BatchSpanProcessor`` and OTLP exporter, and a collector configured as in its documentation (a batch
+  processor, the clickhouse exporter with asynchronous inserts), which keep spans in memory; into ``otel_traces`` without the seven tables.
+By default the spans are those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ from tests.support.pipeline import CONFIGS, PASSWORD, READER, Collector, Store, 
 
 UNITS = {"mix": 1_500, "individual": 40_000, "traceloop": 8_000, "openinference": 8_000, "huge": 10}
 LOOK = 0.2
-"""Seconds between two questions for the rows; each costs the store process some milliseconds."""
+"""Seconds between two queries for the row count; each costs the store process a few milliseconds."""
 PATIENCE = 300.0
 RATE, CPU = 0.6, 2.0
-"""Of the direct way of ``rounds.REFERENCE``: at least this rate, at most this much CPU."""
+"""Relative to the direct way of ``rounds.REFERENCE``: the minimum rate and the maximum CPU."""
 
 EARLIER, WITHOUT, PLAIN = "direct, earlier", "SDK and collector", "plain"
 WITHOUT_CPU = 2.0
-"""Seven tables more, and a disk in between."""
+"""Limits for filling seven more tables, with a disk in between."""
 PLAIN_CONFIG = """
 receivers: {otlp: {protocols: {http: {endpoint: "127.0.0.1:${env:OTELCOL_HTTP_PORT}", max_request_body_size: 67108864}}}}
 processors: {batch: {timeout: 5s, send_batch_size: 100000}}
@@ -71,11 +71,11 @@ service:
   pipelines: {traces: {receivers: [otlp], processors: [batch], exporters: [clickhouse]}}
   telemetry: {metrics: {level: none}}
 """
-"""The exporter's own documentation: a batch of 5 s or 100,000 spans, and what is default is default."""
+"""As in the exporter's documentation: batches of 5 s or 100,000 spans, and defaults for everything else."""
 
 
 class Measured(NamedTuple):
-    """One round: spans a second, and microseconds of CPU a span in each process."""
+    """One round: spans per second, and microseconds of CPU per span in each process."""
 
     rate: float
     search: float
@@ -109,7 +109,7 @@ class StoreOf(Store):
 
 
 class Place(NamedTuple):
-    """Where a way's spans go: a collector, if it has one, and the store, which the ways of a commit share."""
+    """Where a way's spans go: its collector, if any, and the store, which all ways of a commit share."""
 
     store: Store
     collector: Collector | None
@@ -118,7 +118,7 @@ class Place(NamedTuple):
 
 
 def set_up(folder: Path, stack: contextlib.ExitStack, earlier: Path, configs: Mapping[str, Path]) -> dict[str, Place]:
-    """All ways, by name; they wait for spans until the end of ``stack``."""
+    """All ways, by name, ready for spans until ``stack`` is closed."""
     stores = {}
     for name, tree in (("store", ROOT), ("earlier", earlier)):
         (folder / name).mkdir()
@@ -141,7 +141,7 @@ def set_up(folder: Path, stack: contextlib.ExitStack, earlier: Path, configs: Ma
 
 
 def measure(way: str, place: Place, shape: str, units: int) -> Measured:
-    """A round of a way, from tables that are empty."""
+    """One round of a way, starting from empty tables."""
     spans = SHAPES[shape].each * units
     rows, question = sum(SHAPES[shape].rows.values()) * units, counted(SHAPES[shape])
     if way == WITHOUT:
@@ -171,7 +171,7 @@ def measure(way: str, place: Place, shape: str, units: int) -> Measured:
 
 @contextlib.contextmanager
 def search(way: str, shape: str, units: int, told: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The search, whose spans have all been started."""
+    """A search process that is ready to emit its spans."""
     sender = Path(__file__).with_name("sender.py")
     command = python(sender, "plain" if way == WITHOUT else "configured", shape, str(units))
     with (folder / "search.log").open("wb") as log:

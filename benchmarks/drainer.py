@@ -1,7 +1,7 @@
-"""What an exporter's thread does, alone: takes all spans out of a spool and inserts them, in batches of a given size.
+"""Does only what an exporter's thread does: takes all spans out of a spool and inserts them in batches of a given size.
 
-Run by ``ingest.py`` alone, in a process of its own and with the package of any commit on the path. In: two spools; the first one warms up,
-``ready`` is printed, and a line on standard input begins the second. Out: seconds of CPU of this process, and how many spans went in.
+Run only by ``ingest.py``, in a separate process and with the package of any commit on the path. In: two spools; the first is for warming up,
+then ``ready`` is printed, and a line on standard input starts the second. Out: seconds of CPU of this process, and the number of spans.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import Limits
 
-# In 0.1.0 it stood at the top.
+# Its place in 0.1.0.
 DELIVERY = "genesis_otel._ship.delivery" if find_spec("genesis_otel._ship") else "genesis_otel._drain"
 
 

@@ -1,15 +1,15 @@
-"""What a recorded span costs the thread that records it: this package beside the SDK's own processor, and beside an earlier commit.
+"""What a recorded span costs the thread that records it: this package against the SDK's own processor and an earlier commit.
 
-Run: python benchmarks/emit.py [--units N] [--rounds N] [--against COMMIT]. Prints µs of the thread's CPU (what other threads do meanwhile is
-not in it; `ingest.py` and `collector.py` have that); only the ratios mean anything.
+Run: python benchmarks/emit.py [--units N] [--rounds N] [--against COMMIT]. Prints µs of the thread's CPU (without other threads' work, which
+`ingest.py` and `collector.py` measure); only the ratios mean anything.
 
-Each way records the same in a process of its own, round by round:
+Each way records the same in a separate process, round by round:
 - *configured*: the package's own calls (`individual()` with 3 kB of code, `llm_call()` with prompts of 5 and 50 kB, `evaluation()`), and
-  others' spans (traceloop's, OpenInference's, one with a prompt of 10 MB), as ``configure()`` sets it up: on disk when end() returns, with
-  its price, without secrets. The destination does not answer: spans stay where they are.
+  others' spans (traceloop's, OpenInference's, one with a prompt of 10 MB), as ``configure()`` sets it up: on disk when end() returns, priced
+  and redacted. The destination does not answer, so spans stay in the spool.
 - *earlier*: the same by an earlier commit.
-- *SDK*: the same attributes on spans of the bare SDK, with ``BatchSpanProcessor`` and OTLP to nobody: in memory when end() returns, without
-  prices, secrets and all. What our calls compute (a hash of the code, JSON of messages, scores as events), the SDK's caller has done before.
+- *SDK*: the same attributes on spans of the bare SDK, with ``BatchSpanProcessor`` and OTLP to a closed port: in memory when end() returns,
+  unpriced and unredacted. What our calls compute (a hash of the code, JSON of messages, scores as events) is precomputed for the SDK.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from shapes import ANSWER, CODE, HUGE, PROMPTS, call, individual, job, openinfer
 from genesis_otel.attributes import EVENT_EVALUATION_RESULT, GEN_AI_EVALUATION_NAME, GEN_AI_EVALUATION_SCORE_VALUE
 
 WARM_UP = 20
-"""Of each kind before the clock starts: caches are filled."""
+"""Spans of each kind recorded before the clock starts, to fill caches."""
 RARE = 50
-"""As many of others there are for one with 10 MB."""
+"""Spans of other kinds for each one with 10 MB."""
 OURS = ("individual, 3 kB of code", "call, prompt of 5 kB", "call, prompt of 50 kB", "evaluation")
 FOREIGN = ("traceloop's call, 5 kB", "OpenInference's call, 5 kB", "call of another, 10 MB")
 CALL, INDIVIDUAL = 2 / 3, 3.0
-"""At most: of a call at the earlier commit; of the bare SDK's span for an individual."""
+"""Maximum ratios: to a call at the earlier commit; to the bare SDK's span for an individual."""
 
 NOBODY = "http://genesis:none@127.0.0.1:9/default"
-"""Where nothing listens."""
+"""A port where nothing listens."""
 
 
 def kinds(way: str) -> dict[str, Callable[[int], Callable[[], object]]]:
-    """For each kind what makes, of a number, a function that records one: its texts are there before the clock starts."""
+    """For each kind, a factory that takes a number and returns a function that records one span; its texts are prepared in advance."""
     tracer = provider_of(way).get_tracer("benchmark")
 
     def by_sdk(*made: Any) -> Callable[[], object]:
@@ -118,7 +118,7 @@ def kinds(way: str) -> dict[str, Callable[[int], Callable[[], object]]]:
 
 
 def with_scores(tracer: Tracer, number: int) -> Callable[[], object]:
-    """An individual's span with its scores as events, by the SDK."""
+    """An individual's span with its scores as events, recorded with the SDK."""
     made = individual(number, CODE)
 
     def record() -> None:
@@ -133,7 +133,7 @@ def with_scores(tracer: Tracer, number: int) -> Callable[[], object]:
 
 
 def record(way: str, units: int) -> dict[str, float]:
-    """Microseconds of this thread for one of each kind; the kinds take turns, as in a search."""
+    """Microseconds of this thread for one span of each kind; the kinds alternate, as in a search."""
     made = kinds(way)
     used = dict.fromkeys(made, 0.0)
     counts = dict.fromkeys(made, 0)
@@ -151,7 +151,7 @@ def record(way: str, units: int) -> dict[str, float]:
 
 
 def measure(way: str, tree: Path, units: int) -> dict[str, float]:
-    """A round of a way, in a process of its own."""
+    """One round of a way, in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         plain = way == "SDK"
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"} if plain else {"CLICKHOUSE_URL": NOBODY}

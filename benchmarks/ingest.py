@@ -1,14 +1,14 @@
-"""What it costs to bring spans from the spool into the tables: this package beside prepared columns, and beside an earlier commit.
+"""What moving spans from the spool into the tables costs: this package against prepared columns and an earlier commit.
 
 Run: python benchmarks/ingest.py [--shape NAME] [--rounds N] [--against COMMIT]. Prints CPU, of the inserting process and of the store with
 its engine and all its views; only the ratios mean anything.
 
-All ways insert the same spans into ``otel_traces`` of a store process over HTTP, from tables that are empty:
-- *prepared columns* is the floor: the columns are there before the clock starts, and clickhouse-connect inserts them;
-- *spool to rows* is what an exporter's thread does, with all spans in the spool beforehand: read, prepare, insert, take off the queue;
+All ways insert the same spans into ``otel_traces`` of a store process over HTTP, starting from empty tables:
+- *prepared columns* is the floor: the columns are built before the clock starts, and clickhouse-connect inserts them;
+- *spool to rows* is what an exporter's thread does, with all spans already in the spool: read, prepare, insert, remove from the queue;
 - *earlier* is the same by an earlier commit, whose store has the views of that commit.
-An insert has 1, 20 or 500 spans, as while a search goes on, and as many as a batch may have, as in a burst.
-The spans: by default those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
+An insert has 1, 20 or 500 spans, as during a search, or as many as a batch may have, as in a burst.
+By default the spans are those of individuals with code, two calls with prompts of 5 and 50 kB, and an evaluation; see ``shapes.py``.
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ from tests.support.pipeline import PASSWORD, running
 
 HERE = Path(__file__).parent
 NOBODY = "http://genesis:none@127.0.0.1:9/default"
-"""Where nothing listens: what is recorded for it stays in the spool."""
+"""A port where nothing listens: spans for it stay in the spool."""
 SPANS = {1: 20, 20: 200, 500: 1_500, 0: 4_000}
-"""Spans of a round, by how many an insert has; 0: as many as a batch of ours."""
+"""Spans per round, by spans per insert; 0 means as many as our batches have."""
 AS_FLOOR = 0.95
-"""Rate in CPU beside prepared columns, at least."""
+"""Minimum rate per CPU relative to prepared columns."""
 ONE = 60.0
-"""Milliseconds of the store for an insert of one span, at most."""
+"""Maximum milliseconds of the store for an insert of one span."""
 WAYS = ("prepared columns", "spool to rows", "earlier")
 
 
 class Spools(NamedTuple):
-    """What a commit has spooled: one unit to warm up with, and all."""
+    """The spools of a commit: one unit for warming up, and all units."""
 
     warm: Path
     whole: Path
 
 
 def spooled(tree: Path, shape: str, units: int, folder: Path) -> Path:
-    """A spool with the spans of ``units``, written by a search of a commit."""
+    """A spool with the spans of ``units``, written by a commit's search."""
     told = environment(tree, CLICKHOUSE_URL=NOBODY, GENESIS_OTEL_DATA_DIR=str(folder))
     command = python(HERE / "sender.py", "configured", shape, str(units))
     with subprocess.Popen(
@@ -93,7 +93,7 @@ def emptied(store: StoreOf) -> None:
 
 
 def drained(store: StoreOf, spools: Spools, rows: int) -> tuple[float, float, int]:
-    """Seconds of CPU of a drain and of the store, and how many spans went in."""
+    """Seconds of CPU of a drain and of the store, and the number of spans inserted."""
     assert store.process
     with tempfile.TemporaryDirectory() as folder:
         warm, whole = (shutil.copytree(spool, Path(folder) / spool.parent.parent.name) for spool in spools)
@@ -122,7 +122,7 @@ def rows_in(store: StoreOf) -> int:
 
 
 def columns_of(client: Client) -> dict[str, list[Any]]:
-    """What is in the landing table, as clickhouse-connect takes it back."""
+    """The landing table's columns in the form that clickhouse-connect inserts."""
     found = client.query(
         f"SELECT * FROM {LANDING} WHERE SpanAttributes['genesis.run.id'] != ''",
         query_formats={"DateTime64*": "int"},
@@ -132,7 +132,7 @@ def columns_of(client: Client) -> dict[str, list[Any]]:
 
 
 def prepared(store: StoreOf, columns: dict[str, list[Any]], rows: int) -> tuple[float, float, int]:
-    """The same as :func:`drained`, of columns that are there."""
+    """The same as :func:`drained`, for prepared columns."""
     assert store.process
     count = len(columns["Timestamp"])
     with contextlib.closing(store.client()) as client:
@@ -154,7 +154,7 @@ def prepared(store: StoreOf, columns: dict[str, list[Any]], rows: int) -> tuple[
 
 
 def measured(size: int, shape: str, rounds: int, stores: dict[str, StoreOf], folder: Path) -> dict[str, list[Any]]:
-    """All ways with inserts of ``size`` spans: microseconds of CPU a span of the inserting process and of the store."""
+    """All ways with inserts of ``size`` spans: microseconds of CPU per span, of the inserting process and of the store."""
     units = max(1, SPANS[size] // SHAPES[shape].each)
     spools = {
         name: Spools(
@@ -172,7 +172,7 @@ def measured(size: int, shape: str, rounds: int, stores: dict[str, StoreOf], fol
         store = stores.get(way, stores["spool to rows"])
         emptied(store)
         if way == "prepared columns":
-            # What a burst's batches have: as many rows as bytes allow.
+            # The batches of a burst: as many rows as the byte limit allows.
             inserter, engine, count = prepared(
                 store, columns, size or batch_rows(spools["spool to rows"].whole, units, shape)
             )
@@ -184,7 +184,7 @@ def measured(size: int, shape: str, rounds: int, stores: dict[str, StoreOf], fol
 
 
 def batch_rows(spool: Path, units: int, shape: str) -> int:
-    """Spans of a batch of ours, by the bounds of both rows and bytes."""
+    """Spans in one of our batches, within its limits of rows and bytes."""
     size = sum(file.stat().st_size for file in spool.rglob("*") if file.is_file())
     spans = units * SHAPES[shape].each
     return max(1, min(Limits.max_rows, Limits.max_bytes * spans // max(1, size)))

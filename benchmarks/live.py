@@ -1,13 +1,13 @@
-"""What the store process costs beside a search that goes on, and how soon its rows can be read.
+"""What the store process costs during a search, and how soon the search's rows can be read.
 
 Run: python benchmarks/live.py [--rate N] [--seconds N] [--looked SECONDS] [--shape NAME]. Prints CPU of the store process as a share of
 one core, and the age at which a span is first seen.
 
-A search records spans at an even pace, by default 15 a second of individuals with code, two calls with prompts of 5 and 50 kB, and an
-evaluation; see ``shapes.py``. It is watched twice, after the rounds in which the store takes a search for a short one:
-- *nobody looks*: nothing but inserts, merges and the store's own looks at its spool;
-- *somebody looks*: a reader asks every quarter of a second which spans are there. What it costs to answer is the store's, too.
-A span's age counts from its end to the answer that first has it, so it includes the quarter of a second and the answer's own time.
+A search records spans at an even pace, by default 15 per second of individuals with code, two calls with prompts of 5 and 50 kB, and an
+evaluation; see ``shapes.py``. It is measured twice, after the time in which the store treats a search as a short one:
+- *nobody looks*: only inserts, merges and the store's polling of its spool;
+- *somebody looks*: a reader queries every quarter of a second which spans are there; the cost of answering counts for the store, too.
+A span's age counts from its end to the first answer that includes it, so it includes the quarter of a second and the answer's own time.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from genesis_otel._store.tables import LANDING
 from tests.support.pipeline import running
 
 SHARE = 5.0
-"""Percent of a core that the store process may take while nobody looks."""
+"""The maximum percentage of a core for the store process while nobody looks."""
 AGE = 2.0
-"""Seconds after its end in which a span can be read."""
+"""The maximum seconds from a span's end until it can be read."""
 WARM = 25.0
-"""Seconds before the first watch: the store's start, and the rounds after which it takes a search to go on."""
+"""Seconds before the first measurement: the store's start, and the time after which it treats a search as a long one."""
 BETWEEN = 0.25
-"""Seconds between two of the reader's questions."""
+"""Seconds between two of the reader's queries."""
 
 
 class Watched(NamedTuple):
-    """A stretch of the search."""
+    """A measured stretch of the search."""
 
     cpu: float
     """Percent of a core."""
     spans: int
-    """That came in it."""
+    """The spans that arrived in it."""
     ages: list[float]
-    """Seconds; empty where nobody looked."""
+    """Seconds; empty if nobody looked."""
 
 
 def send(shape: str, rate: float) -> None:
-    """Record spans at an even pace until killed: the search, in a process of its own."""
+    """The search, in a separate process: record spans at an even pace until killed."""
     tracer = genesis_otel.configure().provider.get_tracer("benchmark")
     due = time.monotonic()
     print("ready", flush=True)
@@ -66,7 +66,7 @@ def send(shape: str, rate: float) -> None:
 
 @contextlib.contextmanager
 def search(store: StoreOf, shape: str, rate: float) -> Iterator[None]:
-    """A search that goes on."""
+    """A running search."""
     told = environment(store.tree, CLICKHOUSE_URL=f"chdb://{store.folder}")
     command = python(__file__, "--send", "--shape", shape, "--rate", str(rate))
     with subprocess.Popen(command, env=told, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as sender:
@@ -80,7 +80,7 @@ def search(store: StoreOf, shape: str, rate: float) -> Iterator[None]:
 
 
 def watched(store: StoreOf, seconds: float, *, looked: bool) -> Watched:
-    """What a stretch costs; with ``looked`` how old spans are when they are first seen."""
+    """Measure a stretch; with ``looked`` also how old spans are when first seen."""
     assert store.process
     ages: list[float] = []
     with contextlib.closing(store.client()) as client:

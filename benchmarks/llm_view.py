@@ -1,11 +1,11 @@
-"""What the views of llm_logs cost, in CPU of the process: for each call of a model, and for each insert, however small.
+"""What the views of llm_logs cost in CPU of the process: per LLM call, and per insert, however small.
 
-Run: python benchmarks/llm_view.py [--before FILE]. FILE is another text of genesis_otel/sql/llm_logs.sql, of an earlier commit for
-instance, which is measured beside this one: only the ratio of paired rounds means anything on a busy machine.
+Run: python benchmarks/llm_view.py [--before FILE]. FILE is another version of genesis_otel/sql/llm_logs.sql, for instance of an earlier
+commit, which is measured beside this one: only the ratio of paired rounds means anything on a busy machine.
 
-They stand alone on ``otel_traces`` (chDB, a fresh folder); beside them stand the views of the whole schema, and a landing table
-without any view, whose cost is subtracted. Calls are those that ``llm_call()`` makes, with prompts of 5 and 50 kB, and a traceloop call in
-numbered attributes. An insert of one span is timed with the call and with an individual's span, which is none.
+The views are measured alone on ``otel_traces`` (chDB, a fresh folder), beside the views of the whole schema and a landing table without
+any view, whose cost is subtracted. Calls are those that ``llm_call()`` records, with prompts of 5 and 50 kB, and a traceloop call in
+numbered attributes. An insert of one span is timed with such a call, and with an individual's span, which is not a call.
 Medians of the rounds, and a verdict.
 """
 
@@ -51,7 +51,7 @@ USAGE = {
 
 
 def text(size: int, seed: int) -> str:
-    """Program text with quotes and line ends, which JSON escapes."""
+    """Program text with quotes and newlines, which JSON escapes."""
     line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
     return (line * (size // len(line) + 1))[:size]
 
@@ -96,7 +96,7 @@ def traceloop(size: int, seed: int) -> dict[str, str]:
 
 
 def individual(size: int, seed: int) -> dict[str, str]:
-    """An individual's span, which is no call."""
+    """An individual's span, which is not a call."""
     return {**PLACE, "genesis.record": "individual", "genesis.individual.code": text(size, seed)}
 
 
@@ -110,7 +110,7 @@ def block(call: Callable[[int, int], Mapping[str, str]], size: int, count: int, 
 
 
 def database(engine: Path, name: str, llm_logs: str | None) -> Client:
-    """A landing table, with the view of a text of ``llm_logs.sql`` or with none."""
+    """A landing table with the view from a text of ``llm_logs.sql``, or without views."""
     client = connection.open_embedded(engine)
     client.command(f"CREATE DATABASE {name}")
     client.database = name

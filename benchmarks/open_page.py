@@ -1,12 +1,12 @@
-"""A page left open beside a search that goes on: what the browser and the page's server hold in memory.
+"""Memory of the browser and of the page's server when a page is left open during a search.
 
-Run: python benchmarks/open_page.py [--minutes N] [--every SECONDS] [--pace N]. Prints a line a sample (individuals and calls shown, the
-page's heap after a collection, its DOM nodes, resident memory of the page's server and of the store process) and in the end how much each
-grew by the hour and by the individual, over the second half, when caches are full.
+Run: python benchmarks/open_page.py [--minutes N] [--every SECONDS] [--pace N]. Prints a line per sample (individuals and calls shown, the
+page's heap after a garbage collection, its DOM nodes, resident memory of the page's server and of the store process) and finally how much
+each grew per hour and per individual, over the second half, when caches are full.
 
-The search is the demo's (OpenEvolve, a simulated model that answers ``pace`` times slower than in the demo); the page is the real command's, in
-headless Chromium, on one tab after another, as somebody would who comes back to it now and then. The page keeps every individual and call, so
-its heap grows by what each of them takes, and by nothing else; the server keeps none of them.
+The search is the demo's (OpenEvolve, a simulated model that answers ``pace`` times slower than in the demo); the page is the real command's,
+in headless Chromium, on one tab after another, as for somebody who looks at it now and then. The page keeps every individual and call, so
+its heap should grow only by what each of them takes; the server keeps none of them.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SEARCH = (
     "import sys; from genesis_otel.demo.search import run_demo; run_demo(iterations=1_000_000, pace=float(sys.argv[1]))"
 )
 TABS = 13
-"""Of the page, one after another."""
+"""The page's tabs, visited one after another."""
 
 
 class Sample(NamedTuple):
-    """What was held at a moment; memory in MB."""
+    """One sample; memory in MB."""
 
     seconds: float
     individuals: int
@@ -54,7 +54,7 @@ class Sample(NamedTuple):
 
 @contextlib.contextmanager
 def running(folder: Path, *command: str, say: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A command of ours on a data folder, until the block ends."""
+    """Run one of our commands on a data folder until the block ends."""
     environment = {**os.environ, "GENESIS_OTEL_DATA_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -70,13 +70,13 @@ def running(folder: Path, *command: str, say: bool = False) -> Iterator[subproce
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        # Workers of a search that did not end in time would start the store anew.
+        # Workers of a search that has not ended in time would start the store again.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def sample(driver: webdriver.Chrome, began: float, server: psutil.Process, store: psutil.Process) -> Sample:
-    """What is held now; the browser collects its garbage before."""
+    """Take a sample, after a garbage collection in the browser."""
     driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
     told = {each["name"]: each["value"] for each in driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]}
     shown = " ".join(each.text for each in driver.find_elements(By.CSS_SELECTOR, ".head dl > div"))
@@ -89,7 +89,7 @@ def sample(driver: webdriver.Chrome, began: float, server: psutil.Process, store
 
 
 def growth(samples: list[Sample], name: str, by: str) -> float:
-    """How fast one grows with another, by least squares over the second half."""
+    """How fast one value grows with another, by least squares over the second half."""
     half = samples[len(samples) // 2 :]
     xs, ys = [getattr(each, by) for each in half], [getattr(each, name) for each in half]
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
@@ -98,7 +98,7 @@ def growth(samples: list[Sample], name: str, by: str) -> float:
 
 
 def watch(folder: Path, minutes: float, every: float, pace: float) -> list[Sample]:
-    """Open the page beside the search, and look at both until the time is over."""
+    """Open the page beside the search, and sample both until the time is over."""
     with contextlib.ExitStack() as opened:
         opened.enter_context(running(folder, "-c", SEARCH, str(pace)))
         page = opened.enter_context(running(folder, "-m", "genesis_otel", "ui", "--no-open", say=True))
@@ -128,7 +128,7 @@ def watch(folder: Path, minutes: float, every: float, pace: float) -> list[Sampl
 
 
 def main() -> None:
-    """Watch, and say how much grew."""
+    """Take samples, and print the growth."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--every", type=float, default=10, help="seconds between samples")

@@ -1,18 +1,18 @@
-"""What recording costs a whole search: OpenEvolve's, real, with a model that answers at once.
+"""What recording costs a whole, real OpenEvolve search, with a model that answers at once.
 
 Run: python benchmarks/overhead.py [--iterations N] [--rounds N] [--pace P] [--llm RECORDER]. Prints seconds of CPU and ratios, and fails (exit
-code 1) where a limit is missed; only the ratios mean anything, and an instant model makes that of CPU as bad as it can be: a real one
-keeps a search waiting, which costs no CPU. With a pace there is a limit of the wall instead.
+code 1) if a limit is missed; only the ratios mean anything, and an instant model is the worst case for CPU: a real one makes the search
+wait, which costs no CPU. With a pace, the limit applies to wall time instead.
 
-The same search of the demo's problem runs in turn, in a process of its own each time:
+The same search of the demo's problem runs in these ways in turn, each time in a separate process:
 - *without*: this package is not imported;
 - *off*: ``instrument()``, and no configuration;
 - *recorded*: ``configure()`` with the embedded store, and ``instrument()`` with objectives.
-CPU is that of the search's process and all its workers; the store process, which is its own and outlives the search, is told apart.
-The model is a process of its own and is not counted. Searches begin with the same seed, and differ by chance all the same: who
-evaluates what when decides which program comes next, and the evaluations of one search take 0.15 s of CPU and those of another 0.9. So
-each search is counted as if its evaluations had taken the median of all, and there are rounds, each in another order, and the median
-of their ratios; the first round is not counted: it compiles what is imported, as an installation does, and warms the disk.
+CPU is that of the search's process and all its workers; the store process, which is separate and outlives the search, is reported
+separately. The model runs in another process and is not counted. Searches start with the same seed but still differ by chance: timing
+decides which program comes next, and the evaluations of one search take 0.15 s of CPU and those of another 0.9. So each search is counted
+as if its evaluations had taken the median of all, the rounds run in varying order, and the median of their ratios counts; the first
+round is not counted: it compiles the imported modules, as an installation does, and warms the disk.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from genesis_otel.demo import model
 
 WAYS = ("without", "off", "recorded")
 CPU_LIMIT, WALL_LIMIT = 1.10, 1.02
-"""What a recorded search may take, × without: CPU where the model answers at once, and time where it takes a second."""
+"""The maximum for a recorded search relative to *without*: CPU if the model answers at once, and time if it takes a second."""
 
 
 class Measured(NamedTuple):
     """Seconds that a search took."""
 
     cpu: float
-    """Without what the evaluations took."""
+    """Excluding the evaluations."""
     evaluations: float
     wall: float
     store: float
@@ -58,7 +58,7 @@ class Measured(NamedTuple):
 
 @contextlib.contextmanager
 def served(pace: float) -> Iterator[str]:
-    """The model's address; a new one for each search, since which answer is due depends on how many it has given."""
+    """The address of a new model for each search, since its next answer depends on how many it has given."""
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", "--pace", str(pace)], stdout=subprocess.PIPE, text=True
     )
@@ -72,7 +72,7 @@ def served(pace: float) -> Iterator[str]:
 
 def measure(way: str, folder: Path, given: argparse.Namespace) -> Measured:
     folder.mkdir()
-    # Where Python may not keep what it compiles, each worker would compile this package anew, and only this one in a checkout.
+    # If Python may not write bytecode, each worker compiles this package again; in a checkout, only this package.
     left_out = ("OTEL_", "GENESIS_", "CLICKHOUSE_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     with served(given.pace) as url:
@@ -113,7 +113,7 @@ def ratios(found: dict[str, list[Measured]], way: str, field: str) -> list[float
 
 
 def report(found: dict[str, list[Measured]], given: argparse.Namespace) -> bool:
-    """Print what was measured; whether it is within its limit."""
+    """Print the results; return whether they are within the limit."""
     found = alike(found)
     title = f"{given.iterations} iterations, pace {given.pace:g}, median of {len(found['without'])}"
     table = Table(title=f"{title}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -1,13 +1,13 @@
 """What each panel of the dashboards, and each named query, costs on a thousand runs or ten thousand: 10 M individuals and 20 M LLM calls.
 
-Run: python benchmarks/panels.py [--runs N] [--keep FOLDER] [--only TEXT] [--rounds N] [--plans]. Prints what each query takes, what a whole
-dashboard takes with four queries at a time, cold and warm, and the limits that are missed; ends with 1 if any is. 10,000 runs take 13 GB of
-disk and a quarter of an hour to be made.
+Run: python benchmarks/panels.py [--runs N] [--keep FOLDER] [--only TEXT] [--rounds N] [--plans]. Prints the time of each query, that of a
+whole dashboard with four queries at a time, cold and warm, and the limits that are missed; the exit code is 1 if any is. 10,000 runs take
+13 GB of disk and a quarter of an hour to generate.
 
 Queries go through the HTTP front of a store process (`genesis-otel serve`), as Grafana sends them, for a run in the middle and each
-dashboard's own time range; named queries with their defaults, and that run. Limits are those of a warm query alone: 100 ms for one run, 300 ms over
-all runs. The fastest of the rounds counts: on a machine that others use, it is the nearest to what the query costs; the median and the CPU of
-the store process stand beside it. Cold is a dashboard's first time in a new store process whose files the system has forgotten.
+dashboard's own time range; named queries with their defaults, and that run. Limits apply to a single warm query: 100 ms for one run, 300 ms
+over all runs. The fastest round counts: on a shared machine it is closest to the query's real cost; the median and the CPU of the store
+process are shown beside it. Cold is a dashboard's first load from a new store process whose files are not in the page cache.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ from tests.support.grafana_query import ALL, TimeRange, Value, sent  # noqa: E40
 
 OF_ONE_RUN = ("genesis-run", "genesis-lineage", "genesis-traces")
 LIMITS = {True: 100.0, False: 300.0}
-"""Milliseconds: for what is asked of one run, and over all runs."""
+"""Milliseconds for a query about one run, and over all runs."""
 
 AT_A_TIME = 4
-"""Queries that a browser has under way."""
+"""Queries that a browser sends at a time."""
 
 NAMED = "queries"
 """The board of the named queries."""
 
 GIVEN = {"individual_ids": "individual", "individual_id": "individual", "trace_id": "trace", "run_ids": "run"}
-"""Which of the chosen things a parameter of a named query takes, where it has no default."""
+"""Which of the chosen values a parameter without a default gets in a named query."""
 
 console = Console(width=160)
 
@@ -72,12 +72,12 @@ class Asked(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """Milliseconds that it may take."""
+        """Its limit in milliseconds."""
         return LIMITS[self.of_one_run]
 
 
 class Measured(NamedTuple):
-    """A query, and what it cost, in milliseconds."""
+    """A query and its times, in milliseconds."""
 
     asked: Asked
     fastest: float
@@ -86,12 +86,12 @@ class Measured(NamedTuple):
 
     @property
     def missed(self) -> bool:
-        """Whether it takes more than it may."""
+        """Whether it exceeds its limit."""
         return self.fastest > self.asked.limit
 
 
 class Whole(NamedTuple):
-    """A dashboard, and what all its queries took, four at a time, in milliseconds."""
+    """A dashboard and the times of all its queries, four at a time, in milliseconds."""
 
     board: str
     cold: float
@@ -119,12 +119,12 @@ def served(folder: Path, *, cold: bool = False) -> Iterator[tuple[Client, psutil
             yield client, psutil.Process(process.pid)
     finally:
         process.terminate()
-        # Its last look for calls told twice reads all calls: on ten million, beside other work, that takes minutes.
+        # Its last check for duplicate calls reads all calls: with ten million, beside other work, that takes minutes.
         process.wait(600)
 
 
 def forget(folder: Path) -> None:
-    """Have the system drop what it holds of the folder's files."""
+    """Drop the folder's files from the page cache."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():
@@ -153,7 +153,7 @@ def range_of(board: Mapping[str, dict[str, str]]) -> TimeRange:
 
 
 def of_dashboards(known: Mapping[str, Value]) -> Iterator[Asked]:
-    """What the dashboards ask."""
+    """The dashboards' queries."""
     for board in dashboards().values():
         values = {each["name"]: ALL if each.get("includeAll") else known[each["name"]] for each in board["templating"]["list"]}  # fmt: skip
         everything = {"task": ("task_1",), "run": (str(known["run"]),), "model": ("gpt-4.1",)}
@@ -163,7 +163,7 @@ def of_dashboards(known: Mapping[str, Value]) -> Iterator[Asked]:
 
 
 def of_names(known: Mapping[str, Value]) -> Iterator[Asked]:
-    """What the named queries ask."""
+    """The named queries."""
     for name in queries.names():
         query = queries.load(name)
         told = {each.name: known[GIVEN[each.name]] for each in query.parameters if each.name in GIVEN}
@@ -186,7 +186,7 @@ def together(client: Client, asked: Sequence[Asked]) -> float:
 
 
 def ask(client: Client, asked: Asked) -> None:
-    """Until the last byte is here."""
+    """Run a query until its last byte has arrived."""
     client.raw_query(asked.sql, parameters=dict(asked.parameters), fmt="Native")
 
 
@@ -251,7 +251,7 @@ def show(each: Measured) -> None:
 
 
 def summary(found: Sequence[Measured], wholes: Sequence[Whole]) -> None:
-    """How many keep to their limit, and what whole dashboards take."""
+    """How many queries are within their limit, and the times of whole dashboards."""
     table = Table("", "queries", "median ms", "slowest ms", "limit ms", "missed")
     for one_run, what in ((True, "of one run"), (False, "over all runs")):
         times = [each.fastest for each in found if each.asked.of_one_run is one_run]
@@ -267,7 +267,7 @@ def summary(found: Sequence[Measured], wholes: Sequence[Whole]) -> None:
 
 
 def plans(client: Client, found: Sequence[Measured]) -> None:
-    """What is read for the slowest five."""
+    """What the slowest five queries read."""
     for each in sorted(found, key=lambda one: -one.fastest)[:5]:
         console.rule(f"{each.asked}: {each.fastest:.0f} ms")
         plan = client.query(f"EXPLAIN indexes = 1 {each.asked.sql}", parameters=dict(each.asked.parameters))

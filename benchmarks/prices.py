@@ -1,8 +1,8 @@
-"""What the price of a call costs: this package's, whose unit prices are looked up once, beside genai-prices itself.
+"""What pricing a call costs: this package, which looks unit prices up once, against genai-prices itself.
 
-Run: python benchmarks/prices.py [--calls N]. Prints µs of CPU a call, in pairs of rounds in turn, their medians and the ratio; only the
-ratio means anything. Its verdict: a sixth of the library's or less, at prices that are equal to a billionth of a dollar. The
-attributes of a span are read in both: the library is given what it needs.
+Run: python benchmarks/prices.py [--calls N]. Prints µs of CPU per call in paired, alternating rounds, their medians and the ratio; only the
+ratio means anything. The limit: a sixth of the library's cost or less, at prices equal to within a billionth of a dollar. Both include
+reading a span's attributes: the library is given what it needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EQUAL = 1e-9
 ROUNDS = 7
 MODELS = (
     *(("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("anthropic", "claude-sonnet-4-5")),
-    # Dearer beyond a size of prompt; cheaper by night.
+    # More expensive beyond a prompt size; cheaper at night.
     *(("google", "gemini-2.5-pro"), ("deepseek", "deepseek-chat")),
 )
 

@@ -1,7 +1,7 @@
-"""What redaction costs, in milliseconds of CPU a MiB: ordinary texts, and texts made to be slow.
+"""What redaction costs, in milliseconds of CPU per MiB, for ordinary texts and for texts made to be slow.
 
-Run it with the package installed: python benchmarks/redact.py. Prints a table; fails where a text takes more than its bound, three
-times over, since a busy machine takes twice as long.
+Run it with the package installed: python benchmarks/redact.py. Prints a table; fails if a text exceeds its limit in all three rounds,
+since a busy machine takes twice as long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from genesis_otel._ship.redaction.redact import TOO_MANY, redactor
 
 MEBIBYTE = 1 << 20
 ORDINARY, WORST = 8.0, 25.0
-"""Milliseconds a MiB."""
+"""Milliseconds per MiB."""
 
 
 def code() -> str:

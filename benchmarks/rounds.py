@@ -1,8 +1,8 @@
-"""What benchmarks share: CPU of processes, rounds in turn, medians of pairs, limits and their verdict, and an earlier commit beside this one.
+"""What benchmarks share: CPU of processes, alternating rounds, medians of pairs, limits and their verdict, and checkouts of earlier commits.
 
-Other work on a machine makes one round slow and not the next. So all ways take turns, first in one order and then in the other, a way is
-compared with another one of the same round, and of these ratios the median counts. CPU is compared and not time, wherever CPU is what
-is meant. A benchmark ends with exit code 1 if a limit is missed; no test depends on one.
+Other work on a machine slows one round and not the next. So all ways take turns, in alternating order, a way is compared with another of
+the same round, and the median of these ratios counts. CPU is compared rather than time wherever CPU is what matters. A benchmark exits
+with code 1 if a limit is missed; no test depends on one.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = "004817d"
-"""The commit whose numbers the limits were set by."""
+"""The commit whose numbers the limits are based on."""
 console = Console(width=120, highlight=False)
 
 
 def tree_cpu(*pids: int) -> float:
-    """Seconds of CPU of processes, their children that run, and those that have ended."""
+    """Seconds of CPU of processes and of their running and ended children."""
     seconds = 0.0
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -45,7 +45,7 @@ def tree_cpu(*pids: int) -> float:
 
 
 def in_turn(ways: Sequence[str], rounds: int, measure: Callable[[str], Any]) -> dict[str, list[Any]]:
-    """What ``measure`` gives for each way, by round; each second round goes backwards."""
+    """The results of ``measure`` for each way, by round; every second round runs in reverse order."""
     found: dict[str, list[Any]] = {way: [] for way in ways}
     for number in range(rounds):
         for way in reversed(ways) if number % 2 else ways:
@@ -64,7 +64,7 @@ def ratio(mine: Sequence[float], others: Sequence[float]) -> float:
 
 
 class Limit(NamedTuple):
-    """A promise, and what was measured."""
+    """A limit, and the measured value."""
 
     text: str
     value: float
@@ -73,12 +73,12 @@ class Limit(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether it is kept."""
+        """Whether the limit is met."""
         return self.value <= self.bound if self.at_most else self.value >= self.bound
 
 
 def verdict(limits: Sequence[Limit]) -> int:
-    """Print each limit; the exit code."""
+    """Print each limit; return the exit code."""
     for each in limits:
         bound = f"{'at most' if each.at_most else 'at least'} {each.bound:g}"
         console.print(f"{'within' if each.kept else 'BEYOND'}  {each.text}: {each.value:.2f} ({bound})")
@@ -99,7 +99,7 @@ def table(title: str, headings: Sequence[str], rows: Mapping[str, Sequence[str]]
 
 @contextlib.contextmanager
 def tree_of(commit: str) -> Iterator[Path]:
-    """The files of an earlier commit, in a folder of their own; its packages are those that are installed."""
+    """The files of an earlier commit, in a separate folder; it uses the installed packages."""
     with tempfile.TemporaryDirectory() as folder:
         packed = subprocess.run(["git", "-C", str(ROOT), "archive", commit], check=True, stdout=subprocess.PIPE).stdout
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
@@ -108,7 +108,7 @@ def tree_of(commit: str) -> Iterator[Path]:
 
 
 def environment(tree: Path, **more: str) -> dict[str, str]:
-    """For a process that imports the package from ``tree``, and is set up by nothing else than ``more``."""
+    """The environment of a process that imports the package from ``tree`` and is configured only by ``more``."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_"))
     }
@@ -116,5 +116,5 @@ def environment(tree: Path, **more: str) -> dict[str, str]:
 
 
 def python(*arguments: str | Path) -> list[str]:
-    """A command of this interpreter."""
+    """A command that this interpreter runs."""
     return [sys.executable, *map(str, arguments)]

@@ -1,15 +1,15 @@
-"""Spans as rows in the spool beside pickled ones: CPU of end() and of the drain, a span.
+"""Spans spooled as rows against pickled spans: CPU per span of end() and of the drain.
 
 Run: python benchmarks/rows.py [--individuals N] [--rounds N]. Only the ratios of paired rounds mean anything on a busy machine.
 
-All ways bring the same spans into the same engine (chDB, a fresh folder), into ``otel_traces`` with all its views; where they start:
-- *prepared columns* is the floor: columns that were made before the clock starts go in by one insert, as clickhouse-connect writes them;
-- *rows* is the spool of this version: what ``end()`` wrote is joined and sent;
-- *pickles* is the spool of the version before: what ``end()`` wrote is read, and made rows first;
-- *rows, value by value*: the same rows into a table of another layout, whose bytes are not theirs.
-The drain is timed from the files of the spool to the last row, as CPU of the process, the engine's threads included. ``end()`` is
-CPU of the thread for the span's record alone. Two shapes: *plain*, an individual of 1 kB; *mix*, an individual with 3 kB of code, two
-calls with prompts of 5 and of 50 kB, an evaluation and its job. Medians, and a verdict.
+All ways insert the same spans into ``otel_traces`` of the same engine (chDB, a fresh folder), with all its views, starting from:
+- *prepared columns*, the floor: columns built before the clock starts, in one insert, as clickhouse-connect writes them;
+- *rows*, the spool of this version: what ``end()`` wrote is joined and sent;
+- *pickles*, the spool of the previous version: what ``end()`` wrote is read and converted to rows first;
+- *rows, value by value*: the same rows for a table of another layout, which needs different bytes.
+The drain is measured from the spool's files to the last row, as CPU of the process including the engine's threads. ``end()`` is the CPU
+of the thread for the span's record only. Two shapes: *plain*, an individual of 1 kB; *mix*, an individual with 3 kB of code, two calls
+with prompts of 5 and of 50 kB, an evaluation and its job. Prints medians and a verdict.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from genesis_otel._ship.spool.queue import Writer
 from genesis_otel._store import connection, schema, tables
 
 RATIO = 0.95
-"""Of the drain to prepared columns, in either shape."""
+"""The maximum ratio of the drain to prepared columns, in either shape."""
 MORE = 8.0
-"""µs that a row's record may cost more than a pickle, at end()."""
+"""The maximum extra µs at end() for a row instead of a pickle."""
 
 FLOOR, ROWS, PICKLES, OTHER = "prepared columns", "rows", "pickles", "rows, value by value"
 
@@ -124,7 +124,7 @@ def call(size: int, number: int) -> dict[str, Any]:
 
 
 def ended(spans: list[ReadableSpan], encode: Callable[[ReadableSpan], bytes]) -> float:
-    """Seconds of the thread for the records of ``spans``."""
+    """Seconds of CPU of the thread for the records of ``spans``."""
     begun = time.thread_time()
     for span in spans:
         encode(span)
@@ -132,7 +132,7 @@ def ended(spans: list[ReadableSpan], encode: Callable[[ReadableSpan], bytes]) ->
 
 
 class Way:
-    """A database of its own, and what waits on the way there."""
+    """A separate database, and the spool in front of it."""
 
     def __init__(self, folder: Path, at: int, way: str) -> None:
         self.way, self.folder, self.database = way, folder, f"d{at}"

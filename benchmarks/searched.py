@@ -1,7 +1,7 @@
-"""One search of OpenEvolve's, for `overhead.py`: as a program, and as the file of the evaluator.
+"""One OpenEvolve search, for `overhead.py`: both the program and the evaluator file.
 
-In: as a program, how it is recorded and where. Out: OpenEvolve's own files, and a line for each evaluation with the CPU that it took, in the
-file that ``EVALUATIONS`` names. Nothing of this package is imported, unless the search is recorded.
+In: as a program, how and where it is recorded. Out: OpenEvolve's own files, and a line per evaluation with its CPU time, in the file that
+``EVALUATIONS`` names. Nothing of this package is imported unless the search is recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EVALUATIONS = "OVERHEAD_EVALUATIONS"
 
 
 def evaluate(program_path: str) -> Any:
-    """The demo's evaluation; which takes more or less by chance, and is taken off the search's CPU."""
+    """The demo's evaluation; its CPU time varies by chance and is subtracted from the search's."""
     measure = runpy.run_path(str(PROBLEM / "evaluator.py"))["evaluate"]
     began = time.thread_time()
     try:
@@ -29,7 +29,7 @@ def evaluate(program_path: str) -> Any:
 
 
 def search(way: str, folder: str, url: str, iterations: int, llm: Any) -> None:
-    """Search for so many iterations."""
+    """Search for the given number of iterations."""
     if way == "recorded":
         import genesis_otel
 

@@ -1,11 +1,11 @@
-"""A store with as many searches as one likes, for benchmarks: a thousand individuals and two thousand LLM calls each.
+"""Generates a store with any number of searches for benchmarks, with a thousand individuals and two thousand LLM calls each.
 
-In: a folder as `genesis-otel serve` has it, and how many searches. Out: that folder, with its tables filled; one that has as many already is left as
-it is. On failure: what ClickHouse raises, and the next call begins anew.
+In: a folder like that of `genesis-otel serve`, and the number of searches. Out: that folder with its tables filled; a folder that already
+has as many is left unchanged. On failure: what ClickHouse raises, and the next call starts over.
 
-The engine makes the rows itself, straight in the tables (the views are tested elsewhere): 50 generations of 20, a best with an ancestor in
-each generation, fronts, jobs, and the raw spans of every tenth search. Searches lie over 30 days, the newest five go on. Three models share the calls
-6 : 3 : 1, and the slowest calls take 50 times as long as most. Rows come in the order in which they happened, two seconds later.
+The engine generates the rows directly in the tables (the views are tested elsewhere): 50 generations of 20, a best with an ancestor in
+each generation, fronts, jobs, and the raw spans of every tenth search. Searches are spread over 30 days, the newest five are running. Three
+models share the calls 6 : 3 : 1, and the slowest calls take 50 times as long as most. Rows arrive in chronological order, two seconds late.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from genesis_otel._store import connection, schema, tables
 GENERATIONS, POPULATION, CALLS = 50, 20, 2
 INDIVIDUALS = GENERATIONS * POPULATION
 AT_ONCE = 250
-"""Searches in an insert: half a million calls in a part, and less than a gigabyte of memory."""
+"""Searches per insert: half a million calls in a part, and less than a gigabyte of memory."""
 
-# A search takes some six hours: an individual each 20 seconds.
+# A search takes about six hours: one individual every 20 seconds.
 BEGAN = "{now:DateTime64(3)} - toIntervalSecond(intDiv((1 + {runs:UInt32} - run) * 2592000, {runs:UInt32}) + 3600)"
 GOES_ON = "run > {runs:UInt32} - 5"
 NAME = "concat('run_', leftPad(toString(run), 6, '0'))"
-# Each program has one of the generation before as its parent; number 0 of each generation is the best, and its ancestor's child.
+# Each program's parent is one of the previous generation; number 0 of each generation is the best, and a child of the previous number 0.
 IDS = (
     "lower(hex(MD5(concat(run_id, toString(n))))) AS id, "
     f"if(generation = 0, '', lower(hex(MD5(concat(run_id, toString((generation - 1) * {POPULATION} + intDiv(n % {POPULATION}, 3))))))) AS parent"
@@ -104,7 +104,7 @@ SPOOLS = """INSERT INTO agent_actions (id, timestamp, action_type, details, meta
     '","folder":"/home/somebody/.local/share/genesis-otel/spool/0123456789abcdef","waiting":', toString(number % 300),
     ',"bytes":65536,"oldest_seconds":0.7,"writers":1,"dead_letters":0,"dropped":0}'), '{}', hex(MD5(toString(number))), hex(cityHash64(number, 'spool')), at + 2
     FROM numbers(4 * 30 * 1440)"""
-"""Four machines that have searched for a month without a pause."""
+"""Four machines that have been searching for a month without a pause."""
 
 TRACE_TIMES = "INSERT INTO otel_traces_trace_id_ts SELECT TraceId, min(Timestamp), max(Timestamp) FROM otel_traces GROUP BY TraceId"
 
@@ -118,7 +118,7 @@ WHOLE: dict[str, int] = {
 
 
 def filled(folder: Path, runs: int, console: Console) -> None:
-    """See that the store in ``folder`` has so many searches."""
+    """Make sure that the store in ``folder`` has this many searches."""
     with contextlib.closing(connection.open_embedded(folder / ENGINE)) as client:
         schema.init_schema(client, traces_ttl_days=0)
         if client.command("SELECT count() FROM evolution_runs_log") == runs:
@@ -141,6 +141,6 @@ def filled(folder: Path, runs: int, console: Console) -> None:
 
 
 def merge(client: Client) -> None:
-    """Few parts, as a server has them after some minutes."""
+    """Merge into few parts, as on a server after some minutes."""
     for table in (*tables.STORED_IN.values(), "otel_traces"):
         client.command(f"OPTIMIZE TABLE {table}")

@@ -1,10 +1,10 @@
-"""A search as benchmarks have it: it starts and ends spans as fast as it can, which go where the environment says.
+"""A synthetic search for benchmarks: it starts and ends spans as fast as it can and sends them where the environment says.
 
-Run by the benchmarks alone, in a process of its own and with the package of any commit on the path. In: ``ready`` is printed when all
-attributes are there; a line on standard input begins. Out: seconds of CPU of the thread that did it; another line ends the process.
+Run only by the benchmarks, in a separate process and with the package of any commit on the path. In: ``ready`` is printed when all
+attributes are prepared; a line on standard input starts it. Out: seconds of CPU of the emitting thread; another line ends the process.
 
-A unit's spans are ended before the next ones start: a search has tens of spans open and not thousands, and who compares an ended
-span with all that are open would be measured at something that does not happen.
+A unit's spans end before the next unit's start: a search has tens of open spans, not thousands, and code that compares an ended span with
+all open ones would otherwise be measured in an unrealistic case.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from shapes import SHAPES
 
 QUEUE = 1_000_000
-"""Spans that the SDK's processor may keep: its own 2,048 drop most of a burst, which is fast and no comparison."""
+"""Queue size of the SDK's processor: its default of 2,048 drops most of a burst, which is fast but not comparable."""
 
 
 def provider_of(way: str) -> trace.TracerProvider:
-    """What ``configure()`` sets up, or what OpenTelemetry's own documentation does."""
+    """Set up with ``configure()``, or as in OpenTelemetry's own documentation."""
     if way == "configured":
         import genesis_otel
 
@@ -37,7 +37,7 @@ def provider_of(way: str) -> trace.TracerProvider:
 
 
 def main() -> None:
-    """Start and end spans, and wait to be ended."""
+    """Start and end spans, then wait to be stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("way", choices=("configured", "plain"))
     parser.add_argument("shape", choices=SHAPES)

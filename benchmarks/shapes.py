@@ -1,7 +1,7 @@
-"""The spans that benchmarks send, as a search and others make them: names, attributes, and how many rows of which table come of them.
+"""The spans that benchmarks send, like those of searches and other instrumentations: names, attributes, and their rows per table.
 
-In: which shape, and a number, from which everything about a span follows. Out: spans to be started with a tracer. No two are equal,
-so that nothing is compressed or deduplicated away; texts are program text, with the quotes and line ends that encoders escape.
+In: a shape, and a number that determines everything about a span. Out: spans to start with a tracer. No two are equal, so that nothing
+is compressed or deduplicated away; texts are program text, with the quotes and newlines that encoders escape.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from opentelemetry.trace import SpanKind
 from genesis_otel import attributes as names
 
 PROMPTS = (5_000, 50_000)
-"""Characters of the two prompts of an individual of the mix: one that names the task, and one that quotes earlier programs."""
+"""Characters of the two prompts of an individual in the mix: one states the task, the other quotes earlier programs."""
 CODE = 3_000
 ANSWER = 1_500
 HUGE = 10_000_000
 
 
 class Made(NamedTuple):
-    """A span to be started."""
+    """A span to start."""
 
     name: str
     kind: SpanKind
@@ -30,14 +30,14 @@ class Made(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What a benchmark sends."""
+    """A kind of spans that a benchmark sends."""
 
     spans: Callable[[int], Iterator[Made]]
     """The spans of one unit, by its number."""
     each: int
-    """Spans of a unit."""
+    """Spans per unit."""
     rows: Mapping[str, int]
-    """Rows of a unit in the tables that are counted."""
+    """Rows per unit in the counted tables."""
 
 
 def text(size: int, seed: int) -> str:
@@ -47,7 +47,7 @@ def text(size: int, seed: int) -> str:
 
 
 def place(number: int) -> dict[str, Any]:
-    """Where a span belongs."""
+    """The attributes that say where a span belongs."""
     return {names.RUN_ID: "run_1", names.GENERATION: number // 20, names.INDIVIDUAL_ID: f"ind_{number}"}
 
 
@@ -73,7 +73,7 @@ def individual(number: int, code: int = 0) -> Made:
 
 
 def call(number: int, size: int, seed: int = 0) -> Made:
-    """A call of a model as ``llm_call()`` records it."""
+    """An LLM call as ``llm_call()`` records it."""
 
     def message(role: str, content: str) -> dict[str, Any]:
         return {"role": role, "parts": [{"type": "text", "content": content}]}
@@ -96,7 +96,7 @@ def call(number: int, size: int, seed: int = 0) -> Made:
 
 
 def job(number: int) -> Iterator[Made]:
-    """An evaluation: its job's beginning, and its end."""
+    """An evaluation: the start of its job, and its end."""
     told = json.dumps({"job_id": f"job_{number}", "combined_score": number / 3})
     begun = {names.RECORD: names.RECORD_ACTION, names.ACTION_TYPE: "job_submitted", names.ACTION_DETAILS: told}
     yield Made("action job_submitted", SpanKind.INTERNAL, {**place(number), **begun})
@@ -110,7 +110,7 @@ def job(number: int) -> Iterator[Made]:
 
 
 def mix(number: int) -> Iterator[Made]:
-    """All that a search records of one individual."""
+    """Everything that a search records about one individual."""
     yield individual(number, CODE)
     for seed, size in enumerate(PROMPTS):
         yield call(number, size, seed)
@@ -139,7 +139,7 @@ def traceloop(number: int) -> Iterator[Made]:
 
 
 def openinference(number: int) -> Iterator[Made]:
-    """A call in the attributes of OpenInference, whose spans have the request and the answer as JSON, too."""
+    """A call in the attributes of OpenInference, whose spans also have the request and the answer as JSON."""
     asked, answered = text(PROMPTS[0], number), text(ANSWER, number)
     told = {
         **place(number),
@@ -170,5 +170,5 @@ flatters; ``traceloop``, ``openinference``: calls with prompts of 5 kB; ``huge``
 
 
 def counted(shape: Shape) -> str:
-    """The SQL that counts what has come."""
+    """The SQL that counts the rows that have arrived."""
     return "SELECT " + " + ".join(f"(SELECT count() FROM {table})" for table in shape.rows)

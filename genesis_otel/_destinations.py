@@ -1,8 +1,8 @@
-"""What a destination needs: its exporter, its bounds, and a client for reading the store.
+"""What a destination needs: its exporter, its limits, and a client for reading the store.
 
-In: settings and the destination that they name. Out: a span exporter (None where a store process drains the spool), how spans lie in
-its spool, the limits of its batches, and a clickhouse-connect client. On failure: StoreError, whose text says what to do. Nothing here
-waits for a network but :func:`open_client`.
+In: settings and their destination. Out: a span exporter (None if a store process drains the spool), the encoding of spans in its spool,
+the limits of its batches, and a clickhouse-connect client. On failure: StoreError, whose text says what to do. Only
+:func:`open_client` waits for a network.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 ANSWER_TIMEOUT = 300.0
-"""Seconds for each answer of the store: clickhouse-connect's own default."""
+"""Seconds allowed for each answer of the store: clickhouse-connect's own default."""
 
 OTLP_LIMITS = Limits(max_rows=512, max_bytes=2 << 20)
-"""A collector's gRPC receiver refuses a message over 4 MiB for good, and protobuf is larger than the spool's records."""
+"""A collector's gRPC receiver permanently refuses messages over 4 MiB, and protobuf is larger than the spool's records."""
 
 
 def open_client(
@@ -40,19 +40,19 @@ def open_client(
 ) -> Client:
     """A client for reading, whatever the destination of spans is.
 
-    :param start: with the embedded store, never open the engine in this process: start a store process when none runs.
-    :param create: make a database, or a folder, that is named and not there; what reads does not.
-    :param say: say what is waited for when that takes long: for commands.
-    :param answer_timeout: seconds for each answer.
-    :raises StoreError: the store cannot be reached, is not there, or none is named.
+    :param start: with the embedded store, start a store process if none is running, rather than open the engine in this process.
+    :param create: create a configured database or folder that does not exist; readers do not.
+    :param say: log what is being waited for if that takes long: for commands.
+    :param answer_timeout: seconds allowed for each answer.
+    :raises StoreError: the store cannot be reached, does not exist, or none is configured.
     """
     settings = settings or load_settings()
     store = settings.store
     if isinstance(store, Embedded):
-        # The default one cannot be mistyped, and is made by whoever comes first.
+        # The default folder cannot be mistyped; the first process that needs it creates it.
         if not create and settings.clickhouse_url is not None and not store.folder.exists():
             raise MissingDatabaseError(
-                f"there is no store in {store.folder}: check CLICKHOUSE_URL; genesis-otel init makes it, as does a search"
+                f"there is no store in {store.folder}: check CLICKHOUSE_URL; genesis-otel init creates it, as does a search"
             )
         return store_process.open_store(store.folder, start=start, say=say, answer_timeout=answer_timeout)
     if store is None:
@@ -63,7 +63,7 @@ def open_client(
 
 
 def watch_command(settings: Settings, run_id: str) -> str:
-    """What watches a run, typed in another terminal; empty where its store is not known here."""
+    """The command that watches a run from another terminal; empty if the store is not known here."""
     store = settings.store
     if store is None:
         return ""
@@ -76,14 +76,15 @@ def watch_command(settings: Settings, run_id: str) -> str:
 
 
 def limits_of(settings: Settings, destination: Destination) -> Limits:
-    """An exporter that is not ours may speak to anything: it gets what every receiver of OTLP takes, and the search's spans alone."""
+    """Limits for a destination. An exporter that is not ours may send anywhere: it gets batches that every OTLP receiver accepts, and only
+    the search's own spans."""
     limits = OTLP_LIMITS if isinstance(destination, (Collector, CustomExporter)) else Limits()
     interval = None if isinstance(destination, CustomExporter) else STATE_INTERVAL
     return replace(limits, spool_bytes=settings.spool_bytes, state_interval=interval)
 
 
 def exporter_of(destination: Destination) -> SpanExporter | None:
-    """What the processor hands batches to; None where a store process drains the spool."""
+    """The exporter that the processor passes batches to; None if a store process drains the spool."""
     if isinstance(destination, Server):
         from genesis_otel._ship.insert import InsertExporter
         from genesis_otel._store.connection import connect
@@ -97,7 +98,7 @@ def exporter_of(destination: Destination) -> SpanExporter | None:
 
 
 def encoding_of(destination: Destination) -> Callable[[ReadableSpan], bytes] | None:
-    """How spans lie in the spool of a destination whose exporter is not in this process; None where that is the exporter's to say."""
+    """The encoding of spans in the spool if another process exports them; None if the exporter determines it."""
     if isinstance(destination, Embedded):
         from genesis_otel._ship import rows
 

@@ -1,7 +1,7 @@
-"""What is logged: lines that would come again and again as often as they are of use, and errors on one line.
+"""Logging: limits how often recurring messages are logged, and shortens errors to one line.
 
-In: what is to be said, and a name for it. Out: whether it is time; log records; one line of text. On failure: nothing here
-raises, waits, or holds a lock: a signal handler may call it in the middle of itself.
+In: a message and a name for it, or an error. Out: whether the message is due; log records; one line of text. On failure: nothing here
+raises, waits, or holds a lock, so that a signal handler may interrupt it and call it again.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from genesis_otel._urls import hidden
 logger = logging.getLogger("genesis_otel")
 
 LINE = 300
-"""Characters of an error that are shown."""
+"""The most characters of an error that are shown."""
 KEPT = 10_000
-"""Names that are remembered as said; then they are forgotten, and said once more."""
+"""Names remembered as logged; beyond that all are forgotten, and their messages are logged again."""
 
 _said: dict[Hashable, float] = {}
 _quiet: ContextVar[bool] = ContextVar("genesis_otel_quiet", default=False)
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, without what URLs in it hide; its class where it has no text."""
+    """The first line of an error's text, without secrets in URLs; its class name if it has no text."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return hidden(lines[0])[:LINE]
 
 
 def due(name: Hashable, every: float = math.inf) -> bool:
-    """Whether it is time to say what ``name`` stands for: at first, and then every so many seconds (once by default)."""
+    """Whether the message called ``name`` is due: the first time, and again after ``every`` seconds (by default never)."""
     now = time.monotonic()
     said = _said.get(name)
     if said is not None and now - said < every:
@@ -52,20 +52,20 @@ def warn_once(name: str, message: str, *values: object, exc_info: bool = False) 
 
 
 class Trouble:
-    """Something that does not work for a while: a line when it begins, a line when its kind changes, a line when it is over."""
+    """A temporary failure: one log line when it begins, one when its kind changes, one when it is over."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._kind: str | None = None
 
     def begins(self, kind: str, message: str, *values: object, level: int = logging.WARNING) -> None:
-        """Say it, unless it is known that there is trouble of this kind."""
+        """Log it, unless trouble of this kind has already been logged."""
         if kind != self._kind:
             self._kind = kind
             self._logger.log(level, message, *values)
 
     def ends(self, message: str, *values: object) -> None:
-        """Say that it is over, where there was any."""
+        """Log that the trouble is over, if there was any."""
         if self._kind is not None:
             self._kind = None
             self._logger.warning(message, *values)
@@ -76,7 +76,7 @@ class Trouble:
 
 @contextlib.contextmanager
 def quiet(*loggers: str) -> Iterator[None]:
-    """Keep loggers of libraries from saying what is raised all the same; in this thread alone, where others use them, too."""
+    """Silence loggers of libraries that log errors which they also raise; only in this thread, because others use them too."""
     for name in loggers:
         logging.getLogger(name).addFilter(_passes)
     token = _quiet.set(True)
@@ -92,7 +92,7 @@ def _passes(record: logging.LogRecord) -> bool:
 
 @contextlib.contextmanager
 def waiting(logger: logging.Logger, what: str, bound: float, *, after: float = 2.0) -> Iterator[None]:
-    """Say what is waited for, and for how long at most, when it has taken ``after`` seconds."""
+    """Log what is being waited for, and the time limit, once the block has taken ``after`` seconds."""
     timer = threading.Timer(after, logger.warning, ("waiting for %s, %.0f s at most", what, bound))
     timer.daemon = True
     timer.start()

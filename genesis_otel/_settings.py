@@ -1,8 +1,8 @@
-"""Settings: what can be set, read once into a frozen object, and the destination that it names.
+"""Settings: read once into a frozen object, which determines the destination and the store.
 
-In: arguments, the environment, ``.env``, defaults, in that order. Out: a frozen `Settings`, whose destination says where
-spans go and whose store says where they are read. On failure: ValueError or StoreError with the remedy and without any
-password or value. Nothing here connects to anything or loads an engine.
+In: arguments, the environment, ``.env``, defaults, in that order. Out: a frozen `Settings`, whose destination is where spans go, and
+whose store is where they are read. On failure: ValueError or StoreError with the remedy and without any password or value. Nothing here
+connects to anything or loads an engine.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ DISABLED = "ClickHouse logging disabled"
 
 @dataclass(frozen=True)
 class Embedded:
-    """The embedded engine on a folder, behind its store process."""
+    """The embedded store in a folder, served by its store process."""
 
     folder: Path
 
     def __str__(self) -> str:
-        """The URL that names it."""
+        """Its URL."""
         return f"chdb://{self.folder}"
 
 
@@ -57,19 +57,19 @@ class Server:
 
 @dataclass(frozen=True)
 class Collector:
-    """An OpenTelemetry Collector, or anything else that takes OTLP."""
+    """An OpenTelemetry Collector, or anything else that accepts OTLP."""
 
     endpoint: str = field(repr=False)
     protocol: str
 
     def __str__(self) -> str:
-        """Its endpoint without a password, and the protocol."""
+        """Its endpoint without the password, and the protocol."""
         return f"{shown(self.endpoint)} ({self.protocol})"
 
 
 @dataclass(frozen=True)
 class CustomExporter:
-    """A span exporter of the caller's."""
+    """A span exporter that the caller provides."""
 
     name: str
 
@@ -94,13 +94,13 @@ Destination = Embedded | Server | Collector | CustomExporter | Disabled
 
 
 PREFIX = "GENESIS_OTEL_"
-"""How the names in the environment begin, of those that have no other."""
+"""The prefix of environment variables, for settings without a variable name of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be set. A field's own name is the argument; in the environment and in ``.env`` it is
-    ``GENESIS_OTEL_`` with the name in capitals, unless another name is given here."""
+    """All settings. As an argument, a setting has its field's name; in the environment and in ``.env`` it is ``GENESIS_OTEL_``
+    followed by that name in capitals, unless another name is given here."""
 
     enabled: bool = True
     """False records nothing."""
@@ -109,13 +109,13 @@ class Settings:
     otlp_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_ENDPOINT")
     """``OTEL_EXPORTER_OTLP_ENDPOINT``: the collector. Spans go there; ``CLICKHOUSE_URL`` is then for reading."""
     otlp_traces_endpoint: Secret | None = named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    """``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: the same for traces alone; taken as it is, without ``/v1/traces`` added."""
+    """``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT``: the same for traces only; used unchanged, without adding ``/v1/traces``."""
     otlp_protocol: str | None = named("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    """``OTEL_EXPORTER_OTLP_PROTOCOL``: ``grpc`` or ``http/protobuf``; unset, gRPC on port 4317 and HTTP on any other."""
+    """``OTEL_EXPORTER_OTLP_PROTOCOL``: ``grpc`` or ``http/protobuf``; by default gRPC on port 4317 and HTTP on any other."""
     sdk_disabled: bool = named("OTEL_SDK_DISABLED", default=False)
     """``OTEL_SDK_DISABLED``: true records nothing."""
     service_name: str | None = None
-    """``service.name`` of the spans; unset, what ``OTEL_SERVICE_NAME`` says, or ``genesis``."""
+    """``service.name`` of the spans; by default ``OTEL_SERVICE_NAME``, or ``genesis``."""
     data_dir: Path = field(default_factory=lambda: Path(platformdirs.user_data_dir("genesis-otel")))
     """Folder of the embedded store and of the spools."""
     capture_content: bool = True
@@ -123,53 +123,53 @@ class Settings:
     capture_code: bool = True
     """Record the individuals' code."""
     capture_output: bool = True
-    """Record what evaluations put out: standard output, errors, tracebacks."""
+    """Record the output of evaluations: standard output, errors, tracebacks."""
     redact: bool = True
     """Replace what looks like a key or a password in prompts, responses and code."""
     redact_patterns: tuple[str, ...] = ()
-    """More regular expressions of what is replaced; a JSON list in the environment."""
+    """Additional regular expressions whose matches are replaced; a JSON list in the environment."""
     prices: Path | None = None
-    """A TOML file with prices of your own, which go before the price list."""
+    """A TOML file with your own prices, which take precedence over the price list."""
     spool_bytes: Annotated[int, Meta(gt=0)] = 2 << 30
-    """Size of a spool at which its oldest spans go."""
+    """Size of a spool at which its oldest spans are deleted."""
     exit_timeout: Annotated[float, Meta(ge=0)] = 10.0
-    """Seconds that a process waits at its end until its spans have arrived; what has not waits in the spool."""
+    """Seconds that a process waits at exit for its spans to arrive; those that have not arrived stay in the spool."""
 
     stalled_after: Annotated[int, Meta(gt=0)] = 900
     """Seconds without a sign of life after which a running search is shown as stalled."""
     quiet: bool = False
-    """True says nothing on standard error when a run begins."""
+    """True prints nothing to standard error when a run starts."""
     run_id: str = ""
-    """The id of the run that begins first; one that is known goes on."""
+    """The id of the first run that starts; a run with a known id is resumed."""
     budget: Annotated[float, Meta(gt=0, le=sys.float_info.max)] | None = None
     """What a run may spend, in USD, unless ``run(budget=...)`` says otherwise."""
     stop_over_budget: bool = False
     """True ends the search of a supported framework at its next step when its budget is spent."""
     resume_days: Annotated[float, Meta(ge=0)] = 30.0
-    """Days after a run's last sign of life for which what it needs to go on is kept in the data folder."""
+    """Days after a run's last sign of life for which the data needed to resume it is kept in the data folder."""
 
     serve_password: Secret | None = None
-    """Password of the user ``genesis`` of `genesis-otel serve`; unset, a new one at each start."""
+    """Password of the user ``genesis`` of `genesis-otel serve`; by default a new one at each start."""
     serve_reader_password: Secret | None = None
     """Password of its user ``reader``, who can only read."""
 
     given: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
-    """The settings that are not left to their defaults."""
+    """The names of the settings that were given, rather than defaulted."""
 
     def told(self) -> dict[str, Any]:
-        """What :func:`load_settings` takes in another process to say the same."""
+        """The arguments with which :func:`load_settings` in another process returns the same settings."""
         return {name: getattr(self, name) for name in sorted(self.given)}
 
     @property
     def memory_folder(self) -> Path:
-        """Where runs keep what they need to go on after an interruption."""
+        """The folder where runs keep what they need to resume after an interruption."""
         return self.data_dir.expanduser().absolute() / "runs"
 
     @property
     def store(self) -> Embedded | Server | None:
-        """What is read: the server or the folder that ``CLICKHOUSE_URL`` names, else the embedded store.
+        """Where data is read: the server or folder in ``CLICKHOUSE_URL``, otherwise the embedded store.
 
-        None with a collector and no ``CLICKHOUSE_URL``.
+        None if there is a collector and no ``CLICKHOUSE_URL``.
 
         :raises StoreError: ``CLICKHOUSE_URL`` is malformed.
         """
@@ -179,10 +179,10 @@ class Settings:
         if not url.startswith("chdb:"):
             split_url(url)
             return Server(url)
-        # The whole rest is the path: a folder may be called a#b or a?b.
+        # Everything that follows is the path: a folder may be called a#b or a?b.
         folder = Path(unquote(url.removeprefix("chdb:").removeprefix("//")))
         if not folder.is_absolute() or folder == Path("/"):
-            raise StoreError(f"CLICKHOUSE_URL names no folder after chdb://. Its form is {URL_FORM}")
+            raise StoreError(f"CLICKHOUSE_URL has no absolute folder after chdb://. Its form is {URL_FORM}")
         return Embedded(folder)
 
     @property
@@ -190,7 +190,7 @@ class Settings:
         """Where spans go.
 
         :raises StoreError: ``CLICKHOUSE_URL`` is malformed, or names the embedded store, which is not installed.
-        :raises ValueError: the collector's endpoint or protocol is.
+        :raises ValueError: the collector's endpoint or protocol is malformed.
         """
         if not self.enabled:
             return Disabled("GENESIS_OTEL_ENABLED is false")
@@ -210,14 +210,14 @@ class Settings:
 
     @property
     def own_prices(self) -> OwnPrices:
-        """The prices that the file ``prices`` holds; none without one.
+        """The prices in the file ``prices``; empty if there is none.
 
-        :raises ValueError: the file cannot be read, or holds what is not a price.
+        :raises ValueError: the file cannot be read, or contains something that is not a price.
         """
         return NO_OWN_PRICES if self.prices is None else read_own_prices(self.prices)
 
     def spool_folder(self, destination: Destination) -> Path:
-        """The spool of a destination: what was meant for one is never delivered to another."""
+        """The spool of a destination. Each has its own, so spans for one are never delivered to another."""
         if isinstance(destination, Embedded):
             return destination.folder / store_process.SPOOL
         name = hashlib.sha256(f"{type(destination).__name__} {without_password(destination)}".encode()).hexdigest()[:16]
@@ -231,12 +231,12 @@ class Settings:
         try:
             parts = split(endpoint)
         except UrlError as error:
-            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT cannot be read: {error}. {_ENDPOINT}") from None
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT cannot be parsed: {error}. {_ENDPOINT}") from None
         protocol = (self.otlp_protocol or ("grpc" if parts.port == 4317 else "http/protobuf")).strip()
         if protocol not in ("grpc", "http/protobuf"):
-            raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; it can be grpc or http/protobuf")
+            raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; it must be grpc or http/protobuf")
         if parts.scheme not in ("http", "https"):
-            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT begins with {parts.scheme!r}. {_ENDPOINT}")
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT starts with {parts.scheme!r}. {_ENDPOINT}")
         if protocol != "grpc" and self.otlp_traces_endpoint is None:
             endpoint = f"{endpoint.rstrip('/')}/v1/traces"
         return Collector(endpoint, protocol)
@@ -275,15 +275,15 @@ class SettingsArguments(TypedDict, total=False):
 
 
 FIELDS = _fields.variables_of(Settings, PREFIX)
-"""The settings by their names, with their names in the environment."""
+"""The settings' environment variables, by setting."""
 SECRETS = frozenset(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
-"""Those that hold passwords."""
+"""The settings that may contain passwords."""
 
 
 def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
-    """The settings, ``overrides`` before everything else.
+    """The settings; ``overrides`` take precedence over everything else.
 
-    :raises ValueError: one of them is wrong or unknown; one line, which never repeats a value.
+    :raises ValueError: a setting is wrong or unknown; the message is one line and never repeats a value.
     """
     unknown = overrides.keys() - FIELDS.keys()
     if unknown:
@@ -293,12 +293,12 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
 
 
 def embedded_installed() -> bool:
-    """Whether the extra ``embedded`` is there; looks without loading it."""
+    """Whether the extra ``embedded`` is installed; checked without importing it."""
     return all(importlib.util.find_spec(name) is not None for name in ("chdb", "waitress"))
 
 
 def without_password(destination: Destination) -> str:
-    """What names a destination, whatever its password is: a spool's folder is derived from it, so its form stays."""
+    """Identifies a destination independently of its password. Spool folder names derive from this text, so its format must not change."""
     if not isinstance(destination, (Server, Collector)):
         return str(destination)
     parts = split(destination.url if isinstance(destination, Server) else destination.endpoint)

@@ -1,7 +1,7 @@
-"""URLs that hold a user and a password: their parts, and how they are shown.
+"""URLs with a user and a password: splitting them, and hiding their secrets.
 
-In: one URL of a setting, or any text that may hold some. Out: its parts; the same without what is secret. On failure:
-:func:`split` raises :class:`UrlError`, which says what is wrong and repeats nothing of the URL. Nothing else raises.
+In: a URL from a setting, or any text that may contain URLs. Out: the URL's parts; the text without secrets. On failure: :func:`split`
+raises :class:`UrlError`, which says what is wrong and repeats nothing of the URL. Nothing else raises.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
-# A host and what may follow it. The user and the password before it end at the last "@", whatever they hold.
+# A host and what may follow it. The user and password before it end at the last "@", whatever they contain.
 HOST = r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\s\[\]@:/?#\\]+)(?::(?P<port>\d{0,5}))?"
 URL = re.compile(
     rf"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?:(?P<user>.*)@)?{HOST}(?P<path>/[^@?#]*)?(?P<rest>[?#][^@]*)?", re.DOTALL
 )
 AUTHORITY = re.compile(rf"(?:[^/?#]*@)?{HOST}(?<!:)")
-"""What stands between ``://`` and the first ``/``, ``?`` or ``#``, as the standard reads it; nobody writes an empty port."""
+"""The part between ``://`` and the first ``/``, ``?`` or ``#``, as the standard defines it, but without an empty port."""
 
 USER_INFO = re.compile(r"(?<=://)[^\s\"<>]*(?=@)")
 PARAMETER = re.compile(
@@ -28,11 +28,11 @@ PARAMETER = re.compile(
 
 
 class UrlError(ValueError):
-    """A URL cannot be read. The text repeats nothing of it."""
+    """A URL cannot be parsed. The message repeats nothing of it."""
 
 
 class Url(NamedTuple):
-    """The parts of a URL; user and password as they are meant, without percent-encoding."""
+    """The parts of a URL; user and password are percent-decoded."""
 
     scheme: str
     username: str | None
@@ -40,18 +40,18 @@ class Url(NamedTuple):
     hostname: str
     port: int | None
     path: str
-    """With its percent-encoding."""
+    """Still percent-encoded."""
 
 
 def split(url: str) -> Url:
-    """The parts of ``url``, whose password may hold ``/ # ? @`` as long as no other reading is possible.
+    """The parts of ``url``, whose password may contain ``/ # ? @`` as long as the URL is unambiguous.
 
-    :raises UrlError: it is none, or it can be read in two ways.
+    :raises UrlError: it is not a URL, or it is ambiguous.
     """
     found = URL.fullmatch(url.strip())
     if found is None:
         raise UrlError(
-            "it is no URL with a host; in a user or a password, percent-encode what is no letter or digit"
+            "it is not a URL with a host; percent-encode everything but letters and digits in the user and the password"
             if "://" in url
             else "it has no scheme such as http://"
         )
@@ -59,9 +59,9 @@ def split(url: str) -> Url:
     authority = re.split(r"[/?#]", url.strip().partition("://")[2], maxsplit=1)[0]
     if user is not None and re.search(r"[/?#]", user) and _is_whole(authority):
         # http://user:12/34@host: the password is 12/34, or the port is 12 and 34@host is the path.
-        raise UrlError("it can be read in two ways: percent-encode / # ? and @ in the user and the password")
+        raise UrlError("it is ambiguous: percent-encode / # ? and @ in the user and the password")
     if port and int(port) > 65535:
-        raise UrlError("its port is over 65535")
+        raise UrlError("its port is greater than 65535")
     name, colon, password = (user or "").partition(":")
     return Url(
         scheme.lower(),
@@ -79,16 +79,16 @@ def _is_whole(authority: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """One URL as it may be shown, whatever its password holds."""
+    """One URL without its secrets, whatever characters its password contains."""
     head, separator, tail = url.partition("://")
     user, at, host = tail.rpartition("@")
     return hidden(f"{head}{separator}{_shown(user)}{at}{host}") if at else hidden(url)
 
 
 def hidden(text: str, instead: str = HIDDEN) -> str:
-    """``text`` without the passwords and tokens of URLs that stand in it.
+    """``text`` without the passwords and tokens of the URLs in it.
 
-    Of a user with a password the name stays; what stands before the ``@`` alone may be a token and does not.
+    A user name with a password is kept; a text before ``@`` without a colon may be a token and is hidden.
     """
     if "://" not in text:
         return text
@@ -98,5 +98,5 @@ def hidden(text: str, instead: str = HIDDEN) -> str:
 
 def _shown(user: str, instead: str = HIDDEN) -> str:
     name, colon, _ = user.partition(":")
-    # "host:8123/path" is no name: then the "@" stood in the path.
+    # "host:8123/path" is not a user name: the "@" was part of the path.
     return f"{name}:{instead}" if colon and re.fullmatch(r"[\w.%-]*", name) else instead

@@ -1,9 +1,9 @@
-"""Settings, and `configure()`: the one place where emitting spans meets shipping them.
+"""`configure()`: the one place where emitting spans meets shipping them.
 
-In: arguments, the environment, ``.env``, defaults, in that order. Out: frozen `Settings`, a `Telemetry` whose provider's
-spans go to the destination that the settings name, and a client for reading. On failure: called by hand, `configure`
-raises ValueError or StoreError at once, with the remedy and without any password; started by the environment,
-`ensure_configured` says what is wrong, once, and stays off. Nothing here loads the embedded engine or waits for a network.
+In: arguments, the environment, ``.env``, defaults, in that order. Out: a `Telemetry` with frozen `Settings` and a provider whose spans go
+to the destination in the settings. On failure: an explicit `configure` raises ValueError or StoreError at once, with the remedy and
+without any password; `ensure_configured`, which configures from the environment, logs the error once and leaves telemetry off. Nothing
+here loads the embedded engine or waits for a network.
 """
 
 from __future__ import annotations
@@ -67,18 +67,18 @@ SERVICE = "genesis"
 NO_LIMITS = SpanLimits(
     *[SpanLimits.UNSET] * len(inspect.signature(SpanLimits).parameters),
 )
-"""The SDK keeps 128 attributes and events of a span, the latest ones, and what the environment says: a conversation of 62 messages in
-flat form would push the run's id off its span. Nothing of ours is cut."""
+"""By default the SDK keeps only the latest 128 attributes and events of a span, or what the environment sets: a conversation of 62
+messages in flat form would push the run id off its span. Nothing of ours is truncated."""
 OUR_ATTRIBUTES = 64
-"""More than a span of ours ever has."""
+"""More attributes than any span of ours has."""
 OPEN_AT_ONCE = 10_000
-"""Spans of other instrumentations whose places are kept until they end; theirs are calls, open for seconds."""
+"""Open spans of other instrumentations whose run, generation and individual are remembered; they are calls, open for seconds."""
 WATCH_INTERVAL = 2.0
-"""Seconds between two looks at whether the store process lives: how long after its death another one is started."""
+"""Seconds between two checks that the store process is alive: after this time at most, a dead one is replaced."""
 
 
 class Telemetry:
-    """What `configure` has set up."""
+    """The telemetry that `configure` set up."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Telemetry:
         durable: DurableSpanProcessor | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        """Called by `configure` alone."""
+        """Called only by `configure`."""
         self.settings = settings
         self.destination = destination
         self.provider = provider
@@ -136,7 +136,7 @@ class Telemetry:
             )
 
     def _end_metrics(self) -> None:
-        """Send the last values, of a provider that is ours, and of the process that made it: a forked child has measured nothing."""
+        """Send the last values if the meter provider is ours and was created in this process: a forked child measured nothing."""
         if self._meter_provider is None or os.getpid() != self._pid:
             return
         try:
@@ -146,7 +146,7 @@ class Telemetry:
             log.warning("the last metrics could not be sent: %s", first_line(error))
 
     def _keep_store_running(self, folder: Path) -> None:
-        """Start a store process, and another when it dies. Runs in a thread; each trouble is said once."""
+        """Start a store process, and another if it dies. Runs in a thread; each kind of trouble is logged once."""
         trouble = Trouble(log)
         while True:
             try:
@@ -158,10 +158,10 @@ class Telemetry:
                 return
 
 
-# Reentrant: a signal handler's first record may come in the middle of it.
+# Reentrant: a signal handler may record its first span while the lock is held.
 _lock = threading.RLock()
 _configuring: int | None = None
-"""The thread that is at it."""
+"""The thread that is configuring."""
 _current: Telemetry | None = None
 _tried = False
 
@@ -175,11 +175,12 @@ def configure(
 ) -> Telemetry:
     """Record this process's spans. Called again in the same process, it returns what the first call set up.
 
-    If the application has already set up OpenTelemetry's SDK, its provider gets our processors, and its spans still go where they
-    went before. Otherwise a provider is created and becomes the global one.
+    If the application has already set up OpenTelemetry's SDK, our processors are added to its provider, and its spans still go where
+    they went before. Otherwise a provider is created and becomes the global one.
 
-    :param exporter: replaces the destination that the settings name, with its own spool.
-    :param redactor: receives every prompt, response and code and returns what is recorded; replaces ours and its patterns.
+    :param exporter: replaces the destination in the settings, and has its own spool.
+    :param redactor: receives every prompt, response and code and returns what is recorded; replaces the built-in redactor and its
+        patterns.
     :param resource_attributes: added to each span of this process.
     :param overrides: any field of `Settings`.
     :raises ValueError: a setting is wrong.
@@ -202,7 +203,7 @@ def configure(
 
 
 def _forked() -> None:
-    """In a forked child: another thread of the parent may have been at it, and will never end here."""
+    """In a forked child: another thread of the parent may have held the lock, and does not exist here to release it."""
     global _lock, _configuring
     _lock, _configuring = threading.RLock(), None
 
@@ -249,7 +250,7 @@ def _configured(
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
             setup=_setup(settings.told(), destination, made, redactor, resource_attributes),
-            # Whoever unpickles a handle has this process's environment, where passwords usually are.
+            # A process that unpickles a handle has this one's environment, which usually has the passwords.
             reference_setup=None
             if SECRETS & overrides.keys()
             else _setup(overrides, destination, made, redactor, resource_attributes),
@@ -264,18 +265,18 @@ def _at_exit(telemetry: Telemetry) -> None:
 
 
 def _announce(settings: Settings, destination: Destination, run_id: str) -> None:
-    """Say on standard error where a run goes that has begun, and how it is watched."""
+    """Print to standard error where a run that starts is recorded, and how to watch it."""
     command = watch_command(settings, run_id)
     watch = f"; watch it with `{command}`" if command else ""
     print(f"genesis-otel: run {run_id} goes to {destination}{watch}", file=sys.stderr, flush=True)
 
 
-# --- other processes that are to be set up as this one is -------------------------------------------------------------
+# --- setting up other processes like this one -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Elsewhere:
-    """An exporter that only another process has: this one spools for it."""
+    """An exporter that exists only in another process; this process spools for it."""
 
     name: str
 
@@ -287,7 +288,7 @@ def _setup(
     redactor: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Callable[[], object]:
-    """What sets up another process. What cannot be pickled stays here."""
+    """A picklable function that sets up another process like this one. What cannot be pickled is left out."""
     settings = {name: value for name, value in told.items() if name != "run_id"}
     spooled = isinstance(destination, CustomExporter) and not _crosses(exporter)
     other = _Elsewhere(str(destination)) if spooled else exporter
@@ -305,10 +306,10 @@ def _set_up(
     *,
     untold: bool,
 ) -> None:
-    """Set this process up as another one is. Never raises."""
+    """Set this process up like another one. Never raises."""
     if untold:
         log.warning(
-            "the redactor cannot be taken to this process, which records no prompts, responses and code: make it a function of a module"
+            "the redactor cannot be pickled, so this process records no prompts, responses or code: make it a module-level function"
         )
     try:
         configure(exporter=exporter, redactor=redactor, resource_attributes=attributes, **settings)
@@ -327,7 +328,7 @@ def _crosses(value: object) -> bool:
 
 
 def ensure_configured() -> Telemetry | None:
-    """`configure` from the environment, for code that must not fail: an error is logged once, and None is returned."""
+    """`configure` from the environment, for code that must not fail: an error is logged once, and None returned."""
     global _tried
     if _current is not None or _tried or _configuring == threading.get_ident():
         return _current
@@ -390,7 +391,7 @@ def _wired(
         capture_code=settings.capture_code,
         capture_output=settings.capture_output,
         redact=hook or usual,
-        # A hook is for content; names and identifiers are not for it.
+        # The hook gets only content, not names and identifiers.
         elsewhere=usual or _as_it_is,
         own_prices=own_prices,
     )
@@ -399,7 +400,7 @@ def _wired(
     tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        # Ended by Telemetry.shutdown: in its own order and within a bound, which the provider's exit handler has not.
+        # Telemetry.shutdown ends it, in the right order and within a time limit, which the provider's own exit handler lacks.
         provider = TracerProvider(
             resource=resource,
             id_generator=DerivedIdGenerator(),
@@ -408,12 +409,12 @@ def _wired(
         )
         trace.set_tracer_provider(provider)
     elif type(provider.id_generator) is RandomIdGenerator:
-        # It draws from ``random``, which searches seed: then spans of two processes share their ids.
+        # The default one draws from ``random``, which searches seed: spans of two processes would have the same ids.
         provider.id_generator = DerivedIdGenerator()  # type: ignore[assignment]
     for processor in processors:
         provider.add_span_processor(processor)
     _warn_of_losses(provider)
-    # Else LiteLLM's `otel` callback writes each call on the span that is current, a record of ours, over the one before.
+    # Otherwise LiteLLM's `otel` callback writes every call to the current span, a record of ours, overwriting the previous call.
     os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
     return Telemetry(settings, destination, provider, processors, durable, ours)
 
@@ -431,9 +432,9 @@ def _redactor(settings: Settings) -> Callable[[str], str] | None:
 
 
 class CorrelationProcessor(SpanProcessor):
-    """Puts run, generation and individual on the spans of other instrumentations, and what a call is for where the context
-    has it; ours say for themselves where they belong. A provider that keeps few attributes drops the earliest: what it has dropped of
-    these comes back at the end."""
+    """Adds run, generation, individual and, if the context has it, the purpose of a call to the spans of other instrumentations; our
+    own spans already have them. A provider with a low attribute limit drops the earliest attributes: those of ours that it dropped are
+    restored when the span ends."""
 
     def __init__(self) -> None:
         self._places: dict[int, Mapping[str, AttributeValue]] = {}
@@ -456,12 +457,12 @@ class CorrelationProcessor(SpanProcessor):
         if span.dropped_attributes:
             warn_once(
                 "attributes cut",
-                "a span (%s) has more attributes than this process keeps, and its earliest are missing in the tables: set "
+                "a span (%s) has more attributes than this process keeps, so the earliest are missing from the tables: set "
                 "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT to 4096, or give the provider span_limits",
                 span.name,
             )
             if place:
-                # The next processors get this very object.
+                # The following processors receive this same object.
                 span._attributes = {**(span.attributes or {}), **place}
 
 
@@ -474,17 +475,17 @@ def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
 
 
 def _warn_of_losses(provider: TracerProvider) -> None:
-    """Say what a provider that is not ours, or the environment, takes from the record."""
+    """Warn if the application's provider, or the environment, removes data from the record."""
     if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
         log.warning(
-            "the sampler of this process (%s) drops spans, so their rows are missing in the tables: use always_on",
+            "the sampler of this process (%s) drops spans, so their rows are missing from the tables: use always_on",
             provider.sampler.get_description(),
         )
     limits = provider._span_limits
     kept = limits.max_span_attributes
     if kept is not None and kept < OUR_ATTRIBUTES:
         log.warning(
-            "spans keep %d attributes, the latest ones, and columns of the tables are missing: unset OTEL_ATTRIBUTE_COUNT_LIMIT and "
+            "spans keep only their latest %d attributes, so values are missing from the tables: unset OTEL_ATTRIBUTE_COUNT_LIMIT and "
             "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
             kept,
         )

@@ -1,7 +1,7 @@
-"""The command ``genesis-otel mcp``: arguments only; the tools are made in `_mcp`.
+"""The command ``genesis-otel mcp``: arguments only; the tools are defined in `_mcp`.
 
-In: a command line, and the protocol on standard input. Out: the protocol on standard output until the client closes it. On failure: what
-:mod:`genesis_otel._cli.common` makes of it before the server begins, and a tool's error afterwards.
+In: a command line, and the protocol on standard input. Out: the protocol on standard output until the client closes it. On failure:
+before the server starts, as :mod:`genesis_otel._cli.common` reports it; afterwards, a tool's error.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from genesis_otel._cli.common import answering, judged, settings_of
 def mcp(context: typer.Context) -> None:
     """Serve the store to an agent: a read-only server of the Model Context Protocol on standard input and output.
 
-    Its tools list runs, show runs, individuals, programs, prompts and differences, and ask the named queries; none writes, and
-    none takes SQL. Answers are bounded. An agent's client starts it, with settings like the second line. What it reads, prompts and
-    code among it, goes wherever the agent sends it.
+    Its tools list runs, show runs, individuals, programs, prompts and diffs, and run the named queries; none of them writes or
+    accepts SQL. Answers are bounded. An agent's client starts it, with settings like the second line. Whatever it reads, including
+    prompts and code, goes wherever the agent sends it.
 
     ```
     genesis-otel mcp
@@ -28,7 +28,7 @@ def mcp(context: typer.Context) -> None:
     from genesis_otel._mcp import server
     from genesis_otel._read.client import reader
 
-    # What is wrong with the store is said here, and not by every tool.
+    # Report a store that does not work here, once, rather than from every tool.
     with reader(settings):
         pass
     server(settings, lambda error: judged(error)[1]).run()

@@ -1,8 +1,8 @@
-"""The command ``genesis-otel``: arguments only; what they ask for is done elsewhere.
+"""The command ``genesis-otel``: arguments only; the work is done elsewhere.
 
-In: a command line. Out: answers on standard output, everything said about them on standard error. On failure: a line that
-says what is wrong and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that
-has had enough (``| head``) is no failure.
+In: a command line. Out: answers on standard output, messages about them on standard error. On failure: a line that says what is wrong
+and what to do, and an exit code: 1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that stops early
+(``| head``) is not a failure.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ COMMANDS = {
     "spool": "spool.spool_app",
     "grafana": "grafana.grafana_app",
 }
-"""The commands, in the order of ``--help``, and where in this package each is. Loading all of them and reading their signatures takes 30 ms
-of CPU, a third of what a command takes before it does anything: so the one that is asked for is loaded alone."""
+"""The commands in the order of ``--help``, each with its place in this package. Loading all of them and reading their signatures takes
+30 ms of CPU, a third of a command's start-up time, so only the requested one is loaded."""
 
 
 def version(wanted: bool) -> None:
@@ -96,14 +96,14 @@ def before(
     """
     context.obj = Told(url)
     handler = logging.StreamHandler()
-    # What the libraries beneath cannot do is told by the error, once.
+    # Other libraries' failures are reported once, by our own error.
     handler.addFilter(lambda record: verbose or record.name.startswith(("genesis_otel", "opentelemetry")))
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", handlers=[handler])
     logging.getLogger("genesis_otel").setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
-    """The command line with these commands."""
+    """The command-line application with these commands."""
     app = typer.Typer(
         name="genesis-otel",
         no_args_is_help=True,
@@ -118,15 +118,15 @@ def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name)
         else:
-            # What follows `exec` is another command's, options included.
+            # Everything after `exec` belongs to the other command, including options.
             app.command(name, context_settings={"allow_interspersed_args": name != "exec"})(command)
     return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and give its exit code."""
+    """Run the command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        # Stored texts may hold what the terminal's encoding, or any, cannot say.
+        # Stored texts may contain characters that the terminal's encoding, or any encoding, cannot represent.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -1,6 +1,6 @@
-"""How tables show columns, and the colours of what they say: types and constants alone, which every command may load.
+"""How tables show columns, and the colours of statuses: only types and constants, cheap for every command to load.
 
-In: nothing. Out: :class:`Column`, for whoever knows what stands in one. On failure: nothing here does anything.
+In: nothing. Out: :class:`Column`, for the commands to describe their columns with. On failure: nothing here can fail.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ Blocks = Iterable[Sequence[Sequence[Any]]]
 
 
 class Column(NamedTuple):
-    """How a table shows a column, where it is not just its values."""
+    """How a table shows a column, if not just by its values."""
 
     heading: str
     show: Callable[[Any], str] | None = None
     style: Callable[[Any], str] | None = None
     brief: int = 0
-    """In a narrow terminal: so many characters, which tell an id from others; -1 leaves the column out."""
+    """In a narrow terminal, the number of characters shown, enough to tell ids apart; -1 leaves the column out."""
     middle: bool = False
-    """Cut in the middle: the beginnings of runs' ids are dates."""
+    """Truncate in the middle, because run ids start with a date."""

@@ -1,7 +1,7 @@
-"""What every command shares: settings, exit codes, and what is said of an error.
+"""What all commands share: settings, exit codes, and error messages.
 
 In: the options before the command, and whatever a command raises. Out: settings; a line on standard error and an exit code:
-1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that has had enough (``| head``) is no failure.
+1 failed, 2 wrong usage, 3 nothing found, 4 over budget, 130 interrupted. A reader that stops early (``| head``) is not a failure.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ EXTRAS = {
     "gepa": "gepa",
     "shinka": "shinka",
 }
-"""What a command may want that the package does not bring along, and the extra that does."""
+"""Optional packages that commands need, and the extra that installs each."""
 
 P = ParamSpec("P")
 
 
 class Told(NamedTuple):
-    """The options that stand before the command."""
+    """The options given before the command."""
 
     url: str | None
 
 
 class WrongUseError(Exception):
-    """Arguments that make no sense together."""
+    """The arguments are invalid, or do not go together."""
 
 
 # --- around every command ---------------------------------------------------------------------------------------------
 
 
 def answering(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn what goes wrong in a command into a line and an exit code."""
+    """Turn an error in a command into a line and an exit code."""
 
     @functools.wraps(command)
     def answered(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -64,7 +64,7 @@ def answering(command: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except BrokenPipeError:
-            # What is buffered has no reader; else Python complains at its end.
+            # Nobody reads what is still buffered; without this, Python complains at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -78,7 +78,7 @@ def answering(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def judged(error: Exception) -> tuple[int, str]:
-    """The exit code of an error and what is said of it."""
+    """The exit code and the message for an error."""
     if isinstance(error, ModuleNotFoundError):
         missing = (error.name or "a package").partition(".")[0].replace("_", "-")
         extra = EXTRAS.get(missing)
@@ -105,7 +105,7 @@ def judged(error: Exception) -> tuple[int, str]:
 
 
 def settings_of(context: typer.Context, **overrides: Any) -> Settings:
-    """The settings, with ``--url`` before ``CLICKHOUSE_URL``."""
+    """The settings; ``--url`` takes precedence over ``CLICKHOUSE_URL``."""
     from genesis_otel._settings import load_settings
 
     told: Told = context.obj
@@ -123,7 +123,7 @@ FormatOption = Annotated[
 HOW_A_RUN_IS_NAMED = "Its id, the start of its id, latest, or a task: its newest run."
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
-"""Where there is no default: the run is written away, marked or removed."""
+"""Without a default, for commands that export, mark or delete the run."""
 IndividualArgument = Annotated[
     str, typer.Argument(metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.")
 ]

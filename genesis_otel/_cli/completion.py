@@ -1,7 +1,7 @@
-"""What the shell completes behind a command: runs, and named queries.
+"""Shell completion of runs and named queries.
 
-In: what was typed so far. Out: what it may become. On failure: nothing, in silence: a shell waits for the answer, and shows whatever is
-said. So no store process is started and no server is waited for.
+In: the text typed so far. Out: possible completions. On failure: no completions and no message, because the shell waits for the answer
+and would show any output. For the same reason no store process is started, and a server is given at most 2 s.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 SECONDS = 2.0
-"""A shell shows nothing until the answer is there."""
+"""The shell blocks until the answer arrives."""
 SEVERAL = 20
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:
-    """``latest``, and the newest runs that begin so."""
+    """``latest``, and the newest runs that start with the text."""
     found = ["latest"]
-    # Whatever happens: a traceback would stand in the line that is being typed.
+    # Suppress everything: a traceback would end up in the line being typed.
     with contextlib.suppress(Exception), _silence():
         from genesis_otel import queries
         from genesis_otel._settings import load_settings
@@ -39,7 +39,7 @@ def runs(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def named_queries(incomplete: str) -> list[str]:
-    """The named queries that begin so."""
+    """The named queries that start with the text."""
     from genesis_otel import queries
 
     return [name for name in queries.names() if name.startswith(incomplete.replace("-", "_"))]
@@ -47,7 +47,7 @@ def named_queries(incomplete: str) -> list[str]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """A block without log lines."""
+    """Disable logging within the block."""
     before = logging.root.manager.disable
     logging.disable()
     try:
@@ -57,7 +57,7 @@ def _silence() -> Iterator[None]:
 
 
 def _client(store: object) -> Client | None:
-    """A client of a store that answers at once; None where it has to be started first."""
+    """A client of a store that can answer at once; None if a store process would have to be started first."""
     from genesis_otel._serve import client as store_process
     from genesis_otel._settings import Embedded, Server
 

@@ -1,7 +1,7 @@
-"""The command ``delete``: a run goes for good.
+"""The command ``delete``, which removes a run.
 
-In: arguments. Out: what goes, a question, and what went. On failure: what :mod:`genesis_otel._cli.common` makes of it; a run that is
-still going on is wrong use.
+In: arguments. Out: what will be deleted, a confirmation prompt, and what was deleted. On failure: as
+:mod:`genesis_otel._cli.common` reports it; deleting a running search counts as wrong usage.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def delete(
     context: typer.Context,
     run: GivenRun,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Delete a run that is still going on, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete the run even if it is still running.")] = False,
     raw_traces: Annotated[
         bool,
         typer.Option(
@@ -35,11 +35,11 @@ def delete(
         ),
     ] = False,
 ) -> None:
-    """Delete a run from the seven tables, after saying what goes and asking.
+    """Delete a run from the seven tables, after showing what will be deleted and asking.
 
-    Spans of the run that come late, out of a spool or a collector's queue, do not bring it back: the embedded store removes their
-    rows within seconds. Where ClickHouse is a server, the next `delete` of any run removes them, or this one again. A search
-    that begins again with the same id is a new run. `import` brings a run back.
+    Spans of the run that arrive late, from a spool or a collector's queue, do not bring it back: the embedded store removes their
+    rows within seconds. On a ClickHouse server, the next `delete` of this or any other run removes them. A search that starts
+    again with the same id is a new run. `import` brings a run back.
 
     Raw traces stay until their retention ends, unless --raw-traces is given.
 
@@ -59,7 +59,7 @@ def delete(
         run_id = _run_id(client, run)
         if raw_traces and not deleted.landing_of_ours(client):
             raise StoreError(
-                "otel_traces was made by a collector, and may hold more than searches: leave --raw-traces out, and delete there yourself"
+                "otel_traces was created by a collector and may hold more than searches: leave out --raw-traces, and delete from it yourself"
             )
         if not force:
             _see_it_ended(client, settings, run_id)
@@ -67,7 +67,7 @@ def delete(
         say(f"{run_id}: {told(rows) or 'no rows'}")
         if not yes:
             if not sys.stdin.isatty():
-                raise WrongUseError("nobody is there to be asked: --yes deletes without a question")
+                raise WrongUseError("standard input is not a terminal: use --yes to delete without being asked")
             if not typer.confirm("Delete them?", err=True):
                 say("Nothing was deleted.")
                 raise typer.Exit
@@ -76,7 +76,7 @@ def delete(
         late = deleted.sweep(client)
     say(f"{run_id}: deleted")
     if late:
-        say(f"Also deleted, come late of runs that were deleted before: {told(late)}")
+        say(f"Also deleted, late rows of runs that were deleted before: {told(late)}")
 
 
 def _run_id(client: Client, run: str) -> str:
@@ -86,7 +86,7 @@ def _run_id(client: Client, run: str) -> str:
     try:
         return run_id_of(client, run)
     except NotFoundError:
-        # Of a deleted run, calls may have come late, and nothing by which a run is found.
+        # Late calls of a deleted run may have arrived without any of the rows by which a run is found.
         if deleted.is_deleted(client, run):
             return run
         raise
@@ -98,4 +98,4 @@ def _see_it_ended(client: Client, settings: Settings, run_id: str) -> None:
 
     summary = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after))
     if summary and summary[0]["status"] == "running":
-        raise WrongUseError(f"{run_id} is still running: end its process first, or delete it all the same with --force")
+        raise WrongUseError(f"{run_id} is still running: end its process first, or delete it anyway with --force")

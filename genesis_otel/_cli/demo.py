@@ -1,6 +1,6 @@
 """The command ``demo``.
 
-In: arguments. Out: a search that is recorded, and what landed. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+In: arguments. Out: a recorded search, and a summary of its rows. On failure: as :mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from genesis_otel._cli.common import answering, settings_of
 from genesis_otel._cli.tables import say
 
 WIDTH_OF_A_FILE = 140
-"""Characters that a line of the demo's summary may have where there is no terminal."""
+"""Maximum line length of the demo's summary if there is no terminal."""
 
 
 @answering
 def demo(
     context: typer.Context,
     framework: Annotated[
-        str, typer.Option(metavar="NAME", help="Which framework searches: openevolve, shinka or gepa.")
+        str, typer.Option(metavar="NAME", help="The framework to run: openevolve, shinka or gepa.")
     ] = "openevolve",
     iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="How many programs to try.")] = 40,
     real: Annotated[
@@ -36,10 +36,10 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Store the record there instead of in your data folder.")
     ] = None,
 ) -> None:
-    """Run a real search, record it, and show what landed.
+    """Run a real search, record it, and show what was recorded.
 
     The search packs circles into a square. The model is simulated on loopback and answers the same every time, so the demo
-    needs neither a network nor a key. What it records is kept: look at it with runs, lineage and query.
+    needs neither a network nor a key. The record is kept: look at it with runs, lineage and query.
 
     ```
     genesis-otel demo

@@ -1,7 +1,8 @@
 """The command ``exec``.
 
-In: a command, and the context that the environment names. Out: its output and exit code, and an evaluation of how it went. On
-failure: what is wrong with the record is said, and the command runs all the same; one that cannot be started ends with 127 or 126.
+In: a command, and the context given by the environment. Out: the command's output and exit code, and an evaluation that records how it
+went. On failure: a problem with recording is reported, and the command runs anyway; if the command cannot be started, the exit code is
+127 or 126.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from genesis_otel._cli.common import Told, answering
 from genesis_otel._cli.tables import say
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
-"""A shell's exit codes; to the last is added the number of the signal."""
+"""A shell's exit codes; the signal number is added to the last."""
 
 
 @answering
@@ -25,14 +26,14 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run, with its arguments.")],
     job: Annotated[
         str | None,
-        typer.Option("--job", metavar="ID", help="The job's id, as the scheduler calls it; by default a new one."),
+        typer.Option("--job", metavar="ID", help="The scheduler's id of the job; by default a new id."),
     ] = None,
 ) -> None:
-    """Run a command as an evaluation, for jobs of Slurm and containers.
+    """Run a command as an evaluation, for Slurm jobs and containers.
 
-    It belongs to the individual that TRACEPARENT and BAGGAGE in the environment name (`individual.environ()`). Recorded are its
-    duration, exit code, CPU time and peak memory, and the last 64 KiB of its standard output and error, which pass through. An exit
-    code other than 0 is a failed job, and the exit code of this command.
+    The evaluation belongs to the individual that TRACEPARENT and BAGGAGE in the environment name (`individual.environ()`). It
+    records duration, exit code, CPU time, peak memory, and the last 64 KiB of standard output and error, which pass through. A
+    nonzero exit code marks the job as failed and becomes the exit code of this command.
 
     ```
     srun --export=ALL genesis-otel exec --job "$SLURM_JOB_ID" -- python evaluate.py program.py
@@ -53,10 +54,10 @@ def execute(
             configure()
     except Exception as error:
         pass_on(error)
-        say(f"The command runs unrecorded: {first_line(error)}")
+        say(f"The command runs without being recorded: {first_line(error)}")
     with spans.attached(spans.from_environment()):
         if not place_of().run_id:
-            say("No run is named in TRACEPARENT and BAGGAGE: the evaluation will belong to none.")
+            say("TRACEPARENT and BAGGAGE name no run: the evaluation will not belong to one.")
         evaluation = spans.evaluation(job, details={"command": shlex.join(command)})
     try:
         outcome = process.run(command, {**os.environ, **evaluation.environ()})

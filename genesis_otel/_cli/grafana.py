@@ -1,7 +1,7 @@
-"""The command ``genesis-otel grafana``: arguments only; what they ask for is done in `_grafana`.
+"""The command ``genesis-otel grafana``: arguments only; the work is done in `_grafana`.
 
-In: a command line; ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: a line for each thing that was looked at, or a diff, on standard
-output; everything said about them on standard error. On failure: a line and an exit code, as `_cli` has them.
+In: a command line; ``GRAFANA_URL`` and ``GRAFANA_TOKEN``. Out: on standard output a line per item, or a diff; messages about them on
+standard error. On failure: a line and an exit code, as :mod:`genesis_otel._cli.common` defines them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genesis_otel._grafana.push import Item, Wanted
 
 FOLDER = "genesis"
-"""The uid of the folder where none is told."""
+"""The default uid of the folder."""
 
 FolderOption = Annotated[
     str, typer.Option("--folder", metavar="UID", help="Uid of the folder in Grafana; created if it is missing.")
@@ -52,12 +52,12 @@ grafana_app = typer.Typer(no_args_is_help=True)
 
 @grafana_app.callback()
 def grafana() -> None:
-    """Bring the dashboards and alert rules into a Grafana that you already have.
+    """Install the dashboards and alert rules in an existing Grafana.
 
     Set `GRAFANA_URL` to its address and `GRAFANA_TOKEN` to a service account's token, with the role Editor, or Admin to create
-    the data source. `GRAFANA_ALERT_EMAIL`, `GRAFANA_ALERT_SLACK` or `GRAFANA_ALERT_WEBHOOK` makes the contact point that the
-    alert rules tell; without one, the organisation's notification policies say who is told. All may be in `.env`. None is an
-    argument, because other users of this machine can see arguments.
+    the data source. `GRAFANA_ALERT_EMAIL`, `GRAFANA_ALERT_SLACK` or `GRAFANA_ALERT_WEBHOOK` creates the contact point that the
+    alert rules notify; without one, the organisation's notification policies decide. All of these may be in `.env`. They are not
+    arguments, because other users of this machine can see arguments.
 
         export GRAFANA_URL=https://grafana.example.org GRAFANA_TOKEN=glsa_...
         export GRAFANA_CLICKHOUSE_URL=http://reader:password@clickhouse:8123/genesis
@@ -83,7 +83,7 @@ def push(
         ),
     ] = False,
 ) -> None:
-    """Bring folder, data source, dashboards and alert rules into Grafana. A second push changes nothing.
+    """Create or update the folder, data source, dashboards and alert rules in Grafana. A second push changes nothing.
 
     If something was edited in the browser since the last push, nothing is written at all: `diff` shows the edits, `pull` keeps
     them, and `--overwrite` discards them.
@@ -105,7 +105,7 @@ def push(
             say(f"Nothing was written; a push would write {_count(items)}.")
             return
         for each in _grafana.push(items, overwrite=overwrite):
-            typer.echo(_line(each, "made" if each.state is _grafana.State.NEW else "saved"))
+            typer.echo(_line(each, "created" if each.state is _grafana.State.NEW else "saved"))
         written = sum(1 for each in items if each.write)
         say(
             f"{api.where}: {written} written, {len(items) - written} unchanged."
@@ -115,8 +115,8 @@ def push(
         fault = api.datasource_fault(wanted.datasource)
         if fault:
             say(
-                f"Grafana's data source {wanted.datasource} does not reach ClickHouse: {visible(fault)}. Its host and password are "
-                "those of GRAFANA_CLICKHOUSE_URL or CLICKHOUSE_URL, as Grafana's own machine sees them; --overwrite sends them again."
+                f"Grafana's data source {wanted.datasource} cannot reach ClickHouse: {visible(fault)}. Its host and password come "
+                "from GRAFANA_CLICKHOUSE_URL or CLICKHOUSE_URL, as seen from Grafana's own machine; --overwrite sends them again."
             )
 
 
@@ -128,7 +128,7 @@ def diff(
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
-    """Show what a push would change, as a unified diff from Grafana to the files. Exit code 1 means that there are differences."""
+    """Show what a push would change, as a unified diff from Grafana to the files. The exit code is 1 if there are differences."""
     from genesis_otel._grafana import push as _grafana
     from genesis_otel._grafana.api import opened
 
@@ -140,7 +140,7 @@ def diff(
     _warn(wanted, items)
     lines = list(_grafana.differences(items))
     for line in lines:
-        # A browser's user may have typed what a terminal would obey.
+        # Text typed in the browser may contain terminal control sequences.
         typer.echo(visible(line, keep="\n\t") if sys.stdout.isatty() else line, nl=False)
     if lines:
         raise typer.Exit(1)
@@ -158,10 +158,10 @@ def pull(
     datasource_uid: SourceOption = None,
     source: FromOption = None,
 ) -> None:
-    """Write the dashboards and alert rules of Grafana into files, to keep edits made in the browser.
+    """Write Grafana's dashboards and alert rules to files, to keep edits made in the browser.
 
-    Keys keep their order, and what Grafana adds is left out, so that `git diff` shows only the edits. What was not edited is
-    copied unchanged. `push --from FOLDER` takes these files.
+    Keys keep their order, and fields that Grafana adds are left out, so that `git diff` shows only the edits. Unedited files are
+    copied unchanged. `push --from FOLDER` uses these files.
     """
     from genesis_otel._grafana import push as _grafana
     from genesis_otel._grafana.api import opened
@@ -200,8 +200,8 @@ def _wanted(
     if not url.startswith(("http://", "https://")):
         raise GrafanaError(
             "there is no ClickHouse for Grafana's data source: set GRAFANA_CLICKHOUSE_URL to "
-            "http(s)://user:password@host:port/database as Grafana reaches it (genesis-otel serve answers for an embedded "
-            "store), or name an existing data source with --datasource-uid"
+            "http(s)://user:password@host:port/database as Grafana reaches it (for an embedded store, run genesis-otel "
+            "serve), or name an existing data source with --datasource-uid"
         )
     return _read(folder, DATASOURCE, url, source, settings)
 
@@ -238,7 +238,7 @@ def _secret(told: Secret | None) -> str:
 
 
 def _warn(wanted: Wanted, items: list[Item]) -> None:
-    """Say what is not wrong, but likely not meant."""
+    """Warn about what is valid but probably not intended."""
     from genesis_otel._grafana.push import State
     from genesis_otel._serve.client import LOOPBACK
     from genesis_otel._store.errors import split_url
@@ -251,9 +251,9 @@ def _warn(wanted: Wanted, items: list[Item]) -> None:
     if wanted.clickhouse and any(each.kind == "data source" and each.write for each in items):
         parts = split_url(wanted.clickhouse)
         if parts.hostname in LOOPBACK:
-            say(f"Grafana will look for ClickHouse on its own machine: {parts.hostname} is what the URL names.")
+            say(f"The URL names {parts.hostname}, so Grafana will look for ClickHouse on its own machine.")
         say(
-            f"Everyone with access to the data source queries as the user {visible(parts.username or 'default')}, who should have read access only."
+            f"Everyone with access to the data source queries as user {visible(parts.username or 'default')}, who should have read access only."
         )
 
 

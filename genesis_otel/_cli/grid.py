@@ -1,7 +1,7 @@
-"""Rows and fields as a person reads them in a terminal.
+"""Tables and fields for a terminal.
 
-In: column names and blocks of rows; how each column is shown. Out: a table on a stream, in columns where they fit and a line a value
-where they do not; bounded, and whoever calls it is told so. On failure: OSError of the stream.
+In: column names and blocks of rows; how each column is shown. Out: a table on a stream, in columns if they fit, otherwise one line per
+value; the number of rows is bounded, and the caller learns whether there are more. On failure: OSError of the stream.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from genesis_otel._cli.columns import Blocks, Column
 from genesis_otel._read.format import short, visible
 
 ROWS_OF_A_TABLE = 1_000
-"""More rows than this are no table that a person reads."""
+"""The most rows that a table shows: nobody reads more."""
 LONG_TEXT = 20
-"""Texts that are longer go over several lines, where a table would not fit the terminal."""
+"""Longer texts wrap if the table would not fit the terminal otherwise."""
 GAP = 2
-"""Between two columns."""
+"""Spaces between two columns."""
 WIDE = 10_000
-"""Width of a table that goes to a file, where nothing has to fit a screen."""
+"""Width of a table written to a file, which need not fit a screen."""
 
 
 class _Cells(NamedTuple):
@@ -37,7 +37,7 @@ class _Cells(NamedTuple):
     styles: list[str]
     numbers: bool
     long: bool
-    """A text that may go over several lines."""
+    """Whether the texts may wrap."""
 
     def width(self) -> int:
         return max(cell_len(each) for each in (self.heading, *self.texts))
@@ -46,7 +46,7 @@ class _Cells(NamedTuple):
 def table(
     names: Sequence[str], blocks: Blocks, title: str, columns: Mapping[str, Column] | None, out: TextIO
 ) -> tuple[int, bool]:
-    """Write rows as a table, as many as a person reads; how many those are, and whether there are more."""
+    """Write rows as a table, up to the bound; return how many were written, and whether there are more."""
     rows: list[Sequence[Any]] = []
     for block in blocks:
         rows.extend(block[: ROWS_OF_A_TABLE + 1 - len(rows)])
@@ -111,7 +111,7 @@ def _grid(columns: Sequence[_Cells], rows: int) -> Table:
 
 
 def _one_by_one(columns: Sequence[_Cells], rows: int, console: Console) -> None:
-    """Rows that are wider than the terminal: a line a column."""
+    """Write rows that are wider than the terminal, one line per column."""
     for row in range(rows):
         grid = Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True, style="dim")
@@ -123,7 +123,7 @@ def _one_by_one(columns: Sequence[_Cells], rows: int, console: Console) -> None:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
-    """What is known of one thing, a line each, without those of which nothing is."""
+    """Write named values, one per line, leaving out empty ones."""
     known = [(name, value) for name, value in pairs if value]
     width = max((cell_len(name) for name, _ in known), default=0) + GAP
     console = Console(highlight=False)

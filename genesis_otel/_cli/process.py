@@ -1,7 +1,7 @@
-"""Runs a command as if nothing stood around it, and says how it went.
+"""Runs a command transparently, and returns how it went.
 
-In: a command and its environment. Out: its output on ours as it comes, and at its end an :class:`Outcome`. On failure: a command
-that cannot be started raises OSError; a reader of our output that went away ends the output and not the command.
+In: a command and its environment. Out: its output on ours as it arrives and, when it has ended, an :class:`Outcome`. On failure: a
+command that cannot be started raises OSError; if the reader of our output goes away, the output ends but the command continues.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ from types import FrameType
 from typing import IO, NamedTuple
 
 KEPT = 64 * 1024
-"""Bytes at the end of each output that are kept."""
+"""Bytes kept from the end of each output."""
 
 LONG_LINE = 4096
-"""Bytes of a line that are dropped at most, where its beginning was not kept."""
+"""The most bytes of an incomplete first line that are dropped."""
 
 PATIENCE = 1.0
-"""Seconds of silence after the command's end, after which its output is not read on: a daemon that it left may hold it for ever."""
+"""Seconds without output, once the command has ended, after which reading stops: a daemon that it left may hold the pipe open forever."""
 
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that a scheduler sends to the process that it started. Ctrl-C reaches the command by itself."""
+"""Signals that a scheduler sends to the process that it started. Ctrl-C reaches the command directly."""
 
 
 class Outcome(NamedTuple):
     """How a command went."""
 
     exit_code: int
-    """Its own, or minus the number of the signal that ended it."""
+    """The command's own, or minus the number of the signal that ended it."""
     seconds: float
     cpu_seconds: float
-    """Of all its processes that it waited for."""
+    """Of the command and all child processes that it waited for."""
     peak_memory_bytes: int
     """Of the largest of these processes."""
     stdout: str
-    """Its last 64 KiB."""
+    """The last 64 KiB."""
     stderr: str
     stdout_bytes: int
-    """How much there was in all."""
+    """The total, including what was not kept."""
     stderr_bytes: int
 
 
 class Tail:
-    """Passes an output on while it keeps its end."""
+    """Passes an output on and keeps the end of it."""
 
     def __init__(self, source: IO[bytes], sink: IO[bytes], ended: threading.Event) -> None:
         self.count = 0
@@ -80,20 +80,20 @@ class Tail:
                 is_read = False
 
     def text(self) -> str:
-        """The end of the output, when it is over."""
+        """Wait until the output has ended, and return the end of it."""
         self._thread.join()
         kept = bytes(self._kept)
         if self.count > len(kept):
-            # From a whole line on, since half a key is not recognised as one; or at least from a whole character on.
+            # Start at a whole line, since half a key would not be redacted, or at least at a whole character.
             line = kept.find(b"\n", 0, LONG_LINE)
             kept = kept[line + 1 :] if line >= 0 else kept.lstrip(bytes(range(0x80, 0xC0)))
         return kept.decode("utf-8", "replace")
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Outcome:
-    """Run a command to its end. From the main thread alone, since signals are passed on to it.
+    """Run a command to its end. Works only in the main thread, because it passes signals on to the command.
 
-    :raises OSError: it cannot be started.
+    :raises OSError: the command cannot be started.
     """
     process: subprocess.Popen[bytes] | None = None
     early: list[int] = []

@@ -1,7 +1,7 @@
-"""The commands for one program in the hand: ``show``, ``best``, ``diff``.
+"""The commands that show single programs: ``show``, ``best``, ``diff``.
 
-In: arguments. Out: what is known of a run or an individual; a program, its output or its prompts as they are, ready to be a
-file. On failure: what :mod:`genesis_otel._cli.common` makes of it; a program that was not recorded is nothing found.
+In: arguments. Out: what is known about a run or an individual; a program, its output or its prompts verbatim, ready for a file. On
+failure: as :mod:`genesis_otel._cli.common` reports it; a program that was not recorded counts as nothing found.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from genesis_otel._read.format import ago, duration, moment, money, number, plai
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-CodeOption = Annotated[bool, typer.Option("--code", help="Only its program, as it is: ready for a file.")]
-PromptsOption = Annotated[bool, typer.Option("--prompts", help="Only what models were asked for it, and answered.")]
+CodeOption = Annotated[bool, typer.Option("--code", help="Show only its program, verbatim.")]
+PromptsOption = Annotated[bool, typer.Option("--prompts", help="Show only its prompts and the models' answers.")]
 
 OutputOption = Annotated[
-    bool, typer.Option("--output", help="Only what its evaluations put out: stdout, stderr, tracebacks.")
+    bool, typer.Option("--output", help="Show only the output of its evaluations: stdout, stderr, tracebacks.")
 ]
 
 
@@ -87,17 +87,17 @@ def diff(
     other: Annotated[
         str,
         typer.Argument(
-            metavar="[B]", show_default=False, help="Another one; without it, A is compared with its parent."
+            metavar="[B]", show_default=False, help="Another individual; by default, A is compared with its parent."
         ),
     ] = "",
     run: Annotated[
         str, typer.Option("--run", metavar="RUN", help="Their run: its id, the start of its id, latest, or a task.")
     ] = "latest",
     other_run: Annotated[
-        str, typer.Option("--other-run", metavar="RUN", show_default=False, help="The run of B, if it is another one.")
+        str, typer.Option("--other-run", metavar="RUN", show_default=False, help="The run of B, if different.")
     ] = "",
 ) -> None:
-    """Show what changed between two programs, as a unified difference.
+    """Show what changed between two programs, as a unified diff.
 
     ```
     genesis-otel diff best
@@ -130,7 +130,7 @@ def _show(
     from genesis_otel._read.program import calls, outputs
 
     if code + prompts + output > 1:
-        raise WrongUseError("--code, --prompts and --output each ask for something else: give one of them")
+        raise WrongUseError("--code, --prompts and --output exclude each other: use one of them")
     settings = settings_of(context)
     with reader(settings) as client:
         run_id = run_id_of(client, run)
@@ -182,7 +182,7 @@ def _program(individual: Mapping[str, Any]) -> str:
     if not code:
         raise NotFoundError(
             f"the program of {individual['individual_id']} was not recorded"
-            " (nothing told it, or GENESIS_OTEL_CAPTURE_CODE was false)"
+            " (the search did not provide it, or GENESIS_OTEL_CAPTURE_CODE was false)"
         )
     return code
 
@@ -208,7 +208,7 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "status", run["status"]
     yield "error", run["error"]
     yield "started", moment(run["start_time"])
-    # How long it took is known of one that ended and said when it began.
+    # The duration is known only if the run has ended and its start was recorded.
     is_open = run["status"] in ("running", "stalled")
     yield "took", "" if is_open or not run["seconds"] else duration(run["seconds"])
     yield "last sign of life", _last_sign(run) if is_open else ""
@@ -237,7 +237,7 @@ def _last_sign(run: Mapping[str, Any]) -> str:
 
 
 def _since(generations: int | None) -> str:
-    """For how many generations nothing was better."""
+    """How many generations passed without an improvement."""
     return f", none for {generations:,} generation{'' if generations == 1 else 's'}" if generations else ""
 
 
@@ -270,7 +270,7 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
     from genesis_otel._read.program import messages_of
 
     if not calls:
-        say("No model was asked for it.")
+        say("No LLM call was recorded for it.")
     elif format is not None and format is not Format.table:
         write(list(calls[0]), [[list(call.values()) for call in calls]], format)
         return
@@ -293,7 +293,7 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
 
 def _outputs(told: Sequence[Mapping[str, Any]], format: Format | None) -> None:
     if not told:
-        say("Its evaluations have put out nothing, or nothing was recorded.")
+        say("Its evaluations produced no output, or none was recorded.")
     elif format is not None and format is not Format.table:
         write(list(told[0]), [[list(each.values()) for each in told]], format)
         return
@@ -303,7 +303,7 @@ def _outputs(told: Sequence[Mapping[str, Any]], format: Format | None) -> None:
 
 
 def _write_lines(lines: Iterable[str]) -> None:
-    """A difference; in a terminal with its colours."""
+    """Write a diff, coloured in a terminal."""
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
         if sys.stdout.isatty():

@@ -1,7 +1,7 @@
 """The commands that ask the store: ``runs``, ``lineage``, ``query``.
 
-In: arguments. Out: a table in a terminal, tab-separated values in a pipe, or the format that is asked for. On failure: what
-:mod:`genesis_otel._cli.common` makes of it.
+In: arguments. Out: a table in a terminal, tab-separated values in a pipe, or the requested format. On failure: as
+:mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 MANY = 10_000
-"""More runs than are open at a time."""
+"""More runs than are ever open at once."""
 
 RUNS = {
     "run_id": Column("run", brief=13, middle=True),
@@ -122,11 +122,11 @@ def runs(
         asked = (task and f"of the task {task!r}", status and f"that is {status}", tag and f"with the tag {tag!r}")
         which = " ".join(filter(None, asked))
         raise NotFoundError(
-            f"there is no run {which}" if which else "there is no run yet: `genesis-otel demo` makes one"
+            f"there is no run {which}" if which else "there are no runs yet: `genesis-otel demo` records one"
         )
     columns = _shown(RUNS, rows)
     if "unpriced" in columns:
-        # So that a row has room in 80 columns.
+        # To fit a row into 80 columns.
         columns |= {name: columns[name]._replace(brief=-1) for name in ("individuals", "silent_seconds")}
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
 
@@ -135,7 +135,7 @@ def _runs(client: Client, settings: Settings, task: str, status: str, tag: str, 
     from genesis_otel import queries
     from genesis_otel._read.health import alive
 
-    # Which of the silent ones are stalled, this machine knows and not the store.
+    # Only this machine, not the store, knows which of the silent runs are alive.
     asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
     told = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": settings.stalled_after}
     rows = alive(client, queries.ask(client, "runs", **told))
@@ -143,7 +143,7 @@ def _runs(client: Client, settings: Settings, task: str, status: str, tag: str, 
 
 
 def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any]]:
-    """The stalled runs, after they were ended."""
+    """End the stalled runs, and return them."""
     from genesis_otel._read.close import close
 
     stalled = _runs(client, settings, task, "stalled", "", MANY)
@@ -153,7 +153,7 @@ def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any
 
 
 def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
-    """``columns`` without those in which nothing stands."""
+    """``columns`` without optional ones that are empty in all rows."""
     idle = [
         name
         for name in ("other_parents", "failed", "incorrect", "unpriced", "tags")
@@ -169,7 +169,7 @@ def lineage(
     individual: IndividualArgument = "best",
     format: FormatOption = None,
 ) -> None:
-    """Show the ancestors of an individual, from the seed on: what each step changed, gained and cost.
+    """Show the ancestors of an individual, starting at the seed: what each step changed, gained and cost.
 
     Of several parents, the chain follows the first. The trace id leads to the individual's LLM calls and evaluation.
 
@@ -213,7 +213,7 @@ def query(
         typer.Option(
             "--format",
             "-f",
-            help="By default a table in a terminal, what the name of --output ends in, or tab-separated values.",
+            help="By default a table in a terminal, the format of --output's suffix, or tab-separated values.",
         ),
     ] = None,
     output: Annotated[
@@ -247,7 +247,7 @@ def query(
         raise WrongUseError("--output is for an answer: leave out --list and --show")
     written = format or (Written.__members__.get(output.suffix[1:]) if output else None)
     if written is Written.parquet and output is None:
-        raise WrongUseError("Parquet is a file: name it, for instance with --output answer.parquet")
+        raise WrongUseError("Parquet can only be written to a file: name it, for instance with --output answer.parquet")
     if list_queries:
         every = [queries.load(name) for name in queries.names()]
         told = [[each.name, each.title, " ".join(map(_told, each.parameters))] for each in every]
@@ -284,7 +284,7 @@ def _ask(
     unknown = [name for name in values if name not in types]
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
-    # As long as clickhouse-connect's own default: a statement that somebody typed may be a large one.
+    # clickhouse-connect's own default: a statement that somebody typed may take long.
     with reader(settings_of(context), answer_timeout=300.0) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
         title = named.title if named else ""
@@ -311,7 +311,7 @@ def _ask(
 
 @contextlib.contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO | None]:
-    """A new file for an answer, which is there when it is whole; None is standard output."""
+    """A new file for an answer, which appears only once it is complete; None means standard output."""
     if output is None:
         yield None
         return
@@ -323,7 +323,7 @@ def _opened(output: Path | None) -> Iterator[TextIO | None]:
 
 
 def _value(client: Client, name: str, kind: str, value: str) -> Any:
-    """What ClickHouse is given for a parameter that was typed."""
+    """The value passed to ClickHouse for a parameter given on the command line."""
     from genesis_otel._read.client import run_id_of
 
     if name == "run_id" and value:

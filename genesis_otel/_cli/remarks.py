@@ -1,6 +1,6 @@
-"""The commands ``tag`` and ``note``: what people say of a run.
+"""The commands ``tag`` and ``note``: people's remarks on a run.
 
-In: arguments. Out: the remark in the store, and a line that says so. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+In: arguments. Out: the remark in the store, and a confirmation. On failure: as :mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from genesis_otel._cli.tables import say
 def tag(
     context: typer.Context,
     run: GivenRun,
-    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words by which you will find it.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tags away.")] = False,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="Words to find the run by.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tags.")] = False,
 ) -> None:
-    """Give a run tags, or take them away; nothing else of it changes.
+    """Add tags to a run, or remove them. Nothing else about the run changes.
 
     ```
     genesis-otel tag latest baseline paper
@@ -33,7 +33,7 @@ def tag(
 
     wanted = [each.strip() for each in tags]
     if not all(wanted):
-        raise WrongUseError("a tag is a word, and one of these is empty")
+        raise WrongUseError("a tag must not be empty")
     settings = settings_of(context)
     with reader(settings) as client:
         run_id = run_id_of(client, run)
@@ -45,9 +45,9 @@ def tag(
 def note(
     context: typer.Context,
     run: GivenRun,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What is to be remembered of it.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to remember about the run.")],
 ) -> None:
-    """Add a note to a run; `show RUN` has all of them. Nothing else of the run changes.
+    """Add a note to a run; `show RUN` lists all notes. Nothing else about the run changes.
 
     ```
     genesis-otel note latest "wrong evaluator: do not compare"
@@ -62,4 +62,4 @@ def note(
     with reader(settings) as client:
         run_id = run_id_of(client, run)
     remarks.note(settings, run_id, text)
-    say(f"{run_id}: noted")
+    say(f"{run_id}: note added")

@@ -1,7 +1,7 @@
-"""The command ``genesis-otel report``: arguments only; the page is made in `report`.
+"""The command ``genesis-otel report``: arguments only; the page is built in `report`.
 
-In: a command line. Out: a file, and its path on standard output. On failure: a line and an exit code, as `_cli` has them; a file
-that was there stays as it was.
+In: a command line. Out: a file, and its path on standard output. On failure: a line and an exit code, as
+:mod:`genesis_otel._cli.common` defines them; an existing file is left unchanged.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def report(
     """Write a run as one HTML file that needs no Grafana, no store and no network.
 
     It is the page of `genesis-otel ui` with the run's data inside: trajectory, family tree, the best programs with their changes and
-    prompts, yields, calls and failures. The file contains prompts and code: think before you send it to someone.
+    prompts, yields, calls and failures. The file contains prompts and code: consider that before you send it to someone.
 
     ```
     genesis-otel report latest --open
@@ -80,7 +80,7 @@ def report(
 
 
 def _replace(path: Path, text: str) -> None:
-    """The whole file or none of it, readable by whom the umask lets."""
+    """Write the file completely or not at all, with the permissions of the umask."""
     handle, written = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

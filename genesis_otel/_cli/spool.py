@@ -1,6 +1,6 @@
-"""The commands about the spool: what waits, what was refused, what was lost.
+"""The spool commands: what waits, what was refused, what was lost.
 
-In: arguments. Out: counts, and spans on their way again. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+In: arguments. Out: counts, and spans delivered or queued again. On failure: as :mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ spool_app = typer.Typer(no_args_is_help=False)
 @spool_app.callback(invoke_without_command=True)
 @answering
 def spool(context: typer.Context, format: FormatOption = None) -> None:
-    """Show what waits to be delivered, what the store refused, and what was lost.
+    """Show how many spans wait to be delivered, were refused by the store, or were lost.
 
-    A search writes its spans to this spool first. They wait there during an outage, or when the search was killed, until
-    the next process that records to the same store delivers them, or you run: genesis-otel spool drain
+    A search writes its spans to this spool first. During an outage, or after the search was killed, they wait there until
+    the next process that records to the same store delivers them, or until you run: genesis-otel spool drain
     """
     if context.invoked_subcommand:
         return
@@ -62,9 +62,9 @@ def spool(context: typer.Context, format: FormatOption = None) -> None:
 @answering
 def spool_drain(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait at most.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="The longest time to wait.")] = 60.0,
 ) -> None:
-    """Deliver now what waits. A running search delivers its own spans."""
+    """Deliver the waiting spans now. A running search delivers its own spans."""
     from genesis_otel._read.spool import deliver
 
     done = deliver(settings_of(context), timeout)
@@ -74,7 +74,7 @@ def spool_drain(
 @spool_app.command("dead")
 @answering
 def spool_dead(context: typer.Context, format: FormatOption = None) -> None:
-    """List the spans that the store refused for their content, and why."""
+    """List the spans that the store refused because of their content, with the reasons."""
     from genesis_otel._read.spool import Letter, letters
 
     rows = [list(letter) for letter in letters(settings_of(context))]
@@ -82,15 +82,15 @@ def spool_dead(context: typer.Context, format: FormatOption = None) -> None:
         say("No span was refused.")
         return
     write(list(Letter._fields), [rows], format, title="Refused spans")
-    say("To send them once more, for instance after an upgrade: genesis-otel spool requeue")
+    say("To send them again, for instance after an upgrade: genesis-otel spool requeue")
 
 
 @spool_app.command("requeue")
 @answering
 def spool_requeue(context: typer.Context) -> None:
-    """Send the refused spans once more, for instance after an upgrade of the store."""
+    """Send the refused spans again, for instance after an upgrade of the store."""
     from genesis_otel._read.spool import retry
 
     typer.echo(
-        f"{retry(settings_of(context)):,} spans are in the spool again. To deliver them now: genesis-otel spool drain"
+        f"{retry(settings_of(context)):,} spans are back in the spool. To deliver them now: genesis-otel spool drain"
     )

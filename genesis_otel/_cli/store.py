@@ -1,6 +1,6 @@
-"""The commands about the store: ``init``, ``reprice``, ``dedupe``, ``check``, ``serve``, ``stop``.
+"""The store commands: ``init``, ``reprice``, ``dedupe``, ``check``, ``serve``, ``stop``.
 
-In: arguments. Out: what was done, line by line. On failure: what :mod:`genesis_otel._cli.common` makes of it.
+In: arguments. Out: what was done, line by line. On failure: as :mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # --- the store --------------------------------------------------------------------------------------------------------
 
 Days = Annotated[
-    int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps all rows; if not given, nothing changes.")
+    int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps rows forever; by default, nothing changes.")
 ]
 
 
@@ -35,7 +35,7 @@ def init(
     backfill: Annotated[
         bool,
         typer.Option(
-            "--backfill", help="Fill the tables from what otel_traces already holds; if interrupted, run it again."
+            "--backfill", help="Fill the tables from spans already in otel_traces; if interrupted, run it again."
         ),
     ] = False,
     cluster: Annotated[
@@ -45,11 +45,11 @@ def init(
 ) -> None:
     """Create or upgrade the tables, and set how long rows are kept.
 
-    A second run changes nothing. Tables of the first logger are taken over with every row; stop the searches that write to
-    them first. A search that connects creates missing tables too, so you need this for retention and upgrades.
+    A second run changes nothing. Tables of the first logger are migrated with all their rows; stop the searches that write to
+    them first. A search creates missing tables when it connects, so you need this only for retention and upgrades.
 
-    An otel_traces that a collector created is left unchanged: the views are attached to it and take what arrives from then
-    on, and --backfill takes what is already there, oldest first. Rows are identified by their spans, so none is stored twice.
+    An otel_traces that a collector created is left unchanged: the views are attached to it and process the spans that arrive from
+    then on; --backfill processes those already there, oldest first. Rows are identified by their spans, so none is stored twice.
 
     ```
     genesis-otel init
@@ -57,7 +57,7 @@ def init(
     genesis-otel init --backfill
     ```
 
-    The evolution tables are kept forever. Raw traces are kept for 90 days, unless --traces-ttl-days sets another time.
+    The evolution tables are kept forever. Raw traces are kept for 90 days, unless --traces-ttl-days says otherwise.
     """
     import contextlib
 
@@ -83,7 +83,7 @@ def init(
                 say(f"{stretch.begin:%Y-%m-%d %H:%M}: {stretch.spans:,} spans, {sum(gained.values()):,} rows gained")
             told = ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)
             typer.echo(
-                f"The tables gained {told}." if told else "Nothing to fill in: every span of a search has its rows."
+                f"The tables gained {told}." if told else "Nothing to backfill: every span of a search has its rows."
             )
 
 
@@ -110,15 +110,17 @@ def reprice(
     ] = "",
     again: Annotated[
         bool,
-        typer.Option("--again", help="Also try calls whose price was not known: newer prices may have their model."),
+        typer.Option(
+            "--again", help="Also retry calls whose price was unknown: newer price lists may include their model."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     format: FormatOption = None,
 ) -> None:
-    """Compute the cost of LLM calls that came without one, from their tokens.
+    """Compute the cost of LLM calls that were recorded without one, from their tokens.
 
-    Calls that other instrumentations recorded in processes without this package have no cost. They get one from your own
-    prices (GENESIS_OTEL_PRICES) or from genai-prices, at the prices of the call's day. Calls without tokens, and calls of models
+    Calls that other instrumentations recorded in processes without this package have no cost. It is computed from your own
+    prices (GENESIS_OTEL_PRICES) or from genai-prices, as of the day of the call. Calls without tokens, and calls of models
     without a known price, stay at 0, and cost_source says why. A second run changes nothing.
 
     ```
@@ -155,7 +157,7 @@ def reprice(
                 progress=lambda rows: bar.advance(task, rows),
             )
     if not changed:
-        say("Nothing to do: every call has a cost, or is known to have none.")
+        say("Nothing to do: every call has a cost, or is known not to have one.")
         return
     write(list(changed[0]._fields), [changed], format, columns=REPRICED)
     if dry_run:
@@ -171,13 +173,13 @@ def dedupe(
             metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
         ),
     ] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
     format: FormatOption = None,
 ) -> None:
-    """Remove the rows of LLM calls that several instrumentations recorded, but one of each call.
+    """Remove duplicate rows of LLM calls that several instrumentations recorded, keeping one row per call.
 
-    In processes with this package each call is one row at once. Elsewhere, the spans of a framework and of the client beneath
-    it are a row each until this command runs. The embedded store does it by itself. A second run changes nothing.
+    In processes with this package, each call is one row from the start. Elsewhere, the spans of a framework and of the client
+    beneath it are separate rows until this command runs. The embedded store does it automatically. A second run changes nothing.
 
     ```
     genesis-otel dedupe --dry-run
@@ -204,7 +206,7 @@ def dedupe(
 def check(context: typer.Context) -> None:
     """Test the connection, and show where spans go.
 
-    It tries what a search will do, creates nothing, and says for every failure how to fix it.
+    It tries what a search will do, creates nothing, and says how to fix each failure.
 
     ```
     genesis-otel check
@@ -235,7 +237,7 @@ def serve(
     stay connected, or to see its log. It offers ClickHouse's HTTP interface to two users, each with its own password:
     genesis owns the store, and reader can only read.
 
-    The passwords are new at each start and are in serve.json beside the data, unless the environment sets them:
+    New passwords are generated at each start and stored in serve.json beside the data, unless the environment sets them with
     GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD.
 
     It is meant for one machine and is not a ClickHouse server: it has no replicas, no other users, no native protocol, and no
@@ -262,7 +264,7 @@ def serve(
     def ready(address: store_process.Address) -> None:
         secret = store.folder / store_process.ADDRESS
         typer.echo(
-            f"{store} answers on http://{address.host}:{address.port} as user genesis, and for reading only as user reader; "
+            f"{store} answers on http://{address.host}:{address.port} to user genesis, and read-only to user reader; "
             f"the passwords are in {secret}"
         )
         say("It is meant for one machine and is not a ClickHouse server. Press Ctrl-C to end it.")
@@ -285,11 +287,13 @@ def serve(
 @answering
 def stop(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for its end.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="The longest time to wait for it to exit.")
+    ] = 30.0,
 ) -> None:
-    """End the embedded store's process, which searches and commands start when they need it.
+    """Stop the embedded store's process, which searches and commands start when they need it.
 
-    Nothing is lost: it ends after the batch in hand, and what searches record meanwhile waits on disk for the next one.
+    Nothing is lost: it exits after its current batch, and what searches record meanwhile waits on disk for the next process.
 
     ```
     genesis-otel stop
@@ -303,7 +307,9 @@ def stop(
     waiting = status(store.folder / store_process.SPOOL).waiting
     left = f"; {waiting:,} spans wait on disk for the next one" if waiting else ""
     say(
-        f"No process serves {store}{left}." if pid is None else f"Process {pid}, which served {store}, has ended{left}."
+        f"No process serves {store}{left}."
+        if pid is None
+        else f"Process {pid}, which served {store}, has exited{left}."
     )
 
 
@@ -312,5 +318,7 @@ def _embedded(settings: Settings) -> Embedded:
     from genesis_otel._store.errors import StoreError
 
     if not isinstance(settings.store, Embedded):
-        raise StoreError("only the embedded store has a store process, and CLICKHOUSE_URL names another: unset it")
+        raise StoreError(
+            "only the embedded store has a store process, but CLICKHOUSE_URL names another store: unset it"
+        )
     return settings.store

@@ -1,8 +1,8 @@
-"""Rows as people and programs read them: tables in a terminal (:mod:`genesis_otel._cli.grid`), TSV, CSV and JSON otherwise.
+"""Writes rows for people and programs: tables in a terminal (:mod:`genesis_otel._cli.grid`), TSV, CSV and JSON otherwise.
 
-In: column names and blocks of rows, as they come; where they go. Out: text on a stream, block by block, so that an answer of
-any size passes; a table alone is bounded, and says so. Promise: no control sequence that a stored text holds (a prompt, an
-edit summary, an id) reaches a terminal. On failure: OSError of the stream.
+In: column names and blocks of rows as they arrive; the target stream. Out: text on the stream, block by block, so that answers of any
+size can be written; only tables are bounded, and say so. Promise: no control sequence in a stored text (a prompt, an edit summary, an
+id) reaches a terminal. On failure: OSError of the stream.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Format(str, Enum):
     csv = "csv"
     json = "json"
     raw = "raw"
-    """Values as they are, for one that becomes a file: tabs between columns, an end of line between rows."""
+    """Values verbatim, for writing a single one to a file: tabs between columns, newlines between rows."""
 
 
 class Written(str, Enum):
-    """The same, and Parquet, which is a file and nothing to be shown."""
+    """The same formats and Parquet, which can only be written to a file."""
 
     table = "table"
     tsv = "tsv"
@@ -49,10 +49,10 @@ def write(
     columns: Mapping[str, Column] | None = None,
     out: TextIO | None = None,
 ) -> int:
-    """Write rows and count them.
+    """Write rows, and return how many were written.
 
     :param format: by default a table in a terminal, and TSV elsewhere.
-    :param columns: for a table: the columns it shows, in order, and how; by default all as they are.
+    :param columns: for a table: which columns it shows, in order, and how; by default all, unformatted.
     :param out: by default standard output.
     """
     out = out or sys.stdout
@@ -63,9 +63,9 @@ def write(
 
         shown, more = table(names, blocks, title, columns, out)
         if more:
-            say(f"These are the first {shown:,} rows; --format csv, tsv or json gives all.")
+            say(f"These are the first {shown:,} rows; use --format csv, tsv or json to get all.")
         return shown
-    # To a file as it is; a terminal must not obey it.
+    # Verbatim to a file, but escaped in a terminal.
     safe = _shown if out.isatty() else str
     lines = {Format.json: _json, Format.csv: _csv, Format.tsv: _tsv, Format.raw: _raw}[chosen]
     count = 0
@@ -77,7 +77,7 @@ def write(
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """``names`` with a number behind each that was there before: JSON objects have a name once."""
+    """``names`` with a number appended to each repeated one, because names in a JSON object must be unique."""
     seen: dict[str, int] = {}
     result = []
     for name in names:
@@ -87,13 +87,13 @@ def unique(names: Sequence[str]) -> list[str]:
 
 
 def raw(text: str) -> None:
-    """A stored text as it is; a terminal must not obey it."""
+    """Write a stored text verbatim; in a terminal, with control characters escaped."""
     sys.stdout.write(visible(text, keep="\n\t") if sys.stdout.isatty() else text)
     sys.stdout.flush()
 
 
 def say(text: str) -> None:
-    """A line for people, beside the answer: on standard error."""
+    """Write a message for people to standard error, apart from the answer."""
     sys.stderr.write(visible(text, keep="\n") + "\n")
     sys.stderr.flush()
 
@@ -121,7 +121,7 @@ def _csv(names: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
         return '"' + told.replace('"', '""') + '"' if special.search(told) else told
 
     def line(values: Sequence[Any]) -> str:
-        # An empty line is no row to those who read it.
+        # CSV readers ignore an empty line.
         return (",".join(map(field, values)) or '""') + "\n"
 
     yield line(names), 0
@@ -150,5 +150,5 @@ def _raw(_: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
 
 
 def _shown(lines: str) -> str:
-    """For a terminal: as it is, but for what a terminal would obey. In JSON the escapes are JSON's own."""
+    """``lines`` for a terminal, with control characters escaped. The escapes are also valid in JSON."""
     return HIDDEN.sub(lambda match: match[0] if match[0] in "\n\t" else f"\\u{ord(match[0]):04x}", lines)

@@ -1,7 +1,7 @@
 """The commands ``export`` and ``import``: a run as one file.
 
-In: arguments. Out: the file, or its rows in the store, and a line that says so. On failure: what :mod:`genesis_otel._cli.common` makes
-of it; an export leaves no file, and an import says how far it came.
+In: arguments. Out: the file, or its rows in the store, and a confirmation. On failure: as :mod:`genesis_otel._cli.common` reports it; an
+export leaves no file, and an import says how far it got.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def export(
         ),
     ] = None,
     raw_traces: Annotated[
-        bool, typer.Option("--raw-traces", help="Also the spans of its traces, from otel_traces.")
+        bool, typer.Option("--raw-traces", help="Include the spans of its traces, from otel_traces.")
     ] = False,
 ) -> None:
-    """Write a run into one file, which `import` takes into another store.
+    """Write a run to one file, which `import` can load into another store.
 
-    It has the run's rows of the seven tables, a JSON object a line, in a zip archive. It contains prompts and code: think before
-    you send it to someone. With --raw-traces it also has the spans from which the rows were made, for trace views.
+    The file is a zip archive of the run's rows in the seven tables, one JSON object per line. It contains prompts and code: consider
+    that before you send it to someone. With --raw-traces it also contains the spans that the rows were made from, for trace views.
 
     ```
     genesis-otel export latest
@@ -66,17 +66,17 @@ def export(
 def bring(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="What `export` has written.", exists=True, dir_okay=False)
+        Path, typer.Argument(metavar="FILE", help="A file written by `export`.", exists=True, dir_okay=False)
     ],
     without_raw_traces: Annotated[
-        bool, typer.Option("--without-raw-traces", help="Leave out the raw traces that the file has.")
+        bool, typer.Option("--without-raw-traces", help="Leave out the file's raw traces.")
     ] = False,
 ) -> None:
-    """Take a run that `export` has written into this store.
+    """Load a run that `export` wrote into this store.
 
-    Rows that are there already stay as they are, so a second import of the file adds nothing, and the later export of a run that
-    went on adds what is new. A file that is damaged, or of another schema, changes nothing. An import that is interrupted says so; run
-    it again. The store lists the run when all of its rows are there. Raw traces go into otel_traces, and make no rows anew.
+    Existing rows are left unchanged, so a second import of the same file adds nothing, and a later export of a run that continued
+    adds only what is new. A file that is damaged, or has another schema, changes nothing. An interrupted import says so; run it
+    again. The store lists the run once all of its rows are there. Raw traces go into otel_traces without creating rows again.
 
     ```
     genesis-otel import search.zip
@@ -92,10 +92,10 @@ def bring(
         imported = archive.bring(client, file, with_raw_traces=not without_raw_traces)
     head, added = imported
     there = sum(head.rows[table] for table in added) - sum(added.values())
-    before = f"; {there:,} rows were there already" if there else ""
+    before = f"; {there:,} rows were already there" if there else ""
     say(f"{head.run_id}: {told(added) or 'nothing'} imported{before}")
 
 
 def told(rows: Mapping[str, int]) -> str:
-    """How many rows of which table, in words."""
+    """The number of rows of each table, as text."""
     return ", ".join(f"{count:,} {table.removesuffix('_log')}" for table, count in rows.items() if count)

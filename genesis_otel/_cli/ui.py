@@ -1,7 +1,7 @@
-"""The command ``genesis-otel ui``: arguments only; the page is made in `_ui`.
+"""The command ``genesis-otel ui``: arguments only; the page is served by `_ui`.
 
-In: a command line. Out: an address on standard output, and the page there until Ctrl-C. On failure: what
-:mod:`genesis_otel._cli.common` makes of it.
+In: a command line. Out: an address on standard output, where the page is served until Ctrl-C. On failure: as
+:mod:`genesis_otel._cli.common` reports it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def ui(
         typer.Argument(
             metavar="[RUN]",
             show_default=False,
-            help="Begin with this run: its id, the start of its id, latest, or a task; by default with the list of runs.",
+            help="Start with this run: its id, the start of its id, latest, or a task; by default with the list of runs.",
         ),
     ] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
@@ -40,13 +40,13 @@ def ui(
         str,
         typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),
     ] = "127.0.0.1",
-    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in the browser.")] = True,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
-    """Look at runs in the browser, while they go on: a page on this machine, with nothing from elsewhere.
+    """View runs in the browser while they are running: a page served by this machine that loads nothing from elsewhere.
 
-    It shows all runs, and of each its trajectory, family tree, programs with their changes and prompts, calls, costs and
-    failures; new rows arrive by themselves. The address has a token: whoever knows it can read prompts and code.
-    Ctrl-C ends the page and nothing else.
+    It shows all runs, and for each its trajectory, family tree, programs with their changes and prompts, calls, costs and
+    failures; new rows appear automatically. The address contains a token: whoever knows it can read prompts and code.
+    Ctrl-C stops the page and nothing else.
 
     ```
     genesis-otel ui
@@ -57,7 +57,7 @@ def ui(
     from genesis_otel._read.client import reader, run_id_of
 
     settings = settings_of(context)
-    # What is wrong with the store is said here, and not by an empty page.
+    # Report a store that does not work here, rather than with an empty page.
     with reader(settings) as client:
         place = f"#/run/{quote(run_id_of(client, run), safe='')}" if run else ""
     _serve(settings, host, port, place, show=show)

@@ -1,7 +1,7 @@
-"""The command ``genesis-otel watch``: arguments, and where what it sees goes.
+"""The command ``genesis-otel watch``: arguments and output.
 
-In: a command line. Out: a screen that is drawn anew in a terminal, and a line a change elsewhere. On failure: a line and an exit
-code, as `_cli` has them; a terminal is left as it was, at Ctrl-C and SIGTERM too.
+In: a command line. Out: in a terminal a screen that is redrawn, elsewhere a line per change. On failure: a line and an exit code, as
+:mod:`genesis_otel._cli.common` defines them; the terminal is restored, also after Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def watch(
     Rates and percentiles cover the last 5 minutes, or the whole run if it has ended. A run that was killed stays "running",
     and its header shows how long it has been silent.
 
-    The budget is what run(budget=...) said, or else GENESIS_OTEL_BUDGET here. Calls without a price are not in the cost.
+    The budget is that of run(budget=...) or else GENESIS_OTEL_BUDGET of this command. The cost excludes calls without a price.
 
     ```
     genesis-otel watch latest
@@ -72,7 +72,7 @@ def watch(
     settings = settings_of(context)
     over: list[str] = []
     with contextlib.closing(looks(settings, run, interval)) as seen, _ended_by_sigterm():
-        # What is wrong from the beginning is said by an error, on the screen that is there.
+        # An error before the first look is reported as usual, before the screen is taken over.
         first = next(seen)
         every: Iterable[Look | Away] = itertools.chain([first], seen)
         if fail_over_budget:
@@ -88,9 +88,9 @@ def watch(
 
 
 def _budget(seen: Look | Away, settings: Settings) -> float | None:
-    """What the run may spend; None where the store is away.
+    """The run's budget; None while the store is away.
 
-    :raises WrongUseError: nobody has said it.
+    :raises WrongUseError: the run has no budget.
     """
     from genesis_otel._read.watch import Look
 
@@ -100,13 +100,13 @@ def _budget(seen: Look | Away, settings: Settings) -> float | None:
     allowed: float | None = settings.budget if told is None else told
     if allowed is None:
         raise WrongUseError(
-            f"{seen.run_id} has no budget: give it with run(budget=...), or set GENESIS_OTEL_BUDGET here"
+            f"{seen.run_id} has no budget: set one with run(budget=...), or set GENESIS_OTEL_BUDGET here"
         )
     return allowed
 
 
 def _until_over_budget(seen: Iterable[Look | Away], settings: Settings, over: list[str]) -> Iterator[Look | Away]:
-    """What was seen, until the run has cost more than its budget; ``over`` gets the line that says so."""
+    """Pass looks on until the run has cost more than its budget; then add the message to ``over``."""
     from genesis_otel._read.watch import Look
 
     for each in seen:
@@ -132,7 +132,7 @@ def _draw(seen: Iterable[Look | Away], console: Console) -> None:
                 state = _after(state, each)
                 live.refresh()
     finally:
-        # The screen is gone with all that was on it: what was last seen stays.
+        # The alternate screen is gone: print the last state, so that it stays visible.
         if state:
             console.print(_frame(state, console), crop=False)
 
@@ -143,7 +143,7 @@ def _frame(state: State, console: Console) -> Group:
     from genesis_otel._cli.watch_screen import screen
 
     size = console.size
-    # Without the last line a terminal that scrolls when it is full keeps the first.
+    # Leave the last line free: a terminal that scrolls when it is full would lose the first.
     return Group(
         *screen(state, size.width, max(1, size.height - 1), time.monotonic(), ascii_only=console.options.ascii_only)
     )
@@ -186,7 +186,7 @@ def _print(seen: Iterable[Look | Away]) -> None:
 
 @contextlib.contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does, so that the terminal gets its cursor back."""
+    """End on SIGTERM as on Ctrl-C, so that the terminal's cursor is restored."""
 
     def told(number: int, frame: FrameType | None) -> None:
         raise SystemExit(TERMINATED)

@@ -1,7 +1,7 @@
-"""What is shown of a run that goes on: a screen of lines, or a line a change.
+"""How ``watch`` shows a running search: a screen of lines, or a line per change.
 
-In: what a look saw, and the room there is. Out: texts that fit, pure. Promise: no stored text is obeyed, neither as a control
-sequence nor as markup; the screen has never more lines, nor wider ones, than there is room.
+In: the result of a look, and the space available. Out: texts that fit; the functions are pure. Promise: no stored text takes effect as a
+control sequence or as markup; the screen never has more, or wider, lines than fit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
 STALE = 10
-"""Seconds after which a look is old, whatever the interval."""
+"""Seconds after which a look is shown as old, whatever the interval."""
 LABEL = 13
 SPARKS = "▁▂▃▄▅▆▇█"
 LONGEST_SPARKLINE = 40
 ASCII = str.maketrans(f"{SPARKS}●·…", "_.,-=+*#*-~")
-"""For terminals that cannot say them, one character for one."""
+"""Replacements, one for one, for terminals that cannot show these characters."""
 ROWS_OF_A_SECTION = 12
 
 Piece = tuple[str, str]
@@ -32,18 +32,18 @@ Piece = tuple[str, str]
 
 
 class State(NamedTuple):
-    """What is known to whoever watches."""
+    """What the screen shows."""
 
     look: Look
     away: str = ""
-    """Why the store does not answer, if it does not."""
+    """Why the store does not answer; empty if it does."""
     away_since: datetime | None = None
 
 
 def screen(state: State, width: int, height: int, now: float, *, ascii_only: bool = False) -> list[Text]:
     """The lines of a screen.
 
-    :param now: on the monotonic clock, as the look's.
+    :param now: on the monotonic clock, like the look's time.
     """
     look = state.look
     lines = [
@@ -65,7 +65,7 @@ def screen(state: State, width: int, height: int, now: float, *, ascii_only: boo
 
 
 def lines(before: Look | None, look: Look) -> Iterator[str]:
-    """A line if something changed since the look before, and one for each failure that is new; times in UTC."""
+    """A line if something changed since the previous look, and one for each new failure; times in UTC."""
     if before is None or _changing(before) != _changing(look):
         yield "  ".join((plain(datetime.now(timezone.utc).replace(microsecond=0)), *_told(look)))
     if before is not None:
@@ -77,13 +77,13 @@ def lines(before: Look | None, look: Look) -> Iterator[str]:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """``values`` as a curve of at most ``width`` characters; of several in one place the last."""
+    """``values`` as a curve of at most ``width`` characters; if several share a character, it shows the last."""
     if not values or width < 1:
         return ""
     count = min(width, len(values))
     shown = [values[(place + 1) * len(values) // count - 1] for place in range(count)]
     low, high = min(shown), max(shown)
-    # Halves, since the range of two large numbers is more than a number can say.
+    # Halved, since the difference of two large floats may overflow.
     span = high / 2 - low / 2
     if not span:
         return SPARKS[len(SPARKS) // 2] * count
@@ -109,7 +109,7 @@ def _head(state: State, width: int, age: float) -> Iterator[Text]:
         since = f" since {state.away_since:%H:%M:%S}" if state.away_since else ""
         yield Text(f"The store is away{since}, trying again: {one_line(state.away)}", style="bold red")
     elif age > STALE and not look.ended:
-        yield Text(f"What you see is {_lasting(age)} old: the store is slow to answer", style="yellow")
+        yield Text(f"This screen is {_lasting(age)} old: the store is slow to answer", style="yellow")
     if look.pulse["error"]:
         yield Text(one_line(look.pulse["error"]), style="bold red")
     yield from _flow(_progress(look, age), width, indent=0)
@@ -215,7 +215,7 @@ def _flow(pieces: Iterable[Piece], width: int, indent: int) -> Iterator[Text]:
 
 
 def _sections(look: Look, room: int) -> list[Text]:
-    """What there is of jobs, failures and events, each as far as there is room for all of them."""
+    """Jobs, failures and events, sharing the available lines among those that are not empty."""
     waiting = [
         [Text("running jobs", style="bold"), *map(_job, look.jobs)],
         [Text("failures", style="bold red"), *(_columns(_event(row)) for row in look.failures)],
@@ -225,7 +225,7 @@ def _sections(look: Look, room: int) -> list[Text]:
         ],
     ]
     sections = [each[: ROWS_OF_A_SECTION + 1] for each in waiting if len(each) > 1]
-    # A section is worth its blank line and its heading if a row comes with them.
+    # A section is shown only if at least one row fits below its blank line and heading.
     while sections and 3 * len(sections) > room:
         sections.pop()
     given = [2] * len(sections)

@@ -1,7 +1,7 @@
-"""Where an individual comes from: its chain of ancestors, with what each step gained and cost.
+"""The ancestry of an individual: its chain of ancestors, with the gain and cost of each step.
 
-In: a client and ids. Out: the steps, the seed first. Of several parents the chain follows the first one; the others are
-named. A lineage that bites its own tail ends before it would come to an individual again. On failure: what ClickHouse raises.
+In: a client and ids. Out: the steps, seed first. If an individual has several parents, the chain follows the first and lists the
+others. A cyclic lineage ends before it would repeat an individual. On failure: what ClickHouse raises.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 __all__ = ["Step", "ancestors", "chain"]
 
 PIECE = 1_000
-"""Ids in one question: a parameter has to fit into a URL or a form."""
+"""Ids per query: a parameter has to fit into a URL or a form."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """An individual in the chain, and how it came from the step before."""
+    """An individual in the chain, and how it was derived from the previous step."""
 
     generation: int | None
-    """None where only its children tell of it."""
+    """None if the individual is known only from its children."""
     individual_id: str
     mutation_type: str = ""
     fitness_score: float | None = None
     gain: float | None = None
-    """By how much it is better than its parent in the run's direction; None for a seed, and where that is not known."""
+    """How much better it is than its parent, in the run's direction; None for a seed, or if unknown."""
     edit_summary: str = ""
     models: tuple[str, ...] = ()
-    """The models that were asked for it."""
+    """The models that were called for it."""
     cost: float = 0.0
-    """In USD: its LLM calls, embeddings and novelty."""
+    """In USD: its LLM calls, embeddings and novelty checks."""
     unpriced: int = 0
-    """Of its calls, those without a price."""
+    """The number of its calls without a price."""
     is_pareto: bool = False
     status: str = ""
     other_parents: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Step:
 
 
 def ancestors(client: Client, run_id: str, individual_id: str) -> list[Step]:
-    """The steps from the seed to ``individual_id``, which is the last one."""
+    """The steps from the seed to ``individual_id``, inclusive."""
     rows = queries.ask(client, "parents", run_id=run_id)
     parents = {str(row["child_id"]): [str(each) for each in row["parent_ids"]] for row in rows}
     ids = chain(parents, individual_id)
@@ -87,7 +87,7 @@ def ancestors(client: Client, run_id: str, individual_id: str) -> list[Step]:
 
 
 def chain(parents: Mapping[str, Sequence[str]], individual_id: str) -> list[str]:
-    """The ids from the first ancestor to ``individual_id``, by first parents, each id once."""
+    """The ids from the first ancestor to ``individual_id``, following first parents, each id once."""
     ids = {individual_id: None}
     current = individual_id
     while parents.get(current) and parents[current][0] not in ids:

@@ -1,7 +1,7 @@
-"""Spans that a command adds to the record of runs: what they go through, and that the store has them.
+"""Adds spans of a command to the record of runs, and makes sure that the store has them.
 
-In: settings. Out: a provider of tracers, whose spans are delivered when the block ends. On failure: StoreError; nothing of the
-block is in the store then, or, where an answer was lost, all of it.
+In: settings. Out: a tracer provider whose spans are delivered when the block ends. On failure: StoreError; the store then has none of
+the block's spans or, if only the answer was lost, all of them.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from genesis_otel._store.errors import StoreError
 
 @contextlib.contextmanager
 def appending(settings: Settings, what: str) -> Iterator[TracerProvider]:
-    """Deliver what is recorded within the block.
+    """Deliver the spans that the block records.
 
-    :param what: what that is, for the error: "the ends of runs".
-    :raises StoreError: nothing is recorded, or the destination does not take it.
+    :param what: names them in the error, for example "the ends of runs".
+    :raises StoreError: recording is off, or the destination does not accept the spans.
     """
     destination = settings.destination
     if isinstance(destination, Disabled):
-        raise StoreError(f"nothing is recorded, so {what} cannot be: {destination}")
+        raise StoreError(f"recording is off, so {what} cannot be recorded: {destination}")
     ended = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(ended))
     yield provider
     exporter = exporter_of(destination)
-    if exporter is None:  # the embedded store's, which searches leave to its store process
+    if exporter is None:  # the embedded store, for which searches leave exporting to the store process
         exporter = InsertExporter(functools.partial(open_client, settings, start=True))
     try:
         if exporter.export(ended.get_finished_spans()) is not SpanExportResult.SUCCESS:
-            raise StoreError(f"{destination} does not take {what}")
+            raise StoreError(f"{destination} did not accept {what}")
     finally:
         exporter.shutdown()

@@ -1,8 +1,7 @@
 """The connection test: whether a search that starts now would be recorded, and where.
 
-In: settings. Out: what was found, line by line, as it is found. It tries what the search will do (an insert of nothing, an
-empty export to the collector) and makes nothing. On failure: StoreError or ValueError, whose text is what is wrong and what
-to do about it.
+In: settings. Out: the findings, line by line as they are made. The test tries what the search will do (an insert of no rows, an empty
+export to the collector) and creates nothing. On failure: StoreError or ValueError, whose text says what is wrong and what to do.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ log = logging.getLogger(__name__)
 CONNECTED = "✅ ClickHouse connection successful!"
 
 ANSWER_TIMEOUT = 15.0
-"""Seconds for each answer."""
+"""Seconds allowed for each answer."""
 
 TO_MAKE_TABLES = ("CREATE TABLE", "CREATE VIEW", "ALTER TTL", "SELECT", "INSERT")
-"""Grants on the database that a search's first insert needs where there are no tables yet."""
+"""Grants on the database that a search's first insert needs if there are no tables yet."""
 
 
 def check(settings: Settings, say: Callable[[str], None]) -> None:
-    """Connect, try what a search will do, and say what was found.
+    """Connect, try what a search will do, and report the findings.
 
-    :raises StoreError: the store or the collector cannot be used, and what to do.
+    :raises StoreError: the store or the collector cannot be used; the text says what to do.
     :raises ValueError: a setting is wrong.
     """
     destination, store = settings.destination, settings.store
@@ -70,14 +69,14 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
             say("")
             found = [table for table in TABLES if table in there]
             say(
-                f"📊 Tables: {', '.join(found) or 'none yet; a search makes them when it first inserts, or genesis-otel init now'}"
+                f"📊 Tables: {', '.join(found) or 'none yet; the first insert of a search creates them, or genesis-otel init does so now'}"
             )
             if len(found) == len(TABLES):
                 _say_more(client, say)
     except Error as error:
         raise explained(error, store.url if isinstance(store, Server) else "http://localhost") from error
     if isinstance(destination, Disabled):
-        say(f"Nothing is recorded: {destination}.")
+        say(f"Recording is off: {destination}.")
         return
     folder = settings.spool_folder(destination)
     _see_that_it_can_be_written(folder)
@@ -85,12 +84,12 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
         _try_collector(destination)
     say(f"Spans go to {destination}.")
     if isinstance(destination, Collector):
-        say("Whether the collector fills these tables shows as soon as a search has run: genesis-otel runs")
+        say("To see whether the collector fills these tables, list the runs after a search: genesis-otel runs")
     status = spool_status(folder)
     if status.waiting or status.dead or status.dropped:
         say(
-            f"In the spool {status.waiting:,} spans wait, {status.dead:,} were refused and {status.dropped:,} were lost: "
-            "genesis-otel spool"
+            f"Spool: {status.waiting:,} spans wait, {status.dead:,} were refused and {status.dropped:,} were lost; "
+            "see genesis-otel spool"
         )
 
 
@@ -101,12 +100,12 @@ def _try_insert(client: Client, landing: bool) -> None:
     readonly = client.server_settings.get("readonly")
     if readonly is not None and readonly.value != "0":
         raise ConfigurationError(
-            f"the user of CLICKHOUSE_URL can only read (readonly = {readonly.value}): name one who may insert"
+            f"the user of CLICKHOUSE_URL can only read (readonly = {readonly.value}): use one who may insert"
         )
     missing = [grant for grant in TO_MAKE_TABLES if not version.granted(client, grant)]
     if missing:
         raise ConfigurationError(
-            f"there are no tables in {client.database} yet, and the user of CLICKHOUSE_URL lacks the grants to make them: "
+            f"there are no tables in {client.database} yet, and the user of CLICKHOUSE_URL lacks the grants to create them: "
             f"GRANT {', '.join(missing)} ON {client.database}.*, or run genesis-otel init as the user who owns the schema"
         )
 
@@ -118,16 +117,16 @@ def _try_collector(collector: Collector) -> None:
         with waiting(log, str(collector), OTLP_TIMEOUT):
             exporter.send(exporter.prepare([]))
     except (Outage, Refused) as error:
-        raise StoreError(f"spans go to {collector}, which takes none: {first_line(error)}") from error
+        raise StoreError(f"spans go to {collector}, which does not accept them: {first_line(error)}") from error
     finally:
         exporter.shutdown()
 
 
 def _see_that_it_can_be_written(folder: Path) -> None:
-    """The spool's folder, or what there is of the way to it."""
+    """Check the spool's folder, or its nearest existing parent."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise StoreError(f"the spool {folder} cannot be written: make {there} writable, or set GENESIS_OTEL_DATA_DIR")
+        raise StoreError(f"the spool {folder} is not writable: make {there} writable, or set GENESIS_OTEL_DATA_DIR")
 
 
 def _say_more(client: Client, say: Callable[[str], None]) -> None:
@@ -136,6 +135,4 @@ def _say_more(client: Client, say: Callable[[str], None]) -> None:
     if any(rows.values()):
         say(f"Rows: {', '.join(f'{table} {rows[table]:,}' for table in TABLES)}")
     else:
-        say(
-            "No data in tables yet. They fill when a search records: genesis-otel demo, or see 'Connect a search' in README"
-        )
+        say("No data in tables yet. Record a search: genesis-otel demo, or see 'Connect a search' in the README")

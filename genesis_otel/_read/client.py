@@ -1,8 +1,8 @@
-"""Reading the store: a client that cannot write, and runs and individuals by a part of their id.
+"""Reading the store: a client that cannot write, and full ids of runs and individuals from the start of an id.
 
-In: settings; text that somebody typed. Out: a client, which on the embedded store speaks to its store process (started when
-none runs, so that what waits in the spool is there to be read); whole ids. On failure: StoreError, as from
-``_config.open_client``; :class:`NotFoundError` and :class:`AmbiguousError`, whose texts name what comes near.
+In: settings; text that somebody typed. Out: a client, which for the embedded store connects to its store process (started if none is
+running, so that spans waiting in the spool become readable); full ids. On failure: StoreError, as from
+:func:`genesis_otel._destinations.open_client`; :class:`NotFoundError` and :class:`AmbiguousError`, whose texts list the nearest matches.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.exceptions import Error
 
 CATCHING_UP = 5.0
-"""Seconds that a reader waits at most for a store process, which it started, to take in what waited in the spool."""
+"""Seconds that a reader waits at most for the store process that it started to take in the spool."""
 
 ANSWER_TIMEOUT = 60.0
-"""Seconds for each answer to a command; a statement that somebody typed may take longer."""
+"""Seconds allowed for each answer to a command; a statement that somebody typed may take longer."""
 
 BEST = "best"
-"""The best individual of a run, where an individual is named."""
+"""Stands for a run's best individual wherever an individual can be named."""
 
 READONLY = "164"
 READONLY_MODES = ("1", "2")
@@ -42,15 +42,15 @@ class NotFoundError(LookupError):
 
 
 class AmbiguousError(ValueError):
-    """Several ids begin with what was typed."""
+    """Several ids start with what was typed."""
 
 
 @contextlib.contextmanager
 def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Iterator[Client]:
-    """A client of the store whose statements can only read; reading makes nothing, and says what it waits for.
+    """A read-only client of the store. Opening it creates no store, and logs long waits.
 
-    :param answer_timeout: seconds for each answer.
-    :raises StoreError: the store cannot be reached, or none is named.
+    :param answer_timeout: seconds allowed for each answer.
+    :raises StoreError: the store cannot be reached, or no store is configured.
     """
     store = settings.store
     began_it = isinstance(store, Embedded) and store_process.running(store.folder) is None
@@ -59,12 +59,12 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
             deadline = time.monotonic() + CATCHING_UP
             while spool_status(store.folder / store_process.SPOOL).waiting and time.monotonic() < deadline:
                 time.sleep(0.1)
-        # Not above: it loads ClickHouse's client, and that takes a tenth of a second, in which a store process already starts.
+        # Not imported above: this loads ClickHouse's client, which takes 0.1 s, during which a store process can already start.
         from genesis_otel._store import version
 
         version.see(client)
         profile = client.server_settings.get("readonly")
-        # A user who may only read may not change the setting either, and need not.
+        # A read-only user cannot change this setting, and does not need to.
         if profile is None or profile.value not in READONLY_MODES:
             client.set_client_setting("readonly", "2")
         yield client
@@ -73,13 +73,13 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
 def stream(
     client: Client, sql: str, parameters: Mapping[str, Any] | None = None
 ) -> contextlib.AbstractContextManager[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
-    """The column names and the blocks of rows of one statement, as they come; times know their time zone."""
+    """The column names of one statement, and its blocks of rows as they arrive; times carry their time zone."""
 
     @contextlib.contextmanager
     def opened() -> Iterator[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
         with client.query_row_block_stream(sql, parameters=dict(parameters or {}), tz_mode="aware") as blocks:
             names = list(blocks.source.column_names)
-            # An answer without rows comes without names, too.
+            # An answer without rows has no column names either.
             yield names or _names(client, sql, parameters), iter(blocks)
 
     return opened()
@@ -89,23 +89,23 @@ def _names(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> li
     from clickhouse_connect.driver.exceptions import Error
 
     bare = sql.strip().rstrip(";")
-    with contextlib.suppress(Error):  # no SELECT
+    with contextlib.suppress(Error):  # not a SELECT
         described = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters or {}))
         return [str(row[0]) for row in described.result_rows]
     return []
 
 
 def run_id_of(client: Client, text: str) -> str:
-    """The id of the run that is named by its id, by the beginning of it, by ``latest``, or as the newest one of a task.
+    """The full id of a run, given its id, the start of its id, ``latest``, or a task (its newest run).
 
-    :raises NotFoundError: there is none, with those that come near.
-    :raises AmbiguousError: there are several.
+    :raises NotFoundError: there is no such run; the text lists the nearest matches.
+    :raises AmbiguousError: several runs match.
     """
     found = queries.ask(client, "matching_runs", run=text)
     if text == queries.LATEST and not (found and found[0]["is_it"]):
         found = queries.ask(client, "matching_runs", run="")
         if not found:
-            raise NotFoundError("there is no run yet: `genesis-otel demo` makes one")
+            raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
         return str(found[0]["run_id"])
     if found and found[0]["of_task"] and not found[0]["begins"]:
         return str(found[0]["run_id"])
@@ -113,10 +113,10 @@ def run_id_of(client: Client, text: str) -> str:
 
 
 def individual_id_of(client: Client, run_id: str, text: str) -> str:
-    """The id of the individual that is named by its id or by the beginning of it; with ``best``, or no text, that of the best.
+    """The full id of an individual, given its id or the start of it; ``best``, or no text, gives the best one's.
 
-    :raises NotFoundError: there is none, with those that come near.
-    :raises AmbiguousError: there are several.
+    :raises NotFoundError: there is no such individual; the text lists the nearest matches.
+    :raises AmbiguousError: several individuals match.
     """
     found = queries.ask(client, "matching_individuals", run_id=run_id, individual=text)
     if text == BEST and not (found and (found[0]["is_it"] or found[0]["begins"])):
@@ -135,28 +135,28 @@ def _one(found: Sequence[Mapping[str, Any]], column: str, missing: str, text: st
         return begun[0]
     near = ", ".join(begun or [str(row[column]) for row in found])
     if begun:
-        raise AmbiguousError(f"several ids begin with {text!r}: {near}")
+        raise AmbiguousError(f"several ids start with {text!r}: {near}")
     raise NotFoundError(f"{missing}; nearest: {near}" if near else missing)
 
 
 def brief(error: Error) -> str:
-    """What ClickHouse says of a statement, without what its client adds."""
+    """ClickHouse's message about a statement, without what its client adds."""
     text = str(error)
     said = re.search(r"DB::Exception: (.*?)(?: \(version [^)]*\))?(?: \(for url [^)]*\))?\s*\Z", text, re.DOTALL)
     text = (said[1] if said else text).replace("\n FORMAT Native", "")
     if error.code == int(READONLY):
-        return f"only statements that read are run here, and this one is none ({text})"
+        return f"only read-only statements are allowed here ({text})"
     return text
 
 
 def hint(error: Error, sql: str) -> str:
-    """What to do about an error, where that is known: else empty."""
+    """What to do about an error, if that is known; otherwise empty."""
     if error.code == SYNTAX_ERROR and re.search(r"\bFORMAT\s+\w+\s*;?\s*\Z", sql, re.IGNORECASE):
-        return "Leave the FORMAT clause out: --format table, tsv, csv or json says how the answer is shown."
+        return "Leave out the FORMAT clause: use --format table, tsv, csv or json instead."
     if error.code == SYNTAX_ERROR and "Multi-statements" in str(error):
-        return "Ask one statement at a time."
+        return "Run one statement at a time."
     if error.code == 456:
-        return "Give its value with --param NAME=VALUE."
+        return "Set its value with --param NAME=VALUE."
     if error.code == 60:
         return 'SHOW TABLES lists the tables: genesis-otel query "SHOW TABLES"'
     return ""

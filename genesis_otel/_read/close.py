@@ -1,7 +1,7 @@
-"""Ending runs whose process died without a word.
+"""Ends runs whose process died without recording an end.
 
-In: settings, and rows of the query ``runs``. Out: each run ended as `failed` at its last sign of life, by a span that goes where
-spans go. A process that lives all the same has the last word: its own end comes later. On failure: StoreError.
+In: settings, and rows of the query ``runs``. Out: each run is ended as `failed` at its last sign of life, by a span sent to the usual
+destination. If the process is alive after all, the end that it records later takes precedence. On failure: StoreError.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from genesis_otel._read.format import time_of
 from genesis_otel._settings import Settings
 
 MILLISECOND = 1_000_000
-"""In nanoseconds: times of the tables are cut to milliseconds, and an end has to come after the beginning."""
+"""In nanoseconds: the tables truncate times to milliseconds, and a run's end has to be later than its start."""
 
 
 def close(settings: Settings, runs: Sequence[Mapping[str, Any]]) -> None:
     """End these runs as failed.
 
-    :raises StoreError: nothing is recorded, or the destination does not take it.
+    :raises StoreError: recording is off, or the destination does not accept the spans.
     """
     with appending(settings, "the ends of runs") as provider:
         for run in runs:

@@ -1,7 +1,7 @@
-"""Values as people read them: numbers, money, times, and stored text that is shown and never obeyed.
+"""Formats values for people: numbers, money, times, and stored text with its control characters escaped.
 
-In: any value that the store gives. Out: text for a terminal, a page or a file. On failure: what is not the expected kind is
-written as text; nothing here raises.
+In: any value from the store. Out: text for a terminal, a page or a file. On failure: a value of an unexpected type is written as text;
+nothing here raises.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from decimal import Decimal
 from typing import Any
 
 LENGTH_OF_A_CELL = 160
-"""Characters of a text that a table shows: prompts and programs are longer than a screen."""
-# Controls of terminals (C0, DEL, C1), characters that turn the direction of text or hide, line ends that are no newline,
-# and halves of characters, which cannot be written.
+"""Characters of a text that a table cell shows: prompts and programs are longer than a screen."""
+# Terminal controls (C0, DEL, C1), bidirectional and invisible characters, line separators other than newline, and lone surrogates,
+# which cannot be encoded.
 HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """``text`` with every character that a terminal would obey written as an escape, but those in ``keep``."""
+    """``text`` with every character that a terminal would interpret replaced by an escape, except those in ``keep``."""
 
     def escaped(match: re.Match[str]) -> str:
         found = match[0]
@@ -35,7 +35,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON has it: times in ISO 8601, no numbers that are none, everything else as text."""
+    """``value`` in JSON's types: times in ISO 8601, NaN and infinities as None, everything else as text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """``value`` as CSV and TSV have it."""
+    """``value`` as written to CSV and TSV."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A number with at most six digits behind the point."""
+    """A number with at most six decimal places."""
     if value is None:
         return ""
     if isinstance(value, float) and math.isfinite(value):
@@ -87,27 +87,27 @@ def dollars(value: Any) -> str:
 
 
 def money(cost: Any, calls: int) -> str:
-    """An amount in USD, with how many calls it leaves out because nobody knows their price."""
+    """An amount in USD, with the number of calls that it leaves out because their price is unknown."""
     return " ".join(filter(None, (dollars(cost), unpriced(calls))))
 
 
 def unpriced(calls: int) -> str:
-    """How many calls stand beside an amount, because nobody knows their price."""
+    """The number of calls that an amount leaves out because their price is unknown."""
     return f"+ {calls:,} unpriced" if calls else ""
 
 
 def signed(value: Any) -> str:
-    """A gain or a loss, as :func:`number` writes it: one of a millionth is not +0.0000."""
+    """A gain or a loss in :func:`number`'s format, so that a gain of a millionth is not shown as +0.0000."""
     return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
 def moment(value: Any) -> str:
-    """A time, in the time zone of whoever reads it."""
+    """A time in the local time zone."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else text(value)
 
 
 def duration(seconds: float | None) -> str:
-    """A time span."""
+    """A duration in seconds, in readable units."""
     if seconds is None:
         return "–"
     if seconds < 1:
@@ -119,7 +119,7 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(seconds: Any) -> str:
-    """How long ago something was."""
+    """How long ago something happened."""
     if seconds is None or seconds < 0:
         return ""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
@@ -129,7 +129,7 @@ def ago(seconds: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A text on one line, cut where it is long, with nothing in it that a terminal obeys."""
+    """A value as one line of text, truncated if it is long, with nothing in it that a terminal would interpret."""
     if value is None:
         return ""
     if isinstance(value, datetime):
@@ -142,7 +142,7 @@ def short(value: Any) -> str:
 
 
 def one_line(value: Any) -> str:
-    """A text of several lines as one, cut where it is long."""
+    """A text's lines joined into one, truncated if it is long."""
     return short(" ".join(str(value).split()))
 
 

@@ -1,7 +1,7 @@
-"""When a run is worth a look: the thresholds that commands, report and dashboards share, and whether a run's process still lives.
+"""When a run needs attention: the thresholds that commands, report and dashboards share, and whether a run's process is alive.
 
-In: a client, and rows of runs. Out: the same rows, in which a run whose process lives on this machine is `running` however long
-it has been silent. On failure: a store whose raw spans cannot be read knows no process, and the rows stay as they are.
+In: a client, and rows of runs. Out: the same rows, where a run whose process is alive on this machine is `running` however long it has
+been silent. On failure: if the store's raw spans cannot be read, no process is known, and the rows are returned unchanged.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 QUIET, SILENT = 120, 600
-"""Seconds without a sign of life after which that is said, and after which it is alarming; in the dashboards, too."""
+"""Seconds without a sign of life after which a run is shown as silent, and after which that is alarming; also in the dashboards."""
 STALLED = 900
-"""Seconds without a sign of life after which a run counts as stalled, unless `GENESIS_OTEL_STALLED_AFTER` says otherwise."""
+"""Seconds without a sign of life after which a run is stalled, unless `GENESIS_OTEL_STALLED_AFTER` says otherwise."""
 
 
 def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``rows`` with their ``run_id`` and ``status``: `stalled` becomes `running` where the run's process lives here."""
+    """``rows``, which have a ``run_id`` and a ``status``, with `stalled` changed to `running` if the run's process is alive here."""
     told = list(rows)
     silent = [str(row["run_id"]) for row in told if row["status"] == "stalled"]
     here = _living(client, silent) if silent else frozenset()
@@ -34,28 +34,28 @@ def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def _living(client: Client, run_ids: list[str]) -> frozenset[str]:
-    """Of these runs, those whose process lives on this machine."""
+    """Those of the runs whose process is alive on this machine."""
     try:
         rows = queries.ask(client, "processes", run_ids=run_ids)
-    except Error:  # an otel_traces of another layout, or no right to read it
+    except Error:  # otel_traces has another layout, or may not be read
         return frozenset()
     return frozenset(str(row["run_id"]) for row in rows if _lives(row["host"], row["pid"], row["began"].timestamp()))
 
 
 def _lives(host: str, pid: int, began: float) -> bool:
-    """Whether the process that began a run at ``began`` lives on this machine, and not another one with its number."""
+    """Whether the process that started a run at ``began`` is alive on this machine, as opposed to another with the same pid."""
     if host != socket.gethostname() or pid <= 0:
         return False
     try:
-        # After the name, which may hold anything: the state is the first field, the start (ticks since boot) the twentieth.
+        # After the name, which may contain anything, the first field is the state and the twentieth the start (ticks since boot).
         state, *fields = (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
         )
         booted = next(
             line for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines() if line[:6] == "btime "
         )
-    except OSError:  # no such process, or not Linux, where no process is known
+    except OSError:  # there is no such process, or this is not Linux
         return False
     started = int(booted[6:]) + int(fields[18]) / os.sysconf("SC_CLK_TCK")
-    # The clock of the kernel's boot and that of the spans may differ by a moment.
+    # The kernel's boot clock and the spans' clock may differ slightly.
     return state != "Z" and started <= began + 2

@@ -1,8 +1,8 @@
-"""What the page asks for, live or in a report, from named queries, as plain values that JSON knows.
+"""The data of the page, live or in a report: results of named queries as plain JSON values.
 
-In: a client and what is wanted. Out: dicts and columns; times as milliseconds since 1970, numbers that are none as None. What grows
-with a run (individuals, calls) is asked for since a cursor, the newest ``ingested_at`` that was seen: it costs what is new. On
-failure: what ClickHouse raises; :class:`~genesis_otel._read.client.NotFoundError`.
+In: a client and the arguments of a query. Out: dicts and columns; times as milliseconds since 1970, NaN and infinities as None. Data
+that grows with a run (individuals, calls) is queried from a cursor, the newest ``ingested_at`` seen so far, so an update costs only what
+is new. On failure: what ClickHouse raises; :class:`~genesis_otel._read.client.NotFoundError`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 OVERLAP = 5_000
-"""Milliseconds before the cursor that are asked for again: an insert may show later than one that began after it."""
+"""Milliseconds before the cursor that are read again: an insert may become visible after one that started later."""
 POINTS = 400
-"""Of each run that is compared."""
+"""Points of each compared run's curve."""
 STATES = 400
-"""Of what chooses the models, at most at once."""
+"""States of the model selection per answer, at most."""
 
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
-    """Runs, newest first, as the command `runs` has them; without a filter those, too, whose beginning is not in the store, with no status."""
+    """Runs, newest first, as in the command `runs`; without a filter also runs whose start is not in the store, with an empty status."""
     rows = alive(client, queries.ask(client, "runs", stalled_after=stalled_after, **asked))
     if not set(asked) - {"limit"}:
         headless = queries.ask(client, "runs_without_beginning")
@@ -42,24 +42,24 @@ def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, A
 
 
 def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The best so far of runs, in few points."""
+    """The best-so-far curve of each run, in few points."""
     rows = queries.ask(client, "sparks", run_ids=list(run_ids)) if run_ids else []
     return {str(row["run_id"]): _shown(row) for row in rows}
 
 
 def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
-    """A run as it stands; one whose beginning is not in the store has no status, and what its rows tell."""
+    """A run's current state; a run whose start is not in the store has no status, only what its rows give."""
     rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
     if not rows:
         found = queries.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after)
         rows = [{"run_id": run_id, **row} for row in found]
     if not rows:
-        raise NotFoundError(f"the store has nothing of the run {run_id}")
+        raise NotFoundError(f"the store has no rows of the run {run_id}")
     return _shown(rows[0])
 
 
 def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
-    """How far runs are, and how long they will go on at that rate, where that is known."""
+    """How far runs have come, and how long they will take at the current rate, if that is known."""
     asked = [
         row for run_id in run_ids for row in queries.ask(client, "budget", run_id=run_id, stalled_after=stalled_after)
     ]
@@ -67,7 +67,7 @@ def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> lis
 
 
 def arrivals(client: Client, run_id: str) -> dict[str, str]:
-    """Of individuals, calls, and everything else of a run: a text that is another one as soon as anything has come."""
+    """For a run's individuals, calls and everything else: a text that changes as soon as a row arrives."""
     found = queries.ask(client, "arrivals", run_id=run_id)
     return dict.fromkeys(("individuals", "calls", "others"), "") | {
         row["what"]: f"{row['rows']} {_value(row['newest'])}" for row in found
@@ -75,31 +75,31 @@ def arrivals(client: Client, run_id: str) -> dict[str, str]:
 
 
 def individuals(client: Client, run_id: str, since: int = 0, leaders: Sequence[str] = ()) -> dict[str, Any]:
-    """The individuals that came since, in columns, and where to go on.
+    """The individuals that arrived since the cursor, in columns, and the next cursor.
 
-    :param leaders: ids of those that were the best one after another, until then.
+    :param leaders: ids of the successive best individuals up to the cursor.
     """
     asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "leaders": list(leaders)}
     return _news(queries.columns(client, "individuals_since", **asked), since)
 
 
 def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
-    """The calls that came since, in columns, and where to go on."""
+    """The calls that arrived since the cursor, in columns, and the next cursor."""
     return _news(queries.columns(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
-    """All that is known of an individual, with its parent's program, its conversations, and the spans of its trace."""
+    """Everything known about an individual, with its parent's program, its conversations, and the spans of its trace."""
     found = in_full(client, run_id, [individual_id])
     if not found:
-        raise NotFoundError(f"nothing is recorded of {individual_id} but its children")
+        raise NotFoundError(f"{individual_id} is known only as a parent: no row of its own was recorded")
     return found[individual_id]
 
 
 def in_full(
     client: Client, run_id: str, individual_ids: Sequence[str], *, calls: int = program.WHOLE
 ) -> dict[str, dict[str, Any]]:
-    """The same of several, by id, with so many calls of each at most; whoever has no row is left out."""
+    """The same for several individuals, by id, with at most ``calls`` calls each; those without a row are left out."""
     found = program.individuals(client, run_id, individual_ids)
     if not found:
         return {}
@@ -131,7 +131,7 @@ def in_full(
 
 
 def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
-    """The numbers among the metrics of the individuals that came since: a column a metric, as exact as a plot is."""
+    """The numeric metrics of the individuals that arrived since the cursor: one column per metric, rounded for plots."""
     news = _news(queries.columns(client, "metrics_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
     names, numbers = (news["columns"].pop(each, []) for each in ("names", "numbers"))
     told = [dict(zip(*pair, strict=True)) for pair in zip(names, numbers, strict=True)]
@@ -142,12 +142,12 @@ def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
 
 
 def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
-    """The scores by example of the individuals that came since, in columns."""
+    """The per-example scores of the individuals that arrived since the cursor, in columns."""
     return _news(queries.columns(client, "example_scores", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
 def selection(client: Client, run_id: str, since: int = 0, states: int = STATES) -> dict[str, Any]:
-    """What a search knew of the models that it chooses from, the states that came since: ``models`` by name, then by quantity."""
+    """The model selection's states that arrived since the cursor: what it knew of each model, ``models`` by name, then by quantity."""
     asked = {"run_id": run_id, "since": max(0, since - OVERLAP), "states": states}
     news = _news(queries.columns(client, "model_selection", **asked), since)
     for at, text in enumerate(news["columns"].get("models", ())):
@@ -159,19 +159,19 @@ def selection(client: Client, run_id: str, since: int = 0, states: int = STATES)
 
 
 def islands(client: Client, run_id: str) -> dict[str, Any]:
-    """Islands, who led each of them one after another, and who came from one to another."""
+    """Islands, the successive leaders of each, and the migrations between them."""
     asked = ("islands", "island_leaders", "migrations")
     found = {name: queries.ask(client, name, run_id=run_id) for name in asked}
     return {name: [_shown(row) for row in rows] for name, rows in found.items()}
 
 
 def actions(client: Client, run_id: str, **asked: Any) -> list[dict[str, Any]]:
-    """What a search did besides its jobs, newest first."""
+    """A search's actions other than jobs, newest first."""
     return [_shown(row) for row in queries.ask(client, "actions_in_detail", run_id=run_id, **asked)]
 
 
 def yields(client: Client, run_id: str) -> dict[str, Any]:
-    """What mutations and models have given, together too, cells, the front, and what failed."""
+    """What mutations and models yielded, each and combined; the cells, the front, and the failures."""
 
     def ask(name: str, **given: Any) -> list[dict[str, Any]]:
         return [_shown(row) for row in queries.ask(client, name, run_id=run_id, **given)]
@@ -189,12 +189,12 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
 
 
 def found_calls(client: Client, **asked: Any) -> list[dict[str, Any]]:
-    """The calls that are looked for, newest first."""
+    """The calls that match a search, newest first."""
     return [_shown(row) for row in queries.ask(client, "calls_matching", **asked)]
 
 
 def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
-    """Runs beside one another: how each stands, and its best so far by individuals, seconds, cost and generation."""
+    """Runs side by side: each one's state, and its best so far by individuals, seconds, cost and generation."""
     result = []
     for run_id in run_ids:
         points = queries.ask(client, "individual_points", run_id=run_id)
@@ -236,6 +236,6 @@ def _value(value: Any) -> Any:
 
 
 def _rounded(value: Any) -> float | None:
-    """A number with seven digits, which is what a plot shows."""
+    """A number rounded to seven digits, enough for a plot."""
     shown = plain(value)
     return float(f"{shown:.7g}") if isinstance(shown, (int, float)) else None

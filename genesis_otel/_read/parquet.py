@@ -1,4 +1,4 @@
-"""An answer as a Parquet file, which the engine itself writes.
+"""Writes an answer to a Parquet file, encoded by the engine itself.
 
 In: a client, a statement with its parameters, a path. Out: the file, and its size in bytes. On failure: what ClickHouse raises, or
 FileExistsError; no file is left.
@@ -16,7 +16,7 @@ from genesis_otel._store.new_file import whole
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-# The answer comes when it is whole: an error in the middle would be a part of the file.
+# Buffer the whole response: otherwise an error halfway would become part of the file.
 WHOLE: dict[str, Any] = {"wait_end_of_query": 1}
 
 

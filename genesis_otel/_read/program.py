@@ -1,7 +1,7 @@
-"""One individual, and what of it is read by people: its program, its scores, the conversations that made it.
+"""One individual's readable data: its program, its scores, the conversations that produced it.
 
-In: a client and ids. Out: what the store has of the individual; stored JSON as names, roles and texts, and what is none as it is.
-On failure: what ClickHouse raises, and :class:`~genesis_otel._read.client.NotFoundError` for one individual without a row.
+In: a client and ids. Out: the individual's stored data; stored JSON as names, roles and texts, other text unchanged. On failure: what
+ClickHouse raises, and :class:`~genesis_otel._read.client.NotFoundError` for a single individual without a row.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 WHOLE = 1 << 30
-"""Characters of a prompt, and calls of an individual: all of them."""
+"""No limit: all characters of a prompt, all calls of an individual."""
 
 
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
-    """What is known of an individual, its code and metrics included.
+    """Everything known about an individual, including its code and metrics.
 
-    :raises NotFoundError: it has no row: only its children tell of it.
+    :raises NotFoundError: it has no row: it is known only from its children.
     """
     found = individuals(client, run_id, [individual_id])
     if not found:
-        raise NotFoundError(f"nothing is recorded of {individual_id} but its children")
+        raise NotFoundError(f"{individual_id} is known only as a parent: no row of its own was recorded")
     return found[individual_id]
 
 
 def individuals(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What is known of individuals, by id; whoever has no row is left out."""
+    """Everything known about individuals, by id; those without a row are left out."""
     asked = {"run_id": run_id, "individual_ids": list(individual_ids)}
     detail = queries.ask(client, "individuals_in_detail", **asked)
     programs = {row["individual_id"]: row for row in queries.ask(client, "individual_programs", **asked)}
-    # Of one individual, or of the whole run.
+    # The parents of the only individual, or of the whole run.
     one = individual_ids[0] if len(individual_ids) == 1 else ""
     rows = queries.ask(client, "parents", run_id=run_id, child_id=one) if detail else []
     parents = {row["child_id"]: [str(each) for each in row["parent_ids"]] for row in rows}
@@ -53,7 +53,7 @@ def individuals(client: Client, run_id: str, individual_ids: Sequence[str]) -> d
 
 
 def codes(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[str, str]:
-    """The programs of individuals, by id; whoever has no row is left out."""
+    """The programs of individuals, by id; those without a row are left out."""
     rows = (
         queries.ask(client, "individual_programs", run_id=run_id, individual_ids=list(individual_ids))
         if individual_ids
@@ -63,19 +63,19 @@ def codes(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[st
 
 
 def calls(client: Client, run_id: str, *individual_ids: str, most: int = WHOLE) -> list[dict[str, Any]]:
-    """The calls of models that made individuals, in order, at most so many of each, with whole prompts and answers."""
+    """The LLM calls that produced individuals, in order, at most ``most`` each, with whole prompts and answers."""
     asked = {"run_id": run_id, "individual_ids": list(individual_ids), "characters": WHOLE, "calls": most}
     return queries.ask(client, "individual_prompts", **asked)
 
 
 def outputs(client: Client, run_id: str, *individual_ids: str) -> list[dict[str, Any]]:
-    """What the evaluations of individuals put out (stdout, stderr, traceback, ...), the newest first."""
+    """The output of individuals' evaluations (stdout, stderr, traceback, ...), newest first."""
     asked = {"run_id": run_id, "individual_ids": list(individual_ids), "characters": WHOLE, "limit": WHOLE}
     return queries.ask(client, "evaluation_output", **asked)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of the unified difference of two individuals' programs; none if they are the same."""
+    """The lines of the unified diff of two individuals' programs; none if they are equal."""
     old, new = (str(each["code"]).splitlines() for each in (before, after))
     yield from difflib.unified_diff(old, new, before["individual_id"], after["individual_id"], lineterm="")
 
@@ -90,7 +90,7 @@ def metrics_of(text: str) -> list[tuple[str, Any]]:
 
 
 def messages_of(text: str) -> list[tuple[str, str]]:
-    """Roles and texts of stored messages; what is no list of messages, or was cut, as it is."""
+    """Roles and texts of stored messages; text that is not a list of messages, or was truncated, is returned unchanged."""
     try:
         told = json.loads(text)
         return [(str(each.get("role", "")), _text(each.get("content", ""))) for each in told]

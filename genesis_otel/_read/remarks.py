@@ -1,7 +1,7 @@
-"""Tags and notes: what people say of a run after it was recorded.
+"""Tags and notes that people add to a run after it was recorded.
 
-In: settings, the id of a run, tags or a text. Out: an action of the run each (`tag`, `untag`, `note`), and nothing else: its status,
-its end and its generations are what they were, and a remark is no sign of life (``sql/parts/state.sql``). On failure: StoreError.
+In: settings, a run id, tags or a text. Out: one action of the run for each (`tag`, `untag`, `note`), and nothing else: the run's status,
+end and generations stay as they were, and a remark is not a sign of life (``sql/parts/state.sql``). On failure: StoreError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genesis_otel.attributes import SCOPE
 
 
 def tag(settings: Settings, run_id: str, tags: Sequence[str], *, remove: bool = False) -> None:
-    """Give a run tags, or take them away."""
+    """Add tags to a run, or remove them."""
     kind = "untag" if remove else "tag"
     _remark(settings, run_id, [(kind, {"tag": each}) for each in tags])
 

@@ -1,8 +1,8 @@
-"""What a report has of a run: the live page's own answers (`page_data`), asked once and kept with the page.
+"""The data of a report: the live page's own answers (`page_data`), fetched once and stored with the page.
 
-In: a client, a run's id. Out: a dict that JSON knows: all individuals and calls in columns, and of some individuals what they are in
-detail; how it looks is ``page/``. What is cut says how much is missing. On failure: what ClickHouse raises; `LookupError` without
-such a run.
+In: a client, a run id. Out: a dict of JSON values: all individuals and calls in columns, and some individuals in detail; ``page/``
+decides how they look. A truncated text says how much is missing. On failure: what ClickHouse raises; `LookupError` if there is no such
+run.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ TEXT = 20_000
 PROGRAM = 100_000
 """Characters of each program."""
 PUT_OUT = 4_000
-"""Characters of each text that an evaluation put out, at its end."""
+"""Characters kept from the end of each output of an evaluation."""
 CALLS, OUTPUTS, SPANS = 5, 20, 60
-"""Of each individual; of spans the longest."""
+"""Per individual; the longest spans."""
 FAILED = 5
-"""Individuals that failed last, in detail."""
+"""The most recently failed individuals that are shown in detail."""
 ROOM = 500_000
-"""Characters of those in detail, beyond which there are the best alone: a run of 1,000 individuals stays below 1.5 MB."""
+"""Characters of detail beyond which only the best individuals are added: a run of 1,000 individuals stays below 1.5 MB."""
 
 SCORES, STATES, ACTIONS, DETAILS = 50_000, 60, 100, 400
-"""Scores of examples, those of the newest individuals; states of what chooses models; actions, and characters of their details."""
+"""Per-example scores, of the newest individuals; states of the model selection; actions, and characters of their details."""
 
 PIECE = 20
-"""Individuals that are asked for at once: their prompts and traces lie in memory whole before they are cut."""
+"""Individuals per query: their whole prompts and traces are in memory before they are truncated."""
 
 Say = Callable[[str], None]
 
@@ -50,12 +50,12 @@ def gather(
     say: Say = lambda _: None,
     stalled_after: int = STALLED,
 ) -> dict[str, Any]:
-    """Ask for everything.
+    """Fetch everything.
 
-    :param top: individuals whose code and prompts are in it, the best first; of those on the path to the best one, and of those
-        that failed last, as many as there is room for.
+    :param top: how many of the best individuals are included with code and prompts; those on the path to the best one, and those that
+        failed last, follow as far as there is room.
     :param compare: ids of other runs.
-    :param say: told what is being asked, a line each.
+    :param say: called with a line about each thing that is being fetched.
     :param stalled_after: seconds without a sign of life after which a run is stalled.
     """
     say("individuals and LLM calls")
@@ -93,13 +93,13 @@ def gather(
 
 
 class _Kept(NamedTuple):
-    """The individuals that are kept in detail, and the programs of them and of their parents, each once."""
+    """The individuals kept in detail, and their own and their parents' programs, each once."""
 
     individuals: dict[str, dict[str, Any]]
     programs: dict[str, str]
 
     def add(self, name: str, told: dict[str, Any]) -> int:
-        """Keep an individual; returns how many characters that takes."""
+        """Keep an individual; return how many characters it takes."""
         codes = {name: told.pop("code")}
         if told["parent"] is not None:
             codes[told["parent"]["individual_id"]] = told["parent"]["code"]
@@ -114,7 +114,7 @@ class _Kept(NamedTuple):
 
 
 def _in_full(client: Client, run_id: str, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Individuals in detail, in this order, asked for piece by piece; of whom only children tell is left out."""
+    """Individuals in detail, in this order, fetched piece by piece; those known only from their children are left out."""
     for begin in range(0, len(names), PIECE):
         piece = names[begin : begin + PIECE]
         found = page_data.in_full(client, run_id, piece, calls=CALLS)
@@ -122,7 +122,7 @@ def _in_full(client: Client, run_id: str, names: Sequence[str]) -> Iterator[tupl
 
 
 def _best(run: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Those with a score, the best first; of equals the one that finished first."""
+    """The ids of individuals with a score, best first; ties in the order in which they finished."""
     sign = -1 if run["direction"] == "min" else 1
     rows = zip(*(columns.get(name, ()) for name in ("score", "timestamp", "individual_id")), strict=True)
     scored = [(-sign * score, timestamp, each) for score, timestamp, each in rows if score is not None]
@@ -130,7 +130,7 @@ def _best(run: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> list[
 
 
 def _path(answers: Mapping[str, Any], best: Sequence[str]) -> list[str]:
-    """From the best one back to its seed."""
+    """The ids from the best individual back to its seed."""
     columns = answers["run/individuals"]["columns"]
     parents = dict(zip(columns.get("individual_id", ()), columns.get("parents", ()), strict=True))
     return chain(parents, best[0])[::-1] if best else []
@@ -142,7 +142,7 @@ def _failed(answers: Mapping[str, Any]) -> list[str]:
 
 
 def _newest(told: dict[str, Any]) -> dict[str, Any]:
-    """The scores by example of as many individuals as there is room for."""
+    """The per-example scores of as many of the newest individuals as there is room for."""
     columns, room, begin = told["columns"], SCORES, len(told["columns"].get("scores", ()))
     while begin and room >= len(columns["scores"][begin - 1]):
         begin -= 1
@@ -162,4 +162,4 @@ def _cut(text: str, length: int) -> str:
 
 def _ending(text: str) -> str:
     missing = len(text) - PUT_OUT
-    return f"[{missing:,} characters before are not in this file]\n{text[-PUT_OUT:]}" if missing > 0 else text
+    return f"[{missing:,} earlier characters are not in this file]\n{text[-PUT_OUT:]}" if missing > 0 else text

@@ -1,7 +1,7 @@
-"""What waits on its way to the store: looking at it, and helping it along.
+"""Inspects the spool of a destination, and delivers what waits in it.
 
-In: settings, which name a destination and with it a spool. Out: its status, its dead letters, what was delivered. On failure:
-StoreError, with what to do; nothing is taken off a spool that was not delivered.
+In: settings, which determine a destination and so its spool. Out: the spool's status, its dead letters, the number of spans delivered.
+On failure: StoreError, which says what to do; nothing is removed from a spool before it has been delivered.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Spool(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """A span that the destination refused for its content."""
+    """A span that the destination refused because of its content."""
 
     file: str
     reason: str
@@ -52,23 +52,23 @@ class Letter(NamedTuple):
 
 
 class Drained(NamedTuple):
-    """What became of what waited."""
+    """How many spans were delivered, and how many still wait."""
 
     delivered: int
     waiting: int
 
 
 def spool(settings: Settings) -> Spool:
-    """The spool of the destination that the settings name.
+    """The spool of the destination in the settings.
 
-    :raises StoreError: nothing is recorded, so there is none.
+    :raises StoreError: recording is off, so there is no spool.
     """
     destination, folder = _where(settings)
     return Spool(str(destination), folder, *spool_status(folder))
 
 
 def others(settings: Settings) -> list[Path]:
-    """The spools of other destinations in the data folder in which something waits: it is never delivered to this one."""
+    """The non-empty spools of other destinations in the data folder; their spans are never delivered to this destination."""
     _, own = _where(settings)
     data = settings.data_dir.expanduser().absolute()
     folders = [data / "store" / store_process.SPOOL, *sorted((data / "spool").glob("*"))]
@@ -85,15 +85,15 @@ def letters(settings: Settings) -> Iterator[Letter]:
 
 
 def retry(settings: Settings) -> int:
-    """Put the dead letters into the spool once more, and count them."""
+    """Put the dead letters back into the spool; return how many there were."""
     destination, folder = _where(settings)
     return requeue(folder, _destinations.limits_of(settings, destination))
 
 
 def deliver(settings: Settings, timeout: float) -> Drained:
-    """Hand over what waits, now. What a living search holds is left to it.
+    """Deliver what waits, now. The spans of a running search are left to that search.
 
-    :raises StoreError: the destination takes nothing, and why; or not all of it within ``timeout`` seconds.
+    :raises StoreError: the destination accepts nothing (the text says why), or not everything within ``timeout`` seconds.
     """
     destination, folder = _where(settings)
     before = spool_status(folder)
@@ -112,12 +112,12 @@ def deliver(settings: Settings, timeout: float) -> Drained:
         except Exception as error:
             result.append(error)
 
-    # In a thread that dies with this process: a destination that hangs is not waited for, and its batch is in the spool.
+    # In a daemon thread, so that a hanging destination does not keep this process alive; its batch stays in the spool.
     thread = threading.Thread(target=work, name="genesis-otel-drain", daemon=True)
     with waiting(log, str(destination), timeout):
         thread.start()
         thread.join(timeout)
-    (done,) = result or [StoreError(f"{destination} did not take them within {timeout:.0f} s")]
+    (done,) = result or [StoreError(f"{destination} did not accept them within {timeout:.0f} s")]
     left = spool_status(folder).waiting
     if isinstance(done, (Outage, StoreError)):
         raise StoreError(f"{left:,} spans still wait in {folder}: {first_line(done)}") from done
@@ -131,7 +131,7 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
     deadline = time.monotonic() + timeout
     while True:
         left = spool_status(store / store_process.SPOOL)
-        # A search that goes on writes on: what waited at the beginning is gone when so much is not there any more.
+        # A running search keeps writing, so the spool need not become empty before the timeout.
         if not left.waiting or (left.writers and time.monotonic() > deadline):
             return Drained(max(0, waiting - left.waiting), left.waiting)
         if time.monotonic() > deadline:
@@ -144,5 +144,5 @@ def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
 def _where(settings: Settings) -> tuple[_settings.Destination, Path]:
     destination = settings.destination
     if isinstance(destination, Disabled):
-        raise StoreError(f"nothing is recorded, so there is no spool: {destination}")
+        raise StoreError(f"recording is off, so there is no spool: {destination}")
     return destination, settings.spool_folder(destination)

@@ -1,8 +1,8 @@
-"""A run that goes on, looked at again and again.
+"""Polls a running search.
 
-In: settings, and a run by its id, the beginning of it, or ``latest``. Out: what each look saw, until the run has ended. A look
-is five queries, each by the run's id. On failure: what goes wrong before the first look is raised, as from `_reader`; a store
-that goes away later is an :class:`Away`, and is tried again for as long as somebody watches.
+In: settings, and a run given by its id, the start of its id, or ``latest``. Out: the result of each look, until the run has ended. A look
+is five queries, each by run id. On failure: errors before the first look are raised, as by :mod:`genesis_otel._read.client`; if the
+store goes away later, an :class:`Away` is returned and the store is tried again for as long as somebody watches.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from genesis_otel._settings import Settings
 
 WINDOW = 300
-"""Seconds that rates and percentiles look back: long enough for slow evaluations, short enough to see a search slow down."""
+"""Seconds that rates and percentiles cover: long enough for slow evaluations, short enough to see a search slow down."""
 EVENTS, FAILURES, JOBS = 30, 10, 10
-"""Rows of each that a look asks for: more than a screen shows."""
+"""Rows of each that a look fetches: more than a screen shows."""
 APPEARS = 10.0
-"""Seconds that a run which has just begun is waited for."""
+"""Seconds to wait for a run that has just started."""
 LOST = (StoreError, Error, HTTPError, OSError)
 """What a store that went away raises."""
 
@@ -39,30 +39,30 @@ Row = Mapping[str, Any]
 
 
 class Look(NamedTuple):
-    """What a look at a run saw."""
+    """The result of one look at a run."""
 
     run_id: str
     pulse: Row
     best: Sequence[Row]
-    """A row a generation, as `best_so_far` has them."""
+    """One row per generation, from `best_so_far`."""
     jobs: Sequence[Row]
     events: Sequence[Row]
     failures: Sequence[Row]
     at: float
-    """When, on the monotonic clock."""
+    """The time of the look, on the monotonic clock."""
 
     @property
     def status(self) -> str:
-        """As recorded; empty where the run's beginning was not."""
+        """As recorded; empty if the run's start was not recorded."""
         return str(self.pulse["status"])
 
     @property
     def ended(self) -> bool:
-        """It is over, well or not; one that is stalled may still go on."""
+        """Whether the run has ended, successfully or not; a stalled run may still continue."""
         return self.status not in ("", "running", "stalled")
 
     def per_minute(self, what: str) -> float | None:
-        """How much of ``individuals``, ``llm_calls`` or ``cost`` a minute brings: lately, or of a run that ended, as a whole."""
+        """The rate per minute of ``individuals``, ``llm_calls`` or ``cost``: recently or, if the run has ended, over the whole run."""
         seconds = self.pulse["seconds"] if self.ended else min(WINDOW, self.pulse["seconds"])
         amount = self.pulse[what if self.ended else f"recent_{what}"]
         return 60 * amount / seconds if seconds >= 1 and math.isfinite(amount) else None
@@ -75,11 +75,11 @@ class Away(NamedTuple):
 
 
 def looks(settings: Settings, run: str, interval: float) -> Generator[Look | Away, None, None]:
-    """Look every ``interval`` seconds; the last look is at a run that has ended.
+    """Look every ``interval`` seconds; the last look shows the run ended.
 
-    :raises StoreError: the store cannot be reached, before anything was seen.
+    :raises StoreError: the store cannot be reached before the first look.
     :raises NotFoundError: there is no such run.
-    :raises AmbiguousError: there are several.
+    :raises AmbiguousError: several runs match.
     """
     run_id = ""
     seen = False
@@ -102,7 +102,7 @@ def looks(settings: Settings, run: str, interval: float) -> Generator[Look | Awa
 
 
 def _appearing(client: Client, settings: Settings, run: str) -> str:
-    """The run's id; while something records on this machine, it may be on its way to the store."""
+    """The run's id; while a search records on this machine, the run may still be on its way to the store."""
     deadline = time.monotonic() + APPEARS
     while True:
         try:
@@ -116,17 +116,17 @@ def _appearing(client: Client, settings: Settings, run: str) -> str:
 def _recording(settings: Settings) -> bool:
     try:
         status = spool(settings)
-    except StoreError:  # nothing is recorded
+    except StoreError:  # recording is off
         return False
     return bool(status.writers or status.waiting)
 
 
 def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Look:
-    """What the store knows of a run now.
+    """What the store knows about a run now.
 
-    :param stalled_after: seconds without a sign of life after which it is stalled.
+    :param stalled_after: seconds without a sign of life after which the run is stalled.
 
-    :raises NotFoundError: nothing.
+    :raises NotFoundError: the store has no rows of the run.
     """
 
     def ask(name: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -135,7 +135,7 @@ def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Lo
     found = ask("pulse", window=WINDOW, stalled_after=stalled_after)
     pulse = health.alive(client, [{"run_id": run_id, **row} for row in found])
     if not pulse:
-        raise NotFoundError(f"the store has nothing of the run {run_id}")
+        raise NotFoundError(f"the store has no rows of the run {run_id}")
     return Look(
         run_id,
         pulse[0],
@@ -148,7 +148,7 @@ def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Lo
 
 
 def _once(failures: Sequence[Row]) -> list[Row]:
-    """Without the individuals whose failed job or call is there to say more."""
+    """``failures`` without individuals whose failed job or call is listed and says more."""
     told = {row["individual_id"] for row in failures if row["what"] != "individual"}
     return [row for row in failures if row["what"] != "individual" or row["individual_id"] not in told]
 

@@ -1,7 +1,7 @@
-"""The store process in the background: ``python -m genesis_otel._serve FOLDER DESCRIPTOR``, nobody's child.
+"""The store process as a daemon: ``python -m genesis_otel._serve FOLDER DESCRIPTOR``.
 
-In: the folder of an embedded store, and the descriptor on which whoever started it waits for a word. Out: ``ready`` there as
-soon as readers are answered, then the log on standard error. On failure: what is wrong stands there instead, and in the log.
+In: the folder of an embedded store, and the file descriptor on which the starting process waits for a report. Out: ``ready`` on that
+descriptor as soon as readers are served, then the log on standard error. On failure: the error on the descriptor instead, and in the log.
 """
 
 import contextlib
@@ -14,13 +14,13 @@ log = logging.getLogger("genesis_otel._serve")
 
 
 def main(folder: str, report: str) -> None:
-    """Be a store process of nobody: ``report`` is the descriptor on which whoever started it waits for a word."""
+    """Run a detached store process; ``report`` is the descriptor on which the starting process waits."""
     if os.fork():
         os._exit(0)
-    # chDB loads pyarrow where it is installed, and numpy with it: 95 ms of CPU and 38 MB, for kinds of answers that are never asked for
-    # here. It does without where it is not.
+    # If pyarrow is installed, chDB loads it, and numpy with it: 95 ms of CPU and 38 MB for output formats that are never used here.
+    # chDB works without it.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
-    # Only now: what the process that ends above has used counts as the search's own.
+    # Imported only now: the CPU time of the process that exits above is charged to the search.
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError
 

@@ -1,7 +1,7 @@
-"""The bell of a store process: who waits for its spans rings, and the spool is looked at now and not after the pause.
+"""The bell of a store process: ringing it makes the process read its spool now instead of at its next poll.
 
-In: the folder of an embedded store. Out: a named pipe there, on which anybody of the same user rings and the store process waits.
-On failure: nothing: where no such pipe can be made, or nobody reads it, the pauses are what they would be without.
+In: the folder of an embedded store. Out: a named pipe in it, which any process of the same user can ring and on which the store process
+waits. On failure: no error; if the pipe cannot be created, or nobody reads it, the store process polls at its usual interval.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ PIPE = "bell"
 
 
 def ring(folder: Path) -> None:
-    """Have the store process of ``folder`` look at its spool, if one runs; waits for nothing."""
-    # ENXIO where nobody reads, EAGAIN where it has been rung a lot.
+    """Make the store process of ``folder``, if one is running, read its spool; never blocks."""
+    # ENXIO: nobody reads the pipe; EAGAIN: the pipe is full.
     with contextlib.suppress(OSError):
         file = os.open(folder / PIPE, os.O_WRONLY | os.O_NONBLOCK)
         try:
@@ -31,12 +31,12 @@ class Bell:
         self._reading, self._writing = reading, writing
 
     def ring(self) -> None:
-        """Ring it in this process; for signal handlers, too."""
+        """Ring it from within this process; safe in signal handlers."""
         with contextlib.suppress(OSError):
             os.write(self._writing, b"x")
 
     def wait(self, seconds: float) -> None:
-        """Until it is rung, or has been since the last call; ``seconds`` at most."""
+        """Wait at most ``seconds`` until it is rung; return at once if it was rung since the last call."""
         if select.select([self._reading], [], [], seconds)[0]:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._reading, 4096):
@@ -45,13 +45,13 @@ class Bell:
 
 @contextlib.contextmanager
 def hung(folder: Path) -> Iterator[Bell]:
-    """The bell of ``folder``, for as long as this process has the store."""
+    """The bell of ``folder``, while this process owns the store."""
     path = folder / PIPE
     files: tuple[int, ...]
     try:
         path.unlink(missing_ok=True)
         os.mkfifo(path, 0o600)
-        # For writing as well: else each ringer that closes its end would look like an end of the file.
+        # Open for writing too: otherwise every ringer that closes its end would look like end of file.
         files = (os.open(path, os.O_RDWR | os.O_NONBLOCK),)
     except OSError:
         files = os.pipe()

@@ -1,12 +1,10 @@
-"""The searches' and readers' side of a store process: finding it, starting it, and a client of it. Never loads the engine
-for a search.
+"""The client side of a store process: finding it, starting it, and connecting to it.
 
-In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write),
-``serve.json`` (where the process answers and with which secret; for the user alone), ``serve.version`` (which version it is:
-a file of its own, since 0.1.0 takes a ``serve.json`` with a name that it does not know for none), ``bell`` (a pipe, rung by who waits
-for its spans), ``serve.lock`` (held while somebody
-has the engine open) and ``store.log``. Out: a store process that runs, or a client of the store. On failure: `StoreError`,
-whose text says what to do. Searches import this module and never the engine.
+In: the folder of an embedded store, which holds ``clickhouse/`` (the engine's data), ``spool/`` (queues that searches write),
+``serve.json`` (the process's address and secrets; readable only by the user), ``serve.version`` (its version, in a separate file because
+0.1.0 ignores a ``serve.json`` that has a key it does not know), ``bell`` (a pipe that makes the process read its spool now),
+``serve.lock`` (held while a process has the engine open) and ``store.log``. Out: a running store process, or a client of the store.
+On failure: `StoreError`, whose text says what to do. Searches import this module and never load the engine.
 """
 
 import contextlib
@@ -37,35 +35,35 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 CALLS_ONCE = "calls-once"
-"""Until when, in milliseconds since 1970, arriving calls have been examined for duplicates."""
+"""The time, in milliseconds since 1970, up to which arriving calls have been checked for duplicates."""
 VERSION = "serve.version"
 LOOPBACK = (HOST, "localhost", "::1")
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
 IDLE_TIMEOUT = 60.0
 OPEN_TIMEOUT = 15.0
-"""Seconds for a store process that runs to answer at first."""
+"""Seconds that a running store process has for its first answer."""
 START_TIMEOUT = 60.0
-"""Seconds for a store process to answer: loading the engine takes one or two, on a busy machine many more."""
+"""Seconds that a new store process has to become ready: loading the engine takes one or two, on a busy machine many more."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store process answers."""
+    """The address of a store process, and its secrets."""
 
     host: str
     port: int
     secret: str = field(repr=False)
     pid: int
     reader: str = field(default="", repr=False)
-    """The password of the user who can only read."""
+    """The password of the read-only user."""
 
 
 def running(folder: Path) -> Address | None:
-    """Where the store process of ``folder`` answers, or None when none is alive and ready."""
+    """The address of the store process of ``folder``, or None if none is alive and ready."""
     try:
         holder = ProcessLock.holder(folder / LOCK)
         told = json.loads((folder / ADDRESS).read_text()) if holder else {}
-        # A later version may tell more.
+        # A later version may write more keys.
         known = {each.name: told[each.name] for each in fields(Address) if each.name in told}
         address = Address(**known) if known else None
     except (OSError, ValueError, TypeError):
@@ -76,12 +74,12 @@ def running(folder: Path) -> Address | None:
 def ensure_store_process(
     folder: Path, timeout: float = START_TIMEOUT, *, meanwhile: Callable[[], object] | None = None
 ) -> None:
-    """Start a store process that outlives this one, unless one runs. Many processes may call this at once: one starts.
+    """Start a store process that outlives this one, unless one is running. Many processes may call this at once; only one is started.
 
-    One of an earlier version that has nothing to do is ended, and its place taken: it knows nothing of new columns.
+    An idle store process of an earlier version is stopped and replaced, because it does not know new columns.
 
-    :param meanwhile: called while the process that was started gets ready.
-    :raises StoreError: it cannot start, and why; or it is not ready within ``timeout`` seconds.
+    :param meanwhile: called while the new process gets ready.
+    :raises StoreError: it cannot start (the text says why), or is not ready within ``timeout`` seconds.
     """
     if running(folder) and not _is_outdated(folder):
         return
@@ -90,12 +88,12 @@ def ensure_store_process(
     starting = ProcessLock(folder / START)
     if not starting.take(timeout):
         raise error_of(
-            f"The store process of {folder} is being started for {timeout:.0f} s already; see {folder / LOG}."
+            f"Another process has been starting the store process of {folder} for {timeout:.0f} s; see {folder / LOG}."
         )
     try:
         address = running(folder)
         if address and _is_outdated(folder):
-            os.kill(address.pid, signal.SIGTERM)  # it ends after the batch in hand
+            os.kill(address.pid, signal.SIGTERM)  # it exits after its current batch
             while running(folder) == address and time.monotonic() < deadline:
                 time.sleep(0.05)
         while not running(folder):
@@ -104,16 +102,16 @@ def ensure_store_process(
                 _start(folder, deadline, meanwhile)
             elif time.monotonic() > deadline:
                 raise held(folder)
-            else:  # just beginning by hand, or ending
+            else:  # just started by hand, or exiting
                 time.sleep(0.1)
     finally:
         starting.release()
 
 
 def stop(folder: Path, timeout: float) -> int | None:
-    """End the store process of ``folder``, after the batch in hand; its id, or None where none runs.
+    """Stop the store process of ``folder`` after its current batch; return its pid, or None if none is running.
 
-    :raises StoreError: it has not ended within ``timeout`` seconds.
+    :raises StoreError: it has not exited within ``timeout`` seconds.
     """
     address = running(folder)
     if address is None:
@@ -129,14 +127,14 @@ def stop(folder: Path, timeout: float) -> int | None:
 
 
 def version_of_package() -> list[int]:
-    """The schema and the version of this package, as ``serve.version`` has them."""
+    """This package's schema and version, in the form of ``serve.version``."""
     from genesis_otel._store.tables import SCHEMA
 
     return [SCHEMA, *map(int, re.findall(r"\d+", __version__))]
 
 
 def _is_outdated(folder: Path) -> bool:
-    """Whether the store process of ``folder`` is of an earlier version, has nothing to do, and was started by a search."""
+    """Whether the store process of ``folder`` has an earlier version, is idle, and was started by a search."""
     address = running(folder)
     if address is None:
         return False
@@ -148,8 +146,8 @@ def _is_outdated(folder: Path) -> bool:
     if not silent and told >= version_of_package():
         return False
     spool = folder / SPOOL
-    # 0.1.0, which says nothing of its version, sees its own queues alone: what waits in others waits for its end. What this
-    # process writes is for the one that comes.
+    # 0.1.0, which does not report its version, reads only its own kind of queue: spans in the others wait until it exits. This
+    # process's own queue is left to the replacement.
     sees = [
         name
         for name in queue.queues(spool)
@@ -160,7 +158,7 @@ def _is_outdated(folder: Path) -> bool:
 
 
 def _started_by_a_search(pid: int) -> bool:
-    """Whether a process is one that :func:`ensure_store_process` started; one that somebody started by hand is theirs."""
+    """Whether :func:`ensure_store_process` started this process; one that somebody started by hand is left alone."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -181,13 +179,13 @@ def open_store(
     say: bool = False,
     answer_timeout: float = 300.0,
 ) -> "Client":
-    """A client of the store in ``folder``: over HTTP to its store process, or the engine itself when none runs.
+    """A client of the store in ``folder``: over HTTP to its store process, or of the engine itself if none is running.
 
-    While this process has the engine open, no store process can start; so close the client soon.
+    While this process has the engine open, no store process can start, so close the client soon.
 
-    :param start: start a store process when none runs: for readers that stay, and for those who must not load the engine.
-    :param say: say what is waited for when that takes long: for commands.
-    :param answer_timeout: seconds for each answer.
+    :param start: start a store process if none is running: for long-lived readers, and for callers that must not load the engine.
+    :param say: log what is being waited for if that takes long: for commands.
+    :param answer_timeout: seconds allowed for each answer.
     :raises StoreError: another process holds the folder and does not answer within ``timeout`` seconds.
     """
     if start and running(folder) is None:
@@ -201,7 +199,7 @@ def open_store(
             ensure_store_process(folder)
         address = running(folder)
         if address:
-            with contextlib.suppress(Unanswered):  # it ended between two lines, or does not answer
+            with contextlib.suppress(Unanswered):  # it has just exited, or does not answer
                 return _open_there(address, settings, max(1.0, deadline - time.monotonic()), answer_timeout, say)
         elif not start:
             prepare(folder)
@@ -214,7 +212,7 @@ def open_store(
 
 
 def _load_driver() -> None:
-    """Take the 0.12 s that the client's import needs while the engine is loaded next door."""
+    """Import the client, which takes 0.12 s, while the other process loads the engine."""
     import clickhouse_connect  # noqa: F401
 
     from genesis_otel._store import wire  # noqa: F401
@@ -245,11 +243,11 @@ def _open_there(
             password=address.secret,
             database="default",
             settings=settings,
-            compress=False,  # on loopback it costs more than it saves
+            compress=False,  # on loopback, compression costs more than it saves
             autogenerate_session_id=False,
             connect_timeout=timeout,
             send_receive_timeout=timeout,
-            # Past the environment's HTTP_PROXY: the secret is for this machine.
+            # Bypass HTTP_PROXY: the secret must not leave this machine.
             pool_mgr=wire(f"http://{address.host}:{address.port}", say=answer_timeout if say else None, proxied=False),
         )
     except OperationalError as error:
@@ -279,9 +277,9 @@ def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None)
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, for the user alone, and see that it can be written.
+    """Create the folder, private to the user, and check that it is writable.
 
-    :raises StoreError: it cannot, and what to do.
+    :raises StoreError: it is not; the text says what to do.
     """
     try:
         for each in (folder, folder / SPOOL):
@@ -289,20 +287,20 @@ def prepare(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except FileExistsError as error:
-        raise error_of(f"{error.filename} is a file, and the store needs a folder there: {_ELSEWHERE}") from error
+        raise error_of(f"{error.filename} is a file, but the store needs a folder there: {_ELSEWHERE}") from error
     except NotADirectoryError as error:
-        raise error_of(f"A part of the path {folder} is a file: {_ELSEWHERE}") from error
+        raise error_of(f"Part of the path {folder} is a file: {_ELSEWHERE}") from error
     except OSError as error:
         raise error_of(
             f"The store cannot be kept in {folder} ({error.strerror}): make it writable, or {_ELSEWHERE}"
         ) from error
 
 
-_ELSEWHERE = "name another with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
+_ELSEWHERE = "choose another folder with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
 
 
 def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None) -> None:
-    """Start a store process that is nobody's child, and wait for its word."""
+    """Start a detached store process, and wait for its report."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as report:
         try:
@@ -329,15 +327,15 @@ def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None
             meanwhile()
         said = _said(report.fileno(), deadline)
     if said is None:
-        raise error_of(f"The store process of {folder} is not ready in time; see {folder / LOG}.")
+        raise error_of(f"The store process of {folder} was not ready in time; see {folder / LOG}.")
     if said != "ready":
-        raise error_of(said or f"The store process of {folder} ended before it was ready; see {folder / LOG}.")
+        raise error_of(said or f"The store process of {folder} exited before it was ready; see {folder / LOG}.")
 
 
 def _said(file: int, deadline: float) -> str | None:
-    """The line that the new process reports, empty when it just ends; None when it takes too long.
+    """The line that the new process reports; empty if it exits without one, None if it takes too long.
 
-    A line, because a process that this one forks meanwhile has the pipe too, and keeps its end from being seen.
+    A line rather than end of file: a process that this one forks meanwhile inherits the pipe and keeps it open.
     """
     said = b""
     with selectors.DefaultSelector() as selector:
@@ -351,7 +349,7 @@ def _said(file: int, deadline: float) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what would make the store process trace itself; the package stays importable."""
+    """The environment without variables that would make the store process trace itself; the package stays importable."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -368,9 +366,9 @@ def _environment() -> dict[str, str]:
 def held(folder: Path) -> Exception:
     holder = ProcessLock.holder(folder / LOCK)
     return error_of(
-        f"The store in {folder} is held by process {holder}, which does not answer: wait for it or end it (kill {holder})."
+        f"Process {holder} holds the store in {folder} but does not answer: wait for it, or end it (kill {holder})."
         if holder
-        else f"The store in {folder} was held by another process until now: try again."
+        else f"Another process held the store in {folder} until just now: try again."
     )
 
 

@@ -1,7 +1,7 @@
-"""The store process removes what comes late of deleted runs: out of a spool, or from whoever inserts here.
+"""Removes rows of deleted runs that reach the store process late, from a spool or from any other client that inserts.
 
-In: the engine's folder. Out: within seconds of their coming, late rows are gone (:mod:`genesis_otel._store.deleted`). On failure: one log
-line; the next look finds what this one has left.
+In: the engine's folder. Out: late rows are removed within seconds of their arrival (:mod:`genesis_otel._store.deleted`). On failure: one
+log line; the next check finds what this one left.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EVERY = 2.0
-"""Seconds between two looks; one takes some milliseconds where no run was deleted."""
+"""Seconds between two checks; a check takes a few milliseconds if no run was deleted."""
 
 
 class DeletedRuns:
-    """Looks at whether rows of deleted runs have come."""
+    """Checks whether rows of deleted runs have arrived."""
 
     def __init__(self, engine: Path) -> None:
         self._engine = engine
         self._client: Client | None = None
         self._due = time.monotonic() + EVERY
-        # What came before this process has not been looked at.
+        # Rows that arrived before this process started have not been checked.
         self._came = True
 
     def look(self, *, came: bool, last: bool = False) -> None:
-        """Remove late rows, if something came and it is time; never raises. After the last look nothing is open."""
+        """Remove late rows, if anything arrived and a check is due; never raises. The last check closes the client."""
         self._came = self._came or came
         if self._came and (last or time.monotonic() >= self._due):
             self._due = time.monotonic() + EVERY
@@ -45,11 +45,11 @@ class DeletedRuns:
 
     def _sweep(self) -> None:
         try:
-            # Kept open: opening one costs more than the look.
+            # Kept open: opening a client costs more than the check.
             self._client = self._client or open_embedded(self._engine)
             removed = sweep(self._client)
             self._came = False
             if removed:
-                log.info("removed %d rows that came late of deleted runs", sum(removed.values()))
+                log.info("removed %d late rows of deleted runs", sum(removed.values()))
         except Exception as error:
             warn_once("deleted runs", "late rows of deleted runs could not be removed: %s", first_line(error))

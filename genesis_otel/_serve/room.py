@@ -1,11 +1,11 @@
-"""Whether the disk of a store has room for what the engine writes: it confirms inserts that a full disk did not take.
+"""Checks that a store's disk has room for what the engine writes, because the engine confirms inserts that a full disk cut short.
 
-In: a folder on that disk. Out: nothing while there is room; what is wrong, as a text or as an error that is an outage. On failure: where
-the disk cannot be asked there is room, and the engine says what is wrong.
+In: a folder on that disk. Out: nothing while there is room; otherwise the reason, as text or as an error that counts as an outage. On
+failure: if the free space cannot be read, there is assumed to be room, and the engine reports any error itself.
 
-Seen with chDB 26.9: when a write fails in the middle of a file (ENOSPC, or EFBIG beyond ``ulimit -f``), the engine's own
-reservation of space has succeeded, and so does the insert, or the merge; its part has files that are cut off, and its table cannot be read
-any more. So nothing is inserted or merged where the disk is nearly full.
+Observed with chDB 26.9: if a write fails in the middle of a file (ENOSPC, or EFBIG beyond ``ulimit -f``) after the engine's own
+reservation of space succeeded, the insert or merge succeeds too; the part then has truncated files, and its table can no longer be read.
+So nothing is inserted or merged while the disk is nearly full.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 from genesis_otel._store.errors import StoreError
 
 KEEP_FREE = 256 << 20
-"""Bytes that stay free: several times what a batch of 32 MiB becomes in the landing table, in seven others and on its way."""
+"""Bytes to keep free: several times what a 32 MiB batch takes in the landing table, in the seven others and while being written."""
 
 
 def lacking(folder: Path) -> str:
-    """Why the engine is given nothing, or ''."""
+    """Why the engine must not write now, or ''."""
     try:
         disk = os.statvfs(folder)
     except OSError:
@@ -31,11 +31,13 @@ def lacking(folder: Path) -> str:
     free = disk.f_bavail * disk.f_frsize
     if free >= KEEP_FREE:
         return ""
-    return f"only {free >> 20} MiB are free on the disk of {folder}, and {KEEP_FREE >> 20} have to stay free: make room"
+    return (
+        f"only {free >> 20} MiB are free on the disk of {folder}, and {KEEP_FREE >> 20} MiB must stay free: make room"
+    )
 
 
 class Merges:
-    """The engine's merges, stopped while there is no room: they write as much as they read.
+    """Stops the engine's merges while there is no room, since they write as much as they read.
 
     :param command: runs a statement in the engine.
     """
@@ -45,9 +47,9 @@ class Merges:
         self._stopped = False
 
     def need_room(self, folder: Path) -> None:
-        """Go on where there is room, and start the merges again.
+        """Return if there is room, restarting the merges if they were stopped.
 
-        :raises StoreError: there is none; the merges are stopped.
+        :raises StoreError: there is no room; the merges are stopped.
         """
         why = lacking(folder)
         if bool(why) != self._stopped:
@@ -58,11 +60,11 @@ class Merges:
 
 
 def unlimited_files() -> str:
-    """Lift the limit of this process on the size of files as far as it may, and say what is left of it, or ''."""
+    """Raise this process's file size limit as far as permitted; return a warning if a limit remains, or ''."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return ""
-    return f"files are limited to {hard:,} bytes (ulimit -f), and the engine loses what does not fit: start it without that limit"
+    return f"files are limited to {hard:,} bytes (ulimit -f), and the engine loses data beyond that: start it without the limit"

@@ -1,9 +1,9 @@
-"""The live page's server: what a browser on this machine asks for, and nobody else gets.
+"""The live page's server, for browsers that have its token.
 
-In: a way to open the store, and a token. Out: an ASGI application: the page, and its data as JSON. It only reads. Who comes with the
-token in the address gets a cookie that no other site's page can send, and whoever has neither gets nothing; a name other than
-this machine's in `Host` is refused, so that no other name can be made to lead here. On failure: what is wrong as JSON, in a
-line; a store that went away is opened again at the next question.
+In: a function that opens the store, and a token. Out: a read-only ASGI application that serves the page, and its data as JSON. A request
+with the token in the address gets a cookie that no other site's page can send; a request with neither is refused. So is a `Host` other
+than this machine's names, against DNS rebinding. On failure: a one-line error as JSON; a store that went away is opened again at the next
+request.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 COOKIE = "genesis_otel_ui"
 ANY = ("0.0.0.0", "::")  # noqa: S104
-"""Where one listens on all addresses of a machine."""
+"""Addresses that mean all of a machine's addresses."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -62,21 +62,21 @@ NUMBERS: dict[str, tuple[type[int] | type[float], float]] = {
     "limit": (int, 200_000),
     "since": (int, 1 << 53),
 }
-"""Parameters that are numbers, from 0 to what is plausible: ClickHouse takes some beyond its types for others."""
+"""Numeric parameters, each from 0 to a plausible maximum: ClickHouse wraps some values that exceed its types."""
 OURS = ("client", "stalled_after")
-"""What the server itself tells a question."""
+"""Arguments that only the server itself may pass."""
 WRONGLY_ASKED = {26, 27, 36, 41, 53, 70, 72, 130, 457}
-"""ClickHouse's codes for a value that is none of its parameter's type."""
+"""ClickHouse's codes for a value that does not have its parameter's type."""
 SEVERAL = ("leaders",)
 MOST_COMPARED, MOST_SPARKS = 20, 200
 MOST_KNOWN = 1_000
-"""Ids of runs that are remembered to be whole ones: the page asks by them again and again, and finding them costs a query."""
+"""Run ids remembered as complete: the page uses them again and again, and looking one up costs a query."""
 THREADS = 8
-"""In which questions wait for the store. A browser asks six at a time; each thread more has memory of its own that is not given back."""
+"""Threads in which requests wait for the store. A browser sends six at a time, and each further thread has memory that is never freed."""
 
 
 class Guard:
-    """Lets through whoever has the token, in the address or as a cookie, and no request that another page makes."""
+    """Accepts requests with the token, in the address or as a cookie, and refuses those that another page makes."""
 
     def __init__(self, app: ASGIApp, token: str, hosts: Sequence[str]) -> None:
         self._app = app
@@ -92,11 +92,13 @@ class Guard:
         told = (request.query_params.get("token", "") if asks_page else "", request.cookies.get(cookie_of(request), ""))
         follow = self._app
         if not self._is_ours(request.headers.get("host", "")):
-            follow = PlainTextResponse("This page is not known by that name.\n", 400)
+            follow = PlainTextResponse("This page is not served under that host name.\n", 400)
         elif not any(hmac.compare_digest(each.encode(), self._token) for each in told):
-            follow = PlainTextResponse("Open the whole address that `genesis-otel ui` says, with its token.\n", 403)
+            follow = PlainTextResponse(
+                "Open the whole address that `genesis-otel ui` prints, including the token.\n", 403
+            )
         elif not asks_page and _of_another_page(request):
-            follow = PlainTextResponse("Only this page's own requests are answered.\n", 403)
+            follow = PlainTextResponse("Only requests from this page itself are answered.\n", 403)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -106,10 +108,10 @@ class Guard:
         await follow(scope, receive, sending)
 
     def _is_ours(self, host: str) -> bool:
-        """Whether a request's ``Host`` is a name of ours; on all addresses of this machine, each of them, which no other name is."""
+        """Whether a request's ``Host`` is one of our names or, if we listen on all addresses, any IP address: no other name is one."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
-            # A port that is none.
+            # Raises if the port is invalid.
             urlsplit(f"//{host}").port  # noqa: B018
         except ValueError:
             return False
@@ -121,12 +123,12 @@ class Guard:
 
 
 def cookie_of(request: Request) -> str:
-    """The name of the cookie: browsers keep them by host, and a machine may have a page on each of several ports."""
+    """The cookie's name, with the port: browsers store cookies by host, and a machine may serve pages on several ports."""
     return f"{COOKIE}_{request.scope['server'][1]}"
 
 
 def _of_another_page(request: Request) -> bool:
-    """Whether a page of another site, or of another port of this machine, makes the request; the browser says so."""
+    """Whether, according to the browser, a page of another site or of another port of this machine made the request."""
     origin = request.headers.get("origin")
     return request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") or (
         origin is not None and origin != f"{request.url.scheme}://{request.headers['host']}"
@@ -134,7 +136,7 @@ def _of_another_page(request: Request) -> bool:
 
 
 class Store:
-    """The client that all questions share; opened at the first one, and again after one that it could not answer."""
+    """The client that all requests share; opened at the first one, and again after a failure to answer."""
 
     def __init__(self, opening: Open) -> None:
         self._opening = opening
@@ -144,7 +146,7 @@ class Store:
         self._known: dict[str, None] = {}
 
     def run_id_of(self, client: Client, text: str) -> str:
-        """As :func:`~genesis_otel._read.client.run_id_of`, which asks only once for a whole id."""
+        """Like :func:`~genesis_otel._read.client.run_id_of`, but looks a complete id up only once."""
         if text in self._known:
             return text
         run_id = run_id_of(client, text)
@@ -156,7 +158,7 @@ class Store:
         return run_id
 
     def ask(self, question: Callable[[Client], Any]) -> Any:
-        """The answer; one more try with a new client if the store was not there any more."""
+        """The answer; tried once more with a new client if the store had gone away."""
         try:
             return question(self._open())
         except Error as error:
@@ -166,7 +168,7 @@ class Store:
             return question(self._open())
 
     def close(self) -> None:
-        """Let go of the client."""
+        """Close the client."""
         with self._lock:
             opened, self._opened, self._client = self._opened, None, None
         if opened is not None:
@@ -183,15 +185,15 @@ class Store:
 def application(opening: Open, token: str, hosts: list[str], stalled_after: float) -> Starlette:
     """The application.
 
-    :param token: what the address has to have, once.
-    :param hosts: the names of this machine under which it may be asked.
+    :param token: what the address must contain at the first visit.
+    :param hosts: the names of this machine under which the page is served.
     :param stalled_after: seconds without a sign of life after which a run is stalled.
     """
     store = Store(opening)
 
     def page(request: Request) -> Response:
         if "token" in request.query_params:
-            # Out of the address, which people copy and browsers keep.
+            # Remove it from the address, which people copy and browsers remember.
             response: Response = RedirectResponse("/", status_code=303)
             response.set_cookie(cookie_of(request), token, httponly=True, samesite="strict", path="/")
             return response
@@ -230,7 +232,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
             "/api/outlook",
             answer(lambda client, request: data.outlook(client, ids(client, request), stalled_after)),
         ),
-        # Ids are parameters and no parts of a path: they may hold anything, slashes too.
+        # Ids are parameters, not parts of a path: they may contain anything, including slashes.
         Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
         Route("/api/run/arrivals", of_run(lambda client, run, _: data.arrivals(client, run))),
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
@@ -263,8 +265,8 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
     except (NotFoundError, AmbiguousError) as error:
         return JSONResponse({"error": str(error)}, 404)
     except (ValueError, TypeError) as error:
-        log.debug("a question failed", exc_info=True)
-        return JSONResponse({"error": f"that cannot be asked: {error}"}, 400)
+        log.debug("a request failed", exc_info=True)
+        return JSONResponse({"error": f"invalid request: {error}"}, 400)
     except Error as error:
         return JSONResponse({"error": brief(error)}, 400 if error.code in WRONGLY_ASKED else 502)
     except StoreError as error:
@@ -273,9 +275,9 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
 
 
 def _asked(request: Request, *ours: str) -> dict[str, Any]:
-    """The parameters of a question.
+    """The parameters of a request.
 
-    :raises ValueError: one is none of a question, or no number where it has to be one.
+    :raises ValueError: a parameter is reserved, or is not a number although it must be one.
     """
     told = request.query_params
     for name in (*OURS, *ours):
@@ -289,10 +291,10 @@ def _number(name: str, value: str) -> str | float:
     if name not in NUMBERS:
         return value
     kind, most = NUMBERS[name]
-    # What no number is as long as has not to be read.
+    # No valid number is that long, so do not parse it.
     number = kind(value) if len(value) < 30 else math.nan
     if not 0 <= number <= most:
-        raise ValueError(f"{name} is a number from 0 to {most:,.0f}")
+        raise ValueError(f"{name} must be a number from 0 to {most:,.0f}")
     return number
 
 

@@ -1,5 +1,5 @@
 -- code_lineages: one row per edge from a parent to its child, from a `lineage` span or from the child's own span.
--- An edge that tells 0 though the child has no score, or no parent, tells nothing: earlier versions wrote it for want of a number.
+-- A gain of 0 on an edge whose child has no score, or no parent, is unknown: earlier versions wrote 0 where there was no number.
 
 CREATE TABLE IF NOT EXISTS code_lineages /*ON CLUSTER*/
 (

@@ -1,7 +1,7 @@
 -- evolution_runs: one row per run, with its current status, to a plain SELECT.
--- A run is told in two or more spans (its start, its end, later resumptions), possibly by different processes that do not
--- know each other's values. The log keeps each span's row; the view folds them: status, end, error and generations of
--- the latest word, and of everything else the latest value that was told at all.
+-- A run is recorded in two or more spans (its start, its end, later resumptions), possibly by different processes that do not
+-- know each other's values. The log keeps each span's row; the view merges them: status, end, error and generations come from
+-- the latest row, and everything else is the latest value that was recorded at all.
 
 CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
 (

@@ -1,5 +1,5 @@
 -- individuals: one row per individual's span, failed ones included (status says so).
--- A score of 0 beside metrics that say that the program failed is what evaluators write for want of a score.
+-- A score of 0 beside metrics that say that the program failed means that the evaluator had no score.
 
 CREATE TABLE IF NOT EXISTS individuals /*ON CLUSTER*/
 (

@@ -1,8 +1,8 @@
--- llm_logs: one row per call of a model, from any instrumentation. The names that are out there, in the order in which they
--- are read: OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is known by its
--- attributes, not by its kind (OpenInference's spans are INTERNAL). What cannot be read as messages stays as it came.
--- A landing table may hold the LLM calls of a whole company: those of a search have its run's id, on the span or on the
--- resource, or met a process that records searches, which notes where the cost comes from.
+-- llm_logs: one row per LLM call, from any instrumentation. Attribute names in use, in the order in which they are read:
+-- OpenTelemetry's current ones, its older ones, traceloop's, OpenInference's. An LLM call is recognised by its attributes, not
+-- by its span kind (OpenInference's spans are INTERNAL). Content that cannot be read as messages is kept unchanged.
+-- A landing table may hold the LLM calls of a whole company. Those of a search have its run id, on the span or on the resource,
+-- or passed through a process that records searches, which notes where the cost comes from.
 
 CREATE TABLE IF NOT EXISTS llm_logs /*ON CLUSTER*/
 (

@@ -1,7 +1,7 @@
--- The landing table, as the OpenTelemetry Collector's clickhouseexporter 0.161 makes it, and the lookup of a trace's time
--- that Grafana's trace view uses. Both ways write here; the views of the other files fill the seven tables from it.
+-- The landing table, as the OpenTelemetry Collector's clickhouseexporter 0.161 creates it, and the table of trace times that
+-- Grafana's trace view uses. Both delivery paths write here; the views in the other files fill the seven tables from it.
 -- https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/clickhouseexporter
--- The deduplication window makes a batch that is sent again add nothing, here and in the views' targets.
+-- Thanks to the deduplication window, a batch that is sent again adds nothing, neither here nor in the views' targets.
 
 CREATE TABLE IF NOT EXISTS otel_traces /*ON CLUSTER*/
 (

@@ -1,6 +1,6 @@
--- The spans that tell a record, on their way to six tables: the engine analyses a view's SELECT anew with every insert, and only
--- if rows have come to it. These tables keep nothing (ENGINE = Null). What tells no record costs one filter instead of six
--- views, and what is rare in a search, its runs and generations, costs the views of those only where it comes.
+-- The spans that carry a record, on their way to six tables: the engine analyses a view's SELECT anew at every insert, but only
+-- if rows reach it. These tables store nothing (ENGINE = Null). Spans without a record cost one filter instead of six views, and
+-- the views of rare records, runs and generations, cost something only when such a record arrives.
 
 CREATE TABLE IF NOT EXISTS record_spans /*ON CLUSTER*/
 (

@@ -229,7 +229,7 @@ def test_runs_that_are_asked_for(run: Run) -> None:
 def test_runs_of_an_empty_store(run: Run, empty: Path) -> None:
     """Before anything was recorded, the command works, says that there is nothing, and how to record something."""
     code, out, err = run("runs")
-    assert (code, out) == (3, "") and "`genesis-otel demo` makes one" in err
+    assert (code, out) == (3, "") and "`genesis-otel demo` records one" in err
     assert run("lineage", "latest")[0] == 3
 
 
@@ -360,7 +360,7 @@ def test_query_only_reads(statement: str, run: Run) -> None:
     assert (code, out) == (1, "") and err.startswith("Error: ")
     assert run("query", "table_rows") == before
     if not re.search("OUTFILE|;", statement):
-        assert "only statements that read are run here" in err
+        assert "only read-only statements are allowed here" in err
 
 
 def test_query_says_what_is_wrong(run: Run) -> None:
@@ -369,7 +369,7 @@ def test_query_says_what_is_wrong(run: Run) -> None:
     assert (code, out) == (1, "") and "nothing" in err and "SHOW TABLES lists" in err and "http" not in err
     assert "--format table, tsv, csv or json" in run("query", "SELECT 1 FORMAT JSON")[2]
     assert "one statement at a time" in run("query", "SELECT 1; SELECT 2")[2]
-    assert "Give its value with --param" in run("query", "SELECT {n:Int8}")[2]
+    assert "Set its value with --param" in run("query", "SELECT {n:Int8}")[2]
     assert "Syntax error" in run("query", "SELEC 1")[2]
 
 
@@ -377,7 +377,7 @@ def test_query_passes_answers_of_any_size(run: Run) -> None:
     """More rows than a table shows: the table says so, every other format has all of them."""
     sql = "SELECT number FROM numbers(150000)"
     code, out, err = run("query", sql, "-f", "table")
-    assert code == 0 and out.count("\n") == ROWS_OF_A_TABLE + 2 and "--format csv, tsv or json gives all" in err
+    assert code == 0 and out.count("\n") == ROWS_OF_A_TABLE + 2 and "--format csv, tsv or json to get all" in err
     assert run("query", sql)[1].count("\n") == 150_001
     assert len(json.loads(run("query", sql, "-f", "json")[1])) == 150_000
 
@@ -533,7 +533,7 @@ def test_check_on_an_empty_store(run: Run, empty: Path) -> None:
         ("http://127.0.0.1:9000/default", "needs its HTTP interface: 8123 for http, 8443 for https"),
         ("localhost:8123", "Its form is http(s)://user:password@host:port/database"),
         ("clickhouse://user:secret@host/db", "Its form is http(s)://user:password@host:port/database"),
-        ("chdb:relative", "names no folder after chdb://"),
+        ("chdb:relative", "has no absolute folder after chdb://"),
     ],
 )
 def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -> None:
@@ -575,7 +575,11 @@ def test_check_with_a_collector(run: Run, monkeypatch: pytest.MonkeyPatch, fille
     """Where spans go to a collector, that is tried, too; the store is the one that it fills: named or asked for."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
     code, out, err = run("--url", f"chdb://{filled}/store", "check")
-    assert code == 1 and "which takes none: Connection refused at http://127.0.0.1" in err and "Spans go to" not in out
+    assert (
+        code == 1
+        and "which does not accept them: Connection refused at http://127.0.0.1" in err
+        and "Spans go to" not in out
+    )
     taken = Answer(200, {"Content-Type": "application/x-protobuf"})
     with between(behaviour=lambda server, request: taken) as collector:
         endpoint = f"http://127.0.0.1:{collector.port}"
@@ -633,7 +637,7 @@ def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
     with contextlib.closing(store_process.open_store(filled / "store")) as client:
         client.command("CREATE DATABASE bare")
         code, out, _ = run("--url", server_url(filled, "bare"), "check")
-        assert code == 0 and "Tables: none yet; a search makes them when it first inserts" in out
+        assert code == 0 and "Tables: none yet; the first insert of a search creates them" in out
         assert client.command("SELECT count() FROM system.tables WHERE database = 'bare'") == 0
 
 
@@ -658,7 +662,7 @@ def test_a_server_that_hangs_is_waited_for_within_a_bound(command: list[str], fi
         or f"waiting for http://u:***@127.0.0.1:{server.port}" in told[0]
     )
     assert "s at most" in told[0] and told[-1].startswith("Error: ") and b"secret" not in err
-    assert "did not answer in time" in told[-1] or "did not take them within 3 s" in told[-1]
+    assert "did not answer in time" in told[-1] or "did not accept them within 3 s" in told[-1]
 
 
 def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
@@ -673,17 +677,14 @@ def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
     finally:
         os.kill(address.pid, signal.SIGCONT)
     assert (process.returncode, out) == (1, b"")
-    assert (
-        b"waiting for http://127.0.0.1" in err
-        and f"is held by process {address.pid}, which does not answer".encode() in err
-    )
+    assert b"waiting for http://127.0.0.1" in err and f"Process {address.pid} holds the store in".encode() in err
 
 
 def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that works is found even where nothing is recorded, and that is said."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, out, _ = run("check")
-    assert code == 0 and "Nothing is recorded: GENESIS_OTEL_ENABLED is false." in out
+    assert code == 0 and "Recording is off: GENESIS_OTEL_ENABLED is false." in out
 
 
 def test_wrong_settings_are_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -730,7 +731,7 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
     code, out, _ = run("--url", url, "init", "--backfill")
     assert (code, out) == (
         0,
-        "Nothing to do: the tables are up to date.\nNothing to fill in: every span of a search has its rows.\n",
+        "Nothing to do: the tables are up to date.\nNothing to backfill: every span of a search has its rows.\n",
     )
 
 
@@ -810,7 +811,7 @@ def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: 
     assert (letter["reason"], letter["span"], letter["run_id"]) == ("Code: 6, CANNOT_PARSE_TEXT", span.name, RUN)
     assert json.loads(run("spool", "--format", "json")[1])[0]["dead"] == 1
     assert "1 were refused" in run("check")[1]
-    assert run("spool", "requeue")[1].startswith("1 spans are in the spool again")
+    assert run("spool", "requeue")[1].startswith("1 spans are back in the spool")
     assert run("spool", "drain")[1].endswith("0 still wait.\n")
     assert spool_status(spool).dead == 0
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
@@ -820,7 +821,7 @@ def test_no_spool_where_nothing_is_recorded(run: Run, monkeypatch: pytest.Monkey
     """With recording off there is no spool, and the command says so."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, _, err = run("spool")
-    assert code == 1 and "nothing is recorded" in err
+    assert code == 1 and "recording is off" in err
 
 
 # --- serve ------------------------------------------------------------------------------------------------------------
@@ -832,7 +833,7 @@ def test_serve_in_the_foreground(run: Run, empty: Path) -> None:
     process = started("serve", "--port", str(port), start_new_session=True)
     assert process.stdout
     said = process.stdout.readline().decode()
-    assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} as user genesis")
+    assert said.startswith(f"chdb://{empty}/store answers on http://127.0.0.1:{port} to user genesis")
     assert run("--url", server_url(empty, "default"), "query", "SELECT 1 AS one")[1] == "one\n1\n"
     code, _, err = run("serve")
     assert code == 1 and f"process {process.pid} already serves" in err

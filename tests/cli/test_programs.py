@@ -157,7 +157,7 @@ def test_the_conversations_of_an_individual(run: Run) -> None:
     assert "── user ──\nImprove three_best.\n" in shown and f"── answer ──\n{BEST}!\n" in shown
     (call,) = json.loads(run("show", RUN, BEST, "--prompts", "--format", "json")[1])
     assert call["response"] == f"{BEST}!" and call["output_tokens"] == 10
-    assert run("show", RUN, "seed_a", "--prompts") == (0, "", "No model was asked for it.\n")
+    assert run("show", RUN, "seed_a", "--prompts") == (0, "", "No LLM call was recorded for it.\n")
 
 
 def test_diff(run: Run) -> None:

@@ -110,7 +110,7 @@ def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, tar
     with opened(target) as client:
         assert content(client) == before
         code, _, err = run(target, "import", str(file))
-        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were there already" in err
+        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were already there" in err
         assert content(client) == before
     assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
     assert "already exists" in run(source, "export", RUN, "-o", str(file))[2]
@@ -280,7 +280,7 @@ def test_raw_traces_go_when_asked_for_and_are_ours(run: Run, source: Path) -> No
         assert number(client, counted, GOING_ON) > 0
         client.command("ALTER TABLE otel_traces RESET SETTING non_replicated_deduplication_window")
         code, _, err = run(source, "delete", GOING_ON, "--yes", "--raw-traces")
-        assert code == 1 and "made by a collector" in err
+        assert code == 1 and "created by a collector" in err
 
 
 def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:

@@ -483,12 +483,12 @@ def test_a_real_search_from_its_beginning_to_its_end(data: Path, terminal: Termi
 def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No run at all, no such run, and two that begin so: a line that says it, and the exit code of `runs`."""
     assert main(["watch"]) == 3
-    assert "there is no run yet: `genesis-otel demo` makes one" in capsys.readouterr().err
+    assert "there are no runs yet: `genesis-otel demo` records one" in capsys.readouterr().err
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
     assert main(["watch", "nobody"]) == 3
     assert "no run or task is named 'nobody'; nearest: run_" in capsys.readouterr().err
     assert main(["watch", "run_2024"]) == 2
-    assert "several ids begin with 'run_2024'" in capsys.readouterr().err
+    assert "several ids start with 'run_2024'" in capsys.readouterr().err
     assert main(["watch", "latest", "--interval", "0"]) == 2
     capsys.readouterr()
 
@@ -642,7 +642,7 @@ def test_silence_is_said(recorded: Callable[..., Client]) -> None:
     found = look(recorded(busy()), GOING_ON)
     assert "silent for 60 min: is it still alive?" in shown(found)
     later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7200))
-    assert "silent for 3 h: is it still alive?" in later and "What you see is 2 h old" in later
+    assert "silent for 3 h: is it still alive?" in later and "This screen is 2 h old" in later
 
 
 def test_lines_are_for_changes(recorded: Callable[..., Client]) -> None:

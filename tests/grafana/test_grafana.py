@@ -304,7 +304,7 @@ def test_rules_tell_whom_the_settings_name(
     monkeypatch.setenv("GRAFANA_ALERT_SLACK", SLACK)
     shown = command("diff")
     pushed = command("push")
-    assert pushed.stdout == "contact point genesis: made\nalert rules Genesis: saved\n"
+    assert pushed.stdout == "contact point genesis: created\nalert rules Genesis: saved\n"
     assert "me@example.org" in shown.stdout and "s3cret" not in shown.output + pushed.output
     told = {uid: each["settings"] for uid, each in grafana.contact_points.items()}
     assert told == {

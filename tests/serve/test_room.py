@@ -47,7 +47,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
         provider.add_span_processor(processor)
         for _ in range(3):
             provider.get_tracer("test").start_span("span").end()
-        until(lambda: "have to stay free" in log.read_text(), "the line that says why")
+        until(lambda: "must stay free" in log.read_text(), "the line that says why")
         with contextlib.closing(
             clickhouse_connect.get_client(
                 host=address.host, port=address.port, username="genesis", password=address.secret
@@ -63,7 +63,7 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
             until(lambda: client.command("SELECT count() FROM otel_traces") == 3, "the delivery")
             client.insert("t", [[1]])
             client.command("OPTIMIZE TABLE t FINAL")
-        assert log.read_text().count("have to stay free") == 1
+        assert log.read_text().count("must stay free") == 1
     finally:
         process.terminate()
         process.wait(60)

@@ -352,7 +352,7 @@ def test_the_command(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert ran("--dry-run")[1].splitlines()[1].split("\t")[2:] == ["own-prices", "1", "0.5"]
     monkeypatch.delenv("GENESIS_OTEL_PRICES")
     assert ran()[1].splitlines()[1].split("\t")[3] == "1"
-    assert ran() == (0, "", "Nothing to do: every call has a cost, or is known to have none.\n")
+    assert ran() == (0, "", "Nothing to do: every call has a cost, or is known not to have one.\n")
     assert ran("--again")[1] == ""
     assert ran("--run", "nobody")[0] == 3
     with store_process.open_store(data / "store", start=True) as client:

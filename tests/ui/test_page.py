@@ -194,8 +194,8 @@ def test_what_cannot_be_asked_is_said(page: Page) -> None:
         assert page.ask(f"/api/calls?{path}").status == 400
     for asked in ("since=x", "since=99999999999999999999", "run_id=x", "client=1"):
         assert page.ask(f"/api/run/individuals?run={RUN}&{asked}").status == 400
-    assert page.json("/api/run") == {"error": "that cannot be asked: run is missing"}
-    assert page.json(f"/api/run/individual?run={RUN}") == {"error": "that cannot be asked: individual is missing"}
+    assert page.json("/api/run") == {"error": "invalid request: run is missing"}
+    assert page.json(f"/api/run/individual?run={RUN}") == {"error": "invalid request: individual is missing"}
     assert page.json("/api/calls?text=" + quote("' OR 1=1 OR '")) == []
     assert page.ask("/static/..%2Fapp.py").status == page.ask("/static/app.py").status == 404
 

@@ -1,11 +1,11 @@
--- How a run's money goes, a row a run. `burn` is what its last hour cost, in USD an hour: until now of a running search, until its last
--- sign of life of any other. `projected` is what it will have cost at its end if each generation to come costs as much as those before, and
--- `seconds_left` how long it will go on if each takes as long; both are known where the configuration says how many generations
--- there will be and one is done. `allowed` is its budget, and `budget_seconds` how long that lasts at the present burn.
+-- How fast each run spends, one row per run. `burn` is the cost of the last hour in USD per hour: up to now for a running search, up to
+-- the last sign of life for any other. `projected` is the total cost if each remaining generation costs as much as those so far, and
+-- `seconds_left` the remaining time if each takes as long; both are known if the configuration gives the number of generations and
+-- at least one is done. `allowed` is the budget, and `budget_seconds` how long it will last at the current burn.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
--- otherwise: the budget in USD, or NULL, of runs that were given none
+-- otherwise: the budget in USD, or NULL, for runs without their own
 SELECT
     this_run AS run_id, task_name, open, status, cost, unpriced,
     of_late / least(3600, greatest(1, seconds)) * 3600 AS burn,

@@ -1,4 +1,4 @@
--- When the store took in individuals: of one that came more than once, the last time.
+-- When individuals arrived in the store: for one that arrived more than once, the last time.
 --
 -- runs: which, a condition on individuals
 SELECT individual_id, max(ingested_at) AS ingested

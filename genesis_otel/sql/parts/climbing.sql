@@ -1,11 +1,11 @@
--- The same as `climb`, of individuals that are chosen and within a whole that is chosen: what is best, an improvement or a gain is
--- defined here. `height` is a score that is higher when it is better, whichever way the run goes; `improved` marks an individual that is
--- better than all before it, but not the first one; `leads` that one, too; `gain` is by how much, and never negative; `reached` is the
--- newest generation that anybody had finished in by then, and `evaluated` how many individuals were no copies.
+-- Like `climb`, but for given individuals and within a given group; this is where best, improvement and gain are defined.
+-- `height` is the score with the sign that makes higher better, whatever the run's direction; `improved` marks an individual that is
+-- better than all before it, except the first; `leads` includes the first; `gain` is by how much, never negative; `reached` is the
+-- newest generation in which an individual had finished by then, and `evaluated` the number of individuals that are not copies.
 --
 -- runs: which, a condition on run_id
--- members: whom, a subquery of `programs`
--- within: the columns that those have in common who are compared
+-- members: which individuals, a subquery of `programs`
+-- within: the columns that define a group of compared individuals
 SELECT
     *,
     max(height) OVER so_far AS top,

@@ -1,2 +1,2 @@
--- Whether an individual was only brought somewhere else, as migrants between islands are: it is no discovery and no improvement.
+-- Whether an individual is only a copy, like a migrant between islands: it is neither a discovery nor an improvement.
 mutation_type IN ('migration', 'migrant', 'copy')

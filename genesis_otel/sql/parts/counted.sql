@@ -1,5 +1,5 @@
--- How many generations each run has: those recorded, or as many as the run told at its end, since callers of the first logger may
--- tell no more than that.
+-- The number of generations of each run: those recorded, or the number given at the run's end, since callers of the first logger may
+-- record nothing else.
 --
 -- runs: which, a condition on run_id
 SELECT run_id, max(number) AS generations

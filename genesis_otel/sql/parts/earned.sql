@@ -1,13 +1,13 @@
--- What money bought, a row per what it was spent on (`model` or `mutation type`) and its name: individuals, improvements and gains, what they
--- cost, and both per dollar with a bootstrap interval of 90 %. Improvement and gain are those over all individuals before (`climb`).
--- An individual counts for the model of its last answered mutation call; a model's cost is that of all its calls, whoever they were for.
--- Individuals of which a call has no price are left out of everything but `unpriced`, since a gain without its cost would be a gift.
--- The interval is that of 200 resamples: by the hash of its name an individual belongs to one of 512 lots, and each lot weighs in each resample
--- as often as a Poisson variable of mean 1 says, which is read from its number's hash (thresholds in 2^32nds), so that the same rows have the same
--- interval. Few individuals have lots of their own, and are resampled one by one; of many, lots drawn by chance vary as much as their members do, and
--- the work does not grow with them. Of less than five individuals, without an improvement, or where a resample costs nothing, there is none.
--- ClickHouse takes milliseconds to analyse each SELECT around what the calls and the individuals are read with, whatever it does: there are four.
--- `sumMap` forgets what sums to nothing but zeros, as the calls of a free model do; the 1 keeps them.
+-- What money bought, one row per kind of spending (`model` or `mutation type`) and name: individuals, improvements and gains, their cost,
+-- and both per dollar with a 90 % bootstrap interval. Improvement and gain are measured against all earlier individuals (`climb`).
+-- An individual counts for the model of its last answered mutation call; a model's cost is that of all its calls, whatever they were for.
+-- Individuals with an unpriced call count only in `unpriced`, since a gain without its cost would look free.
+-- The interval comes from 200 resamples: the hash of its name assigns an individual to one of 512 lots, and in each resample a lot is weighted by
+-- a Poisson variable of mean 1, derived from the hash of its number (thresholds in 2^32nds), so that the same rows give the same interval.
+-- If there are few individuals, each has a lot of its own and is resampled by itself; if there are many, random lots vary as much as their
+-- members do, and the work does not grow. There is no interval for fewer than five individuals, without an improvement, or if a resample costs 0.
+-- ClickHouse takes milliseconds to analyse each SELECT around those that read calls and individuals, whatever it does: there are four.
+-- `sumMap` drops keys whose sums are all zero, such as the calls of a free model; the 1 keeps them.
 --
 -- runs: which, a condition on run_id
 SELECT

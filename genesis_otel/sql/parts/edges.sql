@@ -1,5 +1,5 @@
--- Edges from parents to children, each once: `gain` is the fitness of the child above that of its parent in the run's direction,
--- NULL where it is not known, where the child failed or is incorrect. Copies are no children.
+-- Edges from parents to children, each once: `gain` is how much fitter the child is than its parent, in the run's direction,
+-- NULL if unknown, or if the child failed or is incorrect. Copies do not count as children.
 --
 -- runs: which, a condition on run_id
 SELECT

@@ -1,7 +1,7 @@
--- What each run has found, a row a run. The best individual is the first one to reach the best score.
--- Whether a run is stagnant is measured by its own rhythm, in individuals: `waited` are those since the best, and `patience` is how
--- many a search like it may well need: twice the longest wait that ended in an improvement, ten generations of its mean size, and 50
--- at least, for a generation may be a single program. At its patience a run is stagnant.
+-- What each run has found, one row per run. The best individual is the first one to reach the best score.
+-- Stagnation is measured by the run's own rhythm, in individuals: `waited` counts those since the best, and `patience` is how many
+-- such a search may reasonably need: twice the longest wait that ended in an improvement, ten generations of its mean size, and at
+-- least 50, because a generation may be a single program. When `waited` reaches `patience`, the run is stagnant.
 --
 -- runs: which, a condition on run_id
 SELECT

@@ -1,5 +1,5 @@
--- Jobs that evaluate, each once: when it was submitted, when it ended, and for how many seconds it went on, waiting for a worker included.
--- A job is known by the `job_id` in its details, or by its individual; `ended` is NULL while it goes on.
+-- Evaluation jobs, each once: when it was submitted, when it ended, and how many seconds it took, including the wait for a worker.
+-- A job is identified by the `job_id` in its details, or by its individual; `ended` is NULL while it is running.
 --
 -- runs: which, a condition on run_id
 SELECT

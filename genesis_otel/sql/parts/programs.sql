@@ -1,6 +1,6 @@
--- Individuals, each once and by its latest word, however often it was delivered. `outcome` keeps those that failed apart from
--- those that ran and are incorrect; `copied` marks an individual that was only brought somewhere else, as migrants are: it is
--- no discovery and cost nothing. `score` is the one that counts: NULL for whoever failed, is incorrect, was copied or has none.
+-- Individuals, each once by its latest row, however often it was delivered. `outcome` separates those that failed from those that
+-- ran but are incorrect; `copied` marks an individual that is only a copy, like a migrant: it is not a discovery and cost nothing.
+-- `score` is the one that counts: NULL for individuals that failed, are incorrect, are copies, or have none.
 --
 -- runs: which, a condition on run_id
 SELECT

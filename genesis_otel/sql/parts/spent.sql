@@ -1,9 +1,9 @@
--- What runs paid in USD, row by row: what their calls cost, where calls are recorded, and what individuals and generations were
--- told beyond them. The sum of a run's rows is its cost, and `unpriced` counts the calls that have no price.
--- What was told is compared with the calls that it includes, as closely as they can be told apart: an individual's cost with its own
--- calls; where a generation's calls name no individual, with the generation's; where a run's calls name no generation, with all.
--- Of a call (`is_call`) there are its span, its model, and whether it is one whose answer may be a program (`proposes`).
--- Less than 1e-9 is what sums of the same numbers in another order differ by.
+-- What runs spent in USD, row by row: the cost of their calls, if calls are recorded, and any further cost reported for individuals
+-- and generations. The sum of a run's rows is its cost, and `unpriced` counts the calls without a price.
+-- A reported cost is compared with the calls that it includes, at the finest level possible: an individual's cost with its own calls;
+-- if a generation's calls name no individual, with the generation's calls; if a run's calls name no generation, with all of them.
+-- Rows of calls (`is_call`) have the span, the model, and whether the answer may be a program (`proposes`).
+-- Differences below 1e-9 are rounding: sums of the same numbers in a different order.
 --
 -- runs: which, a condition on run_id
 SELECT

@@ -1,5 +1,5 @@
--- What was paid, as `spent` has it, with its `purpose`: `failures`, `incorrect` programs, `duplicates` (programs that the run had proposed
--- before, by their hash), other `programs`, and `the search` where it was for no individual.
+-- The rows of `spent` with their `purpose`: `failures`, `incorrect` programs, `duplicates` (programs that the run had proposed before, by
+-- hash), other `programs`, and `the search` for costs without an individual.
 --
 -- runs: which, a condition on run_id
 SELECT

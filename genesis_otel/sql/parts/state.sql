@@ -1,5 +1,5 @@
--- Runs as they stand: one that is `running` and has given no sign of life for so many seconds is `stalled`. A sign of life is a
--- row of anything but a tag or a note; of a run that ended, its end.
+-- The current state of runs: a run that is `running` but has given no sign of life for `stalled_after` seconds is `stalled`. A sign of
+-- life is any row other than a tag or a note; for a run that ended, it is its end.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds

@@ -1,5 +1,5 @@
--- What each generation has found, a row a run and a generation: its own best and mean, what it gained over all before it, and the
--- best that the search had found when the last of its individuals finished.
+-- What each generation has found, one row per run and generation: its own best and mean, its gain over all before it, and the
+-- search's best when the last of its individuals finished.
 --
 -- runs: which, a condition on run_id
 SELECT

@@ -1,4 +1,4 @@
--- The tags that runs have, and their notes, the first one first. A tag that was given and taken away is none.
+-- The tags and notes of runs, oldest first, without tags that were removed again.
 --
 -- runs: which, a condition on run_id
 SELECT

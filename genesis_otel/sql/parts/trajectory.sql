@@ -1,4 +1,4 @@
--- A run's generations: their best and mean score, the front's size and the cost. NULL where a generation has no score.
+-- A run's generations: their best and mean score, the size of the front and the cost. NULL if a generation has no score.
 --
 -- runs: which run, a condition on run_id that only one fulfils
 SELECT
