@@ -24,7 +24,7 @@ from genesis_otel import queries
 from genesis_otel._read import parquet, program
 from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
 from genesis_otel._read.format import money, number, visible
-from genesis_otel._read.health import alive
+from genesis_otel._read.health import summary
 from genesis_otel._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -89,11 +89,10 @@ class Store:
         """
         with reader(self._settings) as client:
             run_id = run_id_of(client, run)
-            rows = queries.ask(client, "run_summary", run_id=run_id, stalled_after=self._settings.stalled_after)
-            rows = alive(client, rows)
-        if not rows:
-            raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
-        return Run(self, rows[0])
+            found = summary(client, run_id, self._settings.stalled_after)
+        if found is None:
+            raise NotFoundError(f"the start of the run {run_id} is not in the store")
+        return Run(self, found)
 
     def __repr__(self) -> str:
         return f"<Store {self._settings.store}>"

@@ -93,9 +93,8 @@ def _run_id(client: Client, run: str) -> str:
 
 
 def _see_it_ended(client: Client, settings: Settings, run_id: str) -> None:
-    from genesis_otel import queries
-    from genesis_otel._read.health import alive
+    from genesis_otel._read.health import summary
 
-    summary = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after))
-    if summary and summary[0]["status"] == "running":
+    found = summary(client, run_id, settings.stalled_after)
+    if found and found["status"] == "running":
         raise WrongUseError(f"{run_id} is still running: end its process first, or delete it anyway with --force")

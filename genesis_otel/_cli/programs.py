@@ -149,14 +149,13 @@ def _show(
 
 
 def _run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
-    from genesis_otel import queries
     from genesis_otel._read.client import NotFoundError
-    from genesis_otel._read.health import alive
+    from genesis_otel._read.health import summary
 
-    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
-    if not rows:
-        raise NotFoundError(f"nothing is recorded of the run {run_id} itself")
-    return rows[0]
+    found = summary(client, run_id, stalled_after)
+    if found is None:
+        raise NotFoundError(f"the start of the run {run_id} is not in the store")
+    return found
 
 
 def _individual(client: Client, run_id: str, individual: str) -> dict[str, Any]:

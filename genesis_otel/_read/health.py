@@ -33,6 +33,12 @@ def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     return [{**row, "status": "running"} if row["run_id"] in here else row for row in told]
 
 
+def summary(client: Client, run_id: str, stalled_after: float) -> dict[str, Any] | None:
+    """How a run stands, as the query `run_summary` says it; None if its start is not in the store."""
+    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
+    return rows[0] if rows else None
+
+
 def _living(client: Client, run_ids: list[str]) -> frozenset[str]:
     """Those of the runs whose process is alive on this machine."""
     try:

@@ -15,7 +15,7 @@ from genesis_otel import queries
 from genesis_otel._read import program
 from genesis_otel._read.client import NotFoundError
 from genesis_otel._read.format import plain
-from genesis_otel._read.health import alive
+from genesis_otel._read.health import alive, summary
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -49,13 +49,13 @@ def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
     """A run's current state; a run whose start is not in the store has no status, only what its rows give."""
-    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
-    if not rows:
-        found = queries.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after)
-        rows = [{"run_id": run_id, **row} for row in found]
-    if not rows:
+    found = summary(client, run_id, stalled_after)
+    if found is None:
+        for row in queries.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after):
+            found = {"run_id": run_id, **row}
+    if found is None:
         raise NotFoundError(f"the store has no rows of the run {run_id}")
-    return _shown(rows[0])
+    return _shown(found)
 
 
 def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:

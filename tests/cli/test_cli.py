@@ -251,9 +251,7 @@ def test_lineage_on_a_terminal() -> None:
     """A table whose title names both; in a terminal for which it is too wide, a step is a list."""
     shown = without_styles(on_terminal("lineage", RUN))
     assert shown.startswith(f"{BEST} of {RUN}, in 4 steps\n")
-    assert re.search(
-        r"1  one_b +mutate +0\.6 +\+0\.2 +why one_b should be better +claude\S+ +\$0\.0023  \w{32}", shown
-    )
+    assert re.search(r"1  one_b +mutate +0\.6 +\+0\.2 +why one_b should be better +claude\S+ +\$0\.0023  \w{32}", shown)
     assert "other parents" not in shown
     assert "two_b" in without_styles(on_terminal("lineage", RUN, "three_a"))
     narrow = without_styles(on_terminal("lineage", RUN, columns=70))

@@ -140,7 +140,7 @@ def test_a_run_whose_beginning_is_missing_is_told_by_its_rows(store: Client, con
     assert [row["run_id"] for row in data.runs(store, 900, status="completed")] == ["whole"]
     gathered = report_data.gather(store, RUN, top=1)
     assert gathered["answers"]["run"]["individuals"] == len(FACTS)
-    with pytest.raises(LookupError, match="nothing of the run nobody"):
+    with pytest.raises(LookupError, match="no rows of the run nobody"):
         data.run(store, "nobody", 900)
 
 
