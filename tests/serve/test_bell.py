@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from genesis_otel import configuration, spans
 from genesis_otel._serve import bell
-from genesis_otel._serve import client as store_process
-from tests.support.pipeline import until
+from tests.support.pipeline import pausing
 
 
 def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> None:
     """A process that flushes rings; the store process does not sleep out its pause. The pause here is longer than any wait."""
     folder = tmp_path / "store"
-    code = (
-        "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
-        "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
-    )
-    owner = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: store_process.running(folder) is not None, "the store process answers")
+    with pausing(folder) as owner:
         telemetry = configuration.configure(clickhouse_url=f"chdb://{folder}", data_dir=tmp_path / "data", quiet=True)
         try:
             spans.run("t").end()
@@ -33,9 +24,6 @@ def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> 
         # When told to end, it does not sleep either.
         assert owner.wait(60) == 0
         assert not (folder / bell.PIPE).exists()
-    finally:
-        owner.kill()
-        owner.wait()
 
 
 def test_ringing_where_nobody_listens_does_nothing(tmp_path: Path) -> None:

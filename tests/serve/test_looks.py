@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from pathlib import Path
 
 from genesis_otel import configuration, spans
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve.looks import Looks
-from tests.support.pipeline import until
+from tests.support.pipeline import pausing, until
 
 
 def test_a_reader_sees_what_ended_before_it_asked(tmp_path: Path) -> None:
     """Nobody flushes, and the pause is longer than any wait: the reader's question itself has the spool emptied."""
     folder = tmp_path / "store"
-    code = (
-        "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
-        "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
-    )
-    owner = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: store_process.running(folder) is not None, "the store process answers")
+    with pausing(folder):
         telemetry = configuration.configure(clickhouse_url=f"chdb://{folder}", data_dir=tmp_path / "data", quiet=True)
         try:
             spans.run("t", run_id="r").end()
@@ -35,9 +27,6 @@ def test_a_reader_sees_what_ended_before_it_asked(tmp_path: Path) -> None:
                 until(found, "the run can be read")
         finally:
             telemetry.shutdown()
-    finally:
-        owner.kill()
-        owner.wait()
 
 
 def test_a_reader_waits_for_a_look_that_begins_after_it_asked() -> None:

@@ -130,6 +130,22 @@ class Store:
             return int(str(client.command(sql)))
 
 
+@contextlib.contextmanager
+def pausing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A store process on ``folder`` that looks at its spool only when it is woken: its pauses are longer than any test."""
+    code = (
+        "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
+        "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: store_process.running(folder) is not None, "the store process answers")
+        yield owner
+    finally:
+        owner.kill()
+        owner.wait()
+
+
 @dataclass
 class Collector:
     """The collector with our configuration (or others), in front of a store."""
