@@ -456,7 +456,7 @@ def test_a_second_one_says_who_has_the_folder(folder: Path) -> None:
     store_process.ensure_store_process(folder)
     address = store_process.running(folder)
     assert address
-    with pytest.raises(StoreError, match=f"process {address.pid}"):
+    with pytest.raises(StoreError, match=f"Process {address.pid}"):
         _process.serve(folder)
 
 

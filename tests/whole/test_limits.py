@@ -95,7 +95,7 @@ def test_our_provider_cuts_nothing(environment: dict[str, str], tmp_path: Path) 
     ("environment", "said"),
     [
         ({}, "has more attributes than this process keeps"),
-        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "10"}, "spans keep 10 attributes"),
+        ({"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "10"}, "spans keep only their latest 10 attributes"),
         ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100"}, "attributes are truncated at 100 characters"),
     ],
 )
