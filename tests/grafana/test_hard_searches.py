@@ -16,12 +16,11 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import spans
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._store import connection, schema
-from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.grafana.test_dashboards import SHAPES, settings_fit
 from tests.support.dashboards import around_now, chosen, dashboards, queries_of
 from tests.support.grafana_query import TimeRange, Value, sent
 from tests.support.recording import record
+from tests.support.searched import stored
 
 BOARDS = dashboards()
 SECOND = 1_000_000_000
@@ -112,24 +111,9 @@ def search(
 @pytest.fixture(scope="module")
 def store(engine: Path) -> Iterator[Client]:
     """A client on a database with all of them."""
-
-    def opened() -> Client:
-        client = connection.open_embedded(engine)
-        client.command("CREATE DATABASE IF NOT EXISTS hard")
-        client.database = "hard"
-        return client
-
-    client = opened()
-    schema.init_schema(client, traces_ttl_days=0)
-    client.close()
-    exporter = ClickHouseSpanExporter(opened)
-    for run_id, told in TOLD.items():
-        exporter.export(search(run_id, **told))
-    exporter.shutdown()
-    client = opened()
-    yield client
-    client.command("DROP DATABASE hard SYNC")
-    client.close()
+    searches = (search(run_id, **told) for run_id, told in TOLD.items())
+    with stored(engine, "hard_searches", *searches) as client:
+        yield client
 
 
 def of_run(client: Client, run_id: str) -> dict[str, Value]:

@@ -15,12 +15,10 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from genesis_otel import queries, spans
 from genesis_otel._read.ancestry import ancestors, chain
-from genesis_otel._store import connection, schema
-from genesis_otel.exporter import ClickHouseSpanExporter
+from genesis_otel._store import schema
 from tests.support.recording import record
 from tests.support.searched import (
     BEST,
@@ -44,6 +42,7 @@ from tests.support.searched import (
     score,
     search_spans,
     seconds,
+    stored,
     summary,
 )
 
@@ -76,22 +75,9 @@ REFERENCE_QUERIES = reference_queries()
 @pytest.fixture(scope="module")
 def searched(engine: Path) -> Iterator[Client]:
     """A database with the ended search and the running one, recorded through the real API and the real exporter."""
-
-    def connect() -> Client:
-        client = connection.open_embedded(engine)
-        client.command("CREATE DATABASE IF NOT EXISTS searched")
-        client.database = "searched"
-        return client
-
-    client = connect()
-    schema.init_schema(client)
-    exporter = ClickHouseSpanExporter(connect)
-    for ended in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER)):
-        assert exporter.export(ended) is SpanExportResult.SUCCESS
-    exporter.shutdown()
-    yield client
-    client.command("DROP DATABASE searched SYNC")
-    client.close()
+    searches = (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
+    with stored(engine, "searched", *searches, traces_ttl_days=None) as client:
+        yield client
 
 
 # --- the answers, worked out from the facts ---------------------------------------------------------------------------
@@ -759,24 +745,11 @@ def hard() -> None:
 @pytest.fixture(scope="module")
 def hard_search(engine: Path) -> Iterator[Client]:
     """A database with that run, recorded through the real API and the real exporter."""
-
-    def connect() -> Client:
-        client = connection.open_embedded(engine)
-        client.command("CREATE DATABASE IF NOT EXISTS hard")
-        client.database = "hard"
-        return client
-
-    client = connect()
-    schema.init_schema(client)
-    exporter = ClickHouseSpanExporter(connect)
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch)
         hard()
-    assert exporter.export(recorded.spans) is SpanExportResult.SUCCESS
-    exporter.shutdown()
-    yield client
-    client.command("DROP DATABASE hard SYNC")
-    client.close()
+    with stored(engine, "hard_search", recorded.spans, traces_ttl_days=None) as client:
+        yield client
 
 
 ON_HARD_DATA: dict[str, list[tuple[Any, ...]]] = {

@@ -16,10 +16,8 @@ from typing import Any, NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._ship.spool_state import SpoolState
-from genesis_otel._store import connection, schema
-from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.support.grafana_query import ALL, TimeRange, Value, sent
-from tests.support.searched import BEST, GOING_ON, LATER, MODELS, RUN, TASK, search_spans
+from tests.support.searched import BEST, GOING_ON, LATER, MODELS, RUN, TASK, search_spans, stored
 
 FOLDER = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
 ODD = "it's \"odd\", {x}; \\' OR 1 = 1 --\\"
@@ -95,26 +93,11 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
 @contextmanager
 def searches_in(folder: Path, database: str) -> Iterator[Client]:
     """A client on a database of this name with three searches in it, for as long as it is needed."""
-
-    def opened() -> Client:
-        client = connection.open_embedded(folder)
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-        client.database = database
-        return client
-
-    client = opened()
-    schema.init_schema(client, traces_ttl_days=0)
-    client.close()
-    exporter = ClickHouseSpanExporter(opened)
     told = SpoolState(folder.parent / "spool", 0.0).due(delivered=1)
     assert told is not None
-    for spans in (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER), search_spans(ODD), [told]):
-        exporter.export(spans)
-    exporter.shutdown()
-    client = opened()
-    yield client
-    client.command(f"DROP DATABASE {database} SYNC")
-    client.close()
+    searches = (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER), search_spans(ODD))
+    with stored(folder, database, *searches, [told]) as client:
+        yield client
 
 
 def answer(client: Client, asked: Asked, values: Mapping[str, Value], times: TimeRange) -> Any:

@@ -10,19 +10,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from genesis_otel import spans
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._store import connection, schema
-from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.support.recording import record
 
 TASK = "hard"
@@ -204,20 +198,3 @@ def _told(run: spans.Run, facts: Sequence[Fact], now: int, step: int = 10 * SECO
         if last[fact.generation] == fact.id:
             begun[fact.generation].end(end_time=now)
     return now
-
-
-def hard_store(folder: Path, database: str) -> Client:
-    """A client on a database of this name with the searches in it."""
-
-    def opened() -> Client:
-        client = connection.open_embedded(folder)
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-        client.database = database
-        return client
-
-    with closing(opened()) as client:
-        schema.init_schema(client, traces_ttl_days=0)
-    exporter = ClickHouseSpanExporter(opened)
-    assert exporter.export(hard_spans()) is SpanExportResult.SUCCESS
-    exporter.shutdown()
-    return opened()

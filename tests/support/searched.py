@@ -6,20 +6,23 @@ proposed twice, two parents, a failed evaluation, a failed call, two models, a r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import pytest
+from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from genesis_otel import spans
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._store import connection, schema
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.support.recording import record
 
@@ -206,3 +209,26 @@ def fill(folder: Path, *batches: Sequence[ReadableSpan]) -> None:
     for batch in batches:
         assert exporter.export(batch) is SpanExportResult.SUCCESS
     exporter.shutdown()
+
+
+@contextlib.contextmanager
+def stored(
+    engine: Path, database: str, *batches: Sequence[ReadableSpan], traces_ttl_days: int | None = 0
+) -> Iterator[Client]:
+    """A client on a database of this name in an engine's folder, with these spans in its tables; dropped at the end."""
+
+    def opened() -> Client:
+        client = connection.open_embedded(engine)
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+        client.database = database
+        return client
+
+    client = opened()
+    schema.init_schema(client, traces_ttl_days=traces_ttl_days)
+    exporter = ClickHouseSpanExporter(opened)
+    for batch in batches:
+        assert exporter.export(batch) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    yield client
+    client.command(f"DROP DATABASE {database} SYNC")
+    client.close()

@@ -26,6 +26,7 @@ from tests.support import hard_cases
 from tests.support.dashboards import Asked, around_now, dashboards, panels_of, queries_of
 from tests.support.grafana_query import ALL, Value, sent
 from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
+from tests.support.searched import stored
 
 BOARDS = dashboards()
 ASKED = [asked for board in BOARDS.values() for asked in queries_of(board)]
@@ -36,10 +37,8 @@ GIVEN = {"task": TASK, "individual_ids": ["four_best", "one_nan", "seed_broken"]
 @pytest.fixture(scope="module")
 def store(engine: Path) -> Iterator[Client]:
     """A client on a database with all the hard searches in it."""
-    client = hard_cases.hard_store(engine, "hard")
-    yield client
-    client.command("DROP DATABASE hard SYNC")
-    client.close()
+    with stored(engine, "hard_cases", hard_cases.hard_spans()) as client:
+        yield client
 
 
 def of_board(client: Client, board: str, title: str, run: str, ref: str = "A", **others: str) -> list[dict[str, Any]]:
