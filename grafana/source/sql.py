@@ -52,7 +52,9 @@ ORDER BY start_time DESC, run_id
 LIMIT {MOST_RUNS}
 """
 
-ALIVE_RUNS = f"run_id IN (SELECT run_id FROM ({ALIVE.strip()}))"
+ALIVE_RUNS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({ALIVE.strip()}))))"
+"""A condition on a table's sort key. A query repeats it up to a dozen times: ClickHouse evaluates identical scalar subqueries once, but
+analyses each repetition of any other subquery, which took a third of the time of *Runs*."""
 
 
 def state(where: str) -> str:

@@ -10,6 +10,8 @@ FROM (
     SELECT timestamp, concat('LLM call ', model) AS what, error, false AS incorrect, run_id, generation, individual_id, trace_id
     FROM llm_logs
     WHERE status != 'ok' AND ({run_id:String} = '' OR run_id = {run_id:String})
+    ORDER BY timestamp DESC
+    LIMIT {limit:UInt32}
 
     UNION ALL
 
@@ -17,6 +19,8 @@ FROM (
         JSONExtractRaw(details, 'correct') = 'false' AND error = '' AS incorrect, run_id, generation, individual_id, trace_id
     FROM agent_actions
     WHERE endsWith(action_type, '_failed') AND ({run_id:String} = '' OR run_id = {run_id:String})
+    ORDER BY timestamp DESC
+    LIMIT {limit:UInt32}
 
     UNION ALL
 
@@ -29,6 +33,8 @@ FROM (
             FROM agent_actions
             WHERE endsWith(action_type, '_failed') AND ({run_id:String} = '' OR run_id = {run_id:String})
         )
+    ORDER BY timestamp DESC
+    LIMIT {limit:UInt32}
 )
 ORDER BY timestamp DESC
 LIMIT {limit:UInt32}

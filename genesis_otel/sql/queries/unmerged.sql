@@ -4,10 +4,10 @@
 -- batch. FINAL excludes them at once.
 --
 -- since = 0: only rows stored since then, in seconds since 1970
-SELECT 'evolution_runs_log' AS table, count() AS rows, count() - uniqExact(trace_id, span_id) AS again FROM evolution_runs_log WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'generations', count(), count() - uniqExact(trace_id, span_id) FROM generations WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'individuals', count(), count() - uniqExact(trace_id, span_id) FROM individuals WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'pareto_fronts', count(), count() - uniqExact(trace_id, span_id, position) FROM pareto_fronts WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'code_lineages', count(), count() - uniqExact(trace_id, span_id, position) FROM code_lineages WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'llm_logs', count(), count() - uniqExact(trace_id, span_id) FROM llm_logs WHERE ingested_at >= toDateTime({since:UInt32})
-UNION ALL SELECT 'agent_actions', count(), count() - uniqExact(trace_id, span_id) FROM agent_actions WHERE ingested_at >= toDateTime({since:UInt32})
+SELECT 'evolution_runs_log' AS table, count() AS rows, count() - (SELECT count() FROM evolution_runs_log FINAL WHERE ingested_at >= toDateTime({since:UInt32})) AS again FROM evolution_runs_log WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'generations', count(), count() - (SELECT count() FROM generations FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM generations WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'individuals', count(), count() - (SELECT count() FROM individuals FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM individuals WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'pareto_fronts', count(), count() - (SELECT count() FROM pareto_fronts FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM pareto_fronts WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'code_lineages', count(), count() - (SELECT count() FROM code_lineages FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM code_lineages WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'llm_logs', count(), count() - (SELECT count() FROM llm_logs FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM llm_logs WHERE ingested_at >= toDateTime({since:UInt32})
+UNION ALL SELECT 'agent_actions', count(), count() - (SELECT count() FROM agent_actions FINAL WHERE ingested_at >= toDateTime({since:UInt32})) FROM agent_actions WHERE ingested_at >= toDateTime({since:UInt32})

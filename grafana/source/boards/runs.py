@@ -38,7 +38,6 @@ from grafana.source.panels import (
     width,
 )
 from grafana.source.sql import (
-    ALIVE,
     ALIVE_RUNS,
     COPIED,
     IN_RANGE,
@@ -56,9 +55,8 @@ from grafana.source.sql import (
 
 OVERVIEW = f"""
 WITH
-    picked AS ({ALIVE}),
     -- One row per generation: what follows works on thousands of rows rather than millions.
-    by_generation AS ({steps("run_id IN (SELECT run_id FROM picked)")}),
+    by_generation AS ({steps(ALIVE_RUNS)}),
     curves AS (
         SELECT
             run_id,
@@ -99,15 +97,15 @@ SELECT
     if(p.status = 'running', 'now', toString(toUnixTimestamp64Milli(p.last_seen) + 1000)) AS to_time
 FROM (
     SELECT *, {PLANNED} AS planned
-    FROM ({state("run_id IN (SELECT run_id FROM picked)")})
+    FROM ({state(ALIVE_RUNS)})
 ) AS p
-LEFT JOIN ({found("run_id IN (SELECT run_id FROM picked)")}) AS f ON f.run_id = p.run_id
+LEFT JOIN ({found(ALIVE_RUNS)}) AS f ON f.run_id = p.run_id
 LEFT JOIN curves AS t ON t.run_id = p.run_id
-LEFT JOIN ({cost("run_id IN (SELECT run_id FROM picked)")}) AS c ON c.run_id = p.run_id
+LEFT JOIN ({cost(ALIVE_RUNS)}) AS c ON c.run_id = p.run_id
 LEFT JOIN (
     SELECT run_id, countIf(status != 'ok') / count() AS recent_errors
     FROM llm_logs
-    WHERE run_id IN (SELECT run_id FROM picked) AND timestamp > now64(3) - INTERVAL 15 MINUTE
+    WHERE {ALIVE_RUNS} AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
 ) AS l ON l.run_id = p.run_id
 ORDER BY p.open DESC, started DESC, run_id
