@@ -206,7 +206,8 @@ def _drain(
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy = time.monotonic()
-    pause, took = PAUSE, 0.0
+    # What opening the engine cost counts like a round: a search's first spans go in with those that follow, unless somebody asks.
+    pause, took = min(pause_after(1, time.process_time()), idle_timeout or STEADY_PAUSE), 0.0
     try:
         # Many short processes that wait for their spans get half of this one's time, and no more.
         while not stop.wait(min(took, pause)):
