@@ -16,6 +16,7 @@ import json
 import re
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -23,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from rich.console import Console
 from rich.table import Table
+from rounds import Limit, console, verdict
 
 from genesis_otel._store import connection, tables
 
@@ -128,7 +129,7 @@ def inserted(client: Client, columns: list[list[Any]]) -> float:
     return time.process_time() - begun
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="another text of llm_logs.sql")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -180,15 +181,16 @@ def main() -> None:
             cost[shape, name] = seconds * 1e3 if count == 1 else (seconds - fixed[name]) / count * 1e6
     for shape in shapes:
         table.add_row(shape, *(f"{cost[shape, name]:,.1f}" for name in list(texts)[1:]))
-    Console(width=110).print(table)
+    console.print(table)
     call_cost = cost["call, prompt of 5 kB, µs", "these views"]
     insert_cost = max(cost[shape, "all views"] for shape in ("insert of one call, ms", "insert of one individual, ms"))
-    kept = call_cost <= CALL_LIMIT and insert_cost <= INSERT_LIMIT
-    print(
-        f"{'within' if kept else 'BEYOND'} the limits: a call of 5 kB {call_cost:.0f} of {CALL_LIMIT:.0f} µs, "
-        f"an insert of one {insert_cost:.0f} of {INSERT_LIMIT:.0f} ms"
+    return verdict(
+        [
+            Limit("a call with a prompt of 5 kB, µs", call_cost, CALL_LIMIT),
+            Limit("an insert of one span, all views, ms", insert_cost, INSERT_LIMIT),
+        ]
     )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -133,9 +133,13 @@ def forget(folder: Path) -> None:
             os.close(descriptor)
 
 
+FEWEST = 10
+"""Searches: every tenth has raw spans."""
+
+
 def chosen(client: Client, runs: int) -> dict[str, Value]:
     """A run in the middle that has raw spans, its best individual, one of its traces, and the newest runs."""
-    run = f"run_{max(10, runs // 20 * 10):06d}"
+    run = f"run_{max(FEWEST, runs // 20 * FEWEST):06d}"
     best = "SELECT argMax(individual_id, fitness_score), argMax(trace_id, fitness_score) FROM individuals WHERE run_id = {run:String}"
     individual, trace = client.query(best, parameters={"run": run}).result_rows[0]
     several = tuple(f"run_{number:06d}" for number in range(runs - 3, runs + 1))
@@ -213,12 +217,14 @@ def by_board(asked: Iterable[Asked]) -> dict[str, list[Asked]]:
 def main() -> int:
     """The command; 1 if a limit is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--runs", type=int, default=1000, help="how many searches; 1000 individuals each")
+    parser.add_argument("--runs", type=int, default=1000, help="how many searches, 10 or more; 1000 individuals each")
     parser.add_argument("--rounds", type=int, default=5, help="of which the fastest counts")
     parser.add_argument("--keep", type=Path, help="a folder for the store, to be used again")
     parser.add_argument("--only", default="", help="queries whose dashboard/panel contains this, without cold ones")
     parser.add_argument("--plans", action="store_true", help="what ClickHouse reads for the slowest five")
     told = parser.parse_args()
+    if told.runs < FEWEST:
+        parser.error(f"--runs: at least {FEWEST}, of which one has raw spans")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (told.keep or Path(temporary)).resolve()
         filled(folder, told.runs, console)

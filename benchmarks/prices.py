@@ -16,13 +16,14 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from genai_prices import Usage, calc_price
-from rich.console import Console
+from rounds import Limit, console, verdict
 
 from genesis_otel._store.prices import price_of
 from genesis_otel._store.tokens import Tokens
 
 LIMIT = 1 / 6
-EQUAL = 1e-9
+EQUAL = 1.0
+"""Billionths of a dollar."""
 ROUNDS = 7
 MODELS = (
     *(("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("anthropic", "claude-sonnet-4-5")),
@@ -76,14 +77,13 @@ def main() -> int:
     pairs = [(microseconds(ours, calls), microseconds(librarys, calls)) for _ in range(ROUNDS)]
     mine, theirs = (statistics.median(each) for each in zip(*pairs, strict=True))
     ratio = statistics.median(one / other for one, other in pairs)
-    console = Console()
-    console.print(
-        f"genai-prices {theirs:.1f} µs a call, unit prices {mine:.1f} µs: {ratio:.3f} of it (at most {LIMIT:.3f})"
+    console.print(f"genai-prices {theirs:.1f} µs a call, unit prices {mine:.1f} µs")
+    return verdict(
+        [
+            Limit("a call's price, beside genai-prices'", ratio, LIMIT),
+            Limit("furthest apart, in billionths of a dollar", furthest * 1e9, EQUAL),
+        ]
     )
-    console.print(f"furthest apart: {furthest:.1e} USD (at most {EQUAL:.0e})")
-    good = ratio <= LIMIT and furthest <= EQUAL
-    console.print("holds" if good else "does not hold")
-    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import contextlib
 import json
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from rich.console import Console
 from rich.table import Table
+from rounds import Limit, console, verdict
 
 from genesis_otel import attributes as names
 from genesis_otel._ship import codec, rows
@@ -42,7 +43,7 @@ from genesis_otel._ship.spool.queue import Writer
 from genesis_otel._store import connection, schema, tables
 
 RATIO = 0.95
-"""The maximum ratio of the drain to prepared columns, in either shape."""
+"""The least rate of the drain, in CPU, relative to prepared columns, in either shape."""
 MORE = 8.0
 """The maximum extra µs at end() for a row instead of a pickle."""
 
@@ -205,7 +206,7 @@ def ways() -> Iterator[list[Way]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--individuals", type=int, default=600, help="of the mix; five times as many plain ones")
     parser.add_argument("--rounds", type=int, default=9)
@@ -217,7 +218,7 @@ def main() -> None:
     table = Table(title=f"µs of CPU a span, median of {options.rounds} rounds")
     for heading in ("", "end()", "drain", "prepared columns ÷ this"):
         table.add_column(heading, justify="right" if heading else "left")
-    kept, said = True, []
+    limits = []
     with ways() as made:
         for shape, spans in shapes.items():
             ends: dict[str, list[float]] = {ROWS: [], PICKLES: []}
@@ -237,11 +238,11 @@ def main() -> None:
                 end = f"{statistics.median(ends[name]):,.1f}" if name in ends else ""
                 table.add_row(f"{shape}: {name}", end, f"{statistics.median(found):,.1f}", f"{ratios[name]:.2f}")
             more = statistics.median(row - old for row, old in zip(ends[ROWS], ends[PICKLES], strict=True))
-            kept = kept and ratios[ROWS] >= RATIO and more <= MORE
-            said.append(f"{shape}: {ratios[ROWS]:.2f} of {RATIO}, end() {more:+.1f} of {MORE:+.1f} µs")
-    Console(width=100).print(table)
-    print(f"{'within' if kept else 'BEYOND'} the limits: {'; '.join(said)}")
+            limits.append(Limit(f"{shape}: the rate of prepared columns, in CPU", ratios[ROWS], RATIO, at_most=False))
+            limits.append(Limit(f"{shape}: more at end() than a pickle, µs", more, MORE))
+    console.print(table)
+    return verdict(limits)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,6 +19,7 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode
+from opentelemetry.util.types import AttributeValue
 
 from genesis_otel import attributes as names
 from genesis_otel._emit import configured
@@ -124,7 +125,7 @@ class Handle:
         if self._first():
             self._finish({}, None)
 
-    def _finish(self, attributes: Mapping[str, Value], end_time: object) -> None:
+    def _finish(self, attributes: Mapping[str, AttributeValue], end_time: object) -> None:
         finish(self._span, attributes, nanoseconds(end_time, "end_time"))
         self._done = True
 
@@ -204,7 +205,7 @@ LAST = (names.GEN_AI_OPERATION_NAME, names.GEN_AI_REQUEST_MODEL, names.RECORD, *
 """What makes a span a row. A provider with an attribute limit keeps the attributes that were set last."""
 
 
-def in_order(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
+def in_order(attributes: Mapping[str, AttributeValue]) -> Mapping[str, AttributeValue]:
     """Attributes, with those that must not be dropped at the end."""
     ordered = dict(attributes)
     for name in LAST:
@@ -213,7 +214,7 @@ def in_order(attributes: Mapping[str, Value]) -> Mapping[str, Value]:
     return ordered
 
 
-def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
+def finish(span: Span, attributes: Mapping[str, AttributeValue], moment: int | None) -> None:
     """End a span with its last attributes, even if a signal handler raises meanwhile: its exception is then raised afterwards."""
     try:
         try:
@@ -227,7 +228,7 @@ def finish(span: Span, attributes: Mapping[str, Value], moment: int | None) -> N
         raise
 
 
-def _finish_again(span: Span, attributes: Mapping[str, Value], moment: int | None) -> None:
+def _finish_again(span: Span, attributes: Mapping[str, AttributeValue], moment: int | None) -> None:
     if span.is_recording():
         span.set_attributes(in_order(attributes))
         span.end(moment)

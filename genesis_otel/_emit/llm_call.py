@@ -140,9 +140,10 @@ class LLMCall(Handle):
             warn_of(LLMCall.end, extra)
         if not self._first():
             return
+        reason: dict[str, list[str]] = {}
         if self._finish_reason:
-            self._span.set_attribute(names.GEN_AI_RESPONSE_FINISH_REASONS, [self._finish_reason])
-        self._finish(self._attributes, end_time)
+            reason[names.GEN_AI_RESPONSE_FINISH_REASONS] = [self._finish_reason]
+        self._finish({**reason, **self._attributes}, end_time)
 
 
 @overload

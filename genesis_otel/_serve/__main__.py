@@ -4,13 +4,8 @@ In: the folder of an embedded store, and the file descriptor on which the starti
 descriptor as soon as readers are served, then the log on standard error. On failure: the error on the descriptor instead, and in the log.
 """
 
-import contextlib
-import logging
 import os
 import sys
-from pathlib import Path
-
-log = logging.getLogger("genesis_otel._serve")
 
 
 def main(folder: str, report: str) -> None:
@@ -21,9 +16,14 @@ def main(folder: str, report: str) -> None:
     # chDB works without it.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
     # Imported only now: the CPU time of the process that exits above is charged to the search.
+    import contextlib
+    import logging
+    from pathlib import Path
+
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError
 
+    log = logging.getLogger("genesis_otel._serve")
     word = os.fdopen(int(report), "w")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
 

@@ -206,7 +206,7 @@ def _drain(
     draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy = time.monotonic()
-    pause, took = PAUSE, 0.0
+    pause, took = first_pause(time.process_time(), idle_timeout), 0.0
     try:
         # Many short processes that wait for their spans get half of this one's time, and no more.
         while not stop.wait(min(took, pause)):
@@ -252,6 +252,15 @@ def pause_after(delivered: int, cpu: float) -> float:
     :param cpu: seconds of CPU that it took.
     """
     return min(max(PAUSE, cpu * IDLE_SHARE), STEADY_PAUSE) if delivered else PAUSE
+
+
+def first_pause(cpu: float, idle_timeout: float | None) -> float:
+    """Seconds until the first look at the spool, unless somebody asks: a search's first spans go in with those that follow.
+
+    :param cpu: seconds of CPU that the start took; it counts like a round.
+    """
+    pause = pause_after(1, cpu)
+    return pause if idle_timeout is None else min(pause, idle_timeout)
 
 
 @contextlib.contextmanager

@@ -65,9 +65,11 @@ def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
                 texts += several
     if span.status.description:
         texts.append(span.status.description)
-    if any(event.name != names.EVENT_EVALUATION_RESULT for event in span.events):
+    # Asked once each: the SDK copies them under a lock. Most spans have neither.
+    events, links = span.events, span.links
+    if events and any(event.name != names.EVENT_EVALUATION_RESULT for event in events):
         return False
-    if any(link.attributes for link in span.links):
+    if links and any(link.attributes for link in links):
         return False
     joined = BETWEEN.join(texts)
     return recognised(joined) is joined

@@ -116,7 +116,7 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
 
 def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The instrumentation scope of each span, while its trace is kept; none if the landing table predates the scope column."""
-    if not spans or "ScopeName" not in existing(client)[LANDING].columns:
+    if not spans or "ScopeName" not in existing(client, LANDING)[LANDING].columns:
         return {}
     found = {}
     wanted = sorted(set(spans))

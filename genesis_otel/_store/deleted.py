@@ -46,7 +46,7 @@ class Tombstone(NamedTuple):
 
 def landing_of_ours(client: Client) -> bool:
     """Whether this package made the table of the raw traces: a collector's own table is left alone."""
-    found = existing(client)[LANDING]
+    found = existing(client, LANDING)[LANDING]
     return "deduplication_window" in found.definition and not is_json(found.columns)
 
 

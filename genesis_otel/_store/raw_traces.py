@@ -39,7 +39,7 @@ def columns(client: Client) -> Sequence[str]:
 
     :raises StoreError: its attributes are JSON columns, which no other layout can read.
     """
-    found = existing(client)[LANDING].columns
+    found = existing(client, LANDING)[LANDING].columns
     if is_json(found):
         raise StoreError(
             f"{LANDING} of this store has JSON columns, a collector's own layout: its raw traces can be neither exported nor imported"
@@ -70,7 +70,7 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
             settings={"mutations_sync": 2},
         )
         ((added,),) = client.query(f"SELECT count() FROM {aside}").result_rows  # noqa: S608 - names of ours
-        if TRACE_TIMES in existing(client):
+        if TRACE_TIMES in existing(client, TRACE_TIMES):
             client.command(
                 f"INSERT INTO {TRACE_TIMES} SELECT TraceId, min(Timestamp), max(Timestamp) FROM {aside} WHERE TraceId != '' GROUP BY TraceId"  # noqa: S608 - names of ours
             )

@@ -661,3 +661,10 @@ def test_inserts_of_a_search_that_goes_on_are_fewer() -> None:
     assert _process.pause_after(1, costly) == _process.STEADY_PAUSE
     assert _process.pause_after(1, cheap) == _process.PAUSE
     assert _process.PAUSE < _process.pause_after(1, middle) == 1.0 < _process.STEADY_PAUSE
+
+
+def test_the_start_of_a_store_process_counts_like_an_insert() -> None:
+    """The first spans of a search go in with those that follow, after a pause for what the start cost; one that is to end when idle does not
+    pause beyond that."""
+    assert _process.first_pause(1.0, None) == _process.STEADY_PAUSE
+    assert _process.first_pause(1.0, 3.0) == 3.0

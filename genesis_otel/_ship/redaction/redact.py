@@ -80,11 +80,18 @@ def is_secret_setting(name: str, value: object) -> bool:
 
 
 def _redacted(text: str) -> str:
-    # Imported only when there is a text: its expressions take 12 ms to compile, a fifth of a program's start with this package.
-    from genesis_otel._ship.redaction.matches import spans_of
+    # Imported only when there is a text: the expressions take 10 ms to compile, a fifth of a program's start with this package.
+    from genesis_otel._ship.redaction.scan import has_candidates
 
     data = b"\n" + text.encode("utf-8", "surrogatepass")
-    if b"\\u00" in data:
+    # rfind() takes half the time of "in" here.
+    escaped = data.rfind(b"\\u00") >= 0
+    if not escaped and not has_candidates(data):
+        return text
+    # Imported only for a text that may hold a secret: its expressions take another 12 ms.
+    from genesis_otel._ship.redaction.matches import spans_of
+
+    if escaped:
         # Unnecessary escapes can hide a key. If they hide none, the text stays unchanged.
         unescaped = _unescaped(data)
         if unescaped is None:

@@ -29,14 +29,16 @@ Search = Callable[[int], "tuple[int, int] | None"]
 _compiled: dict[bytes, Any] = {}
 
 
-def candidates(data: bytes) -> Search | None:
-    """A function for the next candidate's start and end from a position on (None if there is no more); None if there are none at all."""
+def has_candidates(data: bytes) -> bool:
+    """Whether there is any: most texts have none, and need nothing but this."""
     # Two expressions, since a single one needs so many states on hostile texts that building them takes ten times the search.
-    firsts = [_expression(pattern).search(data) for pattern in _PATTERNS]
-    if firsts == _NOTHING:
-        return None
-    searches = [_search(pattern, data) for pattern in _PATTERNS]
-    nexts = [None if first is None else first.span() for first in firsts]
+    return _expression(NAMES).search(data) is not None or _expression(BEGINNINGS).search(data) is not None
+
+
+def candidates(data: bytes) -> Search:
+    """A function for the next candidate's start and end from a position on; None if there is no more."""
+    searches = [_search(pattern, data) for pattern in (BEGINNINGS, NAMES)]
+    nexts = [search(0) for search in searches]
 
     def next_one(at: int) -> tuple[int, int] | None:
         first = None
@@ -49,10 +51,6 @@ def candidates(data: bytes) -> Search | None:
         return first
 
     return next_one
-
-
-_PATTERNS = (BEGINNINGS, NAMES)
-_NOTHING = [None, None]
 
 
 def escapes(data: bytes) -> Search:
