@@ -67,17 +67,19 @@ def read(kind: type, prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any
     :raises ValueError: a value is wrong.
     """
     surroundings = [_in_small_letters(os.environ), _in_small_letters(_file())]
-    types = get_type_hints(kind, include_extras=True)
+    given = {}
+    for name, variables in variables_of(kind, prefix).items():
+        told = [place[each.lower()] for place in surroundings for each in variables if each.lower() in place]
+        if name in arguments:
+            told.insert(0, arguments[name])
+        if told:
+            given[name] = told[0]
+    types = get_type_hints(kind, include_extras=True) if given else {}
     values: dict[str, Any] = {}
     wrong = []
-    for name, variables in variables_of(kind, prefix).items():
-        given = [place[each.lower()] for place in surroundings for each in variables if each.lower() in place]
-        if name in arguments:
-            given.insert(0, arguments[name])
-        if not given:
-            continue
+    for name, value in given.items():
         try:
-            values[name] = msgspec.convert(_plain(given[0], types[name]), types[name], strict=False, dec_hook=_custom)
+            values[name] = msgspec.convert(_plain(value, types[name]), types[name], strict=False, dec_hook=_custom)
         except (msgspec.ValidationError, TypeError) as error:
             wrong.append(f"{name}: {error}")
     if wrong:

@@ -7,13 +7,12 @@ connects to anything or loads an engine.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from urllib.parse import quote, unquote
 
 import platformdirs
@@ -23,12 +22,12 @@ from genesis_otel import _fields
 from genesis_otel._fields import Secret, named
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, split_url
-from genesis_otel._store.own_prices import OwnPrices, read_own_prices
-from genesis_otel._store.prices import NO_OWN_PRICES
 from genesis_otel._urls import UrlError, shown, split
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from genesis_otel._store.own_prices import OwnPrices
 
 DISABLED = "ClickHouse logging disabled"
 
@@ -214,12 +213,19 @@ class Settings:
 
         :raises ValueError: the file cannot be read, or contains something that is not a price.
         """
-        return NO_OWN_PRICES if self.prices is None else read_own_prices(self.prices)
+        if self.prices is None:
+            return {}
+        from genesis_otel._store.own_prices import read_own_prices
+
+        return read_own_prices(self.prices)
 
     def spool_folder(self, destination: Destination) -> Path:
         """The spool of a destination. Each has its own, so spans for one are never delivered to another."""
         if isinstance(destination, Embedded):
             return destination.folder / store_process.SPOOL
+        # Imported here: it loads OpenSSL, and the embedded store needs no such name.
+        import hashlib
+
         name = hashlib.sha256(f"{type(destination).__name__} {without_password(destination)}".encode()).hexdigest()[:16]
         return self.data_dir.expanduser().absolute() / "spool" / name
 
@@ -276,8 +282,8 @@ class SettingsArguments(TypedDict, total=False):
 
 FIELDS = _fields.variables_of(Settings, PREFIX)
 """The settings' environment variables, by setting."""
-SECRETS = frozenset(name for name, kind in get_type_hints(Settings).items() if kind == Secret | None)
-"""The settings that may contain passwords."""
+SECRETS = frozenset(each.name for each in fields(Settings) if each.type == "Secret | None")
+"""The settings that may contain passwords. Annotations are texts in this module; evaluating all of them takes 2 ms."""
 
 
 def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -125,6 +127,8 @@ def application(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
+    # Closed by whoever started the command (`>&-`): nobody wants what would go there.
+    sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # Stored texts may contain characters that the terminal's encoding, or any encoding, cannot represent.
         if hasattr(stream, "reconfigure"):
@@ -134,5 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=given, prog_name="genesis-otel")
     except SystemExit as ended:
+        # Typer and rich end with 1 when a reader stops early, which is not a failure.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
         return ended.code if isinstance(ended.code, int) else FAILED
     return 0

@@ -121,8 +121,9 @@ def runs(
     if not rows:
         asked = (task and f"of the task {task!r}", status and f"that is {status}", tag and f"with the tag {tag!r}")
         which = " ".join(filter(None, asked))
+        known = "" if not status or status in STATUS else f"; a run is {', '.join(STATUS)}"
         raise NotFoundError(
-            f"there is no run {which}" if which else "there are no runs yet: `genesis-otel demo` records one"
+            f"there is no run {which}{known}" if which else "there are no runs yet: `genesis-otel demo` records one"
         )
     columns = _shown(RUNS, rows)
     if "unpriced" in columns:

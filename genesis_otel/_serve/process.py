@@ -46,6 +46,7 @@ from genesis_otel._serve.client import (
 )
 from genesis_otel._serve.looks import Looks
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.queue import status as spool_status
 
 if TYPE_CHECKING:
     from genesis_otel._serve.http.front import Front
@@ -109,16 +110,41 @@ def serve(
         stack.enter_context(_stopping_on_signals(stop, bell))
         if why := room.unlimited_files():
             log.error("%s", why)
-        exporter, merges = stack.enter_context(_exporter(folder))
         secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
         # Where it listens on every address, clients of this machine find it on loopback.
         near = HOST if host in EVERYWHERE else host
         looks = Looks(bell.ring)
         address = Address(near, port, secret, os.getpid(), reader)
-        front = stack.enter_context(_front(folder, host, address, looks, ready))
+        # Readers of a store whose tables are there are answered before this process can insert: that takes as long as all the rest.
+        if stack.enter_context(_opened(folder)):
+            if not spool_status(folder / SPOOL).waiting:
+                with looks.one():  # finds nothing
+                    pass
+            front = stack.enter_context(_front(folder, host, address, looks, ready))
+            exporter, merges = stack.enter_context(_exporter(folder))
+        else:
+            exporter, merges = stack.enter_context(_exporter(folder))
+            front = stack.enter_context(_front(folder, host, address, looks, ready))
         log.info("the store in %s is open", folder)
         why = _drain(folder, lock, exporter, merges, front, looks, stop, bell, idle_timeout)
         log.info("the store in %s is closed: %s", folder, why)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[bool]:
+    """Whether the engine is open and has exactly this version's tables. If it cannot be opened, :func:`_exporter` says why."""
+    from genesis_otel._store import version
+
+    with contextlib.ExitStack() as stack:
+        told = ""
+        if (folder / ENGINE).is_dir():
+            with contextlib.suppress(ImportError, RuntimeError):
+                from chdb.state.sqlitelike import Connection
+
+                connection = stack.enter_context(contextlib.closing(Connection(str(folder / ENGINE))))
+                answer = connection.query(version.TOLD_BY, "TSVRaw", params={"table": version.TABLE})
+                told = (answer.bytes() or b"").decode().rstrip("\n")
+        yield told == version.COMMENT
 
 
 @contextlib.contextmanager
@@ -199,7 +225,6 @@ def _drain(
     from genesis_otel._serve.deleted_runs import EVERY, DeletedRuns
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
     from genesis_otel._ship.delivery import Drain, Waiting
-    from genesis_otel._ship.spool.queue import status as spool_status
 
     once = CallsOnce(folder / ENGINE, folder / CALLS_ONCE)
     late = DeletedRuns(folder / ENGINE)

@@ -15,10 +15,12 @@ from pathlib import Path
 def whole(path: Path, refused: type[Exception] = FileExistsError) -> Iterator[Path]:
     """Yield where to write what is to become ``path``.
 
-    :param refused: raised if ``path`` already exists.
+    :param refused: raised if ``path`` already exists, or its folder does not.
     """
     if path.exists():
         raise refused(f"{path} already exists: choose another file, or remove it")
+    if not path.parent.is_dir():
+        raise refused(f"{path} cannot be written: there is no folder {path.parent}")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside

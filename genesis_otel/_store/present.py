@@ -7,9 +7,10 @@ raises.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from clickhouse_connect.driver.client import Client
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 MARK = "genesis-otel "
 """The prefix of our views' comments; the rest identifies the view's form."""

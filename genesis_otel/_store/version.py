@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error
+from typing import TYPE_CHECKING
 
 from genesis_otel._store.errors import ConfigurationError, StoreError
 from genesis_otel._store.present import Existing, existing
 from genesis_otel._store.tables import LANDING, SCHEMA, TABLES
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 OLDEST = 1
 """The oldest schema whose packages can read and write this one."""
@@ -27,6 +28,9 @@ TABLE = "individuals"
 """The table whose comment holds the number: every reader may read it."""
 
 COMMENT = f"genesis-otel schema {SCHEMA}, for {OLDEST} and later"
+
+TOLD_BY = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+"""Returns :data:`COMMENT` for :data:`TABLE` if the store has exactly this package's schema."""
 
 GRANTS = (
     "SELECT",
@@ -83,11 +87,7 @@ def see(client: Client) -> None:
     :raises StoreError: it cannot; the text says what to run, and which grants are missing for that.
     """
     # Before every answer to a reader. What else the database holds takes 40 ms to tell, and is of no interest where the number fits.
-    told = client.query(
-        "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-        parameters={"table": TABLE},
-    ).result_rows
-    if told == [(COMMENT,)]:
+    if client.query(TOLD_BY, parameters={"table": TABLE}).result_rows == [(COMMENT,)]:
         return
     try:
         check(existing(client))
@@ -103,6 +103,8 @@ def see(client: Client) -> None:
 
 def granted(client: Client, grant: str) -> bool:
     """Whether a client's user has a grant on the database; true if the server cannot be asked."""
+    from clickhouse_connect.driver.exceptions import Error
+
     try:
         asked = client.query(
             f"CHECK GRANT {grant} ON {{database:Identifier}}.*", parameters={"database": client.database}

@@ -224,6 +224,7 @@ def test_runs_that_are_asked_for(run: Run) -> None:
     assert len(json.loads(run("runs", "--limit", "1", "-f", "json")[1])) == 1
     code, out, err = run("runs", "--task", "another", "--status", "failed")
     assert (code, out, err) == (3, "", "Error: there is no run of the task 'another' that is failed\n")
+    assert "; a run is running, completed, failed, stopped, stalled" in run("runs", "--status", "finished")[2]
 
 
 def test_runs_of_an_empty_store(run: Run, empty: Path) -> None:
@@ -389,6 +390,24 @@ def test_a_reader_that_has_had_enough(filled: Path) -> None:
     assert process.stderr.read() == b""
     process.stderr.close()
     assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("runs", "--help"), ("show",)])
+def test_nobody_reads_what_typer_and_rich_write(arguments: tuple[str, ...], filled: Path) -> None:
+    """A reader who has gone before the first line is no failure, whoever writes."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "genesis_otel", *arguments]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=120, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_without_any_output_it_still_answers(filled: Path) -> None:
+    """Standard output and standard error that are closed change no exit code."""
+    for arguments, code in (("runs", 0), ("nosuch", 2)):
+        command = ["sh", "-c", f'exec "$0" -m genesis_otel {arguments} >&- 2>&-', sys.executable]
+        assert subprocess.run(command, timeout=120, check=False).returncode == code
 
 
 def test_ctrl_c_is_quiet(filled: Path) -> None:

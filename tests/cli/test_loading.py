@@ -15,7 +15,17 @@ from genesis_otel._cli.app import COMMANDS, application, main
 
 SHARED = {"app", "columns", "common", "completion", "tables"}
 """The modules of the command line that each command needs."""
-UNNEEDED = ("opentelemetry", "rich", "numpy", "pandas", "pyarrow", "chdb", "genai_prices", "importlib_metadata")
+UNNEEDED = (
+    "opentelemetry",
+    "pydantic",
+    "rich",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "chdb",
+    "genai_prices",
+    "importlib_metadata",
+)
 
 LOADED = """
 import sys

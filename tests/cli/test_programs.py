@@ -65,6 +65,8 @@ def test_an_answer_as_a_file(run: Run, tmp_path: Path) -> None:
     assert table.column("individual_id").to_pylist() == [row["individual_id"] for row in rows]
     assert table.column("fitness_score").to_pylist() == [row["fitness_score"] for row in rows]
     assert "already exists" in run(*asked, "--output", str(file), "--format", "parquet")[2]
+    code, _, err = run(*asked, "--output", str(tmp_path / "nowhere" / "answer.csv"))
+    assert code == 2 and err.endswith(f"there is no folder {tmp_path / 'nowhere'}\n")
     for name, format in (("a.csv", "csv"), ("a.json", "json"), ("a.txt", "tsv")):
         assert run(*asked, "-o", str(tmp_path / name)) == (0, "", "")
         assert (tmp_path / name).read_text() == run(*asked, "--format", format)[1]

@@ -476,6 +476,38 @@ def test_told_to_end_it_leaves_nothing_behind(folder: Path) -> None:
     client.close()
 
 
+def test_readers_are_answered_before_it_can_insert(folder: Path) -> None:
+    """What only inserts need is not yet loaded when a store of this version answers; a new one has its tables by then."""
+    code = """
+import os, pathlib, sys
+from genesis_otel._serve import process
+def ready(address):
+    print([name for name in ("clickhouse_connect", "opentelemetry.sdk") if name in sys.modules], flush=True)
+    os._exit(0)
+process.serve(pathlib.Path(sys.argv[1]), ready=ready)
+"""
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(folder)], check=True, timeout=120, stdout=subprocess.PIPE
+        ).stdout
+        for _ in range(2)
+    ]
+    assert answers == [b"['clickhouse_connect', 'opentelemetry.sdk']\n", b"[]\n"]
+
+
+def test_what_is_missing_from_a_store_of_this_version_is_made_again(folder: Path) -> None:
+    """A view that somebody dropped is back soon after the next start, although readers are answered before."""
+    store_process.ensure_store_process(folder)
+    client = store_process.open_store(folder)
+    client.command("DROP VIEW generations_mv SYNC")
+    client.close()
+    end(folder)
+    store_process.ensure_store_process(folder)
+    client = store_process.open_store(folder)
+    until(lambda: client.command("EXISTS VIEW generations_mv") == 1, "the view")
+    client.close()
+
+
 def test_killed_it_is_followed_by_another(folder: Path) -> None:
     """A killed store process is recognised as dead at once, its stale address is ignored, and another one starts."""
     store_process.ensure_store_process(folder)

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -525,6 +525,27 @@ def test_signs_of_life_are_looked_for_by_their_key(searched: Client) -> None:
     }
     for table in ("individuals", "generations", "llm_logs", "agent_actions"):
         assert "(run_id in 1-element set)" in read[table], plan
+
+
+def test_the_runs_of_a_list_are_read_by_their_key(searched: Client) -> None:
+    """Of the two runs here, what is listed of the newer one reads its rows alone; how it stands was found out when it was picked, and
+    no table is asked for that again."""
+    plan = "\n".join(
+        str(row[0])
+        for row in searched.query(
+            f"EXPLAIN indexes = 1 {queries.load('runs').sql}",
+            parameters={"task": "", "status": "", "tag": "", "limit": 1, "stalled_after": 900},
+        ).result_rows
+    )
+    read = re.findall(r"ReadFromMergeTree \(\w+\.(\w+)\)(.*?)(?=ReadFromMergeTree|\Z)", plan, re.DOTALL)
+    assert Counter(table for table, _ in read) == {
+        "individuals": 2,
+        "generations": 2,
+        "llm_logs": 2,
+        "evolution_runs_log": 2,
+        "agent_actions": 1,
+    }
+    assert all("(run_id in 1-element set)" in how for _, how in read), plan
 
 
 @pytest.mark.parametrize("name", queries.names())

@@ -10,9 +10,9 @@
 -- limit = 20: maximum number of rows
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 WITH (
-    SELECT groupArray(run_id)
+    SELECT groupArray((run_id, task_name, status, start_time, last_seen, silent_seconds, error))
     FROM (
-        SELECT run_id
+        SELECT run_id, task_name, status, start_time, last_seen, silent_seconds, error
         FROM (@state(1, {stalled_after:UInt32}))
         WHERE ({task:String} = '' OR task_name = {task:String})
             AND ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
@@ -40,9 +40,12 @@ SELECT
     p.error AS error,
     t.tags AS tags,
     t.notes AS notes
-FROM (@state(run_id IN (SELECT arrayJoin(picked)), {stalled_after:UInt32})) AS p
-LEFT JOIN (@counted(run_id IN (SELECT arrayJoin(picked)))) AS g ON g.run_id = p.run_id
-LEFT JOIN (@found(run_id IN (SELECT arrayJoin(picked)))) AS f ON f.run_id = p.run_id
-LEFT JOIN (@cost(run_id IN (SELECT arrayJoin(picked)))) AS c ON c.run_id = p.run_id
-LEFT JOIN (@tags(run_id IN (SELECT arrayJoin(picked)))) AS t ON t.run_id = p.run_id
+FROM (
+    SELECT run.1 AS run_id, run.2 AS task_name, run.3 AS status, run.4 AS start_time, run.5 AS last_seen, run.6 AS silent_seconds, run.7 AS error
+    FROM (SELECT arrayJoin(picked) AS run)
+) AS p
+LEFT JOIN (@counted(run_id IN picked.1)) AS g ON g.run_id = p.run_id
+LEFT JOIN (@found(run_id IN picked.1)) AS f ON f.run_id = p.run_id
+LEFT JOIN (@cost(run_id IN picked.1)) AS c ON c.run_id = p.run_id
+LEFT JOIN (@tags(run_id IN picked.1)) AS t ON t.run_id = p.run_id
 ORDER BY start_time DESC, run_id
