@@ -2,14 +2,16 @@
 # Another one than python3:  make test PYTHON=python3.12
 
 PYTHON ?= python3
-# Most tests wait for processes: two at a time take half as long. WORKERS=0 runs them one by one, as pytest alone does.
-WORKERS ?= 2
+# Most tests wait for processes: three at a time keep two cores busy. WORKERS=0 runs them one by one, as pytest alone does.
+WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # grafana-client's HTTP library installs itself in the place of urllib3, on which clickhouse-connect stands, unless it is built
 # with this: https://github.com/jawah/urllib3.future. That it is built here says requirements/dev.txt.
 export URLLIB3_NO_OVERRIDE := 1
+# Tests start hundreds of Pythons; each would compile the package again, which takes 0.1 s.
+unexport PYTHONDONTWRITEBYTECODE
 UV := 0.13.9
 
 .PHONY: help demo test genesis check lint wheel audit beside docs collector dashboards page dashboards-look bench faults soak format lock clean limits fuzz versions frameworks matrix

@@ -26,6 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 NUMBERS = itertools.count()
 
 Connect = Callable[[], Client]
+Definitions = dict[str, str]
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +48,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     held.close()
 
 
+@pytest.fixture(scope="session")
+def prepared() -> dict[str, Definitions]:
+    """Databases with the tables made and nothing in them, and how these tables are defined: making them anew takes 0.4 s of CPU."""
+    return {}
+
+
 @pytest.fixture
-def connect(engine: Path) -> Iterator[Connect]:
+def connect(engine: Path, prepared: dict[str, Definitions], request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Opens clients on a database of this test's own, without tables."""
-    name = f"test_{next(NUMBERS)}"
+    ready = next(iter(prepared), None) if "store" in request.fixturenames else None
+    name = ready or f"test_{next(NUMBERS)}"
     clients: list[Client] = []
 
     def open_client() -> Client:
@@ -63,15 +71,34 @@ def connect(engine: Path) -> Iterator[Connect]:
     yield open_client
     for client in clients:
         client.close()
-    client = connection.open_embedded(engine)
-    client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
-    client.close()
+    if name not in prepared:
+        client = connection.open_embedded(engine)
+        client.command(f"DROP DATABASE IF EXISTS {name} SYNC")
+        client.close()
 
 
 @pytest.fixture
-def store(connect: Connect) -> Client:
-    """A client on a database of this test's own, with the tables made."""
+def store(engine: Path, connect: Connect, prepared: dict[str, Definitions]) -> Iterator[Client]:
+    """A client on a database of this test's own, with the tables made. Emptied, the next test has it, unless this one altered them."""
     client = connect()
-    # Golden spans are of 2023: under the default retention the raw ones would go at once.
-    schema.init_schema(client, traces_ttl_days=0)
-    return client
+    name = str(client.database)
+    made = prepared.pop(name, None)
+    if made is None:
+        # Golden spans are of 2023: under the default retention the raw ones would go at once.
+        schema.init_schema(client, traces_ttl_days=0)
+        made = definitions(client, name)
+    yield client
+    # The test may have closed its own, or set it to something else.
+    after = connection.open_embedded(engine)
+    if definitions(after, name) == made:
+        for table, definition in made.items():
+            if "MergeTree" in definition:
+                after.command(f"TRUNCATE TABLE {name}.{table}")
+        prepared[name] = made
+    after.close()
+
+
+def definitions(client: Client, database: str) -> Definitions:
+    """The statement that would make each table of a database as it is now."""
+    sql = "SELECT name, create_table_query FROM system.tables WHERE database = {database:String}"
+    return {str(name): str(made) for name, made in client.query(sql, parameters={"database": database}).result_rows}

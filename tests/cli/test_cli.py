@@ -658,28 +658,29 @@ def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
         assert client.command("SELECT count() FROM system.tables WHERE database = 'bare'") == 0
 
 
-@pytest.mark.parametrize(
-    "command", [["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"]]
-)
-def test_a_server_that_hangs_is_waited_for_within_a_bound(command: list[str], filled: Path, empty: Path) -> None:
+def test_a_server_that_hangs_is_waited_for_within_a_bound(empty: Path) -> None:
     """No command waits for ever: it says what it is waiting for, and then that no answer came."""
+    commands = (["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"])
     with between() as server:
         server.behaviour = server.hangs
         url = f"http://u:secret@127.0.0.1:{server.port}/d"
         spooled(load_settings().spool_folder(Server(url)), search_spans()[:2])
-        process = started("--url", url, *command)
+        # At the same time: each waits for ten seconds.
+        processes = [started("--url", url, *command) for command in commands]
         try:
-            out, err = process.communicate(timeout=120)
+            said = [process.communicate(timeout=120) for process in processes]
         finally:
-            process.kill()
-    assert (process.returncode, out) == (1, b"")
-    told = err.decode().splitlines()
-    assert (
-        f"waiting for http://127.0.0.1:{server.port}" in told[0]
-        or f"waiting for http://u:***@127.0.0.1:{server.port}" in told[0]
-    )
-    assert "s at most" in told[0] and told[-1].startswith("Error: ") and b"secret" not in err
-    assert "did not answer in time" in told[-1] or "did not accept them within 3 s" in told[-1]
+            for process in processes:
+                process.kill()
+    for command, process, (out, err) in zip(commands, processes, said, strict=True):
+        assert (process.returncode, out) == (1, b""), command
+        told = err.decode().splitlines()
+        assert (
+            f"waiting for http://127.0.0.1:{server.port}" in told[0]
+            or f"waiting for http://u:***@127.0.0.1:{server.port}" in told[0]
+        ), command
+        assert "s at most" in told[0] and told[-1].startswith("Error: ") and b"secret" not in err, command
+        assert "did not answer in time" in told[-1] or "did not accept them within 3 s" in told[-1], command
 
 
 def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from clickhouse_connect.driver.client import Client
 from rich.console import Console
 
@@ -20,6 +21,9 @@ from genesis_otel._settings import load_settings
 from genesis_otel.demo.search import run_demo, summarise
 from tests.support.environment import without_settings
 from tests.support.pipeline import ROOT
+
+# A search takes 10 s on an idle machine: this only ends what hangs.
+pytestmark = pytest.mark.timeout(600)
 
 
 @contextlib.contextmanager
@@ -64,7 +68,7 @@ def test_the_example_is_recorded(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     with reading(tmp_path / "data") as client:

@@ -222,15 +222,19 @@ def test_a_job_is_an_evaluation_with_its_output(searched: Searched) -> None:
     }
     submitted = searched.ask("SELECT individual_id FROM agent_actions WHERE action_type = 'job_submitted'")
     assert sorted(row["individual_id"] for row in submitted) == sorted(programs) == sorted(jobs)
+    shown: dict[str, set[bool]] = {"stdout": set(), "stderr": set()}
     for name, row in programs.items():
         job, told = jobs[name], json.loads(jobs[name]["details"])
         assert job["action_type"] == ("job_completed" if row["correct"] else "job_failed")
         assert told.get("source_job_id", "") == row["metadata"].get("source_job_id", "")
         assert told.get("combined_score", 0.0) == row["combined_score"]
         output = json.loads(job["output"])
-        assert output["stdout"].strip() == row["metadata"]["stdout_log"].strip() != ""
-        assert output["stderr"].strip() == row["metadata"]["stderr_log"].strip() != ""
+        # A thread of shinka's writes what a job says; on a busy machine shinka reads the file before there is anything in it.
+        for stream, found in shown.items():
+            assert output[stream].strip() == row["metadata"][f"{stream}_log"].strip()
+            found.add(output[stream].strip() != "")
         assert json.loads(job["metadata"])["public_metrics"] == row["public_metrics"]
+    assert all(True in found for found in shown.values())
     errors = {json.loads(job["details"]).get("error") for job in jobs.values()} - {None}
     assert "ZeroDivisionError: division by zero" in errors
 

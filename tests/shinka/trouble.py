@@ -29,6 +29,10 @@ from tests.support.shinka_search import stored
 
 New = Callable[[], Client]
 
+PATIENCE = 500.0
+"""Seconds for a search in a process of its own: one takes 10 s on an idle machine, and this only ends what hangs."""
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
+
 # --- in processes of their own ----------------------------------------------------------------------------------------
 
 
@@ -51,10 +55,15 @@ def drive(folder: Path, endpoint: Endpoint, generations: int, *, after: int = 0)
             text=True,
         )
         if after:
-            assert asked.wait(120)
+            assert asked.wait(PATIENCE)
             process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=200)
+        said, errors = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess([], process.returncode, said, errors)
+
+
+def reading(folder: Path) -> contextlib.closing[Client]:
+    """A reader of the search's store."""
+    return contextlib.closing(open_client(load_settings(data_dir=folder / "data"), start=True))
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +72,16 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     folder = tmp_path_factory.mktemp("interrupted")
     first, second = Endpoint(), Endpoint()
     told: dict[str, Any] = {"folder": folder, "endpoints": (first, second)}
-    with contextlib.ExitStack() as opened:
-        told["first"] = drive(folder, first, 8, after=4)
-        client = opened.enter_context(
-            contextlib.closing(open_client(load_settings(data_dir=folder / "data"), start=True))
-        )
-        told["client"] = client
+    told["first"] = drive(folder, first, 8, after=4)
+    with reading(folder) as client:
         told["runs"] = [list(client.query("SELECT run_id, status, error FROM evolution_runs").named_results())]
-        told["second"] = drive(folder, second, 8)
+    told["second"] = drive(folder, second, 8)
+    # Another store process, perhaps: one ends when nobody has needed it for a while.
+    with reading(folder) as client:
         told["runs"].append(
             list(client.query("SELECT run_id, status, total_generations FROM evolution_runs").named_results())
         )
-        yield told
+        yield {**told, "client": client}
     address = store_process.running(folder / "data" / "store")
     if address is not None:
         os.kill(address.pid, signal.SIGTERM)
@@ -299,7 +306,7 @@ def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=PATIENCE,
         )
     assert done.returncode == 0, done.stderr
     try:

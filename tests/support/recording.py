@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.processor.baggage import BaggageSpanProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -20,6 +19,7 @@ from genesis_otel._emit import context as _context
 from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.id_generator import DerivedIdGenerator
+from genesis_otel.configuration import CorrelationProcessor
 
 Through = Callable[[SpanProcessor], SpanProcessor]
 
@@ -60,12 +60,18 @@ def record(
     *,
     ids: IdGenerator | None = None,
     through: Through = lambda processor: processor,
-    before: tuple[SpanProcessor, ...] = (BaggageSpanProcessor(names.CORRELATION.__contains__),),
+    before: tuple[SpanProcessor, ...] | None = None,
 ) -> Recorded:
-    """Make a provider the process's own until the test ends; the package forgets what it remembers of runs."""
+    """Make a provider the process's own until the test ends; the package forgets what it remembers of runs.
+
+    :param before: what sees a span first; None means the processor that `configure()` puts there.
+    """
     exporter = InMemorySpanExporter()
     provider = TracerProvider(id_generator=ids or DerivedIdGenerator(), shutdown_on_exit=False)
-    for processor in (*before, through(SimpleSpanProcessor(exporter))):
+    for processor in (
+        *((CorrelationProcessor(),) if before is None else before),
+        through(SimpleSpanProcessor(exporter)),
+    ):
         provider.add_span_processor(processor)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     monkeypatch.setattr(_context, "_ROOTED", {})

@@ -15,7 +15,6 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry import context as otel
 
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel.configuration import CorrelationProcessor
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.instrumentation import shinka
 from tests.support.recording import record, store_spans
@@ -65,7 +64,7 @@ def search(
         patch.setenv("OPENAI_BASE_URL", endpoint.url)
         patch.setenv("OPENAI_API_KEY", "sk-secret")
         patch.setenv("NO_PROXY", "127.0.0.1")
-        kept = record(patch, through=LLMSpanProcessor, before=(CorrelationProcessor(),))
+        kept = record(patch, through=LLMSpanProcessor)
         shinka.instrument(**(told or {}))
         before = otel.get_current()
         try:

@@ -35,7 +35,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel.configuration import CorrelationProcessor
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve.llm import Recorder
@@ -118,7 +117,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
     """What this process records; nothing of it goes wrong in silence."""
     for name, value in CONTENT.items():
         monkeypatch.setenv(name, value)  # as `instrument` does, but for the length of a test
-    yield record(monkeypatch, before=(CorrelationProcessor(),))
+    yield record(monkeypatch)
     openevolve.uninstrument()
     OpenAIInstrumentor().uninstrument()
     said = [each.getMessage() for each in caplog.records if each.name.startswith("genesis_otel")]
