@@ -238,6 +238,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
+        Route("/api/run/jobs", of_run(lambda client, run, told: data.jobs(client, run, **told))),
         Route("/api/run/metrics", of_run(lambda client, run, told: data.metrics(client, run, **told))),
         Route("/api/run/examples", of_run(lambda client, run, told: data.examples(client, run, **told))),
         Route("/api/run/selection", of_run(lambda client, run, told: data.selection(client, run, **told))),

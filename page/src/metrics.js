@@ -17,7 +17,7 @@ function metrics() {
   };
 }
 
-const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "generation", score: "score", code_size: "bytes of code", children: "children" };
+const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "generation", score: "score", code_size: "bytes of code", children: "children", gain: "score over its parent's", grown: "bytes more than its parent" };
 
 export function Metrics({ data, choose, chosen }) {
   const { told, error } = useNews("run/metrics", data, metrics);
@@ -28,6 +28,10 @@ export function Metrics({ data, choose, chosen }) {
     if (name === "seconds") return Math.max(0, one.timestamp - data.summary.start_time) / 1000;
     if (name === "place") return one.place + 1;
     if (name === "children") return one.children.length;
+    if (name === "gain" || name === "grown") {
+      const parent = one.copied ? null : data.byId.get(one.parents[0]), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
+      return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;
+    }
     if (name in BY_ITSELF) return one[name] ?? null;
     return told?.known.get(one.id)?.[name.slice(2)] ?? null;
   };
