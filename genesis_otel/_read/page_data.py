@@ -8,6 +8,7 @@ is new. On failure: what ClickHouse raises; :class:`~genesis_otel._read.client.N
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -236,8 +237,19 @@ def _news(told: Mapping[str, Sequence[Any]], since: int) -> dict[str, Any]:
     newest = max((int(came.timestamp() * 1000) for came in told.get("ingested_at", ())), default=since)
     return {
         "since": max(newest, since),
-        "columns": {name: [_value(each) for each in told[name]] for name in told if name != "ingested_at"},
+        "columns": {name: _column(told[name]) for name in told if name != "ingested_at"},
     }
+
+
+def _column(values: Sequence[Any]) -> list[Any]:
+    """A column's values, each as :func:`_value` gives it. A column has one type, so it is looked at once: of 100,000 individuals that
+    takes half the time."""
+    kind = type(next((each for each in values if each is not None), None))
+    if kind in (str, int, bool):
+        return list(values)
+    if kind is float:
+        return [each if each is not None and math.isfinite(each) else None for each in values]
+    return [_value(each) for each in values]
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

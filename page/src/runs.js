@@ -38,7 +38,7 @@ export function Runs({ go }) {
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
     { name: "tick", head: "", label: "ticked", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => (row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`) },
+    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${middle(row.run_id, 18)}</a>` },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },

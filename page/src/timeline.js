@@ -55,6 +55,6 @@ export function Timeline({ data, choose }) {
     ${evaluations.count ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${EVALUATION}/></svg> evaluation</span>` : ""} <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${FAILED}/></svg> failed</span></p>
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
       onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>
-    <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; a click chooses its individual." : "")}</p>
+    <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; a click chooses its individual." : "")}${told || error ? "" : " Reading …"}</p>
     ${jobs.length ? html`<details class="as-table"><summary>evaluations as a table</summary><${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/></details>` : ""}`;
 }

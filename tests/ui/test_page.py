@@ -25,6 +25,7 @@ from selenium.webdriver.support.select import Select
 from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
+from genesis_otel._ui.app import encoded
 from tests.support.browser import axe, barriers, errors, eventually, open_browser
 from tests.support.environment import without_settings
 from tests.support.recording import attributes_of
@@ -228,6 +229,16 @@ def test_an_individual_is_told_whole(page: Page) -> None:
     assert told["parent"]["individual_id"] == "three_best"
     assert told["calls"][0]["messages"] == [["user", "Improve three_best."]]
     assert {"individual", "evaluation"} <= {span["record"] for span in told["spans"]}
+
+
+def test_an_answer_is_json_whatever_was_stored() -> None:
+    """Text of any script, half a surrogate pair and numbers of any length arrive as they are, and nothing unknown becomes a number."""
+    for told in (
+        {"a": ["ä", "\u2028", None, 0.1, [1, True]]},
+        {"half": "\ud83d"},
+        {"long": 1 << 70, "low": -(1 << 70)},
+    ):
+        assert json.loads(encoded(told)) == told
 
 
 def test_calls_are_found_by_what_they_say(page: Page) -> None:
