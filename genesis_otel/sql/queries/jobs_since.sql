@@ -16,8 +16,8 @@ SELECT
     t.ingested AS ingested_at
 FROM (
     @jobs(
-        run_id = {run_id:String} AND @job() IN (
-            SELECT @job()
+        run_id = {run_id:String} AND individual_id IN (
+            SELECT individual_id
             FROM agent_actions
             WHERE run_id = {run_id:String} AND startsWith(action_type, 'job_') AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
         )
