@@ -244,10 +244,10 @@ def _news(told: Mapping[str, Sequence[Any]], since: int) -> dict[str, Any]:
 def _column(values: Sequence[Any]) -> list[Any]:
     """A column's values, each as :func:`_value` gives it. A column has one type, so it is looked at once: of 100,000 individuals that
     takes half the time."""
-    kind = type(next((each for each in values if each is not None), None))
-    if kind in (str, int, bool):
+    first = next((each for each in values if each is not None), None)
+    if isinstance(first, (str, int)):
         return list(values)
-    if kind is float:
+    if isinstance(first, float):
         return [each if each is not None and math.isfinite(each) else None for each in values]
     return [_value(each) for each in values]
 
