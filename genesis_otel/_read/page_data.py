@@ -7,6 +7,8 @@ is new. On failure: what ClickHouse raises; :class:`~genesis_otel._read.client.N
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -88,6 +90,11 @@ def calls(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     return _news(queries.columns(client, "calls_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
+def jobs(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The evaluation jobs of which anything arrived since the cursor, in columns, and the next cursor."""
+    return _news(queries.columns(client, "jobs_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+
+
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
     """Everything known about an individual, with its parent's program, its conversations, and the spans of its trace."""
     found = in_full(client, run_id, [individual_id])
@@ -117,7 +124,7 @@ def in_full(
     return {
         name: {
             **_shown(each),
-            "metrics": [(metric, plain(value)) for metric, value in program.metrics_of(each["metrics"])],
+            **{what: _pairs(each[what]) for what in ("metrics", "metadata")},
             "parent": next(
                 ({"individual_id": first, "code": codes[first]} for first in each["parent_ids"][:1] if first in codes),
                 None,
@@ -179,6 +186,7 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
     tried = {row["mutation_type"]: row for row in ask("mutation_success_rate")}
     latency = {row["model"]: row for row in ask("llm_latency")}
     return {
+        "proposals": ask("proposals"),
         "mutations": [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
         "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
         "pairs": ask("model_mutation_yield"),
@@ -194,13 +202,14 @@ def found_calls(client: Client, **asked: Any) -> list[dict[str, Any]]:
 
 
 def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
-    """Runs side by side: each one's state, and its best so far by individuals, seconds, cost and generation."""
+    """Runs side by side: each one's state, and its best so far by individuals (without copies), seconds, cost and generation."""
     result = []
     for run_id in run_ids:
         points = queries.ask(client, "individual_points", run_id=run_id)
         step = max(1, len(points) // POINTS)
         kept = [row for at, row in enumerate(points) if at % step == 0 or row["improved"] or at == len(points) - 1]
-        places = {row["individual_id"]: at for at, row in enumerate(points, 1)}
+        finished = itertools.accumulate(int(not row["copied"]) for row in points)
+        places = {row["individual_id"]: at for row, at in zip(points, finished, strict=True)}
         result.append(
             {
                 "run": run(client, run_id, stalled_after),
@@ -212,19 +221,35 @@ def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> li
     return result
 
 
+def _pairs(text: str) -> list[tuple[str, Any]]:
+    """Names and values of stored JSON."""
+    return [(name, plain(value)) for name, value in program.metrics_of(text)]
+
+
 def _config(client: Client, run_id: str) -> list[tuple[str, Any]]:
     rows = client.query(
         "SELECT any(config) FROM evolution_runs WHERE run_id = {run_id:String}", parameters={"run_id": run_id}
     ).result_rows
-    return [(name, plain(value)) for name, value in program.metrics_of(str(rows[0][0]) if rows else "")]
+    return _pairs(str(rows[0][0]) if rows else "")
 
 
 def _news(told: Mapping[str, Sequence[Any]], since: int) -> dict[str, Any]:
     newest = max((int(came.timestamp() * 1000) for came in told.get("ingested_at", ())), default=since)
     return {
         "since": max(newest, since),
-        "columns": {name: [_value(each) for each in told[name]] for name in told if name != "ingested_at"},
+        "columns": {name: _column(told[name]) for name in told if name != "ingested_at"},
     }
+
+
+def _column(values: Sequence[Any]) -> list[Any]:
+    """A column's values, each as :func:`_value` gives it. A column has one type, so it is looked at once: of 100,000 individuals that
+    takes half the time."""
+    first = next((each for each in values if each is not None), None)
+    if isinstance(first, (str, int)):
+        return list(values)
+    if isinstance(first, float):
+        return [each if each is not None and math.isfinite(each) else None for each in values]
+    return [_value(each) for each in values]
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

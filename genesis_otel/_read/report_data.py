@@ -63,6 +63,7 @@ def gather(
         "run": page_data.run(client, run_id, stalled_after),
         "run/individuals": page_data.individuals(client, run_id),
         "run/calls": page_data.calls(client, run_id),
+        "run/jobs": page_data.jobs(client, run_id),
         "run/yields": page_data.yields(client, run_id),
         "run/islands": page_data.islands(client, run_id),
         "run/metrics": page_data.metrics(client, run_id),
@@ -105,6 +106,9 @@ class _Kept(NamedTuple):
             codes[told["parent"]["individual_id"]] = told["parent"]["code"]
             told["parent"] = told["parent"]["individual_id"]
         told["calls"] = [_call(each) for each in told["calls"]]
+        told["metadata"] = [
+            (name, _cut(value, TEXT) if isinstance(value, str) else value) for name, value in told["metadata"]
+        ]
         told["outputs"] = [{**each, "text": _ending(each["text"])} for each in told["outputs"][:OUTPUTS]]
         told["spans_of"], told["spans"] = len(told["spans"]), told["spans"][:SPANS]
         new = {each: _cut(code, PROGRAM) for each, code in codes.items() if each not in self.programs}

@@ -20,6 +20,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from anyio.to_thread import current_default_thread_limiter
 from clickhouse_connect.driver.exceptions import Error
 from starlette.applications import Starlette
@@ -238,6 +239,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
+        Route("/api/run/jobs", of_run(lambda client, run, told: data.jobs(client, run, **told))),
         Route("/api/run/metrics", of_run(lambda client, run, told: data.metrics(client, run, **told))),
         Route("/api/run/examples", of_run(lambda client, run, told: data.examples(client, run, **told))),
         Route("/api/run/selection", of_run(lambda client, run, told: data.selection(client, run, **told))),
@@ -271,7 +273,15 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
         return JSONResponse({"error": brief(error)}, 400 if error.code in WRONGLY_ASKED else 502)
     except StoreError as error:
         return JSONResponse({"error": str(error)}, 503)
-    return Response(json.dumps(told, allow_nan=False, separators=(",", ":")), media_type="application/json")
+    return Response(encoded(told), media_type="application/json")
+
+
+def encoded(told: Any) -> bytes:
+    """An answer as JSON; by the slower encoder if a search stored half a surrogate pair or a number of more than 64 bits."""
+    try:
+        return msgspec.json.encode(told)
+    except (UnicodeEncodeError, OverflowError):
+        return json.dumps(told, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _asked(request: Request, *ours: str) -> dict[str, Any]:

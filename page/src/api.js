@@ -133,9 +133,11 @@ export class RunData {
     this.best = null;
     this.counts = { ok: 0, failed: 0, incorrect: 0, calls: 0 };
     for (const call of this.calls) if (call.status !== "ok") this.counts.calls += 1;
-    this.list.forEach((one, place) => {
-      one.place = place;
-      if (!one.copied) this.counts[one.outcome] += 1;
+    let finished = 0;
+    for (const one of this.list) {
+      // A copy is no individual of its own: it stands where the last one does.
+      if (!one.copied) { this.counts[one.outcome] += 1; finished += 1; }
+      one.place = Math.max(0, finished - 1);
       if (one.leads) { this.best = one; this.leaders.push(one.id); }
       if (one.score !== null) {
         this.low = this.low === null ? one.score : Math.min(this.low, one.score);
@@ -143,7 +145,7 @@ export class RunData {
       }
       const parent = this.byId.get(one.parents[0]);
       if (parent && parent !== one) parent.children.push(one);
-    });
+    }
     this.bestPath = new Set();
     for (let one = this.best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
   }

@@ -22,7 +22,7 @@ export function ending(text) {
 export function Code({ text }) {
   const shown = visible(text);
   const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, LANGUAGES).value), [shown]);
-  return coloured === null ? html`<pre class="code">${shown}</pre>` : html`<pre class="code hljs" dangerouslySetInnerHTML=${{ __html: coloured }}></pre>`;
+  return coloured === null ? html`<pre class="code" tabindex="0">${shown}</pre>` : html`<pre class="code hljs" tabindex="0" dangerouslySetInnerHTML=${{ __html: coloured }}></pre>`;
 }
 
 const AROUND = 3;
@@ -45,5 +45,5 @@ export function Diff({ before, after }) {
       for (const line of tail ? lines.slice(-tail) : []) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     }
   });
-  return html`<pre class="code diff">${rows}</pre>`;
+  return html`<pre class="code diff" tabindex="0">${rows}</pre>`;
 }

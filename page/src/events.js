@@ -26,10 +26,10 @@ function Details({ row }) {
   const more = row.length > row.details.length ? `\n[${number(row.length - row.details.length)} more characters: genesis-otel query actions_in_detail --param characters=${row.length}]` : "";
   if (!told || typeof told !== "object") return html`<span class="cut">${visible(row.details)}</span>`;
   const { generation, individual_id, ...rest } = told;
-  const lines = Object.entries(rest).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
+  const lines = Object.entries(rest).map(([name, value]) => `${name}: ${typeof value === "string" ? value : typeof value === "number" ? number(value) : JSON.stringify(value)}`);
   if (!lines.length) return "";
   const line = lines.join(" · ");
-  return line.length < 70 ? visible(line) : html`<details><summary><span class="cut">${visible(line)}</span></summary><pre>${visible(lines.join("\n") + more)}</pre></details>`;
+  return line.length < 70 ? visible(line) : html`<details><summary><span class="cut wide">${visible(line)}</span></summary><pre>${visible(lines.join("\n") + more)}</pre></details>`;
 }
 
 export function Failures({ data, choose }) {
@@ -37,6 +37,6 @@ export function Failures({ data, choose }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const columns = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "what", head: "what" }, { name: "generation", head: "generation", right: true },
-    { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "error", head: "error", show: (row) => html`<span class="cut">${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }];
+    { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "error", head: "error", show: (row) => html`<span class="cut wide">${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }];
   return html`<${Table} label="Failures" rows=${told.failures} columns=${columns} keyOf=${(row) => row.timestamp + row.what + row.individual_id + row.trace_id} onPick=${(row) => row.individual_id && data.byId.has(row.individual_id) && choose(row.individual_id)}/>`;
 }

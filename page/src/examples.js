@@ -90,7 +90,7 @@ function Grid({ grid, told, data, choose, chosen }) {
     const column = told.findIndex((one) => one.individual_id === chosen), next = told[column + ({ ArrowRight: 1, ArrowLeft: -1 }[event.key] || NaN)];
     if (next) { event.preventDefault(); choose(next.individual_id); }
   };
-  return html`<div class="scroll"><canvas class="grid" ref=${canvas} tabindex="0" role="img" aria-label="Score of each individual on each example; the table below tells of each example" onPointerMove=${say} onPointerLeave=${() => hover("")} onKeyDown=${key}
+  return html`<div class="scroll" tabindex="0"><canvas class="grid" ref=${canvas} tabindex="0" role="img" aria-label="Score of each individual on each example; the table below tells of each example" onPointerMove=${say} onPointerLeave=${() => hover("")} onKeyDown=${key}
       onClick=${(event) => { const [one] = at(event); if (one) choose(one.individual_id); }}></canvas></div>
     <p class="hint">${over || `From ${number(grid.low)} (dark) to ${number(grid.high)} (bright)${data.sign < 0 ? ", less is brighter" : ""}; gold: the first to be the best on an example. A click chooses, and so do the arrow keys.`}</p>`;
 }

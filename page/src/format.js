@@ -13,7 +13,8 @@ export const signed = (value) => (value === null || value === undefined ? "" : (
 
 export const dollars = (value) => {
   if (value === null || value === undefined) return "";
-  return "$" + (Math.abs(value) >= 1 || value === 0 ? value.toFixed(2) : value.toFixed(4));
+  // A call for a hundred-thousandth did cost something.
+  return "$" + (Math.abs(value) >= 1 || value === 0 ? value.toFixed(2) : Math.abs(value) < 0.00005 ? value.toPrecision(2) : value.toFixed(4));
 };
 
 // A cost never stands without the calls that it leaves out.

@@ -40,15 +40,25 @@ export function Individual({ data, id, part, show, choose, close }) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
+  // Ids of other individuals, such as those that inspired it, lead to them.
+  const linked = (value) => {
+    if (Array.isArray(value)) return value.map((each, at) => html`${at ? ", " : ""}${linked(each)}`);
+    if (typeof value === "string" && value !== id && data.byId.has(value)) return html`<button class="link" onClick=${() => choose(value)}>${short(value)}</button>`;
+    return visible(typeof value === "object" ? JSON.stringify(value) : number(value));
+  };
+  const empty = (value) => value === null || value === "" || (typeof value === "object" && !Object.keys(value).length);
   const body = () => {
     if (part === "family") return html`<${Family} data=${data} one=${known} choose=${choose}/>`;
     if (!told) return html`<p class="none">Reading …</p>`;
     if (told.refused) return html`<p class="none">${visible(told.refused)}</p>`;
     if (part === "code") return told.code ? html`<div class="tools"><button onClick=${copy}>Copy</button><button onClick=${download}>Download</button></div><${Code} text=${told.code}/>` : html`<p class="none">The program was not recorded.</p>`;
     if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No model was asked for it.</p>`;
+    const recorded = told.metadata.filter(([, value]) => !empty(value));
     if (part === "result") return html`${told.error ? html`<p class="failed">${visible(told.error)}</p>` : ""}
       <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
-      ${told.outputs.map((each) => html`<h4>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h4><pre>${visible(each.text)}</pre>`)}`;
+      ${recorded.length ? html`<h3>What the search told of it</h3><table><tbody>${recorded.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${linked(value)}</td></tr>`)}</tbody></table>` : ""}
+      ${!told.error && !told.metrics.length && !recorded.length && !told.outputs.length ? html`<p class="none">No metrics and no output of its evaluation were recorded.</p>` : ""}
+      ${told.outputs.map((each) => html`<h3>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h3><pre>${visible(each.text)}</pre>`)}`;
     if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of}/>`;
     const parents = told.parent_ids.slice(1), odd = other.startsWith("id:") && ![...parents, pinned].includes(other.slice(3));
     const option = (one, what) => html`<option value=${"id:" + one}>${what} ${short(one)}</option>`;
@@ -80,8 +90,8 @@ export function Individual({ data, id, part, show, choose, close }) {
 const named = (data, text) => (data.byId.has(text) ? [text] : data.list.filter((one) => one.id.startsWith(text)).map((one) => one.id));
 
 export function Call({ call }) {
-  const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens`];
-  return html`<section class="call"><h4>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h4>
+  const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), call.input_tokens || call.output_tokens ? `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens` : ""];
+  return html`<section class="call"><h3>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h3>
     ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${count(text.length, "character")}</span></summary><pre>${visible(text)}</pre></details>`)}
     ${call.thought ? html`<details><summary>thought</summary><pre>${visible(call.thought)}</pre></details>` : ""}
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
@@ -90,11 +100,11 @@ export function Call({ call }) {
 function Waterfall({ spans, of }) {
   if (!spans.length) return html`<p class="none">The spans of its trace are not in this store.</p>`;
   const listed = nested(spans), whole = spans.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
-  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same">${listed.map(([span, deep], row) => html`<g>
+  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<div class="scroll" tabindex="0"><svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same">${listed.map(([span, deep], row) => html`<g>
     <title>${`${visible(span.name)}: from ${duration(span.began)} for ${duration(span.seconds)}${span.failed ? ", failed" : ""}`}</title>
     <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
-    <text x=${deep * 10} y=${row * 20 + 14}>${visible(span.name).slice(0, 42 - 2 * deep)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg>
-    <details class="as-table"><summary>as a table</summary><div class="scroll"><table aria-label="Spans of its trace"><thead><tr><th>span</th><th class="right">began after</th><th class="right">took</th><th>ended</th></tr></thead>
+    <text x=${deep * 10} y=${row * 20 + 14}>${visible(span.name).slice(0, 42 - 2 * deep)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg></div>
+    <details class="as-table"><summary>as a table</summary><div class="scroll" tabindex="0"><table aria-label="Spans of its trace"><thead><tr><th>span</th><th class="right">began after</th><th class="right">took</th><th>ended</th></tr></thead>
     <tbody>${listed.map(([span, deep]) => html`<tr><td>${"· ".repeat(deep)}${visible(span.name)}</td><td class="right">${duration(span.began)}</td><td class="right">${duration(span.seconds)}</td><td>${span.failed ? html`<span class="failed">failed</span>` : "ok"}</td></tr>`)}</tbody></table></div></details>`;
 }
 
@@ -119,7 +129,7 @@ function Family({ data, one, choose }) {
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }
-  return html`<h4>Where it comes from</h4><ol class="story">${chain.map(line)}</ol>
-    ${one.parents.length > 1 ? html`<h4>Other parents</h4><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
-    <h4>Children: ${one.children.length}</h4><ul>${one.children.slice(0, 200).map(line)}</ul>`;
+  return html`<h3>Where it comes from</h3><ol class="story">${chain.map(line)}</ol>
+    ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
+    <h3>Children: ${one.children.length}</h3><ul>${one.children.slice(0, 200).map(line)}</ul>`;
 }

@@ -11,7 +11,7 @@ const MADE = { copied: "a copy", moved: "moved itself", crossed: "a child of ano
 
 export function Islands({ data, choose }) {
   const { told, error } = useWhole("run/islands", data);
-  const [by, order] = useSetting("by", "place");
+  const [by, order] = useSetting("by", "place", ["place", "seconds"]);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   if (!told.islands.length) return html`<p class="none">This search has no islands.</p>`;
@@ -24,20 +24,20 @@ export function Islands({ data, choose }) {
     { name: "from_island", head: "from", show: (row) => (row.from_island === "" ? "?" : "⬡" + visible(row.from_island)) }, { name: "to_island", head: "to", show: (row) => "⬡" + visible(row.to_island) }, numeric("score")];
   return html`<${Table} label="Islands" rows=${told.islands} columns=${columns} keyOf=${(row) => row.island} onPick=${(row) => row.best_individual && choose(row.best_individual)}/>
     <div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option></select></label></div>
-    <h3>Best of each island so far</h3><${Leaders} names=${names.slice(0, LINES.length)} leaders=${told.island_leaders} at=${at} last=${at(end)} by=${by}/>
+    <h2>Best of each island so far</h2><${Leaders} names=${names.slice(0, LINES.length)} leaders=${told.island_leaders} at=${at} last=${at(end)} by=${by}/>
     ${names.length > LINES.length ? html`<p class="mute">The first ${LINES.length} of ${number(names.length)} islands.</p>` : ""}
-    ${told.migrations.length ? html`<h3>Who came from where</h3><${Moves} data=${data} names=${names} moves=${told.migrations} at=${at} last=${at(end)} by=${by} choose=${choose}/>
+    ${told.migrations.length ? html`<h2>Who came from where</h2><${Moves} data=${data} names=${names} moves=${told.migrations} at=${at} last=${at(end)} by=${by} choose=${choose}/>
     <${Table} label="Migrations" rows=${told.migrations} columns=${moves} keyOf=${(row) => row.timestamp + row.kind + row.individual_id} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)} first=${30}/>` : html`<p class="none">Nobody came from one island to another.</p>`}`;
 }
 
-// How many had finished by then.
+// How many individuals had finished by then.
 function placeOf(list, time) {
   let low = 0, high = list.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (list[middle].timestamp <= time) low = middle + 1; else high = middle;
   }
-  return low;
+  return low ? list[low - 1].place + 1 : 0;
 }
 
 function Leaders({ names, leaders, at, last, by }) {
@@ -58,7 +58,7 @@ const LANE = 26, WIDE = 900, LEFT = 46;
 function Moves({ data, names, moves, at, last, by, choose }) {
   const high = names.length * LANE + 22, x = (time) => LEFT + ((WIDE - LEFT - 12) * at(time)) / Math.max(last, 1e-9), y = (name) => names.indexOf(name) * LANE + LANE / 2;
   const known = moves.filter((each) => names.includes(each.to_island));
-  return html`<div class="scroll"><svg class="moves" viewBox="0 0 ${WIDE} ${high}" role="img" aria-label="Who came from which island to which; the table below has the same">
+  return html`<div class="scroll" tabindex="0"><svg class="moves" viewBox="0 0 ${WIDE} ${high}" role="img" aria-label="Who came from which island to which; the table below has the same">
     ${names.map((name) => html`<g><line class="lane" x1=${LEFT} x2=${WIDE - 12} y1=${y(name)} y2=${y(name)}/><text x="2" y=${y(name) + 4}>⬡${visible(name).slice(0, 5)}</text></g>`)}
     ${known.map((each) => {
       const from = names.includes(each.from_island) ? y(each.from_island) : y(each.to_island) - LANE / 2, to = y(each.to_island), across = x(each.timestamp), shade = colour(data.shade({ score: each.score }));

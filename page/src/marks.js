@@ -2,7 +2,7 @@
 
 // Viridis, at even steps: readable without telling red from green, on light and on dark.
 const SHADES = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
-export const GOLD = "#d99a00", FAILED = "#c8372d";
+export const GOLD = "#d99a00", FAILED = "#c8372d", EVALUATION = "#2f9e6e";
 
 export function colour(shade) {
   if (shade === null) return "#8a8f98";
@@ -10,6 +10,12 @@ export function colour(shade) {
   const mixed = SHADES[low].map((from, index) => Math.round(from + (SHADES[high][index] - from) * (at - low)));
   return `rgb(${mixed.join(",")})`;
 }
+
+// Marks that are smaller are too many, and would be all edge.
+const LEAST_EDGED = 3;
+
+// Shades that a text on them is dark on: those where that is the greater contrast, and the grey of what is not known.
+export const isBright = (shade) => shade === null || shade > 0.435;
 
 const SHAPES = ["circle", "square", "diamond", "triangle", "pentagon", "bar"];
 // Shapes are given in the order in which kinds first appear, so that the common ones differ.
@@ -39,6 +45,8 @@ export function draw(context, data, one, x, y, size, { shape, chosen, dark }) {
   if (one.outcome === "ok" && !one.copied) {
     context.fillStyle = colour(data.shade(one));
     context.fill();
+    // The darkest shade on a dark page, and the brightest on a light one, have an edge.
+    if (size > LEAST_EDGED) { context.strokeStyle = dark ? "#7a828e" : "#00000059"; context.lineWidth = 0.8; context.stroke(); }
   } else {
     // Whoever failed is an outline, and so is a copy.
     context.fillStyle = dark ? "#15181d" : "#ffffff";

@@ -17,7 +17,7 @@ function metrics() {
   };
 }
 
-const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "generation", score: "score", code_size: "bytes of code", children: "children" };
+const BY_ITSELF = { place: "individuals", seconds: "seconds", generation: "generation", score: "score", code_size: "bytes of code", children: "children", gain: "score over its parent's", grown: "bytes more than its parent" };
 
 export function Metrics({ data, choose, chosen }) {
   const { told, error } = useNews("run/metrics", data, metrics);
@@ -28,10 +28,14 @@ export function Metrics({ data, choose, chosen }) {
     if (name === "seconds") return Math.max(0, one.timestamp - data.summary.start_time) / 1000;
     if (name === "place") return one.place + 1;
     if (name === "children") return one.children.length;
+    if (name === "gain" || name === "grown") {
+      const parent = one.copied ? null : data.byId.get(one.parents[0]), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
+      return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;
+    }
     if (name in BY_ITSELF) return one[name] ?? null;
     return told?.known.get(one.id)?.[name.slice(2)] ?? null;
   };
-  const points = useMemo(() => data.list.map((one) => ({ one, x: value(one, across), y: value(one, up) })).filter(({ x, y }) => x !== null && y !== null), [data.version, told, across, up]);
+  const points = useMemo(() => data.list.filter((one) => !one.copied).map((one) => ({ one, x: value(one, across), y: value(one, up) })).filter(({ x, y }) => x !== null && y !== null), [data.version, told, across, up]);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const title = (name) => (name in BY_ITSELF ? BY_ITSELF[name] : visible(name.slice(2)));
@@ -100,5 +104,5 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
   };
   const said = over && html`<b>${short(over.one.id, 18)}</b> ${labels[0]} ${number(over.x)} · ${labels[1]} ${number(over.y)} · ${visible(over.one.mutation_type)}`;
   return html`<div><canvas class="scatter" ref=${canvas} role="img" aria-label=${`${labels[1]} over ${labels[0]}; the table below has the same`} onPointerMove=${(event) => hover(nearest(event))} onPointerLeave=${() => hover(null)} onClick=${(event) => { const found = nearest(event); if (found) choose(found.one.id); }}></canvas></div>
-    <p class="hint">${said || (points.length ? `${number(points.length)} of ${number(data.list.length)} individuals have both; a click chooses.` : "No individual has both.")}</p>`;
+    <p class="hint">${said || (points.length ? `${number(points.length)} of ${number(data.counts.ok + data.counts.failed + data.counts.incorrect)} individuals have both; a click chooses.` : "No individual has both.")}</p>`;
 }

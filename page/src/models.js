@@ -2,7 +2,7 @@
 import { html } from "htm/preact";
 import { rows, useNews, useWhole } from "./asked.js";
 import { duration, money, number, visible } from "./format.js";
-import { colour } from "./marks.js";
+import { colour, isBright } from "./marks.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
@@ -19,7 +19,7 @@ export function Models({ data }) {
   const { told, error } = useWhole("run/yields", data);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
-  return html`${told.models.length ? html`<h3>Models</h3><${Table} label="Models" rows=${told.models} columns=${MODELS} keyOf=${(row) => row.model}/>` : html`<p class="none">No model was asked.</p>`}
+  return html`${told.models.length ? html`<h2>Models</h2><${Table} label="Models" rows=${told.models} columns=${MODELS} keyOf=${(row) => row.model}/>` : html`<p class="none">No model was asked.</p>`}
     ${told.pairs.length ? html`<${Pairs} pairs=${told.pairs}/>` : ""}<${Choices} data=${data}/>`;
 }
 
@@ -36,10 +36,10 @@ function Pairs({ pairs }) {
     const each = pairs.find((pair) => pair.model === model && pair.mutation_type === mutation);
     if (!each) return html`<td></td>`;
     const part = each[of] === null || high === low ? null : (each[of] - low) / (high - low);
-    return html`<td class=${"shade " + (part !== null && part > 0.6 ? "bright" : "deep")} ref=${(td) => { if (td) td.style.background = colour(part); }} title=${`${number(each.individuals)} individuals, ${number(each.better)} better than the parent`}>${shown(each)}<small>${number(each.individuals)}</small></td>`;
+    return html`<td class=${"shade " + (isBright(part) ? "bright" : "deep")} ref=${(td) => { if (td) td.style.background = colour(part); }} title=${`${number(each.individuals)} individuals, ${number(each.better)} better than the parent`}>${shown(each)}<small>${number(each.individuals)}</small></td>`;
   };
-  return html`<h3>Models by mutation</h3><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small: individuals.</span></div>
-    <div class="scroll"><table class="heat" aria-label="Models by mutation"><thead><tr><th></th>${mutations.map((each) => html`<th>${visible(each)}</th>`)}</tr></thead>
+  return html`<h2>Models by mutation</h2><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small: individuals.</span></div>
+    <div class="scroll" tabindex="0"><table class="heat" aria-label="Models by mutation"><thead><tr><td></td>${mutations.map((each) => html`<th>${visible(each)}</th>`)}</tr></thead>
     <tbody>${models.map((model) => html`<tr><th>${visible(model)}</th>${mutations.map((mutation) => cell(model, mutation))}</tr>`)}</tbody></table></div>
     <${Table} label="Yield of models by mutation" rows=${pairs} columns=${PAIRS} keyOf=${(row) => row.model + " " + row.mutation_type}/>`;
 }
@@ -70,8 +70,8 @@ function Choices({ data }) {
     return whole ? own / whole : null;
   };
   const series = models.slice(0, LINES.length).map((model, at) => ({ label: visible(model), values: told.map((state) => value(state, model)), color: LINES[at % LINES.length], steps: true }));
-  return html`<h3>How models were chosen <small class="mute">${visible(last.strategy)}</small></h3><div class="tools"><label>quantity <select value=${of} onChange=${(event) => want(event.target.value)}>${quantities.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>
+  return html`<h2>How models were chosen <small class="mute">${visible(last.strategy)}</small></h2><div class="tools"><label>quantity <select value=${of} onChange=${(event) => want(event.target.value)}>${quantities.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>
     <label><input type="checkbox" checked=${!!share} onChange=${(event) => part(event.target.checked ? "yes" : "")}/> as a share of all models</label><span class="hint">Quantities are named as the search names them.</span></div>
     <${Plot} label="What the search knew of each model, over time" x=${told.map((each) => Math.max(0, each.timestamp - data.summary.start_time) / 1000)} series=${series} xLabel="seconds" yLabel=${of} height=${240}/>
-    <h4>In the end</h4><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
+    <h3>In the end</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
 }

@@ -2,11 +2,13 @@
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { visible } from "./format.js";
+import { callSpans, jobSpans, useJobs } from "./jobs.js";
+import { EVALUATION } from "./marks.js";
 import { LINES, modelsOf, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
 
 export function Overview({ data, choose, chosen }) {
-  const [by, order] = useSetting("by", "place");
+  const [by, order] = useSetting("by", "place", ["place", "seconds", "cost"]);
   const list = data.list, began = data.summary.start_time;
   const spent = useMemo(() => {
     let sum = 0, at = 0;
@@ -21,37 +23,40 @@ export function Overview({ data, choose, chosen }) {
     { label: "best so far", values: list.map((one) => one.best_so_far), color: "#d99a00", steps: true },
   ];
   const roles = useMemo(() => costs(data), [data.version]);
-  const bins = useMemo(() => throughput(data), [data.version]);
+  const jobs = useJobs(data).told;
+  const bins = useMemo(() => throughput(data, jobs || []), [data.version, jobs]);
   if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished yet, and no call has ended.</p>`;
   const scored = list.some((one) => one.score !== null);
   return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>
     ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">Nobody has a score yet.</p>`}
-    ${roles.series.length ? html`<h3>What calls have cost, by what they were for</h3>
+    ${roles.series.length ? html`<h2>What calls have cost, by what they were for</h2>
     <${Plot} label="Cost of calls so far, by their role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
-    <h3>Individuals finished, calls under way</h3>
-    <${Plot} label="Individuals finished and calls under way over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls under way", values: bins.busy, color: LINES[1], steps: true }]} xLabel="seconds" yLabel="" height=${180}/>
-    ${data.calls.length ? html`<h3>Latency of calls</h3>
+    <h2>Individuals finished, calls and evaluations under way</h2>
+    <${Plot} label="Individuals finished, calls and evaluations under way over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls under way", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations under way", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="" height=${180}/>
+    ${data.calls.length ? html`<h2>Latency of calls</h2>
     <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds a call" height=${200}/>` : ""}`;
 }
 
-function throughput(data) {
+function throughput(data, jobs) {
   const began = data.summary.start_time, COUNT = 80;
   let end = began + 1;
   for (const one of data.list) end = Math.max(end, one.timestamp);
-  for (const call of data.calls) end = Math.max(end, call.timestamp + call.execution_time * 1000);
-  const wide = (end - began) / COUNT, finished = new Array(COUNT).fill(0), busy = new Array(COUNT).fill(0);
+  const calls = callSpans(data), evaluations = jobSpans(jobs, data);
+  for (const spans of [calls, evaluations]) for (const { to } of spans) end = Math.max(end, to);
+  const wide = (end - began) / COUNT, finished = new Array(COUNT).fill(0);
   const bin = (time) => Math.max(0, Math.min(COUNT - 1, Math.floor((time - began) / wide)));
   for (const one of data.list) finished[bin(one.timestamp)] += 1;
-  for (const call of data.calls) {
-    const from = call.timestamp, to = from + call.execution_time * 1000;
-    for (let at = bin(from); at <= bin(to); at += 1) {
+  // How many there were at a time, on average over each interval.
+  const busy = (spans) => {
+    const found = new Array(COUNT).fill(0);
+    for (const { from, to } of spans) for (let at = bin(from); at <= bin(to); at += 1) {
       const low = began + at * wide;
-      busy[at] += Math.max(0, Math.min(to, low + wide) - Math.max(from, low)) / wide;
+      found[at] += Math.max(0, Math.min(to, low + wide) - Math.max(from, low)) / wide;
     }
-  }
-  return { x: finished.map((_, at) => (at * wide) / 1000), finished, busy: busy.map((each) => +each.toFixed(3)) };
+    return found.map((each) => +each.toFixed(3));
+  };
+  return { x: finished.map((_, at) => (at * wide) / 1000), finished, calls: busy(calls), evaluations: busy(evaluations) };
 }
-
 
 // What calls of each role have cost so far, at even steps; those without a price are left out, and counted at the top.
 function costs(data) {

@@ -55,7 +55,7 @@ function AsTable({ label, x, xLabel, series }) {
   const [open, turn] = useState(false);
   const step = Math.max(1, Math.ceil(x.length / SHOWN));
   const kept = open ? x.map((_, at) => at).filter((at) => at % step === 0 || at === x.length - 1) : [];
-  return html`<details class="as-table" onToggle=${(event) => turn(event.target.open)}><summary>as a table</summary>${open ? html`<div class="scroll"><table aria-label=${label}>
+  return html`<details class="as-table" onToggle=${(event) => turn(event.target.open)}><summary>as a table</summary>${open ? html`<div class="scroll" tabindex="0"><table aria-label=${label}>
     <thead><tr><th class="right">${xLabel}</th>${series.map((each) => html`<th class="right">${each.label}</th>`)}</tr></thead>
     <tbody>${kept.map((at) => html`<tr><td class="right">${number(x[at])}</td>${series.map((each) => html`<td class="right">${number(each.values[at])}</td>`)}</tr>`)}</tbody></table></div>
     ${step > 1 ? html`<p class="mute">Every ${step}th of ${number(x.length)} points.</p>` : ""}` : ""}</details>`;

@@ -80,8 +80,8 @@ export function Run({ id, tab, chosen, part, go }) {
     ${run.status ? "" : html`<p class="said">The beginning of this run is not in the store: its task, configuration, direction and status are not known. What is here are the rows that came; the rest may be on its way, or waits in a spool (<code>genesis-otel status</code>).</p>`}
     ${run.error ? html`<p class="failed">${visible(run.error)}</p>` : ""}
     <${Head} run=${run} data=${data}/>
-    <nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}
-      ${current === "tree" || current === "table" ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</nav>
+    <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}</nav>
+      ${current === "tree" || current === "table" ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</div>
     <div class="view">${views[current]()}</div></section>
     ${chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : ""}</main>`;
 }
@@ -109,7 +109,7 @@ function Individuals({ data, chosen, choose, search }) {
   const wanted = search.trim().toLowerCase();
   const rows = wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list;
   const columns = [
-    { name: "place", head: "#", show: (one) => one.place + 1, right: true },
+    { name: "place", head: "#", show: (one) => (one.copied ? "" : one.place + 1), right: true },
     { name: "id", head: "individual", show: (one) => html`<span title=${visible(one.id)}>${short(one.id)}</span>` },
     { name: "generation", head: "generation", right: true },
     { name: "score", head: "score", show: (one) => (one.outcome === "ok" ? number(one.score) : one.outcome), value: (one) => (one.score === null ? null : data.sign * one.score), right: true },
@@ -127,7 +127,6 @@ function Story({ data, choose }) {
   if (!path.length) return html`<p class="none">Nobody has a score yet.</p>`;
   return html`<ol class="story long">${path.map((one) => {
     const parent = data.byId.get(one.parents[0]), gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
-    return html`<li><button class="link" onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${number(one.score)}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span>
-      <span class="mute">generation ${one.generation} · ${visible(one.mutation_type)}${one.island !== "" ? ` · island ${visible(one.island)}` : ""}</span><p>${visible(one.edit_summary)}</p></li>`;
+    return html`<li><button class="link" onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${number(one.score)}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span> <span class="mute">generation ${one.generation} · ${visible(one.mutation_type)}${one.island !== "" ? ` · island ${visible(one.island)}` : ""}</span><p>${visible(one.edit_summary)}</p></li>`;
   })}</ol>`;
 }

@@ -38,7 +38,7 @@ export function Runs({ go }) {
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
     { name: "tick", head: "", label: "ticked", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => (row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`) },
+    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${middle(row.run_id, 18)}</a>` },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
@@ -89,7 +89,7 @@ const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: 
 export function Compare({ runs, go }) {
   const [told, tell] = useState(null);
   const [error, fail] = useState("");
-  const [by, order] = useSetting("by", "place");
+  const [by, order] = useSetting("by", "place", Object.keys(AXES));
   const [together, group] = useSetting("grouped", "");
   useEffect(() => {
     let over = false;
@@ -113,11 +113,11 @@ export function Compare({ runs, go }) {
   const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
   const setting = (each, name) => settings[told.indexOf(each)].get(name) ?? "";
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
-  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
+  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
     <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> runs of one task and configuration as one</label></form>
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
-    <div class="scroll"><table aria-label="Runs beside one another"><thead><tr><th></th>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
+    <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs beside one another"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}
     ${different.map((name) => html`<tr><th>${visible(name)}</th>${told.map((each) => html`<td><span class="cut">${visible(setting(each, name))}</span></td>`)}</tr>`)}</tbody></table></div></section></main>`;
 }

@@ -3,10 +3,12 @@ import { useEffect, useState } from "preact/hooks";
 
 const told = () => new URLSearchParams(location.hash.split("?")[1] || "");
 
-export function useSetting(name, initial) {
-  const [value, set] = useState(() => told().get(name) ?? initial);
+// `among`: what may be chosen; of an address with anything else the initial value counts.
+export function useSetting(name, initial, among) {
+  const read = () => { const found = told().get(name); return found === null || (among && !among.includes(found)) ? initial : found; };
+  const [value, set] = useState(read);
   useEffect(() => {
-    const moved = () => set(told().get(name) ?? initial);
+    const moved = () => set(read());
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);
   }, [name, initial]);

@@ -1,44 +1,60 @@
-// Who worked when: calls laid into as few lanes as they need.
+// Who worked when: calls, and below them evaluations, each laid into as few lanes as they need.
 import { html } from "htm/preact";
-import { useEffect, useMemo, useRef } from "preact/hooks";
-import { count, duration, visible } from "./format.js";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { count, duration, moment, short, visible } from "./format.js";
+import { callSpans, jobSpans, laid, useJobs } from "./jobs.js";
+import { EVALUATION, FAILED } from "./marks.js";
 import { LINES, modelsOf } from "./plot.js";
+import { Table } from "./table.js";
+
+const GAP = 22;
+
+const EVALUATIONS = [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
+  { name: "seconds", head: "took", right: true, show: (row) => (row.seconds === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.seconds === null ? "" : "ok") }];
 
 export function Timeline({ data, choose }) {
-  const canvas = useRef(null);
-  const lanes = useMemo(() => {
-    const ends = [], placed = [];
-    for (const call of data.calls) {
-      const from = call.timestamp, to = from + call.execution_time * 1000;
-      let lane = ends.findIndex((end) => end <= from);
-      if (lane < 0) lane = ends.push(0) - 1;
-      ends[lane] = to;
-      placed.push([call, lane, from, to]);
-    }
-    return { placed, count: ends.length };
-  }, [data.version]);
-  const shown = modelsOf(data);
+  const { told, error } = useJobs(data), jobs = told || [];
+  const calls = useMemo(() => laid(callSpans(data)), [data.version]), evaluations = useMemo(() => laid(jobSpans(jobs, data)), [told, data.version]);
+  const canvas = useRef(null), [room, measure] = useState(0), [over, hover] = useState("");
   useEffect(() => {
-    const element = canvas.current, width = element.parentElement.clientWidth, tall = Math.max(4, Math.min(18, 320 / Math.max(1, lanes.count))), height = tall * lanes.count + 24, ratio = devicePixelRatio || 1;
-    element.width = width * ratio; element.height = height * ratio; element.style.height = height + "px";
+    const watching = new ResizeObserver(([entry]) => measure(entry.contentRect.width));
+    watching.observe(canvas.current.parentElement);
+    return () => watching.disconnect();
+  }, []);
+  const shown = modelsOf(data), first = Math.min(calls.first, evaluations.first), last = Math.max(calls.last, evaluations.last), whole = last - first || 1;
+  const tall = Math.max(4, Math.min(18, 420 / Math.max(1, calls.count + evaluations.count))), below = calls.count * tall + (calls.count ? GAP : 0), high = below + evaluations.count * tall + 24;
+  useEffect(() => {
+    if (!room) return;
+    const element = canvas.current, ratio = devicePixelRatio || 1;
+    element.width = room * ratio; element.height = high * ratio; element.style.height = high + "px";
     const context = element.getContext("2d");
     context.scale(ratio, ratio);
-    let first = Infinity, last = -Infinity;
-    for (const [, , from, to] of lanes.placed) { first = Math.min(first, from); last = Math.max(last, to); }
-    for (const [call, lane, from, to] of lanes.placed) {
-      context.fillStyle = call.status === "ok" ? LINES[Math.max(0, shown.indexOf(call.model)) % LINES.length] : "#c8372d";
-      context.fillRect(((from - first) / (last - first || 1)) * width, lane * tall, Math.max(1, ((to - from) / (last - first || 1)) * width - 0.5), tall - 1);
-    }
-    context.fillStyle = "#888"; context.font = "11px system-ui";
-    context.fillText("0", 0, height - 6); context.textAlign = "right"; context.fillText(duration((last - first) / 1000), width, height - 6);
-    element.onclick = (event) => {
-      const box = element.getBoundingClientRect(), time = first + ((event.clientX - box.left) / box.width) * (last - first), lane = Math.floor((event.clientY - box.top) / tall);
-      const hit = lanes.placed.find(([, at, from, to]) => at === lane && from <= time && to >= time);
-      if (hit && data.byId.has(hit[0].individual_id)) choose(hit[0].individual_id);
+    const bars = ({ placed }, top, colour) => {
+      for (const { one, lane, from, to } of placed) {
+        context.fillStyle = colour(one);
+        context.fillRect(((from - first) / whole) * room, top + lane * tall, Math.max(1, ((to - from) / whole) * room - 0.5), tall - 1);
+      }
     };
-  }, [lanes]);
-  let busy = 0, first = Infinity, last = 0;
-  for (const [, , from, to] of lanes.placed) { busy += to - from; first = Math.min(first, from); last = Math.max(last, to); }
-  return html`<p>${lanes.placed.length ? `${count(data.calls.length, "call")} in ${count(lanes.count, "lane")}, busy for ${Math.round((100 * busy) / ((last - first || 1) * lanes.count))} % of the time.` : "No calls yet."}
-    ${shown.map((model, at) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[at % LINES.length]}/></svg> ${visible(model)}</span>`)}</p><div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls over time; the tab Calls lists them"></canvas></div>`;
+    bars(calls, 0, (call) => (call.status === "ok" ? LINES[Math.max(0, shown.indexOf(call.model)) % LINES.length] : FAILED));
+    bars(evaluations, below, (job) => (job.failed ? FAILED : EVALUATION));
+    context.fillStyle = "#808790"; context.font = "11px system-ui";
+    if (evaluations.count && calls.count) context.fillText("evaluations", 0, below - 6);
+    if (evaluations.count || calls.count) { context.fillText("0", 0, high - 6); context.textAlign = "right"; context.fillText(duration(whole / 1000), room, high - 6); }
+  }, [calls, evaluations, room]);
+  const at = (event) => {
+    const box = canvas.current.getBoundingClientRect(), time = first + ((event.clientX - box.left) / box.width) * whole, y = event.clientY - box.top, of = y < below ? calls : evaluations, lane = Math.floor((y < below ? y : y - below) / tall);
+    // A bar of a pixel stands for less time than a pointer can point at.
+    const slack = (2 * whole) / Math.max(1, box.width);
+    return of.placed.find((each) => each.lane === lane && each.from - slack <= time && each.to + slack >= time);
+  };
+  const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, duration((found.to - found.from) / 1000), found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
+  const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, busy for ${Math.round(100 * of.share)} % of the time`;
+  const texts = [calls.placed.length ? lanes(calls, "call") : "", evaluations.placed.length ? lanes(evaluations, "evaluation") : ""].filter(Boolean);
+  return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? "No calls and no evaluations yet." : ""}
+    ${shown.map((model, index) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[index % LINES.length]}/></svg> ${visible(model)}</span>`)}
+    ${evaluations.count ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${EVALUATION}/></svg> evaluation</span>` : ""} <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${FAILED}/></svg> failed</span></p>
+    <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
+      onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>
+    <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; a click chooses its individual." : "")}${told || error ? "" : " Reading …"}</p>
+    ${jobs.length ? html`<details class="as-table"><summary>evaluations as a table</summary><${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/></details>` : ""}`;
 }

@@ -119,13 +119,16 @@ export function Tree({ data, version, chosen, choose, search }) {
   };
   const frame = useRef(0);
   const soon = () => { cancelAnimationFrame(frame.current); frame.current = requestAnimationFrame(paint); };
-  const wheel = (event) => {
-    event.preventDefault();
-    const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-    const by = Math.exp(-event.deltaY * 0.0015), now = view.current;
+  const zoom = (x, y, by) => {
+    const now = view.current;
     now.x = x - (x - now.x) * by; now.y = y - (y - now.y) * by;
     now.zoom *= by; now.zoomX *= by;
     soon();
+  };
+  const wheel = (event) => {
+    event.preventDefault();
+    const box = canvas.current.getBoundingClientRect();
+    zoom(event.clientX - box.left, event.clientY - box.top, Math.exp(-event.deltaY * 0.0015));
   };
   useEffect(() => {
     // Preact adds wheel listeners as passive ones, which may not keep the page from scrolling.
@@ -147,11 +150,10 @@ export function Tree({ data, version, chosen, choose, search }) {
     dragged.current = null;
     if (!moved) { const found = nearest(event); if (found) choose(found.id); }
   };
-  const twice = (event) => {
-    const found = nearest(event);
-    if (!found) return;
+  const turn = (one) => {
+    if (!one) return;
     const next = new Set(folded);
-    if (!next.delete(found.id)) next.add(found.id);
+    if (!next.delete(one.id)) next.add(one.id);
     fold(next);
   };
   const key = (event) => {
@@ -160,18 +162,21 @@ export function Tree({ data, version, chosen, choose, search }) {
     const beside = siblings.indexOf(one);
     const next = { ArrowLeft: data.byId.get(one?.parents[0]), ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
     if (next) { event.preventDefault(); choose(next.id); }
+    if (event.key === " ") { event.preventDefault(); turn(one); }
+    const by = { "+": 1.3, "-": 1 / 1.3 }[event.key], [x, y] = one?.y === undefined ? [size[0] / 2, size[1] / 2] : at(one);
+    if (by) { event.preventDefault(); zoom(x, y, by); }
   };
   return html`<div class="tree">
     <div class="tools">
       <button onClick=${() => { fit(); paint(); }}>Fit</button>
       <button onClick=${() => fold(new Set())} disabled=${!folded.size}>Unfold all</button>
       ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
-      <span class="kind"><i class="shape circle failed"></i>failed</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
+      <span class="kind"><i class="shape circle failed"></i>failed or incorrect</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
     </div>
     <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the table has the same`}
-      onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${twice} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
+      onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${(event) => turn(nearest(event))} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
     <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
-      : "Wheel zooms, drag moves, click chooses, double click folds; with the arrow keys from an individual to its parent, children and siblings."}</p>
+      : "Wheel zooms, drag moves, click chooses, double click folds. Keys: arrows go from an individual to its parent, children and siblings, the space bar folds, + and − zoom."}</p>
   </div>`;
 }
 

@@ -255,3 +255,70 @@ def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
     for row in rows:
         assert row["success_rate"] == row["better"] / row["individuals"] and row["unpriced"] == 0
         assert row["gain_per_dollar"] == pytest.approx(row["gain"] / row["cost"])
+
+
+# --- before and during evaluations ------------------------------------------------------------------------------------
+
+
+def proposed(run_id: str, *, tells: bool = True) -> Sequence[ReadableSpan]:
+    """Three proposals: one rejected once and then kept, one given up as not novel, and one whose first patch did not apply; of a search
+    that does not tell, only the calls of the judge."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("proposing", run_id=run_id, start_time=BEGAN)
+        generation = run.generation(1, start_time=BEGAN)
+        for name, similarity, stage in (("kept", 0.8, ""), ("given_up", 1.0, "novelty"), ("applied", None, "")):
+            one = generation.individual(name, mutation_type="diff", start_time=BEGAN)
+            found = {"max_similarity": similarity, "failure_stage": stage, "archive_inspiration_ids": ["kept"]}
+            one.record(metadata={what: value for what, value in found.items() if value} if tells else None)
+            if tells:
+                action = "novelty_rejected" if similarity else "patch_failed"
+                one.action(action, {"individual_id": name}, time=BEGAN)
+            for answer in ("NOT_NOVEL", "NOVEL") if similarity else ():
+                call = one.llm_call("judge", messages="Is it novel?", role="novelty", start_time=BEGAN)
+                call.response(answer, cost=0.25)
+                call.end(BEGAN + SECOND)
+            if stage:
+                one.fail("rejected as not novel")
+            one.end(BEGAN + 2 * SECOND)
+        return recorded.spans
+
+
+def test_what_became_of_proposals_before_their_evaluation(store: Client, connect: Connect) -> None:
+    """Patches that did not apply, similarities, what judges said and cost, rejections, and who came to nothing. Of a search that records
+    nothing of it there is nothing; if only models judged, the number of rejections is unknown."""
+    export(connect, proposed("proposing"))
+    export(connect, proposed("judged", tells=False))
+    export(connect, search_spans())
+    (row,) = data.yields(store, "proposing")["proposals"]
+    assert row == {
+        **{"mutation_type": "diff", "individuals": 3, "unapplied": 1, "compared": 2, "similarity": pytest.approx(0.9)},
+        **{"judged": 4, "rejected": 2, "given_up": 1, "not_novel": 1, "cost": 1.0, "unpriced": 0},
+    }
+    (row,) = data.yields(store, "judged")["proposals"]
+    assert [row[name] for name in ("judged", "compared", "similarity", "rejected", "cost")] == [4, 0, None, None, 1.0]
+    assert data.yields(store, RUN)["proposals"] == []
+    assert data.individual(store, "proposing", "kept")["metadata"] == [
+        ("max_similarity", 0.8),
+        ("archive_inspiration_ids", ["kept"]),
+    ]
+
+
+def test_jobs_come_since_a_cursor(store: Client, connect: Connect) -> None:
+    """Each evaluation with its seconds and whether it failed; one that goes on has none until its end arrives, which sends it again."""
+    ended = list(search_spans())
+    ends = [span for span in ended if attributes_of(span).get("genesis.action.type") in ("job_completed", "job_failed")]
+    last = next(span for span in reversed(ended) if attributes_of(span).get("genesis.record") == "evaluation")
+    export(connect, [span for span in ended if span is not last and span not in ends])
+    first = data.jobs(store, RUN)
+    columns = first["columns"]
+    seconds = dict(zip(columns["individual_id"], columns["seconds"], strict=True))
+    assert len(seconds) == len(FACTS) and [name for name, took in seconds.items() if took is None] == ["four_a"]
+    assert {took for took in seconds.values() if took is not None} == {1.0}
+    failed = zip(columns["individual_id"], columns["failed"], strict=True)
+    assert [name for name, has in failed if has] == ["seed_broken"]
+    since = first["since"] + data.OVERLAP + 1
+    assert data.jobs(store, RUN, since) == {"since": since, "columns": {}}
+    export(connect, [last])
+    again = data.jobs(store, RUN, first["since"] + data.OVERLAP)["columns"]
+    assert (again["individual_id"], again["seconds"]) == (["four_a"], [1.0])

@@ -91,7 +91,7 @@ def shows(driver: WebDriver, text: str) -> None:
 def choose(driver: WebDriver, individual_id: str) -> None:
     """Select an individual in the table."""
     tab(driver, "Individuals")
-    search = driver.find_element(By.CSS_SELECTOR, ".tabs input")
+    search = driver.find_element(By.CSS_SELECTOR, ".bar input")
     search.clear()
     search.send_keys(individual_id)
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == 1)

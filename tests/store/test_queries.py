@@ -407,7 +407,7 @@ OTHERWISE = {
     # Its named form leaves unpriced calls out of the mean: nobody knows what an abandoned call cost.
     "LLM cost by model": "llm_costs",
 }
-EMPTY_HERE = {"running_jobs", "spools", "example_scores", "model_selection", "runs_without_beginning"}
+EMPTY_HERE = {"running_jobs", "spools", "example_scores", "proposals", "model_selection", "runs_without_beginning"}
 """Of a run that ended there are none; `test_watch` asks about one that goes on. Of spools `test_spool_state` tells, of examples, of the choice
 of models and of runs without a beginning `test_page_data`."""
 GIVEN: dict[str, Any] = {

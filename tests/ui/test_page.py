@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -18,12 +19,14 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.select import Select
 
 from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
-from tests.support.browser import errors, eventually, open_browser
+from genesis_otel._ui.app import encoded
+from tests.support.browser import axe, barriers, errors, eventually, open_browser
 from tests.support.environment import without_settings
 from tests.support.recording import attributes_of
 from tests.support.searched import (
@@ -47,6 +50,7 @@ TABS = {
     **{"islands": "Islands", "examples": "Examples", "yields": "Yields", "models": "Models", "workers": "Timeline"},
     **{"calls": "Calls", "events": "Events", "failures": "Failures"},
 }
+PARTS = ("changes", "code", "prompts", "result", "trace", "family")
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 
 
@@ -227,6 +231,16 @@ def test_an_individual_is_told_whole(page: Page) -> None:
     assert {"individual", "evaluation"} <= {span["record"] for span in told["spans"]}
 
 
+def test_an_answer_is_json_whatever_was_stored() -> None:
+    """Text of any script, half a surrogate pair and numbers of any length arrive as they are, and nothing unknown becomes a number."""
+    for told in (
+        {"a": ["ä", "\u2028", None, 0.1, [1, True]]},
+        {"half": "\ud83d"},
+        {"long": 1 << 70, "low": -(1 << 70)},
+    ):
+        assert json.loads(encoded(told)) == told
+
+
 def test_calls_are_found_by_what_they_say(page: Page) -> None:
     """By a text in prompt or answer, upper and lower case alike, by model, status and cost."""
     (found,) = page.json(f"/api/calls?run_id={RUN}&text=improve+THREE_best")
@@ -335,6 +349,71 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
     assert len(rows) == len(FACTS) and rows[-1].split()[-1] == "0.97"
 
 
+@pytest.mark.parametrize("options", [{"dark": False}, {"dark": True}], ids=["light", "dark"])
+def test_nothing_bars_anybody_from_the_page(
+    page: Page, browse: Callable[..., WebDriver], options: dict[str, bool]
+) -> None:
+    """On no view and in no part of the pane does axe-core find a serious or critical barrier: names, roles, contrast, what keys reach."""
+    script = axe()
+    driver = browse(page.address, **options)
+    views = {
+        "the runs": "#/",
+        "all calls": "#/calls",
+        "compare": f"#/compare/{RUN}/{GOING_ON}",
+        **{
+            f"{tab}, {part}": f"#/run/{RUN}/{tab}/{BEST}/{part}"
+            for tab, part in zip(TABS, itertools.cycle(PARTS), strict=False)
+        },
+    }
+    found: list[str] = []
+    for name, place in views.items():
+        driver.execute_script("location.hash = arguments[0]", place)
+        loaded = "return document.querySelector('h1') && !document.body.textContent.includes('Reading')"
+        eventually(lambda: driver.execute_script(loaded))  # noqa: B023
+        for each in driver.find_elements(By.CSS_SELECTOR, ".as-table summary"):
+            driver.execute_script("arguments[0].click()", each)
+        found += [f"{name}: {barrier}" for barrier in barriers(driver, script)]
+    assert not found, "\n".join(found)
+
+
+def test_the_tree_is_handled_by_keys(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Arrows go to parents and children, the space bar folds what descends from the chosen one, and a key unfolds it again."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/tree/two_a"))
+    canvas = eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".tree canvas"))[0]
+    unfold = driver.find_element(By.XPATH, "//button[text()='Unfold all']")
+    assert not unfold.is_enabled()
+    canvas.send_keys(Keys.SPACE)
+    eventually(unfold.is_enabled)
+    canvas.send_keys(Keys.SPACE)
+    eventually(lambda: not unfold.is_enabled())
+    canvas.send_keys("+", Keys.ARROW_LEFT)
+    eventually(lambda: texts(driver, ".pane h2") == ["one_b"])
+
+
+def test_an_address_with_a_wrong_setting_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """An axis that does not exist is the first one, on every view that has a choice of them."""
+    driver = browse(page.address)
+    for place in (f"#/compare/{RUN}/{GOING_ON}", f"#/run/{RUN}/overview", f"#/run/{RUN}/islands"):
+        driver.get("about:blank")
+        driver.get(page.at(f"{place}?by=nonsense"))
+        choice = Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select, .tools select"))[0])
+        assert choice.first_selected_option.text == "individuals"
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
+
+
+def test_evaluations_are_on_the_timeline(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Beside the calls, each evaluation with how long it took and how it ended; a table has them, too."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/workers"))
+    shown(driver, "Timeline")
+    eventually(lambda: f"{len(FACTS)} evaluations in 1 lane" in driver.find_element(By.CSS_SELECTOR, ".view p").text)
+    driver.find_element(By.CSS_SELECTOR, ".as-table summary").click()
+    rows = eventually(lambda: texts(driver, ".as-table tbody tr"))
+    assert len(rows) == len(FACTS) and all("1.0 s" in row for row in rows)
+    assert [row.split()[2] for row in rows if row.endswith("failed")] == ["seed_broken"]
+
+
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
     """Ticked runs are shown side by side, with their best so far in one plot."""
     driver = browse(page.address)
@@ -386,7 +465,7 @@ def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDrive
     for tab in TABS:
         driver.get(page.at(f"#/run/{quote(run_id, safe='')}/{tab}"))
         eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".view > *"))
-    for part in ("changes", "code", "prompts", "result", "trace", "family"):
+    for part in PARTS:
         driver.get(page.at(f"#/run/{quote(run_id, safe='')}/table/{quote(best, safe='')}/{part}"))
         eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .body > *"))
     shown = driver.find_element(By.TAG_NAME, "body").text
@@ -413,7 +492,7 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
 def test_every_question_of_the_page_is_a_named_query() -> None:
     """Every query of the page can also be run with the command."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
-    asked |= {"arrivals"}
+    asked |= {"arrivals", "jobs_since", "proposals"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 

@@ -11,7 +11,7 @@ SELECT
 FROM (
     SELECT
         run_id, timestamp AS at, toString(action_type) AS kind, individual_id AS individual, generation AS of_generation,
-        if(JSONExtractString(details, 'job_id') != '', JSONExtractString(details, 'job_id'), individual_id) AS job
+        @job() AS job
     FROM agent_actions
     WHERE @runs AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
 )

@@ -1,0 +1,36 @@
+// Evaluation jobs, and lanes for what goes on at the same time.
+import { rows, useNews } from "./asked.js";
+
+// Jobs in the order in which they were submitted.
+function jobs() {
+  const known = new Map();
+  return (answer) => {
+    for (const each of rows(answer)) known.set(each.job || each.individual_id, each);
+    return [...known.values()].sort((a, b) => a.submitted - b.submitted);
+  };
+}
+
+export const useJobs = (data) => useNews("run/jobs", data, jobs);
+
+// Each in the first lane that is free, by `from` and `to` in milliseconds, sorted by `from`; how much of the lanes is used.
+export function laid(spans) {
+  const ends = [], placed = [];
+  let busy = 0, first = Infinity, last = -Infinity;
+  for (const { one, from, to } of spans) {
+    let lane = ends.findIndex((end) => end <= from);
+    if (lane < 0) lane = ends.push(0) - 1;
+    ends[lane] = to;
+    placed.push({ one, lane, from, to });
+    busy += to - from; first = Math.min(first, from); last = Math.max(last, to);
+  }
+  return { placed, count: ends.length, first, last, share: busy / ((last - first || 1) * (ends.length || 1)) };
+}
+
+export const callSpans = (data) => data.calls.map((one) => ({ one, from: one.timestamp, to: one.timestamp + one.execution_time * 1000 }));
+
+// One that goes on lasts until the newest that is known of its run.
+export function jobSpans(jobs, data) {
+  let now = data.summary.last_seen || 0;
+  for (const one of jobs) now = Math.max(now, one.submitted);
+  return jobs.map((one) => ({ one, from: one.submitted, to: one.seconds === null ? now : one.submitted + one.seconds * 1000 }));
+}
