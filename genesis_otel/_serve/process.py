@@ -199,7 +199,7 @@ def _drain(
     from genesis_otel._serve.deleted_runs import EVERY, DeletedRuns
     from genesis_otel._ship.contract import STATE_INTERVAL, Limits
     from genesis_otel._ship.delivery import Drain, Waiting
-    from genesis_otel._ship.spool.queue import status as spool_status
+    from genesis_otel._ship.spool.status import status as spool_status
 
     once = CallsOnce(folder / ENGINE, folder / CALLS_ONCE)
     late = DeletedRuns(folder / ENGINE)

@@ -34,7 +34,7 @@ from genesis_otel._settings import Server, load_settings
 from genesis_otel._ship import codec
 from genesis_otel._ship import rows as _rows
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.tables import TABLES
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import Answer, Between, Request, between, inserts_only, login

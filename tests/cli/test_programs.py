@@ -13,7 +13,7 @@ import pytest
 from genesis_otel._cli.app import main
 from genesis_otel._read.format import signed
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
 

@@ -21,7 +21,7 @@ from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.requeue import requeue
 from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import Writer
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import STORED_IN
 from tests.support.environment import take_settings_out

@@ -26,7 +26,7 @@ from opentelemetry import trace
 
 import genesis_otel
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel.configuration import Telemetry
 from genesis_otel.spans import Generation
 

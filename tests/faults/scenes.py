@@ -25,8 +25,8 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.insert import InsertExporter
-from genesis_otel._ship.spool import queue
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.status import status
 from genesis_otel._store import schema
 from genesis_otel._store.connection import connect
 from tests.faults.programs import Lines
@@ -204,7 +204,7 @@ def damage(folder: Path, chance: random.Random, seconds: float) -> Ledger:
     ledger = Ledger()
     with running("on_and_on", folder, chance.getrandbits(32), seconds) as program:
         to_its_end(program, seconds, ledger, folder)
-    for name in queue.queues(folder):
+    for name in layout.queues(folder):
         path = folder / name
         segments = sorted(path.glob("*.seg"))
         for segment in chance.sample(segments, max(1, len(segments) // 3)):

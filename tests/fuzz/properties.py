@@ -30,7 +30,10 @@ from genesis_otel._ship.contract import Outage, Refused
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.otlp import Http
 from genesis_otel._ship.redaction import redact
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.queue import take
+from genesis_otel._ship.spool.status import status
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._urls import UrlError, hidden, shown, split
 from tests.ship.test_redact import TEXTS
 from tests.support.pipeline import PASSWORD, READER, Store, running
@@ -227,7 +230,7 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         unique = [b"%d " % at + record for at, record in enumerate(records)]
-        with contextlib.closing(queue.Writer(folder, segment_bytes=200, spool_bytes=1 << 20)) as writer:
+        with contextlib.closing(Writer(folder, segment_bytes=200, spool_bytes=1 << 20)) as writer:
             for record in unique:
                 writer.append(record)
         for which, at, new in edits:
@@ -243,8 +246,8 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
             (folder / writer.id / "cut").write_bytes(cut)
         found: list[bytes] = []
         for _ in range(2):
-            for name in queue.queues(folder):
-                taken = queue.take(folder, name)
+            for name in layout.queues(folder):
+                taken = take(folder, name)
                 assert taken is not None
                 while batch := taken.next(3, 100):
                     found += batch.records
@@ -252,7 +255,7 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
                 taken.release()
         assert len(set(found)) == len(found) and set(found) <= set(unique)
         if cut is None:
-            assert queue.status(folder).dropped == len(unique) - len(found)
+            assert status(folder).dropped == len(unique) - len(found)
 
 
 def redaction(ground: Ground, before: str, which: int, after: str) -> None:

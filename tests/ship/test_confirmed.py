@@ -19,7 +19,7 @@ from genesis_otel import attributes as names
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.insert import InsertExporter
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel._store.connection import connect
 from genesis_otel._store.wire import retry_after
 from genesis_otel.processor import DurableSpanProcessor

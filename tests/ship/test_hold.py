@@ -12,8 +12,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.hold import Hold, adopt
+from genesis_otel._ship.spool.queue import take
+from genesis_otel._ship.spool.status import status
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 
@@ -101,7 +103,7 @@ def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> No
     hold = Hold(tmp_path)
     hold.keep(b"12345678", b"a span")
     assert adopt(tmp_path, **LIMITS) == 0
-    assert queue.queues(tmp_path) == [] and queue.status(tmp_path).waiting == 0
+    assert layout.queues(tmp_path) == [] and status(tmp_path).waiting == 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".held", ".holder"}
     hold.close()
     assert list(tmp_path.iterdir()) == []
@@ -119,8 +121,8 @@ def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False, timeout=60)
     assert adopt(tmp_path, **LIMITS) == 2
-    (name,) = queue.queues(tmp_path)
-    taken = queue.take(tmp_path, name)
+    (name,) = layout.queues(tmp_path)
+    taken = take(tmp_path, name)
     assert taken is not None
     batch = taken.next(10, 1 << 20)
     assert batch is not None and batch.records == [b"record 0", b"record 2"]

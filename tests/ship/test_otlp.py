@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from genesis_otel._ship import otlp
 from genesis_otel._ship.contract import Limits, Misconfigured, Outage
 from genesis_otel._ship.spool import dead_letters, losses
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import Answer, Between, Request, between, empty, login
 from tests.support.destinations import spooled

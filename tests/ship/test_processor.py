@@ -30,7 +30,7 @@ from genesis_otel._ship.codec import decode, encode
 from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
 from tests.support.pipeline import until

@@ -29,7 +29,8 @@ from genesis_otel._ship.otlp import exporter as otlp_exporter
 from genesis_otel._ship.records import as_row, as_span
 from genesis_otel._ship.requeue import dead_letters, requeue
 from genesis_otel._ship.spool import dead_letters as letters
-from genesis_otel._ship.spool.queue import Writer, status
+from genesis_otel._ship.spool.status import status
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
 from tests.store.test_mapping_hostile import make, recipes

@@ -30,7 +30,7 @@ from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
 from genesis_otel._ship import otlp
 from genesis_otel._ship.otlp import OtlpExporter
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import backfill, schema
 from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES
 from genesis_otel.exporter import ClickHouseSpanExporter

@@ -14,7 +14,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 
