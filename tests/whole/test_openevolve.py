@@ -27,7 +27,7 @@ from genesis_otel._settings import load_settings
 from genesis_otel.demo import model
 from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation import openevolve
-from genesis_otel.instrumentation._openevolve import config as _openevolve_config
+from genesis_otel.instrumentation._framework_config import as_json
 from tests.support.environment import without_settings
 from tests.support.pipeline import until
 
@@ -590,7 +590,7 @@ def test_objectives_that_cannot_be_read_are_said_at_once() -> None:
 
 def test_no_secret_of_the_configuration_is_kept() -> None:
     """Keys, tokens and passwords are redacted wherever they stand; limits whose names are like theirs are kept."""
-    told = _openevolve_config.as_json(
+    told = as_json(
         {
             "models": [{"api_key": "a-secret", "max_tokens": 12}],
             "auth_token": "a-secret",

@@ -20,8 +20,8 @@ from genesis_otel._emit import opened, pareto, tally
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._framework_config import as_json
 from genesis_otel.instrumentation._hooks import quietly
-from genesis_otel.instrumentation._openevolve.config import as_json
 from genesis_otel.instrumentation._shinka.programs import (
     KEPT,
     NOTHING,
