@@ -8,13 +8,12 @@ In: requests of any client. Out: answers with an id of their own each, the same 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from tests.support.in_thread import Silent
 
 INPUT, CACHED, OUTPUT, REASONING = 1000, 400, 100, 50
 """Tokens of each call; cached ones are a part of the input, those of reasoning a part of the output."""
@@ -29,8 +28,6 @@ REFUSED = "refused"
 class Endpoint(ThreadingHTTPServer):
     """Counts the calls that it answered."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.calls = 0
@@ -42,20 +39,7 @@ class Endpoint(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[Endpoint]:
-    """Serve until the block ends."""
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """One request."""
 
     server: Endpoint
@@ -102,9 +86,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{named}data: {json.dumps(event)}\n\n".encode())
         if events[-1].get("object") == "chat.completion.chunk":
             self.wfile.write(b"data: [DONE]\n\n")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
 
 
 def _charge(asked: dict[str, Any]) -> dict[str, Any]:

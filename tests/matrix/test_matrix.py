@@ -20,9 +20,10 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
-from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, serving
+from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, Endpoint
 from tests.matrix.program import CALLS, SECRET
 from tests.support.environment import without_settings
+from tests.support.in_thread import in_thread
 
 PYTHON = os.environ.get("MATRIX_PYTHON", "")
 
@@ -58,7 +59,7 @@ def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
     told = {"client": case.client, "instrumentations": case.instrumentations, "ways": case.ways}
     to = str(folder / "spans")
     settings = {"GENESIS_OTEL_QUIET": "1", "GENESIS_OTEL_DATA_DIR": str(folder / "data")}
-    with serving() as server:
+    with in_thread(Endpoint()) as server:
         done = subprocess.run(
             [
                 PYTHON or sys.executable,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -14,14 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
@@ -33,13 +29,12 @@ from genesis_otel._ship.spool import losses
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
+from tests.support.otlp_receiver import SLOW, bound, receiving
 from tests.support.pipeline import until
 
 Make = Callable[..., tuple[Tracer, DurableSpanProcessor]]
 
 FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-SLOW = 0
-"""The answer that comes too late."""
 
 
 @pytest.fixture
@@ -71,46 +66,6 @@ def full_disk(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-@contextmanager
-def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> Iterator[tuple[str, list[str]]]:
-    """An OTLP receiver on loopback: its address, and the spans that it received."""
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if (answers.pop(0) if answers else 200) == SLOW:
-                self.connection.settimeout(120)
-                with contextlib.suppress(OSError):
-                    self.connection.recv(1)  # until the client gives up
-                self.close_connection = True
-                return
-            request = ExportTraceServiceRequest.FromString(body)
-            received.extend(
-                span.name for of in request.resource_spans for scope in of.scope_spans for span in scope.spans
-            )
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    if server is None:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    else:
-        server.RequestHandlerClass = Handler
-        server.server_activate()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 # --- destinations -----------------------------------------------------------------------------------------------------
 
 
@@ -126,29 +81,28 @@ def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCapture
             order.append(ended.wait(60))
             return result
 
-    with collector([SLOW, SLOW]) as (address, received):
-        tracer, processor = make(Late(address, timeout=1))
+    with receiving([SLOW, SLOW]) as receiver:
+        tracer, processor = make(Late(receiver.traces, timeout=1))
         for name in "abcde":
             end(tracer, name)
         assert not order
         ended.set()
         assert processor.force_flush(60_000)
         # Who answered, though too late for a client on a busy machine, has it once more.
-        assert set(received) == set("abcde")
+        assert set(receiver.names) == set("abcde")
 
 
 def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     """Spans that end while the connection is refused arrive once somebody listens."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler, bind_and_activate=False)
-    server.server_bind()
+    server = bound()
     address = f"http://127.0.0.1:{server.server_port}/v1/traces"
     tracer, processor = make(OTLPSpanExporter(address, timeout=20))
     end(tracer, *"abc")
     assert not processor.force_flush(700)
-    with collector([], server) as (_, received):
+    with receiving([], server) as receiver:
         assert processor.force_flush(60_000)
-        assert sorted(received) == list("abc")
+        assert sorted(receiver.names) == list("abc")
 
 
 def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from genesis_otel import spans
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
+from tests.support.answering import answering
 from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
 
@@ -166,51 +165,26 @@ def test_individuals_and_generations_know_what_they_cost(monkeypatch: pytest.Mon
     assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == pytest.approx(8.625)
 
 
-class Completions(BaseHTTPRequestHandler):
-    """A chat-completions endpoint that always gives the same answer."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps(
-            {
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "created": 1,
-                "model": "gpt-4o-2024-08-06",
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "stop",
-                        "message": {"role": "assistant", "content": "sk-" + "a1" * 12},
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": 1000,
-                    "completion_tokens": 100,
-                    "total_tokens": 1100,
-                    "prompt_tokens_details": {"cached_tokens": 400},
-                },
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o-2024-08-06",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "sk-" + "a1" * 12}}],
+    "usage": {
+        "prompt_tokens": 1000,
+        "completion_tokens": 100,
+        "total_tokens": 1100,
+        "prompt_tokens_details": {"cached_tokens": 400},
+    },
+}
+"""What the model always answers."""
 
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Completions)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(lambda *_: (200, COMPLETION)) as url:
+        yield url
 
 
 def test_a_real_instrumentations_call_is_priced_redacted_and_accounted(

@@ -11,14 +11,12 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -33,6 +31,7 @@ from genesis_otel._ship.requeue import dead_letters, requeue
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
+from tests.support.otlp_receiver import LOST, receiving
 from tests.support.pipeline import until
 
 
@@ -260,57 +259,24 @@ def test_an_exporter_that_only_says_no_gets_rid_of_a_poisoned_span(at: int, dura
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
 
-class Collector(BaseHTTPRequestHandler):
-    """An OTLP receiver on loopback that answers as it is told."""
-
-    answers: list[int]
-    received: list[str]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.answers.pop(0) if self.answers else 200
-        if answer in (200, 0):
-            request = ExportTraceServiceRequest.FromString(body)
-            type(self).received += [
-                span.name for of in request.resource_spans for scope in of.scope_spans for span in scope.spans
-            ]
-        if answer == 0:
-            # The acknowledgement is lost.
-            self.close_connection = True
-            self.connection.shutdown(2)
-            return
-        self.send_response(answer)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.mark.parametrize("answers", [[], [500, 500], [400] * 3, [503, 0]], ids=["well", "500", "400", "ack lost"])
+@pytest.mark.parametrize("answers", [[], [500, 500], [400] * 3, [503, LOST]], ids=["well", "500", "400", "ack lost"])
 def test_through_opentelemetrys_own_exporter(
     answers: list[int], durable: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The real OTLP exporter behind the processor: every span arrives whatever is answered; only a lost ack sends twice."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
-    handler: Any = type("Handler", (Collector,), {"answers": list(answers), "received": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    exporter = OTLPSpanExporter(f"http://127.0.0.1:{server.server_port}/v1/traces", timeout=60)
-    try:
-        tracer, processor = durable(exporter)
-        end(tracer, *"abcde")
-        assert processor.force_flush(60_000)
-        # As many of them as were in the batch whose acknowledgement was lost come twice.
-        times = Counter(handler.received)
-        assert sorted(times) == list("abcde")
-        assert max(times.values()) == (2 if 0 in answers else 1)
-    finally:
-        exporter.shutdown()  # type: ignore[no-untyped-call]
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with receiving(answers) as receiver:
+        exporter = OTLPSpanExporter(receiver.traces, timeout=60)
+        try:
+            tracer, processor = durable(exporter)
+            end(tracer, *"abcde")
+            assert processor.force_flush(60_000)
+            # As many of them as were in the batch whose acknowledgement was lost come twice.
+            times = Counter(receiver.names)
+            assert sorted(times) == list("abcde")
+            assert max(times.values()) == (2 if LOST in answers else 1)
+        finally:
+            exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def test_a_forked_child_spools_for_itself(durable: Any, tmp_path: Path) -> None:

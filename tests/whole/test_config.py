@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
 import os
@@ -11,10 +10,8 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -24,6 +21,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
 from genesis_otel._store.errors import StoreError
 from tests.support.environment import PATIENT
+from tests.support.otlp_receiver import receiving
 from tests.support.pipeline import until
 
 SEARCH = """
@@ -272,37 +270,11 @@ def test_a_search_whose_store_cannot_start_goes_on(tmp_path: Path) -> None:
 
 def test_a_collector_gets_them_over_http(tmp_path: Path) -> None:
     """With OTLP's endpoint set, the same processor hands OpenTelemetry's exporter the spans, after an outage too."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    names: list[str] = []
-    outage = threading.Event()
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(503 if not outage.is_set() else 200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.end_headers()
-            if outage.is_set():
-                for each in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    names.extend(span.name for scope in each.scope_spans for span in scope.spans)
-            outage.set()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=receiver.serve_forever)
-    thread.start()
-    try:
-        endpoint = f"http://127.0.0.1:{receiver.server_address[1]}"
+    with receiving([503]) as receiver:
+        endpoint = receiver.endpoint
         done = python(SEARCH, "otlp", "40", "0", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, GENESIS_OTEL_EXIT_TIMEOUT="100")
-    finally:
-        receiver.shutdown()
-        thread.join()
-        receiver.server_close()
     assert done.returncode == 0, done.stderr
-    assert names == ["action"] * 40
+    assert receiver.names == ["action"] * 40
     assert not (tmp_path / "data" / "store").exists()
 
 

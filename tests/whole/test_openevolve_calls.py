@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,6 +40,7 @@ from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation.installed import CONTENT
+from tests.support.in_thread import Silent, in_thread
 from tests.support.recording import Recorded, attributes_of, ids_of, record
 
 RECORDERS: list[Recorder] = ["genesis", "openai"]
@@ -51,8 +52,6 @@ class Endpoint(ThreadingHTTPServer):
     """Answers by the model's name: ``broken`` with an error, ``silent`` when it is released, ``together`` when two have
     asked, ``plain`` with a text; any other one at once."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
@@ -62,7 +61,7 @@ class Endpoint(ThreadingHTTPServer):
         self.answered: list[int] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     server: Endpoint
 
     def do_POST(self) -> None:
@@ -98,19 +97,12 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with in_thread(Endpoint()) as server:
         yield server
         server.released.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
