@@ -14,8 +14,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry import context as otel
 
+from genesis_otel._ship.correlation import CorrelationProcessor
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel.configuration import CorrelationProcessor
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.instrumentation import shinka
 from tests.support.recording import record, store_spans

@@ -35,7 +35,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel.configuration import CorrelationProcessor
+from genesis_otel._ship.correlation import CorrelationProcessor
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve.llm import Recorder
