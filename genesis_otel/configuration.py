@@ -411,7 +411,7 @@ def _as_it_is(text: str) -> str:
 
 
 def _redactor(settings: Settings) -> Callable[[str], str] | None:
-    from genesis_otel._ship.finish import redactor
+    from genesis_otel._ship.redaction.redact import redactor
 
     if not (settings.redact or settings.redact_patterns):
         return None

@@ -17,7 +17,9 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship import llm_names
-from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
+from genesis_otel._ship.call_cost import price
+from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._ship.redaction.redact import redactor
 from tests.support.answering import answering
 from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
@@ -53,10 +55,11 @@ def test_every_dialect_is_priced_and_cached_tokens_count_once(dialect: str, monk
 
 def test_tokens_that_came_apart_are_not_lost() -> None:
     """Cached tokens that exceed the input (Anthropic's raw counts) were counted separately and are added to it."""
-    counts = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
-    raw, _ = price({**counts, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000})
-    whole, _ = price({**counts, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000})
-    assert raw == whole == pytest.approx((10 * 3 + 1000 * 0.3) / 1e6)
+    call = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
+    raw = {**call, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000}
+    whole = {**call, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000}
+    costs = [price(attributes, llm_names.counts(attributes), None)[0] for attributes in (raw, whole)]
+    assert costs[0] == costs[1] == pytest.approx((10 * 3 + 1000 * 0.3) / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +94,8 @@ def test_what_cannot_be_priced_costs_nothing_and_says_why(
 )
 def test_providers_are_known_by_opentelemetrys_names(provider: str, model: str) -> None:
     """A model is priced under the name that OpenTelemetry has for its provider, and under a provider nobody knows."""
-    cost, source = price(
-        {"gen_ai.provider.name": provider, "gen_ai.request.model": model, "gen_ai.usage.input_tokens": 1_000_000}
-    )
+    call = {"gen_ai.provider.name": provider, "gen_ai.request.model": model, "gen_ai.usage.input_tokens": 1_000_000}
+    cost, source = price(call, llm_names.counts(call), None)
     assert cost > 0
     assert source == "genai-prices"
 
