@@ -23,6 +23,7 @@ from opentelemetry.trace import StatusCode
 from genesis_otel import attributes as names
 from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.member import COPIES
 from genesis_otel._emit.values import keep
 from genesis_otel._log import warn_once
 from genesis_otel._ship.llm_names import is_llm_call
@@ -210,7 +211,7 @@ class MeasuringProcessor(SpanProcessor):
             keep(self._reached, run_id, max(number, self._reached.get(run_id, number)), tally.RUNS_KEPT)
             self._generation.set(self._reached[run_id], run)
         called = self._called.pop((run_id, str(attributes.get(names.INDIVIDUAL_ID, ""))), 0.0)
-        if attributes.get(names.INDIVIDUAL_MUTATION_TYPE) not in tally.COPIES:
+        if attributes.get(names.INDIVIDUAL_MUTATION_TYPE) not in COPIES:
             columns = (names.INDIVIDUAL_API_COST, names.INDIVIDUAL_EMBED_COST, names.INDIVIDUAL_NOVELTY_COST)
             beyond = sum(float(attributes.get(column) or 0.0) for column in columns) - called
             # As in sql/parts/spent.sql: anything smaller is rounding, from summing the same numbers in another order.

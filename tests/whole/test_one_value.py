@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
 from genesis_otel._cli.watch_screen import State, screen
-from genesis_otel._emit import tally
+from genesis_otel._emit.member import COPIES
 from genesis_otel._read.ancestry import ancestors
 from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
@@ -322,7 +322,7 @@ def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
 
 def test_what_records_and_what_reads_know_the_same_copies() -> None:
     """Generations leave out the same kinds of individuals when they are told as readers do when they count."""
-    assert set(re.findall(r"'(\w+)'", queries.part("copied"))) == tally.COPIES
+    assert set(re.findall(r"'(\w+)'", queries.part("copied"))) == COPIES
 
 
 def test_the_parts_are_what_queries_are_made_of(store: Client) -> None:

@@ -21,6 +21,7 @@ from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit import opened, tally
+from genesis_otel._emit.member import Member
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import first_line
@@ -353,9 +354,9 @@ class Search:
             restored = self._begin(tuple(parents), "restored", state.program_candidates[number], has_text=True)
             self._accepted(number, restored)
 
-    def _member(self, state: Any, number: int) -> tally.Member:
+    def _member(self, state: Any, number: int) -> Member:
         score = state.get_program_average_val_subset(number)[0]
-        return tally.Member(self._id(number), score, score, _metrics(state, number), None, 0.0, failed=False)
+        return Member(self._id(number), score, score, _metrics(state, number), None, 0.0, failed=False)
 
     @quietly
     def on_candidate_selected(self, event: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genesis_otel._emit import pareto, tally
+from genesis_otel._emit.member import Member
 from genesis_otel._emit.values import number, plain
 from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
 
@@ -24,7 +25,7 @@ class Scores:
         :param features: OpenEvolve's names of the metrics that are dimensions of its grid, and no part of the score.
         :param failed: programs that failed before.
         """
-        self.front: list[tally.Member] = list(known.front)
+        self.front: list[Member] = list(known.front)
         self.broken: dict[str, str] = dict.fromkeys(failed, "its evaluation failed")
         """Why programs failed that may still become parents."""
         self._tally, self._objectives, self._features = known, objectives, features
@@ -76,16 +77,16 @@ class Scores:
                 return number(metrics[name], name)
         return score
 
-    def _non_dominated(self, candidates: list[tally.Member]) -> list[tally.Member]:
+    def _non_dominated(self, candidates: list[Member]) -> list[Member]:
         names = list(self._objectives)
         values = [[each.objective(name) for name in names] for each in candidates]
         return [candidates[position] for position in pareto.front(self._objectives, values)]
 
-    def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> tally.Member:
+    def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> Member:
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
         copied = is_migrant(program)
         # Converted once, rather than for each front that includes it.
-        return tally.Member(program.id, fitness, score, plain(program.metrics), size, 0.0, failed, copied=copied)
+        return Member(program.id, fitness, score, plain(program.metrics), size, 0.0, failed, copied=copied)
 
 
 def is_migrant(program: Any) -> bool:
