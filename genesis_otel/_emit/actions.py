@@ -21,7 +21,8 @@ from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, in_order
 from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
 from genesis_otel._emit.member import front_members
-from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
+from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 from genesis_otel._emit.context import attached
 from genesis_otel._emit.handle import Handle
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 
 F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Handle)

@@ -34,7 +34,8 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import front_members
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
+from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -36,7 +36,8 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import COPIES, Member, known_score
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, warn_once
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

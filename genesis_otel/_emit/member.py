@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import number, plain, text, warn_once
+from genesis_otel._emit.values import number, plain, text
+from genesis_otel._log import warn_once
 
 COPIES = frozenset({"migration", "migrant", "copy"})
 """Mutation types of individuals that were only moved elsewhere."""

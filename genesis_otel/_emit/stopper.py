@@ -10,7 +10,7 @@ import os
 
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._truth import truth
 
 VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"

@@ -23,7 +23,8 @@ from genesis_otel._emit.configured import Memory, Note
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.member import Member
-from genesis_otel._emit.values import keep, text, warn_once
+from genesis_otel._emit.values import keep, text
+from genesis_otel._log import warn_once
 
 RUNS_KEPT = 64
 """Maximum runs that a process remembers; it rarely has more than one."""

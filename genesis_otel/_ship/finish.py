@@ -20,7 +20,8 @@ from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
 from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.tally import account, account_unpriced, is_embedding
-from genesis_otel._emit.values import keep, warn_once
+from genesis_otel._emit.values import keep
+from genesis_otel._log import warn_once
 from genesis_otel._ship import charges
 from genesis_otel._ship.call_cost import cost_of
 from genesis_otel._ship.cleaning import Changed, Cleaner, bare

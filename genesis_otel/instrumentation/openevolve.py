@@ -47,7 +47,7 @@ from opentelemetry.context import Context
 from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._store import prices
 from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls

@@ -24,7 +24,7 @@ from genesis_otel._emit.context import Place, derived_context
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._framework_config import as_json
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
 from genesis_otel.instrumentation._openevolve.run import Options
