@@ -10,27 +10,26 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from genesis_otel._emit.interruption import pass_on
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
 class Spending:
     """A run's cost and budget, as far as this process knows."""
 
-    run_id: str
-    budget: float | None = None
-    paid: dict[int, float] = field(default_factory=dict)
-    """The run's cost in USD, by thread, so that no two threads add to the same number; key 0 is the cost from earlier processes."""
-    to_tell: list[Callable[[float], object] | None] = field(default_factory=list)
-    """The callback to call, once, when the budget is spent; empty after that, or without a budget."""
-    unpriced: bool = False
-    """Whether a call has no price: then the run has cost more than is known."""
-    will_stop: bool = False
-    """Whether the search ends when the budget is spent; the warning says so."""
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.budget: float | None = None
+        self.paid: dict[int, float] = {}
+        """The run's cost in USD, by thread, so that no two threads add to the same number; key 0 is the cost from earlier processes."""
+        self.to_tell: list[Callable[[float], object] | None] = []
+        """The callback to call, once, when the budget is spent; empty after that, or without a budget."""
+        self.unpriced = False
+        """Whether a call has no price: then the run has cost more than is known."""
+        self.will_stop = False
+        """Whether the search ends when the budget is spent; the warning says so."""
 
     def limit(self, budget: float | None, tell: Callable[[float], object] | None) -> None:
         """Set the run's budget; once it is exceeded, that is logged, and ``tell`` is called with the cost so far."""

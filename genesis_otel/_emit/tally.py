@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import ref
 
@@ -36,29 +35,26 @@ API, EMBED, NOVELTY = range(3)
 """The cost columns of an individual, as positions in its sums."""
 
 
-@dataclass(slots=True)
 class RunTally:
-    """A run, as far as this process knows it."""
+    """A run, as far as this process knows it. Not a dataclass: that takes a millisecond of every program's start."""
 
-    run_id: str
-    task: str = ""
-    objectives: Mapping[str, str] = field(default_factory=dict)
-    direction: str = "max"
-    fitness: dict[str, float] = field(default_factory=dict)
-    generations: dict[int | str, None] = field(default_factory=dict)
-    best: float | None = None
-    """The best score so far."""
-    front: list[Member] = field(default_factory=list)
-    """The front reported by the latest generation, as far as its members are known."""
-    is_known: bool = False
-    """Whether this process began it, or has recorded an individual of it."""
-    noted_front: list[str] = field(default_factory=list)
-    spending: Spending = field(init=False)
-    begun: dict[int | str, list[Member]] = field(default_factory=dict)
-    """From earlier processes: the ended individuals of each generation that has not ended."""
-
-    def __post_init__(self) -> None:
-        self.spending = Spending(self.run_id)
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.task = ""
+        self.objectives: Mapping[str, str] = {}
+        self.direction = "max"
+        self.fitness: dict[str, float] = {}
+        self.generations: dict[int | str, None] = {}
+        self.best: float | None = None
+        """The best score so far."""
+        self.front: list[Member] = []
+        """The front reported by the latest generation, as far as its members are known."""
+        self.is_known = False
+        """Whether this process began it, or has recorded an individual of it."""
+        self.noted_front: list[str] = []
+        self.begun: dict[int | str, list[Member]] = {}
+        """From earlier processes: the ended individuals of each generation that has not ended."""
+        self.spending = Spending(run_id)
 
     def remember(self, member: Member, generation: int | str | None) -> None:
         """Keep an individual's fitness for its children, and its score if it is the best."""
