@@ -15,13 +15,7 @@ import pytest
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._settings import FIELDS, SettingsArguments
-from tests.support.recording import Recorded, attributes_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
-
+from tests.support.recording import Recorded, attributes_of
 
 RIGHT = """
 import genesis_otel

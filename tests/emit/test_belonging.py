@@ -17,12 +17,7 @@ import pytest
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from tests.support.recording import Recorded, attributes_of, ids_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of, ids_of
 
 
 def in_a_thread(work: Callable[[], object]) -> None:

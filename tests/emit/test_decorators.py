@@ -17,12 +17,7 @@ import genesis_otel
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit import opened
-from tests.support.recording import Recorded, attributes_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of
 
 
 def jobs(recorded: Recorded) -> list[dict[str, Any]]:

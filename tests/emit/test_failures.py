@@ -19,12 +19,7 @@ from genesis_otel import spans
 from genesis_otel._store import schema
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.support.recording import Recorded, attributes_of, record, store_spans
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of, store_spans
 
 
 def rows(connect: Connect, recorded: Recorded, *queries: str) -> list[Any]:

@@ -14,12 +14,7 @@ import pytest
 
 from genesis_otel._emit.interruption import foreign, ignored, uninterrupted
 from genesis_otel._emit.values import text
-from tests.support.recording import Recorded, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded
 
 
 def raised_by(step: Any) -> BaseException:

@@ -35,11 +35,6 @@ from tests.support.recording import Recorded, attributes_of, hostile_values, ids
 SECOND = 1_000_000_000
 
 
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
-
-
 # --- where spans stand ------------------------------------------------------------------------------------------------
 
 
