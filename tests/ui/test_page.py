@@ -284,10 +284,10 @@ def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., 
         "unknown"
     )
     (row,) = eventually(lambda: len(found := texts(driver, "tbody tr")) == 1 and found)
-    assert HEADLESS in row and "without a beginning" in row and "0.97" in row and f" {len(FACTS)} " in row
+    assert HEADLESS in row and "start is missing" in row and "0.97" in row and f" {len(FACTS)} " in row
     driver.get(page.at(f"#/run/{HEADLESS}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(FACTS))
-    assert "beginning of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
+    assert "start of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
     assert driver.find_element(By.CSS_SELECTOR, ".status").text == "unknown"
 
 
@@ -300,7 +300,7 @@ def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., 
     def choice() -> Select:
         return Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane select"))[0])
 
-    choice().select_by_visible_text("any other …")
+    choice().select_by_visible_text("another individual …")
     driver.find_element(By.CSS_SELECTOR, ".pane input").send_keys("one_c")
     named = next(fact for fact in FACTS if fact.id == "one_c")
     eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(named).strip()])
@@ -327,7 +327,7 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
             drawn.add(tab)
             label = drawing.get_attribute("aria-label") or ""
             beside = driver.find_elements(By.CSS_SELECTOR, ".view table, .view details.as-table")
-            assert label and (beside or "the table has the same" in label or "the tab Calls lists them" in label), tab
+            assert label and (beside or "the tab Individuals lists them" in label or "the tab Calls lists them" in label), tab
     assert drawn >= {"overview", "tree", "metrics", "islands", "yields", "workers"}
     driver.get(page.at(f"#/run/{RUN}/overview"))
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".as-table summary"))[0].click()
