@@ -317,7 +317,7 @@ def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
         assert {row["generation"]: row["best_score"] for row in rows}[6] is None
         assert 0.0 not in {row["best_score"] for row in rows}
     sizes = of_board(store, "genesis-run", "Size of programs", UPWARDS)
-    assert all(row["of the best"] is None or row["of the best"] > 0 for row in sizes)
+    assert all(row["best individual"] is None or row["best individual"] > 0 for row in sizes)
 
 
 def test_what_records_and_what_reads_know_the_same_copies() -> None:
