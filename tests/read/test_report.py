@@ -383,7 +383,9 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
     for name in TABS:
         tab(driver, name)
     tab(driver, "Best path")
-    assert "No individual has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    assert (
+        "No individual has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    )
     store.command(
         "INSERT INTO individuals (run_id, individual_id, timestamp, status, fitness_score) SELECT 'new', 'i', start_time + 5, 'error', nan FROM evolution_runs"
     )
