@@ -586,7 +586,7 @@ def test_a_run_without_its_start(store: Client) -> None:
     )
     found = look(store, "r")
     text = shown(found)
-    assert "● beginning unknown" in text and "best         none yet" in text and "1 failed (100%)" in text
+    assert "● start unknown" in text and "best         none yet" in text and "1 failed (100%)" in text
     assert not found.ended
 
 
