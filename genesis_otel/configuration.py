@@ -234,7 +234,7 @@ def _configured(
             stop_over_budget=settings.stop_over_budget,
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
-            setup=_setup(settings.told(), destination, made, redactor, resource_attributes),
+            setup=_setup(settings.arguments(), destination, made, redactor, resource_attributes),
             # A process that unpickles a handle has this one's environment, which usually has the passwords.
             reference_setup=None
             if SECRETS & overrides.keys()
@@ -267,20 +267,27 @@ class _Elsewhere:
 
 
 def _setup(
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     destination: Destination,
     exporter: SpanExporter | None,
     redactor: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Callable[[], object]:
     """A picklable function that sets up another process like this one. What cannot be pickled is left out."""
-    settings = {name: value for name, value in told.items() if name != "run_id"}
+    settings = {name: value for name, value in overrides.items() if name != "run_id"}
     spooled = isinstance(destination, CustomExporter) and not _crosses(exporter)
     other = _Elsewhere(str(destination)) if spooled else exporter
-    untold = redactor is not None and not _crosses(redactor)
-    if untold:
+    without_redactor = redactor is not None and not _crosses(redactor)
+    if without_redactor:
         settings |= {"capture_content": False, "capture_code": False, "capture_output": False}
-    return functools.partial(_set_up, settings, other, None if untold else redactor, dict(attributes), untold=untold)
+    return functools.partial(
+        _set_up,
+        settings,
+        other,
+        None if without_redactor else redactor,
+        dict(attributes),
+        without_redactor=without_redactor,
+    )
 
 
 def _set_up(
@@ -289,10 +296,10 @@ def _set_up(
     redactor: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
     *,
-    untold: bool,
+    without_redactor: bool,
 ) -> None:
     """Set this process up like another one. Never raises."""
-    if untold:
+    if without_redactor:
         log.warning(
             "the redactor cannot be pickled, so this process records no prompts, responses or code: make it a module-level function"
         )

@@ -1,4 +1,4 @@
-// Who worked when: calls laid into as few lanes as they need.
+// Calls over time, in as few lanes as they need.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { count, duration, visible } from "./format.js";
@@ -39,6 +39,6 @@ export function Timeline({ data, choose }) {
   }, [lanes]);
   let busy = 0, first = Infinity, last = 0;
   for (const [, , from, to] of lanes.placed) { busy += to - from; first = Math.min(first, from); last = Math.max(last, to); }
-  return html`<p>${lanes.placed.length ? `${count(data.calls.length, "call")} in ${count(lanes.count, "lane")}, busy for ${Math.round((100 * busy) / ((last - first || 1) * lanes.count))} % of the time.` : "No calls yet."}
+  return html`<p>${lanes.placed.length ? `${count(data.calls.length, "call")} in ${count(lanes.count, "lane")}, busy for ${Math.round((100 * busy) / ((last - first || 1) * lanes.count))} % of the time.` : "No call has been recorded yet."}
     ${shown.map((model, at) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[at % LINES.length]}/></svg> ${visible(model)}</span>`)}</p><div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls over time; the tab Calls lists them"></canvas></div>`;
 }

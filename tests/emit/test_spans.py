@@ -1,4 +1,4 @@
-"""The emit API: what each handle records, where its span stands, and that a search never notices."""
+"""The emit API: what each handle records, where its span belongs, and that a search never notices."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from tests.support.recording import Recorded, attributes_of, hostile_values, ids
 SECOND = 1_000_000_000
 
 
-# --- where spans stand ------------------------------------------------------------------------------------------------
+# --- where spans belong -----------------------------------------------------------------------------------------------
 
 
-def test_a_run_shows_as_running_at_once(recorded: Recorded) -> None:
-    """`run.start` has ended with everything that is known of the run while the run goes on; its end tells the rest."""
+def test_a_run_is_shown_as_running_at_once(recorded: Recorded) -> None:
+    """`run.start` ends at once with everything known about the run; the end of the run adds the rest."""
     run = spans.run(
         "circle_packing", config={"seed": 7}, population_size=20, cluster_type="slurm", database_path="/results/x.db"
     )
@@ -67,7 +67,7 @@ def test_a_run_shows_as_running_at_once(recorded: Recorded) -> None:
 
 
 def test_a_run_whose_block_raises_has_failed(recorded: Recorded) -> None:
-    """The exception goes on, the run's status is `failed`, and the span has the exception; `end` may say otherwise."""
+    """The exception propagates, the run's status is `failed`, and the span has the exception."""
     with pytest.raises(KeyError), spans.run("t"):
         raise KeyError("lost")
     failed = recorded.one("run t")
@@ -77,7 +77,8 @@ def test_a_run_whose_block_raises_has_failed(recorded: Recorded) -> None:
 
 
 def test_a_generation_is_a_trace_of_its_own_linked_to_its_run(recorded: Recorded) -> None:
-    """Generation, individual, call, evaluation and action share one trace, whose ids follow from run and number."""
+    """Generation, individual, call, evaluation and action share one trace, whose ids are derived from run and
+    number."""
     run = spans.run("t")
     with run, run.generation(3) as generation, generation.individual("a") as individual:
         individual.llm_call("m").end()
@@ -100,8 +101,8 @@ def test_a_generation_is_a_trace_of_its_own_linked_to_its_run(recorded: Recorded
     assert recorded.one("individual").kind is SpanKind.INTERNAL
 
 
-def test_what_surrounds_a_run_is_linked_and_not_its_parent(recorded: Recorded) -> None:
-    """A run within somebody's span has a trace of its own, and a link back."""
+def test_a_surrounding_span_is_linked_and_not_the_parent(recorded: Recorded) -> None:
+    """A run within a foreign span has a trace of its own, with a link to that span."""
     with trace.get_tracer("mine").start_as_current_span("pipeline") as around:
         spans.run("t").end()
     run = recorded.one("run t")
@@ -110,7 +111,7 @@ def test_what_surrounds_a_run_is_linked_and_not_its_parent(recorded: Recorded) -
 
 
 def test_two_spans_never_share_an_id(recorded: Recorded) -> None:
-    """A generation that is begun again has an id of its own, in the same trace, under the first one."""
+    """A generation that begins again gets its own id, in the same trace, below the first one."""
     run = spans.run("t")
     run.generation(1).end()
     run.generation(1).end()
@@ -121,7 +122,8 @@ def test_two_spans_never_share_an_id(recorded: Recorded) -> None:
 
 
 def test_a_provider_with_ids_of_its_own_shares_the_trace_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without our id generator a generation is the child of its derived id, so that all its spans share one trace."""
+    """Without our id generator, a generation becomes the child of its derived id, so that all its spans share one
+    trace."""
     recorded = record(monkeypatch, ids=RandomIdGenerator())
     run = spans.run("t", run_id="r")
     run.generation(2).end()
@@ -133,14 +135,15 @@ def test_a_provider_with_ids_of_its_own_shares_the_trace_too(monkeypatch: pytest
 
 
 def test_ids_are_fixed_for_good() -> None:
-    """Derived ids are part of what processes of different versions agree on; they may not change."""
+    """Processes of different versions rely on the same derived ids; they must not change."""
     assert context.derived_ids("run_1") == (0x919AB4628CEBCCD218B00675FB05ED4E, 0x8B355233CBE560B9)
     assert context.derived_ids("run_1", 5) == (0xCCF7EAEF2FDB337CBA0D67A73AB1CCF8, 0x63C9C77B5F314157)
     assert len({context.derived_ids(*root) for root in (("r", None), ("r", 0), ("r", 1), ("r\0", 0), ("s", 0))}) == 5
 
 
 def test_flat_calls_join_the_trace_of_their_generation(recorded: Recorded) -> None:
-    """An action, an edge, a front by name are in the generation's trace; while it is open here, under its span."""
+    """An action, edge or front that names its generation is in that generation's trace; below its span if that is open
+    here."""
     run = spans.run("t", run_id="r")
     generation = run.generation(4)
     spans.lineage("c", "p", 4, "mutate", 0.5, "better", run_id="r")
@@ -174,8 +177,8 @@ def test_somebody_elses_spans_name_the_individual_that_they_belong_to(recorded: 
     assert attributes_of(recorded.one("outside")) == {}
 
 
-def test_what_is_current_is_enough(recorded: Recorded) -> None:
-    """Inside `with` blocks the flat functions need no handles."""
+def test_the_current_context_is_enough(recorded: Recorded) -> None:
+    """Inside `with` blocks the functions of `spans` need no handles."""
     with spans.run("t", run_id="r"), spans.generation(1), spans.individual("a"):
         spans.llm_call("m").end()
         spans.evaluation("j").end()
@@ -190,7 +193,7 @@ def test_what_is_current_is_enough(recorded: Recorded) -> None:
 
 
 def test_an_individual_has_all_its_columns(recorded: Recorded) -> None:
-    """What was told last is set when it ends; the hash and the size are those of the code."""
+    """The latest values are recorded when it ends; hash and size are computed from the code."""
     generation = spans.generation(1, run_id="r")
     individual = generation.individual("a", parent_id="p", mutation_type="crossover")
     individual.record(fitness=0.1)
@@ -222,7 +225,7 @@ def test_an_individual_has_all_its_columns(recorded: Recorded) -> None:
 
 
 def test_an_individual_has_metadata(recorded: Recorded) -> None:
-    """What is told of its making is its metadata, the later word for the earlier one."""
+    """Details of how it was made are its metadata; later values replace earlier ones."""
     with spans.run("t") as run, run.generation(0) as generation, generation.individual() as individual:
         individual.record(metadata={"inspirations": []})
         individual.record(metadata={"inspirations": ["a"]})
@@ -231,7 +234,7 @@ def test_an_individual_has_metadata(recorded: Recorded) -> None:
 
 
 def test_scores_go_out_as_evaluation_events_too(recorded: Recorded) -> None:
-    """Fitness, combined score and numeric metrics are OpenTelemetry's evaluation events: finite ones, at most 16."""
+    """Fitness, combined score and numeric metrics are OpenTelemetry's evaluation events: finite values, at most 16."""
     individual = spans.individual("a")
     metrics: dict[str, Any] = {"nan": math.nan, "word": "x", "flag": True, **{f"m{n}": n for n in range(200)}}
     individual.record(fitness=0.9, combined=0.8, metrics=metrics)
@@ -248,8 +251,8 @@ def test_scores_go_out_as_evaluation_events_too(recorded: Recorded) -> None:
     assert json.loads(str(attributes_of(span)[names.INDIVIDUAL_METRICS])) == {**metrics, "nan": "NaN"}
 
 
-def test_lineage_has_an_edge_a_parent_with_what_the_child_gained(recorded: Recorded) -> None:
-    """A fitness delta is computed from parents that ended in this run before; of unknown parents nothing is made up."""
+def test_lineage_has_an_edge_per_parent_with_the_childs_gain(recorded: Recorded) -> None:
+    """A fitness delta is computed from parents that ended earlier in this run; for unknown parents none is invented."""
     run = spans.run("t", run_id="r")
     for name, fitness in (("p", 0.5), ("q", 0.25)):
         with run.individual(name, generation=0) as first:
@@ -275,7 +278,7 @@ def test_lineage_has_an_edge_a_parent_with_what_the_child_gained(recorded: Recor
 
 
 def test_an_individual_that_failed_has_a_row_all_the_same(recorded: Recorded) -> None:
-    """The exception goes on; the span has it, an error status, and the columns of the individual."""
+    """The exception propagates; the span has it, an error status, and the individual's columns."""
     with pytest.raises(ValueError, match="no diff"), spans.individual("a", mutation_type="diff"):
         raise ValueError("no diff")
     span = recorded.one("individual")
@@ -289,7 +292,7 @@ def test_an_individual_that_failed_has_a_row_all_the_same(recorded: Recorded) ->
 
 
 def test_an_individual_may_get_its_name_late(recorded: Recorded) -> None:
-    """Its row, and what begins afterwards, go by the new name; costs of calls count whichever name they saw."""
+    """Its row, and what begins afterwards, have the new id; costs of calls count under either id."""
     with spans.generation(1, run_id="r").individual() as individual:
         tally.account({names.RUN_ID: "r", names.INDIVIDUAL_ID: individual.id}, 0.25)
         individual.id = "final"
@@ -313,7 +316,8 @@ def scored(generation: spans.Generation, name: str, fitness: float | None, **tol
 
 
 def test_a_generation_adds_up_its_individuals(recorded: Recorded) -> None:
-    """Count, best, mean, median, deviation and cost come from the individuals; what is no number has no part in them."""
+    """Count, best, mean, median, deviation and cost are computed from the individuals; non-finite scores are left
+    out."""
     generation = spans.run("t", run_id="r").generation(1)
     for name, fitness in (("a", 1.0), ("b", 2.0), ("c", 6.0), ("d", math.nan), ("e", math.inf)):
         scored(generation, name, fitness, api_cost=0.5, novelty_cost=0.25)
@@ -338,8 +342,8 @@ def test_a_generation_adds_up_its_individuals(recorded: Recorded) -> None:
     assert names.GENERATION_PARETO_SIZE not in found
 
 
-def test_what_is_told_of_a_generation_wins(recorded: Recorded) -> None:
-    """Told values stand instead of computed ones, zero included."""
+def test_given_values_of_a_generation_override_computed_ones(recorded: Recorded) -> None:
+    """Given values replace computed ones, zero included."""
     generation = spans.generation(1, run_id="r")
     scored(generation, "a", 1.0, api_cost=1.0)
     generation.end(
@@ -367,7 +371,7 @@ def test_what_is_told_of_a_generation_wins(recorded: Recorded) -> None:
 
 
 def test_costs_find_their_individual_and_their_generation(recorded: Recorded) -> None:
-    """A call's cost goes to the open individual it names, by kind; without one, to the generation, once."""
+    """A call's cost goes to the open individual that it names, by kind; without one, to the generation, once."""
     generation = spans.run("t", run_id="r").generation(1)
     place = {names.RUN_ID: "r", names.GENERATION: "1"}
     of_a = {**place, names.INDIVIDUAL_ID: "a"}
@@ -395,7 +399,7 @@ def front_of(span: ReadableSpan) -> list[dict[str, Any]]:
 
 
 def test_the_front_is_computed_from_the_objectives(recorded: Recorded) -> None:
-    """With objectives named, the front is an event with its members; the code's size is an objective like a metric."""
+    """With objectives named, the front is an event with its members; code size can be an objective like any metric."""
     run = spans.run("t", objectives={"accuracy": "max", "code_size": "min"})
     generation = run.generation(1)
     scored(generation, "good", 0.9, metrics={"accuracy": 0.9}, code="x" * 10)
@@ -411,8 +415,8 @@ def test_the_front_is_computed_from_the_objectives(recorded: Recorded) -> None:
     assert attributes_of(root)[names.GENERATION_PARETO_SIZE] == 2
 
 
-def test_a_front_that_is_told_stands(recorded: Recorded) -> None:
-    """Members may be dicts, ids or handles; nothing is computed beside them."""
+def test_a_given_front_is_kept(recorded: Recorded) -> None:
+    """Members may be dicts, ids or handles; no front is computed in addition."""
     generation = spans.run("t", objectives={"accuracy": "max"}).generation(1)
     scored(generation, "a", 0.9, metrics={"accuracy": 0.9})
     last = generation.individual("b")
@@ -426,7 +430,7 @@ def test_a_front_that_is_told_stands(recorded: Recorded) -> None:
 
 
 def test_held_individuals_know_whether_they_are_on_the_front(recorded: Recorded) -> None:
-    """They end with their generation, each with the time at which it finished; what was told of one stands."""
+    """They end with their generation, each with the time at which it finished; a value given for one is kept."""
     generation = spans.run("t", objectives={"fitness": "max"}).generation(1, hold_individuals=True)
     with spans.attached(generation.context):
         found_by_context = spans.individual("c", start_time=SECOND)
@@ -449,8 +453,9 @@ def test_held_individuals_know_whether_they_are_on_the_front(recorded: Recorded)
 
 
 def test_an_individual_knows_at_its_end_whether_it_is_on_the_front_so_far(recorded: Recorded) -> None:
-    """It is when none of its generation that ended before is better; a failed one and one without a number are not, and a failed one
-    keeps no other from it. What was told stands, and without objectives nothing is said."""
+    """It is if no individual of its generation that ended before is better; failed individuals and those without a
+    number are not, and failed ones exclude no other. A given value is kept, and without objectives nothing is
+    recorded."""
     generation = spans.run("t", objectives={"fitness": "max", "size": "min"}).generation(1)
     for name, fitness, size, failed in (
         ("first", 0.5, 50, False),
@@ -501,7 +506,7 @@ def test_an_individual_knows_at_its_end_whether_it_is_on_the_front_so_far(record
 def test_a_run_has_a_direction(
     arguments: dict[str, Any], direction: str | None, best: float, recorded: Recorded
 ) -> None:
-    """As told, or as the objectives have it of the fitness or of their only metric; a generation's best goes by it."""
+    """As given, or as the objectives define it for the fitness or their only metric; a generation's best follows it."""
     with spans.run("t", budget=12.5, **arguments) as run, run.generation(0) as generation:
         for fitness in (1.0, 3.0, 2.0):
             with generation.individual() as one:
@@ -511,8 +516,10 @@ def test_a_run_has_a_direction(
     assert recorded.records("generation")[0][names.GENERATION_BEST_SCORE] == best
 
 
-def test_a_budget_is_that_of_the_environment_unless_told(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`GENESIS_OTEL_BUDGET` is the budget of runs that are given none; one that is no number is none."""
+def test_the_budget_comes_from_the_environment_unless_given(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`GENESIS_OTEL_BUDGET` is the budget of runs without an argument; a value that is not a number is ignored."""
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "3.5")
     spans.run("t").end()
     spans.run("t", budget=1).end()
@@ -521,16 +528,16 @@ def test_a_budget_is_that_of_the_environment_unless_told(recorded: Recorded, mon
     assert [one.get(names.RUN_BUDGET) for one in recorded.records("run")] == [3.5, 3.5, 1.0, 1.0, None, None]
 
 
-def test_ids_that_are_made_need_no_encoding(recorded: Recorded) -> None:
-    """Letters, digits and underscores alone: Grafana decodes an address twice, and `&`, `#` and `+` do not survive that."""
+def test_generated_ids_need_no_encoding(recorded: Recorded) -> None:
+    """Only letters, digits and underscores: Grafana decodes a URL twice, and `&`, `#` and `+` do not survive that."""
     with spans.run("a & b #1 + c") as run, run.generation(0) as generation, generation.individual() as one:
         assert re.fullmatch(r"\w+", run.id, re.ASCII)
         assert re.fullmatch(r"[\w-]+", one.id, re.ASCII)
 
 
-def test_what_has_no_score_tells_none(recorded: Recorded) -> None:
-    """No attribute for a score, a delta or a best that does not exist: not for a failure, nor for a child of one, nor for a
-    generation of failures; the 0 beside `correct: false` is told, and compared with nothing."""
+def test_a_missing_score_has_no_attribute(recorded: Recorded) -> None:
+    """A score, delta or best that does not exist has no attribute: not for a failure, its child, or a generation of
+    failures; the 0 beside `correct: false` is recorded but compared with nothing."""
     with spans.run("t") as run:
         with run.generation(0) as generation:
             with generation.individual("failed") as one:
@@ -553,10 +560,8 @@ def test_what_has_no_score_tells_none(recorded: Recorded) -> None:
     assert names.LINEAGE_FITNESS_DELTA not in recorded.records("lineage")[0]
 
 
-def test_objectives_that_cannot_be_read_cost_the_front_and_nothing_else(
-    recorded: Recorded, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A direction that is none is said once; the search and its rows go on."""
+def test_invalid_objectives_cost_only_the_front(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """An invalid direction is logged once; the search and its rows go on."""
     generation = spans.run("t", objectives={"accuracy": "sideways"}).generation(1)
     scored(generation, "a", 0.9)
     generation.end()
@@ -568,7 +573,8 @@ def test_objectives_that_cannot_be_read_cost_the_front_and_nothing_else(
 
 
 def test_an_evaluation_is_submitted_and_then_done(recorded: Recorded) -> None:
-    """`job_submitted` is out before the job has ended; the end tells the outcome with all that is known of the job."""
+    """`job_submitted` is exported before the job has ended; the end reports the outcome with all that is known about
+    the job."""
     individual = spans.generation(5, run_id="r").individual("a", parent_id="p")
     job = individual.evaluation("job_1", details={"exec_fname": "x.py"}, metadata={"cluster": "local"})
     (submitted,) = recorded.records("action")
@@ -589,8 +595,8 @@ def test_an_evaluation_is_submitted_and_then_done(recorded: Recorded) -> None:
     assert json.loads(ended[names.EVALUATION_METADATA]) == {"public_metrics": {}}
 
 
-def test_an_evaluation_that_raised_says_what(recorded: Recorded) -> None:
-    """The exception is in the details and on the span, and goes on; a text fails a job as well."""
+def test_an_evaluation_that_raised_has_its_exception(recorded: Recorded) -> None:
+    """The exception is in the details and on the span, and propagates; a text can mark a job as failed as well."""
     with pytest.raises(MemoryError), spans.evaluation("a"):
         raise MemoryError("64 GB")
     job = spans.evaluation("b")
@@ -604,7 +610,7 @@ def test_an_evaluation_that_raised_says_what(recorded: Recorded) -> None:
 
 
 def test_an_llm_call_carries_opentelemetrys_names(recorded: Recorded) -> None:
-    """Everything that is told of a call is on its span under the names of the semantic conventions."""
+    """All arguments of a call are on its span under the names of the semantic conventions."""
     call = spans.generation(5, run_id="r").llm_call(
         "gpt-4o",
         provider="openai",
@@ -664,16 +670,17 @@ def test_an_llm_call_carries_opentelemetrys_names(recorded: Recorded) -> None:
     }
 
 
-def test_an_llm_call_knows_where_it_goes(recorded: Recorded) -> None:
-    """Of a server's URL or address the host is kept, without the key that may stand in it; what is no address is left out."""
+def test_an_llm_call_has_its_server(recorded: Recorded) -> None:
+    """Only the host of a server's URL or address is kept, without a key that it may contain; invalid addresses are left
+    out."""
     for server in ("https://user:secret@openrouter.ai/api/v1?key=secret", "127.0.0.1:8000", "http://[bad", ""):
         spans.llm_call("m", server=server, run_id="r").end()
     hosts = [attributes_of(span).get(names.SERVER_ADDRESS) for span in recorded.named("chat m")]
     assert hosts == ["openrouter.ai", "127.0.0.1", None, None]
 
 
-def test_a_cost_tells_who_told_it(recorded: Recorded) -> None:
-    """`cost_source` goes with a cost, and without one says nothing."""
+def test_a_cost_has_its_source(recorded: Recorded) -> None:
+    """`cost_source` is recorded with a cost, and not without one."""
     for cost in (0.25, None):
         with spans.llm_call("m", run_id="r") as call:
             call.response("x", cost=cost, cost_source=names.COST_OPENROUTER)
@@ -683,7 +690,7 @@ def test_a_cost_tells_who_told_it(recorded: Recorded) -> None:
 
 
 def test_an_llm_call_that_raised_has_its_error(recorded: Recorded) -> None:
-    """`error.type` is the class with its module; the status and the exception say the rest."""
+    """`error.type` is the class with its module; status and exception have the rest."""
     with pytest.raises(json.JSONDecodeError), spans.llm_call("m"):
         json.loads("{")
     span = recorded.one("chat m")
@@ -708,8 +715,8 @@ def test_an_llm_call_that_raised_has_its_error(recorded: Recorded) -> None:
         ([{"role": "user", "content": 5}, {"no": "role"}], [{"role": "user", "content": 5}, {"no": "role"}]),
     ],
 )  # fmt: skip
-def test_messages_become_parts_or_stay_as_they_came(recorded: Recorded, came: Any, parts: Any) -> None:
-    """Texts, tool calls and their answers have a place among parts; a message with more than that is kept whole."""
+def test_messages_become_parts_or_stay_unchanged(recorded: Recorded, came: Any, parts: Any) -> None:
+    """Texts, tool calls and their answers become parts; a message with anything else is kept whole."""
     spans.llm_call("m", messages=came).end()
     assert json.loads(attributes_of(recorded.one("chat m"))[names.GEN_AI_INPUT_MESSAGES]) == parts
 
@@ -718,7 +725,7 @@ def test_messages_become_parts_or_stay_as_they_came(recorded: Recorded, came: An
 
 
 def test_handles_work_from_threads(recorded: Recorded) -> None:
-    """Individuals of one generation, made by many threads at once, all count, and none mixes with another."""
+    """Individuals of one generation, created by many threads at once, all count, and none is mixed up with another."""
     run = spans.run("t", run_id="r")
     generation = run.generation(1)
 
@@ -741,8 +748,8 @@ def test_handles_work_from_threads(recorded: Recorded) -> None:
         assert parents[call.parent.span_id] == attributes_of(call)[names.LLM_ROLE]
 
 
-def test_one_of_many_threads_ends_a_handle(recorded: Recorded) -> None:
-    """Ended by eight threads at once, and held or not, an individual is one span."""
+def test_a_handle_ends_once_among_many_threads(recorded: Recorded) -> None:
+    """Ended by eight threads at once, whether held or not, an individual is one span."""
     for hold in (False, True):
         generation = spans.generation(int(hold), run_id="r", hold_individuals=hold)
         individual = generation.individual("a")
@@ -760,7 +767,7 @@ def test_one_of_many_threads_ends_a_handle(recorded: Recorded) -> None:
 
 
 def test_tasks_keep_their_own_individual(recorded: Recorded) -> None:
-    """`async with` works, and tasks that interleave each see their own individual as the current one."""
+    """`async with` works, and interleaved tasks each see their own individual as the current one."""
 
     async def evolve(generation: spans.Generation, number: int) -> None:
         async with generation.individual(str(number)):
@@ -780,7 +787,7 @@ def test_tasks_keep_their_own_individual(recorded: Recorded) -> None:
 
 
 def test_a_cancelled_task_leaves_an_error(recorded: Recorded) -> None:
-    """A call that is cancelled in the middle ends with an error, and the cancellation goes on."""
+    """A call that is cancelled midway ends with an error, and the cancellation propagates."""
 
     async def ask() -> None:
         async with spans.llm_call("m"):
@@ -798,7 +805,8 @@ def test_a_cancelled_task_leaves_an_error(recorded: Recorded) -> None:
 
 
 def test_a_block_may_end_in_another_context_than_it_began(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Ended by hand in a thread, or by a generator that another task closes: no error is logged, nothing leaks."""
+    """Ended by hand in a thread, or by a generator that another task closes: no error is logged and no context
+    leaks."""
     caplog.set_level(logging.DEBUG)
 
     async def stream() -> AsyncIterator[int]:
@@ -848,7 +856,7 @@ with spans.attached(spans.from_environment()):
 
 
 def test_context_crosses_into_a_subprocess(recorded: Recorded) -> None:
-    """With `environ()` in its environment, a subprocess's evaluation is a child of the individual, and knows it."""
+    """With `environ()` in its environment, a subprocess's evaluation is a child of the individual and names it."""
     with spans.generation(3, run_id="r").individual("ä, b=c;d") as individual:
         environment = {**os.environ, **individual.environ()}
         assert spans.environ() == individual.environ()
@@ -864,11 +872,11 @@ def test_context_crosses_into_a_subprocess(recorded: Recorded) -> None:
 
 
 def test_context_crosses_a_fork(recorded: Recorded) -> None:
-    """A forked child goes on within the individual that was open, and starts generations without sharing ids."""
+    """A forked child continues within the open individual, and starts generations without repeating ids."""
     with spans.run("t", run_id="r") as run, run.generation(1), spans.individual("a"):
         reader, writer = os.pipe()
         with warnings.catch_warnings():
-            # Newer Pythons warn of forks while threads run; other tests have left some.
+            # Newer Pythons warn about forks while threads run, and other tests have left some running.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
@@ -887,7 +895,7 @@ def test_context_crosses_a_fork(recorded: Recorded) -> None:
 
 
 def test_neither_a_seed_nor_a_fork_repeats_an_id(recorded: Recorded) -> None:
-    """Searches seed `random`, and workers are forks of one state: their spans have ids of their own all the same."""
+    """Searches seed `random`, and forked workers share its state: their spans still have distinct ids."""
     for _ in range(2):
         random.seed(7)
         spans.llm_call("m").end()
@@ -912,7 +920,7 @@ def test_neither_a_seed_nor_a_fork_repeats_an_id(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("value", hostile_values(), ids=lambda value: type(value).__name__)
 def test_no_value_raises_and_every_span_arrives(recorded: Recorded, value: Any) -> None:
-    """Whatever is handed over in place of whatever argument, nothing is raised and every span of the search is there."""
+    """Whatever value is passed for any argument, nothing is raised and every span of the search arrives."""
     run = spans.run(
         value,
         run_id=value,
@@ -966,7 +974,7 @@ def test_no_value_raises_and_every_span_arrives(recorded: Recorded, value: Any) 
 
 
 class Raising(SpanProcessor):
-    """A processor of somebody's that raises."""
+    """A foreign span processor that raises."""
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
         raise RuntimeError("somebody's processor")
@@ -983,7 +991,7 @@ class RaisingAtTheEnd(SpanProcessor):
 def test_a_processor_that_raises_stays_out_of_the_search(
     monkeypatch: pytest.MonkeyPatch, processor: SpanProcessor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What somebody's span processor raises is logged once a place, and never reaches the search."""
+    """The exception of a foreign span processor is logged once per place, and never reaches the search."""
     record(monkeypatch, before=(processor,))
     for _ in range(3):
         with spans.run("t") as run, run.generation(1, hold_individuals=True) as generation:
@@ -997,7 +1005,7 @@ def test_a_processor_that_raises_stays_out_of_the_search(
 
 
 def test_a_second_end_changes_nothing(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Ending twice, or by hand within a block, is one span and no warning."""
+    """Ending twice, or by hand within a block, makes one span and no warning."""
     with spans.run("t") as run, run.generation(1) as generation, generation.individual("a") as individual:
         individual.record(fitness=1.0)
         individual.end()
@@ -1011,7 +1019,8 @@ def test_a_second_end_changes_nothing(recorded: Recorded, caplog: pytest.LogCapt
 
 
 def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run remembers the latest individuals, a process the latest runs and the latest handles that nobody has ended."""
+    """A run remembers only its latest individuals, a process only its latest runs and the latest handles that were not
+    ended."""
     monkeypatch.setattr(tally, "FITNESS_KEPT", 10)
     monkeypatch.setattr(tally, "RUNS_KEPT", 3)
     monkeypatch.setattr(context, "_ROOTED_LIMIT", 5)
@@ -1031,7 +1040,7 @@ def test_memory_is_bounded(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_span_that_is_not_sampled_costs_nothing_to_describe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nobody records, values are not even looked at."""
+    """If a span is not recorded, values are not even looked at."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 

@@ -468,7 +468,7 @@ def test_a_call_without_a_role_has_a_series_of_its_own_name(searches: Client) ->
         parameters={"run": RUN},
     )
     shown = rows(searches, "genesis-llm", "Cost by role")
-    assert {row["role"] for row in shown} == {"mutation", "(none told)"}
+    assert {row["role"] for row in shown} == {"mutation", "(not recorded)"}
     searches.command("DELETE FROM llm_logs WHERE model = 'm'")
 
 

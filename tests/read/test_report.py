@@ -383,7 +383,9 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
     for name in TABS:
         tab(driver, name)
     tab(driver, "Best path")
-    assert "Nobody has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    assert (
+        "No individual has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    )
     store.command(
         "INSERT INTO individuals (run_id, individual_id, timestamp, status, fitness_score) SELECT 'new', 'i', start_time + 5, 'error', nan FROM evolution_runs"
     )
@@ -409,7 +411,7 @@ def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
     text = page(store, "low", top=1)
     assert next(iter(data_of(text)["individuals"])) == "i1"
     driver = browse(text)
-    assert facts(driver)["best"] == "1 (less is better)"
+    assert facts(driver)["best"] == "1 (lower is better)"
     tab(driver, "Best path")
     assert [each.text for each in driver.find_elements(By.CSS_SELECTOR, ".story li .link")] == ["i0", "i1"]
 

@@ -39,7 +39,7 @@ FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
+    """Creates tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
     made: list[DurableSpanProcessor] = []
 
     def tracing(exporter: SpanExporter | None, limits: Limits = FAST) -> tuple[Tracer, DurableSpanProcessor]:
@@ -88,12 +88,12 @@ def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCapture
         assert not order
         ended.set()
         assert processor.force_flush(60_000)
-        # Who answered, though too late for a client on a busy machine, has it once more.
+        # A collector that answered, but too late for a client on a busy machine, receives it once more.
         assert set(receiver.names) == set("abcde")
 
 
-def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """Spans that end while the connection is refused arrive once somebody listens."""
+def test_a_collector_that_starts_later(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """Spans that end while the connection is refused arrive once a collector listens."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
     server = bound()
     address = f"http://127.0.0.1:{server.server_port}/v1/traces"
@@ -118,12 +118,12 @@ def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
 
-def test_an_outage_that_begins_while_parts_are_asked_buries_nobody(make: Make, tmp_path: Path) -> None:
+def test_an_outage_while_a_batch_is_split_makes_no_dead_letter(make: Make, tmp_path: Path) -> None:
     """If the destination goes away in the middle of the search for a bad span, no span becomes a dead letter because of that."""
 
     class Leaving(Ambiguous):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            # Comes back for one span just when it is asked about its parts, and is away again.
+            # It accepts one span while the parts are being tried, and is unreachable again.
             self.away = self.calls != PATIENCE
             return super().export(spans)
 
@@ -158,7 +158,7 @@ def test_an_exporter_that_raises_is_an_outage(make: Make, caplog: pytest.LogCapt
     assert "secret" not in caplog.text
 
 
-def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
+def test_a_span_that_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
     """A span that an exporter cannot turn into a row is the only dead letter, and stops no other span."""
 
     class Picky(Store):
@@ -177,7 +177,7 @@ def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
 
 
 def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
-    """An instrumented HTTP client makes no spans for the exporter's requests: that would go on for ever."""
+    """An instrumented HTTP client makes no spans for the exporter's requests: each export would cause another."""
     seen: list[object] = []
 
     class Asking(Ambiguous):
@@ -195,18 +195,18 @@ def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-def test_shutdown_hands_over_what_waits(make: Make) -> None:
+def test_shutdown_delivers_waiting_spans(make: Make) -> None:
     """Even without a preceding flush, the provider's shutdown delivers the spans that have ended."""
     store = Store()
     tracer, processor = make(store, Limits(flush_interval=3600))
-    time.sleep(0.2)  # its thread has looked once by now, and sleeps for an hour
+    time.sleep(0.2)  # by now its thread has run once and sleeps for an hour
     end(tracer, *"abc")
     processor.shutdown()
     assert store.names == list("abc")
     assert processor.waiting() == 0
 
 
-def test_what_ends_after_shutdown_is_kept(make: Make, tmp_path: Path) -> None:
+def test_spans_that_end_after_shutdown_are_kept(make: Make, tmp_path: Path) -> None:
     """A span that ends late, in an exit handler, is in the spool for the next drain."""
     store = Store()
     tracer, processor = make(store)

@@ -68,8 +68,8 @@ FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals 
 
 
 def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """A generation that never ended loses none of its individuals: each is stored with what was known of the front when it ended,
-    with secrets removed as from any other."""
+    """A generation that never ended loses none of its individuals: each is stored with the front as it was known when
+    it ended, with secrets removed as in any other."""
     spool = searched(tmp_path, "killed")
     drain(spool, ClickHouseSpanExporter(connect))
     assert store.query(FRONT).result_rows == [
@@ -98,7 +98,7 @@ def test_held_individuals_of_a_generation_that_ended_are_exact(
     ]
 
 
-def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> None:
+def test_held_individuals_are_not_drained_while_their_process_lives(tmp_path: Path) -> None:
     """While an individual is held, no drain takes it: neither this version's nor 0.1.0's, which knows only queues and dead letters."""
     hold = Hold(tmp_path)
     hold.keep(b"12345678", b"a span")
@@ -109,7 +109,7 @@ def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
+def test_released_individuals_are_not_delivered_again(tmp_path: Path) -> None:
     """If a process died while it released its individuals, only those not yet released are adopted, complete."""
     dying = (
         "import os, signal, sys; from pathlib import Path; from genesis_otel._ship.spool.hold import Hold\n"

@@ -1,4 +1,4 @@
-"""The spool: what was appended comes out, once, in order, whatever happens to processes and disk."""
+"""The spool: records that were appended come out, once, in order, whatever happens to processes and disk."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def everything(folder: Path, *, rows: int = 7, size: int = 100) -> list[bytes]:
     size=st.integers(1, 400),
     living=st.booleans(),
 )
-def test_what_goes_in_comes_out(
+def test_records_that_go_in_come_out(
     records: list[bytes], segment: int, rows: int, size: int, living: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Any records, in segments and batches of any size, from a living or a dead writer, come out once and in order."""
@@ -85,7 +85,7 @@ def test_what_goes_in_comes_out(
     at=st.floats(0, 0.999),
     flip=st.integers(1, 255),
 )
-def test_damage_costs_what_is_damaged(
+def test_damage_costs_only_the_damaged_record(
     records: list[bytes], at: float, flip: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One flipped byte loses at most the record it is in, and the loss is counted."""
@@ -105,7 +105,7 @@ def test_damage_costs_what_is_damaged(
     assert status(folder).dropped == len(records) - len(found)
 
 
-def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
+def test_half_a_record_of_a_dead_process_is_skipped(tmp_path: Path) -> None:
     """A record that its process did not finish writing is skipped silently: end() had not returned."""
     child = os.fork()
     if child == 0:
@@ -143,7 +143,8 @@ def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None
 
 
 def test_a_batch_is_the_same_after_a_restart(tmp_path: Path) -> None:
-    """A batch that was out when its process died comes again with just its records, though more are there now."""
+    """A batch whose delivery was interrupted when its process died is read again with exactly its records, although
+    more have been added."""
     source = writer(tmp_path)
     source.append(b"a")
     source.append(b"b")
@@ -163,8 +164,8 @@ def test_a_batch_is_the_same_after_a_restart(tmp_path: Path) -> None:
     source.close()
 
 
-def test_one_drains_at_a_time(tmp_path: Path) -> None:
-    """A queue that one process drains is not given to another, until that one is gone."""
+def test_one_process_drains_at_a_time(tmp_path: Path) -> None:
+    """A queue that one process drains is not given to another until the first is gone."""
     source = writer(tmp_path)
     source.append(b"a")
     (name,) = layout.queues(tmp_path)
@@ -184,8 +185,8 @@ def test_one_drains_at_a_time(tmp_path: Path) -> None:
     source.close()
 
 
-def test_a_looker_does_not_end_a_living_queue(tmp_path: Path) -> None:
-    """Status and taking, by the writer's own process too, leave the writer alive in everybody's eyes."""
+def test_reading_does_not_end_a_live_queue(tmp_path: Path) -> None:
+    """Reading the status or taking queues, also by the writer's own process, never makes a live writer look dead."""
     source = writer(tmp_path)
     for _ in range(3):
         assert status(tmp_path).writers == 1
@@ -197,8 +198,11 @@ def test_a_looker_does_not_end_a_living_queue(tmp_path: Path) -> None:
     assert status(tmp_path).writers == 0
 
 
-def test_over_the_limit_the_oldest_go_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """At the limit, and only there, whole segments go, oldest first; what is left is the newest, and all is accounted for."""
+def test_over_the_limit_the_oldest_are_deleted_counted_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the limit, and only there, whole segments are deleted, oldest first; the newest are kept, and all are
+    accounted for."""
     source = writer(tmp_path, segment_bytes=1000, spool_bytes=10_000)
     records = [f"{number:04d}".encode() * 20 for number in range(500)]
     for record in records:
@@ -231,7 +235,7 @@ def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> N
     assert status(tmp_path).dropped == 0
 
 
-def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_spool(tmp_path: Path) -> None:
     """The spool contains prompts: none of its files or folders can be read by other users."""
     old = os.umask(0)
     try:
@@ -262,8 +266,8 @@ def test_dead_letters_keep_record_and_reason(tmp_path: Path) -> None:
     assert status(tmp_path).dead == 2
 
 
-def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
-    """Without its mark of what was taken, a queue is read from its beginning: twice is better than never."""
+def test_a_damaged_cursor_starts_over(tmp_path: Path) -> None:
+    """Without its record of what was taken, a queue is read from its beginning: twice is better than never."""
     source = writer(tmp_path)
     source.append(b"a")
     source.append(b"b")
@@ -278,8 +282,8 @@ def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
     assert everything(tmp_path) == [b"a", b"b"]
 
 
-def test_requeue_keeps_to_the_limit_that_it_is_told(tmp_path: Path) -> None:
-    """Dead letters go into a spool that is larger than the default limit without costing it a span."""
+def test_requeue_respects_the_given_limit(tmp_path: Path) -> None:
+    """Dead letters are requeued into a spool that is larger than the default limit without losing a span."""
     source = writer(tmp_path, segment_bytes=1000)
     for number in range(20):
         source.append(f"{number:03d}".encode() * 200)
@@ -288,7 +292,7 @@ def test_requeue_keeps_to_the_limit_that_it_is_told(tmp_path: Path) -> None:
     assert requeue(tmp_path, Limits(spool_bytes=1 << 30)) == 1
     assert status(tmp_path).dropped == 0
     assert len(everything(tmp_path, size=2000)) == 21
-    # And with less room than there is, the oldest would have gone: what the limit is matters.
+    # With a smaller limit, the oldest would have been deleted: the given limit counts.
     source = writer(tmp_path, segment_bytes=1000)
     for number in range(20):
         source.append(f"{number:03d}".encode() * 200)
@@ -310,14 +314,14 @@ def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:
     assert (len(found) + dropped, status(tmp_path).dropped) == (100, dropped)
 
 
-def test_what_a_dead_process_held_is_counted(tmp_path: Path) -> None:
+def test_losses_of_a_dead_process_are_counted(tmp_path: Path) -> None:
     """Records that a process had only in memory, and losses that it could not write down, count when it is gone."""
     child = os.fork()
     if child == 0:
         source = writer(tmp_path)
         source.append(b"on disk")
         source.hold(7)
-        (tmp_path / "dropped").mkdir()  # where losses are written down, nothing can be written
+        (tmp_path / "dropped").mkdir()  # where losses are recorded, nothing can be written
         losses.note(tmp_path, 5, "test")
         os._exit(0)
     os.waitpid(child, 0)
@@ -328,7 +332,7 @@ def test_what_a_dead_process_held_is_counted(tmp_path: Path) -> None:
     assert account.read(tmp_path, "nothing") == (0, 0, 0)
 
 
-def test_the_rest_of_the_losses_is_said_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_remaining_losses_are_logged_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """However many losses occur in a minute, all are logged by the time their process is done with the folder."""
     for _ in range(50):
         losses.note(tmp_path, 2, "test")
@@ -353,9 +357,9 @@ def test_a_thread_does_not_wait_for_itself() -> None:
     assert handled == list(range(6))
 
 
-def test_a_handler_that_interrupts_a_look_at_the_folder_leaves_nothing_open(tmp_path: Path) -> None:
-    """Wherever a signal handler's exception interrupts a look at queues and segments, no listing stays open: Python would drop what the
-    next handler raises while such a one is collected."""
+def test_a_handler_that_interrupts_a_listing_leaves_nothing_open(tmp_path: Path) -> None:
+    """Wherever a signal handler's exception interrupts listing queues and segments, no listing stays open: Python would
+    drop the next handler's exception if it were raised while such a listing is collected."""
     for number in range(1, 60):
         for place in (tmp_path / f"q2-{number}-a", tmp_path / "q2-1-a"):
             place.mkdir(exist_ok=True)
