@@ -111,7 +111,7 @@ def test_an_individual_that_failed_has_a_row_all_the_same(recorded: Recorded) ->
     (event,) = span.events
     assert event.name == "exception"
     assert (event.attributes or {})["exception.type"] == "ValueError"
-    assert "test_spans.py" in str((event.attributes or {})["exception.stacktrace"])
+    assert "test_individuals.py" in str((event.attributes or {})["exception.stacktrace"])
     assert attributes_of(span)[names.INDIVIDUAL_MUTATION_TYPE] == "diff"
 
 
