@@ -1,14 +1,14 @@
-# Every target sets itself up in .venv of this checkout; only a Python 3.10 or later has to be there.
-# Another one than python3:  make test PYTHON=python3.12
+# Each target sets up what it needs in .venv of this checkout; only Python 3.10 or later must be installed.
+# To use another interpreter:  make test PYTHON=python3.12
 
 PYTHON ?= python3
-# Most tests wait for processes: three at a time keep two cores busy. WORKERS=0 runs them one by one, as pytest alone does.
+# Most tests wait for processes, so three at a time keep two cores busy. WORKERS=0 runs them one by one, as plain pytest does.
 WORKERS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# grafana-client's HTTP library installs itself in the place of urllib3, on which clickhouse-connect stands, unless it is built
-# with this: https://github.com/jawah/urllib3.future. That it is built here says requirements/dev.txt.
+# grafana-client's HTTP library replaces urllib3, on which clickhouse-connect depends, unless it is built with this variable set:
+# https://github.com/jawah/urllib3.future. requirements/dev.txt makes pip build it here.
 export URLLIB3_NO_OVERRIDE := 1
 # Tests start hundreds of Pythons; each would compile the package again, which takes 0.1 s.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,47 +18,47 @@ UV := 0.13.9
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka or gepa: one of theirs'
+	@echo 'make demo       run a real OpenEvolve search offline and show what it recorded; FRAMEWORK=shinka or gepa for another framework'
 	@echo 'make test       run every test'
-	@echo 'make genesis    run Genesis itself, recorded: SOURCE=<its checkout, or a git URL> (Python 3.12; about five minutes)'
-	@echo 'make frameworks compare what is recorded of the newest ShinkaEvolve with its own database (needs the index)'
+	@echo 'make genesis    record a run of Genesis itself and check it: SOURCE=<a checkout or git URL> (Python 3.12; about five minutes)'
+	@echo 'make frameworks compare the record of the newest ShinkaEvolve with its own database (needs the package index)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
-	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the index)'
-	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the index)'
+	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the package index)'
+	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the package index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
-	@echo 'make audit      ask for known vulnerabilities of what requirements/ locks (needs the network; part of make check)'
-	@echo 'make collector  build the OpenTelemetry Collector for the tests (needs Go), once; prints where it is'
-	@echo 'make dashboards write the dashboards and alert rules of grafana/source/ anew'
-	@echo 'make dashboards-look  draw every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
-	@echo 'make bench      measure what recording costs, beside the limits; BENCHMARKS="emit ingest": some alone'
+	@echo 'make audit      check the packages locked in requirements/ for known vulnerabilities (needs the network; part of make check)'
+	@echo 'make collector  build the OpenTelemetry Collector for the tests, once, and print its path (needs Go)'
+	@echo 'make dashboards regenerate the dashboards and alert rules from grafana/source/'
+	@echo 'make dashboards-look  render every dashboard with Grafana'"'"'s packages and look for faults; pictures in build/look (needs Node and Chromium)'
+	@echo 'make bench      measure what recording costs and compare it with the limits; BENCHMARKS="emit ingest" runs only these'
 	@echo 'make page       build the live page from page/ into the package (needs Node)'
-	@echo 'make faults     every fault of tests/faults with many seeds: make faults SEEDS=20'
-	@echo 'make matrix     every client of language models with every instrumentation of tests/matrix (needs the index)'
-	@echo 'make soak       one fault after the other, and the ledger: make soak MINUTES=30 SEED=1'
-	@echo 'make limits     a burst, a huge prompt, 100,000 individuals, ten minutes of a thousand a minute: make limits MINUTES=10'
-	@echo 'make fuzz       any input at all, with ever new seeds: make fuzz MINUTES=10 SEED=1'
-	@echo 'make format     put the code into shape'
-	@echo 'make lock       lock what pyproject.toml wants and requirements/ has not; ARGS=--upgrade takes the newest of everything'
-	@echo 'make clean      remove what the other targets made, .venv included'
+	@echo 'make faults     run every fault of tests/faults with many seeds: make faults SEEDS=20'
+	@echo 'make matrix     test every LLM client with every instrumentation of tests/matrix (needs the package index)'
+	@echo 'make soak       one fault after another, then compare the ledger with the store: make soak MINUTES=30 SEED=1'
+	@echo 'make limits     a burst, a huge prompt, 100,000 individuals, and a thousand per minute for ten minutes: make limits MINUTES=10'
+	@echo 'make fuzz       arbitrary input, with a new seed each round: make fuzz MINUTES=10 SEED=1'
+	@echo 'make format     format the code and fix what ruff can fix'
+	@echo 'make lock       lock requirements of pyproject.toml that are missing from requirements/; ARGS=--upgrade updates everything'
+	@echo 'make clean      remove what the other targets created, including .venv'
 
-# OpenEvolve is in what is locked; any other framework has an environment of its own.
+# OpenEvolve is among the locked requirements; any other framework gets an environment of its own.
 FRAMEWORK ?= openevolve
 FRAMEWORKS := build/frameworks
 demo: $(if $(filter openevolve,$(FRAMEWORK)),$(VENV)/.demo,$(FRAMEWORKS)/$(FRAMEWORK)/.installed)
 	$(if $(filter openevolve,$(FRAMEWORK)),$(BIN),$(FRAMEWORKS)/$(FRAMEWORK)/bin)/genesis-otel demo --framework $(FRAMEWORK) $(ARGS)
 
-# Not locked: the newest that pip finds is what users get. ShinkaEvolve pins httpx 0.27, and OpenAI's client is an old one beside it;
-# something that it needs has no wheel.
+# Not locked: users get the newest versions that pip finds. ShinkaEvolve pins httpx 0.27, which forces an old OpenAI client;
+# one of its dependencies has no wheel.
 $(FRAMEWORKS)/%/.installed: pyproject.toml
 	'$(PYTHON)' -m venv $(FRAMEWORKS)/$*
 	$(FRAMEWORKS)/$*/bin/pip install --quiet --editable '.[embedded,$*]'
 	@touch $@
 
-# Without Go the tests of the collector are skipped, and say so; in CI that is a failure.
+# Without Go the tests of the collector are skipped, with a message; in CI that is a failure.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
-# Genesis is on no package index, wants Python 3.12, and pins what others here need newer: an environment of its own.
+# Genesis is on no package index, needs Python 3.12, and pins older versions of packages used here: it gets an environment of its own.
 SOURCE ?= https://github.com/GeorgePearse/Genesis
 COMMIT ?= ae9d306662aa4a1ceb82c3b4e727294fb7d6814a
 GENESIS_PYTHON ?= python3.12
@@ -72,14 +72,14 @@ genesis:
 	    opentelemetry-instrumentation-openai==0.62.4 opentelemetry-semantic-conventions-ai==0.5.1 wrapt==2.5.2
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
 
-# Where the index cannot be reached this says so, and is no failure.
+# If the package index cannot be reached, this prints a message and does not fail.
 SHINKA := $(FRAMEWORKS)/shinka/bin
-# Shinka closes none of its clients; what the last of them held is collected after every test, where no filter is in force.
+# Shinka closes none of its clients; what the last of them held is collected after all tests, when no warning filter is active.
 frameworks:
 	@if $(MAKE) --no-print-directory $(FRAMEWORKS)/shinka/.installed && $(SHINKA)/pip install --quiet 'pytest>=9.2,<10' \
 	'pytest-timeout>=2.4,<3' opentelemetry-instrumentation-genai-openai openinference-instrumentation-openai; then \
 	$(SHINKA)/pip list | grep -i shinka && $(SHINKA)/pytest -p no:unraisableexception tests/shinka/records.py tests/shinka/trouble.py tests/shinka/demo.py $(ARGS); \
-	else echo 'NOT RUN: ShinkaEvolve cannot be installed here, and what is recorded of it is not tested' >&2; fi
+	else echo 'NOT RUN: ShinkaEvolve cannot be installed here, so the record of it was not tested' >&2; fi
 
 collector:
 	@'$(PYTHON)' scripts/build_collector.py
@@ -110,13 +110,13 @@ beside: $(VENV)/.dev
 versions: $(VENV)/.dev
 	$(BIN)/python scripts/versions.py $(ARGS)
 
-# Without what an earlier run left: a warning is told only for a page that is read.
+# From scratch: Sphinx warns only about pages that it reads anew.
 docs: $(VENV)/.dev
 	rm -rf build/docs
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs . build/docs
 	@echo "Open $(CURDIR)/build/docs/docs/index.html"
 
-# In an environment of its own: its dependencies are none of ours.
+# pip-audit gets an environment of its own, because its dependencies are not ours.
 audit:
 	'$(PYTHON)' -m venv build/audit
 	if build/audit/bin/pip install --quiet 'pip-audit>=2.10,<3'; then build/audit/bin/python scripts/audit.py; \
@@ -128,12 +128,12 @@ dashboards: $(VENV)/.dev
 page: $(VENV)/.dev
 	$(BIN)/python scripts/build_page.py
 
-# Grafana's own packages (440 MB, from the npm registry), and a browser. What is missing is said before anything is installed.
+# Needs Grafana's own packages (440 MB, from the npm registry) and a browser. Missing tools are reported before anything is installed.
 LOOK := grafana/look
 LOOK_NEEDS := node npm chromium chromedriver
 dashboards-look: $(VENV)/.dev
 	@for each in $(LOOK_NEEDS); do command -v $$each > /dev/null || { \
-	echo "NO DASHBOARD IS DRAWN: $$each is not on the PATH (needed: Node 20 or later with npm, Debian's chromium and chromium-driver)" >&2; exit 1; }; done
+	echo "NO DASHBOARD RENDERED: $$each is not on the PATH (needed: Node 20 or later with npm, Debian's chromium and chromium-driver)" >&2; exit 1; }; done
 	npm ci --prefix $(LOOK) --no-progress
 	$(BIN)/pytest --numprocesses 0 $(LOOK) $(ARGS)
 
@@ -141,7 +141,7 @@ SEEDS ?= 10
 faults: $(VENV)/.dev collector
 	$(BIN)/pytest --numprocesses $(WORKERS) tests/faults --seeds $(SEEDS) $(ARGS)
 
-# The clients and their instrumentations are in an environment of their own: none of them is a dependency of ours.
+# The clients and their instrumentations get an environment of their own: none of them is a dependency of ours.
 MATRIX := build/matrix
 matrix: $(VENV)/.dev $(MATRIX)/.installed
 	$(MATRIX)/bin/python -m pip list --format freeze | grep --extended-regexp '^(anthropic|cohere|dspy|google-genai|groq|langchain-openai|litellm|mistralai|openai|openinference|opentelemetry-instrumentation|pydantic-ai)'
@@ -164,7 +164,7 @@ limits: $(VENV)/.dev
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
-# Whatever misses its limits. One alone, with its options:  .venv/bin/python benchmarks/emit.py --help
+# Fails if a benchmark misses its limits. To run one with its options:  .venv/bin/python benchmarks/emit.py --help
 BENCHMARKS ?= emit ingest live rows collector llm_view prices redact panels overhead
 bench: $(VENV)/.dev collector
 	@missed=; for each in $(BENCHMARKS); do echo "--- $$each"; $(BIN)/python benchmarks/$$each.py || missed="$$missed $$each"; done; \
@@ -183,10 +183,10 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What is locked, with hashes, and then the checkout. Of a build's requirements pip checks no hash: they are installed first, and
-# the builds get none of their own.
+# The locked requirements with their hashes, then the checkout. pip does not check hashes of build requirements: they are installed
+# first, and builds are not isolated, so that they use those.
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/build.txt requirements/%.txt pyproject.toml
-	@command -v '$(PYTHON)' > /dev/null || { echo 'There is no $(PYTHON). Name a Python 3.10 or later: make PYTHON=/path/to/python' >&2; exit 1; }
+	@command -v '$(PYTHON)' > /dev/null || { echo '$(PYTHON) was not found. Name a Python 3.10 or later: make PYTHON=/path/to/python' >&2; exit 1; }
 	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 or later. Name one: make PYTHON=python3.12" % v)'
 	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt

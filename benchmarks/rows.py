@@ -39,7 +39,7 @@ from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel._ship.insert import InsertExporter
-from genesis_otel._ship.spool.queue import Writer
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import connection, schema, tables
 
 RATIO = 0.95

@@ -82,33 +82,33 @@ init() {
     done
     if [ ! -e "$HASHES" ]; then
         clickhouse_passwords
-        echo "secrets: made passwords for ClickHouse's users"
+        echo "secrets: created passwords for ClickHouse's users"
     fi
     for each in admin_password secret_key; do
         if [ ! -e "$SECRETS/grafana/$each" ]; then
             made=$(password)
             printf %s "$made" | put "$SECRETS/grafana/$each" 0400 $GRAFANA
-            echo "secrets: made Grafana's $each"
+            echo "secrets: created Grafana's $each"
         fi
     done
     for each in owner/password collector/password grafana/clickhouse_password; do
-        [ -e "$SECRETS/$each" ] || fail "$each is gone, and ClickHouse has only its hash: make new ones with" \
+        [ -e "$SECRETS/$each" ] || fail "$each is missing, and ClickHouse has only its hash: create new passwords with" \
             "'docker compose run --rm secrets rotate'"
     done
-    # Who may do what is read from the checkout at every start.
+    # Users and their rights are read from the checkout at every start.
     put "$SECRETS/clickhouse/genesis.xml" 0440 $CLICKHOUSE < "$USERS_XML"
-    # The collector's image has no program that could ask for its health, and Grafana's need not keep the one that it has.
+    # The collector's image has no program for its health check, and Grafana's may drop the one that it has.
     put "$SECRETS/collector/wget" 0555 $COLLECTOR < "$BUSYBOX"
     put "$SECRETS/grafana/wget" 0555 $GRAFANA < "$BUSYBOX"
 }
 
 show() {
-    [ -e "$HASHES" ] || fail "there are no passwords yet: 'docker compose up' makes them"
+    [ -e "$HASHES" ] || fail "there are no passwords yet: 'docker compose up' creates them"
     clickhouse=127.0.0.1:${CLICKHOUSE_PORT:-8123}
     cat << TEXT
 Grafana     http://127.0.0.1:${GRAFANA_PORT:-3000}
             user admin, password $(cat "$SECRETS/grafana/admin_password")
-            (the password of the first start, if it was changed in Grafana)
+            (the initial one; it may have been changed in Grafana since)
 
 A search    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:${OTLP_HTTP_PORT:-4318}
 
@@ -125,5 +125,5 @@ case "${1:-init}" in
         clickhouse_passwords
         echo "secrets: new passwords for ClickHouse's users; now: docker compose up -d --force-recreate"
         ;;
-    *) fail "'$1' is none of init, show, rotate" ;;
+    *) fail "unknown command '$1': use init, show or rotate" ;;
 esac

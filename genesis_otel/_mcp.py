@@ -71,14 +71,14 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
         ] = "",
         limit: Annotated[int, Field(ge=1, le=ROWS, description="Return only the newest N runs.")] = 20,
     ) -> dict[str, Any]:
-        told = {"task": task, "status": status, "limit": limit, "stalled_after": settings.stalled_after}
+        parameters = {"task": task, "status": status, "limit": limit, "stalled_after": settings.stalled_after}
         with reader(settings) as client:
-            return bounded(alive(client, queries.ask(client, "runs", **told)))
+            return bounded(alive(client, queries.ask(client, "runs", **parameters)))
 
     def show_run(run: Run = queries.LATEST) -> dict[str, Any]:
         with reader(settings) as client:
-            told = {"run_id": run_id_of(client, run), "stalled_after": settings.stalled_after}
-            return bounded(alive(client, queries.ask(client, "run_summary", **told)))
+            parameters = {"run_id": run_id_of(client, run), "stalled_after": settings.stalled_after}
+            return bounded(alive(client, queries.ask(client, "run_summary", **parameters)))
 
     def show_individual(run: Run = queries.LATEST, individual: Individual = "best") -> dict[str, Any]:
         return {"individual": cut({**_individual(run, individual), "code": "see the tool `program`"})}
@@ -91,11 +91,11 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
         with reader(settings) as client:
             run_id = run_id_of(client, run)
             calls = program.calls(client, run_id, individual_id_of(client, run_id, individual), most=20)
-        told = [
+        listed = [
             {**call, "messages": [{"role": role, "text": text} for role, text in program.messages_of(call["messages"])]}
             for call in calls
         ]
-        return bounded(told)
+        return bounded(listed)
 
     def diff(
         individual: Individual = "best",
@@ -178,11 +178,11 @@ def bounded(rows: Sequence[Mapping[str, Any]], *, more: bool = False) -> dict[st
     kept: list[dict[str, Any]] = []
     length = 0
     for row in rows:
-        told = cut(row)
-        length += sum(len(name) + len(str(value)) for name, value in told.items())
+        short = cut(row)
+        length += sum(len(name) + len(str(value)) for name, value in short.items())
         if kept and length > CHARACTERS:
             break
-        kept.append(told)
+        kept.append(short)
     answer: dict[str, Any] = {"rows": kept}
     if more or len(kept) < len(rows):
         answer["left_out"] = "there are more rows: narrow the parameters"
@@ -210,8 +210,8 @@ def _plain(value: Any) -> Any:
 def _piece(text: str, begin: int) -> dict[str, Any]:
     """Part of a long text, and where the next part begins."""
     end = begin + PROGRAM
-    told: dict[str, Any] = {"text": text[begin:end], "characters": len(text)}
-    return {**told, "next_begin": end} if end < len(text) else told
+    piece: dict[str, Any] = {"text": text[begin:end], "characters": len(text)}
+    return {**piece, "next_begin": end} if end < len(text) else piece
 
 
 def _first(client: Any, sql: str, parameters: Mapping[str, Any], limit: int) -> dict[str, Any]:

@@ -155,7 +155,7 @@ class Settings:
     given: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     """The names of the settings that were given, rather than defaulted."""
 
-    def told(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """The arguments with which :func:`load_settings` in another process returns the same settings."""
         return {name: getattr(self, name) for name in sorted(self.given)}
 

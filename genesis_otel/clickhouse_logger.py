@@ -23,8 +23,9 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.context import Place, from_environment, place_of, start_root
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.tally import known_score
-from genesis_otel._emit.values import integer, keep, number, text, warn_once
+from genesis_otel._emit.member import known_score
+from genesis_otel._emit.values import integer, keep, number, text
+from genesis_otel._log import warn_once
 from genesis_otel._ship.redaction.redact import recognised
 
 if TYPE_CHECKING:

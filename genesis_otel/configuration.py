@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import inspect
 import logging
 import os
 import pickle
@@ -21,22 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import baggage, trace
-from opentelemetry import context as otel
-from opentelemetry.context import Context
+from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
-from opentelemetry.util.types import AttributeValue
 
 from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
 from genesis_otel._emit import configured, opened, tally, values
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import keep
-from genesis_otel._log import Trouble, due, first_line, warn_once
+from genesis_otel._log import Trouble, due, first_line
 from genesis_otel._serve import bell
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
@@ -51,7 +45,7 @@ from genesis_otel._settings import (
     load_settings,
 )
 from genesis_otel._ship.run_memory import RunMemory
-from genesis_otel.attributes import CORRELATION, LLM_ROLE, SCOPE
+from genesis_otel.attributes import SCOPE
 from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
@@ -64,15 +58,6 @@ log = logging.getLogger(__name__)
 
 
 SERVICE = "genesis"
-NO_LIMITS = SpanLimits(
-    *[SpanLimits.UNSET] * len(inspect.signature(SpanLimits).parameters),
-)
-"""By default the SDK keeps only the latest 128 attributes and events of a span, or what the environment sets: a conversation of 62
-messages in flat form would push the run id off its span. Nothing of ours is truncated."""
-OUR_ATTRIBUTES = 64
-"""More attributes than any span of ours has."""
-OPEN_AT_ONCE = 10_000
-"""Open spans of other instrumentations whose run, generation and individual are remembered; they are calls, open for seconds."""
 WATCH_INTERVAL = 2.0
 """Seconds between two checks that the store process is alive: after this time at most, a dead one is replaced."""
 
@@ -249,7 +234,7 @@ def _configured(
             stop_over_budget=settings.stop_over_budget,
             memory=memory if settings.resume_days else None,
             announce=None if settings.quiet else functools.partial(_announce, settings, destination),
-            setup=_setup(settings.told(), destination, made, redactor, resource_attributes),
+            setup=_setup(settings.arguments(), destination, made, redactor, resource_attributes),
             # A process that unpickles a handle has this one's environment, which usually has the passwords.
             reference_setup=None
             if SECRETS & overrides.keys()
@@ -282,20 +267,27 @@ class _Elsewhere:
 
 
 def _setup(
-    told: Mapping[str, Any],
+    overrides: Mapping[str, Any],
     destination: Destination,
     exporter: SpanExporter | None,
     redactor: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Callable[[], object]:
     """A picklable function that sets up another process like this one. What cannot be pickled is left out."""
-    settings = {name: value for name, value in told.items() if name != "run_id"}
+    settings = {name: value for name, value in overrides.items() if name != "run_id"}
     spooled = isinstance(destination, CustomExporter) and not _crosses(exporter)
     other = _Elsewhere(str(destination)) if spooled else exporter
-    untold = redactor is not None and not _crosses(redactor)
-    if untold:
+    without_redactor = redactor is not None and not _crosses(redactor)
+    if without_redactor:
         settings |= {"capture_content": False, "capture_code": False, "capture_output": False}
-    return functools.partial(_set_up, settings, other, None if untold else redactor, dict(attributes), untold=untold)
+    return functools.partial(
+        _set_up,
+        settings,
+        other,
+        None if without_redactor else redactor,
+        dict(attributes),
+        without_redactor=without_redactor,
+    )
 
 
 def _set_up(
@@ -304,10 +296,10 @@ def _set_up(
     redactor: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
     *,
-    untold: bool,
+    without_redactor: bool,
 ) -> None:
     """Set this process up like another one. Never raises."""
-    if untold:
+    if without_redactor:
         log.warning(
             "the redactor cannot be pickled, so this process records no prompts, responses or code: make it a module-level function"
         )
@@ -363,12 +355,14 @@ def _wired(
     hook: Callable[[str], str] | None,
     attributes: Mapping[str, Any],
 ) -> Telemetry:
+    from genesis_otel._ship.correlation import CorrelationProcessor
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
     from genesis_otel._ship.json_text import quoted
     from genesis_otel._ship.measure import MeasuringProcessor
     from genesis_otel._ship.metric_export import make_provider, provider_set
+    from genesis_otel._ship.provider import NO_LIMITS, warn_of_losses
 
     # First, because they may raise.
     own_prices = settings.own_prices
@@ -413,7 +407,7 @@ def _wired(
         provider.id_generator = DerivedIdGenerator()  # type: ignore[assignment]
     for processor in processors:
         provider.add_span_processor(processor)
-    _warn_of_losses(provider)
+    warn_of_losses(provider)
     # Otherwise LiteLLM's `otel` callback writes every call to the current span, a record of ours, overwriting the previous call.
     os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
     return Telemetry(settings, destination, provider, processors, durable, ours)
@@ -424,46 +418,11 @@ def _as_it_is(text: str) -> str:
 
 
 def _redactor(settings: Settings) -> Callable[[str], str] | None:
-    from genesis_otel._ship.finish import redactor
+    from genesis_otel._ship.redaction.redact import redactor
 
     if not (settings.redact or settings.redact_patterns):
         return None
     return redactor(settings.redact_patterns, defaults=settings.redact)
-
-
-class CorrelationProcessor(SpanProcessor):
-    """Adds run, generation, individual and, if the context has it, the purpose of a call to the spans of other instrumentations; our
-    own spans already have them. A provider with a low attribute limit drops the earliest attributes: those of ours that it dropped are
-    restored when the span ends."""
-
-    def __init__(self) -> None:
-        self._places: dict[int, Mapping[str, AttributeValue]] = {}
-
-    def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
-        scope = getattr(span, "instrumentation_scope", None)
-        if (scope is None or scope.name != SCOPE) and isinstance(span, Span) and span.is_recording():
-            for name, value in baggage.get_all(parent_context).items():
-                if name in CORRELATION:
-                    span.set_attribute(name, str(value))
-            role = otel.get_value(LLM_ROLE, parent_context)
-            if isinstance(role, str):
-                span.set_attribute(LLM_ROLE, role)
-            if span._limits.max_span_attributes is not None and span.attributes:
-                named = {name: span.attributes[name] for name in CORRELATION if name in span.attributes}
-                keep(self._places, span.get_span_context().span_id, named, OPEN_AT_ONCE)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        place = self._places.pop(span.context.span_id, None) if span.context is not None else None
-        if span.dropped_attributes:
-            warn_once(
-                "attributes cut",
-                "a span (%s) has more attributes than this process keeps, so the earliest are missing from the tables: set "
-                "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT to 4096, or give the provider span_limits",
-                span.name,
-            )
-            if place:
-                # The following processors receive this same object.
-                span._attributes = {**(span.attributes or {}), **place}
 
 
 def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
@@ -472,27 +431,3 @@ def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
     if named is None and str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
         named = SERVICE
     return resource.merge(Resource({SERVICE_NAME: named})) if named else resource
-
-
-def _warn_of_losses(provider: TracerProvider) -> None:
-    """Warn if the application's provider, or the environment, removes data from the record."""
-    if provider.sampler not in (ALWAYS_ON, DEFAULT_ON):
-        log.warning(
-            "the sampler of this process (%s) drops spans, so their rows are missing from the tables: use always_on",
-            provider.sampler.get_description(),
-        )
-    limits = provider._span_limits
-    kept = limits.max_span_attributes
-    if kept is not None and kept < OUR_ATTRIBUTES:
-        log.warning(
-            "spans keep only their latest %d attributes, so values are missing from the tables: unset OTEL_ATTRIBUTE_COUNT_LIMIT and "
-            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-            kept,
-        )
-    lengths = [each for each in (limits.max_attribute_length, limits.max_span_attribute_length) if each is not None]
-    if lengths:
-        log.warning(
-            "attributes are truncated at %d characters, which breaks prompts, code and JSON: unset OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT "
-            "and OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-            min(lengths),
-        )

@@ -38,9 +38,11 @@ from genesis_otel._log import first_line
 from genesis_otel._ship import codec
 from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
 from genesis_otel._ship.delivery import Drain, Waiting
-from genesis_otel._ship.spool import losses, queue
+from genesis_otel._ship.spool import layout, losses
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.status import taken, waiting_in
 from genesis_otel._ship.spool.turn import Turn
+from genesis_otel._ship.spool.writer import Writer
 
 __all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 
@@ -96,7 +98,7 @@ class DurableSpanProcessor(SpanProcessor):
     def _begin(self) -> None:
         self._turn: Turn[Item] = Turn(self._write)
         self._recent: deque[int] = deque(maxlen=RECENT)
-        self._writer: queue.Writer | None = None
+        self._writer: Writer | None = None
         self._queues: list[str] = []
         self._leader: ProcessLock | None = None
         # A token by which a thread recognises itself as the current one; None while there is none.
@@ -159,7 +161,7 @@ class DurableSpanProcessor(SpanProcessor):
 
     def waiting(self) -> int:
         """The number of this process's spans that were not handed over yet."""
-        return len(self._held) + sum(queue.waiting_in(self._folder, name) for name in self._queues)
+        return len(self._held) + sum(waiting_in(self._folder, name) for name in self._queues)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Wait until what has ended so far was handed over, here or by whoever drains; False on timeout."""
@@ -172,7 +174,7 @@ class DurableSpanProcessor(SpanProcessor):
         target = writer.position()
         pause = 0.005
         self._wake.put(None)
-        while queue.taken(self._folder, writer.id) < target:
+        while taken(self._folder, writer.id) < target:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._in_vain = True
@@ -251,11 +253,11 @@ class DurableSpanProcessor(SpanProcessor):
             # Otherwise a signal handler has forked, and this is the child: the parent writes the span.
             self._recent.append(span_id)
 
-    def _open(self) -> queue.Writer:
+    def _open(self) -> Writer:
         if time.monotonic() < self._reopen:
             raise OSError(errno.EAGAIN, "the spool cannot be opened")
         self._reopen = time.monotonic() + REOPEN_EVERY
-        writer = queue.Writer(
+        writer = Writer(
             self._folder,
             segment_bytes=self._limits.segment_bytes,
             spool_bytes=self._limits.spool_bytes,
@@ -447,8 +449,8 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _own_queues(self) -> Iterator[str]:
         """The queues of this process and of those forked from it, and those whose writers are dead."""
-        for name in queue.queues(self._folder):
-            if f"-{self._family}-" in name or not queue.writer_lives(self._folder, name):
+        for name in layout.queues(self._folder):
+            if f"-{self._family}-" in name or not layout.writer_lives(self._folder, name):
                 yield name
 
 

@@ -49,7 +49,7 @@ LATEST = "latest"
 """As a ``run_id``: the newest run."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([^}]+)\}")
-_TOLD = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
+_PARAMETER = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
 _PART = re.compile(r"@(\w+)\(")
 
 
@@ -111,12 +111,17 @@ def parse(name: str, text: str) -> Query:
     title, *comments = (line[2:].strip() for line in lines[:head])
     sql = composed("\n".join(lines[head:]).strip())
     types = placeholders(sql)
-    told = {match[1]: match for line in comments if (match := _TOLD.fullmatch(line)) and match[1] in types}
-    described = " ".join(line for line in comments if line and line not in {match[0] for match in told.values()})
+    documented = {match[1]: match for line in comments if (match := _PARAMETER.fullmatch(line)) and match[1] in types}
+    described = " ".join(line for line in comments if line and line not in {match[0] for match in documented.values()})
     # A parameter that the header does not describe is still required; a test checks that there is none.
-    order = [*told, *(each for each in types if each not in told)]
+    order = [*documented, *(each for each in types if each not in documented)]
     parameters = (
-        Parameter(each, types[each], told[each][2] if each in told else None, told[each][3] if each in told else "")
+        Parameter(
+            each,
+            types[each],
+            documented[each][2] if each in documented else None,
+            documented[each][3] if each in documented else "",
+        )
         for each in order
     )
     return Query(name, title, described, tuple(parameters), sql)
@@ -130,7 +135,9 @@ def part(name: str, *arguments: str) -> str:
     """
     lines = resources.files("genesis_otel").joinpath("sql", "parts", f"{name}.sql").read_text("utf-8").splitlines()
     head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
-    takes = [match[1] for line in lines[:head] if (match := _TOLD.fullmatch(line[2:].strip())) and match[1].islower()]
+    takes = [
+        match[1] for line in lines[:head] if (match := _PARAMETER.fullmatch(line[2:].strip())) and match[1].islower()
+    ]
     sql = "\n".join(lines[head:]).strip()
     if len(takes) != len(arguments):
         raise ParameterError(f"the part {name} takes {', '.join(takes) or 'nothing'}")
@@ -190,14 +197,14 @@ def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
 
 def columns(client: Client, name: str, /, **given: Any) -> dict[str, Sequence[Any]]:
     """The same by column, which takes a fraction of the memory of many rows; none where there is no row."""
-    told = _answer(client, name, given)
-    return dict(zip(told.column_names, told.result_columns, strict=True)) if told.row_count else {}
+    answer = _answer(client, name, given)
+    return dict(zip(answer.column_names, answer.result_columns, strict=True)) if answer.row_count else {}
 
 
 def _answer(client: Client, name: str, given: Mapping[str, Any]) -> QueryResult:
     query = load(name)
-    told = values(query, given)
-    if told.get("run_id") == LATEST:
+    parameters = values(query, given)
+    if parameters.get("run_id") == LATEST:
         newest = ask(client, "matching_runs", run="", limit=1)
-        told["run_id"] = newest[0]["run_id"] if newest else ""
-    return client.query(query.sql, parameters=told, tz_mode="aware")
+        parameters["run_id"] = newest[0]["run_id"] if newest else ""
+    return client.query(query.sql, parameters=parameters, tz_mode="aware")

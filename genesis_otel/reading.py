@@ -72,11 +72,11 @@ class Store:
         if not query.strip().replace("_", "").replace("-", "").isalnum():
             return Answer(self._settings, query, parameters)
         named = queries.load(query)
-        told = queries.values(named, parameters)
-        if told.get("run_id") == queries.LATEST:
+        given = queries.values(named, parameters)
+        if given.get("run_id") == queries.LATEST:
             with reader(self._settings) as client:
-                told["run_id"] = run_id_of(client, queries.LATEST)
-        return Answer(self._settings, named.sql, told)
+                given["run_id"] = run_id_of(client, queries.LATEST)
+        return Answer(self._settings, named.sql, given)
 
     def runs(self, **parameters: Any) -> Answer:
         """The runs, newest first: the named query ``runs``."""
@@ -228,8 +228,8 @@ def _table(names: Sequence[str], rows: Sequence[Iterable[Any]]) -> str:
     """An HTML table whose cells are plain text, whatever they contain."""
 
     def cell(value: Any) -> str:
-        told = number(value) if isinstance(value, float) else "" if value is None else str(value)
-        return html.escape(visible(told if len(told) <= CELL else f"{told[:CELL]}…"))
+        shown = number(value) if isinstance(value, float) else "" if value is None else str(value)
+        return html.escape(visible(shown if len(shown) <= CELL else f"{shown[:CELL]}…"))
 
     head = "".join(f"<th>{cell(name)}</th>" for name in names)
     body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows[:SHOWN])

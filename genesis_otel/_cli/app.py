@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import FAILED, Told
+from genesis_otel._cli.common import FAILED, Options
 
 COMMANDS = {
     "init": "store.init",
@@ -96,7 +96,7 @@ def before(
     **Exit codes**: 0 done, 1 failed (the store cannot be reached, a statement is refused), 2 wrong usage,
     3 nothing found (no such run or individual), 4 over budget (`watch --fail-over-budget`), 130 interrupted.
     """
-    context.obj = Told(url)
+    context.obj = Options(url)
     handler = logging.StreamHandler()
     # Other libraries' failures are reported once, by our own error.
     handler.addFilter(lambda record: verbose or record.name.startswith(("genesis_otel", "opentelemetry")))

@@ -40,7 +40,7 @@ EXTRAS = {
 P = ParamSpec("P")
 
 
-class Told(NamedTuple):
+class Options(NamedTuple):
     """The options given before the command."""
 
     url: str | None
@@ -108,8 +108,8 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     """The settings; ``--url`` takes precedence over ``CLICKHOUSE_URL``."""
     from genesis_otel._settings import load_settings
 
-    told: Told = context.obj
-    given: dict[str, Any] = {"clickhouse_url": told.url} if told.url else {}
+    options: Options = context.obj
+    given: dict[str, Any] = {"clickhouse_url": options.url} if options.url else {}
     return load_settings(**given, **overrides)
 
 

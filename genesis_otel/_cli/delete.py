@@ -14,7 +14,7 @@ import typer
 
 from genesis_otel._cli.common import GivenRun, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import say
-from genesis_otel._cli.transfer import told
+from genesis_otel._cli.transfer import row_counts
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -64,7 +64,7 @@ def delete(
         if not force:
             _see_it_ended(client, settings, run_id)
         rows = deleted.rows_of(client, run_id, raw_traces=raw_traces)
-        say(f"{run_id}: {told(rows) or 'no rows'}")
+        say(f"{run_id}: {row_counts(rows) or 'no rows'}")
         if not yes:
             if not sys.stdin.isatty():
                 raise WrongUseError("standard input is not a terminal: use --yes to delete without being asked")
@@ -76,7 +76,7 @@ def delete(
         late = deleted.sweep(client)
     say(f"{run_id}: deleted")
     if late:
-        say(f"Also deleted, late rows of runs that were deleted before: {told(late)}")
+        say(f"Also deleted, late rows of runs that were deleted before: {row_counts(late)}")
 
 
 def _run_id(client: Client, run: str) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import Told, answering
+from genesis_otel._cli.common import Options, answering
 from genesis_otel._cli.tables import say
 
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
@@ -46,10 +46,10 @@ def execute(
     from genesis_otel._log import first_line
     from genesis_otel.configuration import configure
 
-    told: Told = context.obj
+    options: Options = context.obj
     try:
-        if told.url:
-            configure(clickhouse_url=told.url)
+        if options.url:
+            configure(clickhouse_url=options.url)
         else:
             configure()
     except Exception as error:

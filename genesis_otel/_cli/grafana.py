@@ -194,8 +194,8 @@ def _wanted(
 
     if datasource_uid:
         return _read(folder, datasource_uid, None, source, settings)
-    told = {"clickhouse_url": context.obj.url} if context.obj.url else {}
-    secret = settings.grafana_clickhouse_url or load_settings(**told).clickhouse_url
+    given = {"clickhouse_url": context.obj.url} if context.obj.url else {}
+    secret = settings.grafana_clickhouse_url or load_settings(**given).clickhouse_url
     url = secret.get_secret_value() if secret else ""
     if not url.startswith(("http://", "https://")):
         raise GrafanaError(
@@ -233,8 +233,8 @@ def _read(
     return wanted
 
 
-def _secret(told: Secret | None) -> str:
-    return told.get_secret_value() if told else ""
+def _secret(value: Secret | None) -> str:
+    return value.get_secret_value() if value else ""
 
 
 def _warn(wanted: Wanted, items: list[Item]) -> None:
@@ -262,5 +262,5 @@ def _count(items: list[Item]) -> str:
     return f"{count} of {len(items)}" if count else "nothing"
 
 
-def _line(item: Item, told: str) -> str:
-    return f"{item.kind} {item.name}: {told}"
+def _line(item: Item, state: str) -> str:
+    return f"{item.kind} {item.name}: {state}"

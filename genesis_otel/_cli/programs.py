@@ -275,7 +275,7 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
         return
     for call in calls:
         cost = money(call["cost"], 0) or "unpriced"
-        told = (
+        facts = (
             call["role"],
             call["model"],
             moment(call["timestamp"]),
@@ -283,20 +283,20 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
             cost,
             call["error"],
         )
-        raw(f"══ {' · '.join(filter(None, told))} ══\n")
+        raw(f"══ {' · '.join(filter(None, facts))} ══\n")
         parts = [*messages_of(call["messages"]), ("thought", call["thought"]), ("answer", call["response"])]
         for role, text in parts:
             if text:
                 raw(f"── {role or 'prompt'} ──\n{text.rstrip()}\n\n")
 
 
-def _outputs(told: Sequence[Mapping[str, Any]], format: Format | None) -> None:
-    if not told:
+def _outputs(outputs: Sequence[Mapping[str, Any]], format: Format | None) -> None:
+    if not outputs:
         say("Its evaluations produced no output, or none was recorded.")
     elif format is not None and format is not Format.table:
-        write(list(told[0]), [[list(each.values()) for each in told]], format)
+        write(list(outputs[0]), [[list(each.values()) for each in outputs]], format)
         return
-    for each in told:
+    for each in outputs:
         facts = (each["name"], each["job"], moment(each["timestamp"]), "failed" if each["failed"] else "")
         raw(f"══ {' · '.join(filter(None, facts))} ══\n{each['text'].rstrip()}\n\n")
 

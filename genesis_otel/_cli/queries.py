@@ -138,8 +138,8 @@ def _runs(client: Client, settings: Settings, task: str, status: str, tag: str, 
 
     # Only this machine, not the store, knows which of the silent runs are alive.
     asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
-    told = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": settings.stalled_after}
-    rows = alive(client, queries.ask(client, "runs", **told))
+    parameters = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": settings.stalled_after}
+    rows = alive(client, queries.ask(client, "runs", **parameters))
     return [row for row in rows if not status or row["status"] == status][:limit]
 
 
@@ -251,8 +251,8 @@ def query(
         raise WrongUseError("Parquet can only be written to a file: name it, for instance with --output answer.parquet")
     if list_queries:
         every = [queries.load(name) for name in queries.names()]
-        told = [[each.name, each.title, " ".join(map(_told, each.parameters))] for each in every]
-        write(["name", "title", "parameters"], [told], None if written is None else Format(written))
+        listed = [[each.name, each.title, " ".join(map(_usage, each.parameters))] for each in every]
+        write(["name", "title", "parameters"], [listed], None if written is None else Format(written))
         return
     if statement is None:
         raise WrongUseError("give SQL or a query's name; --list lists them, --help has examples")
@@ -349,7 +349,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _told(parameter: Any) -> str:
+def _usage(parameter: Any) -> str:
     return parameter.name if parameter.default is None else f"{parameter.name}={parameter.default}"
 
 

@@ -300,7 +300,7 @@ def stop(
     ```
     """
     from genesis_otel._serve import client as store_process
-    from genesis_otel._ship.spool.queue import status
+    from genesis_otel._ship.spool.status import status
 
     store = _embedded(settings_of(context))
     pid = store_process.stop(store.folder, timeout)

@@ -117,8 +117,8 @@ def _csv(names: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
     special = re.compile('[",\r\n]')
 
     def field(value: Any) -> str:
-        told = "" if value is None else text(value)
-        return '"' + told.replace('"', '""') + '"' if special.search(told) else told
+        shown = "" if value is None else text(value)
+        return '"' + shown.replace('"', '""') + '"' if special.search(shown) else shown
 
     def line(values: Sequence[Any]) -> str:
         # CSV readers ignore an empty line.
@@ -132,12 +132,12 @@ def _csv(names: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
 def _json(names: Sequence[str], blocks: Blocks) -> Iterable[tuple[str, int]]:
     before = "["
     for block in blocks:
-        told = []
+        objects = []
         for row in block:
             values = {name: plain(value) for name, value in zip(names, row, strict=True)}
-            told.append(f"{before}\n{json.dumps(values, ensure_ascii=False)}")
+            objects.append(f"{before}\n{json.dumps(values, ensure_ascii=False)}")
             before = ","
-        yield "".join(told), len(block)
+        yield "".join(objects), len(block)
     yield "[]\n" if before == "[" else "\n]\n", 0
 
 

@@ -58,7 +58,7 @@ def export(
         task = str(rows[0]["task_name"]) if rows else ""
         path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.zip")
         head = archive.export(client, run_id, path, task=task, version=__version__, with_raw_traces=raw_traces)
-    say(f"{run_id}: {told(head.rows)}; {path.stat().st_size / 1e6:,.2f} MB")
+    say(f"{run_id}: {row_counts(head.rows)}; {path.stat().st_size / 1e6:,.2f} MB")
     typer.echo(str(path))
 
 
@@ -93,9 +93,9 @@ def bring(
     head, added = imported
     there = sum(head.rows[table] for table in added) - sum(added.values())
     before = f"; {there:,} rows were already there" if there else ""
-    say(f"{head.run_id}: {told(added) or 'nothing'} imported{before}")
+    say(f"{head.run_id}: {row_counts(added) or 'nothing'} imported{before}")
 
 
-def told(rows: Mapping[str, int]) -> str:
+def row_counts(rows: Mapping[str, int]) -> str:
     """The number of rows of each table, as text."""
     return ", ".join(f"{count:,} {table.removesuffix('_log')}" for table, count in rows.items() if count)

@@ -96,8 +96,8 @@ def _budget(seen: Look | Away, settings: Settings) -> float | None:
 
     if not isinstance(seen, Look):
         return None
-    told = seen.pulse["budget"]
-    allowed: float | None = settings.budget if told is None else told
+    own = seen.pulse["budget"]
+    allowed: float | None = settings.budget if own is None else own
     if allowed is None:
         raise WrongUseError(
             f"{seen.run_id} has no budget: set one with run(budget=...), or set GENESIS_OTEL_BUDGET here"
@@ -188,10 +188,10 @@ def _print(seen: Iterable[Look | Away]) -> None:
 def _ended_by_sigterm() -> Iterator[None]:
     """End on SIGTERM as on Ctrl-C, so that the terminal's cursor is restored."""
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def terminated(number: int, frame: FrameType | None) -> None:
         raise SystemExit(TERMINATED)
 
-    before = signal.signal(signal.SIGTERM, told)
+    before = signal.signal(signal.SIGTERM, terminated)
     try:
         yield
     finally:

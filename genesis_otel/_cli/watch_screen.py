@@ -67,13 +67,13 @@ def screen(state: State, width: int, height: int, now: float, *, ascii_only: boo
 def lines(before: Look | None, look: Look) -> Iterator[str]:
     """A line if something changed since the previous look, and one for each new failure; times in UTC."""
     if before is None or _changing(before) != _changing(look):
-        yield "  ".join((plain(datetime.now(timezone.utc).replace(microsecond=0)), *_told(look)))
+        yield "  ".join((plain(datetime.now(timezone.utc).replace(microsecond=0)), *_summary(look)))
     if before is not None:
         known = {_identity(row) for row in before.failures}
         for row in reversed(look.failures):
             if _identity(row) not in known:
-                told = ("failure", *(text for text, _ in _event(row)[1:] if text))
-                yield "  ".join((plain(row["timestamp"]), *told))
+                texts = ("failure", *(text for text, _ in _event(row)[1:] if text))
+                yield "  ".join((plain(row["timestamp"]), *texts))
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -95,16 +95,16 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def _head(state: State, width: int, age: float) -> Iterator[Text]:
     look = state.look
-    status = look.status or "beginning unknown"
+    status = look.status or "start unknown"
     style = STATUS.get(look.status, "yellow")
     name = Text()
     if look.pulse["task_name"]:
         name.append(one_line(look.pulse["task_name"]), "bold").append("  ")
     name.append(one_line(look.run_id))
-    told = Text(f"● {one_line(status)}", style=style)
-    room = max(0, width - told.cell_len - 2)
+    mark = Text(f"● {one_line(status)}", style=style)
+    room = max(0, width - mark.cell_len - 2)
     name.truncate(room, overflow="ellipsis", pad=True)
-    yield Text.assemble(name, "  ", told)
+    yield Text.assemble(name, "  ", mark)
     if state.away:
         since = f" since {state.away_since:%H:%M:%S}" if state.away_since else ""
         yield Text(f"The store is away{since}, trying again: {one_line(state.away)}", style="bold red")
@@ -203,8 +203,8 @@ def _fact(label: str, pieces: Iterable[Piece], width: int) -> Iterator[Text]:
 def _flow(pieces: Iterable[Piece], width: int, indent: int) -> Iterator[Text]:
     """Pieces side by side, on as many lines as they need."""
     line = Text()
-    for told, style in pieces:
-        piece = Text(told, style=style)
+    for content, style in pieces:
+        piece = Text(content, style=style)
         if line and indent + line.cell_len + 3 + piece.cell_len > width:
             yield line
             line = Text()
@@ -262,9 +262,9 @@ def _event(row: Row) -> list[Piece]:
 
 def _columns(cells: Iterable[Piece]) -> Text:
     line = Text()
-    for told, style in cells:
-        if told:
-            line.append("  ").append(told, style)
+    for content, style in cells:
+        if content:
+            line.append("  ").append(content, style)
     return line
 
 
@@ -287,9 +287,9 @@ def _changing(look: Look) -> tuple[Any, ...]:
     return (*(pulse[name] for name in counted), tuple(row["job"] for row in look.jobs))
 
 
-def _told(look: Look) -> Iterator[str]:
+def _summary(look: Look) -> Iterator[str]:
     pulse = look.pulse
-    yield visible(look.status or "beginning unknown")
+    yield visible(look.status or "start unknown")
     yield f"generation {pulse['generation']}"
     yield f"best {number(pulse['best_score']) or 'none'}"
     for label, pieces in (

@@ -20,7 +20,9 @@ from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, in_order
 from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
-from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json, warn_once
+from genesis_otel._emit.member import front_members
+from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -128,7 +130,8 @@ def pareto_front(
             if not span.is_recording():
                 retake(span)
                 return
-            told = tally.front_members(members, tally.generation_at(place))
+            generation = tally.generation_at(place)
+            told = front_members(members, generation.members if generation is not None else ())
             span.set_attributes(in_order({names.RECORD: names.RECORD_PARETO_FRONT, **place.attributes()}))
             if not getattr(span, "events", ()):
                 add_front(span, told, moment)

@@ -18,7 +18,8 @@ from genesis_otel._emit import forgotten, tally
 from genesis_otel._emit.context import Place, derived_context, place_of, placed
 from genesis_otel._emit.handle import Handle
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, text, warn_once
+from genesis_otel._emit.values import integer, text
+from genesis_otel._log import warn_once
 
 
 def at(run_id: str, generation: int | None = None, individual_id: str | None = None) -> Context:

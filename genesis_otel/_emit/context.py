@@ -24,7 +24,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import integer, keep, text, warn_once
+from genesis_otel._emit.values import integer, keep, text
+from genesis_otel._log import warn_once
 
 IDS = "genesis-otel-ids"
 """Key in the OpenTelemetry context: ``(trace_id, span_id)`` for the root span being started. The provider's id

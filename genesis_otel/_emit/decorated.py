@@ -5,7 +5,8 @@ results to it. Out: a function of the same kind, name and signature, which takes
 exception of the function is recorded and propagates; what cannot be recorded of a result is dropped with one warning.
 
 A generator is recorded from its first step to its last, and its handle is current only while its own code runs, not in between, while
-its consumer's code does.
+its consumer's code does. The four kinds are written out, although they are alike in pairs: code that awaits cannot be shared with code that
+does not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 from genesis_otel._emit.context import attached
 from genesis_otel._emit.handle import Handle
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 
 F = TypeVar("F", bound=Callable[..., Any])
 H = TypeVar("H", bound=Handle)

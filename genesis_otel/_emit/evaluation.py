@@ -27,7 +27,8 @@ from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.opened import closed, opened
 from genesis_otel._emit.output import bounded, kept
-from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth, warn_once
+from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

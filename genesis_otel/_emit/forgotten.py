@@ -15,7 +15,7 @@ from opentelemetry import trace
 from genesis_otel._emit import configured
 from genesis_otel._emit.context import tracer
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._truth import truth
 
 REMEDY = "call genesis_otel.configure() first, or set GENESIS_OTEL_ENABLED=false"

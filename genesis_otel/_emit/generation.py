@@ -32,8 +32,10 @@ from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
+from genesis_otel._emit.member import front_members
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, warn_once
+from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -85,7 +87,7 @@ class Generation(Handle):
         if extra:
             warn_of(Generation.pareto_front, extra)
         if self._span.is_recording():
-            self._open.front = tally.front_members(members, self._open)
+            self._open.front = front_members(members, self._open.members)
             add_front(self._span, self._open.front, nanoseconds(time, "time"))
 
     @quietly
@@ -129,7 +131,7 @@ class Generation(Handle):
                 attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
             cost = number(total_cost, "total_cost")
             if cost is not None:  # what exceeds its calls and individuals, which were already counted
-                self._tally.pay(cost - self._open.cost())
+                self._tally.spending.pay(cost - self._open.cost())
             for name, value in (
                 (names.GENERATION_NUM_INDIVIDUALS, integer(num_individuals, "num_individuals")),
                 (names.GENERATION_BEST_SCORE, number(best_score, "best_score")),

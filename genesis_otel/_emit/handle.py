@@ -27,7 +27,8 @@ from genesis_otel._emit import context as _context
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, retake, uninterrupted
 from genesis_otel._emit.opened import closed, opened
-from genesis_otel._emit.values import nanoseconds, reason, text, warn_once
+from genesis_otel._emit.values import nanoseconds, reason, text
+from genesis_otel._log import warn_once
 
 Value = str | int | float | bool
 

@@ -35,7 +35,9 @@ from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, warn_once
+from genesis_otel._emit.member import COPIES, Member, known_score
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -73,7 +75,7 @@ class Individual(Handle):
         self._failed = False
         self._lineage = lineage
         self._told: dict[str, Any] = {}
-        self._member: tally.Member | None = None
+        self._member: Member | None = None
         self._open = tally.OpenIndividual(span)
         tally.open_individual(place.run_id, place.individual_id, self._open)
 
@@ -276,7 +278,7 @@ class Individual(Handle):
         if "code_size" in told:
             attributes[names.INDIVIDUAL_CODE_SIZE] = integer(told["code_size"], "code_size") or 0
         if self._lineage:
-            known = tally.known_score(fitness, get("metrics"), failed=self._failed)
+            known = known_score(fitness, get("metrics"), failed=self._failed)
             self._add_lineage(attributes, known, number(get("fitness_delta"), "fitness_delta"))
         return attributes
 
@@ -294,11 +296,11 @@ class Individual(Handle):
             attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
 
     def _remember(self, attributes: Mapping[str, Any], called: float) -> None:
-        fitness = tally.known_score(
+        fitness = known_score(
             attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"), failed=self._failed
         )
         again = self._member
-        member = self._member = again or tally.Member(
+        member = self._member = again or Member(
             self.id,
             fitness,
             attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
@@ -307,13 +309,13 @@ class Individual(Handle):
             sum(attributes[column] for _, column in COSTS),
             self._failed,
             _is_incorrect(attributes, self._told.get("metrics")),
-            text(self.mutation_type) in tally.COPIES,
+            text(self.mutation_type) in COPIES,
         )
         if again is None:
             run = tally.run_tally(self._place.run_id)
             run.remember(member, self._place.generation)
             if not member.copied:  # a copy's calls are already counted
-                run.pay(member.cost - called)
+                run.spending.pay(member.cost - called)
         members = [] if self._generation is None else self._generation.members
         if again is None or all(known is not member for known in members):
             members.append(member)

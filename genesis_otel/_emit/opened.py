@@ -14,7 +14,8 @@ from time import time_ns
 from typing import Protocol
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import keep, reason, warn_once
+from genesis_otel._emit.values import keep, reason
+from genesis_otel._log import warn_once
 
 LEFT = "still open when its process ended"
 """The mark."""

@@ -30,7 +30,8 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, reason, text, warn_once
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, reason, text
+from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,7 +77,7 @@ class Run(Handle):
         It cannot be told without a budget, or if calls without a known price could make the difference. Calls of other processes
         count if their individual's cost is recorded here.
         """
-        return _tally.run_tally(self.id).over_budget
+        return _tally.run_tally(self.id).spending.over_budget
 
     def generation(
         self,
@@ -202,7 +203,7 @@ def run(
     allowed = number(_given_budget() if budget is None else budget, "budget")
     if allowed is not None:
         told[names.RUN_BUDGET] = allowed
-    tally.limit(allowed, on_over_budget)
+    tally.spending.limit(allowed, on_over_budget)
     around = trace.get_current_span().get_span_context()
     links = [Link(around)] if around.is_valid else []
     span = start_root(f"run {tally.task}", place, links=links, start_time=began)

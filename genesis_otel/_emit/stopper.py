@@ -10,7 +10,7 @@ import os
 
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._truth import truth
 
 VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"
@@ -23,10 +23,10 @@ class Stopper:
         self.stops = False
         """Whether the search has been told to end."""
         self._run = run
-        self._tally = tally.run_tally(run.id)
+        self._spending = tally.run_tally(run.id).spending
         wanted = _wanted() if told is None else told
-        self._tally.will_stop = wanted and self._tally.budget is not None
-        if wanted and self._tally.budget is None:
+        self._spending.will_stop = wanted and self._spending.budget is not None
+        if wanted and self._spending.budget is None:
             warn_once(
                 f"no budget {run.id}",
                 "the run %s is to stop when its budget is spent, but has none: nothing stops it; %s sets one, in USD",
@@ -36,7 +36,7 @@ class Stopper:
 
     def is_due(self) -> bool:
         """Whether nothing more is to be started; once true, always true."""
-        known = self._tally
+        known = self._spending
         if not self.stops and known.will_stop and known.over_budget:
             self.stops = True
             self._run.stopped(

@@ -8,11 +8,8 @@ No lock is taken, so a fork never inherits a held one: lists and dicts are only 
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import ref
 
@@ -20,12 +17,13 @@ from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
 from genesis_otel._emit import configured
+from genesis_otel._emit.budget import Spending
 from genesis_otel._emit.configured import Memory, Note
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import keep, number, plain, text, warn_once
-
-logger = logging.getLogger(__name__)
+from genesis_otel._emit.member import Member
+from genesis_otel._emit.values import keep, text
+from genesis_otel._log import warn_once
 
 RUNS_KEPT = 64
 """Maximum runs that a process remembers; it rarely has more than one."""
@@ -37,95 +35,26 @@ API, EMBED, NOVELTY = range(3)
 """The cost columns of an individual, as positions in its sums."""
 
 
-@dataclass(slots=True)
 class RunTally:
-    """A run, as far as this process knows it."""
+    """A run, as far as this process knows it. Not a dataclass: that takes a millisecond of every program's start."""
 
-    run_id: str
-    task: str = ""
-    objectives: Mapping[str, str] = field(default_factory=dict)
-    direction: str = "max"
-    fitness: dict[str, float] = field(default_factory=dict)
-    generations: dict[int | str, None] = field(default_factory=dict)
-    best: float | None = None
-    """The best score so far."""
-    front: list[Member] = field(default_factory=list)
-    """The front reported by the latest generation, as far as its members are known."""
-    is_known: bool = False
-    """Whether this process began it, or has recorded an individual of it."""
-    noted_front: list[str] = field(default_factory=list)
-    begun: dict[int | str, list[Member]] = field(default_factory=dict)
-    """From earlier processes: the ended individuals of each generation that has not ended."""
-    budget: float | None = None
-    paid: dict[int, float] = field(default_factory=dict)
-    """The run's cost in USD, by thread, so that no two threads add to the same number; key 0 is the cost from earlier processes."""
-    to_tell: list[Callable[[float], object] | None] = field(default_factory=list)
-    """The callback to call, once, when the budget is spent; empty after that, or without a budget."""
-    unpriced: bool = False
-    """Whether a call has no price: then the run has cost more than is known."""
-    will_stop: bool = False
-    """Whether the search ends when the budget is spent; the warning says so."""
-
-    def limit(self, budget: float | None, tell: Callable[[float], object] | None) -> None:
-        """Set the run's budget; once it is exceeded, that is logged, and ``tell`` is called with the cost so far."""
-        self.budget = budget
-        self.to_tell = [] if budget is None else [tell]
-        if self.unpriced:
-            self._warn_unpriced()
-        self._watch_budget()
-
-    def pay(self, cost: float) -> None:
-        """Add to the run's cost."""
-        if cost > 0:
-            thread = threading.get_ident()
-            self.paid[thread] = self.paid.get(thread, 0.0) + cost
-            self._watch_budget()
-
-    def miss_price(self) -> None:
-        """Note that a call of the run has no price."""
-        if not self.unpriced:
-            self.unpriced = True
-            self._warn_unpriced()
-
-    def _warn_unpriced(self) -> None:
-        if self.budget is not None:
-            logger.warning(
-                "the run %s has calls without a price: until the priced ones exceed its budget of $%.4f, it is unknown whether the "
-                "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",
-                self.run_id,
-                self.budget,
-            )
-
-    @property
-    def spent(self) -> float:
-        """The run's cost so far, as far as this process knows, without calls that have no price."""
-        return sum(list(self.paid.values()))
-
-    @property
-    def over_budget(self) -> bool | None:
-        """Whether the budget is exceeded; None if that is unknown: no budget is known here, or a call has no price."""
-        if self.budget is None:
-            return None
-        return True if self.spent > self.budget else None if self.unpriced else False
-
-    def _watch_budget(self) -> None:
-        if not self.to_tell or not self.over_budget:
-            return
-        try:
-            tell = self.to_tell.pop()
-        except IndexError:  # another thread reports it
-            return
-        spent = self.spent
-        then = ": it stops at its next step" if self.will_stop else ""
-        logger.warning(
-            "the run %s has cost $%.4f, more than its budget of $%.4f%s", self.run_id, spent, self.budget, then
-        )
-        if tell is not None:
-            try:
-                tell(spent)
-            except Exception as error:
-                pass_on(error)
-                logger.warning("on_over_budget of the run %s raised", self.run_id, exc_info=True)
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.task = ""
+        self.objectives: Mapping[str, str] = {}
+        self.direction = "max"
+        self.fitness: dict[str, float] = {}
+        self.generations: dict[int | str, None] = {}
+        self.best: float | None = None
+        """The best score so far."""
+        self.front: list[Member] = []
+        """The front reported by the latest generation, as far as its members are known."""
+        self.is_known = False
+        """Whether this process began it, or has recorded an individual of it."""
+        self.noted_front: list[str] = []
+        self.begun: dict[int | str, list[Member]] = {}
+        """From earlier processes: the ended individuals of each generation that has not ended."""
+        self.spending = Spending(run_id)
 
     def remember(self, member: Member, generation: int | str | None) -> None:
         """Keep an individual's fitness for its children, and its score if it is the best."""
@@ -158,7 +87,8 @@ class RunTally:
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
-                self.paid[0] = self.paid.get(0, 0.0) + (0.0 if member.copied else member.cost)
+                if not member.copied:
+                    self.spending.paid_before(member.cost)
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)
@@ -192,94 +122,6 @@ def _note(run_id: str, note: Note) -> None:
             pass_on(error)
             warn_once("memory", "What is needed to resume a run could not be kept", exc_info=True)
 
-
-def known_score(told: float | None, metrics: object, *, failed: bool = False) -> float | None:
-    """A score that can be compared with others: None if there is none, or if it is not finite, and for the 0 that evaluators
-    write in place of a missing score: beside ``correct: false``, or, for a failed individual, beside ``error`` or
-    ``timeout`` (``sql/individuals.sql`` applies the same rule)."""
-    if told is None or not math.isfinite(told):
-        return None
-    if told == 0 and isinstance(metrics, Mapping):
-        of_a_failure = failed and ("error" in metrics or metrics.get("timeout") is True)
-        if of_a_failure or metrics.get("correct") is False:
-            return None
-    return told
-
-
-@dataclass(slots=True)
-class Member:
-    """An individual that has ended; ``fitness`` is its :func:`known_score`. It is ``failed`` if an error kept it from a result,
-    ``incorrect`` if it ran but did not pass, and ``copied`` if it was only moved elsewhere, like a migrant."""
-
-    individual_id: str
-    fitness: float | None
-    combined: float | None
-    metrics: object
-    code_size: float | None
-    cost: float
-    failed: bool
-    incorrect: bool = False
-    copied: bool = False
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is compared with others: not if it failed, is incorrect or a copy (as in ``sql/parts/programs.sql``)."""
-        return not (self.failed or self.incorrect or self.copied)
-
-    @property
-    def score(self) -> float | None:
-        """The score that counts, if there is one."""
-        return self.fitness if self.counts else None
-
-    def objective(self, name: str) -> float | None:
-        """The value of an objective: a metric, or one of the individual's own columns."""
-        if isinstance(self.metrics, Mapping) and name in self.metrics:
-            return number(self.metrics[name], f"objective {name}")
-        own = {"fitness": self.fitness, "fitness_score": self.fitness, "code_size": self.code_size}
-        return {**own, "combined": self.combined, "combined_score": self.combined}.get(name)
-
-    def as_front_member(self) -> dict[str, Any]:
-        """The member as listed in the event ``genesis.pareto_front``."""
-        return {
-            "individual_id": self.individual_id,
-            "fitness_score": self.fitness,
-            "combined_score": self.combined,
-            "metrics": {} if self.metrics is None else self.metrics,
-        }
-
-    def as_note(self) -> dict[str, Any]:
-        """The member as noted for another process: only numeric metrics, which hold no secrets."""
-        metrics = self.metrics if isinstance(self.metrics, Mapping) else {}
-        numbers = {text(name): value for name, value in metrics.items() if type(value) in (int, float, bool)}
-        return {
-            "individual_id": self.individual_id,
-            "fitness": self.fitness,
-            "combined": self.combined,
-            "metrics": numbers,
-            "code_size": self.code_size,
-            "cost": self.cost,
-            **{name: True for name in ("failed", "incorrect", "copied") if getattr(self, name)},
-        }
-
-    @classmethod
-    def of_note(cls, note: Mapping[str, Any]) -> Member:
-        """The member that :meth:`as_note` wrote."""
-        get = note.get
-        return cls(
-            text(get("individual_id")),
-            number(get("fitness"), "fitness"),
-            number(get("combined"), "combined"),
-            get("metrics"),
-            number(get("code_size"), "code_size"),
-            number(get("cost"), "cost") or 0.0,
-            get("failed") is True,
-            get("incorrect") is True,
-            get("copied") is True,
-        )
-
-
-COPIES = frozenset({"migration", "migrant", "copy"})
-"""Mutation types of individuals that were only moved elsewhere."""
 
 Release = Callable[[bool | None], None]
 """Ends the span of a held individual; its argument is whether the individual is on the front, None if there is no front."""
@@ -462,7 +304,7 @@ def account_unpriced(attributes: Mapping[str, Any]) -> None:
         individual.unpriced = True
     run = _RUNS.get(place.run_id)
     if run is not None:
-        run.miss_price()
+        run.spending.miss_price()
 
 
 def account(attributes: Mapping[str, Any], cost: float) -> None:
@@ -483,7 +325,7 @@ def account(attributes: Mapping[str, Any], cost: float) -> None:
     # Last, so that when the budget callback runs, the cost is already where it belongs.
     run = _RUNS.get(place.run_id)
     if run is not None:
-        run.pay(cost)
+        run.spending.pay(cost)
 
 
 def sums(calls: Iterable[tuple[int, float]]) -> list[float]:
@@ -513,29 +355,3 @@ def statistics_of(
         names.GENERATION_BEST_SCORE: run.best_of(scores),
         names.GENERATION_AVG_SCORE: statistics.mean(scores),
     }, metadata
-
-
-def front_members(members: object, generation: OpenGeneration | None) -> list[dict[str, Any]]:
-    """The members of a front as listed in the event; a single member is treated as a list of one."""
-    try:
-        several = [members] if members is None or isinstance(members, (str, Mapping)) else list(members)  # type: ignore[call-overload]
-    except Exception as error:
-        pass_on(error)
-        several = [members]
-    return [front_member(member, generation) for member in several if member is not None]
-
-
-def front_member(member: object, generation: OpenGeneration | None) -> dict[str, Any]:
-    """A member of a front, from a mapping or an object with its columns, or from the id of an individual that ended before."""
-    if isinstance(member, Member):
-        return member.as_front_member()
-    identifier = getattr(member, "id", member)
-    simple = plain(member) if identifier is member else text(identifier)
-    if isinstance(simple, dict):
-        return simple
-    wanted = text(identifier)
-    known = [one for one in (generation.members if generation else ()) if one.individual_id == wanted]
-    if not known:
-        warn_once("front", "A front names an individual that has not ended in this process: its scores are unknown")
-        return {"individual_id": wanted}
-    return known[-1].as_front_member()

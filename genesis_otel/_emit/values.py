@@ -19,7 +19,7 @@ from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._log import warn_once as warn_once
+from genesis_otel._log import warn_once
 
 DEEPEST = 100
 """Levels of nesting that JSON keeps as structure; deeper ones become text."""

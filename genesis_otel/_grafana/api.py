@@ -81,8 +81,8 @@ class Grafana:
 
         :raises GrafanaError: there is no Grafana, the token is rejected, or the data source's plugin is missing.
         """
-        told = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
-        if not isinstance(told, dict) or "database" not in told:
+        health = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
+        if not isinstance(health, dict) or "database" not in health:
             raise GrafanaError(f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path")
         path = f"/plugins/{PLUGIN}/settings"
         if self._ask(lambda: self._api.client.GET(path), "read plugins", "", optional=True) is None:
@@ -90,7 +90,7 @@ class Grafana:
                 f"the plugin {PLUGIN} is not installed at {self.where}: grafana cli plugins install {PLUGIN}, "
                 f"or GF_PLUGINS_PREINSTALL={PLUGIN}, and restart Grafana"
             )
-        return str(told.get("version", ""))
+        return str(health.get("version", ""))
 
     def folder(self, uid: str) -> dict[str, Any] | None:
         """Read a folder."""
@@ -128,13 +128,13 @@ class Grafana:
         from grafana_client.client import GrafanaBadInputError, GrafanaException
 
         try:
-            told = self._api.datasource.health(_name(uid))
+            health = self._api.datasource.health(_name(uid))
         except GrafanaBadInputError as error:
-            told = error.response
+            health = error.response
         except (GrafanaException, OSError, ValueError):
             return ""
-        fine = not isinstance(told, dict) or str(told.get("status", "OK")).upper() == "OK"
-        return "" if fine else first_line(ValueError(str(told.get("message", "it does not answer"))))
+        fine = not isinstance(health, dict) or str(health.get("status", "OK")).upper() == "OK"
+        return "" if fine else first_line(ValueError(str(health.get("message", "it does not answer"))))
 
     def dashboard(self, uid: str) -> dict[str, Any] | None:
         """Read a dashboard: ``dashboard`` and ``meta``."""
@@ -145,11 +145,11 @@ class Grafana:
     def last_message(self, uid: str) -> str:
         """The message of a dashboard's newest version; empty if it has none, or the token may not read it."""
         path = f"/dashboards/uid/{_name(uid)}/versions"
-        told = self._ask(
+        answer = self._ask(
             lambda: self._api.client.GET(path, params={"limit": "1"}), f"read versions of {uid}", "", optional=True
         )
         # A list up to Grafana 11, and an object around the list since then.
-        versions = told.get("versions") if isinstance(told, dict) else told
+        versions = answer.get("versions") if isinstance(answer, dict) else answer
         newest = max(versions or [{}], key=lambda each: int(each.get("version") or 0))
         return str(newest.get("message") or "")
 
@@ -164,12 +164,12 @@ class Grafana:
 
     def contact_point(self, name: str) -> list[dict[str, Any]]:
         """The integrations of a contact point; empty if it does not exist."""
-        told = self._ask(
+        answer = self._ask(
             lambda: self._api.alertingprovisioning.get_contactpoints(name),
             f"read the contact point {name}",
             "alert.provisioning:read",
         )
-        return [each for each in told or [] if each.get("name") == name]
+        return [each for each in answer or [] if each.get("name") == name]
 
     def save_integration(self, integration: Mapping[str, Any], *, there: bool) -> None:
         """Create or change one integration of a contact point."""
@@ -204,10 +204,10 @@ class Grafana:
         )
 
     def _found(self, call: Callable[[], Any], doing: str, permission: str) -> dict[str, Any] | None:
-        told = self._ask(call, doing, permission, optional=True)
-        if told is not None and not isinstance(told, dict):
+        answer = self._ask(call, doing, permission, optional=True)
+        if answer is not None and not isinstance(answer, dict):
             raise GrafanaError(f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path")
-        return told
+        return answer
 
     def _ask(self, call: Callable[[], Any], doing: str, permission: str, *, optional: bool = False) -> Any:
         """What ``call`` returns; with ``optional``, None for what does not exist, and, if no permission is given, ``{}`` for
@@ -227,11 +227,11 @@ class Grafana:
 
     def _explained(self, error: Any, doing: str, permission: str) -> str:
         status, body = error.status_code, error.response
-        told = body if isinstance(body, dict) else {}
-        message = first_line(ValueError(str(told["message"]))) if told.get("message") else ""
+        answer = body if isinstance(body, dict) else {}
+        message = first_line(ValueError(str(answer["message"]))) if answer.get("message") else ""
         if not status:
             return self._unreachable(error)
-        if status == 400 and not told and self.where.startswith("http://"):
+        if status == 400 and not answer and self.where.startswith("http://"):
             # Go's answer, as text, on a port that expects TLS.
             return f"{self.where} does not speak http: set GRAFANA_URL to its https:// address"
         if status == 401:
@@ -247,10 +247,10 @@ class Grafana:
             if lacks:
                 return f"{text}: it lacks {lacks}. Give its service account that permission, or the role {role}"
             return f"{text}: {message}"
-        if status == 412 and told.get("status") == "version-mismatch":
+        if status == 412 and answer.get("status") == "version-mismatch":
             return f"cannot {doing}: somebody saved it in the meantime. Compare with genesis-otel grafana diff, then push again"
         if status == 412:
-            return f"cannot {doing}: {message} ({told.get('status', 'precondition failed')})"
+            return f"cannot {doing}: {message} ({answer.get('status', 'precondition failed')})"
         if status == 404:
             return f"{self.where} has no such call ({doing}): check GRAFANA_URL, including its path; Grafana 11 or newer is required"
         return f"cannot {doing} at {self.where}: {status} {message or 'without a message'}"

@@ -36,14 +36,16 @@ def integrations(webhook: str = "", email: str = "", slack: str = "") -> list[di
     addresses = [each.strip() for each in email.replace(";", ",").split(",") if each.strip()]
     if not all("@" in each for each in addresses):
         raise GrafanaError("GRAFANA_ALERT_EMAIL is neither a mail address nor several separated by commas")
-    told: list[tuple[str, dict[str, Any]]] = []
+    destinations: list[tuple[str, dict[str, Any]]] = []
     if webhook:
-        told.append(("webhook", {"url": webhook}))
+        destinations.append(("webhook", {"url": webhook}))
     if addresses:
-        told.append(("email", {"addresses": ";".join(addresses)}))
+        destinations.append(("email", {"addresses": ";".join(addresses)}))
     if slack:
-        told.append(("slack", {"url": slack}))
-    return [{"uid": f"{NAME}-{kind}", "name": NAME, "type": kind, "settings": settings} for kind, settings in told]
+        destinations.append(("slack", {"url": slack}))
+    return [
+        {"uid": f"{NAME}-{kind}", "name": NAME, "type": kind, "settings": settings} for kind, settings in destinations
+    ]
 
 
 def is_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
@@ -56,16 +58,16 @@ def is_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     )
 
 
-def shown(told: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def shown(receivers: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """Integrations to show to people: a URL as its host, with sixteen hex digits that tell it from others."""
-    return [{"type": str(each.get("type")), "to": _shown(each)} for each in told]
+    return [{"type": str(each.get("type")), "to": _shown(each)} for each in receivers]
 
 
-def _shown(told: Mapping[str, Any]) -> str:
-    settings = told.get("settings") or {}
-    if told.get("type") == "email":
+def _shown(receiver: Mapping[str, Any]) -> str:
+    settings = receiver.get("settings") or {}
+    if receiver.get("type") == "email":
         return str(settings.get("addresses", ""))
-    if told.get("type") in _SECRET:
+    if receiver.get("type") in _SECRET:
         return "(secret)"
     url = str(settings.get("url", ""))
     return f"{urlsplit(url).hostname}, address {digest(url)}"

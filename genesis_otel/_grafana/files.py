@@ -88,10 +88,10 @@ def rule_groups(root: Path) -> list[RuleGroup]:
     groups = []
     for path in sorted((root / "provisioning" / "alerting").glob("*.y*ml")):
         try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
             groups += [
                 RuleGroup(path, str(each["name"]), int(seconds(str(each["interval"]))), [*map(to_api, each["rules"])])
-                for each in told.get("groups") or []
+                for each in document.get("groups") or []
             ]
         except (yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
             raise GrafanaError(f"{path} is not a provisioning file of alert rules: {error}") from error
@@ -106,10 +106,10 @@ def datasource_settings(root: Path) -> dict[str, Any]:
 
     for path in sorted((root / "provisioning" / "datasources").glob("*.y*ml")):
         try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
             raise GrafanaError(f"{path} is not YAML: {error}") from error
-        for each in told.get("datasources") or []:
+        for each in document.get("datasources") or []:
             if each.get("type") == PLUGIN:
                 return dict(each.get("jsonData") or {})
     return {}
@@ -178,8 +178,8 @@ def seconds(text: str) -> float:
 
 def plain_dashboard(model: Mapping[str, Any]) -> dict[str, Any]:
     """A dashboard without what each Grafana adds: numeric ids, and the version of a panel's plugin."""
-    told = {key: value for key, value in model.items() if key not in _ADDED}
-    return dict(_without(told, "pluginVersion"))
+    kept = {key: value for key, value in model.items() if key not in _ADDED}
+    return dict(_without(kept, "pluginVersion"))
 
 
 def _without(value: Any, name: str) -> Any:
@@ -190,36 +190,36 @@ def _without(value: Any, name: str) -> Any:
 
 def plain_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
     """An API rule without what Grafana adds, empty fields and our mark, and with durations in one notation."""
-    told = {key: value for key, value in rule.items() if key not in _ADDED_TO_RULES and value}
+    kept = {key: value for key, value in rule.items() if key not in _ADDED_TO_RULES and value}
     for key in ("for", "keep_firing_for"):
-        if key in told:
-            told[key] = _duration(told[key])
-    if told.get("keep_firing_for") == "0s":
-        del told["keep_firing_for"]
-    told["annotations"] = {key: value for key, value in (told.get("annotations") or {}).items() if key != MARK}
-    told["labels"] = told.get("labels") or {}
-    told["data"] = [_plain_query(query) for query in told.get("data") or []]
-    settings = {key: value for key, value in (told.pop("notification_settings", None) or {}).items() if value}
+        if key in kept:
+            kept[key] = _duration(kept[key])
+    if kept.get("keep_firing_for") == "0s":
+        del kept["keep_firing_for"]
+    kept["annotations"] = {key: value for key, value in (kept.get("annotations") or {}).items() if key != MARK}
+    kept["labels"] = kept.get("labels") or {}
+    kept["data"] = [_plain_query(query) for query in kept.get("data") or []]
+    settings = {key: value for key, value in (kept.pop("notification_settings", None) or {}).items() if value}
     if settings:
-        told["notification_settings"] = settings
-    return told
+        kept["notification_settings"] = settings
+    return kept
 
 
 def _duration(text: str) -> str:
-    left, told = int(seconds(text)), ""
+    left, duration = int(seconds(text)), ""
     for unit in ("h", "m", "s"):
         count, left = divmod(left, int(_SECONDS[unit]))
-        told += f"{count}{unit}" if count else ""
-    return told or "0s"
+        duration += f"{count}{unit}" if count else ""
+    return duration or "0s"
 
 
 def _plain_query(query: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: value for key, value in query.items() if (key, value) != ("queryType", "")}
-    model = told.get("model")
+    kept = {key: value for key, value in query.items() if (key, value) != ("queryType", "")}
+    model = kept.get("model")
     if isinstance(model, Mapping):
-        told["model"] = {key: value for key, value in model.items() if _DEFAULTS_OF_A_MODEL.get(key) != value}
-    told.setdefault("relativeTimeRange", {"from": 0, "to": 0})
-    return told
+        kept["model"] = {key: value for key, value in model.items() if _DEFAULTS_OF_A_MODEL.get(key) != value}
+    kept.setdefault("relativeTimeRange", {"from": 0, "to": 0})
+    return kept
 
 
 def digest(value: Any) -> str:

@@ -99,11 +99,11 @@ def plan(grafana: Grafana, wanted: Wanted, *, overwrite: bool = False) -> list[I
     ]
     items.append(_datasource(grafana, wanted, overwrite))
     items += [_dashboard(grafana, wanted, each, overwrite) for each in wanted.dashboards]
-    told = grafana.contact_point(contact.NAME)
+    stored = grafana.contact_point(contact.NAME)
     if wanted.contact:
-        items.append(_contact(grafana, wanted.contact, told, overwrite))
+        items.append(_contact(grafana, wanted.contact, stored, overwrite))
     # Grafana refuses a rule whose receiver does not exist. Once the receiver exists, a push without its settings keeps it.
-    receiver = contact.RECEIVER if wanted.contact or told else None
+    receiver = contact.RECEIVER if wanted.contact or stored else None
     items += [_rules(grafana, wanted, each, there, receiver) for each in wanted.rules]
     return items
 
@@ -196,23 +196,23 @@ def _datasource(grafana: Grafana, wanted: Wanted, overwrite: bool) -> Item:
             raise GrafanaError(f"the data source {wanted.datasource!r} is not a {PLUGIN} but a {there.get('type')}")
         return item(State.SAME, "", "", None)
     ours = datasource_of(wanted.clickhouse, wanted.datasource, wanted.settings)
-    told = {key: value for key, value in ours.items() if key != "secureJsonData"}
+    visible = {key: value for key, value in ours.items() if key != "secureJsonData"}
     if there is None:
-        return item(State.NEW, "", as_json(told), partial(grafana.make_datasource, ours))
+        return item(State.NEW, "", as_json(visible), partial(grafana.make_datasource, ours))
     # Only our own settings are compared and changed; whatever else was set in the browser stays.
     settings = there.get("jsonData") or {}
-    ours["name"] = told["name"] = there["name"]
+    ours["name"] = visible["name"] = there["name"]
     kept = {key: settings[key] for key in ours["jsonData"] if key in settings}
-    theirs = in_order_of({**{key: there.get(key) for key in told}, "jsonData": kept}, told)
+    theirs = in_order_of({**{key: there.get(key) for key in visible}, "jsonData": kept}, visible)
     text = as_json(theirs)
     ours["jsonData"] = {**settings, **ours["jsonData"]}
     write = partial(grafana.change_datasource, {**ours, "isDefault": bool(there.get("isDefault"))})
     if there.get("readOnly"):
-        return item(State.PROVISIONED, text, as_json(told), None)
-    if theirs == told:
+        return item(State.PROVISIONED, text, as_json(visible), None)
+    if theirs == visible:
         # An existing password cannot be read, so it is sent again only when overwriting is asked for.
         return item(State.SAME, text, text, write if overwrite else None)
-    return item(State.EDITED, text, as_json(told), write)
+    return item(State.EDITED, text, as_json(visible), write)
 
 
 def _dashboard(grafana: Grafana, wanted: Wanted, file: Dashboard, overwrite: bool) -> Item:
@@ -360,17 +360,17 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
     for group, there in found:
         if there is None:
             continue
-        (told,) = (each for each in document["groups"] if each["name"] == group.name)
+        (written,) = (each for each in document["groups"] if each["name"] == group.name)
         current = {
             str(rule["uid"]): _without_receiver(replaced(rule, datasource, DATASOURCE)) for rule in there["rules"]
         }
         ours = {str(rule["uid"]): plain_rule(_with_range(rule)) for rule in group.rules}
         if there.get("interval") != group.interval:
-            told["interval"], changed = f"{there['interval']}s", True
-        for position, rule in enumerate(told["rules"]):
+            written["interval"], changed = f"{there['interval']}s", True
+        for position, rule in enumerate(written["rules"]):
             uid = str(rule["uid"])
             if uid in current and plain_rule(current[uid]) != ours[uid]:
-                told["rules"][position], changed = in_order_of(to_file(current[uid]), rule), True
+                written["rules"][position], changed = in_order_of(to_file(current[uid]), rule), True
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120) if changed else text
 
 

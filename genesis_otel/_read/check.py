@@ -22,7 +22,7 @@ from genesis_otel._settings import DISABLED, Collector, Disabled, Server, Settin
 from genesis_otel._ship.contract import Outage, Refused, Sender
 from genesis_otel._ship.insert import insert_nothing
 from genesis_otel._ship.otlp import TIMEOUT as OTLP_TIMEOUT
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import version
 from genesis_otel._store.errors import ConfigurationError, StoreError, explained
 from genesis_otel._store.present import existing

@@ -17,7 +17,7 @@ from genesis_otel import queries
 from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Embedded, Settings
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

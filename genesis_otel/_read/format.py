@@ -136,8 +136,8 @@ def short(value: Any) -> str:
         return moment(value)
     if isinstance(value, float):
         return number(value)
-    told = value if isinstance(value, str) else text(value)
-    cut = told if len(told) <= LENGTH_OF_A_CELL else told[: LENGTH_OF_A_CELL - 1] + "…"
+    shown = value if isinstance(value, str) else text(value)
+    cut = shown if len(shown) <= LENGTH_OF_A_CELL else shown[: LENGTH_OF_A_CELL - 1] + "…"
     return visible(cut)
 
 

@@ -27,10 +27,10 @@ STALLED = 900
 
 def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """``rows``, which have a ``run_id`` and a ``status``, with `stalled` changed to `running` if the run's process is alive here."""
-    told = list(rows)
-    silent = [str(row["run_id"]) for row in told if row["status"] == "stalled"]
+    listed = list(rows)
+    silent = [str(row["run_id"]) for row in listed if row["status"] == "stalled"]
     here = _living(client, silent) if silent else frozenset()
-    return [{**row, "status": "running"} if row["run_id"] in here else row for row in told]
+    return [{**row, "status": "running"} if row["run_id"] in here else row for row in listed]
 
 
 def summary(client: Client, run_id: str, stalled_after: float) -> dict[str, Any] | None:

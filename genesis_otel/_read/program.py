@@ -83,17 +83,17 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
 def metrics_of(text: str) -> list[tuple[str, Any]]:
     """Names and values of stored metrics."""
     try:
-        told = json.loads(text or "{}")
+        parsed = json.loads(text or "{}")
     except ValueError:
         return [("metrics", text)]
-    return [(str(name), value) for name, value in told.items()] if isinstance(told, dict) else [("metrics", text)]
+    return [(str(name), value) for name, value in parsed.items()] if isinstance(parsed, dict) else [("metrics", text)]
 
 
 def messages_of(text: str) -> list[tuple[str, str]]:
     """Roles and texts of stored messages; text that is not a list of messages, or was truncated, is returned unchanged."""
     try:
-        told = json.loads(text)
-        return [(str(each.get("role", "")), _text(each.get("content", ""))) for each in told]
+        parsed = json.loads(text)
+        return [(str(each.get("role", "")), _text(each.get("content", ""))) for each in parsed]
     except (ValueError, AttributeError, TypeError):
         return [("", text)]
 

@@ -21,7 +21,7 @@ from genesis_otel._settings import Disabled, Embedded, Settings
 from genesis_otel._ship.contract import Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.errors import StoreError
 
 log = logging.getLogger(__name__)

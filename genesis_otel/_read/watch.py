@@ -149,8 +149,8 @@ def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Lo
 
 def _once(failures: Sequence[Row]) -> list[Row]:
     """``failures`` without individuals whose failed job or call is listed and says more."""
-    told = {row["individual_id"] for row in failures if row["what"] != "individual"}
-    return [row for row in failures if row["what"] != "individual" or row["individual_id"] not in told]
+    reported = {row["individual_id"] for row in failures if row["what"] != "individual"}
+    return [row for row in failures if row["what"] != "individual" or row["individual_id"] not in reported]
 
 
 def _why(error: Exception) -> str:

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel._log import waiting
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool.status import waiting_in
 from genesis_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -150,10 +151,10 @@ def _is_outdated(folder: Path) -> bool:
     # process's own queue is left to the replacement.
     sees = [
         name
-        for name in queue.queues(spool)
-        if f"-{os.getpid()}-" not in name and (name.startswith(queue.OLD_QUEUE) or not silent)
+        for name in layout.queues(spool)
+        if f"-{os.getpid()}-" not in name and (name.startswith(layout.OLD_QUEUE) or not silent)
     ]
-    at_work = any(queue.writer_lives(spool, name) or queue.waiting_in(spool, name) for name in sees)
+    at_work = any(layout.writer_lives(spool, name) or waiting_in(spool, name) for name in sees)
     return not at_work and _started_by_a_search(address.pid)
 
 

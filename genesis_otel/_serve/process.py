@@ -46,7 +46,7 @@ from genesis_otel._serve.client import (
 )
 from genesis_otel._serve.looks import Looks
 from genesis_otel._ship.spool.lock import ProcessLock
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 
 if TYPE_CHECKING:
     from genesis_otel._serve.http.front import Front

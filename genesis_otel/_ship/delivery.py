@@ -22,8 +22,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from genesis_otel._log import Trouble, first_line
 from genesis_otel._ship.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
 from genesis_otel._ship.records import as_span
-from genesis_otel._ship.spool import dead_letters, hold, losses
-from genesis_otel._ship.spool import queue as _spool
+from genesis_otel._ship.spool import dead_letters, hold, layout, losses
+from genesis_otel._ship.spool.queue import Batch, Queue, take
+from genesis_otel._ship.spool.status import status
 from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel._store.errors import StoreError
 
@@ -76,7 +77,7 @@ class Waiting:
 
     def _count(self) -> str:
         try:
-            return f"{_spool.status(self._folder).waiting:,}"
+            return f"{status(self._folder).waiting:,}"
         except OSError:
             return "an unknown number"
 
@@ -84,7 +85,7 @@ class Waiting:
 class Loaded(NamedTuple):
     """A batch being delivered."""
 
-    batch: _spool.Batch
+    batch: Batch
     spans: list[Any]
     """As a :class:`Sender` read them; the SDK's own spans for any other exporter."""
     readable: list[bytes]
@@ -100,7 +101,7 @@ class Drain:
 
     def __init__(self, folder: Path, exporter: SpanExporter, limits: Limits) -> None:
         self._folder, self._exporter, self._limits = folder, exporter, limits
-        self._held: dict[str, _spool.Queue] = {}
+        self._held: dict[str, Queue] = {}
         self._failures = 0
         self._last_good: bytes | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -113,8 +114,8 @@ class Drain:
         """
         delivered = 0
         hold.adopt(self._folder, segment_bytes=self._limits.segment_bytes, spool_bytes=self._limits.spool_bytes)
-        for name in _spool.queues(self._folder) if names is None else list(names):
-            queue = self._held.get(name) or _spool.take(self._folder, name)
+        for name in layout.queues(self._folder) if names is None else list(names):
+            queue = self._held.get(name) or take(self._folder, name)
             if queue is None:
                 continue
             self._held[name] = queue
@@ -145,7 +146,7 @@ class Drain:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _empty(self, queue: _spool.Queue, stop: Callable[[], bool]) -> int:
+    def _empty(self, queue: Queue, stop: Callable[[], bool]) -> int:
         """Deliver what is in a queue now; records added meanwhile wait, so that a busy queue does not starve the others."""
         delivered, ahead, following = 0, queue.ahead(), None
         while not stop() and ((queue.segment, queue.start) < ahead or not queue.written_to()):
@@ -165,7 +166,7 @@ class Drain:
             following = coming.result() if coming is not None else None
         return delivered
 
-    def _soon(self, queue: _spool.Queue, batch: _spool.Batch) -> Future[Loaded | None] | None:
+    def _soon(self, queue: Queue, batch: Batch) -> Future[Loaded | None] | None:
         """After a large batch, read and prepare the next one in another thread while ClickHouse works on another core."""
         if len(batch.records) < LARGE:
             return None
@@ -176,11 +177,11 @@ class Drain:
         except RuntimeError:  # the interpreter is shutting down
             return None
 
-    def _load_following(self, queue: _spool.Queue, batch: _spool.Batch) -> Loaded | None:
+    def _load_following(self, queue: Queue, batch: Batch) -> Loaded | None:
         following = queue.following(batch, self._limits.max_rows, self._limits.max_bytes)
         return self._load(following) if following is not None else None
 
-    def _load(self, batch: _spool.Batch) -> Loaded:
+    def _load(self, batch: Batch) -> Loaded:
         # Tens of thousands of new objects, none of them garbage: the collector would scan them again and again, for half of the
         # time. It is off for these milliseconds only, never while waiting for a destination: the search needs it, too.
         collects = gc.isenabled()
@@ -191,7 +192,7 @@ class Drain:
             if collects:
                 gc.enable()
 
-    def _loaded(self, batch: _spool.Batch) -> Loaded:
+    def _loaded(self, batch: Batch) -> Loaded:
         spans: list[Any] = []
         readable: list[bytes] = []
         unreadable: list[tuple[bytes, str]] = []
@@ -209,7 +210,7 @@ class Drain:
                 prepared = self._exporter.prepare(spans)
         return Loaded(batch, spans, readable, unreadable, prepared)
 
-    def _hand_over(self, queue: _spool.Queue, loaded: Loaded) -> None:
+    def _hand_over(self, queue: Queue, loaded: Loaded) -> None:
         batch, spans, readable, refused, prepared = loaded
         if spans:
             try:
@@ -235,7 +236,7 @@ class Drain:
         if refused:
             self._bury(refused)
 
-    def _fit(self, batch: _spool.Batch, largest: int) -> None:
+    def _fit(self, batch: Batch, largest: int) -> None:
         """Limit batches to the size that went in, for the rest of this process: each larger one would be sent in vain."""
         size = sum(map(len, batch.records)) * largest // len(batch.records)
         self._limits = replace(self._limits, max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
@@ -246,7 +247,7 @@ class Drain:
         )
 
     def _export(
-        self, exporter: SpanExporter, spans: list[ReadableSpan], queue: _spool.Queue, batch: _spool.Batch
+        self, exporter: SpanExporter, spans: list[ReadableSpan], queue: Queue, batch: Batch
     ) -> list[tuple[int, str]]:
         """Deliver through an exporter whose FAILURE may mean refusal or outage: after PATIENCE failures, parts are tried to find out."""
         name = type(exporter).__name__

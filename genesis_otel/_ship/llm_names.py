@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genesis_otel import attributes as names
-from genesis_otel._emit.tally import is_embedding as is_embedding
 from genesis_otel._ship.attribute_text import value_text
 from genesis_otel._store.providers import host_of, provider_at
 from genesis_otel._store.tokens import Tokens, by_the_rule

@@ -23,10 +23,11 @@ from opentelemetry.trace import StatusCode
 from genesis_otel import attributes as names
 from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.member import COPIES
 from genesis_otel._emit.values import keep
 from genesis_otel._log import warn_once
 from genesis_otel._ship.llm_names import is_llm_call
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool.status import Status, status
 
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
 """Bucket boundaries of the conventions' histograms of seconds, and two more: a reasoning model takes minutes."""
@@ -71,7 +72,7 @@ class MeasuringProcessor(SpanProcessor):
         self._called: dict[tuple[str, str], float] = {}
         self._reached: dict[str, int] = {}
         self._count = self._most_stored = 0
-        before = queue.status(folder)
+        before = status(folder)
         self._gone_before = before.dead + before.dropped
         self._calls(meter)
         self._search(meter)
@@ -101,8 +102,8 @@ class MeasuringProcessor(SpanProcessor):
         self._jobs = meter.create_up_down_counter("genesis.jobs.running", "{job}", "Running jobs")
 
     def _pipeline(self, meter: Meter) -> None:
-        def of_spool(pick: Callable[[queue.Status], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
-            return lambda _: self._observed(lambda: pick(queue.status(self._folder)))
+        def of_spool(pick: Callable[[Status], float]) -> Callable[[CallbackOptions], Iterable[Observation]]:
+            return lambda _: self._observed(lambda: pick(status(self._folder)))
 
         self._ended = meter.create_counter("genesis.spans.ended", "{span}", "Spans that this process has spooled")
         meter.create_observable_counter(
@@ -132,7 +133,7 @@ class MeasuringProcessor(SpanProcessor):
 
     def _stored(self) -> int:
         """Spans ended here and no longer waiting, less what the spool has lost or refused since: never more than are stored."""
-        state = queue.status(self._folder)
+        state = status(self._folder)
         stored = self._count - self._next.waiting() - (state.dead + state.dropped - self._gone_before)
         self._most_stored = max(self._most_stored, stored)
         return self._most_stored
@@ -210,7 +211,7 @@ class MeasuringProcessor(SpanProcessor):
             keep(self._reached, run_id, max(number, self._reached.get(run_id, number)), tally.RUNS_KEPT)
             self._generation.set(self._reached[run_id], run)
         called = self._called.pop((run_id, str(attributes.get(names.INDIVIDUAL_ID, ""))), 0.0)
-        if attributes.get(names.INDIVIDUAL_MUTATION_TYPE) not in tally.COPIES:
+        if attributes.get(names.INDIVIDUAL_MUTATION_TYPE) not in COPIES:
             columns = (names.INDIVIDUAL_API_COST, names.INDIVIDUAL_EMBED_COST, names.INDIVIDUAL_NOVELTY_COST)
             beyond = sum(float(attributes.get(column) or 0.0) for column in columns) - called
             # As in sql/parts/spent.sql: anything smaller is rounding, from summing the same numbers in another order.

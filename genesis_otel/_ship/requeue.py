@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.records import as_span
 from genesis_otel._ship.spool import dead_letters as letters
-from genesis_otel._ship.spool.queue import Writer
+from genesis_otel._ship.spool.writer import Writer
 
 
 def dead_letters(folder: Path) -> Iterator[tuple[Path, str, ReadableSpan | None]]:

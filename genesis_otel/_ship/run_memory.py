@@ -19,7 +19,8 @@ import msgspec
 
 from genesis_otel._emit.configured import Note
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import keep, warn_once
+from genesis_otel._emit.values import keep
+from genesis_otel._log import warn_once
 
 _encode = msgspec.json.Encoder().encode
 """Takes half a microsecond, where Python's own takes three; writes NaN and infinities as null."""

@@ -21,6 +21,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span
 
 from genesis_otel import attributes as names
+from genesis_otel._emit.tally import is_embedding
 from genesis_otel._emit.values import keep
 from genesis_otel._ship.content import is_content
 from genesis_otel._ship.llm_names import (
@@ -36,7 +37,6 @@ from genesis_otel._ship.llm_names import (
     cost_told,
     counts,
     first,
-    is_embedding,
     is_llm_call,
     requested_model,
     text_of,

@@ -20,7 +20,8 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from genesis_otel import attributes as names
 from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel._ship.spool import dead_letters, losses, queue
+from genesis_otel._ship.spool import dead_letters, losses
+from genesis_otel._ship.spool.status import Status, status
 
 GAP = 5.0
 """Minimum seconds between two reports of losses: on a full disk spans may be dropped all the time."""
@@ -41,7 +42,7 @@ class SpoolState:
         self._again = -math.inf
         self._lost = (0, 0)
         # A dead process may have reported a backlog that it left: somebody has to report that it is gone.
-        self._waited = queue.status(folder).waiting > 0
+        self._waited = status(folder).waiting > 0
         self._delivered = 0
 
     def due(self, delivered: int = 0, *, last: bool = False) -> ReadableSpan | None:
@@ -57,14 +58,14 @@ class SpoolState:
         more = lost != self._lost and (last or began >= self._again)
         if not more and not (moving and late):
             return None
-        state = queue.status(self._folder)
+        state = status(self._folder)
         took = time.monotonic() - began
         self._next, self._again = began + max(self._interval, SHARE * took), began + max(GAP, SHARE * took)
         self._lost, self._waited, self._delivered = lost, state.waiting > 0, 0
         return _span(self._folder, state)
 
 
-def _span(folder: Path, state: queue.Status) -> ReadableSpan:
+def _span(folder: Path, state: Status) -> ReadableSpan:
     now, ids = time.time_ns(), DerivedIdGenerator()
     details = {
         "host": socket.gethostname(),

@@ -98,13 +98,13 @@ def export(
             with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
                 rows[table] = _write(client, run_id, sql, member.write)
         head = Head(run_id, task, SCHEMA, rows)
-        told = {
+        contents = {
             "format": FORMAT,
             "genesis_otel": version,
             "exported_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **head._asdict(),
         }
-        file.writestr(HEAD, json.dumps(told, indent=1, ensure_ascii=False))
+        file.writestr(HEAD, json.dumps(contents, indent=1, ensure_ascii=False))
     return head
 
 
@@ -167,12 +167,12 @@ def _head(file: zipfile.ZipFile, path: Path) -> Head:
     :raises StoreError: this package cannot import it; the text says what to do.
     """
     try:
-        told = json.loads(file.read(HEAD))
-        format, schema = int(told["format"]), int(told["schema"])
-        rows = {table: int(told["rows"][table]) for table in ORDER}
-        if LANDING in told["rows"]:
-            rows[LANDING] = int(told["rows"][LANDING])
-        head = Head(str(told["run_id"]), str(told["task"]), schema, rows)
+        contents = json.loads(file.read(HEAD))
+        format, schema = int(contents["format"]), int(contents["schema"])
+        rows = {table: int(contents["rows"][table]) for table in ORDER}
+        if LANDING in contents["rows"]:
+            rows[LANDING] = int(contents["rows"][LANDING])
+        head = Head(str(contents["run_id"]), str(contents["task"]), schema, rows)
     except (KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path} is not a genesis-otel export: it has no readable {HEAD}") from error
     if format > FORMAT or schema > SCHEMA:
@@ -182,7 +182,7 @@ def _head(file: zipfile.ZipFile, path: Path) -> Head:
         )
     if schema < SCHEMA:
         raise StoreError(
-            f"{path} was exported by an earlier genesis-otel ({told.get('genesis_otel')}, schema {schema}; this one has schema {SCHEMA}): "
+            f"{path} was exported by an earlier genesis-otel ({contents.get('genesis_otel')}, schema {schema}; this one has schema {SCHEMA}): "
             "import it with that version into a separate store, upgrade that store with `genesis-otel init`, and export it again"
         )
     return head

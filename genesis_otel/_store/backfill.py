@@ -102,17 +102,25 @@ def stretches(client: Client, columns: Mapping[str, str]) -> list[Stretch]:
     return found
 
 
-def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
-    """Insert the missing rows of a stretch into a table, and return their number."""
-    target = STORED_IN[table]
+def reading(
+    client: Client, table: str, columns: Mapping[str, str], stretch: Stretch
+) -> tuple[str, str, dict[str, Any]]:
+    """The SELECT that yields a table's rows from the spans of a stretch, the columns that it has, and its parameters, among which are the
+    stretch's ``runs``."""
     read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
     parameters = {
         "begin": int(stretch.begin.timestamp()),
         "end": int(stretch.end.timestamp()),
         "runs": stretch.runs,
     }
-    written = ", ".join(row[0] for row in client.query(f"DESCRIBE ({read})", parameters=parameters).result_rows)
-    key = ", ".join(IDENTITY[table])
+    described = client.query(f"DESCRIBE ({read})", parameters=parameters).result_rows
+    return read, ", ".join(row[0] for row in described), parameters
+
+
+def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
+    """Insert the missing rows of a stretch into a table, and return their number."""
+    target, key = STORED_IN[table], ", ".join(IDENTITY[table])
+    read, written, parameters = reading(client, table, columns, stretch)
     before = _count(client, target)
     client.command(
         f"INSERT INTO {target} ({written}) SELECT {written} FROM ({read}) "

@@ -49,7 +49,7 @@ def read_own_prices(path: Path) -> OwnPrices:
     if content or not isinstance(models, dict) or not models:
         found = f"; {', '.join(content)} is unknown" if content else ""
         raise ValueError(f'{path} needs tables of the form [models."NAME"] and nothing else{found}')
-    return {model.lower(): _unit_prices(path, model, told) for model, told in models.items()}
+    return {model.lower(): _unit_prices(path, model, entry) for model, entry in models.items()}
 
 
 def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPrices | None:
@@ -62,15 +62,15 @@ def own_price_of(own: OwnPrices, provider: str, models: Iterable[str]) -> UnitPr
     return next((prices for pattern, prices in own.items() for name in called if fnmatchcase(name, pattern)), None)
 
 
-def _unit_prices(path: Path, model: str, told: Any) -> UnitPrices:
+def _unit_prices(path: Path, model: str, entry: Any) -> UnitPrices:
     where = f'[models."{model}"] in {path}'
-    if not isinstance(told, dict) or not told:
+    if not isinstance(entry, dict) or not entry:
         raise ValueError(f"{where} has no price; it may have {', '.join(FALLBACKS)}")
-    prices: dict[str, Any] = told
-    unknown = told.keys() - FALLBACKS.keys()
+    prices: dict[str, Any] = entry
+    unknown = entry.keys() - FALLBACKS.keys()
     if unknown:
         raise ValueError(f"{where} has {', '.join(sorted(unknown))}; it may only have {', '.join(FALLBACKS)}")
-    for name, price in told.items():
+    for name, price in entry.items():
         if isinstance(price, bool) or not isinstance(price, (int, float)) or not 0 <= price < math.inf:
             raise ValueError(f"{where}: {name} is {price!r}; it must be a number, 0 or more")
     usd = {name: float(prices.get(name, prices.get(fallback, 0))) for name, fallback in FALLBACKS.items()}

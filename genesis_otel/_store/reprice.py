@@ -117,7 +117,7 @@ def reprice(
     :param progress: called with the number of rows done since the last call.
     """
     chosen = _chosen(run_id, again)
-    told: dict[tuple[str, str, str], tuple[int, float]] = {}
+    totals: dict[tuple[str, str, str], tuple[int, float]] = {}
     for page in _pages(client, chosen):
         priced: dict[str, dict[str, float]] = {}
         for number, call in enumerate(page, 1):
@@ -129,12 +129,12 @@ def reprice(
                 continue
             priced.setdefault(source, {})[call.id] = cost
             group = (call.model, call.provider, source)
-            calls, dollars = told.get(group, (0, 0.0))
-            told[group] = (calls + 1, dollars + cost)
+            calls, dollars = totals.get(group, (0, 0.0))
+            totals[group] = (calls + 1, dollars + cost)
         if not dry_run:
             _change(client, priced, chosen["open"])
         progress(len(page) % ROWS_PER_REPORT)
-    changed = [Repriced(*group, *sums) for group, sums in told.items()]
+    changed = [Repriced(*group, *sums) for group, sums in totals.items()]
     return sorted(changed, key=lambda each: (-each.cost, -each.calls, each))
 
 

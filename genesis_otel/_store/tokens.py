@@ -34,14 +34,14 @@ class Tokens(NamedTuple):
     reasoning: int | None = None
 
 
-def by_the_rule(told: Tokens, total: int | None = None, scope: str = "", provider: str = "") -> Tokens:
+def by_the_rule(reported: Tokens, total: int | None = None, scope: str = "", provider: str = "") -> Tokens:
     """The reported counts, with every part included in its whole.
 
     :param total: of all tokens, if reported.
     :param scope: name of the instrumentation.
     :param provider: as the instrumentation names it.
     """
-    whole, answer, read, write, reasoning = (count or 0 for count in told)
+    whole, answer, read, write, reasoning = (count or 0 for count in reported)
     cache = read + write
     rest = max((total or 0) - whole - answer, 0)
     cache_beside = cache > 0 and (
@@ -55,9 +55,9 @@ def by_the_rule(told: Tokens, total: int | None = None, scope: str = "", provide
         reasoning = rest
     reasoning_beside = reasoning > 0 and (reasoning > answer or rest >= reasoning)
     return Tokens(
-        whole + cache if cache_beside else told.input,
-        answer + reasoning if reasoning_beside else told.output,
-        told.cache_read,
-        told.cache_write,
-        reasoning if reasoning else told.reasoning,
+        whole + cache if cache_beside else reported.input,
+        answer + reasoning if reasoning_beside else reported.output,
+        reported.cache_read,
+        reported.cache_write,
+        reasoning if reasoning else reported.reasoning,
     )

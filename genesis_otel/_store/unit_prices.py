@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._store.providers import candidates
 from genesis_otel._store.tokens import Tokens
 

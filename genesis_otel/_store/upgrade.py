@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import attributes as names
 from genesis_otel._store import landing
-from genesis_otel._store.backfill import IDENTITY, IN_STRETCH, SETTINGS, stretches
+from genesis_otel._store.backfill import IDENTITY, SETTINGS, Stretch, reading, stretches
 from genesis_otel._store.tables import STORED_IN, rows_of
 
 REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
@@ -74,16 +74,10 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
     return done
 
 
-def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: Any) -> int:
+def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: Stretch) -> int:
     """Insert again, with the same sort key, the rows of a stretch that differ from what their spans now yield: the last one stays."""
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
-    read = landing.reading(rows_of(table), columns, where=IN_STRETCH)
-    parameters = {
-        "begin": int(stretch.begin.timestamp()),
-        "end": int(stretch.end.timestamp()),
-        "runs": stretch.runs,
-    }
-    written = ", ".join(row[0] for row in client.query(f"DESCRIBE ({read})", parameters=parameters).result_rows)
+    read, written, parameters = reading(client, table, columns, stretch)
     stored = f"FROM {target} FINAL WHERE run_id IN {{runs:Array(String)}}"
     differing = (
         f"SELECT {written}, ingested_at FROM (SELECT {written} FROM ({read}) EXCEPT SELECT {written} {stored}) AS told "

@@ -50,15 +50,15 @@ GRANTS = (
 )
 """What ``genesis-otel init`` needs on the database to upgrade a store."""
 
-TOLD = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and later")
+COMMENT_PATTERN = re.compile(r"genesis-otel schema (?P<schema>\d+), for (?P<oldest>\d+) and later")
 
 
 def of(found: Mapping[str, Existing]) -> int:
     """The schema of a database; 1 if it has tables but no number, 0 if it has no tables."""
     if TABLE not in found:
         return 0
-    told = TOLD.match(found[TABLE].comment)
-    return int(told["schema"]) if told else 1
+    match = COMMENT_PATTERN.match(found[TABLE].comment)
+    return int(match["schema"]) if match else 1
 
 
 def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
@@ -68,8 +68,8 @@ def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
     """
     schema = of(found)
     if schema > SCHEMA:
-        told = TOLD.match(found[TABLE].comment)
-        if by_init or (told is not None and int(told["oldest"]) > SCHEMA):
+        match = COMMENT_PATTERN.match(found[TABLE].comment)
+        if by_init or (match is not None and int(match["oldest"]) > SCHEMA):
             raise ConfigurationError(
                 f"the store was made by a later genesis-otel (schema {schema}; this one supports schema {SCHEMA}): "
                 "upgrade with pip install -U genesis-otel"

@@ -155,7 +155,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
             return value.get_secret_value()
         return str(value) if isinstance(value, Path) else value
 
-    return {name: plain(value) for name, value in settings.told().items()}
+    return {name: plain(value) for name, value in settings.arguments().items()}
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ from genesis_otel import spans
 from genesis_otel._emit import pareto
 from genesis_otel._emit.context import detach, place_of
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._genesis import llm, pool
 from genesis_otel.instrumentation._genesis.logger import GenesisLogger
 from genesis_otel.instrumentation._genesis.search import Options, Proposal, Search

@@ -163,9 +163,6 @@ def _ask(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
 
 # --- the search -------------------------------------------------------------------------------------------------------
 
-_early_run_id: str | None = None
-"""The id of the run whose seed is being written by a model, before an engine exists."""
-
 
 def _generate_seed(original: Original, *args: Any, **kwargs: Any) -> Any:
     global _run_id

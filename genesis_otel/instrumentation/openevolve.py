@@ -47,14 +47,15 @@ from opentelemetry.context import Context
 from genesis_otel import spans
 from genesis_otel._emit import forgotten, pareto
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel._store import prices
 from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
 from genesis_otel.instrumentation._openevolve.coevolution import Coevolution
 from genesis_otel.instrumentation._openevolve.llm import Recorder
-from genesis_otel.instrumentation._openevolve.search import Options, Search
+from genesis_otel.instrumentation._openevolve.run import Options
+from genesis_otel.instrumentation._openevolve.search import Search
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
 
@@ -350,7 +351,7 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
         with as_role("novelty"), _calls_belong_here():
             admitted = original(self, program, *args, **kwargs)
         done(admitted)
-        search.cells_changed(program, self)
+        search.actions.cells_changed(program, self)
     if search.is_looping:
         search.is_over()
     return admitted
@@ -359,8 +360,8 @@ def _add(original: Original, self: Any, program: Any, *args: Any, **kwargs: Any)
 def _calculate_feature_coords(original: Original, self: Any, program: Any) -> Any:
     bins = original(self, program)
     # This is called for hundreds of programs per iteration, when a parent is chosen.
-    if (search := _search_of(self)) and search.being_added == program.id:
-        search.fell_into(program, self, bins)
+    if (search := _search_of(self)) and search.actions.being_added == program.id:
+        search.actions.fell_into(program, self, bins)
     return bins
 
 
@@ -369,7 +370,7 @@ def _update_archive(original: Original, self: Any, program: Any) -> Any:
     before = set(self.archive)
     result = original(self, program)
     if search is not None:
-        search.archive_changed(program, before, set(self.archive))
+        search.actions.archive_changed(program, before, set(self.archive))
     return result
 
 
@@ -377,7 +378,7 @@ def _update_best_program(original: Original, self: Any, program: Any) -> Any:
     before = self.best_program_id
     result = original(self, program)
     if search := _search_of(self):
-        search.best_changed(program, before, self.best_program_id)
+        search.actions.best_changed(program, before, self.best_program_id)
     return result
 
 
@@ -385,7 +386,7 @@ def _migrate_programs(original: Original, self: Any) -> Any:
     before = set(self.programs)
     result = original(self)
     if search := _search_of(self):
-        search.islands_migrated([each for name, each in self.programs.items() if name not in before])
+        search.actions.islands_migrated([each for name, each in self.programs.items() if name not in before])
     return result
 
 

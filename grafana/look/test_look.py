@@ -11,7 +11,6 @@ import json
 import math
 import shutil
 import subprocess
-import threading
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -28,6 +27,7 @@ from grafana.look.frames import Frame, not_finite, of_answer
 from grafana.look.searches import SCENES, SHORT, TASK, Scene, filled
 from tests.support.dashboards import dashboards
 from tests.support.grafana_query import ALL, Value, sent
+from tests.support.in_thread import in_thread
 from tests.support.pipeline import Store, running
 
 HERE = Path(__file__).parent
@@ -62,12 +62,8 @@ def page() -> Iterator[str]:
         font = MODULES / "@fontsource" / "inter" / "files" / f"inter-latin-{weight}-normal.woff2"
         _link(PICTURES / "public" / "fonts" / "inter" / f"Inter-{name}.woff2", font)
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(PICTURES)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with in_thread(server):
+        yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
 
 
 def _link(path: Path, target: Path) -> None:

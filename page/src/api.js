@@ -1,4 +1,4 @@
-// Questions to the server, or to the report that this page lies in, and what is known of a run: asked for once, then only what is new.
+// Requests to the server, or to the report that contains this page, and the data of a run: loaded once, then only what is new.
 import { answer } from "./file.js";
 import { isLive } from "./format.js";
 
@@ -21,13 +21,13 @@ export async function ask(path, parameters = {}) {
 }
 
 const BETTER = { max: 1, min: -1 };
-// How the whole run stands is asked for no more than a tenth of the time; where nothing came, once in as many milliseconds, since a run
-// that is silent becomes a stalled one.
+// The summary of a run is requested for at most a tenth of the time (SHARE); if nothing arrives, every SILENT milliseconds, since a run
+// without news becomes a stalled one.
 export const SHARE = 10, SILENT = 30_000;
 
-// A run: `list` in the order in which individuals finished, `byId`, its calls, and how it stands. `version` grows with
-// each look that changed something, `arrived` with what came. What is best is said by the server, who knows it once for all: here it is
-// only put into its place.
+// A run: its individuals as `list` (in the order in which they finished) and `byId`, its calls, and its summary. `version` grows with
+// each refresh that changed something, `arrived` with the rows that came. The server decides which individual is best, so that there is
+// one definition of it; here the leaders are only put in order.
 export class RunData {
   constructor(id) {
     this.id = id;
@@ -51,7 +51,7 @@ export class RunData {
     return BETTER[this.summary?.direction] || 1;
   }
 
-  // One cheap question, and the dear ones if its answer is another than the last time.
+  // One cheap request, and the expensive ones only if its answer has changed since the last time.
   async refresh() {
     const first = !this.summary, seen = await ask("run/arrivals", { run: this.id }), differs = (name) => seen[name] !== this.seen[name];
     const [individuals, calls] = await Promise.all([
@@ -65,7 +65,7 @@ export class RunData {
     const news = shown || (differs("others") ? 1 : 0);
     this.seen = seen;
     this.arrived += news;
-    // How the whole run stands costs the whole run: asked again if something came, or if it may have stalled.
+    // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
     this.stale ||= news > 0;
     const asks = !first && performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary));
     if (asks) await this.stand();
@@ -83,7 +83,7 @@ export class RunData {
     return this.summary;
   }
 
-  // Enough for the server to go on from. Ids may be of any length, and an address may not.
+  // Enough for the server to continue from. Ids may be of any length, but a URL may not.
   lastLeaders() {
     const last = this.leaders.slice(-64);
     while (last.length > 1 && last.join().length > 8_000) last.shift();
@@ -123,7 +123,7 @@ export class RunData {
     return news;
   }
 
-  // The order in which individuals finished, children of parents, and the path to the best: whoever led last.
+  // Sorts individuals by when they finished, links children to parents, and finds the path to the best one, which is the last leader.
   arrange() {
     this.list.sort((a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
     this.calls.sort((a, b) => a.timestamp - b.timestamp);
@@ -151,7 +151,7 @@ export class RunData {
   }
 
   shade(one) {
-    // 0 is the worst score and 1 the best one, in the run's direction.
+    // 0 is the worst score and 1 the best, in the run's direction.
     if (one.score === null || this.high === this.low) return one.score === null ? null : 1;
     const part = (one.score - this.low) / (this.high - this.low);
     return this.sign > 0 ? part : 1 - part;

@@ -1,5 +1,5 @@
-// What a view asks beyond the run's individuals and calls: as a whole, or since a cursor. Nothing is asked again unless something came to
-// the run, and never for more than a tenth of the time.
+// Data that a view needs beyond the run's individuals and calls: the whole, or what is new since a cursor. It is requested again only if
+// something arrived for the run, and never for more than a tenth of the time.
 import { useEffect, useState } from "preact/hooks";
 import { ask, SHARE } from "./api.js";
 import { file } from "./file.js";
@@ -31,10 +31,10 @@ function useLooks(data, at, every, look) {
   return state;
 }
 
-// An answer that is about the whole run.
+// An answer about the whole run.
 export const useWhole = (path, data) => useLooks(data, path, 10_000, () => ask(path, { run: data.id }));
 
-// Answers that add up: `add(answer)` takes what came since the last one and gives what is to be shown.
+// Answers that add up: `add(answer)` takes what is new since the last answer and returns what to show.
 export function useNews(path, data, begin) {
   let since = 0, add = null;
   const look = async () => {

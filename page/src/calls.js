@@ -1,4 +1,4 @@
-// Calls of models: looked for by what stands in their prompts and answers, by model, role, status, time and cost.
+// LLM calls, searched by the text of their prompts and answers, and by model, role, status, duration and cost.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
@@ -27,7 +27,7 @@ export function Calls({ run = "", choose }) {
     { name: "input_tokens", head: "in", right: true, show: (row) => number(row.input_tokens) }, { name: "output_tokens", head: "out", right: true, show: (row) => number(row.output_tokens) },
     { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed">${visible(row.error ?? "failed")}</span>`) }, { name: "excerpt", head: "text", show: (row) => html`<span class="cut">${visible(row.excerpt)}</span>` },
   ];
-  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in the prompts of this file" : "text", "search")}${field("model", "model")}${field("role", "role")}
+  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in this file's prompts" : "text", "search")}${field("model", "model")}${field("role", "role")}
     <label>status <select value=${wanted.status} onChange=${(event) => set.status[1](event.target.value)}><option value="">any</option><option>ok</option><option>error</option></select></label>
     ${field("slower", "seconds ≥", "number")}${field("dearer", "USD ≥", "number")}</form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => (row.trace_id ?? "") + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;

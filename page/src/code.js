@@ -1,4 +1,4 @@
-// Programs with colours, and what changed between two of them.
+// Programs with syntax highlighting, and the differences between two of them.
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { diffLines } from "diff";
@@ -12,13 +12,13 @@ import { count, visible } from "./format.js";
 for (const [name, language] of Object.entries({ python, javascript, rust, cpp })) hljs.registerLanguage(name, language);
 const LONGEST = 200_000, LANGUAGES = ["python", "cpp", "rust", "javascript"], ENDINGS = { python: ".py", cpp: ".cpp", rust: ".rs", javascript: ".js" };
 
-// How the name of a program's file ends: as the language that it looks like, where that is clear.
+// The file extension for a program: that of the language it looks like, if that is clear.
 export function ending(text) {
   const { language, relevance } = hljs.highlightAuto(text.slice(0, LONGEST), LANGUAGES);
   return relevance > 5 ? ENDINGS[language] : ".txt";
 }
 
-// What highlight.js gives is escaped by it, and is the only HTML here that is not made by this page.
+// highlight.js escapes its output, which is the only HTML here that this page does not build itself.
 export function Code({ text }) {
   const shown = visible(text);
   const coloured = useMemo(() => (shown.length > LONGEST ? null : hljs.highlightAuto(shown, LANGUAGES).value), [shown]);
@@ -29,7 +29,7 @@ const AROUND = 3;
 
 export function Diff({ before, after }) {
   const parts = useMemo(() => diffLines(visible(before), visible(after)), [before, after]);
-  if (parts.every((part) => !part.added && !part.removed)) return html`<p class="none">The two programs are the same.</p>`;
+  if (parts.every((part) => !part.added && !part.removed)) return html`<p class="none">The two programs are identical.</p>`;
   const rows = [];
   parts.forEach((part, index) => {
     const lines = part.value.replace(/\n$/, "").split("\n");
@@ -41,7 +41,7 @@ export function Diff({ before, after }) {
     if (lines.length <= head + tail + 1) for (const line of lines) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     else {
       for (const line of lines.slice(0, head)) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
-      rows.push(html`<div class="skipped">${count(lines.length - head - tail, "equal line")}</div>`);
+      rows.push(html`<div class="skipped">${count(lines.length - head - tail, "unchanged line")}</div>`);
       for (const line of tail ? lines.slice(-tail) : []) rows.push(html`<div><span class="sign"> </span>${line || " "}</div>`);
     }
   });

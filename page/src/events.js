@@ -1,4 +1,4 @@
-// What a search did besides its jobs, and what went wrong.
+// The actions of a search other than jobs, and its failures.
 import { html } from "htm/preact";
 import { useWhole } from "./asked.js";
 import { moment, number, short, visible } from "./format.js";
@@ -13,16 +13,16 @@ export function Events({ data, choose }) {
   const kinds = [...new Set(told.map((row) => row.action_type))].sort();
   const columns = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "action_type", head: "what" }, { name: "generation", head: "generation", right: true },
     { name: "individual_id", head: "individual", show: (row) => (data.byId.has(row.individual_id) ? html`<button class="link" onClick=${() => choose(row.individual_id)}>${short(row.individual_id)}</button>` : short(row.individual_id)) },
-    { name: "details", head: "told", show: (row) => html`<${Details} row=${row}/>` }];
+    { name: "details", head: "details", show: (row) => html`<${Details} row=${row}/>` }];
   return html`<div class="tools"><label>what <select value=${kind} onChange=${(event) => pick(event.target.value)}><option value="">anything</option>${kinds.map((each) => html`<option value=${each}>${visible(each)}</option>`)}</select></label>
-    <span class="hint">The newest ${number(told.length)}, without jobs, which are individuals, and without choices of models, which Models shows.</span></div>
+    <span class="hint">The newest ${number(told.length)}. Jobs are shown as individuals, and choices of models on the tab Models.</span></div>
     <${Table} label="Events" rows=${kind ? told.filter((row) => row.action_type === kind) : told} columns=${columns} keyOf=${(row) => row.timestamp + row.action_type + row.details}/>`;
 }
 
-// One line, and on demand all of it: what a model recommended, or a prompt that was rewritten, is long.
+// One line, which opens to the full text: a model's recommendation or a rewritten prompt is long.
 function Details({ row }) {
   let told = null;
-  try { told = JSON.parse(row.details); } catch { /* cut, or no JSON: shown as it is */ }
+  try { told = JSON.parse(row.details); } catch { /* truncated, or not JSON: shown unchanged */ }
   const more = row.length > row.details.length ? `\n[${number(row.length - row.details.length)} more characters: genesis-otel query actions_in_detail --param characters=${row.length}]` : "";
   if (!told || typeof told !== "object") return html`<span class="cut">${visible(row.details)}</span>`;
   const { generation, individual_id, ...rest } = told;

@@ -1,4 +1,4 @@
-// The score of each example that individuals were evaluated on: examples down, individuals across, the best of each example in gold.
+// The score of each individual on each example: examples down, individuals across, the best of each example in gold.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rows, useNews } from "./asked.js";
@@ -19,14 +19,14 @@ export function Examples({ data, choose, chosen }) {
   const grid = useMemo(() => told && arranged(told, data.sign), [told, data.sign]);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!grid) return html`<p class="none">Reading …</p>`;
-  if (!grid.examples.length) return html`<p class="none">No scores by example were recorded: searches that have them (GEPA) tell them as <code>scores</code> among the metrics.</p>`;
+  if (!grid.examples.length) return html`<p class="none">No scores per example were recorded: a search that has them (such as GEPA) reports them as <code>scores</code> among the metrics.</p>`;
   const columns = [{ name: "example", head: "example" }, numeric("best"), { name: "who", head: "first to reach it", show: (row) => short(row.who, 18) }, numeric("mean"), numeric("worst"), { name: "reached", head: "reach the best", right: true, show: (row) => `${number(row.reached)} of ${number(row.tried)}`, value: (row) => row.reached / row.tried }];
-  return html`<p>${count(grid.examples.length, "example")}, ${count(told.length, "individual")} in the order in which they finished. First to be the best on an example: ${number(grid.keepers)} of them.</p>
+  return html`<p>${count(grid.examples.length, "example")}, ${count(told.length, "individual")} in the order in which they finished. ${number(grid.keepers)} of them were the first to reach the best score on an example.</p>
     <${Grid} grid=${grid} told=${told} data=${data} choose=${choose} chosen=${chosen}/>
     <${Table} label="Examples" rows=${grid.examples} columns=${columns} keyOf=${(row) => row.example} onPick=${(row) => choose(row.who)}/>`;
 }
 
-// What each example came to. An example's name is the search's own; numbers are in their order.
+// The results on each example. Its name is the search's own; names that are numbers are sorted as numbers.
 function arranged(told, sign) {
   const examples = new Map();
   let low = Infinity, high = -Infinity;
@@ -84,13 +84,13 @@ function Grid({ grid, told, data, choose, chosen }) {
   };
   const say = (event) => {
     const [one, row] = at(event), score = one && row ? one.scores[one.examples.indexOf(row.example)] : null;
-    hover(one && row ? `example ${visible(row.example)} · ${short(one.individual_id, 18)} · ${score === null || score === undefined ? "not evaluated" : number(score)}${row.who === one.individual_id ? " · the first to be the best" : ""}` : "");
+    hover(one && row ? `example ${visible(row.example)} · ${short(one.individual_id, 18)} · ${score === null || score === undefined ? "not evaluated" : number(score)}${row.who === one.individual_id ? " · first to reach the best score" : ""}` : "");
   };
   const key = (event) => {
     const column = told.findIndex((one) => one.individual_id === chosen), next = told[column + ({ ArrowRight: 1, ArrowLeft: -1 }[event.key] || NaN)];
     if (next) { event.preventDefault(); choose(next.individual_id); }
   };
-  return html`<div class="scroll" tabindex="0"><canvas class="grid" ref=${canvas} tabindex="0" role="img" aria-label="Score of each individual on each example; the table below tells of each example" onPointerMove=${say} onPointerLeave=${() => hover("")} onKeyDown=${key}
+  return html`<div class="scroll" tabindex="0"><canvas class="grid" ref=${canvas} tabindex="0" role="img" aria-label="Score of each individual on each example; the table below has the same for each example" onPointerMove=${say} onPointerLeave=${() => hover("")} onKeyDown=${key}
       onClick=${(event) => { const [one] = at(event); if (one) choose(one.individual_id); }}></canvas></div>
-    <p class="hint">${over || `From ${number(grid.low)} (dark) to ${number(grid.high)} (bright)${data.sign < 0 ? ", less is brighter" : ""}; gold: the first to be the best on an example. A click chooses, and so do the arrow keys.`}</p>`;
+    <p class="hint">${over || `From ${number(grid.low)} (dark) to ${number(grid.high)} (bright)${data.sign < 0 ? ", lower is brighter" : ""}. Gold: first to reach the best score on the example. Click, or use the arrow keys, to select an individual.`}</p>`;
 }

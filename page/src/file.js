@@ -1,11 +1,11 @@
-// A report: the page in one file with its data inside, which answers what the server would. `file` is null on the live page.
+// A report: the page in one file, with data that answers requests as the server would. `file` is null on the live page.
 
 const data = document.getElementById("data");
 export const file = data && JSON.parse(data.textContent);
 
-const ABSENT = () => `It is not in this file, which has the code and prompts of ${Object.keys(file.individuals).length} individuals: genesis-otel report --top N writes more of them.`;
+const ABSENT = () => `Not in this file, which has the code and prompts of ${Object.keys(file.individuals).length} individuals only: genesis-otel report --top N includes more.`;
 
-// What is `told`, or the `error`; nothing where there is no file.
+// The answer as `told`, or an `error`; null on the live page.
 export function answer(path, asked) {
   if (!file) return null;
   if (asked.run && path !== "compare" && asked.run !== file.run) return { error: "This run is not in this file." };
@@ -13,17 +13,17 @@ export function answer(path, asked) {
   if (path === "calls") return { told: matching(asked) };
   if (path === "run/individual") return Object.hasOwn(file.individuals, asked.individual) ? { told: whole(file.individuals[asked.individual]) } : { error: ABSENT() };
   if (path === "run/arrivals") return { told: { individuals: "", calls: "", others: "" } };
-  // The file has no news: what came since the first answer is nothing.
+  // A file never changes: nothing arrives after the first answer.
   if (asked.since) return { told: { since: asked.since, columns: {} } };
   return { told: file.answers[path] };
 }
 
-// A program that is a parent's, too, lies in the file once.
+// A program that is also another's parent is stored in the file once.
 function whole(one) {
   return { ...one, code: file.programs[one.individual_id], parent: one.parent && { individual_id: one.parent, code: file.programs[one.parent] } };
 }
 
-// As the named query calls_matching; a text is looked for in the prompts and answers that are in the file.
+// Like the named query calls_matching, but text is searched only in the prompts and answers that the file contains.
 function matching({ text, model, role, status, slower, dearer, limit }) {
   const wanted = text.toLowerCase();
   const rows = wanted ? said(wanted) : all();

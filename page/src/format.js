@@ -1,4 +1,4 @@
-// Values as people read them. What is not known is an empty text, never a 0.
+// Values formatted for people. An unknown value is an empty text, never 0.
 
 export const number = (value) => {
   if (value === null || value === undefined) return "";
@@ -17,7 +17,7 @@ export const dollars = (value) => {
   return "$" + (Math.abs(value) >= 1 || value === 0 ? value.toFixed(2) : Math.abs(value) < 0.00005 ? value.toPrecision(2) : value.toFixed(4));
 };
 
-// A cost never stands without the calls that it leaves out.
+// A cost is always shown with the number of calls that it leaves out.
 export const money = (cost, unpriced) => [dollars(cost), unpriced ? `+ ${number(unpriced)} unpriced` : ""].filter(Boolean).join(" ");
 
 export const duration = (seconds) => {
@@ -28,9 +28,9 @@ export const duration = (seconds) => {
   return hours ? `${hours} h ${minutes} min` : `${minutes} min ${Math.floor(seconds % 60)} s`;
 };
 
-// How long a run took is known of one that ended; of any other, when it last gave a sign of life.
+// The duration of a run is known only once it has ended; until then, only its last sign of life.
 export const isOpen = (run) => run.status === "running" || run.status === "stalled";
-// New rows may come: of a run without a beginning, too, whose spans may be on their way.
+// Whether new rows may arrive: also for a run whose start is missing, since its spans may be on their way.
 export const isLive = (run) => !run || isOpen(run) || run.status === "";
 export const took = (run) => (isLive(run) || !run.seconds ? "" : duration(run.seconds));
 
@@ -38,15 +38,15 @@ export const ago = (seconds) => (seconds === null || seconds === undefined || se
 
 export const moment = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
 
-// Characters that a page would obey or hide (directions, zero widths, controls) are shown.
+// Characters that a browser would obey or hide (text direction, zero width, control characters) are made visible.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 export const visible = (text) =>
   String(text ?? "").replace(HIDDEN, (found) => (found === "\r" ? "" : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
 
-// The beginnings of ids of runs are dates, so they are cut in the middle; those of individuals tell them apart.
+// Run ids begin with a date, so they are cut in the middle; ids of individuals differ at the beginning.
 const cut = (id, length) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
 export const short = (id, length = 10) => visible(cut(id, length));
 export const middle = (id, length = 24) => visible(id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));
 
-// A gain for its cost; unknown while a call has no price.
+// The gain per dollar; unknown as long as a call has no price.
 export const perDollar = (gained, { cost, unpriced }) => (cost > 0 && !unpriced && gained !== undefined ? +(gained / cost).toPrecision(3) : null);

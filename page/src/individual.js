@@ -1,4 +1,4 @@
-// The pane of one individual: it stays while the tabs beside it change.
+// The pane of one individual, which stays open when the tabs beside it change.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
@@ -25,7 +25,7 @@ export function Individual({ data, id, part, show, choose, close }) {
     if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
     const begun = other.startsWith("id:") && other.length > 3 ? named(data, other.slice(3)) : [];
-    if (begun.length > 1 || (other.length > 3 && other.startsWith("id:") && !begun.length)) { took({ refused: begun.length ? `${number(begun.length)} ids begin so.` : "No id begins so." }); return; }
+    if (begun.length > 1 || (other.length > 3 && other.startsWith("id:") && !begun.length)) { took({ refused: begun.length ? `${number(begun.length)} ids begin with this.` : "No id begins with this." }); return; }
     const wanted = other === "seed" ? seed()?.id : other === "best" ? data.best?.id : begun[0];
     let current = true;
     took(wanted ? { reading: true } : null);
@@ -52,7 +52,7 @@ export function Individual({ data, id, part, show, choose, close }) {
     if (!told) return html`<p class="none">Reading …</p>`;
     if (told.refused) return html`<p class="none">${visible(told.refused)}</p>`;
     if (part === "code") return told.code ? html`<div class="tools"><button onClick=${copy}>Copy</button><button onClick=${download}>Download</button></div><${Code} text=${told.code}/>` : html`<p class="none">The program was not recorded.</p>`;
-    if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No model was asked for it.</p>`;
+    if (part === "prompts") return told.calls.length ? told.calls.map((call) => html`<${Call} call=${call}/>`) : html`<p class="none">No LLM call was recorded for it.</p>`;
     const recorded = told.metadata.filter(([, value]) => !empty(value));
     if (part === "result") return html`${told.error ? html`<p class="failed">${visible(told.error)}</p>` : ""}
       <table><tbody>${told.metrics.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${visible(typeof value === "object" ? JSON.stringify(value) : number(value))}</td></tr>`)}</tbody></table>
@@ -62,14 +62,14 @@ export function Individual({ data, id, part, show, choose, close }) {
     if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of}/>`;
     const parents = told.parent_ids.slice(1), odd = other.startsWith("id:") && ![...parents, pinned].includes(other.slice(3));
     const option = (one, what) => html`<option value=${"id:" + one}>${what} ${short(one)}</option>`;
-    return html`<div class="tools"><label>compared with <select value=${other} onChange=${(event) => compare(event.target.value)}>
-      <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best one</option>${parents.map((each) => option(each, "its other parent"))}
-      ${pinned && pinned !== id ? option(pinned, "the kept one,") : ""}<option value=${odd ? other : "id:"}>any other …</option></select></label>
-      ${odd || other === "id:" ? html`<label>whose id begins with <input type="search" size="14" value=${other.slice(3)} onInput=${(event) => compare("id:" + event.target.value.trim())}/></label>` : ""}
-      <button title="Keep this one, to compare another with it" aria-pressed=${pinned === id} onClick=${() => pin(pinned === id ? null : id)}>${pinned === id ? "Kept" : "Keep"}</button></div>
-      ${told.edit_summary ? html`<details class="summary" open=${told.edit_summary.length < 400}><summary>what it was meant to change</summary><p>${visible(told.edit_summary)}</p></details>` : ""}
-      ${against?.reading ? html`<p class="none">Reading …</p>` : against?.refused ? html`<p class="none">${visible(against.refused)}</p>` : against && against.code ? html`${other === "parent" ? "" : html`<p class="mute">From ${short(against.individual_id, 18)}${against.individual_id !== id ? "" : ", which is this one"}</p>`}<${Diff} before=${against.code} after=${told.code}/>`
-        : html`<p class="none">${other === "id:" ? "Name it by the beginning of its id." : told.parent_ids.length ? "There is no program to compare with." : "It is a seed."}</p>`}`;
+    return html`<div class="tools"><label>compare with <select value=${other} onChange=${(event) => compare(event.target.value)}>
+      <option value="parent">its parent</option><option value="seed">its seed</option><option value="best">the best individual</option>${parents.map((each) => option(each, "another parent:"))}
+      ${pinned && pinned !== id ? option(pinned, "the kept individual:") : ""}<option value=${odd ? other : "id:"}>another individual …</option></select></label>
+      ${odd || other === "id:" ? html`<label>id begins with <input type="search" size="14" value=${other.slice(3)} onInput=${(event) => compare("id:" + event.target.value.trim())}/></label>` : ""}
+      <button title="Keep this individual, to compare others with it" aria-pressed=${pinned === id} onClick=${() => pin(pinned === id ? null : id)}>${pinned === id ? "Kept" : "Keep"}</button></div>
+      ${told.edit_summary ? html`<details class="summary" open=${told.edit_summary.length < 400}><summary>intended change</summary><p>${visible(told.edit_summary)}</p></details>` : ""}
+      ${against?.reading ? html`<p class="none">Reading …</p>` : against?.refused ? html`<p class="none">${visible(against.refused)}</p>` : against && against.code ? html`${other === "parent" ? "" : html`<p class="mute">From ${short(against.individual_id, 18)}${against.individual_id !== id ? "" : ", this individual itself"}</p>`}<${Diff} before=${against.code} after=${told.code}/>`
+        : html`<p class="none">${other === "id:" ? "Enter the beginning of its id." : told.parent_ids.length ? "There is no program to compare with." : "This is a seed: it has no parent."}</p>`}`;
   };
   return html`<aside class="pane" aria-label="Individual">
     <header><h2 title=${visible(id)}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
@@ -86,29 +86,29 @@ export function Individual({ data, id, part, show, choose, close }) {
   </aside>`;
 }
 
-// Whom an id or the beginning of one names.
+// The ids that a text matches: itself, or all that begin with it.
 const named = (data, text) => (data.byId.has(text) ? [text] : data.list.filter((one) => one.id.startsWith(text)).map((one) => one.id));
 
 export function Call({ call }) {
   const facts = [visible(call.role), visible(call.model), duration(call.execution_time), call.cost === null ? "unpriced" : dollars(call.cost), call.input_tokens || call.output_tokens ? `${number(call.input_tokens)} → ${number(call.output_tokens)} tokens` : ""];
   return html`<section class="call"><h3>${facts.filter(Boolean).join(" · ")}${call.status !== "ok" ? html` <span class="failed">${visible(call.error)}</span>` : ""}</h3>
     ${call.messages.map(([role, text]) => html`<details open=${role === "user" && call.messages.length < 4}><summary>${visible(role) || "prompt"} <span class="mute">${count(text.length, "character")}</span></summary><pre>${visible(text)}</pre></details>`)}
-    ${call.thought ? html`<details><summary>thought</summary><pre>${visible(call.thought)}</pre></details>` : ""}
+    ${call.thought ? html`<details><summary>reasoning</summary><pre>${visible(call.thought)}</pre></details>` : ""}
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
 }
 
 function Waterfall({ spans, of }) {
-  if (!spans.length) return html`<p class="none">The spans of its trace are not in this store.</p>`;
+  if (!spans.length) return html`<p class="none">The store has no spans of its trace.</p>`;
   const listed = nested(spans), whole = spans.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
-  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<div class="scroll" tabindex="0"><svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same">${listed.map(([span, deep], row) => html`<g>
-    <title>${`${visible(span.name)}: from ${duration(span.began)} for ${duration(span.seconds)}${span.failed ? ", failed" : ""}`}</title>
+  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<div class="scroll" tabindex="0"><svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same data">${listed.map(([span, deep], row) => html`<g>
+    <title>${`${visible(span.name)}: began after ${duration(span.began)}, took ${duration(span.seconds)}${span.failed ? ", failed" : ""}`}</title>
     <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
     <text x=${deep * 10} y=${row * 20 + 14}>${visible(span.name).slice(0, 42 - 2 * deep)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg></div>
-    <details class="as-table"><summary>as a table</summary><div class="scroll" tabindex="0"><table aria-label="Spans of its trace"><thead><tr><th>span</th><th class="right">began after</th><th class="right">took</th><th>ended</th></tr></thead>
+    <details class="as-table"><summary>as a table</summary><div class="scroll" tabindex="0"><table aria-label="Spans of its trace"><thead><tr><th>span</th><th class="right">began after</th><th class="right">took</th><th>status</th></tr></thead>
     <tbody>${listed.map(([span, deep]) => html`<tr><td>${"· ".repeat(deep)}${visible(span.name)}</td><td class="right">${duration(span.began)}</td><td class="right">${duration(span.seconds)}</td><td>${span.failed ? html`<span class="failed">failed</span>` : "ok"}</td></tr>`)}</tbody></table></div></details>`;
 }
 
-// Spans below those that they belong to, in the order in which they began; of which the parent is not there begins by itself.
+// Spans nested below their parents, in the order in which they began; a span whose parent is missing is a root.
 function nested(spans) {
   const ids = new Set(spans.map((span) => span.span_id)), below = new Map(), listed = [];
   for (const span of [...spans].sort((a, b) => a.began - b.began)) {
@@ -118,7 +118,7 @@ function nested(spans) {
   }
   const walk = (id, deep) => { for (const span of below.get(id) || []) { listed.push([span, Math.min(deep, 6)]); walk(span.span_id, deep + 1); } };
   walk("", 0);
-  // Spans that are their own ancestors, which no tracer makes, lie below nobody.
+  // Spans that are their own ancestors, which no tracer produces, become roots too.
   const found = new Set(listed.map(([span]) => span));
   return [...listed, ...spans.filter((span) => !found.has(span)).map((span) => [span, 0])];
 }
@@ -129,7 +129,7 @@ function Family({ data, one, choose }) {
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }
-  return html`<h3>Where it comes from</h3><ol class="story">${chain.map(line)}</ol>
+  return html`<h3>Ancestry</h3><ol class="story">${chain.map(line)}</ol>
     ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
     <h3>Children: ${one.children.length}</h3><ul>${one.children.slice(0, 200).map(line)}</ul>`;
 }

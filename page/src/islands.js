@@ -1,4 +1,4 @@
-// Islands: the best of each over time, and who moved from one to another.
+// Islands: the best of each over time, and the migrations between them.
 import { html } from "htm/preact";
 import { useWhole } from "./asked.js";
 import { duration, moment, number, short, visible } from "./format.js";
@@ -7,7 +7,7 @@ import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
 
-const MADE = { copied: "a copy", moved: "moved itself", crossed: "a child of another island's" };
+const MADE = { copied: "copied", moved: "moved", crossed: "child of a parent on another island" };
 
 export function Islands({ data, choose }) {
   const { told, error } = useWhole("run/islands", data);
@@ -18,19 +18,19 @@ export function Islands({ data, choose }) {
   const names = told.islands.map((each) => each.island).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const began = data.summary.start_time, end = data.list.length ? data.list[data.list.length - 1].timestamp : began;
   const at = (time) => (by === "seconds" ? Math.max(0, time - began) / 1000 : placeOf(data.list, time));
-  const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "found in", right: true },
+  const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "best found in", right: true },
     numeric("arrived"), numeric("failed"), numeric("incorrect")];
-  const moves = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "generation", head: "generation", right: true }, { name: "individual_id", head: "who", show: (row) => short(row.individual_id) }, { name: "kind", head: "how", show: (row) => MADE[row.kind] || visible(row.kind) },
+  const moves = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "generation", head: "generation", right: true }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "kind", head: "how", show: (row) => MADE[row.kind] || visible(row.kind) },
     { name: "from_island", head: "from", show: (row) => (row.from_island === "" ? "?" : "⬡" + visible(row.from_island)) }, { name: "to_island", head: "to", show: (row) => "⬡" + visible(row.to_island) }, numeric("score")];
   return html`<${Table} label="Islands" rows=${told.islands} columns=${columns} keyOf=${(row) => row.island} onPick=${(row) => row.best_individual && choose(row.best_individual)}/>
     <div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option></select></label></div>
     <h2>Best of each island so far</h2><${Leaders} names=${names.slice(0, LINES.length)} leaders=${told.island_leaders} at=${at} last=${at(end)} by=${by}/>
-    ${names.length > LINES.length ? html`<p class="mute">The first ${LINES.length} of ${number(names.length)} islands.</p>` : ""}
-    ${told.migrations.length ? html`<h2>Who came from where</h2><${Moves} data=${data} names=${names} moves=${told.migrations} at=${at} last=${at(end)} by=${by} choose=${choose}/>
-    <${Table} label="Migrations" rows=${told.migrations} columns=${moves} keyOf=${(row) => row.timestamp + row.kind + row.individual_id} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)} first=${30}/>` : html`<p class="none">Nobody came from one island to another.</p>`}`;
+    ${names.length > LINES.length ? html`<p class="mute">Showing the first ${LINES.length} of ${number(names.length)} islands.</p>` : ""}
+    ${told.migrations.length ? html`<h2>Migrations</h2><${Moves} data=${data} names=${names} moves=${told.migrations} at=${at} last=${at(end)} by=${by} choose=${choose}/>
+    <${Table} label="Migrations" rows=${told.migrations} columns=${moves} keyOf=${(row) => row.timestamp + row.kind + row.individual_id} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)} first=${30}/>` : html`<p class="none">No individual has moved between islands.</p>`}`;
 }
 
-// How many individuals had finished by then.
+// How many individuals had finished at a time.
 function placeOf(list, time) {
   let low = 0, high = list.length;
   while (low < high) {
@@ -54,11 +54,11 @@ function Leaders({ names, leaders, at, last, by }) {
 
 const LANE = 26, WIDE = 900, LEFT = 46;
 
-// A lane for each island; whoever came is a line from where they come from, in the colour of their score.
+// One lane per island; each migration is a line from the old island to the new one, coloured by score.
 function Moves({ data, names, moves, at, last, by, choose }) {
   const high = names.length * LANE + 22, x = (time) => LEFT + ((WIDE - LEFT - 12) * at(time)) / Math.max(last, 1e-9), y = (name) => names.indexOf(name) * LANE + LANE / 2;
   const known = moves.filter((each) => names.includes(each.to_island));
-  return html`<div class="scroll" tabindex="0"><svg class="moves" viewBox="0 0 ${WIDE} ${high}" role="img" aria-label="Who came from which island to which; the table below has the same">
+  return html`<div class="scroll" tabindex="0"><svg class="moves" viewBox="0 0 ${WIDE} ${high}" role="img" aria-label="Migrations between islands; the table below has the same data">
     ${names.map((name) => html`<g><line class="lane" x1=${LEFT} x2=${WIDE - 12} y1=${y(name)} y2=${y(name)}/><text x="2" y=${y(name) + 4}>⬡${visible(name).slice(0, 5)}</text></g>`)}
     ${known.map((each) => {
       const from = names.includes(each.from_island) ? y(each.from_island) : y(each.to_island) - LANE / 2, to = y(each.to_island), across = x(each.timestamp), shade = colour(data.shade({ score: each.score }));
@@ -66,5 +66,5 @@ function Moves({ data, names, moves, at, last, by, choose }) {
         <line class="hit" x1=${across} x2=${across} y1=${from} y2=${to}/><line x1=${across} x2=${across} y1=${from} y2=${to} stroke=${shade} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><circle cx=${across} cy=${to} r="4" fill=${shade}/></g>`;
     })}
     <text x=${LEFT} y=${high - 4}>0</text><text x=${WIDE - 12} y=${high - 4} text-anchor="end">${by === "seconds" ? duration(last) : `${number(last)} individuals`}</text></svg></div>
-    <p class="hint">A dot is on the island that somebody came to; dashed: a child whose parent is of the other island.${moves.length >= 1000 ? " The newest 1,000." : ""}</p>`;
+    <p class="hint">Dots mark the island that an individual came to; dashed lines are children of a parent on another island.${moves.length >= 1000 ? " Only the newest 1,000 are shown." : ""}</p>`;
 }

@@ -1,4 +1,4 @@
-// The page: what is shown stands in the address, so that it can be sent, kept and gone back to.
+// The page. The URL names the view, so that it can be shared, bookmarked and returned to.
 import "./page.css";
 import { html, render } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
@@ -22,7 +22,7 @@ const address = ({ run, tab = "overview", individual = "", part = "", compare, c
   while (parts.length && !parts[parts.length - 1]) parts.pop();
   return "#/" + parts.map(encodeURIComponent).join("/");
 };
-// What is set within a view stays while the view does.
+// The settings of a view are kept as long as the view stays.
 const go = (place) => {
   const now = read(), stays = place.run && now.run === place.run && (now.tab || "overview") === (place.tab || "overview"), set = location.hash.split("?")[1];
   location.hash = address(place) + (stays && set ? "?" + set : "");

@@ -1,6 +1,6 @@
-// One grammar of marks, on every tab: shape = how it was made, colour = score, badge = island, gold = the path to the best one.
+// Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
 
-// Viridis, at even steps: readable without telling red from green, on light and on dark.
+// Viridis, at even steps: readable for people who cannot tell red from green, on light and dark backgrounds.
 const SHADES = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
 export const GOLD = "#d99a00", FAILED = "#c8372d", EVALUATION = "#2f9e6e";
 
@@ -18,7 +18,7 @@ const LEAST_EDGED = 3;
 export const isBright = (shade) => shade === null || shade > 0.435;
 
 const SHAPES = ["circle", "square", "diamond", "triangle", "pentagon", "bar"];
-// Shapes are given in the order in which kinds first appear, so that the common ones differ.
+// Shapes are assigned in the order in which mutation types first appear, so that the common ones differ.
 export function shapesOf(list) {
   const shapes = new Map();
   for (const one of list) if (!shapes.has(one.mutation_type)) shapes.set(one.mutation_type, SHAPES[shapes.size % SHAPES.length]);
@@ -48,7 +48,7 @@ export function draw(context, data, one, x, y, size, { shape, chosen, dark }) {
     // The darkest shade on a dark page, and the brightest on a light one, have an edge.
     if (size > LEAST_EDGED) { context.strokeStyle = dark ? "#7a828e" : "#00000059"; context.lineWidth = 0.8; context.stroke(); }
   } else {
-    // Whoever failed is an outline, and so is a copy.
+    // Failed individuals and copies are drawn as outlines.
     context.fillStyle = dark ? "#15181d" : "#ffffff";
     context.fill();
     context.strokeStyle = one.copied ? "#8a8f98" : FAILED;

@@ -1,4 +1,4 @@
-// Any number of the individuals over any other, or over time: how a metric went, and a front with its two axes.
+// Any numeric value of the individuals over any other, or over time: the course of a metric, or a front over its two axes.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
@@ -7,7 +7,7 @@ import { draw, shapesOf } from "./marks.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
 
-// Of each individual by its id, its metrics.
+// The metrics of each individual, by its id.
 function metrics() {
   const known = new Map(), names = new Set();
   return ({ columns, metrics }) => {
@@ -39,13 +39,13 @@ export function Metrics({ data, choose, chosen }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const title = (name) => (name in BY_ITSELF ? BY_ITSELF[name] : visible(name.slice(2)));
-  const choice = (label, value, set) => html`<label>${label} <select value=${value} onChange=${(event) => set(event.target.value)}><optgroup label="of each">${Object.entries(BY_ITSELF).map(([name, head]) => html`<option value=${name}>${head}</option>`)}</optgroup>
+  const choice = (label, value, set) => html`<label>${label} <select value=${value} onChange=${(event) => set(event.target.value)}><optgroup label="individual">${Object.entries(BY_ITSELF).map(([name, head]) => html`<option value=${name}>${head}</option>`)}</optgroup>
     ${told.names.length ? html`<optgroup label="metrics">${told.names.map((name) => html`<option value=${"m." + name}>${visible(name)}</option>`)}</optgroup>` : ""}</select></label>`;
   const best = new Set((front || []).map((each) => each.individual_id));
   const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, { ...numeric("x", title(across)) }, { ...numeric("y", title(up)) }, { name: "how", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type }, { name: "front", head: "on the front", show: ({ one }) => (best.has(one.id) ? "yes" : ""), value: ({ one }) => (best.has(one.id) ? 1 : 0) }];
   return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span></div>
     <${Scatter} data=${data} points=${points} front=${best} labels=${[title(across), title(up)]} choose=${choose} chosen=${chosen}/>
-    <details class="as-table"><summary>as a table</summary><${Table} label="Individuals by two numbers" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/></details>`;
+    <details class="as-table"><summary>as a table</summary><${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/></details>`;
 }
 
 const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14;
@@ -103,6 +103,6 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
     return found;
   };
   const said = over && html`<b>${short(over.one.id, 18)}</b> ${labels[0]} ${number(over.x)} · ${labels[1]} ${number(over.y)} · ${visible(over.one.mutation_type)}`;
-  return html`<div><canvas class="scatter" ref=${canvas} role="img" aria-label=${`${labels[1]} over ${labels[0]}; the table below has the same`} onPointerMove=${(event) => hover(nearest(event))} onPointerLeave=${() => hover(null)} onClick=${(event) => { const found = nearest(event); if (found) choose(found.one.id); }}></canvas></div>
-    <p class="hint">${said || (points.length ? `${number(points.length)} of ${number(data.counts.ok + data.counts.failed + data.counts.incorrect)} individuals have both; a click chooses.` : "No individual has both.")}</p>`;
+  return html`<div><canvas class="scatter" ref=${canvas} role="img" aria-label=${`${labels[1]} over ${labels[0]}; the table below has the same data`} onPointerMove=${(event) => hover(nearest(event))} onPointerLeave=${() => hover(null)} onClick=${(event) => { const found = nearest(event); if (found) choose(found.one.id); }}></canvas></div>
+    <p class="hint">${said || (points.length ? `${number(points.length)} of ${number(data.counts.ok + data.counts.failed + data.counts.incorrect)} individuals have both values. Click to select one.` : "No individual has both values.")}</p>`;
 }

@@ -1,4 +1,4 @@
-// Models: what each has cost and made, of which mutations, and how the search chose among them.
+// Models: the cost and yield of each, by mutation too, and how the search chose among them.
 import { html } from "htm/preact";
 import { rows, useNews, useWhole } from "./asked.js";
 import { duration, money, number, visible } from "./format.js";
@@ -12,20 +12,20 @@ const MODELS = [{ name: "model", head: "model" }, numeric("calls"), numeric("fai
   time("p50"), time("p90"), time("p99"), numeric("input_tokens", "tokens in"), numeric("output_tokens", "tokens out")];
 const percent = (row) => Math.round(100 * row.success_rate) + " %";
 const PAIRS = [{ name: "model", head: "model" }, { name: "mutation_type", head: "mutation" }, numeric("individuals"), numeric("better", "better than the parent"),
-  { name: "success_rate", head: "success", right: true, show: percent }, numeric("improvements", "best then"), numeric("gain"), numeric("failed"), numeric("incorrect"),
+  { name: "success_rate", head: "success", right: true, show: percent }, numeric("improvements", "new best"), numeric("gain"), numeric("failed"), numeric("incorrect"),
   { name: "cost", head: "cost", right: true, show: (row) => money(row.cost, row.unpriced) }, numeric("gain_per_dollar", "gain per dollar")];
 
 export function Models({ data }) {
   const { told, error } = useWhole("run/yields", data);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
-  return html`${told.models.length ? html`<h2>Models</h2><${Table} label="Models" rows=${told.models} columns=${MODELS} keyOf=${(row) => row.model}/>` : html`<p class="none">No model was asked.</p>`}
+  return html`${told.models.length ? html`<h2>Models</h2><${Table} label="Models" rows=${told.models} columns=${MODELS} keyOf=${(row) => row.model}/>` : html`<p class="none">No LLM call was recorded.</p>`}
     ${told.pairs.length ? html`<${Pairs} pairs=${told.pairs}/>` : ""}<${Choices} data=${data}/>`;
 }
 
 const SHADED = { success_rate: "success: better than the parent", gain_per_dollar: "gain per dollar", gain: "gain", individuals: "individuals", cost: "cost" };
 
-// Models by mutations, as a map of colours and as a table. What is not known has no colour.
+// Models by mutation, as a heat map and as a table. An unknown value has no colour.
 function Pairs({ pairs }) {
   const [by, shade] = useSetting("shade", "success_rate");
   const of = SHADED[by] ? by : "success_rate";
@@ -38,13 +38,13 @@ function Pairs({ pairs }) {
     const part = each[of] === null || high === low ? null : (each[of] - low) / (high - low);
     return html`<td class=${"shade " + (isBright(part) ? "bright" : "deep")} ref=${(td) => { if (td) td.style.background = colour(part); }} title=${`${number(each.individuals)} individuals, ${number(each.better)} better than the parent`}>${shown(each)}<small>${number(each.individuals)}</small></td>`;
   };
-  return html`<h2>Models by mutation</h2><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small: individuals.</span></div>
+  return html`<h2>Models by mutation</h2><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small numbers: individuals.</span></div>
     <div class="scroll" tabindex="0"><table class="heat" aria-label="Models by mutation"><thead><tr><td></td>${mutations.map((each) => html`<th>${visible(each)}</th>`)}</tr></thead>
     <tbody>${models.map((model) => html`<tr><th>${visible(model)}</th>${mutations.map((mutation) => cell(model, mutation))}</tr>`)}</tbody></table></div>
     <${Table} label="Yield of models by mutation" rows=${pairs} columns=${PAIRS} keyOf=${(row) => row.model + " " + row.mutation_type}/>`;
 }
 
-// The states of what chooses the models, a line a model.
+// The states of the model selection over time.
 function states() {
   const known = new Map();
   return (answer) => {
@@ -71,7 +71,7 @@ function Choices({ data }) {
   };
   const series = models.slice(0, LINES.length).map((model, at) => ({ label: visible(model), values: told.map((state) => value(state, model)), color: LINES[at % LINES.length], steps: true }));
   return html`<h2>How models were chosen <small class="mute">${visible(last.strategy)}</small></h2><div class="tools"><label>quantity <select value=${of} onChange=${(event) => want(event.target.value)}>${quantities.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>
-    <label><input type="checkbox" checked=${!!share} onChange=${(event) => part(event.target.checked ? "yes" : "")}/> as a share of all models</label><span class="hint">Quantities are named as the search names them.</span></div>
+    <label><input type="checkbox" checked=${!!share} onChange=${(event) => part(event.target.checked ? "yes" : "")}/> as a share of all models</label><span class="hint">The names of the quantities are the search's own.</span></div>
     <${Plot} label="What the search knew of each model, over time" x=${told.map((each) => Math.max(0, each.timestamp - data.summary.start_time) / 1000)} series=${series} xLabel="seconds" yLabel=${of} height=${240}/>
-    <h3>In the end</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
+    <h3>Latest state</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
 }

@@ -1,4 +1,4 @@
-// How far runs are that go on, and how long they may take: asked for after what is known of them.
+// The progress of open runs and their estimated time left, requested after their other data.
 import { useEffect, useState } from "preact/hooks";
 import { ask, SHARE } from "./api.js";
 import { file } from "./file.js";
@@ -6,7 +6,7 @@ import { duration, number } from "./format.js";
 
 const EVERY = 10_000;
 
-// By the ids of runs; asked again when `news` is another, and not more often than every ten seconds.
+// Outlooks by run id; requested again when `news` changes, but at most every ten seconds.
 export function useOutlook(runs, news) {
   const [known, know] = useState({ of: {}, news: null, due: 0 });
   const asked = runs.join();
@@ -25,7 +25,7 @@ export function useOutlook(runs, news) {
   return known.of;
 }
 
-// Nothing where nobody said how many generations there will be.
+// Empty if the planned number of generations is unknown.
 export function left({ planned, done, seconds_left: seconds, status }) {
   if (!planned) return "";
   const far = `${number(done)} of ${number(planned)}`;

@@ -1,4 +1,4 @@
-// How a run went: its scores, what it paid for, how much was done at once, how fast its calls were.
+// The course of a run: its scores, its cost by role, its throughput, and the latency of its calls.
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
 import { visible } from "./format.js";
@@ -28,13 +28,13 @@ export function Overview({ data, choose, chosen }) {
   if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished yet, and no call has ended.</p>`;
   const scored = list.some((one) => one.score !== null);
   return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>
-    ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">Nobody has a score yet.</p>`}
-    ${roles.series.length ? html`<h2>What calls have cost, by what they were for</h2>
-    <${Plot} label="Cost of calls so far, by their role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
-    <h2>Individuals finished, calls and evaluations under way</h2>
-    <${Plot} label="Individuals finished, calls and evaluations under way over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls under way", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations under way", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="" height=${180}/>
+    ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">No individual has a score yet.</p>`}
+    ${roles.series.length ? html`<h2>Cost of calls by role</h2>
+    <${Plot} label="Cost of calls so far, by role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
+    <h2>Individuals finished, calls and evaluations in progress</h2>
+    <${Plot} label="Individuals finished, calls and evaluations in progress over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls in progress", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations in progress", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="" height=${180}/>
     ${data.calls.length ? html`<h2>Latency of calls</h2>
-    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds a call" height=${200}/>` : ""}`;
+    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds per call" height=${200}/>` : ""}`;
 }
 
 function throughput(data, jobs) {
@@ -58,7 +58,7 @@ function throughput(data, jobs) {
   return { x: finished.map((_, at) => (at * wide) / 1000), finished, calls: busy(calls), evaluations: busy(evaluations) };
 }
 
-// What calls of each role have cost so far, at even steps; those without a price are left out, and counted at the top.
+// The cumulative cost of calls by role, at even steps; calls without a price are left out here and counted at the top of the page.
 function costs(data) {
   const began = data.summary.start_time, STEPS = 200, priced = data.calls.filter((call) => call.cost !== null);
   const roles = [...new Set(priced.map((call) => call.role))], sums = new Map(roles.map((role) => [role, 0])), series = new Map(roles.map((role) => [role, []])), x = [];

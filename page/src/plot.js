@@ -1,4 +1,4 @@
-// A plot by uPlot: lines, steps and points over a numeric x. Its colours follow the page's.
+// A uPlot chart: lines, steps and points over a numeric x. Its colours follow the page's theme.
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
@@ -9,10 +9,10 @@ export const LINES = ["#3b6fd4", "#d9730d", "#2f9e6e", "#a34ac7", "#c2255c", "#0
 
 const COUNTED = new Set(["individuals", "generations"]), WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
 
-// The models of a run's calls, as many as there are colours.
+// The models of a run's calls, at most as many as there are colours.
 export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
 
-// `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` for a click.
+// `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` is called for a click.
 export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands }) {
   const place = useRef(null), plot = useRef(null);
   const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.steps, each.points]), xLabel, yLabel, bands]);
@@ -26,7 +26,7 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
       legend: { live: true },
       cursor: { drag: { x: true, y: false } },
       bands,
-      // There is no individual 1.5.
+      // Whole ticks: there is no individual 1.5.
       axes: [{ ...axis, ...(COUNTED.has(xLabel) ? { incrs: WHOLE } : {}), label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34 }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: 58 }],
       series: [{ label: xLabel }, ...series.map((each) => ({
         label: each.label,
@@ -50,7 +50,7 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
 
 const SHOWN = 200;
 
-// The same for who cannot see it, or wants the numbers; made when it is opened. Of many points some at even steps.
+// The same data for people who cannot see the chart or want the numbers; built when opened. Many points are sampled at even steps.
 function AsTable({ label, x, xLabel, series }) {
   const [open, turn] = useState(false);
   const step = Math.max(1, Math.ceil(x.length / SHOWN));
@@ -58,5 +58,5 @@ function AsTable({ label, x, xLabel, series }) {
   return html`<details class="as-table" onToggle=${(event) => turn(event.target.open)}><summary>as a table</summary>${open ? html`<div class="scroll" tabindex="0"><table aria-label=${label}>
     <thead><tr><th class="right">${xLabel}</th>${series.map((each) => html`<th class="right">${each.label}</th>`)}</tr></thead>
     <tbody>${kept.map((at) => html`<tr><td class="right">${number(x[at])}</td>${series.map((each) => html`<td class="right">${number(each.values[at])}</td>`)}</tr>`)}</tbody></table></div>
-    ${step > 1 ? html`<p class="mute">Every ${step}th of ${number(x.length)} points.</p>` : ""}` : ""}</details>`;
+    ${step > 1 ? html`<p class="mute">One in ${step} of ${number(x.length)} points.</p>` : ""}` : ""}</details>`;
 }

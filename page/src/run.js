@@ -1,4 +1,4 @@
-// One run: how it stands, and its tabs. What is chosen stays chosen on every tab.
+// One run: its summary and its tabs. The selected individual stays selected on every tab.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData } from "./api.js";
@@ -41,7 +41,7 @@ export function useRun(id) {
       } catch (refused) { fail(refused.message); }
       looking = false;
       if (file) return;
-      // A run that ended, or a store that is away, is asked less and less.
+      // A run that has ended, or a store that cannot be reached, is polled less and less often.
       const live = data.summary?.status === "running";
       if (!over) timer = setTimeout(look, live ? EVERY : Math.min(30_000, EVERY * (1 + idle)));
     };
@@ -77,7 +77,7 @@ export function Run({ id, tab, chosen, part, go }) {
   };
   return html`<main class=${chosen ? "two" : "one"}><section class="left">
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
-    ${run.status ? "" : html`<p class="said">The beginning of this run is not in the store: its task, configuration, direction and status are not known. What is here are the rows that came; the rest may be on its way, or waits in a spool (<code>genesis-otel status</code>).</p>`}
+    ${run.status ? "" : html`<p class="said">The start of this run is not in the store, so its task, configuration, direction and status are unknown. Only the rows that have arrived are shown; the rest may be on its way, or waiting in a spool (<code>genesis-otel status</code>).</p>`}
     ${run.error ? html`<p class="failed">${visible(run.error)}</p>` : ""}
     <${Head} run=${run} data=${data}/>
     <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}</nav>
@@ -90,7 +90,7 @@ function Head({ run, data }) {
   const outlook = useOutlook(isOpen(run) ? [run.run_id] : [], data.arrived)[run.run_id];
   const facts = [
     ["status", run.status ? html`<span class=${"status " + run.status}>${run.status}</span>` : html`<span class="status unknown">unknown</span>`],
-    ["best", html`<b>${number(data.best?.score) || "–"}</b>${run.direction === "min" ? " (less is better)" : ""}`],
+    ["best", html`<b>${number(data.best?.score) || "–"}</b>${run.direction === "min" ? " (lower is better)" : ""}`],
     ["individuals", `${number(data.counts.ok + data.counts.failed + data.counts.incorrect)}${data.counts.failed ? `, ${number(data.counts.failed)} failed` : ""}${data.counts.incorrect ? `, ${number(data.counts.incorrect)} incorrect` : ""}`],
     ["generations", number(run.generations)],
     ["progress", outlook ? left(outlook) : ""],
@@ -101,7 +101,7 @@ function Head({ run, data }) {
     ["took", took(run)],
     ["last sign of life", isOpen(run) ? [`${duration((run.last_seen - run.start_time) / 1000)} after its start`, file ? "" : ago(run.silent_seconds)].filter(Boolean).join(", ") : ""],
   ];
-  return html`<header class="head"><h1>${visible(run.task_name) || "A run without a beginning"} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
+  return html`<header class="head"><h1>${visible(run.task_name) || "Run without a start"} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
     <dl class="facts">${facts.filter(([, value]) => value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></header>`;
 }
 
@@ -124,7 +124,7 @@ function Individuals({ data, chosen, choose, search }) {
 
 function Story({ data, choose }) {
   const path = data.list.filter((one) => data.bestPath?.has(one.id));
-  if (!path.length) return html`<p class="none">Nobody has a score yet.</p>`;
+  if (!path.length) return html`<p class="none">No individual has a score yet.</p>`;
   return html`<ol class="story long">${path.map((one) => {
     const parent = data.byId.get(one.parents[0]), gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
     return html`<li><button class="link" onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${number(one.score)}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span> <span class="mute">generation ${one.generation} · ${visible(one.mutation_type)}${one.island !== "" ? ` · island ${visible(one.island)}` : ""}</span><p>${visible(one.edit_summary)}</p></li>`;

@@ -1,4 +1,4 @@
-// All runs, and several of them beside one another.
+// The list of runs, and a comparison of several.
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask, SHARE } from "./api.js";
@@ -9,9 +9,9 @@ import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
 import { Table } from "./table.js";
 
-// As many as the server compares.
+// The most runs that the server compares.
 const MOST = 20;
-// The status of a run whose beginning is not in the store.
+// The status of a run whose start is not in the store.
 const UNKNOWN = "unknown";
 
 export function Runs({ go }) {
@@ -23,7 +23,7 @@ export function Runs({ go }) {
   const sparks = useSparks(rows);
   useEffect(() => {
     let over = false, timer;
-    // All runs cost all runs: asked for no more than a tenth of the time.
+    // The list reads all runs: requested for at most a tenth of the time.
     const look = () => {
       const began = performance.now();
       ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
@@ -37,8 +37,8 @@ export function Runs({ go }) {
   const shown = (rows || []).filter((row) => (!status || (row.status || UNKNOWN) === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
-    { name: "tick", head: "", label: "ticked", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">without a beginning</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${middle(row.run_id, 18)}</a>` },
+    { name: "tick", head: "", label: "selected", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
+    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">start is missing</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${middle(row.run_id, 18)}</a>` },
     { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
     { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
@@ -57,13 +57,13 @@ export function Runs({ go }) {
   return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
     <label>find <input type="search" placeholder="task, id, tag or note" value=${find} onInput=${(event) => seek(event.target.value)}/></label>
     <label>status <select value=${status} onChange=${(event) => pick(event.target.value)}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed", UNKNOWN].map((each) => html`<option>${each}</option>`)}</select></label>
-    <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Tick none" : "Tick all"}</button>
+    <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : "Select all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
-    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">There is no run yet: <code>genesis-otel demo</code> makes one. This page shows it by itself.</p>`}</section></main>`;
+    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
 
-// Lines are asked for after the list, and again only where a run has got on.
+// Sparklines are requested after the list, and again only for runs with new individuals.
 function useSparks(rows) {
   const [known, know] = useState({});
   const wanted = (rows || []).slice(0, 100).filter((row) => known[row.run_id]?.individuals !== row.individuals && row.individuals);
@@ -115,14 +115,14 @@ export function Compare({ runs, go }) {
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
   const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
-    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> runs of one task and configuration as one</label></form>
+    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task and configuration</label></form>
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
-    <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs beside one another"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
+    <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs side by side"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}
     ${different.map((name) => html`<tr><th>${visible(name)}</th>${told.map((each) => html`<td><span class="cut">${visible(setting(each, name))}</span></td>`)}</tr>`)}</tbody></table></div></section></main>`;
 }
 
-// A configuration as settings with dotted names, so that what differs is named and not shown as two walls of JSON.
+// A configuration as settings with dotted names, so that single differences show instead of two walls of JSON.
 function leaves(config, before = "") {
   return config.flatMap(([name, value]) => (value && typeof value === "object" && Object.keys(value).length ? leaves(Object.entries(value), `${before}${name}.`) : [[before + name, JSON.stringify(value)]]));
 }
@@ -130,7 +130,7 @@ function leaves(config, before = "") {
 function grouped(told) {
   const groups = new Map();
   for (const each of told) {
-    // Seeds make runs of one configuration, and so do places.
+    // Runs that differ only in seed or location (paths, addresses) have the same configuration.
     const key = JSON.stringify([each.run.task_name, leaves(each.config).filter(([name]) => !/seed|path|dir$|api_base|port$/i.test(name))]);
     if (!groups.has(key)) groups.set(key, { name: each.run.task_name, runs: [] });
     groups.get(key).runs.push(each);
@@ -138,7 +138,7 @@ function grouped(told) {
   return [...groups.values()].map((group, at) => ({ ...group, name: `${visible(group.name)} ${at + 1}` }));
 }
 
-// The best so far at each x: the last word before it; nothing before the first, nor after the end.
+// The best so far at each x: the last value up to it; null before the first value and after the end.
 function held(x, places, values) {
   let at = 0, now = null;
   const last = places.length ? places[places.length - 1] : -Infinity;

@@ -1,4 +1,4 @@
-// What is set within a view (axes, filters, what a program is compared with) stands in the address, behind its path.
+// The settings of a view (axes, filters, what a program is compared with) are in the URL, after its path.
 import { useEffect, useState } from "preact/hooks";
 
 const told = () => new URLSearchParams(location.hash.split("?")[1] || "");

@@ -1,12 +1,12 @@
-// A table that sorts by a click on a heading and shows more on demand; a row is chosen by click or Enter.
+// A table that is sorted by a click on a heading and shows more rows on demand; a click or Enter selects a row.
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { number, visible } from "./format.js";
 
-// A column of numbers, with six digits.
+// A column of numbers with six significant digits.
 export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : +Number(row[name]).toPrecision(6)) });
 
-// `columns`: [{name, head, show(row), value(row), right, label}]; `label` is said where there is no head.
+// `columns`: [{name, head, show(row), value(row), right, label}]; `label` is read out if there is no head.
 export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {
   const [order, sort] = useState(sorted || null);
   const [many, show] = useState(first);
@@ -16,7 +16,7 @@ export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorte
     listed = [...rows].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === y) return 0;
-      // What is not known is last, in either direction.
+      // Unknown values come last in either direction.
       if (x === null || x === undefined || x === "") return 1;
       if (y === null || y === undefined || y === "") return -1;
       return (x < y ? -1 : 1) * (order.down ? -1 : 1);

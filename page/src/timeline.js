@@ -1,4 +1,4 @@
-// Who worked when: calls, and below them evaluations, each laid into as few lanes as they need.
+// Calls over time, and evaluations below them, each in as few lanes as they need.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, duration, moment, short, visible } from "./format.js";
@@ -50,11 +50,11 @@ export function Timeline({ data, choose }) {
   const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, duration((found.to - found.from) / 1000), found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
   const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, busy for ${Math.round(100 * of.share)} % of the time`;
   const texts = [calls.placed.length ? lanes(calls, "call") : "", evaluations.placed.length ? lanes(evaluations, "evaluation") : ""].filter(Boolean);
-  return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? "No calls and no evaluations yet." : ""}
+  return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? "No call and no evaluation has been recorded yet." : ""}
     ${shown.map((model, index) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[index % LINES.length]}/></svg> ${visible(model)}</span>`)}
     ${evaluations.count ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${EVALUATION}/></svg> evaluation</span>` : ""} <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${FAILED}/></svg> failed</span></p>
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
       onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>
-    <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; a click chooses its individual." : "")}${told || error ? "" : " Reading …"}</p>
+    <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; click one to select its individual." : "")}${told || error ? "" : " Reading …"}</p>
     ${jobs.length ? html`<details class="as-table"><summary>evaluations as a table</summary><${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/></details>` : ""}`;
 }

@@ -1,5 +1,5 @@
 // The family tree of all individuals, on a canvas: generations from left to right, children beside their parents. Wheel zooms,
-// drag moves, click chooses, double click folds what descends from an individual.
+// drag pans, click selects, double click folds an individual's descendants.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { draw, GOLD, shapesOf } from "./marks.js";
@@ -7,7 +7,7 @@ import { count, number, short, visible } from "./format.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2;
 
-// A place for everybody: x by generation, y so that leaves lie below one another and a parent in the middle of its children.
+// Positions for all individuals: x by generation; y so that leaves do not overlap and a parent is centred on its children.
 export function layout(data, folded) {
   const placed = [], depths = new Map();
   const roots = data.list.filter((one) => !data.byId.has(one.parents[0]) || one.parents[0] === one.id);
@@ -56,7 +56,7 @@ export function Tree({ data, version, chosen, choose, search }) {
   const fit = () => {
     let right = 1, bottom = 1;
     for (const one of placed) { right = Math.max(right, one.x); bottom = Math.max(bottom, one.y); }
-    // Each direction by itself: a long search is wide, a broad one high.
+    // Each direction is scaled separately: a long search is wide, a broad one high.
     view.current = { zoomX: Math.min((size[0] - 60) / (right * STEP_X), 3), zoom: Math.min((size[1] - 40) / (bottom * STEP_Y), 2.5), x: 20, y: 20 };
   };
   const at = (one) => [view.current.x + one.x * STEP_X * view.current.zoomX, view.current.y + one.y * STEP_Y * view.current.zoom];
@@ -131,7 +131,7 @@ export function Tree({ data, version, chosen, choose, search }) {
     zoom(event.clientX - box.left, event.clientY - box.top, Math.exp(-event.deltaY * 0.0015));
   };
   useEffect(() => {
-    // Preact adds wheel listeners as passive ones, which may not keep the page from scrolling.
+    // Preact adds wheel listeners as passive, and those cannot keep the page from scrolling.
     canvas.current.addEventListener("wheel", wheel, { passive: false });
     return () => canvas.current?.removeEventListener("wheel", wheel);
   });
@@ -173,10 +173,10 @@ export function Tree({ data, version, chosen, choose, search }) {
       ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
       <span class="kind"><i class="shape circle failed"></i>failed or incorrect</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
     </div>
-    <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the table has the same`}
+    <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the tab Individuals lists them`}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${(event) => turn(nearest(event))} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
     <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
-      : "Wheel zooms, drag moves, click chooses, double click folds. Keys: arrows go from an individual to its parent, children and siblings, the space bar folds, + and − zoom."}</p>
+      : "Wheel zooms, drag pans, click selects, double click folds. Arrow keys go to the parent, children and siblings, the space bar folds, + and − zoom."}</p>
   </div>`;
 }
 

@@ -1,4 +1,4 @@
-// What mutations have given, the cells of a grid of features, and the Pareto front.
+// The yield of each mutation, the cells of the feature grid, and the Pareto front.
 import { html } from "htm/preact";
 import { useMemo, useState } from "preact/hooks";
 import { useWhole } from "./asked.js";
@@ -27,7 +27,7 @@ export function Yields({ data, choose }) {
   return html`${told.mutations.length ? html`<h2>Mutations</h2><${Table} label="Mutations" rows=${told.mutations} columns=${MUTATIONS} keyOf=${(row) => row.mutation_type}/>` : ""}
     ${told.proposals.length ? html`<h2>Before their evaluation</h2><p class="hint">Patches that could not be applied, and how novel proposals were found to be, as far as the search tells.</p><${Table} label="Proposals before their evaluation" rows=${told.proposals} columns=${said} keyOf=${(row) => row.mutation_type}/>` : ""}
     <${Rates} data=${data}/><${Cells} cells=${told.cells} data=${data} choose=${choose}/>
-    ${told.front.length ? html`<h2>Pareto front</h2><p class="hint">Metrics shows it over two axes.</p><${Table} label="Pareto front" rows=${told.front} columns=${FRONT} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>` : ""}`;
+    ${told.front.length ? html`<h2>Pareto front</h2><p class="hint">The tab Metrics plots it over two axes.</p><${Table} label="Pareto front" rows=${told.front} columns=${FRONT} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>` : ""}`;
 }
 
 const WINDOW = 20, STEPS = 400;
@@ -54,10 +54,10 @@ function Rates({ data }) {
 
 const EDGE = 22;
 
-// The bins that are named on an axis: as many as there is room for.
+// The bins that are labelled on an axis: as many as there is room for.
 const bins = (most, size) => { const step = Math.ceil(16 / size); return [...Array(Math.floor(most / step) + 1).keys()].map((at) => at * step).slice(0, 200); };
 
-// A grid of features: two axes where there are two or more features, the best score of each cell by its colour.
+// The feature grid: two axes if there are two or more features; the colour of a cell is its best score.
 function Cells({ cells, data, choose }) {
   const [axes, turn] = useState([0, 1]);
   if (!cells.length) return "";
@@ -75,10 +75,10 @@ function Cells({ cells, data, choose }) {
   }
   const size = Math.max(8, Math.min(26, 560 / (most[0] + 1)));
   const choice = (index) => html`<select value=${axes[index]} onChange=${(event) => turn(index ? [axes[0], +event.target.value] : [+event.target.value, axes[1]])}>${features.map((name, at) => html`<option value=${at}>${visible(name)}</option>`)}</select>`;
-  return html`<h2>Cells filled: ${grid.size}</h2><div class="tools"><label>across ${choice(0)}</label>${features.length > 1 ? html`<label>up ${choice(1)}</label>` : ""}</div>
-    <div class="scroll" tabindex="0"><svg class="cells" width=${(most[0] + 1) * size + EDGE + 4} height=${(most[1] + 1) * size + EDGE + 4} role="img" aria-label="Cells by their best score; the table below has the same">
+  return html`<h2>Filled cells: ${grid.size}</h2><div class="tools"><label>across ${choice(0)}</label>${features.length > 1 ? html`<label>up ${choice(1)}</label>` : ""}</div>
+    <div class="scroll" tabindex="0"><svg class="cells" width=${(most[0] + 1) * size + EDGE + 4} height=${(most[1] + 1) * size + EDGE + 4} role="img" aria-label="Cells by best score; the table below has the same data">
       ${bins(most[0], size).map((bin) => html`<text x=${EDGE + (bin + 0.5) * size} y=${(most[1] + 1) * size + 14} text-anchor="middle">${bin}</text>`)}${bins(most[1], size).map((bin) => html`<text x=${EDGE - 4} y=${(most[1] - bin + 0.5) * size + 5} text-anchor="end">${bin}</text>`)}${[...grid.values()].map((cell) => html`<rect tabindex="0" x=${EDGE + cell.place[0] * size} y=${(most[1] - cell.place[1]) * size + 2} width=${size - 1} height=${size - 1} fill=${colour(data.shade({ score: cell.best_score }))}
       onClick=${() => cell.best_individual && choose(cell.best_individual)} onKeyDown=${(event) => event.key === "Enter" && cell.best_individual && choose(cell.best_individual)}><title>${`${visible(across)} ${cell.place[0]}${up ? `, ${visible(up)} ${cell.place[1]}` : ""}: best ${number(cell.best_score) || "–"}, ${count(cell.individuals, "individual")}`}</title></rect>`)}</svg></div>
     <details class="as-table"><summary>as a table</summary><${Table} label="Cells" rows=${[...grid.values()].map((cell) => ({ ...cell, across: cell.place[0], up: cell.place[1] }))} keyOf=${(cell) => cell.place.join()} onPick=${(cell) => cell.best_individual && choose(cell.best_individual)}
-      columns=${[{ name: "across", head: visible(across), right: true }, ...(up ? [{ name: "up", head: visible(up), right: true }] : []), numeric("best_score", "best"), numeric("individuals"), { name: "best_individual", head: "the best", show: (cell) => short(cell.best_individual) }]}/></details>`;
+      columns=${[{ name: "across", head: visible(across), right: true }, ...(up ? [{ name: "up", head: visible(up), right: true }] : []), numeric("best_score", "best"), numeric("individuals"), { name: "best_individual", head: "best individual", show: (cell) => short(cell.best_individual) }]}/></details>`;
 }

@@ -1,4 +1,5 @@
-"""The command: what it answers and suggests next, and that a mistake gives one line and an exit code, never a traceback."""
+"""The command: what it answers and suggests next, and that a mistake gives one line and an exit code, never a
+traceback."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ from genesis_otel._settings import Server, load_settings
 from genesis_otel._ship import codec
 from genesis_otel._ship import rows as _rows
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.tables import TABLES
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import Answer, Between, Request, between, inserts_only, login
@@ -55,7 +56,8 @@ from tests.support.searched import (
 
 COMMANDS = ("init", "check", "serve", "demo", "runs", "lineage", "query", "spool")
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\rover\n\tnext\x00\u2028"
-"""Clears the screen, names the window, colours, turns the direction, goes back to the line's beginning."""
+"""Clears the screen, sets the window's title, changes colours and the text direction, returns to the start of the
+line."""
 CLEAR = "\x1b[2J"
 
 
@@ -118,7 +120,7 @@ def on_terminal(*arguments: str, columns: int = 200) -> str:
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        # Python's own view of it: readline, where something loaded it, sets COLUMNS behind its back.
+        # Python's own terminal size: readline, if anything has loaded it, sets COLUMNS.
         env=dict(os.environ),
     )
     os.close(theirs)
@@ -128,7 +130,7 @@ def on_terminal(*arguments: str, columns: int = 200) -> str:
             shown += piece
     process.wait(60)
     os.close(ours)
-    # On a busy machine it says that it waits for the store; what it waited for is looked at.
+    # On a busy machine it logs that it waits for the store; only the awaited output matters.
     return "".join(line for line in shown.decode().replace("\r\n", "\n").splitlines(True) if "s at most" not in line)
 
 
@@ -139,8 +141,9 @@ def without_styles(shown: str) -> str:
 # --- itself -----------------------------------------------------------------------------------------------------------
 
 
-def test_it_says_its_version_and_how_it_is_used(run: Run) -> None:
-    """--version is the package's; --help lists every command and the exit codes; each command's has an example."""
+def test_version_and_help(run: Run) -> None:
+    """--version prints the package's; --help lists every command and the exit codes; each command's help has an
+    example."""
     assert run("--version") == (0, f"{__version__}\n", "")
     code, out, _ = run("--help")
     assert code == 0
@@ -175,7 +178,7 @@ def test_wrong_use_is_exit_code_2(run: Run) -> None:
         assert (code, out) == (2, "") and err, arguments
 
 
-def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_gives_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug of ours gives one line that says so; with -v it includes the traceback."""
 
     def broken(*_: object, **__: object) -> list[dict[str, Any]]:
@@ -193,7 +196,7 @@ def test_an_unexpected_error_is_no_traceback(run: Run, monkeypatch: pytest.Monke
 
 
 def test_runs_piped(run: Run) -> None:
-    """Tab-separated, with names above; the newest run first; numbers whole."""
+    """Tab-separated with a header row; the newest run first; unrounded numbers."""
     code, out, err = run("runs")
     assert (code, err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(out), delimiter="\t"))
@@ -204,8 +207,8 @@ def test_runs_piped(run: Run) -> None:
 
 
 def test_runs_on_a_terminal() -> None:
-    """A table with status, generations, individuals, failed ones, best score, cost and the last sign of life; narrow ones fit, too,
-    with what matters: the task, and ids cut in the middle. The cost says how many calls it leaves out: one was given up."""
+    """A table with status, generations, individuals, failures, best score, cost and the last sign of life; in a narrow
+    terminal the task and shortened ids remain. The cost says how many calls it leaves out: one has no price."""
     shown = without_styles(on_terminal("runs"))
     assert re.search(
         rf"{RUN} +{TASK} +completed +5 +13 +1 +0\.97 +\$0\.0586 +\+ 1 unpriced +[\d-]+ [\d:]+ +\d+ min ago\n", shown
@@ -217,7 +220,7 @@ def test_runs_on_a_terminal() -> None:
     assert re.search(rf"run +{RUN}", one_by_one) and re.search(r"cost +\$0\.0586", one_by_one)
 
 
-def test_runs_that_are_asked_for(run: Run) -> None:
+def test_runs_with_filters(run: Run) -> None:
     """--task, --status and --limit filter; if nothing is left, the exit code is 3 and the message says what was looked for."""
     ids = [row["run_id"] for row in json.loads(run("runs", "--status", "stalled", "--format", "json")[1])]
     assert ids == [GOING_ON]
@@ -381,7 +384,7 @@ def test_query_passes_answers_of_any_size(run: Run) -> None:
     assert len(json.loads(run("query", sql, "-f", "json")[1])) == 150_000
 
 
-def test_a_reader_that_has_had_enough(filled: Path) -> None:
+def test_a_reader_that_stops_early(filled: Path) -> None:
     """`| head` ends the command silently and without an error."""
     process = started("query", "SELECT number, randomPrintableASCII(100) FROM numbers(3000000)")
     assert process.stdout and process.stderr
@@ -456,7 +459,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_no_stored_text_reaches_a_terminal_raw(
     arguments: tuple[str, ...], hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ids, summaries, prompts, column names and mistyped arguments are shown as text: nothing in them is obeyed."""
+    """Ids, summaries, prompts, column names and mistyped arguments are shown as text, and none of them controls the
+    terminal."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(hostile))
     shown = without_styles(on_terminal(*arguments))
     assert shown.strip()
@@ -464,7 +468,7 @@ def test_no_stored_text_reaches_a_terminal_raw(
 
 
 def test_files_get_what_is_stored(run: Run, hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pipe or file has the text as it is: only terminals need care."""
+    """A pipe or file has the text unchanged: only terminals need escaping."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(hostile))
     (row,) = json.loads(run("runs", "--format", "json")[1])
     assert row["run_id"] == f"run{HOSTILE}"
@@ -472,8 +476,8 @@ def test_files_get_what_is_stored(run: Run, hostile: Path, monkeypatch: pytest.M
     assert run("query", sql, "-f", "csv")[1] == f'edit_summary\n"{HOSTILE} summary"\n'
 
 
-def test_csv_is_what_others_read() -> None:
-    """Quotes, commas, line ends and empty fields come back as they were through Python's own reader."""
+def test_csv_is_readable_by_others() -> None:
+    """Quotes, commas, line ends and empty fields are read back correctly by Python's own reader."""
     values = ['a "b"', "c,d", "e\nf", "g\r\nh", "", " i ", "'j'"]
     for rows in ([tuple(values)], [(value,) for value in values]):
         names = [f"n{at}" for at in range(len(rows[0]))]
@@ -483,7 +487,7 @@ def test_csv_is_what_others_read() -> None:
         assert told == [names, *map(list, rows)]
 
 
-def test_half_characters_can_be_written() -> None:
+def test_lone_surrogates_can_be_written() -> None:
     """Text that cannot be encoded is written as escapes, on a terminal and elsewhere."""
     assert visible("lone \udc80 and \x1b[0m\n") == "lone \\udc80 and \\x1b[0m\\n"
     process = started("query", "SELECT 'é' AS c", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
@@ -498,7 +502,7 @@ def test_how_long_ago() -> None:
     ]
 
 
-def test_columns_of_one_name() -> None:
+def test_columns_with_the_same_name() -> None:
     """A JSON object has each name once: a second column of the same name gets a number."""
     out = io.StringIO()
     assert write(["a", "a"], [[(1, 2)]], Format.json, out=out) == 1
@@ -564,8 +568,8 @@ def test_check_names_the_remedy(url: str, remedy: str, run: Run, filled: Path) -
     assert "wrong" not in err.replace("wrong version", "") and "secret" not in err
 
 
-def test_a_failure_is_one_line_and_no_more(filled: Path) -> None:
-    """In a process of its own, too, nothing but the error is written: no log line of the client's."""
+def test_a_failure_is_one_line(filled: Path) -> None:
+    """In a separate process too, only the error is written, and no log line of the client."""
     process = started("--url", f"http://u:secret@127.0.0.1:{free_ports(1)[0]}/d", "runs")
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, b"")
@@ -589,7 +593,8 @@ def test_check_without_the_client(filled: Path) -> None:
 
 
 def test_check_with_a_collector(run: Run, monkeypatch: pytest.MonkeyPatch, filled: Path) -> None:
-    """Where spans go to a collector, that is tried, too; the store is the one that it fills: named or asked for."""
+    """If spans go to a collector, it is checked too; the store is the one that the collector fills, named or asked
+    for."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{free_ports(1)[0]}")
     code, out, err = run("--url", f"chdb://{filled}/store", "check")
     assert (
@@ -633,7 +638,7 @@ DENIED = Answer(
 
 
 @pytest.mark.parametrize("command", [["runs"], ["check"], ["query", "SELECT 1"], ["lineage", "latest"], ["reprice"]])
-def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_path: Path) -> None:
+def test_reading_creates_nothing(command: list[str], run: Run, filled: Path, tmp_path: Path) -> None:
     """Reading creates neither a mistyped database nor a mistyped folder; both are named, with the command that creates them."""
     url = server_url(filled, "mistyped")
     code, out, err = run("--url", url, *command)
@@ -650,7 +655,7 @@ def test_reading_makes_nothing(command: list[str], run: Run, filled: Path, tmp_p
 
 
 def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
-    """It is connected to, nothing is made, and who makes the tables is said."""
+    """The check connects, creates nothing, and says who creates the tables."""
     with contextlib.closing(store_process.open_store(filled / "store")) as client:
         client.command("CREATE DATABASE bare")
         code, out, _ = run("--url", server_url(filled, "bare"), "check")
@@ -659,7 +664,7 @@ def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
 
 
 def test_a_server_that_hangs_is_waited_for_within_a_bound(empty: Path) -> None:
-    """No command waits for ever: it says what it is waiting for, and then that no answer came."""
+    """No command waits forever: it says what it is waiting for, and then that no answer came."""
     commands = (["runs"], ["check"], ["spool", "drain", "--timeout", "3"], ["query", "SELECT 1"], ["init"])
     with between() as server:
         server.behaviour = server.hangs
@@ -684,7 +689,7 @@ def test_a_server_that_hangs_is_waited_for_within_a_bound(empty: Path) -> None:
 
 
 def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
-    """It holds the folder and does not answer: within a bound that is said, with its number."""
+    """It holds the folder and does not answer: after a limited wait the error says so, with its process id."""
     assert run("runs")[0] == 3
     address = store_process.running(empty / "store")
     assert address
@@ -699,13 +704,13 @@ def test_a_store_process_that_is_stopped(run: Run, empty: Path) -> None:
 
 
 def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that works is found even where nothing is recorded, and that is said."""
+    """A working store is reported even if recording is off, and the output says that it is off."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, out, _ = run("check")
     assert code == 0 and "Recording is off: GENESIS_OTEL_ENABLED is false." in out
 
 
-def test_wrong_settings_are_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An invalid setting is named, without its value."""
     monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "soon")
     code, out, err = run("runs")
@@ -715,7 +720,7 @@ def test_wrong_settings_are_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
 # --- init -------------------------------------------------------------------------------------------------------------
 
 
-def test_init_makes_keeps_and_says(run: Run, empty: Path) -> None:
+def test_init_sets_retention_and_reports_it(run: Run, empty: Path) -> None:
     """Retention is set and reported; a second time there is nothing to do; 0 keeps everything again."""
     code, out, _ = run("init", "--llm-logs-ttl-days", "30", "--agent-actions-ttl-days", "60", "--traces-ttl-days", "7")
     assert code == 0
@@ -733,7 +738,8 @@ def server_url(data: Path, database: str) -> str:
 
 
 def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: Path) -> None:
-    """Spans that a collector stored before: --backfill says what the tables gained, and a second time that there is nothing."""
+    """With spans that a collector stored before: --backfill says what the tables gained, and the second time that there
+    is nothing to do."""
     url = server_url(filled, "theirs")
     with contextlib.closing(store_process.open_store(filled / "store")) as client:
         client.command("CREATE DATABASE theirs")
@@ -754,7 +760,8 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
 
 
 def test_init_takes_over_the_first_loggers_tables(run: Run, filled: Path) -> None:
-    """A database of the first logger, reached by its URL: check says what to do, init keeps every row, check is content."""
+    """For a database of the first logger, given by its URL: check says what to do, init keeps every row, and then check
+    finds no fault."""
     url = server_url(filled, "first_logger")
     with contextlib.closing(store_process.open_store(filled / "store")) as client:
         client.command("CREATE DATABASE first_logger")
@@ -777,7 +784,7 @@ def test_init_takes_over_the_first_loggers_tables(run: Run, filled: Path) -> Non
 
 
 def spooled(folder: Path, spans: Sequence[ReadableSpan]) -> None:
-    """Spans in a spool, left by a process that is gone."""
+    """Spans in a spool, left by a process that has died."""
     processor = DurableSpanProcessor(None, folder)
     for span in spans:
         processor.on_end(span)
@@ -795,14 +802,15 @@ def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
 
-def test_a_reader_sees_what_waited(run: Run, empty: Path) -> None:
+def test_a_reader_sees_spans_that_waited(run: Run, empty: Path) -> None:
     """After a search was killed, with no store process left, the first command already shows its run."""
     spooled(empty / "store" / "spool", search_spans())
     assert json.loads(run("lineage", "latest", "-f", "json")[1])[-1]["individual_id"] == BEST
 
 
 def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
-    """Spans for a server wait in a spool of their own; away, it is said and nothing is lost; back, drain delivers them."""
+    """Spans for a server wait in a separate spool; if it is unreachable, that is reported and nothing is lost; when it
+    is back, drain delivers them."""
     url = server_url(filled, "by_drain")
     spool = load_settings().spool_folder(Server(url))
     spans = search_spans()
@@ -835,7 +843,7 @@ def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: 
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
 
-def test_no_spool_where_nothing_is_recorded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_spool_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With recording off there is no spool, and the command says so."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, _, err = run("spool")
@@ -884,7 +892,7 @@ def test_demo(run: Run, empty: Path, tmp_path: Path) -> None:
         end_store(folder / "store")
 
 
-def test_demo_says_what_is_missing(run: Run, empty: Path) -> None:
+def test_demo_reports_a_missing_key(run: Run, empty: Path) -> None:
     """--real without a key."""
     code, _, err = run("demo", "--real")
     assert code == 1 and "OPENAI_API_KEY" in err

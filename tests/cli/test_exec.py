@@ -27,7 +27,7 @@ PLACE = environ(derived_context(Place("r", 3, "ind")))
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Of a job: the individual's place, and an embedded store."""
+    """The environment of a job: the individual's place, and an embedded store."""
     kept = without_settings()
     yield {**kept, **PLACE, "CLICKHOUSE_URL": f"chdb://{tmp_path / 'store'}", "GENESIS_OTEL_DATA_DIR": str(tmp_path)}
     end_store(tmp_path / "store")
@@ -38,7 +38,7 @@ def executed(environment: dict[str, str], *arguments: str) -> subprocess.Complet
 
 
 def recorded(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """The ends of jobs, as they are in the store."""
+    """The ended jobs in the store."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", environment["GENESIS_OTEL_DATA_DIR"])
     with reader(load_settings(clickhouse_url=environment["CLICKHOUSE_URL"])) as client:
         rows = list(
@@ -82,8 +82,9 @@ def test_a_failed_command_is_a_failed_job(environment: dict[str, str], monkeypat
     assert kept == "é" * ((process.KEPT - 3) // 2) + "end" and row["details"]["stdout_bytes"] == 200_004
 
 
-def test_what_is_kept_begins_with_a_whole_line(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the beginning of an output is not kept, a line that was cut is dropped: the rest of a key would not be known as one."""
+def test_kept_output_begins_with_a_whole_line(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the beginning of an output is not kept, a truncated line is dropped: the rest of a key would not be
+    recognised."""
     code = "for number in range(10_000): print(f'line {number}')"
     assert executed(environment, "--", sys.executable, "-c", code).returncode == 0
     (row,) = recorded(environment, monkeypatch)
@@ -93,7 +94,7 @@ def test_what_is_kept_begins_with_a_whole_line(environment: dict[str, str], monk
 
 
 def test_a_schedulers_signal_reaches_the_command(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM ends the command and not the record: the job failed by it, and the exit code is a shell's."""
+    """SIGTERM ends the command but not the recording: the job has failed with it, and the exit code is a shell's."""
     command = [*EXEC, "--", sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None and running.stdout.readline() == b"ready\n"
@@ -103,15 +104,15 @@ def test_a_schedulers_signal_reaches_the_command(environment: dict[str, str], mo
     assert row["action_type"] == "job_failed" and row["details"]["error"] == "signal 15"
 
 
-def test_a_daemon_that_holds_the_output_is_not_waited_for(environment: dict[str, str]) -> None:
-    """A process that the command leaves behind keeps its output open, and `exec` ends all the same."""
+def test_a_daemon_that_keeps_the_output_open_is_not_awaited(environment: dict[str, str]) -> None:
+    """A process that the command leaves behind keeps the output open, and `exec` ends all the same."""
     done = executed({**environment, "GENESIS_OTEL_ENABLED": "false"}, "--", "sh", "-c", "sleep 600 & echo $!")
     os.kill(int(done.stdout), signal.SIGKILL)
     assert done.returncode == 0
 
 
 @pytest.mark.parametrize(("command", "code"), [("no-such-command", 127), ("/etc", 126), ("true", 0)])
-def test_the_command_runs_whatever_the_record_does(environment: dict[str, str], command: str, code: int) -> None:
+def test_the_command_runs_even_if_recording_fails(environment: dict[str, str], command: str, code: int) -> None:
     """Invalid settings give one line; the exit code is the command's, or a shell's if it cannot be started."""
     broken = {**environment, "CLICKHOUSE_URL": "ftp://user:secret@host"}
     done = executed({name: value for name, value in broken.items() if name.upper() not in PLACE}, "--", command)
@@ -121,5 +122,5 @@ def test_the_command_runs_whatever_the_record_does(environment: dict[str, str], 
 
 
 def test_the_place_is_that_of_the_environment() -> None:
-    """What an individual hands to its job names run, generation and individual."""
+    """An individual's environment for its job names run, generation and individual."""
     assert all(f"{name}=" in PLACE["BAGGAGE"] for name in names.CORRELATION)

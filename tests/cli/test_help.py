@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def commands(of: object, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], TyperCommand | TyperGroup]]:
-    """Every command with the words that call it, the program's own name left out."""
+    """Every command with the words that call it, without the program's own name."""
     assert isinstance(of, (TyperCommand, TyperGroup))
     yield path, of
     for name, command in of.commands.items() if isinstance(of, TyperGroup) else ():

@@ -1,4 +1,4 @@
-"""What a command loads before it does anything: only itself and what it needs, since a user is waiting for it."""
+"""What a command imports before it runs: only itself and what it needs, since a user is waiting."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ sys.exit(code)
 
 
 def loaded_by(data: Path, *arguments: str) -> set[str]:
-    """What a command has loaded in a process of its own when it has answered into a pipe."""
+    """The modules that a command has loaded in a separate process when it has answered into a pipe."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments],
         env={**os.environ, "GENESIS_OTEL_DATA_DIR": str(data)},
@@ -58,8 +58,9 @@ def loaded_by(data: Path, *arguments: str) -> set[str]:
         (("best", "--code"), "programs"),
     ],
 )
-def test_a_command_loads_itself_alone(arguments: tuple[str, ...], own: str, filled: Path) -> None:
-    """Of the commands the one that is asked for, and in a pipe neither what draws tables nor what emits, or computes with arrays."""
+def test_a_command_loads_only_itself(arguments: tuple[str, ...], own: str, filled: Path) -> None:
+    """Of the commands only the requested one, and in a pipe no table rendering, no emitting side, and no array
+    library."""
     loaded = loaded_by(filled, *arguments)
     ours = {name.rpartition(".")[2] for name in loaded if name.startswith("genesis_otel._cli.")}
     assert ours == SHARED | {own}
@@ -67,15 +68,15 @@ def test_a_command_loads_itself_alone(arguments: tuple[str, ...], own: str, fill
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_that_is_loaded_alone_is_there(name: str) -> None:
-    """Each is found by its name, which the group has as the only one."""
+def test_a_command_that_is_loaded_alone_is_found(name: str) -> None:
+    """Each is found by its name, and its group has only it."""
     alone = typer.main.get_command(application([name]))
     assert isinstance(alone, TyperGroup)
     assert list(alone.commands) == [name]
 
 
-def test_what_is_no_command_is_told_among_all(capsys: pytest.CaptureFixture[str]) -> None:
-    """A word that is mistyped is compared with every command, and `--help` lists them all, whatever stands behind it."""
+def test_an_unknown_command_is_compared_with_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped word is compared with every command, and `--help` lists them all, whatever follows it."""
     assert main(["lineag"]) == 2
     assert "lineage" in capsys.readouterr().err
     assert main(["--help", "runs"]) == 0

@@ -13,7 +13,7 @@ import pytest
 from genesis_otel._cli.app import main
 from genesis_otel._read.format import signed
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
 
@@ -38,13 +38,13 @@ def run(filled: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixt
 
 
 def pairs(shown: str) -> dict[str, str]:
-    """What `show` has said, by its headings."""
+    """The output of `show`, by heading."""
     parted = (line.partition("  ") for line in shown.splitlines() if line[:1] != " ")
     return {name: value.strip() for name, _, value in parted}
 
 
 def test_the_best_program_as_a_file(run: Run) -> None:
-    """`best --code` and `query --format raw` give the very text that was recorded, with nothing before or after it."""
+    """`best --code` and `query --format raw` print exactly the recorded text, with nothing before or after it."""
     assert run("best", RUN, "--code") == (0, code(OF_BEST), "")
     assert run("show", RUN, "best", "--code")[1] == code(OF_BEST)
     statement = f"SELECT code FROM individuals WHERE run_id = '{RUN}' AND individual_id = '{BEST}'"
@@ -54,8 +54,8 @@ def test_the_best_program_as_a_file(run: Run) -> None:
 
 
 def test_an_answer_as_a_file(run: Run, tmp_path: Path) -> None:
-    """The suffix or --format says which: Parquet is the engine's own, with its types; the others are what a pipe gets. A file that is there
-    is not written over, and an error leaves none."""
+    """The suffix or --format decides: Parquet is the engine's own, with its types; the others are the same as in a
+    pipe. An existing file is not overwritten, and an error leaves none."""
     asked = ("query", "top_individuals", "--param", f"run_id={RUN}")
     file = tmp_path / "best.parquet"
     code, out, err = run(*asked, "--output", str(file))
@@ -79,7 +79,7 @@ def test_an_answer_as_a_file(run: Run, tmp_path: Path) -> None:
 
 
 def completed(run: Run, words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What bash is given for a line that ends where the cursor is."""
+    """Bash's completions for a line that ends at the cursor."""
     with monkeypatch.context() as patch:
         patch.setenv("_GENESIS_OTEL_COMPLETE", "complete_bash")
         patch.setenv("COMP_WORDS", f"genesis-otel {words}")
@@ -90,7 +90,8 @@ def completed(run: Run, words: str, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 
 def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Runs while the store process runs, which is not started for it; where the store cannot be asked, nothing is said."""
+    """Runs are completed if the store process runs, which is not started for this; without a store to query, nothing is
+    printed."""
     assert run("runs", "--limit", "1")[0] == 0
     assert completed(run, "rep", monkeypatch) == ["reprice", "report"]
     assert set(completed(run, "show ", monkeypatch)) == {"latest", RUN, GOING_ON}
@@ -108,12 +109,13 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
     [(None, ""), (0.0, "0"), (0.02, "+0.02"), (-0.5, "-0.5"), (3e-6, "+3e-06"), (-3e-6, "-3e-06"), (1e308, "+1e+308")],
 )
 def test_a_gain_is_never_rounded_to_nothing(gain: float | None, text: str) -> None:
-    """Searches end in gains of a millionth, and scores may be of any size: a gain is written as its score is."""
+    """Searches end with gains of a millionth, and scores may be of any size: a gain is written with the precision of
+    its score."""
     assert signed(gain) == text
 
 
 def test_show_an_individual(run: Run) -> None:
-    """What is known of it, in a line each; as JSON all of it."""
+    """What is known about it, one line each; as JSON, everything."""
     shown = pairs(run("show", RUN, BEST)[1])
     assert shown["individual"] == BEST and shown["score"] == "0.97" and shown["gain"] == "+0.02"
     assert shown["parents"] == "three_best" and shown["what changed"] == f"why {BEST} should be better"
@@ -127,7 +129,7 @@ def test_show_an_individual(run: Run) -> None:
 
 
 def test_show_a_run(run: Run) -> None:
-    """Without an individual, the run: by its id, by its task (the newest run of it), or the newest."""
+    """Without an individual, the run: by its id, by its task (its newest run), or the newest."""
     assert pairs(run("show", RUN)[1])["best individual"] == f"{BEST}, of generation 4"
     assert pairs(run("show", TASK)[1])["run"] == pairs(run("show")[1])["run"] == GOING_ON
     code, out, err = run("show", "circle_square")
@@ -137,8 +139,8 @@ def test_show_a_run(run: Run) -> None:
     assert run("show", RUN, BEST, "--code", "--prompts")[0] == 2
 
 
-def test_how_long_a_run_took_is_told_of_one_that_has_ended(run: Run) -> None:
-    """Of one that is silent, when it gave its last sign of life and how long that was after its start; generations are counted."""
+def test_only_an_ended_run_has_a_duration(run: Run) -> None:
+    """For an open run, its last sign of life and how long after the start that was; generations are counted."""
     ended, open_one = pairs(run("show", RUN)[1]), pairs(run("show", GOING_ON)[1])
     assert "took" in ended and "last sign of life" not in ended
     assert "took" not in open_one and open_one["last sign of life"].endswith("after its start")
@@ -149,12 +151,12 @@ def test_how_long_a_run_took_is_told_of_one_that_has_ended(run: Run) -> None:
 
 
 def test_lineage_of_the_newest_run_is_the_default(run: Run) -> None:
-    """`lineage` alone is that of the best individual of the newest run."""
+    """`lineage` without arguments is that of the newest run's best individual."""
     assert run("lineage")[1] == run("lineage", GOING_ON, "best")[1]
 
 
 def test_the_conversations_of_an_individual(run: Run) -> None:
-    """Its prompts and answers, whole; as JSON the rows. One without a call says so."""
+    """Its prompts and answers in full; as JSON, the rows. An individual without a call says so."""
     shown = run("show", RUN, BEST, "--prompts")[1]
     assert "── user ──\nImprove three_best.\n" in shown and f"── answer ──\n{BEST}!\n" in shown
     (call,) = json.loads(run("show", RUN, BEST, "--prompts", "--format", "json")[1])
@@ -163,7 +165,7 @@ def test_the_conversations_of_an_individual(run: Run) -> None:
 
 
 def test_diff(run: Run) -> None:
-    """To the parent, to any other, across runs; the same program has no difference; a seed has no parent."""
+    """To the parent, to any other, across runs; identical programs have no difference; a seed has no parent."""
     expected = "".join(
         f"{line}\n" for line in difflib.unified_diff([code(PARENT)], [code(OF_BEST)], PARENT.id, BEST, lineterm="")
     )
@@ -179,7 +181,8 @@ def test_diff(run: Run) -> None:
 
 
 def test_tags_and_notes(run: Run) -> None:
-    """They are found and shown, can be taken away, and change nothing else: neither a run's status nor its last sign of life."""
+    """They are found and shown, can be removed, and change nothing else: neither a run's status nor its last sign of
+    life."""
 
     def row(run_id: str) -> dict[str, object]:
         (found,) = [each for each in json.loads(run("runs", "--format", "json")[1]) if each["run_id"] == run_id]
@@ -202,7 +205,7 @@ def test_tags_and_notes(run: Run) -> None:
 
 
 def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
-    """The store process ends, its data are there at the next start, and a second `stop` has nothing to do."""
+    """The store process ends, its data is there at the next start, and a second `stop` has nothing to do."""
     assert run("runs")[0] == 0
     address = store_process.running(filled / "store")
     assert address is not None
@@ -215,7 +218,7 @@ def test_stop_ends_the_store_process(run: Run, filled: Path) -> None:
 
 
 def test_stop_is_for_the_embedded_store(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is not ours to stop."""
+    """A ClickHouse server is not ours to stop."""
     monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:1/x")
     code, out, err = run("stop")
     assert (code, out) == (1, "") and "only the embedded store" in err

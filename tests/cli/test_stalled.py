@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @contextmanager
 def search(name: str) -> Iterator[None]:
-    """A search in a process of its own, which has told of an individual; killed at the latest at the end."""
+    """A search in a separate process that has recorded an individual; killed at the end at the latest."""
     process = subprocess.Popen([sys.executable, "-c", SEARCH, name], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -79,9 +79,10 @@ def eventually(what: Callable[[], bool]) -> None:
     assert what()
 
 
-def test_a_killed_search_is_stalled_and_one_that_thinks_is_not(folder: Path) -> None:
-    """Both have been silent for longer than the setting says; the process of one lives on this machine. runs, watch and report
-    agree. --close-stalled ends the dead one as failed at its last sign of life, with the reason, and leaves the other."""
+def test_a_killed_search_is_stalled_and_a_busy_one_is_not(folder: Path) -> None:
+    """Both have been silent for longer than the setting, but the process of one lives on this machine. runs, watch and
+    report agree. --close-stalled ends the dead one as failed at its last sign of life, with the reason, and leaves the
+    other."""
     with search("killed"), search("thinking"):
         eventually(lambda: runs().get("killed", {}).get("status") == "stalled")
         eventually(lambda: runs()["thinking"]["silent_seconds"] > 1)

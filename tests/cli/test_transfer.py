@@ -21,7 +21,7 @@ from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.requeue import requeue
 from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import Writer
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import STORED_IN
 from tests.support.environment import take_settings_out
@@ -94,8 +94,9 @@ def content(client: Client, run_id: str = RUN) -> dict[str, list[Sequence[object
     }
 
 
-def test_a_run_goes_from_one_store_into_another_once(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
-    """Every value of every row arrives as it was, floats to the last digit; the same file again adds nothing."""
+def test_a_run_is_copied_into_another_store_once(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """Every value of every row arrives unchanged, floats to the last digit; importing the same file again adds
+    nothing."""
     file = tmp_path / "search.zip"
     with opened(source) as client:
         client.command(
@@ -120,13 +121,14 @@ RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:S
 
 
 def raw(client: Client, run_id: str = RUN) -> Sequence[Sequence[object]]:
-    """The raw rows of a run, as often as they are there."""
+    """A run's raw rows, with their number of copies."""
     return list(client.query(RAW, parameters={"run": run_id}).result_rows)
 
 
-def test_raw_traces_go_along_when_asked_for(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
-    """Into an empty store, one that has the rows, and one that has some of the spans: each span is there once and as it was, no row of the
-    seven tables is made anew, even one that was changed since, and a trace is found by its time. By default they stay behind."""
+def test_raw_traces_are_exported_on_request(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """Into an empty store, one that has the rows, and one that has some of the spans: each span is there once,
+    unchanged; no row of the seven tables is created again, even one that has been changed since; and a trace is found
+    by its time. By default they are not exported."""
     file, without = tmp_path / "raw.zip", tmp_path / "rows.zip"
     with opened(source) as client:
         client.command("ALTER TABLE individuals UPDATE fitness_score = 0.25 WHERE individual_id = 'four_a'")
@@ -164,9 +166,7 @@ def test_raw_traces_go_along_when_asked_for(run: Run, source: Path, target: Path
         agree(client)
 
 
-def test_the_export_of_a_run_that_went_on_adds_what_is_new(
-    run: Run, target: Path, source: Path, tmp_path: Path
-) -> None:
+def test_a_later_export_of_a_run_adds_its_new_rows(run: Run, target: Path, source: Path, tmp_path: Path) -> None:
     """Two exports of the same run, before and after more of it was recorded: the second import adds the rows between."""
     first, second = tmp_path / "first.zip", tmp_path / "second.zip"
     assert run(source, "export", GOING_ON, "-o", str(first))[0] == 0
@@ -187,8 +187,9 @@ def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
     return to
 
 
-def test_a_file_that_is_not_whole_changes_nothing(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
-    """Truncated, altered, of a later or earlier schema, or not an export: it is reported, and the store stays empty."""
+def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
+    """If it is truncated, altered, of a later or earlier schema, or not an export, that is reported and the store stays
+    empty."""
     file = tmp_path / "search.zip"
     assert run(source, "export", RUN, "-o", str(file))[0] == 0
     whole = file.read_bytes()
@@ -220,8 +221,11 @@ def test_a_file_that_is_not_whole_changes_nothing(run: Run, source: Path, target
         assert not any(content(client).values())
 
 
-def test_an_import_that_breaks_off_says_so_and_goes_on(run: Run, source: Path, target: Path, tmp_path: Path) -> None:
-    """When the store refuses a table's rows, the line says how much is there, the run is not listed, and the next import completes it."""
+def test_an_interrupted_import_says_so_and_can_be_repeated(
+    run: Run, source: Path, target: Path, tmp_path: Path
+) -> None:
+    """If the store refuses a table's rows, the error says how much was imported, the run is not listed, and the next
+    import completes it."""
     file = tmp_path / "search.zip"
     assert run(source, "export", RUN, "-o", str(file))[0] == 0
     with opened(source) as client:
@@ -237,7 +241,7 @@ def test_an_import_that_breaks_off_says_so_and_goes_on(run: Run, source: Path, t
         assert content(client) == whole
 
 
-def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
+def test_delete_lists_the_rows_and_asks(run: Run, source: Path) -> None:
     """Without --yes and without a terminal nothing is deleted; a running run only with --force; other runs stay."""
     with opened(source) as client:
         whole, other = content(client), content(client, GOING_ON)
@@ -254,7 +258,7 @@ def test_delete_says_what_goes_and_asks(run: Run, source: Path) -> None:
         assert RUN not in run(source, "runs")[1] and run(source, "show", RUN)[0] == 3
 
 
-def test_a_run_that_goes_on_is_not_deleted_unawares(run: Run, target: Path) -> None:
+def test_a_running_run_is_not_deleted_by_accident(run: Run, target: Path) -> None:
     """A run with a recent sign of life is not deleted, except with --force."""
     now = time.time_ns()
     with pytest.MonkeyPatch.context() as patch:
@@ -269,8 +273,9 @@ def test_a_run_that_goes_on_is_not_deleted_unawares(run: Run, target: Path) -> N
         assert client.command("SELECT count() FROM individuals") == 0
 
 
-def test_raw_traces_go_when_asked_for_and_are_ours(run: Run, source: Path) -> None:
-    """They stay by default and go with --raw-traces, those of other runs never; a table that a collector made is not touched."""
+def test_raw_traces_are_deleted_on_request_if_they_are_ours(run: Run, source: Path) -> None:
+    """They stay by default and are deleted with --raw-traces, but never those of other runs; a table that a collector
+    created is not touched."""
     counted = "SELECT countIf(SpanAttributes['genesis.run.id'] = {run:String}) FROM otel_traces"
     with opened(source) as client:
         assert run(source, "delete", RUN, "--yes")[0] == 0
@@ -284,8 +289,8 @@ def test_raw_traces_go_when_asked_for_and_are_ours(run: Run, source: Path) -> No
 
 
 def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
-    """What a spool and the dead letters still hold of a deleted run is gone again soon after it was delivered, while a search that
-    begins anew with the same id stays."""
+    """Spans of a deleted run that a spool or the dead letters still hold disappear again soon after their delivery,
+    while a new search with the same id stays."""
     folder = source / "store" / store_process.SPOOL
     with opened(source) as client:
         assert run(source, "delete", RUN, "--yes")[0] == 0
@@ -312,7 +317,7 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
 
 
 def test_a_reader_in_mid_query_sees_the_run_as_it_was(run: Run, source: Path, tmp_path: Path) -> None:
-    """A query that has begun ends with all of its rows while the run is exported, deleted, delivered again and imported beside it."""
+    """A query in progress gets all of its rows while the run is exported, deleted, delivered again and imported."""
     file, folder = tmp_path / "search.zip", source / "store" / store_process.SPOOL
     with opened(source) as client, opened(source) as reading:
         whole = content(client)

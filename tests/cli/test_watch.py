@@ -1,4 +1,5 @@
-"""`watch`: a running search, in a real terminal and without one, until it ends, fails, or its store goes away."""
+"""`watch`: a running search, in a real terminal and without one, until it ends, fails, or its store becomes
+unreachable."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, end_
 
 PATIENCE = 120.0
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]x[/red][/]\u202egnp\n\x9b31m"
-"""Clears the screen, names the window, is markup that is closed once too often, turns the direction."""
+"""Clears the screen, sets the window's title, has markup with one closing tag too many, changes the text direction."""
 
 SEARCH = """
 import sys
@@ -70,11 +71,11 @@ with genesis_otel.run("packing", run_id=sys.argv[1], config={"num_generations": 
             raise RuntimeError("the search broke")
         print(order, flush=True)
 """
-"""A search that does what it is told, a line an order, and ends when there are no more."""
+"""A search that follows orders, one per line, and ends when there are no more."""
 
 
 class Search:
-    """A search that goes on in a process of its own; one ``after`` others has not begun when this returns."""
+    """A search in a separate process; with ``after``, it has not begun when this returns."""
 
     def __init__(self, run_id: str, *after: str) -> None:
         self.process = subprocess.Popen(
@@ -87,7 +88,7 @@ class Search:
         assert self.process.stdout and self.process.stdout.readline() == ("ended\n" if after else "begun\n")
 
     def begin(self) -> None:
-        """The run itself, behind those that ended before it."""
+        """Begin the run itself, after those that have ended."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write("begin\n")
         self.process.stdin.flush()
@@ -110,7 +111,7 @@ class Search:
 
 
 class Screen(pyte.Screen):
-    """A terminal's screen, with the second one that programs which fill it draw on, and leave."""
+    """A terminal's screen, with the alternate screen that full-screen programs use and leave."""
 
     OTHER = 1049
     kept: Any = None
@@ -130,7 +131,7 @@ class Screen(pyte.Screen):
 
 
 class Terminal:
-    """The command on a terminal, and what its user sees."""
+    """The command on a terminal, as its user sees it."""
 
     def __init__(self, *arguments: str, columns: int = 100, rows: int = 40, **environment: str) -> None:
         self.ours, theirs = pty.openpty()
@@ -145,7 +146,7 @@ class Terminal:
             stderr=theirs,
             env={**os.environ, **environment},
             start_new_session=True,
-            # Its own terminal, so that ^C is a signal to it.
+            # A terminal of its own, so that ^C is a signal to it.
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(theirs)
@@ -155,14 +156,14 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self.screen.display)
 
     def until(self, shown: Callable[[str], object]) -> str:
-        """Keep reading until the screen is as wanted."""
+        """Keep reading until the screen is as expected."""
         deadline = time.monotonic() + PATIENCE
         while not shown(self.text):
             assert time.monotonic() < deadline and self.read(), self.text
         return self.text
 
     def read(self) -> bool:
-        """What has come, within two seconds; False at the end."""
+        """Read for at most two seconds; False at the end."""
         if not select.select([self.ours], [], [], 2)[0]:
             return self.process.poll() is None
         try:
@@ -192,7 +193,7 @@ class Terminal:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder for the commands and searches of this test, without settings of whoever runs it."""
+    """A data folder for this test's commands and searches, without the settings of whoever runs it."""
     take_settings_out(monkeypatch)
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
@@ -240,8 +241,9 @@ Searches = Callable[..., Search]
 # --- in a terminal ----------------------------------------------------------------------------------------------------
 
 
-def test_a_search_that_goes_on_and_ends(search: Searches, terminal: Terminals) -> None:
-    """What happens is on the screen while it happens; when the run has ended so has the command, with 0, and it stays shown."""
+def test_a_running_search_until_its_end(search: Searches, terminal: Terminals) -> None:
+    """Events are on the screen while they happen; when the run has ended, so has the command, with 0 and the last state
+    still shown."""
     going = search("run_live")
     going.tell("generation")
     seen = terminal("watch", "run_li", "--interval", "0.5")
@@ -261,7 +263,7 @@ def test_a_search_that_goes_on_and_ends(search: Searches, terminal: Terminals) -
 
 
 def test_a_run_that_has_not_begun(search: Searches, terminal: Terminals) -> None:
-    """It is waited for while something records here: whoever starts a search and watches it at once gets no error."""
+    """It waits while a search records here: starting a search and watching it at once is not an error."""
     later = search("run_second", "run_first")
     seen = terminal("watch", "run_second", "--interval", "0.5")
     time.sleep(2)
@@ -271,7 +273,7 @@ def test_a_run_that_has_not_begun(search: Searches, terminal: Terminals) -> None
 
 
 def test_a_run_that_fails(search: Searches, terminal: Terminals) -> None:
-    """It ends the command as a run that succeeds does: the watching went well."""
+    """It ends the command like a successful run: watching has succeeded."""
     going = search("run_broken")
     going.tell("generation")
     seen = terminal("watch", "latest", "--interval", "0.5")
@@ -283,7 +285,7 @@ def test_a_run_that_fails(search: Searches, terminal: Terminals) -> None:
 
 
 def test_ctrl_c(search: Searches, terminal: Terminals) -> None:
-    """It ends the watching with 130, leaves what was last seen and a terminal as it was, and the search alone."""
+    """It ends watching with 130, leaves the last state and a restored terminal, and does not affect the search."""
     going = search("run_on")
     going.tell("generation")
     seen = terminal("watch", "latest")
@@ -296,7 +298,7 @@ def test_ctrl_c(search: Searches, terminal: Terminals) -> None:
 
 
 def test_sigterm(search: Searches, terminal: Terminals) -> None:
-    """`timeout` and `kill` restore the terminal, too."""
+    """`timeout` and `kill` restore the terminal too."""
     search("run_on").tell("generation")
     seen = terminal("watch", "latest")
     seen.until(lambda text: "● running" in text)
@@ -306,8 +308,9 @@ def test_sigterm(search: Searches, terminal: Terminals) -> None:
     assert seen.raw.rfind(b"\x1b[?1049l") > seen.raw.rfind(b"\x1b[?1049h")
 
 
-def test_a_store_that_goes_away_and_comes_back(data: Path, terminal: Terminals) -> None:
-    """Said in the header while it is so, with what was last seen below it; when it answers again all goes on as before."""
+def test_a_store_that_becomes_unreachable_and_returns(data: Path, terminal: Terminals) -> None:
+    """The header says so meanwhile, with the last state below it; when the store answers again, everything continues as
+    before."""
     port = free_ports(1)[0]
     secrets = {
         "GENESIS_OTEL_SERVE_PASSWORD": "of-the-owner-of-it",
@@ -332,7 +335,7 @@ def test_a_store_that_goes_away_and_comes_back(data: Path, terminal: Terminals) 
 
 
 def test_the_store_process_is_killed(search: Searches, terminal: Terminals, data: Path) -> None:
-    """The embedded store's process comes back, and what happened meanwhile is shown."""
+    """The embedded store's process starts again, and what happened meanwhile is shown."""
     going = search("run_on")
     going.tell("generation")
     seen = terminal("watch", "latest", "--interval", "0.5")
@@ -356,7 +359,7 @@ def test_the_engine_is_not_loaded(search: Searches, terminal: Terminals) -> None
 
 @pytest.mark.parametrize(("columns", "rows"), [(60, 24), (60, 12), (20, 8), (200, 60)])
 def test_any_size(columns: int, rows: int, data: Path, terminal: Terminals) -> None:
-    """What matters is there in a narrow terminal and a low one, and a line of it never takes two."""
+    """The important values are visible in a narrow terminal and a low one, and no line is wrapped."""
     fill(data / "store", search_spans())
     seen = terminal("watch", RUN, columns=columns, rows=rows)
     assert seen.end() == 0
@@ -369,7 +372,7 @@ def test_any_size(columns: int, rows: int, data: Path, terminal: Terminals) -> N
 
 
 def test_no_colour(data: Path, terminal: Terminals) -> None:
-    """NO_COLOR is respected: the same is shown, without colour."""
+    """NO_COLOR is respected: the same content without colour."""
     fill(data / "store", search_spans())
     colours = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|38;\d|9[0-7])[;m]")
     plain, coloured = terminal("watch", RUN, NO_COLOR="1"), terminal("watch", RUN)
@@ -378,7 +381,7 @@ def test_no_colour(data: Path, terminal: Terminals) -> None:
     assert colours.search(coloured.raw) and not colours.search(plain.raw)
 
 
-def test_a_terminal_that_can_say_little(data: Path, terminal: Terminals) -> None:
+def test_a_limited_terminal(data: Path, terminal: Terminals) -> None:
     """Without UTF-8 the curve is drawn in ASCII; a dumb terminal gets lines."""
     fill(data / "store", search_spans())
     poor = terminal("watch", RUN, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
@@ -389,7 +392,9 @@ def test_a_terminal_that_can_say_little(data: Path, terminal: Terminals) -> None
     assert "Z  completed  generation 4" in dumb.text and b"\x1b" not in dumb.raw
 
 
-def test_no_stored_text_is_obeyed(data: Path, terminal: Terminals, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_text_does_not_control_the_terminal(
+    data: Path, terminal: Terminals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Control sequences and markup in ids, names and errors are shown as text, on a terminal and in lines."""
     facts = [FACTS[0]._replace(id=f"seed{HOSTILE}"), FACTS[2]._replace(id=f"bad{HOSTILE}")]
     monkeypatch.setattr("tests.support.searched.FACTS", facts)
@@ -407,8 +412,9 @@ def test_no_stored_text_is_obeyed(data: Path, terminal: Terminals, monkeypatch: 
 # --- without one ------------------------------------------------------------------------------------------------------
 
 
-def test_a_line_a_change(search: Searches) -> None:
-    """In a pipe each change is a line with its time in UTC, and so is a new failure; nothing is said while nothing happens."""
+def test_one_line_per_change(search: Searches) -> None:
+    """In a pipe each change is a line with its time in UTC, and so is a new failure; without a change there is no
+    line."""
     going = search("run_piped")
     going.tell("generation")
     process = subprocess.Popen(
@@ -438,8 +444,8 @@ def test_a_line_a_change(search: Searches) -> None:
     assert "  completed  " in last.splitlines()[-1] and "\x1b" not in last
 
 
-def test_a_store_that_goes_away_without_a_terminal(data: Path, tmp_path: Path) -> None:
-    """Said once on standard error, and that it is back: the lines stay lines."""
+def test_an_unreachable_store_without_a_terminal(data: Path, tmp_path: Path) -> None:
+    """Reported once on standard error, and so is its return: standard output stays line by line."""
     fill(data / "store", search_spans(GOING_ON, ends=False, facts=LATER))
     with (tmp_path / "said").open("w+") as said:
         process = subprocess.Popen(
@@ -460,7 +466,7 @@ def test_a_store_that_goes_away_without_a_terminal(data: Path, tmp_path: Path) -
 
 
 def test_a_real_search_from_its_beginning_to_its_end(data: Path, terminal: Terminals) -> None:
-    """An OpenEvolve search of a process of its own, watched: at its end the screen has what `runs` has of it."""
+    """An OpenEvolve search in a separate process is watched: at its end the screen equals `runs`."""
     with subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "demo", "-n", "8"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as demo:
@@ -480,8 +486,8 @@ def test_a_real_search_from_its_beginning_to_its_end(data: Path, terminal: Termi
 # --- mistakes ---------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No run at all, no such run, and two that begin so: a line that says it, and the exit code of `runs`."""
+def test_runs_that_do_not_exist(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For no run at all, an unknown run, and an ambiguous prefix: a line that says so, and the exit code of `runs`."""
     assert main(["watch"]) == 3
     assert "there are no runs yet: `genesis-otel demo` records one" in capsys.readouterr().err
     fill(data / "store", search_spans(), search_spans(GOING_ON, ends=False, facts=LATER))
@@ -493,14 +499,14 @@ def test_what_is_not_there(data: Path, capsys: pytest.CaptureFixture[str]) -> No
     capsys.readouterr()
 
 
-def test_a_store_that_was_never_there(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is not a lost store: the mistake is reported at once, with exit code 1."""
+def test_a_store_that_never_existed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """This is not a lost store: the mistake is reported at once, with exit code 1."""
     assert main(["--url", f"http://127.0.0.1:{free_ports(1)[0]}/x", "watch", "latest"]) == 1
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "Connection refused" in said.err
 
 
-# --- what is asked and shown ------------------------------------------------------------------------------------------
+# --- queries and screen -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -523,7 +529,7 @@ def recorded(store: Client, engine: Path) -> Callable[..., Client]:
 
 
 def busy() -> Sequence[Any]:
-    """The search that goes on, with an evaluation that has not ended."""
+    """The running search, with an evaluation that has not ended."""
     spans = search_spans(GOING_ON, ends=False, facts=LATER)
     return [
         span
@@ -532,8 +538,8 @@ def busy() -> Sequence[Any]:
     ]
 
 
-def test_what_a_look_asks(recorded: Callable[..., Client]) -> None:
-    """Its queries have the answers that the facts have, of the one run alone."""
+def test_the_queries_of_a_look(recorded: Callable[..., Client]) -> None:
+    """Its queries give the facts of the search, and only of that run."""
     client = recorded(search_spans(), busy())
     ended = look(client, RUN)
     wanted = {
@@ -571,8 +577,8 @@ def test_what_a_look_asks(recorded: Callable[..., Client]) -> None:
     assert (going.pulse["p50"], going.pulse["recent_individuals"], going.per_minute("individuals")) == (None, 0, 0)
 
 
-def test_a_run_whose_beginning_was_not_recorded(store: Client) -> None:
-    """It is shown with what there is: its individuals, of which none may have a score."""
+def test_a_run_without_its_start(store: Client) -> None:
+    """It is shown with the rows that exist: its individuals, possibly all without a score."""
     store.insert(
         "individuals",
         [["r", "a", 3, "error", datetime.now(timezone.utc), float("nan")]],
@@ -580,12 +586,12 @@ def test_a_run_whose_beginning_was_not_recorded(store: Client) -> None:
     )
     found = look(store, "r")
     text = shown(found)
-    assert "● beginning unknown" in text and "best         none yet" in text and "1 failed (100%)" in text
+    assert "● start unknown" in text and "best         none yet" in text and "1 failed (100%)" in text
     assert not found.ended
 
 
 def test_scores_that_are_hardly_numbers(store: Client) -> None:
-    """Enormous, infinite and equal scores make a curve as well as any."""
+    """Enormous, infinite and equal scores can be drawn as well."""
     scores = [-1e308, float("inf"), float("nan"), 1e308, 1e308]
     store.insert(
         "individuals",
@@ -601,7 +607,7 @@ def test_scores_that_are_hardly_numbers(store: Client) -> None:
 
 
 def test_a_look_is_cheap_beside_other_runs(recorded: Callable[..., Client]) -> None:
-    """What the queries read is the run's: as many rows of other runs add next to nothing."""
+    """The queries read the run's rows: as many rows of other runs add next to nothing."""
     client = recorded(busy())
     client.command(
         "INSERT INTO agent_actions (run_id, timestamp, action_type, span_id) "
@@ -628,7 +634,7 @@ def test_a_look_is_cheap_beside_other_runs(recorded: Callable[..., Client]) -> N
 @pytest.mark.parametrize("width", [20, 40, 60, 100])
 @pytest.mark.parametrize("height", [5, 12, 24, 60])
 def test_the_screen_fits(width: int, height: int, recorded: Callable[..., Client]) -> None:
-    """No line is wider, and there are no more of them, than there is room; wide characters count as such."""
+    """No line is wider, and there are not more lines, than the screen has room for; wide characters count as two."""
     found = look(recorded(search_spans(), busy()), GOING_ON)
     wide = found._replace(run_id="進化" * 50, jobs=list(found.jobs) * 10)
     told = screen(State(wide, "進" * 200, datetime.now(timezone.utc)), width, height, wide.at + 700)
@@ -637,8 +643,8 @@ def test_the_screen_fits(width: int, height: int, recorded: Callable[..., Client
     assert told[1].plain.startswith("The store is away")
 
 
-def test_silence_is_said(recorded: Callable[..., Client]) -> None:
-    """A run that was killed is stalled: how long it has been silent stands in its header, and grows between two looks."""
+def test_silence_is_shown(recorded: Callable[..., Client]) -> None:
+    """A killed run is stalled: its header shows how long it has been silent, and that grows between two looks."""
     found = look(recorded(busy()), GOING_ON)
     assert "silent for 60 min: is it still alive?" in shown(found)
     later = "\n".join(line.plain for line in screen(State(found), 100, 40, found.at + 7200))
@@ -646,7 +652,7 @@ def test_silence_is_said(recorded: Callable[..., Client]) -> None:
 
 
 def test_lines_are_for_changes(recorded: Callable[..., Client]) -> None:
-    """The same seen twice is no line; failures that were there at the beginning are no news."""
+    """The same state twice gives no line; failures from before the start are not reported as new."""
     found = look(recorded(search_spans()), RUN)
     assert len(list(lines(None, found))) == 1
     assert list(lines(found, look(recorded(), RUN))) == []
@@ -660,7 +666,7 @@ def shown(found: Look) -> str:
 
 
 def listed() -> list[Any]:
-    """What `runs` has, in a process of its own."""
+    """The output of `runs` in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "genesis_otel", "runs", "-f", "json"], capture_output=True, check=False, timeout=PATIENCE
     )
@@ -669,7 +675,7 @@ def listed() -> list[Any]:
 
 @contextlib.contextmanager
 def served(port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The store in the foreground, on a port that is known."""
+    """The store in the foreground, on a known port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "serve", "--port", str(port)],
         stdout=subprocess.PIPE,

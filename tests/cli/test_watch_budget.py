@@ -1,4 +1,4 @@
-"""`watch --fail-over-budget`: the exit code says that a run has cost more than it may."""
+"""`watch --fail-over-budget`: the exit code says that a run has exceeded its budget."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.support.searched import end_store, fill
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store with runs that cost 2 USD: `over` may cost 1 and goes on, `within` 5 and has ended, `free` as much as it likes."""
+    """A store with runs that cost 2 USD: `over` has a budget of 1 and goes on, `within` one of 5 and has ended, `free`
+    has none."""
     folder = tmp_path_factory.mktemp("budget")
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
@@ -45,7 +46,7 @@ def test_a_run_over_its_budget_ends_the_watch(capfd: pytest.CaptureFixture[str])
 
 
 def test_a_run_within_its_budget_ends_well(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 0 when it has ended; a run without a budget has that of the settings, or is wrong use."""
+    """With 0 when it has ended; a run without a budget uses the one from the settings, or is a usage error."""
     assert main(["watch", "within", "--fail-over-budget"]) == 0
     assert main(["watch", "free", "--fail-over-budget"]) == 2
     assert "free has no budget" in capfd.readouterr().err

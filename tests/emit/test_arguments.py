@@ -1,4 +1,4 @@
-"""Names of arguments: checkers know them all, and a misspelt one costs a search nothing but itself."""
+"""Argument names: type checkers know them all, and a misspelt argument costs a search nothing but that argument."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ import pytest
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._settings import FIELDS, SettingsArguments
-from tests.support.recording import Recorded, attributes_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
-
+from tests.support.recording import Recorded, attributes_of
 
 RIGHT = """
 import genesis_otel
@@ -85,18 +79,18 @@ run.end(state="failed")
 
 
 def complaints(code: str, folder: Path) -> list[int]:
-    """The lines in which a strict mypy finds an error."""
+    """The lines in which strict mypy finds an error."""
     script = folder / "search.py"
     script.write_text(code)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file", "", str(script)]
     answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     found = re.findall(r"search\.py:(\d+): error", answer.stdout)
     assert found or answer.returncode == 0, answer.stdout + answer.stderr
-    return list(dict.fromkeys(map(int, found)))  # of an overloaded function it may say two things of a line
+    return list(dict.fromkeys(map(int, found)))  # mypy may report two errors for one line with an overloaded function
 
 
 def test_a_type_checker_knows_every_argument(tmp_path: Path) -> None:
-    """What is right passes; each line with a misspelt, a foreign or a wrongly typed argument is an error."""
+    """Correct calls pass; each line with a misspelt, unknown or wrongly typed argument is an error."""
     assert complaints(RIGHT, tmp_path) == []
     lines = [number for number, line in enumerate(WRONG.splitlines(), 1) if "(" in line]
     lines.remove(WRONG.splitlines().index("generation = run.generation(0)") + 1)
@@ -104,7 +98,7 @@ def test_a_type_checker_knows_every_argument(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_name_loses_nothing_else(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Every record of such a search arrives with the rest that was told; nothing is raised."""
+    """Every record of such a search arrives with its other arguments; nothing is raised."""
     wrong: dict[str, Any] = {"mispelt": 1}
     run = spans.run("t", population_size=3, **wrong)
     generation = run.generation(0, **wrong)
@@ -137,8 +131,11 @@ def test_a_misspelt_name_loses_nothing_else(recorded: Recorded, caplog: pytest.L
     assert len(warned) == 19
 
 
-def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Once for each line of the search, however often it is reached, from within the handles' own methods too."""
+def test_the_warning_names_the_line_and_suggests_the_right_name(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once per line of the search, however often the line is reached, also from within the handles' own
+    methods."""
     caplog.set_level(logging.WARNING)
     wrong: dict[str, Any] = {"mutation_typ": "init"}
     line = 0
@@ -152,8 +149,10 @@ def test_the_warning_names_the_line_and_what_was_meant(recorded: Recorded, caplo
     ]
 
 
-def test_a_handle_says_itself_where_a_record_belongs(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """A generation that is told of another one keeps its individual, and warns."""
+def test_a_handle_overrides_where_an_argument_says_a_record_belongs(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A generation that is given another one's number keeps its individual, and warns."""
     twice: dict[str, Any] = {"generation": 7}
     with spans.generation(3, run_id="r") as generation:
         generation.individual("a", **twice).end()
@@ -164,5 +163,5 @@ def test_a_handle_says_itself_where_a_record_belongs(recorded: Recorded, caplog:
 
 
 def test_configure_names_every_setting() -> None:
-    """The arguments that checkers know of `configure` are the fields of the settings."""
+    """The arguments of `configure` that checkers know are exactly the fields of the settings."""
     assert set(SettingsArguments.__annotations__) == set(FIELDS)

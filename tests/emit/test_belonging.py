@@ -1,4 +1,4 @@
-"""Where records belong that do not say so: in threads, forked children, workers of pools, and at the end of the process."""
+"""Where records belong that do not say so: in threads, forked children, pool workers, and at the end of the process."""
 
 from __future__ import annotations
 
@@ -17,16 +17,11 @@ import pytest
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from tests.support.recording import Recorded, attributes_of, ids_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of, ids_of
 
 
 def in_a_thread(work: Callable[[], object]) -> None:
-    """Threads of a pool inherit no context."""
+    """Threads of a pool do not inherit context."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
 
@@ -35,7 +30,7 @@ def in_a_thread(work: Callable[[], object]) -> None:
 
 
 def everything() -> None:
-    """One record of each kind, none of which says where it belongs."""
+    """One record of each kind, without saying where it belongs."""
     with spans.individual("i") as individual:
         individual.record(fitness=1.0)
     with spans.llm_call("m", metadata={"a": 1}):
@@ -45,8 +40,11 @@ def everything() -> None:
     spans.action("act")
 
 
-def test_a_thread_that_knows_no_run_is_given_the_only_one(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Its records join the run, say that this was guessed, and name neither a generation nor an individual; one warning each."""
+def test_records_of_a_thread_without_a_run_join_the_only_one(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its records join the run, are marked as guessed, and name neither a generation nor an individual; there is one
+    warning for each kind."""
     with spans.run("t") as run, run.generation(3):
         in_a_thread(everything)
         in_a_thread(everything)
@@ -70,7 +68,7 @@ def test_a_thread_that_knows_no_run_is_given_the_only_one(recorded: Recorded, ca
 
 
 def test_between_two_runs_nothing_is_guessed(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """With two open runs, or none, a record belongs to no run, and a warning says what to do, once a kind."""
+    """With two open runs, or none, a record belongs to no run, and one warning per kind says what to do."""
     one, other = spans.run("t"), spans.run("t")
     in_a_thread(everything)
     one.end()
@@ -83,8 +81,8 @@ def test_between_two_runs_nothing_is_guessed(recorded: Recorded, caplog: pytest.
     assert len(said) == 2 and all("pass run=" in line for line in said)
 
 
-def test_what_says_where_it_belongs_is_believed(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """In a thread a handle, a run's id, or an attached context is no guess."""
+def test_an_explicit_place_is_not_a_guess(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """In a thread, a handle, a run id or an attached context is not a guess."""
     with spans.run("t") as run, run.generation(1) as generation:
         in_a_thread(lambda: spans.individual("a", generation=generation).end())
         in_a_thread(lambda: spans.individual("b", run_id="elsewhere").end())
@@ -142,7 +140,7 @@ def configure():
 
 
 def process(code: str, folder: Path, *, expected: int = 0, **environment: Any) -> tuple[list[dict[str, Any]], str]:
-    """Run a program; returns what its spans said, those of its workers too, and its standard error."""
+    """Run a program; returns the spans of it and of its workers, and its standard error."""
     (folder / "to_file.py").write_text(WITH_FILE)
     script = folder / "search.py"
     script.write_text(
@@ -186,7 +184,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
 def test_an_individual_crosses_into_a_pool(method: str, tmp_path: Path) -> None:
-    """Pickled, it is a reference: what happens in the worker is its child, and the individual itself ends once, in its own process."""
+    """A pickled individual is a reference: spans in the worker are its children, and the individual itself ends once,
+    in its own process."""
     found, said = process(POOL.replace("METHOD", method), tmp_path)
     (individual,) = [span for span in found if span["name"] == "individual"]
     evaluations = [span for span in found if span["name"] == "evaluation"]
@@ -210,7 +209,7 @@ def test_an_individual_crosses_into_a_pool(method: str, tmp_path: Path) -> None:
 
 
 def test_a_redactor_that_cannot_cross_lets_no_content_cross(tmp_path: Path) -> None:
-    """A worker that cannot have the redactor records no prompts rather than with another one, and says so."""
+    """A worker that cannot have the redactor records no prompts, rather than using another redactor, and says so."""
     code = POOL.replace("METHOD", "spawn").replace("    configure()\n", f"""
     genesis_otel.configure(
         data_dir={str(tmp_path)!r}, exporter=to_file.ToFile(SPANS), redactor=lambda text: text.replace("mine", "hidden")
@@ -223,7 +222,7 @@ def test_a_redactor_that_cannot_cross_lets_no_content_cross(tmp_path: Path) -> N
 
 
 def test_pickled_handles_are_references(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """Run, generation and individual know what they are, begin what they can begin, and end nothing."""
+    """A pickled run, generation or individual has its ids and can begin child records, but ends nothing."""
     run = spans.run("t", run_id="r")
     generation = run.generation(2)
     individual = generation.individual("a", parents=["p", "q"])
@@ -249,7 +248,8 @@ def test_pickled_handles_are_references(recorded: Recorded, caplog: pytest.LogCa
 
 
 def test_no_password_is_pickled(tmp_path: Path) -> None:
-    """A handle that a search keeps on disk holds none; its worker is set up by the environment then."""
+    """A handle that a search pickles to disk contains no password; its worker is then configured from the
+    environment."""
     code = """
 import pickle
 genesis_otel.configure(data_dir=FOLDER, clickhouse_url="http://u:hunter2@127.0.0.1:1/d", exit_timeout=0)
@@ -277,7 +277,7 @@ with spans.run("t", run_id="r") as run:
 
 
 def test_a_forked_child_forgets_the_runs_that_it_inherited(tmp_path: Path) -> None:
-    """It guesses none of them and ends none; context that came with the fork stays."""
+    """It neither guesses nor ends any of them; context that was current at the fork stays."""
     found, _ = process(FORKED, tmp_path)
     individuals = {
         span["genesis.individual.id"]: span.get("genesis.run.id") for span in found if span["name"] == "individual"
@@ -303,7 +303,7 @@ call = individual.llm_call("m", messages="mine")
 
 
 def test_handles_that_are_left_open_are_ended_with_a_mark(tmp_path: Path) -> None:
-    """At the exit of the process each arrives with what is known of it, as failed, and says that it was left."""
+    """When the process exits, each arrives with what is known of it, as failed, and marked as left open."""
     found, _ = process(LEFT, tmp_path)
     mark = "still open when its process ended"
     by_name = {span["name"]: span for span in found if span.get("genesis.individual.id") != "ended"}
@@ -316,14 +316,15 @@ def test_handles_that_are_left_open_are_ended_with_a_mark(tmp_path: Path) -> Non
 
 
 def test_an_exception_that_ends_the_program_is_the_reason(tmp_path: Path) -> None:
-    """A run that is ended by hand, and by an exception is not, fails with that."""
+    """A run that is still open when an exception ends the program fails with that exception; one that was ended by hand
+    does not."""
     found, _ = process(LEFT + 'raise LookupError("no such island")\n', tmp_path, expected=1)
     (run,) = [span for span in found if span["name"] == "run t"]
     assert run["genesis.run.error"] == "LookupError: no such island (still open when its process ended)"
 
 
 def test_runs_of_the_first_logger_end_with_their_process(tmp_path: Path) -> None:
-    """A run that `ch_logger` began and never ended has failed when the process ends; one that it ended has not."""
+    """A run that `ch_logger` began and did not end has failed when the process ends; one that it ended has not."""
     code = """
 configure()
 from genesis_otel.clickhouse_logger import ch_logger
@@ -338,11 +339,12 @@ raise KeyError("x")
     assert ends["left"]["genesis.run.error"].startswith("KeyError: 'x'")
 
 
-# --- what a search is told --------------------------------------------------------------------------------------------
+# --- what a search logs -----------------------------------------------------------------------------------------------
 
 
 def test_a_run_says_where_it_goes(tmp_path: Path) -> None:
-    """One line on standard error: its id, the destination, and the command that watches it; `GENESIS_OTEL_QUIET` says nothing."""
+    """One line on standard error: its id, the destination, and the command that watches it; with `GENESIS_OTEL_QUIET`,
+    none."""
     code = 'genesis_otel.configure(data_dir=FOLDER)\nspans.run("t", run_id="a run").end()\n'
     code = code.replace("FOLDER", repr(str(tmp_path)))
     _, said = process(code, tmp_path, GENESIS_OTEL_QUIET="false")
@@ -360,21 +362,21 @@ def test_a_run_says_where_it_goes(tmp_path: Path) -> None:
     ("environment", "warned"),
     [({}, True), ({"GENESIS_OTEL_ENABLED": "false"}, False), ({"OTEL_SDK_DISABLED": "true"}, False)],
 )
-def test_whoever_forgot_to_configure_is_told_once(environment: dict[str, str], warned: bool, tmp_path: Path) -> None:
-    """At the first run, unless a setting turned telemetry off."""
+def test_a_missing_configure_is_reported_once(environment: dict[str, str], warned: bool, tmp_path: Path) -> None:
+    """Without `configure()`, one line at the first run says so, unless a setting turned telemetry off."""
     code = 'for _ in range(3):\n    spans.run("t").end()\n'
     _, said = process(code, tmp_path, expected=0, **environment)
     assert (said.count("genesis_otel.configure()"), len(said.splitlines())) == ((1, 1) if warned else (0, 0))
 
 
-def test_a_search_that_is_told_to_be_off_is_told_nothing(tmp_path: Path) -> None:
-    """`configure(enabled=False)` is no oversight."""
+def test_a_search_that_is_switched_off_logs_nothing(tmp_path: Path) -> None:
+    """`configure(enabled=False)` is deliberate, so no line says that nothing is recorded."""
     _, said = process('genesis_otel.configure(enabled=False)\nspans.run("t").end()\n', tmp_path)
     assert said == ""
 
 
-def test_a_worker_that_nobody_has_set_up_says_so(tmp_path: Path) -> None:
-    """Evaluations in a spawned pool without anything that names their run: one warning, which says what to do."""
+def test_a_worker_without_configuration_says_so(tmp_path: Path) -> None:
+    """Evaluations in a spawned pool with nothing that names their run: one warning, which says what to do."""
     code = """
 def evaluate(number):
     with spans.evaluation():

@@ -1,4 +1,4 @@
-"""Values without bound cost a search neither its memory nor a record."""
+"""Unbounded values cost a search neither its memory nor a record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ print("done")
 
 
 def test_a_value_is_bounded_before_it_is_copied() -> None:
-    """Ranges and containers that would take many GB as lists pass in a process that may have one."""
+    """Ranges and containers that would take many GB as lists are recorded by a process that may use only one."""
     answer = subprocess.run([sys.executable, "-c", NARROW], capture_output=True, text=True, check=False)
     assert (answer.stdout, answer.returncode) == ("done\n", 0), answer.stderr
 
@@ -43,8 +43,8 @@ def test_a_value_is_bounded_before_it_is_copied() -> None:
     ],
     ids=["range", "list", "texts", "mapping", "text"],
 )
-def test_what_is_left_out_is_marked(large: Any) -> None:
-    """A value beyond the bound is still JSON, holds its beginning, and says that there was more."""
+def test_truncation_is_marked(large: Any) -> None:
+    """A value beyond the bound is still JSON, contains its beginning, and says that there was more."""
     written = to_json({"first": 1, "large": large, "last": 2})
     assert len(written) < MOST + 1000
     read = json.loads(written)
@@ -58,13 +58,13 @@ def test_what_is_left_out_is_marked(large: Any) -> None:
 
 
 def test_a_value_within_the_bound_is_whole() -> None:
-    """Ten megabytes in a hundred thousand items stay exactly what they are."""
+    """Ten megabytes in a hundred thousand items are kept exactly."""
     value = {"rows": [[n, f"row {n} " + "x" * 80, n / 7] for n in range(100_000)]}
     assert json.loads(to_json(value)) == value
 
 
 def test_a_large_array_keeps_its_beginning() -> None:
-    """An array is cut before it becomes a list."""
+    """An array is truncated before it is converted to a list."""
     import numpy as np
 
     read = json.loads(to_json({"a": np.arange(50_000_000, dtype=np.int8).reshape(-1, 10)}))

@@ -1,4 +1,4 @@
-"""What a run may spend: `over_budget`, the warning and the callback, once."""
+"""A run's budget: `over_budget`, the warning and the callback, each once."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if "budget" in each.getMessage()]
 
 
-def test_it_is_told_once_when_more_is_spent(caplog: pytest.LogCaptureFixture) -> None:
-    """Not at the budget itself; beyond it the property changes, one line is logged and the callback has the cost, whatever follows."""
+def test_over_budget_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing happens at the budget itself; beyond it the property changes, one line is logged, and the callback gets
+    the cost, once whatever follows."""
     told: list[float] = []
     run = spans.run("task", run_id="once", budget=0.5, on_over_budget=told.append)
     assert run.over_budget is False
@@ -46,16 +47,17 @@ def test_it_is_told_once_when_more_is_spent(caplog: pytest.LogCaptureFixture) ->
     assert warnings(caplog) == ["the run once has cost $0.6250, more than its budget of $0.5000"]
 
 
-def test_without_a_budget_nothing_is_known(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither of a run that was given none, nor in another process, which was not told."""
+def test_without_a_budget_over_budget_is_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    """`over_budget` is unknown for a run without a budget, and in another process, which did not get the costs."""
     run = spans.run("task", run_id="none", on_over_budget=lambda spent: pytest.fail("there is no budget"))
     call(run, 1000)
     assert run.over_budget is None and not warnings(caplog)
     assert pickle.loads(pickle.dumps(run)).over_budget is None  # noqa: S301 - of our own making
 
 
-def test_what_is_told_beyond_the_calls_counts() -> None:
-    """An individual's cost with its own calls, a generation's with those of its individuals: only what is more. Copies cost nothing."""
+def test_reported_costs_beyond_the_calls_count() -> None:
+    """An individual's reported cost counts beyond that of its calls, a generation's beyond that of its individuals.
+    Copies cost nothing."""
     told: list[float] = []
     with spans.run("task", run_id="told", budget=0.9, on_over_budget=told.append) as run:
         with run.generation(0) as generation:
@@ -73,8 +75,8 @@ def test_what_is_told_beyond_the_calls_counts() -> None:
         assert (run.over_budget, told) == (True, [1.0])
 
 
-def test_threads_lose_nothing_and_one_of_them_tells() -> None:
-    """Calls that end at once in several threads are all in the cost, and the callback is called once."""
+def test_threads_lose_no_cost_and_one_calls_the_callback() -> None:
+    """Calls that end at the same time in several threads are all in the cost, and the callback is called once."""
     told: list[float] = []
     run = spans.run("task", run_id="threads", budget=1023.5, on_over_budget=told.append)
 
@@ -107,8 +109,9 @@ def unpriced_call(within: spans.Run | spans.Individual) -> None:
         made.response("!", input_tokens=1, output_tokens=1)
 
 
-def test_a_call_without_a_price_makes_it_unknown(caplog: pytest.LogCaptureFixture) -> None:
-    """Not below the budget any more but unknown, which one line says; and over it, once what is known is more."""
+def test_an_unpriced_call_makes_over_budget_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    """The run is then unknown instead of below its budget, which one line says; it is over as soon as the known cost
+    exceeds the budget."""
     with spans.run("task", run_id="unpriced", budget=1) as run:
         with run.generation(0) as generation, generation.individual() as individual:
             call(individual, 0.5)
@@ -132,7 +135,7 @@ def ended(recorded: Recorded) -> tuple[str, str | None]:
 
 
 def test_a_run_that_was_stopped_says_why(recorded: Recorded) -> None:
-    """On purpose it is `stopped`; an error that comes on top makes it `failed`, with the error."""
+    """A run that was stopped on purpose is `stopped`; an error on top makes it `failed`, with the error."""
     with spans.run("task", run_id="stopped") as run:
         run.stopped("good enough")
     assert ended(recorded) == ("stopped", "good enough")
@@ -142,11 +145,11 @@ def test_a_run_that_was_stopped_says_why(recorded: Recorded) -> None:
     assert ended(recorded) == ("failed", "ValueError: worse")
 
 
-def test_a_search_is_stopped_where_that_is_asked_for(
+def test_a_search_is_stopped_if_that_is_enabled(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the hook's argument or the environment, beyond the budget alone; the one warning says so, and so does the run's end. Off by
-    default."""
+    """Enabled by the hook's argument or the environment, and only over budget; the one warning says so, and so does the
+    run's end. Off by default."""
     for told, variable, stops in (
         (None, "", False),
         (True, "", True),
@@ -168,8 +171,8 @@ def test_a_search_is_stopped_where_that_is_asked_for(
         assert ended(recorded) == (("stopped", why) if stops else ("completed", None))
 
 
-def test_without_a_budget_nothing_is_stopped_which_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """One line names the setting that is missing."""
+def test_stopping_without_a_budget_warns_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """One line names the missing setting."""
     run = spans.run("task", run_id="no budget")
     stopper = Stopper(run, True)
     call(run, 1000)

@@ -29,7 +29,7 @@ from tests.support.recording import Recorded, attributes_of, hostile_values, ids
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """The spans of a provider of the test's own; the logger itself finds telemetry switched off and sets nothing up."""
+    """The spans of this test's own provider; the logger itself finds telemetry switched off and sets up nothing."""
     turn_off(monkeypatch)
     return record(monkeypatch)
 
@@ -52,7 +52,7 @@ MESSAGES = [
 
 
 def search(log: ClickHouseLogger) -> None:
-    """What a search of the first logger's time does, call by call, positionally where it did."""
+    """A search as written for the first logger, call by call, with positional arguments where it used them."""
     log.log_evolution_run(
         run_id="run_1",
         task_name="circle_packing",
@@ -100,7 +100,7 @@ def search(log: ClickHouseLogger) -> None:
 def test_the_first_loggers_calls_fill_the_seven_tables(
     ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
 ) -> None:
-    """Each call is its row in its table, with every value where the first logger put it."""
+    """Each call becomes its row in its table, with every value where the first logger put it."""
     search(ch_logger)
     store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
     (run,) = rows(store, "SELECT * FROM evolution_runs")
@@ -166,7 +166,7 @@ def test_the_first_loggers_calls_fill_the_seven_tables(
 
 
 def test_all_calls_of_a_generation_share_its_trace(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
-    """Flat as they are, the spans of run and generation stand where handles would have put them."""
+    """Although the calls are flat, the spans of run and generation are where handles would have put them."""
     search(ch_logger)
     trace_id, span_id = context.derived_ids("run_1", 5)
     inside = [span for span in recorded.spans if attributes_of(span).get(names.GENERATION) == 5]
@@ -183,7 +183,7 @@ def test_all_calls_of_a_generation_share_its_trace(ch_logger: ClickHouseLogger, 
 def test_a_run_that_another_process_ends_is_ended(
     ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
 ) -> None:
-    """A process that knows only the run's id ends it: one row, with what the first process told."""
+    """A process that knows only the run's id ends it: one row, with what the first process recorded."""
     ch_logger.log_evolution_run("r", "t", "{}", 5, "slurm", "path")
     begun = recorded.spans
     store_spans(ClickHouseSpanExporter(connect), (begun))
@@ -200,8 +200,8 @@ def test_a_run_that_another_process_ends_is_ended(
     assert run["end_time"].year > 2000
 
 
-def test_a_run_may_go_on_or_be_over_at_once(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
-    """`running` in an update leaves the run open; another status at the start ends it at once."""
+def test_a_status_decides_whether_a_run_stays_open(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
+    """`running` in an update leaves the run open; any other status at the start ends it at once."""
     ch_logger.log_evolution_run("r", "t", {}, 5, "local", "path")
     ch_logger.update_evolution_run("r", "running", 3)
     assert recorded.records("run")[-1][names.RUN_TOTAL_GENERATIONS] == 3
@@ -212,7 +212,8 @@ def test_a_run_may_go_on_or_be_over_at_once(ch_logger: ClickHouseLogger, recorde
 
 
 def test_calls_without_a_run_belong_to_the_current_one(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
-    """An LLM call or an action names no run: it is the process's, unless context, details or metadata say otherwise."""
+    """An LLM call or action that names no run belongs to the process's run, unless context, details or metadata say
+    otherwise."""
     ch_logger.log_llm_interaction("m", "x", "y")
     ch_logger.log_evolution_run("r", "t", {}, 5, "local", "path")
     ch_logger.log_action("told", {"generation": "7", "individual_id": "a", "run_id": "other"})
@@ -240,7 +241,7 @@ def test_calls_without_a_run_belong_to_the_current_one(ch_logger: ClickHouseLogg
 def test_calls_in_a_subprocess_belong_where_its_environment_says(
     ch_logger: ClickHouseLogger, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `TRACEPARENT` and `BAGGAGE` in the environment, calls that name nothing are the individual's."""
+    """With `TRACEPARENT` and `BAGGAGE` in the environment, calls that name nothing belong to the individual."""
     with spans.generation(2, run_id="r").individual("a") as individual:
         environment = individual.environ()
     for name, value in environment.items():
@@ -252,7 +253,7 @@ def test_calls_in_a_subprocess_belong_where_its_environment_says(
 
 
 def test_an_llm_call_began_when_it_did(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
-    """The span ends now and began `execution_time` seconds ago; nonsense counts as no time at all."""
+    """The span ends now and began `execution_time` seconds ago; an invalid time counts as zero."""
     began = time.time_ns()
     ch_logger.log_llm_interaction("m", "x", "y", execution_time=2.5)
     for nonsense in (-1, math.nan, math.inf, 1e30, "x"):
@@ -273,7 +274,7 @@ class Setting:
 
 
 class Configuration(dict[str, Any]):
-    """A mapping as Hydra makes them: a value that is missing raises when it is asked for."""
+    """A mapping like Hydra's: reading a missing value raises."""
 
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
@@ -283,7 +284,7 @@ class Configuration(dict[str, Any]):
 
 
 class Lazy:
-    """A mapping that is no dict."""
+    """A mapping that is not a dict."""
 
     def __init__(self, **values: Any) -> None:
         self._values = Configuration(values)
@@ -301,8 +302,8 @@ class Lazy:
         return len(self._values)
 
 
-def test_what_json_cannot_say_is_kept_as_what_it_is_or_as_text(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
-    """Dataclasses, paths, times, numpy, sets, odd keys, cycles, NaN, surrogates: JSON that reads back."""
+def test_values_that_json_lacks_are_converted_or_kept_as_text(ch_logger: ClickHouseLogger, recorded: Recorded) -> None:
+    """Dataclasses, paths, times, numpy values, sets, odd keys, cycles, NaN, surrogates: valid JSON that reads back."""
     from collections.abc import Mapping
 
     import numpy as np
@@ -343,7 +344,7 @@ def test_what_json_cannot_say_is_kept_as_what_it_is_or_as_text(ch_logger: ClickH
 def test_ten_megabytes_arrive_whole(
     ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
 ) -> None:
-    """A prompt and an answer of ten megabytes, quotes and SQL in them, read back as they were."""
+    """A prompt and an answer of ten megabytes, with quotes and SQL in them, read back unchanged."""
     prompt = "'; DROP TABLE llm_logs; -- ☃\n\"" * 350_000
     ch_logger.log_llm_interaction("m", [{"role": "user", "content": prompt}], prompt + "!")
     store_spans(ClickHouseSpanExporter(connect), (recorded.spans))
@@ -356,7 +357,7 @@ def test_ten_megabytes_arrive_whole(
 def test_no_value_is_too_hostile(
     ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
 ) -> None:
-    """Any value for any argument: no call raises, and each one has its row in the store."""
+    """Any value for any argument: no call raises, and each call has its row in the store."""
     values = hostile_values()
     log: Any = ch_logger
     for value in values:
@@ -389,8 +390,8 @@ def test_no_value_is_too_hostile(
     assert rows(store, "SELECT count() AS n FROM pareto_fronts WHERE run_id = 'r'")[0]["n"] == n
 
 
-def test_calls_that_are_wrong_do_not_raise(ch_logger: ClickHouseLogger, caplog: pytest.LogCaptureFixture) -> None:
-    """An argument that does not exist, or one too few, is logged once and not raised."""
+def test_invalid_calls_do_not_raise(ch_logger: ClickHouseLogger, caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown or missing argument is logged once and not raised."""
     log: Any = ch_logger
     for _ in range(2):
         log.log_generation(run_id="r", nonsense=1)
@@ -403,7 +404,8 @@ def test_calls_that_are_wrong_do_not_raise(ch_logger: ClickHouseLogger, caplog: 
 
 
 def test_off_means_off(ch_logger: ClickHouseLogger, caplog: pytest.LogCaptureFixture) -> None:
-    """Switched off, it is not enabled, has no client and finds no run of another process; it knows its own runs."""
+    """When switched off, it is not enabled, has no client and finds no run of another process; it still knows its own
+    runs."""
     assert not ch_logger.enabled
     assert ch_logger.client is None
     assert ch_logger.get_run_id_by_path("elsewhere") is None
@@ -414,7 +416,7 @@ def test_off_means_off(ch_logger: ClickHouseLogger, caplog: pytest.LogCaptureFix
 
 
 def test_the_module_has_the_one_logger() -> None:
-    """`ch_logger` and its class are what the module exports."""
+    """`ch_logger` and its class are the exports of the module."""
     assert clickhouse_logger.__all__ == ["ClickHouseLogger", "ch_logger"]
     assert isinstance(clickhouse_logger.ch_logger, ClickHouseLogger)
 
@@ -429,7 +431,7 @@ from genesis_otel.clickhouse_logger import ch_logger
 
 
 def process(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `code` in a process whose store is a folder of the test's own."""
+    """Run `code` in a process whose store is a folder of this test."""
     known = without_settings()
     known |= {"CLICKHOUSE_URL": f"chdb://{folder}", "GENESIS_OTEL_DATA_DIR": str(folder / "data"), **environment}
     start = PROCESS.format(tests=str(Path(__file__).parents[2]))
@@ -467,8 +469,9 @@ assert "chdb" not in sys.modules
     assert second.stdout.split() == ["run_1", "None", "default", "True", *["1"] * 6, "completed"]
 
 
-def test_a_store_that_is_not_there_costs_nothing_but_a_line(tmp_path: Path) -> None:
-    """With a server that refuses: every call returns, `client` is None and says so once, without the password."""
+def test_a_missing_store_costs_one_log_line(tmp_path: Path) -> None:
+    """With a server that refuses connections: every call returns, and `client` is None, with one log line that omits
+    the password."""
     answer = process(
         """
 search(ch_logger)
@@ -486,8 +489,8 @@ print(ch_logger.enabled)
     assert "hunter2" not in answer.stderr
 
 
-def test_settings_that_are_wrong_switch_it_off(tmp_path: Path) -> None:
-    """A malformed `CLICKHOUSE_URL` is said once; the search goes on without telemetry."""
+def test_invalid_settings_switch_it_off(tmp_path: Path) -> None:
+    """A malformed `CLICKHOUSE_URL` is logged once; the search goes on without telemetry."""
     answer = process(
         "search(ch_logger); print(ch_logger.enabled, ch_logger.client)",
         tmp_path,
@@ -498,10 +501,10 @@ def test_settings_that_are_wrong_switch_it_off(tmp_path: Path) -> None:
     assert "hunter2" not in answer.stderr
 
 
-def test_logging_says_no_more_than_once(
+def test_each_warning_is_logged_once(
     ch_logger: ClickHouseLogger, recorded: Recorded, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A thousand wrong values are one warning each kind, and none repeats a prompt."""
+    """A thousand invalid values make one warning per kind, and none repeats a prompt."""
     caplog.set_level(logging.WARNING)
     for _ in range(100):
         ch_logger.log_generation("r", 1, "SECRET", "SECRET", None, 1)  # type: ignore[arg-type]
@@ -513,7 +516,8 @@ def test_logging_says_no_more_than_once(
 def test_a_failure_of_the_first_loggers_has_no_score(
     ch_logger: ClickHouseLogger, recorded: Recorded, store: Client, connect: Connect
 ) -> None:
-    """Its callers tell 0.0 with `correct: false`: that is no score, nor is what they compute from it: a delta, the best of failures."""
+    """Its callers report 0.0 with `correct: false`: that is not a score, and neither is what they compute from it, such
+    as a delta or the best of failures."""
     ch_logger.log_evolution_run("r", "t", {}, 2, "local", "", direction="min")
     for name, parent, generation, score, correct in (
         ("a", "", 0, -1.0, True),

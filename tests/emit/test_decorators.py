@@ -1,4 +1,5 @@
-"""``@evaluation`` and ``@llm_call`` record each call of a function, and change nothing of what it takes, gives and raises."""
+"""``@evaluation`` and ``@llm_call`` record each call of a function without changing its arguments, results and
+exceptions."""
 
 from __future__ import annotations
 
@@ -17,12 +18,7 @@ import genesis_otel
 from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit import opened
-from tests.support.recording import Recorded, attributes_of, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of
 
 
 def jobs(recorded: Recorded) -> list[dict[str, Any]]:
@@ -31,7 +27,7 @@ def jobs(recorded: Recorded) -> list[dict[str, Any]]:
 
 
 def submitted(recorded: Recorded) -> list[str]:
-    """The jobs that were said to have been submitted."""
+    """The jobs that were reported as submitted."""
     return [json.loads(each[names.ACTION_DETAILS])["job_id"] for each in recorded.records(names.RECORD_ACTION)]
 
 
@@ -39,7 +35,8 @@ def submitted(recorded: Recorded) -> list[str]:
     "decorator", [genesis_otel.evaluation, genesis_otel.evaluation(), spans.evaluation(details={})]
 )
 def test_each_call_is_a_job(recorded: Recorded, decorator: Callable[[Any], Any]) -> None:
-    """With and without brackets, decorated before there is a run: a job for each call, of the individual that is current then."""
+    """With and without parentheses, also if decorated before there is a run: one job per call, of the individual that
+    is current then."""
 
     @decorator
     def evaluate(program: str, *, scale: float = 1.0) -> float:
@@ -57,7 +54,7 @@ def test_each_call_is_a_job(recorded: Recorded, decorator: Callable[[Any], Any])
 
 
 def test_arguments_are_those_of_each_job(recorded: Recorded) -> None:
-    """What stands in brackets is told of each job; nothing goes out where a function is decorated, within a run too."""
+    """Arguments of the decorator are recorded for each job; decorating a function emits nothing, also within a run."""
     with spans.run("t") as run, run.generation(0) as generation, generation.individual("a"):
 
         @genesis_otel.evaluation(details={"suite": "fast"}, metadata={"host": "x"})
@@ -71,9 +68,9 @@ def test_arguments_are_those_of_each_job(recorded: Recorded) -> None:
     assert len(submitted(recorded)) == 1
 
 
-def test_a_job_that_is_made_by_hand_goes_out_when_it_is_used(recorded: Recorded) -> None:
-    """An evaluation that names nothing begins when it is entered, used or ended, at the time at which it was made; one that is forgotten
-    is ended with its process, as any other."""
+def test_an_evaluation_object_begins_when_it_is_used(recorded: Recorded) -> None:
+    """An evaluation that names nothing begins when it is entered, used or ended, with the time of its creation; a
+    forgotten one ends with its process, like any other."""
     with spans.run("t") as run, run.generation(0) as generation, generation.individual("a"):
         by_hand = spans.evaluation()
         assert submitted(recorded) == []
@@ -94,8 +91,11 @@ def test_a_job_that_is_made_by_hand_goes_out_when_it_is_used(recorded: Recorded)
         assert attributes_of(span)[names.INDIVIDUAL_ID] == "a"
 
 
-def test_what_has_begun_decorates_with_a_warning(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """An evaluation of a named individual cannot be undone: it ends, a line says so, and the function's calls are recorded."""
+def test_an_evaluation_that_has_begun_decorates_with_a_warning(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An evaluation of a named individual has already begun when it is used as a decorator: it ends, one line says so,
+    and the function's calls are recorded."""
     with spans.run("t") as run, run.generation(0) as generation, generation.individual("a") as individual:
         with caplog.at_level(logging.WARNING):
 
@@ -109,7 +109,7 @@ def test_what_has_begun_decorates_with_a_warning(recorded: Recorded, caplog: pyt
 
 
 def test_exceptions_pass(recorded: Recorded) -> None:
-    """What a function raises arrives as it was raised, and the job or the call has failed with it."""
+    """A function's exception arrives unchanged, and the job or call has failed with it."""
     wrong = ValueError("no program")
 
     @genesis_otel.evaluation
@@ -124,8 +124,8 @@ def test_exceptions_pass(recorded: Recorded) -> None:
     assert attributes_of(recorded.one("chat m"))[names.ERROR_TYPE] == "ValueError"
 
 
-def test_a_wrong_call_raises_what_it_always_did(recorded: Recorded) -> None:
-    """A call with arguments that the function does not have is Python's TypeError."""
+def test_a_wrong_call_raises_pythons_own_error(recorded: Recorded) -> None:
+    """A call with arguments that the function does not have raises Python's TypeError."""
 
     @genesis_otel.llm_call
     def ask(prompt: str) -> str:
@@ -162,8 +162,9 @@ RESPONSES = SimpleNamespace(
 
 
 @pytest.mark.parametrize(("answer", "cached"), [(OPENAI, 4), (ANTHROPIC, 3), (RESPONSES, 4), ("better", None)])
-def test_a_call_tells_what_its_answer_does(recorded: Recorded, answer: object, cached: int | None) -> None:
-    """A text, and what the clients return: its text and its tokens, of the whole prompt; the answer comes back as it is."""
+def test_a_call_records_what_its_answer_contains(recorded: Recorded, answer: object, cached: int | None) -> None:
+    """From a text, or from what the clients return: its text and its tokens, including cached prompt tokens; the caller
+    gets the answer unchanged."""
 
     @genesis_otel.llm_call("gpt-4o", provider="openai", role="judge")
     def ask(prompt: str) -> object:
@@ -181,7 +182,8 @@ def test_a_call_tells_what_its_answer_does(recorded: Recorded, answer: object, c
 
 
 def test_without_brackets_the_model_is_an_argument_or_the_one_that_answers(recorded: Recorded) -> None:
-    """``model`` and ``messages`` of the call are its model and prompt; where there is no such argument, the answer's model is."""
+    """The call's ``model`` and ``messages`` are recorded as its model and prompt; without such an argument, the
+    answer's model is."""
 
     @genesis_otel.llm_call
     def ask(messages: list[dict[str, str]], model: str = "") -> object:
@@ -195,7 +197,7 @@ def test_without_brackets_the_model_is_an_argument_or_the_one_that_answers(recor
 
 
 def test_coroutines_stay_coroutines(recorded: Recorded) -> None:
-    """An async function is recorded while it is awaited, several at once each in its place."""
+    """An async function is recorded while it is awaited; of several at once, each in its own place."""
 
     @genesis_otel.evaluation
     async def evaluate(number: int) -> int:
@@ -214,7 +216,8 @@ def test_coroutines_stay_coroutines(recorded: Recorded) -> None:
 
 
 def test_a_generator_is_recorded_from_first_to_last(recorded: Recorded) -> None:
-    """Its parts are the answer, the first one's time is noted; between its steps the consumer's context is as it was."""
+    """Its parts are the answer, and the time of the first is recorded; between its steps the consumer's context is
+    unchanged."""
 
     @genesis_otel.llm_call("m")
     def stream(prompt: str) -> Generator[str, str, str]:
@@ -240,8 +243,8 @@ def test_a_generator_is_recorded_from_first_to_last(recorded: Recorded) -> None:
     assert told[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] >= 0
 
 
-def test_what_is_thrown_into_a_generator_arrives_there(recorded: Recorded) -> None:
-    """``throw`` and ``close`` reach the function; one that is left early is abandoned, and has not failed."""
+def test_exceptions_thrown_into_a_generator_arrive_there(recorded: Recorded) -> None:
+    """``throw`` and ``close`` reach the function; a generator that is closed early is abandoned, not failed."""
     arrived: list[str] = []
 
     @genesis_otel.llm_call("m")
@@ -266,7 +269,7 @@ def test_what_is_thrown_into_a_generator_arrives_there(recorded: Recorded) -> No
 
 
 def test_an_asynchronous_generator(recorded: Recorded) -> None:
-    """The same, awaited: OpenAI's chunks are put together, with the usage that the last one has."""
+    """The same with await: OpenAI's chunks are joined, with the usage that the last one reports."""
 
     def chunk(text: str | None, usage: object = None) -> SimpleNamespace:
         choices = [] if text is None else [SimpleNamespace(delta=SimpleNamespace(content=text), finish_reason=None)]
@@ -292,7 +295,7 @@ def test_an_asynchronous_generator(recorded: Recorded) -> None:
 
 
 def test_methods(recorded: Recorded) -> None:
-    """A method of a class knows its object."""
+    """A decorated method gets its object."""
 
     class Evaluator:
         factor = 2

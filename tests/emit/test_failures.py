@@ -1,4 +1,4 @@
-"""Failures stay failures, and what is none is not recorded as one."""
+"""Failures stay failures, and what is not a failure is not recorded as one."""
 
 from __future__ import annotations
 
@@ -19,23 +19,19 @@ from genesis_otel import spans
 from genesis_otel._store import schema
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.support.recording import Recorded, attributes_of, record, store_spans
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded, attributes_of, store_spans
 
 
 def rows(connect: Connect, recorded: Recorded, *queries: str) -> list[Any]:
-    """What the queries find once the spans are in a store."""
+    """The rows that queries find once the spans are in a store."""
     schema.init_schema(connect(), traces_ttl_days=0)
     store_spans(ClickHouseSpanExporter(connect=connect), recorded.spans)
     return [list(connect().query(query).result_rows) for query in queries]
 
 
 def test_an_evaluation_that_is_not_correct_makes_its_individual_incorrect(recorded: Recorded, connect: Connect) -> None:
-    """The individual's row is `incorrect` and no error, has `correct`, and counts neither as the best nor on the front."""
+    """The individual's row is `incorrect`, not an error, has `correct`, and counts neither as the best nor for the
+    front."""
     with spans.run("t", run_id="r", objectives={"fitness": "max"}) as run, run.generation(0) as generation:
         for name, correct, fitness in (("a", True, 1.0), ("b", False, 9.0), ("c", None, 0.5)):
             with generation.individual(name) as individual:
@@ -52,8 +48,9 @@ def test_an_evaluation_that_is_not_correct_makes_its_individual_incorrect(record
     assert json.loads(ended[names.GENERATION_METADATA])["failed"] == 0
 
 
-def test_the_latest_evaluation_counts_and_what_is_recorded_of_the_individual_more(recorded: Recorded) -> None:
-    """A second try that is correct makes up for the first; `record(correct=...)` goes before both; one by its context finds it."""
+def test_the_latest_evaluation_counts_and_record_overrides_it(recorded: Recorded) -> None:
+    """A correct second try replaces the first; `record(correct=...)` takes precedence over both; an evaluation finds
+    its individual by context too."""
     with spans.individual("again") as individual:
         for correct in (False, True):
             with individual.evaluation() as evaluation:
@@ -69,7 +66,7 @@ def test_the_latest_evaluation_counts_and_what_is_recorded_of_the_individual_mor
 
 
 def test_copies_and_failures_are_no_discoveries(recorded: Recorded) -> None:
-    """A generation's best, mean and front leave out who failed, is incorrect or was copied."""
+    """A generation's best, mean and front leave out individuals that failed, are incorrect or were copied."""
     with spans.run("t", objectives={"accuracy": "max"}) as run, run.generation(0) as generation:
         for mutation, fitness, error in (
             ("mutate", 0.5, None),
@@ -89,7 +86,7 @@ def test_copies_and_failures_are_no_discoveries(recorded: Recorded) -> None:
 
 @pytest.mark.parametrize("code", [None, 0])
 def test_an_exit_without_an_error_completes_the_run(recorded: Recorded, code: int | None) -> None:
-    """`sys.exit(0)` goes on through the blocks, and none of them has an error."""
+    """`sys.exit(0)` propagates through the blocks, and none of them has an error."""
     with pytest.raises(SystemExit), spans.run("t") as run, run.generation(0) as generation, generation.individual():
         sys.exit(code)
     assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
@@ -110,14 +107,14 @@ def test_an_exit_without_an_error_completes_the_run(recorded: Recorded, code: in
     ],
 )
 def test_a_run_says_why_it_failed(recorded: Recorded, connect: Connect, error: BaseException, said: str) -> None:
-    """The reason stands in the column `error`, beside the status `failed`."""
+    """The reason is in the column `error`, beside the status `failed`."""
     with pytest.raises(type(error)), spans.run("t", run_id="r"):
         raise error
     assert rows(connect, recorded, "SELECT status, error FROM evolution_runs") == [[("failed", said)]]
 
 
 def test_a_cancelled_search_says_so(recorded: Recorded) -> None:
-    """A task that is cancelled leaves its run as failed, with the reason."""
+    """Cancelling its task leaves the run failed, with the reason."""
 
     async def search() -> None:
         async with spans.run("t"):
@@ -155,7 +152,7 @@ with spans.run("t"):
 
 
 def test_ctrl_c_says_so() -> None:
-    """A search that is interrupted at the terminal ends its run as failed, and says that it was interrupted."""
+    """Interrupting a search at the terminal ends its run as failed, with the interruption as the reason."""
     environment = {**os.environ, "GENESIS_OTEL_QUIET": "true"}
     search = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -170,7 +167,8 @@ def test_ctrl_c_says_so() -> None:
 
 
 def test_a_stream_that_its_consumer_closes_is_no_error(recorded: Recorded) -> None:
-    """Sync and async: the call's status is ok, its finish reason `abandoned`; a reason that came before stays."""
+    """Sync and async: the call's status is ok and its finish reason `abandoned`; a reason that was received before
+    stays."""
 
     def stream(finish_reason: str) -> Iterator[str]:
         with spans.llm_call("m") as call:
@@ -200,9 +198,9 @@ def test_a_stream_that_its_consumer_closes_is_no_error(recorded: Recorded) -> No
     assert reasons == [("abandoned",), ("stop",), ("abandoned",)]
 
 
-def test_the_zero_of_a_failure_is_no_parents_score(recorded: Recorded, connect: Connect) -> None:
-    """What an evaluator writes for want of a score is not what a child is compared with: its gain is not known, as the
-    parent's score is not."""
+def test_the_zero_of_a_failure_is_not_a_parents_score(recorded: Recorded, connect: Connect) -> None:
+    """A placeholder that an evaluator writes instead of a score is not compared with a child's: the child's gain is
+    unknown, like the parent's score."""
     with spans.run("t", run_id="zero") as run, run.generation(0) as generation:
         with generation.individual("parent") as parent:
             parent.record(fitness=0.0, metrics={"error": "boom"})

@@ -1,4 +1,4 @@
-"""Settings as fields: what is taken for a value of each type, where it comes from, and what is said of one that is wrong."""
+"""Settings as fields: which values each type accepts, where values come from, and how an invalid one is reported."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def told(**arguments: Any) -> dict[str, Any]:
         ("budget", " 0.5 ", 0.5),
     ],
 )
-def test_a_value_in_any_usual_form_becomes_one_of_its_type(name: str, given: Any, value: object) -> None:
-    """An argument as programs and environments write it, and nothing else is told."""
+def test_usual_forms_of_a_value_are_converted_to_its_type(name: str, given: Any, value: object) -> None:
+    """An argument as programs and environments write it is accepted; anything else is not."""
     assert told(**{name: given}) == {name: value}
 
 
@@ -80,21 +80,22 @@ def test_a_value_in_any_usual_form_becomes_one_of_its_type(name: str, given: Any
         ("budget", "inf"),
     ],
 )
-def test_a_wrong_value_is_named_and_not_repeated(name: str, given: Any) -> None:
-    """One line with the field and what it has to be."""
+def test_an_invalid_value_is_reported_without_repeating_it(name: str, given: Any) -> None:
+    """One line has the field and what it must be."""
     with pytest.raises(ValueError, match=f"^wrong settings: {name}: Expected [^\n]+$") as caught:
         told(**{name: given})
     assert "hunter2" not in str(caught.value)
 
 
-def test_every_wrong_value_is_named() -> None:
-    """Not the first one alone."""
+def test_every_invalid_value_is_reported() -> None:
+    """All of them are reported, not only the first."""
     with pytest.raises(ValueError, match=r"size: .*; seconds: "):
         told(size=0, seconds=-1)
 
 
-def test_variables_by_their_order_and_whatever_their_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The first of two variables counts, the environment before the file, and an empty one is as good as none."""
+def test_variables_have_an_order_and_ignore_case(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The first of two variables counts, the environment takes precedence over the file, and an empty variable counts
+    as unset."""
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("SECOND_KEY=file\nW_SIZE=3\nW_FOLDER=${W_SIZE}/in\n")
     assert told() == {"key": Secret("file"), "size": 3, "folder": Path("3/in")}
@@ -107,7 +108,7 @@ def test_variables_by_their_order_and_whatever_their_case(monkeypatch: pytest.Mo
 
 
 def test_a_secret_is_shown_nowhere_and_crosses_to_other_processes() -> None:
-    """Neither printed nor in an f-string; equal to one with the same text, here and after a pickle."""
+    """It is neither printed nor in an f-string; it equals another with the same text, here and after pickling."""
     secret = Secret("hunter2")
     assert "hunter2" not in f"{secret}{secret!r}{[secret]}"
     assert pickle.loads(pickle.dumps(secret)) == secret != Secret("other")  # noqa: S301

@@ -1,4 +1,5 @@
-"""What a search's own signal handlers raise arrives where it was raised, whatever its class; telemetry's own errors do not."""
+"""Exceptions of a search's own signal handlers arrive where they were raised, whatever their class; telemetry's own
+errors do not."""
 
 from __future__ import annotations
 
@@ -14,12 +15,7 @@ import pytest
 
 from genesis_otel._emit.interruption import foreign, ignored, uninterrupted
 from genesis_otel._emit.values import text
-from tests.support.recording import Recorded, record
-
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    return record(monkeypatch)
+from tests.support.recording import Recorded
 
 
 def raised_by(step: Any) -> BaseException:
@@ -43,7 +39,7 @@ def raises(kind: type[BaseException], number: int, frame: FrameType | None) -> N
 
 
 class Limit:
-    """A handler that is a method, and calls others."""
+    """A handler that is a method and calls others."""
 
     def __init__(self, kind: type[BaseException]) -> None:
         self._kind = kind
@@ -57,19 +53,20 @@ class Limit:
 
 @pytest.mark.parametrize("kind", [TimeoutError, OSError, FileNotFoundError, ValueError, RuntimeError, KeyError])
 @pytest.mark.parametrize("handler", [lambda kind: functools.partial(raises, kind), Limit], ids=["function", "object"])
-def test_what_a_handler_raises_is_not_telemetrys(kind: type[Exception], handler: Any) -> None:
-    """An exception of any class from a signal handler's frame, or from what that calls, is the search's."""
+def test_a_handlers_exception_is_the_searchs(kind: type[Exception], handler: Any) -> None:
+    """An exception of any class from a signal handler's frame, or from what it calls, belongs to the search."""
     assert foreign(in_a_handler(handler(kind)))
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit])
-def test_what_ends_a_program_or_a_task_is_not_telemetrys(kind: type[BaseException]) -> None:
-    """Ctrl-C, exit() and a cancelled task are never an error of telemetry's, wherever they come up."""
+def test_exceptions_that_end_a_program_or_task_are_the_searchs(kind: type[BaseException]) -> None:
+    """Ctrl-C, exit() and a cancelled task are never an error of telemetry, wherever they occur."""
     assert foreign(kind())
 
 
-def test_what_python_makes_of_it_in_a_generator_is_not_telemetrys() -> None:
-    """A handler's StopIteration that interrupts a generator comes out of it as RuntimeError, and is the search's all the same."""
+def test_a_converted_exception_in_a_generator_is_the_searchs() -> None:
+    """A handler's StopIteration that interrupts a generator leaves it as a RuntimeError, and still belongs to the
+    search."""
 
     def interrupted() -> Any:
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -84,7 +81,7 @@ def test_what_python_makes_of_it_in_a_generator_is_not_telemetrys() -> None:
 
 
 def test_telemetrys_own_errors_are_its_own() -> None:
-    """What the operating system answers has a number, and what broken values raise comes from no handler."""
+    """Errors of the operating system have an errno, and errors from broken values come from no handler."""
 
     class Broken:
         def __str__(self) -> str:
@@ -96,8 +93,8 @@ def test_telemetrys_own_errors_are_its_own() -> None:
     assert "Broken" in text(Broken())
 
 
-def test_a_step_is_done_before_its_interruption_arrives() -> None:
-    """A step that a handler interrupts is begun again and comes to its end; then the exception is raised, the first one."""
+def test_an_interrupted_step_completes_before_the_exception_arrives() -> None:
+    """A step that a handler interrupts is started again and completes; then the first exception is raised."""
     done: list[int] = []
 
     def step() -> None:
@@ -123,8 +120,8 @@ def in_a_handler_around(step: Any) -> BaseException:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_going_on_behind_an_error_is_for_ones_own() -> None:
-    """`ignored` goes on behind an OSError of the system, and lets that of a handler pass."""
+def test_only_telemetrys_own_errors_are_ignored() -> None:
+    """`ignored` swallows an OSError of the system, and lets a handler's OSError pass."""
     with ignored(OSError):
         os.stat("/nowhere/at/all")  # noqa: PTH116
 
@@ -135,9 +132,9 @@ def test_going_on_behind_an_error_is_for_ones_own() -> None:
     assert isinstance(in_a_handler_around(step), TimeoutError)
 
 
-def test_the_record_is_safe_when_a_handler_interrupts_its_end(recorded: Recorded) -> None:
-    """An individual whose end a handler's exception interrupts, in the description of its metrics, is recorded whole, and the
-    exception arrives."""
+def test_a_record_is_complete_when_a_handler_interrupts_its_end(recorded: Recorded) -> None:
+    """An individual whose end is interrupted by a handler's exception while its metrics are described is recorded
+    whole, and the exception arrives."""
     import genesis_otel
 
     individual = genesis_otel.individual(run_id="r", individual_id="i")

@@ -1,4 +1,4 @@
-"""What emits spans needs OpenTelemetry's API and nothing else, and without an SDK does nothing. (Which module may import
+"""Emitting spans needs OpenTelemetry's API and nothing else, and does nothing without an SDK. (Which module may import
 which is a contract of import-linter, in pyproject.toml.)"""
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def run_python(code: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_instrumented_code_runs_with_the_api_alone(tmp_path: Path) -> None:
-    """With only opentelemetry-api to be imported and no SDK, a whole search runs, says nothing and leaves nothing."""
+    """With only opentelemetry-api importable and no SDK, a whole search runs, logs nothing and leaves nothing
+    behind."""
     answer = run_python(HOOK + SEARCH, cwd=tmp_path)
     assert (answer.returncode, answer.stdout) == (0, "")
     said = [line for line in answer.stderr.splitlines() if "asyncio" not in line]
@@ -83,7 +84,8 @@ def test_instrumented_code_runs_with_the_api_alone(tmp_path: Path) -> None:
 
 
 def test_the_logger_is_off_with_the_api_alone(tmp_path: Path) -> None:
-    """Without what ships and stores, every call of `ch_logger` does nothing, and it says once that it is disabled."""
+    """Without the modules that ship and store, every call of `ch_logger` does nothing, and one line says that it is
+    disabled."""
     code = """
 import logging
 logging.basicConfig()
@@ -114,7 +116,7 @@ assert ch_logger.client is None
             "from genesis_otel.clickhouse_logger import ch_logger",
             ("opentelemetry.sdk", "clickhouse_connect", "pydantic", "numpy", "chdb", "genai_prices"),
         ),
-        # Not even the database's client: it is loaded while a store process starts.
+        # Not even the database client: it is loaded while a store process starts.
         (
             "from genesis_otel._read import client",
             ("opentelemetry", "clickhouse_connect", "numpy", "pandas", "pyarrow", "rich", "chdb"),
@@ -122,13 +124,14 @@ assert ch_logger.client is None
     ],
 )
 def test_importing_is_light(imported: str, absent: tuple[str, ...], tmp_path: Path) -> None:
-    """Importing loads nothing that is not needed yet; `ch_logger` connects to nothing."""
+    """Importing loads nothing that is not needed yet, and `ch_logger` does not connect."""
     code = f"{imported}\nimport sys\nprint([name for name in {absent!r} if name in sys.modules])"
     assert run_python(code, cwd=tmp_path).stdout == "[]\n"
 
 
 def test_configuring_compiles_no_patterns(tmp_path: Path) -> None:
-    """Where no text has been recorded yet, what finds secrets in texts is not loaded: its expressions are most of what there is to do."""
+    """Until a text is recorded, the search for secrets is not loaded: compiling its expressions would take most of the
+    time."""
     code = """
 import sys
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -143,8 +146,9 @@ print([name for name in absent if name in sys.modules])
 
 
 def test_configuring_is_light(tmp_path: Path) -> None:
-    """A search that records to the embedded store loads neither a database's client nor the price list: not to set up, not to
-    record what has no price, not to end; and what judges secrets only for a text that may hold one."""
+    """A search that records to the embedded store loads neither a database client nor the price list: not when it is
+    set up, not when it records calls without a price, and not when it ends; and it loads what judges secrets only for a
+    text that may hold one."""
     code = """
 import atexit, sys
 absent = ("clickhouse_connect", "pydantic", "genai_prices", "chdb", "urllib3", "genesis_otel._ship.redaction.matches")
@@ -162,7 +166,7 @@ with genesis_otel.run("t") as run, run.generation(0) as generation:
 
 
 def test_the_public_names_are_these() -> None:
-    """`genesis_otel` exports these names and no other; each is the one of its module, and `dir` lists it."""
+    """`genesis_otel` exports exactly these names; each is the object of its module, and `dir` lists it."""
     assert genesis_otel.__all__ == [
         *("__version__", "action", "attached", "configure", "connect", "environ", "evaluation", "from_environment"),
         *("generation", "individual", "install_logger", "instrument", "lineage", "llm_call", "pareto_front", "run"),
@@ -177,7 +181,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_what_spans_exports_is_there() -> None:
-    """`genesis_otel.spans.__all__` is sorted, complete for users, and every name in it exists."""
+    """`genesis_otel.spans.__all__` is sorted and complete for users, and every name in it exists."""
     assert spans.__all__ == sorted(spans.__all__)
     assert all(hasattr(spans, name) for name in spans.__all__)
     assert {"Run", "Generation", "Individual", "Evaluation", "LLMCall"} < set(spans.__all__)

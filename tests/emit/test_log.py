@@ -1,4 +1,4 @@
-"""What is logged: once, from time to time, or at both ends of a trouble; and never what a URL hides."""
+"""Log lines: once, periodically, or at the beginning and the end of a problem; and never the secrets of a URL."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ SECRET = "s3cr"
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was said yet."""
+    """Nothing has been logged yet."""
     monkeypatch.setattr(_log, "_said", {})
 
 
 def passwords() -> list[str]:
-    """Every way to put the characters that URLs are made of into a password."""
+    """Every arrangement of the characters with a meaning in URLs, as a password."""
     special = [*"/#?@:[]&;%", "", "/@", "@/"]
     return [f"{SECRET}{a}{SECRET}{b}{SECRET}" for a, b in itertools.product(special, special)]
 
 
 @pytest.mark.parametrize("password", passwords())
 def test_a_password_is_read_or_refused_and_never_shown(password: str) -> None:
-    """It is taken as it is where no other reading is possible; else what is asked for is percent-encoding. Either way, neither
-    the URL as it is shown, nor a text that holds it, nor the refusal has a piece of it."""
+    """It is accepted if no other reading is possible; otherwise the error asks for percent-encoding. Either way,
+    neither the displayed URL, nor a text that contains it, nor the error has any part of it."""
     url = f"http://user:{password}@host:8123/db"
     assert SECRET not in shown(url) and shown(url).endswith("@host:8123/db")
     assert SECRET not in hidden(f"HTTPConnection to ({url}) failed") and SECRET not in hidden(url)
     if re.match(r"[^/?#]*@[^\[\]@:/?#]+[/?#]", password):
-        # What stands behind its first "@" may be the host as well.
+        # The text after its first "@" might also be the host.
         with pytest.raises(UrlError, match="percent-encode") as refused:
             split(url)
         assert SECRET not in str(refused.value)
@@ -56,8 +56,8 @@ def test_a_password_is_read_or_refused_and_never_shown(password: str) -> None:
         ("chdb:///srv/a@b", "chdb://***@b"),
     ],
 )
-def test_what_is_shown_of_a_url(url: str, is_shown: str) -> None:
-    """The name of a user with a password stays; what stands alone before the @ may be a token, and does not."""
+def test_which_parts_of_a_url_are_shown(url: str, is_shown: str) -> None:
+    """A user name with a password is shown; a text alone before the @ may be a token, and is not shown."""
     assert shown(url) == is_shown
 
 
@@ -65,22 +65,22 @@ def test_what_is_shown_of_a_url(url: str, is_shown: str) -> None:
     "url",
     ["http://u:12/34@h", "http://u:p@s/s@h", "http://h/db@x", "h:8123", "http://", "http://h:99999", "http://h:x"],
 )
-def test_what_cannot_be_read_or_in_two_ways(url: str) -> None:
-    """It is refused, and nothing of it is repeated."""
+def test_an_unreadable_or_ambiguous_url_is_refused(url: str) -> None:
+    """It is refused, and no part of it is repeated."""
     with pytest.raises(UrlError) as refused:
         split(url)
     assert not any(piece in str(refused.value) for piece in ("34", "s@h", "db@x", "8123", "99999"))
 
 
 def test_an_error_on_one_line() -> None:
-    """The first line, without passwords, bounded; the class where there is no text."""
+    """The first line, without passwords and truncated; the class if there is no text."""
     assert _log.first_line(ValueError("to http://u:hunter2@h failed\nTraceback")) == "to http://u:***@h failed"
     assert _log.first_line(KeyError()) == "KeyError"
     assert len(_log.first_line(ValueError("x" * 10_000))) == _log.LINE
 
 
-def test_once_and_from_time_to_time(caplog: pytest.LogCaptureFixture) -> None:
-    """A name is due once; with a time, again when that is over; threads and other names are not in each other's way."""
+def test_once_and_periodically(caplog: pytest.LogCaptureFixture) -> None:
+    """A name is due once; with an interval, again after it; threads and other names do not affect each other."""
     assert [_log.due("a"), _log.due("a"), _log.due("b"), _log.due("c", 0), _log.due("c", 0)] == [
         True,
         False,
@@ -93,8 +93,8 @@ def test_once_and_from_time_to_time(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["said 1"]
 
 
-def test_trouble_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """One when it begins, another when its kind changes, one when it is over; none where there was none."""
+def test_a_problem_logs_two_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """One line when it begins, another when its kind changes, one when it is over; none without a problem."""
     trouble = _log.Trouble(logging.getLogger("genesis_otel"))
     trouble.ends("nothing")
     for _ in range(5):
@@ -106,7 +106,7 @@ def test_trouble_is_two_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_library_is_quiet_in_this_thread_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """What a library logs of our attempts is not said; what it logs for others is."""
+    """What a library logs about our attempts is suppressed; what it logs for others is not."""
     logger = logging.getLogger("a.library")
     with _log.quiet("a.library"):
         logger.warning("ours")
@@ -117,8 +117,8 @@ def test_a_library_is_quiet_in_this_thread_alone(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["theirs", "later"]
 
 
-def test_waiting_is_said_when_it_takes_long() -> None:
-    """What is waited for, and how long at most; nothing where it went fast."""
+def test_a_long_wait_is_logged() -> None:
+    """The line says what is waited for, and the limit; nothing is logged if it was fast."""
     logger = logging.getLogger("genesis_otel.test_waiting")
     said: queue.Queue[str] = queue.Queue()
     handler = logging.Handler()

@@ -1,4 +1,4 @@
-"""The Pareto front: which individuals no other is better than in every respect."""
+"""The Pareto front: individuals that no other dominates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOTH = {"accuracy": "max", "code_size": "min"}
 
 
 def test_the_front_is_what_no_other_dominates() -> None:
-    """More accurate or smaller than every other keeps an individual on the front; worse in both takes it off."""
+    """An individual that beats every other in accuracy or size is on the front; one that is worse in both is not."""
     assert pareto.front(BOTH, [[0.9, 10], [0.9, 20], [0.5, 5], [0.4, 6]]) == [0, 2]
 
 
@@ -36,7 +36,8 @@ def test_the_front_agrees_with_the_definition() -> None:
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4, 5])
 def test_the_front_is_that_of_moocore(objectives: int) -> None:
-    """On random populations with ties and signed zeros, the front is the one that moocore finds; rows with NaN are on neither."""
+    """On random populations with ties and signed zeros, the front is the one that moocore finds; rows with NaN are on
+    neither."""
     dice = random.Random(objectives)
     for size in (1, 2, 30, 30, 30, 30, 300):
         names = {f"objective {number}": dice.choice(["max", "min"]) for number in range(objectives)}
@@ -54,17 +55,17 @@ def test_equal_individuals_share_the_front() -> None:
 
 
 def test_an_individual_without_a_number_for_every_objective_is_left_out() -> None:
-    """An objective that is missing, NaN or infinite takes an individual out, not the others."""
+    """A missing, NaN or infinite objective excludes that individual and no other."""
     assert pareto.front(BOTH, [[math.nan, 1], [None, 1], [0.5, None], [0.1, 5], [math.inf, 9]]) == [3]
 
 
 @pytest.mark.parametrize("values", [[], [[math.nan, 1.0]]])
-def test_nobody_makes_no_front(values: list[list[float]]) -> None:
-    """Where nobody can be compared, the front is empty."""
+def test_without_individuals_the_front_is_empty(values: list[list[float]]) -> None:
+    """Without comparable individuals the front is empty."""
     assert pareto.front(BOTH, values) == []
 
 
 def test_a_direction_is_max_or_min() -> None:
-    """Any other word is refused, by name."""
+    """Any other word is rejected with an error that names it."""
     with pytest.raises(ValueError, match="sideways"):
         pareto.directions({"accuracy": "sideways"})

@@ -1,4 +1,5 @@
-"""One search is one run: a process that goes on with a run knows what earlier ones found. Each search is a process of its own."""
+"""One search is one run: a process that continues a run knows what earlier ones found. Each search is a separate
+process."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ class ToFile(SpanExporter):
 
 
 def search(code: str, folder: Path, *, expected: int = 0, **environment: str) -> list[dict[str, Any]]:
-    """Run a search; returns the attributes of its spans, as an exporter got them."""
+    """Run a search; returns the attributes of its spans as the exporter received them."""
     (folder / "to_file.py").write_text(EXPORTER)
     begin = (
         f"import sys; sys.path.insert(0, {str(folder)!r})\nimport genesis_otel, to_file\n"
@@ -86,8 +87,8 @@ def one(found: list[dict[str, Any]], **wanted: object) -> dict[str, Any]:
 
 
 def test_a_run_goes_on_in_another_process(tmp_path: Path) -> None:
-    """After a kill: the best never falls, scores of parents are known, a generation that was under way counts whom it had, and all
-    generations count. No text of the metrics is kept."""
+    """After a kill: the best never falls, the parents' scores are known, the unfinished generation includes its earlier
+    individuals, and all generations count. No text of the metrics is kept."""
     search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)
     found = search(SECOND.replace("DIRECTION", "max"), tmp_path)
     child = one(found, genesis__individual__id="2-2")
@@ -107,7 +108,7 @@ def test_a_run_goes_on_in_another_process(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None:
-    """The best of a search that minimises is the lowest, after a resume too."""
+    """The best of a minimising search is the lowest, also after a resume."""
     search(FIRST.replace("DIRECTION", "min"), tmp_path, expected=9)
     found = search(SECOND.replace("DIRECTION", "min"), tmp_path)
     last = one(found, name="generation", genesis__generation__number=3)
@@ -115,7 +116,8 @@ def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None
 
 
 def test_the_front_of_a_resumed_generation_is_that_of_all_in_it(tmp_path: Path) -> None:
-    """A generation's front, after a kill in its midst: whom the killed process had found is on it or beats what came after."""
+    """The front of a generation that a kill interrupted includes the individuals found before the kill, which are on it
+    or compared with later ones."""
     begin = f"""{BEGIN}
 run = spans.run("t", run_id="r", objectives={{"speed": "max", "size": "min"}})
 generation = run.generation(0)
@@ -136,7 +138,7 @@ def add(name, speed, size):
 
 
 def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
-    """What was kept of one run says nothing of another."""
+    """Nothing kept for one run affects another."""
     search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)
     found = search(SECOND.replace("DIRECTION", "max").replace('"r"', '"other"'), tmp_path)
     ended = one(found, genesis__record="run", genesis__run__status="completed")
@@ -145,15 +147,15 @@ def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_the_first_run(tmp_path: Path) -> None:
-    """`GENESIS_OTEL_RUN_ID` is the id of the first run of the process, and of no second; an argument goes before it."""
+    """`GENESIS_OTEL_RUN_ID` is the id of the process's first run and of no other; an argument takes precedence."""
     code = f"{BEGIN}\nfor run_id in (None, None, 'mine'):\n    spans.run('t', run_id=run_id).end()\n"
     found = search(code, tmp_path, GENESIS_OTEL_RUN_ID="given")
     ids = [span["genesis.run.id"] for span in found if span.get("genesis.run.status") == "completed"]
     assert (ids[0], ids[2]) == ("given", "mine") and ids[1].startswith("run_")
 
 
-def test_what_is_kept_ends_after_a_while(tmp_path: Path) -> None:
-    """A run without a sign of life for `resume_days` is forgotten, one that lives is not; zero days keep nothing."""
+def test_old_runs_are_forgotten(tmp_path: Path) -> None:
+    """A run without a sign of life for `resume_days` is forgotten, a live one is not; zero days keep nothing."""
     memory = RunMemory(tmp_path / "runs")
     memory.keep("old", {"completed": 1})
     (old,) = (tmp_path / "runs").iterdir()
@@ -166,8 +168,8 @@ def test_what_is_kept_ends_after_a_while(tmp_path: Path) -> None:
     assert len(list((tmp_path / "runs").iterdir())) <= 1
 
 
-def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
-    """What is noted after that is kept; of many runs each keeps its own."""
+def test_a_removed_folder_is_created_again(tmp_path: Path) -> None:
+    """Data noted after that is kept; with many runs, each keeps its own."""
     memory = RunMemory(tmp_path / "runs")
     memory.keep("r", {"completed": 1})
     shutil.rmtree(tmp_path / "runs")
@@ -180,8 +182,8 @@ def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
     ]
 
 
-def test_numbers_that_are_none_are_kept(tmp_path: Path) -> None:
-    """NaN and infinities of an individual come back as what they were, and so does what is not known."""
+def test_nan_and_infinities_are_kept(tmp_path: Path) -> None:
+    """NaN and infinities of an individual come back unchanged, and so do unknown values."""
     memory = RunMemory(tmp_path)
     memory.keep("r", {"individual": {"combined": math.inf, "metrics": {"loss": math.nan}, "fitness": None}})
     memory.keep("r", {"individual": {"combined": 0.1 + 0.2, "metrics": {"null": "n\u00fcll \n", "large": 2**70}}})
@@ -192,8 +194,8 @@ def test_numbers_that_are_none_are_kept(tmp_path: Path) -> None:
     assert second["individual"] == {"combined": 0.1 + 0.2, "metrics": {"null": "n\u00fcll \n", "large": 2**70}}
 
 
-def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
-    """What a kill or a full disk has cut is left out; what was kept before and after it is there."""
+def test_a_truncated_line_costs_only_itself(tmp_path: Path) -> None:
+    """A line truncated by a kill or a full disk is skipped; the data before and after it is kept."""
     memory = RunMemory(tmp_path)
     memory.keep("r", {"completed": 1})
     (file,) = tmp_path.iterdir()

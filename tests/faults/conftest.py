@@ -1,4 +1,5 @@
-"""How often each fault is tried: ``--seeds 20`` for twenty times, with moments that the seed decides; once by default."""
+"""How often each fault is tried: ``--seeds 20`` runs it twenty times, at moments that the seed decides; once by
+default."""
 
 from __future__ import annotations
 

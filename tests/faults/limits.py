@@ -26,7 +26,7 @@ from opentelemetry import trace
 
 import genesis_otel
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel.configuration import Telemetry
 from genesis_otel.spans import Generation
 
@@ -39,17 +39,17 @@ MIB = 1 << 20
 
 
 def say(what: str, value: float | str) -> None:
-    """One figure."""
+    """Print one measurement."""
     print(f"  {what:52} {value if isinstance(value, str) else f'{value:12,.1f}'}", flush=True)
 
 
 def memory(pid: int | None = None) -> float:
-    """MiB that a process currently has in memory."""
+    """Resident memory of a process in MiB."""
     return float(psutil.Process(pid).memory_info().rss) / MIB
 
 
 def evaluated(generation: Generation, prompt: str = PROMPT) -> None:
-    """An individual as a search has them: one call, one evaluation, scores."""
+    """An individual as in a search: one call, one evaluation, scores."""
     with generation.individual() as individual:
         with individual.llm_call("gpt-4o", messages=prompt) as call:
             call.response(CODE, input_tokens=900, output_tokens=450)
@@ -59,9 +59,10 @@ def evaluated(generation: Generation, prompt: str = PROMPT) -> None:
 
 
 def stored(store: Path, table: str, expected: int, seconds: float = 1800) -> float:
-    """Wait until a table has so many rows, and give the seconds that it took; the store process goes on where it was.
+    """Wait until a table has this many rows, and return the seconds that it took; the store process resumes where it
+    was.
 
-    :raises SystemExit: they did not come.
+    :raises SystemExit: they did not arrive.
     """
     began = time.monotonic()
     while status(store / store_process.SPOOL).waiting and time.monotonic() - began < seconds:
@@ -115,7 +116,7 @@ def burst(store: Path, telemetry: Telemetry, minutes: float) -> None:
 
 
 def prompt(store: Path, telemetry: Telemetry, minutes: float) -> None:
-    """A prompt of 100 MB: what is over 16 MiB is cut, marked and counted."""
+    """A prompt of 100 MB: what exceeds 16 MiB is cut, marked and counted."""
     text = ("def f(x): return x + 1  # a line of a program\n" * 2_300_000)[:100_000_000]
     before = memory()
     with genesis_otel.run("limits") as run, run.generation(1) as generation:
@@ -131,7 +132,7 @@ def prompt(store: Path, telemetry: Telemetry, minutes: float) -> None:
 
 
 def individuals(store: Path, telemetry: Telemetry, minutes: float) -> None:
-    """100,000 individuals in one run, a thousand a generation, as fast as they end."""
+    """100,000 individuals in one run, a thousand per generation, as fast as they end."""
     began, halves = time.monotonic(), []
     with genesis_otel.run("limits") as run:
         for number_of in range(100):
@@ -156,7 +157,7 @@ def individuals(store: Path, telemetry: Telemetry, minutes: float) -> None:
 
 
 def steady(store: Path, telemetry: Telemetry, minutes: float) -> None:
-    """A thousand individuals a minute, fifty a generation; the memory of search and store process each 15 s."""
+    """A thousand individuals per minute, fifty per generation; the memory of search and store process every 15 s."""
     began, done = time.monotonic(), 0
     search: list[float] = []
     serving: list[float] = []
@@ -171,7 +172,7 @@ def steady(store: Path, telemetry: Telemetry, minutes: float) -> None:
                 search.append(memory())
                 serving.append(of_the_store(store))
     say("individuals", f"{done:12,}")
-    # The first minute is the start: modules, pools, the engine's caches.
+    # The first minute is the warm-up: modules, pools, the engine's caches.
     for who, seen in (("search", search[4:]), ("store process", serving[4:])):
         half = len(seen) // 2
         first, second = statistics.median(seen[:half]), statistics.median(seen[half:])
@@ -194,7 +195,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of the steady one; 2 at least")
     given = parser.parse_args()
     if len(given.names) != 1:
-        # Each in a process of its own: what one has taken is not the next one's.
+        # Each in a separate process, so that memory used by one does not count for the next.
         codes = [
             psutil.Popen([sys.executable, "-m", "tests.faults.limits", name, "--minutes", str(given.minutes)]).wait()
             for name in given.names or LIMITS

@@ -1,8 +1,8 @@
-"""What is done to a search, seen from within: programs that end spans while everything goes wrong.
+"""Faults seen from within a search: programs that end spans while everything goes wrong.
 
-In: ``python -m tests.faults.programs NAME FOLDER SEED SECONDS``. Out: on standard output the id of each span whose end returned, one
-a line, and last ``= raised N`` and ``= passed N``: exceptions that signal handlers raised, and those that arrived. On failure:
-an exit code, or no end, which is what the tests look for.
+In: ``python -m tests.faults.programs NAME FOLDER SEED SECONDS``. Out: on standard output the id of each span whose end
+returned, one per line, and finally ``= raised N`` and ``= passed N``: exceptions that signal handlers raised, and those
+that arrived. On failure: an exit code, or a hang, which the tests look for.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SMALL = Limits(segment_bytes=20_000, flush_interval=0.01, shutdown_timeout=5.0)
 
 
 class Lines(SpanExporter):
-    """A destination that keeps the ids of its spans in a file, one write a batch."""
+    """An exporter that appends the ids of its spans to a file, one write per batch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,7 +56,7 @@ class Lines(SpanExporter):
 
 
 def set_up(folder: Path, exporter: SpanExporter | None = None) -> tuple[Tracer, DurableSpanProcessor]:
-    """Record as `configure` does, in a spool with small segments."""
+    """Record as `configure` does, with a spool of small segments."""
     durable = DurableSpanProcessor(exporter, folder, limits=SMALL)
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
     provider.add_span_processor(LLMSpanProcessor(durable, prices=False))
@@ -65,7 +65,8 @@ def set_up(folder: Path, exporter: SpanExporter | None = None) -> tuple[Tracer, 
 
 
 def say(span: trace.Span) -> None:
-    """Only now it is promised. Through a pipe, which no full disk stops; one write is whole."""
+    """Report a span, which is promised only from here on. Through a pipe, which works on a full disk; one write is
+    atomic."""
     os.write(1, b"%016x\n" % span.get_span_context().span_id)
 
 
@@ -76,7 +77,7 @@ def end(tracer: Tracer, size: int = 200) -> None:
 
 
 class TooSlowError(OSError):
-    """A search's own signal, which has no number."""
+    """A search's own signal exception, which has no errno."""
 
 
 LIMITS: tuple[Callable[[], BaseException], ...] = (
@@ -92,12 +93,12 @@ LIMITS: tuple[Callable[[], BaseException], ...] = (
     asyncio.CancelledError,
     GeneratorExit,
 )
-"""What handlers raise. No TypeError: Python drops one that comes while it asks an object for its length, as it does of the lists of
-OpenTelemetry's SDK (`PyObject_LengthHint`)."""
+"""What handlers raise. Not TypeError: Python swallows one that arrives while it asks an object for its length, as it
+does with lists of OpenTelemetry's SDK (`PyObject_LengthHint`)."""
 
 
 class Alarm:
-    """SIGALRM at random moments: ends a span of its own, or raises one of ``LIMITS`` where that is wanted."""
+    """SIGALRM at random moments: its handler ends a span of its own, or raises one of ``LIMITS`` if that is enabled."""
 
     def __init__(self, tracer: Tracer, chance: random.Random, *, raises: bool, forks: bool = False) -> None:
         self._tracer, self._chance, self._raises, self.forks = tracer, chance, raises, forks
@@ -133,7 +134,7 @@ class Alarm:
                 end(self._tracer)
                 if not (self.armed and self.inside()) or self._chance.random() < 0.5:
                     os._exit(0)
-                # Or it comes back, into the write that was interrupted, and is gone behind it.
+                # Otherwise it would return into the write that was interrupted, and be gone after it.
                 self.child = True
                 return
             os.waitpid(child, 0)
@@ -146,7 +147,7 @@ class Alarm:
             end(self._tracer)
 
     def through(self, step: Callable[[], object]) -> None:
-        """Do something that an alarm may interrupt with an exception, and see that the exception arrives."""
+        """Do something that an alarm may interrupt with an exception, and check that the exception arrives."""
         self.armed = True
         try:
             step()
@@ -158,7 +159,7 @@ class Alarm:
 
 
 def alarms(folder: Path, chance: random.Random, seconds: float) -> None:
-    """A search whose evaluations are limited by SIGALRM, and whose handler records, too."""
+    """A search whose evaluations are limited by SIGALRM, and whose handler records too."""
     tracer, durable = set_up(folder)
     alarm = Alarm(tracer, chance, raises=True)
     deadline = time.monotonic() + seconds
@@ -170,7 +171,7 @@ def alarms(folder: Path, chance: random.Random, seconds: float) -> None:
             for handle in (evaluation, individual):
                 alarm.through(handle.end)
                 if handle.span.is_recording():
-                    # The alarm came before the first instruction of end(): nobody has begun to end it.
+                    # The alarm came before the first instruction of end(), so the end has not begun.
                     handle.end()
                 say(handle.span)
         alarm.stop()
@@ -181,7 +182,7 @@ def alarms(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def finalisers(folder: Path, chance: random.Random, seconds: float) -> None:
-    """Evaluations as generators that nobody closes: the garbage collector ends them in the middle of whatever runs."""
+    """Evaluations as generators that are never closed: the garbage collector ends them in the middle of any code."""
     tracer, durable = set_up(folder)
     gc.set_threshold(chance.randint(20, 200), 2, 2)
 
@@ -205,7 +206,7 @@ def finalisers(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def forks(folder: Path, chance: random.Random, seconds: float) -> None:
-    """Forks in the middle of ends and flushes, of this thread and of others; the children record and are gone."""
+    """Forks in the middle of ends and flushes, of this thread and of others; the children record and exit."""
     tracer, durable = set_up(folder, Lines(folder.parent / "stored"))
     stop = threading.Event()
 
@@ -222,7 +223,7 @@ def forks(folder: Path, chance: random.Random, seconds: float) -> None:
     for thread in threads:
         thread.start()
     alarm = Alarm(tracer, chance, raises=False, forks=True)
-    # Before it, an end() that goes on in both processes is an end in each of them.
+    # Before it, an end() that continues in both processes is an end in each of them.
     alarm.inside = lambda: durable._turn.busy
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -234,7 +235,7 @@ def forks(folder: Path, chance: random.Random, seconds: float) -> None:
             os._exit(0)
         say(span)
         if chance.random() < 0.05:
-            # A handler that forks in the middle of a fork waits for ever for Python's own concurrent.futures.
+            # A handler that forks during a fork blocks forever in Python's own concurrent.futures.
             alarm.forks = False
             child = os.fork()
             alarm.forks = True
@@ -253,7 +254,7 @@ def forks(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def full_disk(folder: Path, chance: random.Random, seconds: float) -> None:
-    """A disk that is full now and then, and at the end perhaps; then an orderly end, or none."""
+    """A disk that is full now and then, and possibly at the end; then an orderly end, or none."""
     durable_module.HELD_BYTES = 60_000
     tracer, durable = set_up(folder)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -288,7 +289,7 @@ def on_and_on(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def clock(folder: Path, chance: random.Random, seconds: float) -> None:
-    """The clock is set back and forth by hours while spans end."""
+    """The clock is set forwards and backwards by hours while spans end."""
     tracer, durable = set_up(folder, Lines(folder.parent / "stored"))
     shift = [0.0]
     now, now_ns = time.time, time.time_ns
@@ -298,7 +299,7 @@ def clock(folder: Path, chance: random.Random, seconds: float) -> None:
     while time.monotonic() < deadline:
         shift[0] = chance.uniform(-100_000, 100_000)
         for path in folder.glob("q2-*/*.seg"):
-            with contextlib.suppress(FileNotFoundError):  # handed over meanwhile
+            with contextlib.suppress(FileNotFoundError):  # delivered in the meantime
                 os.utime(path, (time.time(), time.time()))
         for _ in range(20):
             end(tracer)
@@ -306,13 +307,13 @@ def clock(folder: Path, chance: random.Random, seconds: float) -> None:
 
 
 def configured(folder: Path, chance: random.Random, seconds: float) -> None:
-    """A search as users have it: `configure`, and the destination that the environment names, to which things happen
-    until there is a file ``enough``."""
+    """A search as users have it: `configure`, and the destination from the environment, which is harmed until a file
+    ``enough`` exists."""
     telemetry = genesis_otel.configure(data_dir=folder.parent / "data", exit_timeout=60.0)
     tracer = trace.get_tracer("faults")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not (folder.parent / "enough").exists():
-        # Actions, since these have a table in which each stands once.
+        # Actions, since they have a table in which each is one row.
         action = {names.RECORD: names.RECORD_ACTION, names.RUN_ID: "r", names.ACTION_TYPE: "a"}
         span = tracer.start_span("action a", attributes=action)
         span.end()

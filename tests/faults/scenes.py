@@ -1,7 +1,7 @@
-"""Faults as scenes: a program of `programs` runs, something is done to it, and what became of its spans is added up.
+"""Faults as scenes: a program of `programs` runs, is harmed, and the fate of its spans is added up.
 
-In: a folder and a seed, which decides the moments. Out: a `Ledger`. On failure: a program that does not end is killed and told
-as hung; whatever else goes wrong in it is raised with what it said.
+In: a folder and a seed, which decides the moments. Out: a `Ledger`. On failure: a program that does not end is killed
+and reported as hung; any other failure is raised with its output.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.insert import InsertExporter
-from genesis_otel._ship.spool import queue
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.status import status
 from genesis_otel._store import schema
 from genesis_otel._store.connection import connect
 from tests.faults.programs import Lines
@@ -35,12 +35,12 @@ from tests.support.pipeline import CONFIGS, PASSWORD, Collector, Store, binary, 
 from tests.support.pipeline import running as pipeline
 
 PATIENCE = 90.0
-"""Seconds after its own time in which a program has to end: only what hangs takes so long."""
+"""Seconds beyond its own duration in which a program must end: only a hang takes this long."""
 
 
 @dataclass
 class Ledger:
-    """What ended, and what became of it."""
+    """Which spans ended, and what became of them."""
 
     ended: set[str] = field(default_factory=set)
     """Ids of spans whose end had returned."""
@@ -48,7 +48,7 @@ class Ledger:
     counted: int = 0
     """Spans that are counted as lost."""
     unsaid: int = 0
-    """Spans that may have ended without a word of it: those that a kill, or the program's framework, kept from it."""
+    """Spans that may have ended without being reported: a kill, or the program's framework, prevented it."""
     hung: int = 0
     raised: int = 0
     passed: int = 0
@@ -92,7 +92,7 @@ Scene = Callable[[Path, random.Random, float], Ledger]
 
 @contextlib.contextmanager
 def running(name: str, folder: Path, seed: int, seconds: float, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A program, in a process group of its own. What it says goes through a pipe, into a file: its own disk may be full."""
+    """A program in its own process group. Its output goes through a pipe into a file: its own disk may be full."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     ours = ("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | settings
@@ -126,7 +126,7 @@ def begun(folder: Path, lines: int = 1) -> None:
 
 
 def to_its_end(program: subprocess.Popen[bytes], seconds: float, ledger: Ledger, folder: Path) -> None:
-    """Wait for a program; what does not end is hung."""
+    """Wait for a program to end; one that does not has hung."""
     try:
         code = program.wait(seconds + PATIENCE)
     except subprocess.TimeoutExpired:
@@ -138,10 +138,10 @@ def to_its_end(program: subprocess.Popen[bytes], seconds: float, ledger: Ledger,
 
 
 def add_up(ledger: Ledger, folder: Path) -> Ledger:
-    """Take what was said and what was stored, and drain the rest."""
+    """Collect the reported and stored spans, and drain the rest."""
     _read_said(ledger, folder)
     stored = folder.parent / "stored"
-    # Twice: the first round lets go of queues that the second finds ended.
+    # Twice: the first round releases queues, and the second finds them ended.
     for _ in range(2):
         drain(folder, Lines(stored))
     ledger.stored = Counter(stored.read_text().splitlines())
@@ -160,7 +160,7 @@ def _read_said(ledger: Ledger, folder: Path) -> None:
 
 
 def by_itself(name: str, *, unsaid: int = 0) -> Scene:
-    """A program that does to itself what there is to do."""
+    """A program that harms itself."""
 
     def scene(folder: Path, chance: random.Random, seconds: float) -> Ledger:
         ledger = Ledger(unsaid=unsaid)
@@ -171,7 +171,7 @@ def by_itself(name: str, *, unsaid: int = 0) -> Scene:
     return scene
 
 
-# --- what is done from outside ----------------------------------------------------------------------------------------
+# --- harm from outside ------------------------------------------------------------------------------------------------
 
 
 def kill_search(folder: Path, chance: random.Random, seconds: float) -> Ledger:
@@ -200,11 +200,11 @@ def remove_folder(folder: Path, chance: random.Random, seconds: float) -> Ledger
 
 
 def damage(folder: Path, chance: random.Random, seconds: float) -> Ledger:
-    """What a search has left is cut, zeroed, and replaced by what does not belong there."""
+    """A search's leftover files are truncated, zeroed, and replaced by foreign data."""
     ledger = Ledger()
     with running("on_and_on", folder, chance.getrandbits(32), seconds) as program:
         to_its_end(program, seconds, ledger, folder)
-    for name in queue.queues(folder):
+    for name in layout.queues(folder):
         path = folder / name
         segments = sorted(path.glob("*.seg"))
         for segment in chance.sample(segments, max(1, len(segments) // 3)):
@@ -219,7 +219,7 @@ def damage(folder: Path, chance: random.Random, seconds: float) -> Ledger:
 
 
 def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
-    """Kill -9 of the store process of an embedded store, again and again while a search records through `configure`."""
+    """Kill -9 of the store process of an embedded store, repeatedly, while a search records through `configure`."""
 
     def kill(pid: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -229,7 +229,7 @@ def kill_store(folder: Path, chance: random.Random, seconds: float) -> Ledger:
 
 
 def _embedded(folder: Path, chance: random.Random, seconds: float, harm: Callable[[int], None]) -> Ledger:
-    """A search with an embedded store, whose process is harmed again and again."""
+    """A search with an embedded store whose process is harmed repeatedly."""
     ledger, store = Ledger(), folder.parent / "store"
     try:
         with running(
@@ -267,15 +267,16 @@ def _embedded(folder: Path, chance: random.Random, seconds: float, harm: Callabl
 
 
 def _actions(client: Client, final: str = "") -> Counter[str]:
-    """The actions that are stored, by their spans, and how often each is."""
+    """The stored actions by span, and how often each is stored."""
     rows = client.query(f"SELECT span_id, count() FROM agent_actions {final} GROUP BY span_id").result_rows
     return Counter({str(span): int(times) for span, times in rows})
 
 
 def kill_collector(folder: Path, chance: random.Random, seconds: float) -> Ledger:
-    """Kill -9 of the collector, again and again while a search exports to it; at the end it is there again.
+    """Kill -9 of the collector, repeatedly, while a search exports to it; at the end it runs again.
 
-    What it had taken when it was killed, and not yet confirmed, comes again in another batch, and is one row after a merge.
+    Spans that it had received and not yet acknowledged when it was killed arrive again in another batch, and are one
+    row after a merge.
     """
     ledger = Ledger()
     store = Store(folder.parent / "store")
@@ -316,7 +317,7 @@ def kill_collector(folder: Path, chance: random.Random, seconds: float) -> Ledge
 
 
 def lose_answers(folder: Path, chance: random.Random, seconds: float) -> Ledger:
-    """What stands before ClickHouse passes inserts on and loses every other answer, in one way or another."""
+    """A proxy in front of ClickHouse passes inserts on and loses every other answer, in one way or another."""
     ledger = Ledger()
     store = Store(folder.parent / "store")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -343,7 +344,7 @@ def lose_answers(folder: Path, chance: random.Random, seconds: float) -> Ledger:
             to_its_end(program, seconds + 1.0 + 60.0, ledger, folder)
         _read_said(ledger, folder)
         (spool,) = (folder.parent / "data" / "spool").iterdir()
-        # What was still on its way, without anything between.
+        # The spans that were still on their way, without the proxy.
         direct = InsertExporter(
             partial(connect, f"http://genesis:{PASSWORD}@127.0.0.1:{store.port}/searches", create=True)
         )
@@ -380,7 +381,7 @@ def _folder(segment: Path, chance: random.Random) -> None:
 
 
 SCENES: dict[str, Scene] = {
-    # Besides those that it names: run.start, and evaluations as they begin.
+    # Besides the reported ones: run.start, and evaluations as they begin.
     "alarms that raise and record": by_itself("alarms", unsaid=10**9),
     "finalisers": by_itself("finalisers"),
     "forks in ends and flushes": by_itself("forks"),

@@ -1,9 +1,9 @@
-"""One fault after the other for as long as one likes, and the ledger of it all.
+"""One fault after another for a given time, and the ledger of all of them.
 
-    python -m tests.faults.soak --minutes 30 --seed 1
+python -m tests.faults.soak --minutes 30 --seed 1
 
-In: how long, and the first seed. Out: the ledger of each fault and of all on standard output. On failure: exit code 1 at the
-end, and for each broken promise the fault, its seed and its folder, which is kept.
+In: the duration and the first seed. Out: the ledger of each fault and the total on standard output. On failure: exit
+code 1 at the end, and for each broken promise the fault, its seed and its folder, which is kept.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def numbers(ledger: Ledger) -> dict[str, int]:
-    """The part of a ledger that adds up: of what is stored, that of which somebody said that it had ended."""
+    """The figures of a ledger that can be added; of the stored spans, those that were reported as ended."""
     return {
         "times": 1,
         "ended": len(ledger.ended),

@@ -1,9 +1,9 @@
-"""One property after the other, with ever new seeds, for as long as one likes.
+"""One property after another, with a new seed each round, for a given time.
 
-    python -m tests.fuzz --minutes 10 --seed 1
+python -m tests.fuzz --minutes 10 --seed 1
 
-In: how long, the first seed, and which properties. Out: how many examples of each were tried, on standard output. On failure: exit code 1
-and hypothesis's smallest example, on standard error.
+In: the duration, the first seed, and which properties. Out: how many examples of each were tried, on standard output.
+On failure: exit code 1 and hypothesis's smallest example, on standard error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import Counter
 from tests.fuzz.properties import PROPERTIES, ground, tried
 
 EXAMPLES = 100
-"""Of a property and a seed."""
+"""Per property and seed."""
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""What holds for any input at all: properties of spans, of ``ch_logger``, of the HTTP front, of spools, of redaction, of URLs and of
-what a collector answers.
+"""What holds for arbitrary input: properties of spans, ``ch_logger``, the HTTP front, spools, redaction, URLs and a
+collector's answers.
 
-In: values that hypothesis makes. Out: nothing, where the property holds. On failure: AssertionError, or what came out of the
-program and should not have.
+In: values from hypothesis. Out: nothing, if the property holds. On failure: AssertionError, or the exception that
+should not have been raised.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from genesis_otel._ship.contract import Outage, Refused
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.otlp import Http
 from genesis_otel._ship.redaction import redact
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool import layout
+from genesis_otel._ship.spool.queue import take
+from genesis_otel._ship.spool.status import status
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._urls import UrlError, hidden, shown, split
 from tests.ship.test_redact import TEXTS
 from tests.support.pipeline import PASSWORD, READER, Store, running
@@ -39,7 +42,7 @@ from tests.support.secret_corpus import SECRETS
 
 
 class Ground(NamedTuple):
-    """What properties are tried on."""
+    """The objects on which properties are tried."""
 
     recorded: Recorded
     store: Store
@@ -60,7 +63,7 @@ def ground() -> Iterator[Ground]:
 
 
 class Worst(NamedTuple):
-    """One of the values with which everything goes wrong, by its number: it cannot be printed either."""
+    """One of the worst values, by its number, since it cannot even be printed."""
 
     at: int
 
@@ -96,7 +99,7 @@ VALUE = st.recursive(
 
 
 def kept(ground: Ground) -> None:
-    """Every span that has ended can be written, and read again, with the names that it had."""
+    """Every span that has ended can be written and read again, with its names."""
     for span in ground.recorded.spans:
         again = decode(encode(span))
         assert again.name == span.name and set(again.attributes or {}) == set(span.attributes or {})
@@ -141,7 +144,7 @@ CALLS = [
 
 
 def logger(ground: Ground, name: str, values: list[Any]) -> None:
-    """No call of ``ch_logger`` raises, whatever it is given for its parameters."""
+    """No call of ``ch_logger`` raises, whatever its arguments."""
     call = getattr(LOGGER(), name)
     call(**dict(zip(inspect.signature(call).parameters, map(meant, values), strict=False)))
     kept(ground)
@@ -223,11 +226,12 @@ def _ask(store: Store, method: str, path: str, body: bytes, headers: dict[str, s
 
 
 def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, bytes]], cut: bytes | None) -> None:
-    """Whatever becomes of a queue's files, draining comes to an end; what comes out is what went in, once, and what is missing is counted."""
+    """Whatever happens to a queue's files, draining terminates; what comes out is what went in, once, and missing spans
+    are counted."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         unique = [b"%d " % at + record for at, record in enumerate(records)]
-        with contextlib.closing(queue.Writer(folder, segment_bytes=200, spool_bytes=1 << 20)) as writer:
+        with contextlib.closing(Writer(folder, segment_bytes=200, spool_bytes=1 << 20)) as writer:
             for record in unique:
                 writer.append(record)
         for which, at, new in edits:
@@ -243,8 +247,8 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
             (folder / writer.id / "cut").write_bytes(cut)
         found: list[bytes] = []
         for _ in range(2):
-            for name in queue.queues(folder):
-                taken = queue.take(folder, name)
+            for name in layout.queues(folder):
+                taken = take(folder, name)
                 assert taken is not None
                 while batch := taken.next(3, 100):
                     found += batch.records
@@ -252,12 +256,12 @@ def spool(ground: Ground, records: list[bytes], edits: list[tuple[int, int, byte
                 taken.release()
         assert len(set(found)) == len(found) and set(found) <= set(unique)
         if cut is None:
-            assert queue.status(folder).dropped == len(unique) - len(found)
+            assert status(folder).dropped == len(unique) - len(found)
 
 
 def redaction(ground: Ground, before: str, which: int, after: str) -> None:
-    """A secret that is recognised is recognised wherever it stands on lines of its own, redacting twice changes nothing more, and JSON stays
-    JSON."""
+    """A recognised secret is recognised wherever it is on lines of its own, redacting twice changes nothing more, and
+    JSON stays JSON."""
     secret = SECRETS[which % len(SECRETS)]
     whole = json.dumps({"text": f"{before}\n{secret.text}\n{after}"})
     assert set(json.loads(redact.recognised(whole))) == {"text"}
@@ -284,8 +288,8 @@ def urls(ground: Ground, user: str, password: str, encoded: bool, host: str, pat
 
 
 def answers(ground: Ground, status: int, kind: str, location: str, body: bytes) -> None:
-    """Whatever a collector's place is taken by, its answer confirms, refuses or says what is wrong; and shows no password."""
-    # The port that nobody has: where an empty answer is asked about, that is an outage.
+    """Whatever is in a collector's place, its answer confirms, refuses or explains the error, and shows no password."""
+    # A port without a listener: if an empty answer needs another request, that is an outage.
     try:
         Http("http://127.0.0.1:1/v1/traces")._judged(status, {"Content-Type": kind, "Location": location}, body)
     except (Refused, Outage) as error:
@@ -358,7 +362,7 @@ def tried(name: str, ground: Ground, examples: int, seed: int) -> None:
     """Try a property with the given number of examples."""
     function, strategies = PROPERTIES[name]
 
-    # Named anew each time: hypothesis keeps what it is told of a function on that function.
+    # A new function each time: hypothesis keeps state on the function.
     def holds(**values: Any) -> None:
         function(ground, **values)
 

@@ -1,6 +1,7 @@
-"""Genesis' searches, recorded: its own source against a served store, with its program database as the truth.
+"""Genesis' searches are recorded: its own source with a served store, and its program database as the truth.
 
-Genesis is on no package index and needs packages that nothing else here needs, so `make genesis` runs this file, and `make test` does not.
+Genesis is on no package index and needs packages that nothing else here needs, so `make genesis` runs this file, and
+`make test` does not.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from tests.support.pipeline import PASSWORD, ROOT, Store
 pytestmark = pytest.mark.timeout(900)
 
 PRICES = {"gpt-4.1-mini": (0.4e-6, 1.6e-6), "gpt-4.1-nano": (0.1e-6, 1.4e-6), "text-embedding-3-small": (0.02e-6, 0.0)}
-"""Genesis' own, in USD for a token asked and one answered."""
+"""Genesis' own prices, in USD per input and per output token."""
 
 
 @dataclass
 class Scene:
-    """A store of its own, as Genesis' database takes no notice of runs, and a model."""
+    """A separate store, since Genesis' database does not distinguish runs, and a model."""
 
     folder: Path
     store: Store
@@ -65,7 +66,7 @@ class Scene:
         return process.returncode, said
 
     def drain(self) -> None:
-        """Deliver what is left on disk by processes of pools, which Genesis kills: any later process would."""
+        """Deliver the spools of pool processes, which Genesis kills, as any later process would."""
         command = [sys.executable, "-m", "genesis_otel", "spool", "drain"]
         subprocess.run(command, cwd=ROOT, env=self.environment(), check=True, capture_output=True, timeout=300)
 
@@ -74,7 +75,7 @@ class Scene:
             return list(client.query(sql).named_results())
 
     def programs(self) -> dict[str, dict[str, Any]]:
-        """Genesis' own, by id."""
+        """Genesis' own programs, by id."""
         return {each["id"]: each for each in self.rows("SELECT * FROM programs FINAL")}
 
     def individuals(self) -> dict[str, dict[str, Any]]:
@@ -97,8 +98,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def agree(scene: Scene) -> None:
-    """Individuals, parents, scores, code, islands, costs and statuses are those of Genesis' database; calls and tokens those of the
-    endpoint, each with its own cost; edges are the programs'."""
+    """Individuals, parents, scores, code, islands, costs and statuses equal Genesis' database; calls and tokens equal
+    the endpoint's, each with its own cost; edges are the programs'."""
     programs, individuals = scene.programs(), scene.individuals()
     assert programs.keys() == individuals.keys()
     for name, program in programs.items():
@@ -146,8 +147,9 @@ def agree(scene: Scene) -> None:
 
 
 def test_a_search_with_failures(scene: Scene) -> None:
-    """A search with refused calls, prose, a program that raises, one that does not pass and one that kills its job is recorded by one
-    line as Genesis has it; a program is counted once; the calls of its pool of processes are the run's; each job found its individual."""
+    """A search with refused calls, prose instead of code, a program that raises, one that fails its tests and one that
+    kills its job is recorded as in Genesis, through one added line; a program is counted once; the calls of its process
+    pool belong to the run; each job found its individual."""
     scene.account.refusals = {2: 400, 5: 500, 9: 400}
     code, said = scene.run("recorded", 8)
     assert code == 0, said
@@ -171,7 +173,7 @@ def test_a_search_with_failures(scene: Scene) -> None:
     correct = {name for name, program in scene.programs().items() if program["correct"]}
     assert fronts == correct == {name for name, each in individuals.items() if each["is_pareto"]}
 
-    # One for each program, and two for all of them, in processes of a pool.
+    # One for each program, and two for all of them, in pool processes.
     meta = [each for each in scene.calls() if each["role"] == "meta"]
     assert len(meta) == 8 + 2 and {each["run_id"] for each in meta} == {run["run_id"]}
 
@@ -188,8 +190,8 @@ def test_a_search_with_failures(scene: Scene) -> None:
 
 
 def test_an_interrupt_and_a_resume(scene: Scene) -> None:
-    """Ctrl-C while a model answers ends the run as failed, with no individual that Genesis does not have; the search that goes on is the
-    same run, completed, and all of it is as Genesis has it."""
+    """Ctrl-C during a model's answer ends the run as failed, with only the individuals that Genesis has; the resumed
+    search is the same run, completed, and all of it equals Genesis' record."""
     process = scene.start("recorded", 5)
 
     def interrupt() -> None:
@@ -222,7 +224,7 @@ def test_an_interrupt_and_a_resume(scene: Scene) -> None:
 
 
 def test_objectives_and_a_late_start(scene: Scene) -> None:
-    """Instrumented after Genesis was imported, with objectives: the last front is the one of all correct programs."""
+    """Instrumented after Genesis was imported, with objectives: the last front is that of all correct programs."""
     code, said = scene.run("objectives", 4)
     assert code == 0, said
     agree(scene)
@@ -243,7 +245,8 @@ def test_objectives_and_a_late_start(scene: Scene) -> None:
 
 
 def test_over_budget_it_stops(scene: Scene) -> None:
-    """Where that is asked for, no program is proposed any more, those under way are stored, and the run is stopped and says why."""
+    """If that is enabled, no further program is proposed, those in progress are stored, and the run is stopped and says
+    why."""
     code, said = scene.run("stopping", 40, GENESIS_OTEL_BUDGET="0.0005")
     assert code == 0, said
     agree(scene)
@@ -256,9 +259,9 @@ def test_over_budget_it_stops(scene: Scene) -> None:
     assert json.loads(stop["details"]) == {"reason": "over_budget", "abandoned": []}
 
 
-def test_without_a_line_beside_another_instrumentation(scene: Scene) -> None:
-    """Under `opentelemetry-instrument` nothing is changed in the program. Where Traceloop's instrumentation records the client, each call is there once,
-    with its individual, its role and its tokens."""
+def test_without_a_changed_line_beside_another_instrumentation(scene: Scene) -> None:
+    """Under `opentelemetry-instrument` the program is unchanged. If Traceloop's instrumentation records the client,
+    each call is recorded once, with its individual, its role and its tokens."""
     others = ROOT / "build" / "genesis" / "others"
     wrapper = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
     scene.account.refusals = {2: 400}
@@ -280,7 +283,7 @@ def test_without_a_line_beside_another_instrumentation(scene: Scene) -> None:
 
 
 def test_spawned_pools(scene: Scene) -> None:
-    """Where Genesis' pools are spawned and not forked, as on macOS, their calls are recorded like all others."""
+    """If Genesis' pools are spawned instead of forked, as on macOS, their calls are recorded like all others."""
     code, said = scene.run("spawned", 3)
     assert code == 0, said
     agree(scene)
@@ -290,7 +293,7 @@ def test_spawned_pools(scene: Scene) -> None:
 
 
 def test_switched_off(scene: Scene) -> None:
-    """With telemetry switched off the search runs as it would without, and nothing is recorded."""
+    """With telemetry switched off the search runs as without us, and nothing is recorded."""
     code, said = scene.run("recorded", 2, GENESIS_OTEL_ENABLED="false")
     assert code == 0, said
     assert sorted(each["generation"] for each in scene.programs().values()) == [0, 1]
@@ -309,7 +312,7 @@ def test_the_example(scene: Scene) -> None:
 
 
 def test_the_logger_alone(scene: Scene) -> None:
-    """With nothing but `install_logger()` the tables are filled, and each call is the run's."""
+    """With only `install_logger()` the tables are filled, and each call belongs to the run."""
     code, said = scene.run("logger_alone", 3)
     assert code == 0, said
     (run,) = scene.rows("SELECT * FROM evolution_runs")
@@ -321,7 +324,7 @@ def test_the_logger_alone(scene: Scene) -> None:
 
 @pytest.mark.parametrize("how", ["crashing", "crashing_logger_alone"])
 def test_a_crash(scene: Scene, how: str) -> None:
-    """A search that Genesis ends with an exception has failed, with that exception, also where only the logger is ours."""
+    """A search that ends with an exception in Genesis has failed with that exception, also with only our logger."""
     code, said = scene.run(how, 3)
     assert code == 1, said
     (run,) = scene.rows("SELECT * FROM evolution_runs")

@@ -70,7 +70,7 @@ def called(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_fires_where_nothing_is(store: Client, name: str) -> None:
+def test_nothing_fires_on_an_empty_store(store: Client, name: str) -> None:
     """An empty store is neither an alert nor an error."""
     assert fires(store, name) == []
 
@@ -127,7 +127,7 @@ def test_slow_models_fire(store: Client) -> None:
     assert fires(store, "LLM p95") == [("m",)]
 
 
-def test_a_dear_search_fires(store: Client) -> None:
+def test_an_expensive_search_fires(store: Client) -> None:
     """By its calls, or by its individuals if calls have no cost."""
     half = BUDGET / 2 + 1
     for run in ("by calls", "by individuals", "cheap"):

@@ -79,7 +79,7 @@ def trace(searches: Client) -> str:
 # --- the files -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_files_are_what_the_code_makes() -> None:
+def test_the_files_match_the_code() -> None:
     """`python -m grafana.source --check` finds nothing to rewrite."""
     pytest.importorskip("grafana_foundation_sdk", reason="grafana-foundation-sdk needs Python 3.11")
     done = subprocess.run(
@@ -414,7 +414,7 @@ def test_runs_say_which_one_needs_you(searches: Client) -> None:
     assert ended["gain_per_dollar"] == pytest.approx((0.97 - 0.5) / ended["cost"])
 
 
-def test_runs_stand_in_one_order(searches: Client) -> None:
+def test_runs_keep_their_order(searches: Client) -> None:
     """Running ones first, then the newest, so that a refresh moves no row."""
     shown = rows(searches, "genesis-runs", "Runs")
     began = [row["started"] for row in shown]
@@ -434,7 +434,7 @@ def test_a_link_to_a_running_search_goes_on_with_it(searches: Client) -> None:
     searches.command("DELETE FROM evolution_runs_log WHERE run_id = 'alive'")
 
 
-def test_idle_time_between_runs_is_no_slow_search(searches: Client) -> None:
+def test_idle_time_between_runs_does_not_count(searches: Client) -> None:
     """Individuals per hour cover only the hours in which a search was active: three searches in parallel are as fast as all three."""
     parts = searches.query(
         "SELECT count(), dateDiff('millisecond', (SELECT min(start_time) FROM evolution_runs), max(timestamp)) / 3600000 FROM individuals"
@@ -468,7 +468,7 @@ def test_a_call_without_a_role_has_a_series_of_its_own_name(searches: Client) ->
         parameters={"run": RUN},
     )
     shown = rows(searches, "genesis-llm", "Cost by role")
-    assert {row["role"] for row in shown} == {"mutation", "(none told)"}
+    assert {row["role"] for row in shown} == {"mutation", "(not recorded)"}
     searches.command("DELETE FROM llm_logs WHERE model = 'm'")
 
 
@@ -490,7 +490,7 @@ def test_bars_begin_at_zero() -> None:
     assert all(each["axisSoftMin"] == 0 for each in drawn) and len(drawn) >= 8
 
 
-def test_what_is_below_a_folded_row_is_right_below_it() -> None:
+def test_folded_rows_leave_no_gap() -> None:
     """Hidden panels leave no gap."""
     for board in BOARDS.values():
         for row, below in itertools.pairwise(board["panels"]):
@@ -569,7 +569,7 @@ def test_the_tree_has_the_path_to_the_best(searches: Client) -> None:
     assert set(steps) <= {(edge["source"], edge["target"]) for edge in edges}
 
 
-def test_the_path_says_what_each_step_gained_and_was_asked(searches: Client) -> None:
+def test_the_path_has_each_steps_gain_and_prompt(searches: Client) -> None:
     """From the seed to the best: gains that add up to the difference of the scores, and each step's prompt."""
     path = rows(searches, "genesis-lineage", "Path to the individual")
     assert [row["individual_id"] for row in path] == LINEAGE_OF_BEST
@@ -579,7 +579,7 @@ def test_the_path_says_what_each_step_gained_and_was_asked(searches: Client) -> 
     assert value(searches, "genesis-lineage", "Children", individual="two_a") == 3
 
 
-def test_runs_are_compared_by_what_they_reached(searches: Client) -> None:
+def test_runs_are_compared_by_their_best_so_far(searches: Client) -> None:
     """Each run's curve ends at its best score, by generation, cost and time."""
     for title in ("Score by generation", "Score by cost", "Score by wall time"):
         curves = rows(searches, "genesis-compare", title)

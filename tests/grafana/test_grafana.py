@@ -80,7 +80,7 @@ def test_a_path_and_an_older_grafana(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         assert CliRunner().invoke(application(), ["grafana", "push"]).exit_code == 0 and there.written == []
 
 
-def test_what_was_edited_in_the_browser_is_not_written_over(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+def test_edits_in_the_browser_are_not_overwritten(grafana: StandIn, command: Command, tmp_path: Path) -> None:
     """Push refuses and names it, diff shows it, pull writes it into files, and a push of those files changes nothing; what was not
     edited is copied to the letter."""
     command("push")
@@ -120,7 +120,7 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
     assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [1.0]
 
 
-def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+def test_new_files_replace_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
     """A dashboard that nobody edited is updated to the files, and only that one."""
     command("push")
     command("pull", "--to", str(tmp_path))
@@ -133,7 +133,7 @@ def test_new_files_take_the_place_of_what_was_pushed(grafana: StandIn, command: 
     assert grafana.dashboards["genesis-llm"]["dashboard"]["title"] == "Models"
 
 
-def test_what_is_provisioned_is_left_alone(grafana: StandIn, command: Command) -> None:
+def test_provisioned_dashboards_are_left_alone(grafana: StandIn, command: Command) -> None:
     """A dashboard that is provisioned from a file of that Grafana is reported, and not touched."""
     command("push")
     grafana.edit("genesis-runs", title="Theirs")
@@ -232,7 +232,7 @@ def test_http_to_a_port_of_https(
     assert done.exit_code == 1 and said in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_a_grafana_that_is_none_or_lacks_the_plugin(
+def test_a_wrong_address_or_a_missing_plugin(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A wrong path, and a Grafana without the ClickHouse plugin, each with what to do."""
@@ -244,7 +244,7 @@ def test_a_grafana_that_is_none_or_lacks_the_plugin(
     assert done.exit_code != 0 and "is not Grafana" in done.stderr and grafana.written == []
 
 
-def test_somebody_is_quicker(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+def test_a_concurrent_edit_is_not_overwritten(grafana: StandIn, command: Command, tmp_path: Path) -> None:
     """A dashboard that is saved between the comparison and the push is not overwritten."""
     command("push")
     command("pull", "--to", str(tmp_path))
@@ -292,7 +292,7 @@ SLACK = "https://hooks.example.org/services/T000/B000/s3cret-of-slack"
 WEBHOOK = "https://alerts.example.org/in/s3cret-of-webhook"
 
 
-def test_rules_tell_whom_the_settings_name(
+def test_rules_notify_the_configured_receiver(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without a setting no rule names a receiver. With one, the contact point is created before the rules that name it, no address is
@@ -344,7 +344,7 @@ def test_a_contact_point_that_changes(grafana: StandIn, command: Command, monkey
     ("name", "value"),
     [("WEBHOOK", "alerts.example.org"), ("SLACK", "#channel"), ("EMAIL", "me")],
 )
-def test_an_address_that_is_none_is_said(
+def test_an_invalid_address_is_reported(
     grafana: StandIn, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """By the name of its setting; nothing is written."""

@@ -1,5 +1,5 @@
-"""The dashboards on searches as they should not be: without an individual, with failures alone, with scores that are no numbers or below zero,
-with a budget of nothing or of a million, and with names that are text of SQL, of JavaScript, of Grafana, or 200 characters long."""
+"""The dashboards on unusual searches: without an individual, with only failures, with scores that are NaN or below
+zero, with a budget of zero or a million, and with names that contain SQL, JavaScript, Grafana's syntax, or 200 characters."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def store(engine: Path) -> Iterator[Client]:
 
 
 def of_run(client: Client, run_id: str) -> dict[str, Value]:
-    """The variables of who looks at this run."""
+    """The variables of a person who looks at this run."""
     best = "SELECT max(individual_id), max(trace_id) FROM individuals WHERE run_id = {run:String}"
     individual, trace = client.query(best, parameters={"run": run_id}).result_rows[0]
     name = TOLD[run_id].get("name")
@@ -128,7 +128,8 @@ def of_run(client: Client, run_id: str) -> dict[str, Value]:
 
 
 def seen(client: Client, uid: str, picked: Mapping[str, Value], times: TimeRange) -> dict[str, Any]:
-    """What everything on a dashboard shows, each in the shape of its panel and without a number that cannot be drawn."""
+    """The answers of all queries on a dashboard, each in the shape of its panel and without a number that cannot be
+    drawn."""
     board, shown = BOARDS[uid], {}
     several = {each["name"] for each in board["templating"]["list"] if each.get("multi")}
     for asked in queries_of(board):
@@ -139,7 +140,7 @@ def seen(client: Client, uid: str, picked: Mapping[str, Value], times: TimeRange
         result = client.query(sent(asked.sql, values, times, EVERY))
         numbers = [value for row in result.result_rows for value in row if isinstance(value, float)]
         assert all(math.isfinite(value) for value in numbers), str(asked)
-        # A series of unknown values alone draws nothing, as it should; traces are looked at elsewhere.
+        # A series with only unknown values draws nothing, as it should; traces are tested elsewhere.
         drawn = any(isinstance(value, (int, float)) for row in result.result_rows for value in row)
         if result.result_rows and asked.type != "traces" and (drawn or asked.type != "timeseries"):
             SHAPES[asked.type](asked, result)
@@ -150,14 +151,14 @@ def seen(client: Client, uid: str, picked: Mapping[str, Value], times: TimeRange
 
 @pytest.mark.parametrize("uid", ["genesis-run", "genesis-lineage"])
 @pytest.mark.parametrize("run_id", TOLD, ids=lambda run: run[:20])
-def test_a_hard_search_is_looked_at(store: Client, run_id: str, uid: str) -> None:
-    """Whatever a search was, each panel that shows it has an answer that it can draw."""
+def test_panels_show_an_unusual_search(store: Client, run_id: str, uid: str) -> None:
+    """For any of these searches, each panel that shows it has an answer that it can draw."""
     seen(store, uid, of_run(store, run_id), around_now())
 
 
 @pytest.mark.parametrize("uid", ["genesis-runs", "genesis-llm", "genesis-pipeline", "genesis-compare"])
-def test_all_of_them_are_looked_at_together(store: Client, uid: str) -> None:
-    """With everything left at All, with each one chosen, and in a time in which nothing was."""
+def test_panels_show_all_searches_together(store: Client, uid: str) -> None:
+    """With every variable at All, with each value selected, and in a time range without data."""
     now = around_now()
     seen(store, uid, {}, now)
     seen(store, uid, {**EVERY, "x": "first", "y": "second"}, now)
@@ -166,14 +167,14 @@ def test_all_of_them_are_looked_at_together(store: Client, uid: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_a_hard_name_finds_its_own(store: Client, name: str) -> None:
-    """Whoever chooses a run, a task or a model by such a name sees its individuals and its calls, all of them and no others."""
+def test_a_hostile_name_selects_its_own_rows(store: Client, name: str) -> None:
+    """Selecting a run, a task or a model with such a name shows all of its individuals and calls, and no others."""
     shown = seen(store, "genesis-llm", {"task": (name,), "run": (name,), "model": (name,)}, around_now())
     assert shown["genesis-llm/Calls/A"][0][0] == 12
     assert seen(store, "genesis-run", of_run(store, name), around_now())["genesis-run/Best score/A"][0][0] == 0.9
 
 
-def test_runs_that_are_too_many_are_counted(engine: Path) -> None:
+def test_runs_beyond_the_limit_are_counted(engine: Path) -> None:
     """*Runs* shows the newest hundred, and says how many others were alive in the time range."""
     began = time.time_ns() - 3600 * SECOND
     with pytest.MonkeyPatch.context() as patch:

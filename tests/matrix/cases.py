@@ -1,7 +1,7 @@
-"""Which client is tried with which instrumentations, in which ways, and what is known of each call then.
+"""Which client is tested with which instrumentations, by which kinds of call, and what is known of each call then.
 
-A way is how a call is made; all calls have cached and reasoning tokens. What an instrumentation does not tell is listed with its
-case: everything else is asserted of all of them.
+All kinds of call have cached and reasoning tokens. What an instrumentation does not report is listed with its case:
+everything else is asserted for all of them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Case:
     instrumentations: tuple[str, ...]
     ways: tuple[str, ...]
     costs_unknown: bool = False
-    """The instrumentation tells no tokens: the cost is told to be unknown."""
+    """The instrumentation reports no tokens: the cost is marked as unknown."""
     no_place: tuple[str, ...] = (THREAD,)
-    """Ways in which a call knows its run alone."""
+    """Kinds of call that know only their run."""
     cached_told: bool = True
-    """The instrumentation tells how much of the prompt was read from a cache."""
+    """The instrumentation reports how much of the prompt was read from a cache."""
     operation: str = "chat"
-    """What it calls a call of a model for text."""
+    """Its operation name for a text completion."""
     output_told: dict[str, int] = field(default_factory=dict)
-    """By way: output tokens, where the instrumentation miscounts them."""
+    """By kind of call: output tokens, if the instrumentation miscounts them."""
 
     def __str__(self) -> str:
         return f"{self.client} with {' and '.join(self.instrumentations)}"
@@ -47,7 +47,7 @@ HERE = (
     Case("own", ("genai-openai",), USUAL),
     Case("own-told", ("openinference-openai",), (PLAIN, "stream")),
 )
-"""What the environment of development has: one of each kind."""
+"""The development environment's clients: one of each kind."""
 
 ELSEWHERE = (
     Case("openai", ("openinference-openai",), OF_OPENAI),
@@ -60,15 +60,15 @@ ELSEWHERE = (
     Case("own-told", ("genai-openai",), (PLAIN, "stream")),
     Case("anthropic", ("itself",), OF_ANTHROPIC),
     Case("anthropic", ("openinference-anthropic",), OF_ANTHROPIC),
-    # It adds what a stream's beginning and its end tell.
+    # It adds up the counts from a stream's beginning and its end.
     Case("anthropic", ("traceloop-anthropic",), OF_ANTHROPIC, output_told={"stream": OUTPUT + 1}),
     Case("gemini", ("openinference-gemini",), OF_OTHERS),
     Case("gemini", ("traceloop-gemini",), OF_OTHERS, operation="generate_content"),
     Case("gemini-async", ("openinference-gemini",), (PLAIN, "stream", ERROR)),
     Case("gemini-async", ("traceloop-gemini",), (PLAIN, "stream", ERROR), operation="generate_content"),
-    # It does not tell what was cached. Traceloop's does not load with this Mistral.
+    # It does not report cached tokens. Traceloop's does not load with this Mistral.
     Case("mistral", ("openinference-mistral",), OF_OTHERS, cached_told=False),
-    # It does not look into a stream.
+    # It does not read streams.
     Case("groq", ("openinference-groq",), (PLAIN, ERROR, THREAD)),
     Case("groq", ("openinference-groq",), ("stream",), costs_unknown=True),
     Case("groq", ("traceloop-groq",), OF_OTHERS),
@@ -91,4 +91,4 @@ ELSEWHERE = (
     Case("dspy", ("openinference-dspy",), (PLAIN, ERROR), costs_unknown=True),
     Case("dspy", ("openinference-dspy", "openinference-litellm"), (PLAIN,), costs_unknown=True),
 )
-"""What needs an environment of its own: `make matrix`."""
+"""Cases that need a separate environment: `make matrix`."""

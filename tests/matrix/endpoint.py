@@ -1,23 +1,22 @@
-"""An endpoint on loopback that speaks the protocols of OpenAI (and of Mistral and Groq, who took it over), Anthropic, Gemini and
-Cohere, streamed and whole, and always says the same.
+"""An endpoint on loopback with the protocols of OpenAI (also used by Mistral and Groq), Anthropic, Gemini and Cohere,
+streamed and whole, whose answers are always the same.
 
-In: requests of any client. Out: answers with an id of their own each, the same usage (:data:`INPUT`, :data:`CACHED`,
-:data:`OUTPUT`, :data:`REASONING`), a tool's call where tools are offered, 400 for the model ``refused``, and for models of
-``openrouter/`` what was charged (:data:`CHARGED`). On failure: 404 for what is none of them.
+In: requests of any client. Out: answers, each with its own id and the same usage (:data:`INPUT`, :data:`CACHED`,
+:data:`OUTPUT`, :data:`REASONING`), a tool call if tools are offered, 400 for the model ``refused``, and for models of
+``openrouter/`` the charge (:data:`CHARGED`). On failure: 404 for any other path.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
+from tests.support.in_thread import Silent
+
 INPUT, CACHED, OUTPUT, REASONING = 1000, 400, 100, 50
-"""Tokens of each call; cached ones are a part of the input, those of reasoning a part of the output."""
+"""Tokens of each call; cached ones are part of the input, reasoning tokens part of the output."""
 CHARGED = 0.0125
 """USD."""
 ANSWER = "It is new."
@@ -29,8 +28,6 @@ REFUSED = "refused"
 class Endpoint(ThreadingHTTPServer):
     """Counts the calls that it answered."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.calls = 0
@@ -38,30 +35,17 @@ class Endpoint(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Without a path."""
+        """The base URL, without a path."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
-@contextlib.contextmanager
-def serving() -> Iterator[Endpoint]:
-    """Serve until the block ends."""
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     """One request."""
 
     server: Endpoint
 
     def do_POST(self) -> None:
-        """Answer as the path wants it."""
+        """Answer according to the path."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.calls += 1
         name = f"{next(self.server.numbers):06d}"
@@ -102,9 +86,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{named}data: {json.dumps(event)}\n\n".encode())
         if events[-1].get("object") == "chat.completion.chunk":
             self.wfile.write(b"data: [DONE]\n\n")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
 
 
 def _charge(asked: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +137,7 @@ def chat_chunks(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
         {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]}
         for delta in deltas
     ]
-    chunks[-1] |= {"x_groq": {"usage": _usage(asked)}}  # where Groq has it
+    chunks[-1] |= {"x_groq": {"usage": _usage(asked)}}  # Groq's place for it
     return [*chunks, {**base, "choices": [], "usage": _usage(asked)}]
 
 
@@ -255,7 +236,7 @@ def message_events(asked: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def candidate(model: str, name: str, text: str, *, last: bool = True) -> dict[str, Any]:
-    """A whole answer, or a piece of one. What was thought stands beside the answer's tokens, not among them."""
+    """A whole answer, or a piece of one. Thinking tokens are counted beside the answer's tokens, not among them."""
     usage = {
         "promptTokenCount": INPUT,
         "cachedContentTokenCount": CACHED,
@@ -287,7 +268,7 @@ COHERE_USAGE = {
 
 
 def cohere_chat(name: str) -> dict[str, Any]:
-    """A whole answer of its second API."""
+    """A whole answer of its API version 2."""
     said = {"role": "assistant", "content": [{"type": "text", "text": ANSWER}]}
     return {"id": f"co_{name}", "finish_reason": "COMPLETE", "message": said, "usage": COHERE_USAGE}
 

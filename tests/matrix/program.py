@@ -1,8 +1,8 @@
-"""A search that makes two calls in each of some ways, with one client and the instrumentations that are named: run as a process of its
-own, since instrumentations are for a process.
+"""A search that makes two calls of each requested kind, with one client and the given instrumentations: run as a
+separate process, since instrumentations apply to a process.
 
-In: JSON as the only argument: ``client``, ``instrumentations``, ``ways``, ``url`` of the endpoint, ``spans``, the file for
-what goes out. Out: that file, a length and an encoded span each, as they would reach the destination. On failure: a
+In: JSON as the only argument: ``client``, ``instrumentations``, ``ways``, ``url`` of the endpoint, ``spans``, the
+output file. Out: that file, a length and an encoded span each, as they would reach the destination. On failure: a
 traceback and exit code 1.
 """
 
@@ -55,7 +55,7 @@ TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 
 
 class ToFile(SpanExporter):
-    """Writes what it receives."""
+    """Writes the spans that it receives."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
@@ -70,7 +70,7 @@ class ToFile(SpanExporter):
 
 
 def model_of(way: str, model: str = "gpt-4.1-mini") -> str:
-    """What is asked."""
+    """The model to call."""
     return "refused" if way == "error" else f"openrouter/{model}" if way.startswith("charged") else model
 
 
@@ -127,7 +127,7 @@ def openai_async(url: str, way: str) -> None:
 
 
 def own(url: str, way: str) -> None:
-    """`llm_call()` around it, given nothing but the prompt."""
+    """`llm_call()` around it, given only the prompt."""
     with spans.llm_call(model_of(way), provider="openai", messages=ASKED, role="judge"):
         openai(url, way)
 
@@ -231,7 +231,7 @@ def cohere(url: str, way: str) -> None:
 
 
 def litellm(url: str, way: str) -> None:
-    """LiteLLM, which asks through OpenAI's client."""
+    """LiteLLM, which uses OpenAI's client."""
     import litellm
 
     asked: dict[str, Any] = {
@@ -268,7 +268,7 @@ def langchain(url: str, way: str) -> None:
 
 
 def pydantic_ai(url: str, way: str) -> None:
-    """An agent of pydantic-ai over OpenAI's client, with the spans that it makes itself."""
+    """A pydantic-ai agent over OpenAI's client, with the spans that it creates itself."""
     from pydantic_ai import Agent
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
@@ -314,7 +314,7 @@ CLIENTS: dict[str, Callable[[str, str], None]] = {
 
 
 def begin(name: str) -> None:
-    """Start an instrumentation, or what a framework has of its own."""
+    """Start an instrumentation, or a framework's built-in one."""
     if name == "instrument()":
         genesis_otel.instrument()
     elif name == "pydantic-ai":
@@ -332,7 +332,8 @@ def begin(name: str) -> None:
 
 
 def main(told: dict[str, Any]) -> None:
-    """Make the calls of each way within an individual of a run of its own; `thread` makes them in a thread that knows of neither."""
+    """Make each kind of call within an individual of a separate run; `thread` makes them in a thread without
+    context."""
     os.environ.update({**CONTENT, "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
     telemetry = genesis_otel.configure(exporter=ToFile(told["spans"]))
     for name in told["instrumentations"]:
@@ -349,7 +350,7 @@ def main(told: dict[str, Any]) -> None:
 
 
 def make(call: Callable[[str, str], None], url: str, way: str) -> None:
-    """One call; of `error` the client raises."""
+    """Make one call; for the kind `error` the client raises."""
     try:
         if way == "thread":
             thread = threading.Thread(target=call, args=(url, way))
@@ -363,7 +364,7 @@ def make(call: Callable[[str, str], None], url: str, way: str) -> None:
 
 
 def settle() -> None:
-    """Wait for what LiteLLM has handed to threads of its own."""
+    """Wait for the work that LiteLLM has handed to its own threads."""
     from litellm.litellm_core_utils.thread_pool_executor import executor
 
     waiting = [executor.submit(time.sleep, 0.01) for _ in range(2 * executor._max_workers)]

@@ -1,7 +1,8 @@
-"""Clients of language models, with those who record them, as a search uses them: each call is one row, in its place, at its cost.
+"""LLM clients with the instrumentations that record them, as a search uses them: each call is one row, in its place, at
+its cost.
 
-`make test` runs what the environment of development has; `make matrix` runs all of it in an environment of its own
-(`MATRIX_PYTHON`), and says with which versions.
+`make test` runs the clients of the development environment; `make matrix` runs all of them in a separate environment
+(`MATRIX_PYTHON`), and prints their versions.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.matrix.cases import ELSEWHERE, ERROR, HERE, Case
-from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, serving
+from tests.matrix.endpoint import ANSWER, CACHED, CHARGED, INPUT, OUTPUT, THOUGHT, Endpoint
 from tests.matrix.program import CALLS, SECRET
 from tests.support.environment import without_settings
+from tests.support.in_thread import in_thread
 
 PYTHON = os.environ.get("MATRIX_PYTHON", "")
 
 EMBEDDING = ("text-embedding-3-small", 0.02, 0.02, 0.0)
-"""A model, and USD a million tokens: input, cached input, output."""
+"""A model, and USD per million tokens: input, cached input, output."""
 GPT = ("gpt-4.1-mini", 0.4, 0.1, 1.6)
 ASKED = {
     "anthropic": ("claude-opus-4-5", 5.0, 0.5, 25.0),
@@ -37,7 +39,7 @@ ASKED = {
     "groq": ("llama-3.3-70b-versatile", 0.59, 0.59, 0.79),
     "cohere": ("command-r-plus-08-2024", 2.5, 2.5, 10.0),
 }
-"""What each client asks; :data:`GPT` where none is said."""
+"""The model that each client calls; :data:`GPT` by default."""
 
 
 def expected_cost(case: Case, way: str) -> float:
@@ -58,7 +60,7 @@ def recorded(case: Case, folder: Path) -> tuple[bytes, int]:
     told = {"client": case.client, "instrumentations": case.instrumentations, "ways": case.ways}
     to = str(folder / "spans")
     settings = {"GENESIS_OTEL_QUIET": "1", "GENESIS_OTEL_DATA_DIR": str(folder / "data")}
-    with serving() as server:
+    with in_thread(Endpoint()) as server:
         done = subprocess.run(
             [
                 PYTHON or sys.executable,
@@ -92,8 +94,9 @@ def rows_of(stored: bytes, connect: Connect, store: Client) -> list[dict[str, An
 
 @pytest.mark.parametrize("case", [*HERE, *(ELSEWHERE if PYTHON else ())], ids=str)
 def test_each_call_once_in_its_place_at_its_cost(case: Case, tmp_path: Path, connect: Connect, store: Client) -> None:
-    """Of each way: a row a call, the run, the generation and the individual (in a thread the run alone, marked as guessed), the model
-    that was asked for, tokens and cost, the failed ones as such; individuals know what they cost; no secret is anywhere."""
+    """For each kind of call: one row per call, with run, generation and individual (in a thread only the run, marked as
+    guessed), the requested model, tokens and cost, failed ones as such; individuals have their cost; no secret is
+    anywhere."""
     stored, calls = recorded(case, tmp_path)
     assert SECRET.encode() not in stored
     rows = rows_of(stored, connect, store)

@@ -43,7 +43,7 @@ def test_a_named_query_gives_the_same_as_rows_arrow_and_pandas(store: reading.St
             assert frame[name].tolist() == [row[name] for row in answer]
 
 
-def test_polars_and_the_types_that_are_no_numbers(store: reading.Store) -> None:
+def test_polars_and_types_other_than_numbers(store: reading.Store) -> None:
     """In polars, too, times are in UTC, text is text, and NULL stays NULL."""
     sql = "SELECT timestamp, model, error, NULL AS nothing FROM llm_logs ORDER BY timestamp LIMIT 3"
     answer = store.query(sql)

@@ -195,7 +195,7 @@ def test_runs_are_compared(searches: Client, browse: Browse) -> None:
     assert errors(driver) == []
 
 
-def test_whoever_is_not_in_detail_says_so(searches: Client, browse: Browse) -> None:
+def test_individuals_without_details_say_so(searches: Client, browse: Browse) -> None:
     """--top says how many are; the others have what the columns have, and where to get more."""
     text = page(searches, RUN, top=0)
     assert data_of(text)["individuals"] == {} and "Improve" not in text
@@ -206,7 +206,7 @@ def test_whoever_is_not_in_detail_says_so(searches: Client, browse: Browse) -> N
     assert "three_best" in part(driver, "Family") and errors(driver) == []
 
 
-def test_what_is_in_detail(searches: Client) -> None:
+def test_which_individuals_have_details(searches: Client) -> None:
     """The best, those on the path to the best one, and the failed one; a program that a parent shares is included once."""
     told = data_of(page(searches, RUN, top=1))
     assert list(told["individuals"]) == [BEST, *LINEAGE_OF_BEST[-2::-1], "seed_broken"]
@@ -230,7 +230,7 @@ def test_it_follows_light_and_dark(searches: Client, browse: Browse) -> None:
 
 
 @pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
-def test_what_prompts_and_programs_say_is_text(store: Client, browse: Browse, options: dict[str, bool]) -> None:
+def test_prompts_and_programs_are_shown_as_text(store: Client, browse: Browse, options: dict[str, bool]) -> None:
     """Markup, scripts, and characters that reverse or end a text, in every text of a run, ids included, are shown, and nothing runs; a
     phone shows every tab without scrolling sideways."""
     told = {"hostile": HOSTILE, "run": f"r{HOSTILE}"}
@@ -360,7 +360,7 @@ def test_long_texts_are_cut_and_say_so(store: Client) -> None:
     assert call["response"].endswith("y\n[13 more characters are not in this file]")
 
 
-def test_what_there_is_room_for(store: Client) -> None:
+def test_the_size_limit_of_details(store: Client) -> None:
     """The best are included however large they are, the path to them only while there is space."""
     store.command(
         "INSERT INTO evolution_runs_log (run_id, start_time, status, told_at) SELECT 'large', now64(3), 'running', now64(9)"
@@ -383,7 +383,9 @@ def test_a_run_of_which_hardly_anything_is_known(store: Client, browse: Browse) 
     for name in TABS:
         tab(driver, name)
     tab(driver, "Best path")
-    assert "Nobody has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    assert (
+        "No individual has a score yet." in driver.find_element(By.CSS_SELECTOR, ".view").text and errors(driver) == []
+    )
     store.command(
         "INSERT INTO individuals (run_id, individual_id, timestamp, status, fitness_score) SELECT 'new', 'i', start_time + 5, 'error', nan FROM evolution_runs"
     )
@@ -409,7 +411,7 @@ def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
     text = page(store, "low", top=1)
     assert next(iter(data_of(text)["individuals"])) == "i1"
     driver = browse(text)
-    assert facts(driver)["best"] == "1 (less is better)"
+    assert facts(driver)["best"] == "1 (lower is better)"
     tab(driver, "Best path")
     assert [each.text for each in driver.find_elements(By.CSS_SELECTOR, ".story li .link")] == ["i0", "i1"]
 
@@ -427,7 +429,7 @@ def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert list(tmp_path.glob(".genesis-*")) == []
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_explains_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown run, and a folder that does not exist: a line, an exit code, no file and no traceback."""
     folder = tmp_path / "store"
     fill(folder, search_spans())

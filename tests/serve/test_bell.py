@@ -10,7 +10,7 @@ from genesis_otel._serve import bell
 from tests.support.pipeline import pausing
 
 
-def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> None:
+def test_a_waiting_process_has_its_spans_delivered_at_once(tmp_path: Path) -> None:
     """A process that flushes rings; the store process does not sleep out its pause. The pause here is longer than any wait."""
     folder = tmp_path / "store"
     with pausing(folder) as owner:
@@ -26,7 +26,7 @@ def test_who_waits_for_its_spans_has_them_looked_for_at_once(tmp_path: Path) -> 
         assert not (folder / bell.PIPE).exists()
 
 
-def test_ringing_where_nobody_listens_does_nothing(tmp_path: Path) -> None:
+def test_ringing_without_a_listener_does_nothing(tmp_path: Path) -> None:
     """No folder, no pipe, a pipe that a killed process left, a file in its place: nothing is raised, waited for or created."""
     bell.ring(tmp_path / "nowhere")
     bell.ring(tmp_path)

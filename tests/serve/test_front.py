@@ -140,7 +140,7 @@ def test_clickhouse_go_reads_and_writes(compression: str, served: Store, probe: 
         ]
 
 
-def test_clickhouse_go_is_told_what_is_not_spoken(served: Store, probe: Path) -> None:
+def test_clickhouse_go_is_refused_brotli(served: Store, probe: Path) -> None:
     """An insert compressed with brotli is refused with code 48 and status 400, which clients do not retry, and stores nothing."""
     done = subprocess.run(
         [str(probe), f"127.0.0.1:{served.port}", "genesis", PASSWORD, "br"],
@@ -166,7 +166,7 @@ def test_frames_are_checked(served: Store) -> None:
     assert (status, compression.unframed(framed, 100)) == (200, b"framed\n")
 
 
-def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> None:
+def test_a_session_keeps_its_settings_and_temporary_tables(served: Store) -> None:
     """What a request leaves in its session is there for the next one and for nobody else, and an unknown session is an error."""
     session = {"session_id": "mine", "session_timeout": 60}
     assert ask(served, "POST", {**session, "query": "CREATE TEMPORARY TABLE mine AS SELECT 7 AS n"})[0] == 200
@@ -178,7 +178,8 @@ def test_a_session_keeps_what_is_set_and_its_temporary_tables(served: Store) -> 
 
 
 def test_a_session_answers_one_request_at_a_time(served: Store) -> None:
-    """While a session's answer is under way, it is locked for others; once that answer has ended, or was abandoned, it is free again."""
+    """While a session's answer is in progress, it is locked for others; once that answer has ended, or was abandoned,
+    it is free again."""
     session = {"session_id": "busy", "query": "SELECT number, toString(number) FROM numbers(100000000)"}
     key = base64.b64encode(f"genesis:{PASSWORD}".encode()).decode()
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
@@ -230,7 +231,7 @@ OUTSIDE = (
 
 
 @pytest.mark.parametrize("statement", OUTSIDE)
-def test_no_table_stands_for_a_file(statement: str, served: Store) -> None:
+def test_no_table_reads_a_file(statement: str, served: Store) -> None:
     """What an engine, a view's target, a disk or a function names is never a file; neither user gets there."""
     for user in ("genesis", "reader"):
         asked = {"query": statement, "param_path": "/etc/genesis-otel.csv"}
@@ -311,14 +312,14 @@ def test_the_reader_reads_and_changes_nothing(served: Store) -> None:
     assert served.count("SELECT count() FROM numbered") == 1000
 
 
-def test_a_reader_is_nobody_with_the_owners_password(served: Store) -> None:
+def test_another_users_password_is_refused(served: Store) -> None:
     """Each user has a separate password; none, a wrong one and another user's are refused alike."""
     for user, password in (("reader", PASSWORD), ("genesis", READER), ("genesis", ""), ("default", ""), ("", "")):
         with pytest.raises(DatabaseError, match="AUTHENTICATION_FAILED"):
             clickhouse_connect.get_client(host="127.0.0.1", port=served.port, username=user, password=password)
 
 
-def test_passwords_that_are_told_stay(tmp_path: Path) -> None:
+def test_configured_passwords_are_kept(tmp_path: Path) -> None:
     """Set in the environment, a password is the same after a restart, and appears in no printed line."""
     store = Store(tmp_path / "store")
     with running(store):
@@ -343,7 +344,7 @@ def test_passwords_that_are_told_stay(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_nobody_is_let_in_by_accident(
+def test_access_beyond_loopback_needs_passwords(
     arguments: tuple[str, ...], told: dict[str, str], says: str, tmp_path: Path
 ) -> None:
     """Beyond loopback only with explicit passwords, never a short one; the error says what to do and contains no password."""
@@ -362,7 +363,7 @@ def test_nobody_is_let_in_by_accident(
     assert not any(value in done.stderr for value in told.values() if len(value) > 5)
 
 
-def test_listening_is_checked_before_anything_is_made(tmp_path: Path) -> None:
+def test_passwords_are_checked_before_anything_is_created(tmp_path: Path) -> None:
     """An unacceptable password leaves no folder behind."""
     with pytest.raises(StoreError, match="at least"):
         process.serve(tmp_path / "store", password="")

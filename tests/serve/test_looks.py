@@ -11,8 +11,8 @@ from genesis_otel._serve.looks import Looks
 from tests.support.pipeline import pausing, until
 
 
-def test_a_reader_sees_what_ended_before_it_asked(tmp_path: Path) -> None:
-    """Nobody flushes, and the pause is longer than any wait: the reader's question itself has the spool emptied."""
+def test_a_reader_sees_spans_that_ended_before_its_question(tmp_path: Path) -> None:
+    """Without a flush, and with a pause longer than any wait, the reader's question itself empties the spool."""
     folder = tmp_path / "store"
     with pausing(folder):
         telemetry = configuration.configure(clickhouse_url=f"chdb://{folder}", data_dir=tmp_path / "data", quiet=True)
@@ -23,14 +23,15 @@ def test_a_reader_sees_what_ended_before_it_asked(tmp_path: Path) -> None:
                 def found() -> bool:
                     return client.query("SELECT run_id FROM evolution_runs").result_rows == [("r",)]
 
-                # Not at the first question: on a busy machine the insert may take longer than a reader waits.
+                # Not with the first question: on a busy machine the insert may take longer than a reader waits.
                 until(found, "the run can be read")
         finally:
             telemetry.shutdown()
 
 
-def test_a_reader_waits_for_a_look_that_begins_after_it_asked() -> None:
-    """A look that is under way may have passed the reader's spans by; the next one is asked for. Soon after a look nobody waits."""
+def test_a_reader_waits_for_a_look_that_begins_after_its_question() -> None:
+    """A look in progress may already have passed the reader's spans, so the next one is requested. Soon after a look,
+    nothing waits."""
     rung = []
 
     def ring() -> None:

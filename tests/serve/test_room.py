@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve import room
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.pipeline import until
 

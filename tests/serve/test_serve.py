@@ -28,7 +28,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve import process as _process
 from genesis_otel._serve.http.guard import split_data
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store.errors import StoreError
 from tests.support.pipeline import until
 
@@ -654,7 +654,7 @@ def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
             assert store_process.running(folder) == older
         finally:
             writer.kill()
-    with contextlib.closing(queue.Writer(spool, segment_bytes=1 << 20, spool_bytes=1 << 20)):
+    with contextlib.closing(Writer(spool, segment_bytes=1 << 20, spool_bytes=1 << 20)):
         store_process.ensure_store_process(folder)
         newer = store_process.running(folder)
         assert newer and newer != older

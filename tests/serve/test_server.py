@@ -65,7 +65,7 @@ def answers(store: Store, user: str, query: str = "SELECT 1") -> tuple[int, str]
 @pytest.mark.parametrize(
     "body", ["Content-Length: 200000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"]
 )
-def test_headers_are_judged_before_a_body(served: Store, body: str) -> None:
+def test_headers_are_checked_before_the_body(served: Store, body: str) -> None:
     """A client without a password is refused as soon as its headers have arrived, whatever body they announce, and is asked for none of it."""
     with connected(served) as connection:
         connection.sendall(head("nobody", body))
@@ -101,7 +101,7 @@ def test_a_stranger_stores_nothing(served: Store) -> None:
 
 
 @pytest.mark.parametrize("user", [USER, READER])
-def test_a_body_is_bounded_by_what_its_sender_may_do(served: Store, user: str) -> None:
+def test_a_body_is_limited_by_its_senders_rights(served: Store, user: str) -> None:
     """The owner's batches may be larger than a reader's statements; anything larger is refused unread, with ClickHouse's code."""
     most = {USER: BODY_BYTES, READER: STATEMENT_BYTES}[user]
     with connected(served) as connection:
@@ -120,7 +120,7 @@ def test_a_readers_chunks_are_counted(served: Store) -> None:
         assert answer(connection) == (500, "307")
 
 
-def test_connections_that_say_nothing_keep_nobody_out(served: Store) -> None:
+def test_silent_connections_block_no_one(served: Store) -> None:
     """A thousand connections, half of them in the middle of their headers: readers and writers are answered at once."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
@@ -136,7 +136,7 @@ def test_connections_that_say_nothing_keep_nobody_out(served: Store) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_readers_connections_keep_writers_not_out(served: Store) -> None:
+def test_readers_connections_do_not_block_writers(served: Store) -> None:
     """With the maximum number of connections all waiting under the reader's password, the owner is answered."""
     with contextlib.ExitStack() as stack:
         for _ in range(CONNECTIONS):
@@ -146,7 +146,7 @@ def test_readers_connections_keep_writers_not_out(served: Store) -> None:
         assert answers(served, READER) == (200, "")
 
 
-def test_slow_readers_hold_no_insert_up(served: Store) -> None:
+def test_slow_readers_do_not_delay_inserts(served: Store) -> None:
     """While more readers wait for answers than there are threads for them, an insert succeeds."""
     with contextlib.closing(served.client()) as client:
         client.command("CREATE TABLE IF NOT EXISTS put (n UInt64) ENGINE = MergeTree ORDER BY n")

@@ -1,5 +1,5 @@
-"""Stores for searches of the released ShinkaEvolve. No file here is called `test_...`: shinka has an environment of its own, in which
-`make frameworks` runs them."""
+"""Stores for searches of the released ShinkaEvolve. No file here is called `test_...`: shinka needs its own
+environment, in which `make frameworks` runs them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NUMBERS = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Shinka makes a client for each query and closes none."""
+    """Shinka creates a client for each query and closes none."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed:ResourceWarning")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def collected() -> Iterator[None]:
-    """What they hold is collected here: at the end of the session that filter is not in force."""
+    """Collect their resources here: at the end of the session the warning filter is no longer active."""
     yield
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
@@ -33,7 +33,7 @@ def collected() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def new_store(engine: Path) -> Iterator[Callable[[], Client]]:
-    """Makes stores, each a database of the session's engine."""
+    """Creates stores, each a database of the session's engine."""
     made: list[Client] = []
 
     def new() -> Client:

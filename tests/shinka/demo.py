@@ -1,4 +1,4 @@
-"""The demo of ShinkaEvolve and the example, run as people run them."""
+"""The ShinkaEvolve demo and example, run as users run them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[Client]:
-    """A reader of a folder's store, which ends with the block."""
+    """A reader of a folder's store, closed at the end of the block."""
     try:
         with contextlib.closing(open_client(load_settings(data_dir=folder), start=True)) as client:
             yield client
@@ -41,8 +41,9 @@ def count(client: Client, sql: str) -> int:
     return int(client.query(f"SELECT count() FROM {sql}").result_rows[0][0])
 
 
-def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
-    """It needs no network and no key, fills all seven tables, and shows what landed, the best individual's line, and what it cost."""
+def test_the_demo_of_shinka(tmp_path: Path) -> None:
+    """It needs no network and no key, fills all seven tables, and shows the recorded rows, the best individual's line,
+    and the cost."""
     settings = load_settings(data_dir=tmp_path)
     result = run_demo(framework="shinka", iterations=14, settings=settings, pace=0)
     shown = io.StringIO()
@@ -60,7 +61,7 @@ def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
 
 
 def test_the_example_is_recorded(tmp_path: Path) -> None:
-    """The example runs as its README says, and its run and its programs are in the store."""
+    """The example runs as its README says, and its run and programs are in the store."""
     kept = without_settings()
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "shinka" / "search.py", tmp_path / "results"],

@@ -1,4 +1,4 @@
-"""What is recorded of a search of ShinkaEvolve equals shinka's own database and the endpoint's ledger, one by one."""
+"""The record of a ShinkaEvolve search equals shinka's own database and the endpoint's log, item by item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.shinka_recorded import Searched, search
 from tests.support.shinka_search import stored
 
 WAYS: dict[str, tuple[Endpoint, dict[str, Any]]] = {
-    # Priced models through OpenAI's responses: failures of every kind, and a bandit.
+    # Priced models through OpenAI's Responses API: failures of every kind, and a bandit.
     "priced": (
         Endpoint(
             proposals=("better", "429", "prose", "better", "crash", "same", "wrong", "better", "same", "same", "500"),
@@ -24,7 +24,7 @@ WAYS: dict[str, tuple[Endpoint, dict[str, Any]]] = {
         ),
         {"generations": 14, "seed": 1, "told": {"objectives": {"value": "max", "smallness": "max"}}},
     ),
-    # A model of one's own through chat completions, three islands, one job at a time; prompts evolve; proposals come to nothing.
+    # A custom model through chat completions, three islands, one job at a time; prompts evolve; some proposals fail.
     "local": (
         Endpoint(
             proposals=("better", "prose", "prose", "prose", "prose", "better", "crash", "worse"), novelty=("NOVEL",)
@@ -66,7 +66,8 @@ def close(one: float, other: float) -> bool:
 
 
 def test_every_program_and_every_failed_proposal_is_an_individual(searched: Searched) -> None:
-    """Shinka's programs are individuals with the same ids; beside them there is one for each proposal that shinka gave up."""
+    """Shinka's programs are individuals with the same ids; in addition there is one for each proposal that shinka gave
+    up."""
     programs, individuals = searched.programs(), searched.individuals()
     assert set(programs) <= set(individuals)
     others = [individuals[each] for each in set(individuals) - set(programs)]
@@ -76,7 +77,8 @@ def test_every_program_and_every_failed_proposal_is_an_individual(searched: Sear
 
 
 def test_a_program_is_what_shinka_stored(searched: Searched) -> None:
-    """Generation, parent, type of patch, code, score, correctness, metrics, island and costs of each equal its row."""
+    """Generation, parent, type of patch, code, score, correctness, metrics, island and costs of each equal shinka's
+    row."""
     individuals = searched.individuals()
     for name, row in searched.programs().items():
         told, found = row["metadata"], individuals[name]
@@ -92,7 +94,7 @@ def test_a_program_is_what_shinka_stored(searched: Searched) -> None:
             assert found["combined_score"] == found["fitness_score"] == row["combined_score"]
             assert found["status"] == ("ok" if row["correct"] else "incorrect")
         else:
-            # Shinka stores 0 where the evaluator left no score.
+            # Shinka stores 0 if the evaluator gave no score.
             assert found["combined_score"] is None and row["combined_score"] == 0 and found["status"] == "error"
         moves = json.loads(row["migration_history"] or "[]")
         assert found["island"] == str(moves[0]["from"] if moves else row["island_idx"])
@@ -102,7 +104,7 @@ def test_a_program_is_what_shinka_stored(searched: Searched) -> None:
 
 
 def test_a_failed_proposal_is_what_shinka_logged(searched: Searched) -> None:
-    """Parent, type of patch, stage, class and costs of each equal the log of attempts; it is an action, too."""
+    """Parent, type of patch, stage, class and costs of each equal shinka's log of attempts; each is also an action."""
     programs = searched.programs()
     by_generation = {row["generation"]: row for name, row in searched.individuals().items() if name not in programs}
     actions = searched.ask("SELECT * FROM agent_actions WHERE action_type = 'proposal_failed'")
@@ -121,8 +123,8 @@ def test_a_failed_proposal_is_what_shinka_logged(searched: Searched) -> None:
             assert close(found[name], told[cost])
 
 
-def test_inspirations_and_patches_are_told(searched: Searched) -> None:
-    """The metadata of an individual name its inspirations and its patch; its edge has the description."""
+def test_inspirations_and_patches_are_recorded(searched: Searched) -> None:
+    """An individual's metadata names its inspirations and its patch; its edge has the description."""
     individuals = searched.individuals()
     edges = {row["child_id"]: row for row in searched.ask("SELECT * FROM code_lineages FINAL")}
     inspired = 0
@@ -135,12 +137,12 @@ def test_inspirations_and_patches_are_told(searched: Searched) -> None:
         assert kept["patch_name"] == row["metadata"]["patch_name"]
         assert edges[name]["edit_summary"] == row["metadata"]["patch_description"]
         inspired += bool(row["archive_inspiration_ids"])
-    # A program on an island of its own finds nobody there.
+    # A program that is alone on its island has no inspirations.
     assert inspired or searched.runner.db_config.num_islands == 3
 
 
 def test_gains_are_differences_of_scores(searched: Searched) -> None:
-    """A child's gain is its score less its parent's, where both have one; every line leads back to the seed."""
+    """A child's gain is its score minus its parent's, if both have one; every lineage leads back to the seed."""
     individuals = searched.individuals()
     edges = {row["child_id"]: row for row in searched.ask("SELECT * FROM code_lineages FINAL")}
     (seed,) = (name for name, row in individuals.items() if row["mutation_type"] == "init")
@@ -154,7 +156,7 @@ def test_gains_are_differences_of_scores(searched: Searched) -> None:
 
 
 def test_every_request_is_a_call(searched: Searched) -> None:
-    """What the endpoint was asked, failed attempts too, and what it counted, is what the calls say, each once."""
+    """The endpoint's requests, including failed attempts, and the tokens that it counted are the calls, each once."""
     calls = searched.ask("SELECT * FROM llm_logs FINAL")
     requests = searched.endpoint.requests
     roles = {"proposal": ("mutation",), "novelty": ("novelty",), "embedding": ("novelty",), "meta": ("meta", "prompt")}
@@ -176,8 +178,9 @@ def test_every_request_is_a_call(searched: Searched) -> None:
     assert all(row["execution_time"] > 0 for row in calls)
 
 
-def test_calls_belong_where_they_were_made(searched: Searched) -> None:
-    """The costs of an individual's calls are its own; meta calls belong to a generation or to the run, to no individual."""
+def test_costs_belong_where_the_calls_were_made(searched: Searched) -> None:
+    """The costs of an individual's calls are its own; meta calls belong to a generation or to the run, not to an
+    individual."""
     individuals = searched.individuals()
     costs = searched.ask(
         "SELECT individual_id, sumIf(cost, role = 'mutation') AS api_cost, sumIf(cost, operation = 'embeddings') AS embed_cost,"
@@ -193,9 +196,9 @@ def test_calls_belong_where_they_were_made(searched: Searched) -> None:
     assert searched.ask("SELECT count() AS n FROM llm_logs WHERE run_id = ''") == [{"n": 0}]
 
 
-def test_all_costs_are_those_that_shinka_counts(searched: Searched) -> None:
-    """The calls cost together what shinka has spent. A generation costs its individual and the meta calls that it gave rise to; the
-    last of those, which shinka makes when all is done and books on the last program, are the run's."""
+def test_costs_add_up_to_shinkas(searched: Searched) -> None:
+    """The calls cost together what shinka has spent. A generation costs its individual plus the meta calls that it
+    triggered; the last of those, which shinka makes at the very end and books on the last program, are the run's."""
     (total,) = searched.ask("SELECT sum(cost) AS spent, sumIf(cost, generation IS NULL) AS last FROM llm_logs FINAL")
     assert close(total["spent"], searched.runner.total_api_cost)
     generations = {row["generation"]: row for row in searched.ask("SELECT * FROM generations FINAL")}
@@ -214,7 +217,8 @@ def test_all_costs_are_those_that_shinka_counts(searched: Searched) -> None:
 
 
 def test_a_job_is_an_evaluation_with_its_output(searched: Searched) -> None:
-    """Each program was evaluated by one job: submitted, then completed or failed, with shinka's score, metrics and outputs."""
+    """Each program was evaluated by one job: submitted, then completed or failed, with shinka's score, metrics and
+    outputs."""
     programs = {name: row for name, row in searched.programs().items() if not row["metadata"].get("_is_island_copy")}
     jobs = {
         row["individual_id"]: row
@@ -239,8 +243,9 @@ def test_a_job_is_an_evaluation_with_its_output(searched: Searched) -> None:
     assert "ZeroDivisionError: division by zero" in errors
 
 
-def test_the_archive_and_the_best_are_shinkas(searched: Searched) -> None:
-    """The changes of the archive add up to shinka's, copies aside, which shinka puts there by itself; the last best is shinka's."""
+def test_the_archive_and_the_best_equal_shinkas(searched: Searched) -> None:
+    """The changes of the archive add up to shinka's archive, except for copies, which shinka adds by itself; the last
+    best is shinka's."""
     archive: set[str] = set()
     for row in searched.ask(
         "SELECT details FROM agent_actions WHERE action_type = 'archive_updated' ORDER BY timestamp, id"
@@ -259,7 +264,7 @@ def test_the_archive_and_the_best_are_shinkas(searched: Searched) -> None:
     assert [each["previous"] for each in best] == ["", *(each["individual_id"] for each in best[:-1])]
 
 
-def test_migrations_are_shinkas(searched: Searched) -> None:
+def test_migrations_equal_shinkas(searched: Searched) -> None:
     """Each move of a program to another island is in an action, as in the program's own history."""
     moves = [
         (move["individual_id"], move["from"], move["to"], json.loads(row["details"])["generation"])
@@ -275,7 +280,7 @@ def test_migrations_are_shinkas(searched: Searched) -> None:
 
 
 def test_meta_recommendations_and_prompts_are_actions(searched: Searched) -> None:
-    """Each round of recommendations is told with its cost and its text; evolved prompts with theirs."""
+    """Each round of recommendations is recorded with its cost and text; evolved prompts with theirs."""
     told = [
         json.loads(row["details"])
         for row in searched.ask(
@@ -302,8 +307,8 @@ def test_meta_recommendations_and_prompts_are_actions(searched: Searched) -> Non
     assert bool(prompts) == searched.runner.evo_config.evolve_prompts
 
 
-def test_the_choice_of_models_is_told(searched: Searched) -> None:
-    """The last state of the bandit is shinka's, model by model."""
+def test_the_choice_of_models_is_recorded(searched: Searched) -> None:
+    """The bandit's last state equals shinka's, model by model."""
     *_, last = searched.ask(
         "SELECT details FROM agent_actions WHERE action_type = 'model_selection' ORDER BY timestamp, id"
     )
@@ -318,8 +323,8 @@ def test_the_choice_of_models_is_told(searched: Searched) -> None:
     )
 
 
-def test_the_chances_of_models_are_those_that_shinka_chose_by(searched: Searched) -> None:
-    """Of each program with a model the chance of every model, as shinka keeps it with the program."""
+def test_the_probabilities_of_models_equal_shinkas(searched: Searched) -> None:
+    """Each program with a model has every model's probability, as shinka stores it with the program."""
     found = {}
     for row in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'model_selection'"):
         told = json.loads(row["details"])
@@ -335,8 +340,9 @@ def test_the_chances_of_models_are_those_that_shinka_chose_by(searched: Searched
     assert found and found == {number: known[number] for number in found}
 
 
-def test_the_run_says_what_it_is(searched: Searched) -> None:
-    """Task, status, configuration, place and the number of completed generations are shinka's; no key is among them."""
+def test_the_run_equals_shinkas(searched: Searched) -> None:
+    """Task, status, configuration, database path and the number of completed generations are shinka's; no key is among
+    them."""
     (run,) = searched.ask("SELECT * FROM evolution_runs")
     config, evo = json.loads(run["config"]), searched.runner.evo_config
     assert (run["task_name"], run["status"], run["direction"], run["cluster_type"]) == (
@@ -364,7 +370,7 @@ def test_a_generation_is_a_slot(searched: Searched) -> None:
 
 
 def test_the_front_is_that_of_all_correct_programs(searched: Searched) -> None:
-    """With objectives, the last front is what none of the correct programs dominates; without, there is none."""
+    """With objectives, the last front is what no correct program dominates; without, there is none."""
     fronts = searched.ask("SELECT generation, individual_id FROM pareto_fronts")
     if searched.runner.evo_config.evolve_prompts:
         assert fronts == []
@@ -384,8 +390,8 @@ def test_the_front_is_that_of_all_correct_programs(searched: Searched) -> None:
     assert found == expected
 
 
-def test_no_span_lacks_its_parent(searched: Searched) -> None:
-    """Every parent that a span names is there, in the same trace; a trace is a generation or the run."""
+def test_every_span_has_its_parent(searched: Searched) -> None:
+    """Every parent that a span names is stored, in the same trace; a trace is a generation or the run."""
     orphans = searched.ask(
         "SELECT SpanName FROM otel_traces WHERE ParentSpanId != ''"
         " AND (TraceId, ParentSpanId) NOT IN (SELECT TraceId, SpanId FROM otel_traces)"

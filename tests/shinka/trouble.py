@@ -1,4 +1,5 @@
-"""Searches of ShinkaEvolve that are interrupted, resumed, cut short or badly recorded: shinka goes on as without us, and the record is true."""
+"""ShinkaEvolve searches that are interrupted, resumed, stopped early or recorded with errors: shinka behaves as without
+us, and the record is true."""
 
 from __future__ import annotations
 
@@ -33,11 +34,11 @@ PATIENCE = 500.0
 """Seconds for a search in a process of its own: one takes 10 s on an idle machine, and this only ends what hangs."""
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
-# --- in processes of their own ----------------------------------------------------------------------------------------
+# --- in separate processes --------------------------------------------------------------------------------------------
 
 
 def drive(folder: Path, endpoint: Endpoint, generations: int, *, after: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run one; with ``after``, it is interrupted when so many proposals were asked for."""
+    """Run one; with ``after``, it is interrupted after this many proposals were requested."""
     kept = without_settings()
     asked = threading.Event()
 
@@ -68,7 +69,7 @@ def reading(folder: Path) -> contextlib.closing[Client]:
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A search of eight generations, interrupted at its fourth proposal and then begun again in the same folder."""
+    """A search of eight generations, interrupted at its fourth proposal and then started again in the same folder."""
     folder = tmp_path_factory.mktemp("interrupted")
     first, second = Endpoint(), Endpoint()
     told: dict[str, Any] = {"folder": folder, "endpoints": (first, second)}
@@ -87,8 +88,9 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         os.kill(address.pid, signal.SIGTERM)
 
 
-def test_an_interrupted_run_has_failed_and_goes_on_as_the_same(interrupted: dict[str, Any]) -> None:
-    """After Ctrl-C the run has failed, and says why; resumed, it is one run still, which is completed, with shinka's generations."""
+def test_an_interrupted_run_has_failed_and_can_be_resumed(interrupted: dict[str, Any]) -> None:
+    """After Ctrl-C the run has failed, with the reason; resumed, it is still one run, which is completed, with shinka's
+    generations."""
     assert interrupted["first"].returncode != 0 and interrupted["second"].returncode == 0, interrupted["second"].stderr
     ((before,), (after,)) = interrupted["runs"]
     assert before["status"] == "failed" and "interrupted" in before["error"]
@@ -97,8 +99,9 @@ def test_an_interrupted_run_has_failed_and_goes_on_as_the_same(interrupted: dict
     assert after["total_generations"] == len(programs)
 
 
-def test_both_parts_of_a_resumed_search_are_whole(interrupted: dict[str, Any]) -> None:
-    """All programs of shinka's database are individuals of the run, with their parents and gains; the rest were cancelled or failed."""
+def test_both_parts_of_a_resumed_search_are_complete(interrupted: dict[str, Any]) -> None:
+    """All programs of shinka's database are individuals of the run, with their parents and gains; the other individuals
+    were cancelled or failed."""
     client, folder = interrupted["client"], interrupted["folder"]
     found = {row["individual_id"]: row for row in client.query("SELECT * FROM individuals FINAL").named_results()}
     edges = {row["child_id"]: row for row in client.query("SELECT * FROM code_lineages FINAL").named_results()}
@@ -117,7 +120,7 @@ def test_both_parts_of_a_resumed_search_are_whole(interrupted: dict[str, Any]) -
 
 
 def test_calls_of_both_parts_are_the_endpoints(interrupted: dict[str, Any]) -> None:
-    """Each answer that the endpoint gave is a call of the run; one that nobody waited for any more failed."""
+    """Each answer of the endpoint is a call of the run; one that was no longer awaited has failed."""
     calls = list(
         interrupted["client"].query("SELECT * FROM llm_logs FINAL WHERE model != 'judge-model'").named_results()
     )
@@ -127,7 +130,8 @@ def test_calls_of_both_parts_are_the_endpoints(interrupted: dict[str, Any]) -> N
 
 
 def test_evaluations_record_into_their_individual(interrupted: dict[str, Any]) -> None:
-    """What an evaluation records in its own process is a child of its job's span, and names the individual and its generation."""
+    """What an evaluation records in its own process is a child of its job's span, and names the individual and its
+    generation."""
     rows = list(
         interrupted["client"]
         .query(
@@ -155,7 +159,7 @@ def scores(searched: Searched) -> list[float]:
 def test_a_failing_record_does_not_touch_the_search(
     tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where each method of ours raises, shinka stores the same programs; each error is logged once."""
+    """If each of our methods raises, shinka stores the same programs; each error is logged once."""
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("broken")
@@ -188,7 +192,7 @@ def test_a_failing_record_does_not_touch_the_search(
 
 
 def test_a_job_that_takes_too_long_has_failed(tmp_path: Path, new_store: New) -> None:
-    """A job that shinka kills at its time limit is a failed one; its program has no score."""
+    """A job that shinka kills at its time limit has failed; its program has no score."""
     slow = EVALUATE.replace(
         "value = runpy", "import time\ntime.sleep(60 if 'gen_1' in told.results_dir else 0)\nvalue = runpy"
     )
@@ -200,7 +204,7 @@ def test_a_job_that_takes_too_long_has_failed(tmp_path: Path, new_store: New) ->
 
 
 def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
-    """A search that has spent what it may is completed; it says why it stopped, and what it was allowed."""
+    """A search that has spent its budget is completed; it says why it stopped, and what its budget was."""
     told = {"max_api_costs": 0.001, **SMALL["evo"]}
     searched = search(tmp_path, new_store, Endpoint(), generations=30, evo=told)
     (run,) = searched.ask("SELECT status, budget, total_generations FROM evolution_runs")
@@ -211,8 +215,8 @@ def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
 
 
 def test_over_budget_it_stops(tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where that is asked for, by our count: proposals under way are waited for, the run is stopped and says why, each of shinka's programs
-    is recorded, and its configuration is what it was."""
+    """If that is enabled, by our count: proposals in progress are awaited, the run is stopped and says why, each of
+    shinka's programs is recorded, and its configuration is unchanged."""
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "0.001")
     searched = search(tmp_path, new_store, Endpoint(), generations=30, told={"stop_over_budget": True}, **SMALL)
     (run,) = searched.ask("SELECT status, error, total_generations FROM evolution_runs")
@@ -229,7 +233,7 @@ def test_over_budget_it_stops(tmp_path: Path, new_store: New, monkeypatch: pytes
 
 
 def test_a_seed_that_a_model_writes(tmp_path: Path, new_store: New) -> None:
-    """Without an initial program a model writes it: that call is the seed's, with its cost."""
+    """Without an initial program a model writes it: that call belongs to the seed, with its cost."""
     told = {"init_program_path": None, **SMALL["evo"]}
     searched = search(tmp_path, new_store, Endpoint(), generations=1, islands=1, evo=told)
     ((name, row),) = searched.individuals().items()
@@ -239,7 +243,7 @@ def test_a_seed_that_a_model_writes(tmp_path: Path, new_store: New) -> None:
 
 
 def test_a_run_that_raises_has_failed(tmp_path: Path, new_store: New) -> None:
-    """What shinka raises reaches the caller, and is what the run failed with."""
+    """Shinka's exception reaches the caller, and the run has failed with it."""
     empty = tmp_path / "empty.py"
     empty.touch()
     told = {"init_program_path": str(empty), **SMALL["evo"]}
@@ -256,12 +260,14 @@ out, err = (re.search(rf"--{{name}}=(.+)", script)[1] for name in ("output", "er
 subprocess.run(["bash", sys.argv[1]], stdout=open(out, "w"), stderr=open(err, "w"))
 print("Submitted batch job 7")
 """
-"""Runs a batch script at once, in the environment that it is submitted in."""
+"""Runs a batch script at once, in the environment in which it was submitted."""
 
 
-def test_a_job_of_slurm_knows_its_evaluation(tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shinka's Slurm jobs, here of a stand-in for Slurm's two commands, have the context of their evaluation in their environment;
-    afterwards this process's environment is as before."""
+def test_a_slurm_job_has_the_context_of_its_evaluation(
+    tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shinka's Slurm jobs, with a stand-in for Slurm's two commands, have the context of their evaluation in their
+    environment; afterwards this process's environment is restored."""
     commands = tmp_path / "bin"
     commands.mkdir()
     for name, text in (("sbatch", SBATCH.format(python=sys.executable)), ("squeue", "#!/bin/sh\n")):
@@ -284,7 +290,7 @@ def test_a_job_of_slurm_knows_its_evaluation(tmp_path: Path, new_store: New, mon
 
 
 def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
-    """``shinka_run`` under ``opentelemetry-instrument`` is recorded by the environment alone."""
+    """``shinka_run`` under ``opentelemetry-instrument`` is configured only by the environment."""
     problem = tmp_path / "raise_a_number"
     problem.mkdir()
     (problem / "initial.py").write_text(INITIAL)
@@ -298,7 +304,7 @@ def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
         command += ["--set", f"{name}={value}"]
     with serving(Endpoint()) as endpoint:
         more = {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "sk-secret", "NO_PROXY": "127.0.0.1"}
-        # Of two instrumentations of OpenAI's client, both are started otherwise, and a call is there twice.
+        # Otherwise both instrumentations of OpenAI's client are started, and each call is recorded twice.
         more["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"] = "openai"
         done = subprocess.run(
             command,
@@ -323,8 +329,9 @@ def test_the_command_line_is_recorded_without_a_change(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["genai", "openinference"])
-def test_a_client_that_is_recorded_already_is_left_alone(which: str, tmp_path: Path, new_store: New) -> None:
-    """Under an instrumentation of OpenAI's client each request is one span, with its individual, its role and its cost."""
+def test_a_client_that_is_already_recorded_is_left_alone(which: str, tmp_path: Path, new_store: New) -> None:
+    """Under an instrumentation of OpenAI's client each request is one span, with its individual, its role and its
+    cost."""
     instrumentor = instrumentor_of(which)
     instrumentor.instrument()
     try:
@@ -352,8 +359,8 @@ def instrumentor_of(which: str) -> Any:
     return OpenInference()
 
 
-def test_every_function_is_there_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """Everything that is wrapped exists in this version, no line says otherwise, and `uninstrument` puts it back."""
+def test_every_wrapped_function_exists_and_is_restored(caplog: pytest.LogCaptureFixture) -> None:
+    """Everything that is wrapped exists in this version, no warning says otherwise, and `uninstrument` restores it."""
     import shinka.core.async_runner as module
 
     before = dict(vars(module.ShinkaEvolveRunner))
@@ -366,10 +373,10 @@ def test_every_function_is_there_and_comes_back(caplog: pytest.LogCaptureFixture
     assert not shinka.is_instrumented() and caplog.records == []
 
 
-def test_a_newer_version_and_a_missing_function_are_said(
+def test_a_newer_version_and_a_missing_function_are_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where shinka is newer than what was run, or lacks a function, a line says so, and the rest is recorded."""
+    """If shinka is newer than the tested versions, or lacks a function, one line says so, and the rest is recorded."""
     import shinka.core.async_runner as module
 
     from genesis_otel import _log

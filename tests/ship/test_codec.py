@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 
 from genesis_otel._ship.codec import decode, encode
 
-# Lone surrogates among them, which UTF-8 cannot say.
+# Including lone surrogates, which UTF-8 cannot encode.
 TEXT = st.text(st.characters(), max_size=20)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | st.binary(),
@@ -64,7 +64,7 @@ def span(
     kept = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    logging.disable(logging.WARNING)  # the SDK says which values it does not take
+    logging.disable(logging.WARNING)  # the SDK decides which values it rejects
     try:
         span = provider.get_tracer("t").start_span(name, attributes=attributes, start_time=times[0])
         for event, values in events:

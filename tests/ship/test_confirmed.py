@@ -19,7 +19,7 @@ from genesis_otel import attributes as names
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.insert import InsertExporter
 from genesis_otel._ship.spool import dead_letters
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel._store.connection import connect
 from genesis_otel._store.wire import retry_after
 from genesis_otel.processor import DurableSpanProcessor
@@ -208,7 +208,7 @@ def test_a_user_who_may_only_insert(search: Search, stored: Stored) -> None:
 
 
 @pytest.mark.parametrize("abrupt", [False, True], ids=["reads on", "closes"])
-def test_413_means_halve(abrupt: bool, search: Search, stored: Stored) -> None:
+def test_413_splits_the_batch(abrupt: bool, search: Search, stored: Stored) -> None:
     """Behind a limit on body size a batch is split; a span that is too large by itself becomes a dead letter; the next batches fit."""
     search.server.limit, search.server.abrupt = 40_000, abrupt
     search.start(limits=Limits(flush_interval=0.5, backoff=0.02, backoff_max=0.1))
@@ -223,7 +223,7 @@ def test_413_means_halve(abrupt: bool, search: Search, stored: Stored) -> None:
     assert "too large" in letter[1] or "413" in letter[1] or "closed the connection" in letter[1]
 
 
-def test_a_wrong_password_is_told_at_once_and_apart_from_an_outage(
+def test_a_wrong_password_is_reported_at_once_and_apart_from_an_outage(
     search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A problem that somebody has to fix is logged once as an ERROR, without the password; the spans are kept and arrive later."""
@@ -270,7 +270,7 @@ def test_an_outage_is_two_lines(search: Search, stored: Stored, caplog: pytest.L
 
 
 @pytest.mark.parametrize("refused", ["everything", "inserts"])
-def test_a_store_that_asks_to_be_left_alone_is(
+def test_retry_after_is_respected(
     refused: str, search: Search, stored: Stored, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No request is made sooner than the ``Retry-After`` of a 429 allows; then all arrive, once."""
@@ -311,7 +311,7 @@ def test_seconds_that_an_answer_asks_for(headers: dict[str, str], after: float) 
     assert retry_after(headers) == after
 
 
-def test_reading_makes_no_database(search: Search, served: Store) -> None:
+def test_reading_creates_no_database(search: Search, served: Store) -> None:
     """A search's first insert creates the database and logs it; reading never creates one."""
     from genesis_otel._store.errors import MissingDatabaseError
 
@@ -354,7 +354,7 @@ def test_a_landing_table_with_coarser_times(kind: str, ticks: int, search: Searc
 
 
 def made(client: Client, kind: str) -> None:
-    """Somebody's otel_traces whose times have a different type."""
+    """A foreign otel_traces whose times have a different type."""
     from genesis_otel._store.tables import statements
 
     create = next(iter(statements("otel_traces")))

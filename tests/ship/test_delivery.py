@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import re
@@ -14,14 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, get_value
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
@@ -30,21 +26,20 @@ from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import PATIENCE, Drain, drain
 from genesis_otel._ship.requeue import dead_letters
 from genesis_otel._ship.spool import losses
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
+from tests.support.otlp_receiver import SLOW, bound, receiving
 from tests.support.pipeline import until
 
 Make = Callable[..., tuple[Tracer, DurableSpanProcessor]]
 
 FORKS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-SLOW = 0
-"""The answer that comes too late."""
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Makes tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
+    """Creates tracers on durable processors in ``tmp_path``, and shuts them all down at the end."""
     made: list[DurableSpanProcessor] = []
 
     def tracing(exporter: SpanExporter | None, limits: Limits = FAST) -> tuple[Tracer, DurableSpanProcessor]:
@@ -71,46 +66,6 @@ def full_disk(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
-@contextmanager
-def collector(answers: list[int], server: ThreadingHTTPServer | None = None) -> Iterator[tuple[str, list[str]]]:
-    """An OTLP receiver on loopback: its address, and the spans that it received."""
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if (answers.pop(0) if answers else 200) == SLOW:
-                self.connection.settimeout(120)
-                with contextlib.suppress(OSError):
-                    self.connection.recv(1)  # until the client gives up
-                self.close_connection = True
-                return
-            request = ExportTraceServiceRequest.FromString(body)
-            received.extend(
-                span.name for of in request.resource_spans for scope in of.scope_spans for span in scope.spans
-            )
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    if server is None:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    else:
-        server.RequestHandlerClass = Handler
-        server.server_activate()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1/traces", received
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
 # --- destinations -----------------------------------------------------------------------------------------------------
 
 
@@ -126,29 +81,28 @@ def test_a_collector_that_answers_too_late(make: Make, caplog: pytest.LogCapture
             order.append(ended.wait(60))
             return result
 
-    with collector([SLOW, SLOW]) as (address, received):
-        tracer, processor = make(Late(address, timeout=1))
+    with receiving([SLOW, SLOW]) as receiver:
+        tracer, processor = make(Late(receiver.traces, timeout=1))
         for name in "abcde":
             end(tracer, name)
         assert not order
         ended.set()
         assert processor.force_flush(60_000)
-        # Who answered, though too late for a client on a busy machine, has it once more.
-        assert set(received) == set("abcde")
+        # A collector that answered, but too late for a client on a busy machine, receives it once more.
+        assert set(receiver.names) == set("abcde")
 
 
-def test_a_collector_that_is_not_there_yet(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """Spans that end while the connection is refused arrive once somebody listens."""
+def test_a_collector_that_starts_later(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """Spans that end while the connection is refused arrive once a collector listens."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler, bind_and_activate=False)
-    server.server_bind()
+    server = bound()
     address = f"http://127.0.0.1:{server.server_port}/v1/traces"
     tracer, processor = make(OTLPSpanExporter(address, timeout=20))
     end(tracer, *"abc")
     assert not processor.force_flush(700)
-    with collector([], server) as (_, received):
+    with receiving([], server) as receiver:
         assert processor.force_flush(60_000)
-        assert sorted(received) == list("abc")
+        assert sorted(receiver.names) == list("abc")
 
 
 def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path) -> None:
@@ -164,12 +118,12 @@ def test_a_bad_span_that_is_alone_is_found_by_another(make: Make, tmp_path: Path
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
 
-def test_an_outage_that_begins_while_parts_are_asked_buries_nobody(make: Make, tmp_path: Path) -> None:
+def test_an_outage_while_a_batch_is_split_makes_no_dead_letter(make: Make, tmp_path: Path) -> None:
     """If the destination goes away in the middle of the search for a bad span, no span becomes a dead letter because of that."""
 
     class Leaving(Ambiguous):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            # Comes back for one span just when it is asked about its parts, and is away again.
+            # It accepts one span while the parts are being tried, and is unreachable again.
             self.away = self.calls != PATIENCE
             return super().export(spans)
 
@@ -204,7 +158,7 @@ def test_an_exporter_that_raises_is_an_outage(make: Make, caplog: pytest.LogCapt
     assert "secret" not in caplog.text
 
 
-def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
+def test_a_span_that_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
     """A span that an exporter cannot turn into a row is the only dead letter, and stops no other span."""
 
     class Picky(Store):
@@ -223,7 +177,7 @@ def test_what_cannot_be_prepared_is_refused(make: Make, tmp_path: Path) -> None:
 
 
 def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
-    """An instrumented HTTP client makes no spans for the exporter's requests: that would go on for ever."""
+    """An instrumented HTTP client makes no spans for the exporter's requests: each export would cause another."""
     seen: list[object] = []
 
     class Asking(Ambiguous):
@@ -241,18 +195,18 @@ def test_the_exporters_own_requests_are_not_traced(make: Make) -> None:
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
-def test_shutdown_hands_over_what_waits(make: Make) -> None:
+def test_shutdown_delivers_waiting_spans(make: Make) -> None:
     """Even without a preceding flush, the provider's shutdown delivers the spans that have ended."""
     store = Store()
     tracer, processor = make(store, Limits(flush_interval=3600))
-    time.sleep(0.2)  # its thread has looked once by now, and sleeps for an hour
+    time.sleep(0.2)  # by now its thread has run once and sleeps for an hour
     end(tracer, *"abc")
     processor.shutdown()
     assert store.names == list("abc")
     assert processor.waiting() == 0
 
 
-def test_what_ends_after_shutdown_is_kept(make: Make, tmp_path: Path) -> None:
+def test_spans_that_end_after_shutdown_are_kept(make: Make, tmp_path: Path) -> None:
     """A span that ends late, in an exit handler, is in the spool for the next drain."""
     store = Store()
     tracer, processor = make(store)

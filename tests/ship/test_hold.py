@@ -12,8 +12,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.spool import queue
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.hold import Hold, adopt
+from genesis_otel._ship.spool.queue import take
+from genesis_otel._ship.spool.status import status
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 
@@ -66,8 +68,8 @@ FRONT = "SELECT individual_id, is_pareto, code LIKE '%Zk4Zk4%' FROM individuals 
 
 
 def test_held_individuals_of_a_killed_process_arrive(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """A generation that never ended loses none of its individuals: each is stored with what was known of the front when it ended,
-    with secrets removed as from any other."""
+    """A generation that never ended loses none of its individuals: each is stored with the front as it was known when
+    it ended, with secrets removed as in any other."""
     spool = searched(tmp_path, "killed")
     drain(spool, ClickHouseSpanExporter(connect))
     assert store.query(FRONT).result_rows == [
@@ -96,18 +98,18 @@ def test_held_individuals_of_a_generation_that_ended_are_exact(
     ]
 
 
-def test_what_is_held_is_nobodys_until_its_process_is_gone(tmp_path: Path) -> None:
+def test_held_individuals_are_not_drained_while_their_process_lives(tmp_path: Path) -> None:
     """While an individual is held, no drain takes it: neither this version's nor 0.1.0's, which knows only queues and dead letters."""
     hold = Hold(tmp_path)
     hold.keep(b"12345678", b"a span")
     assert adopt(tmp_path, **LIMITS) == 0
-    assert queue.queues(tmp_path) == [] and queue.status(tmp_path).waiting == 0
+    assert layout.queues(tmp_path) == [] and status(tmp_path).waiting == 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".held", ".holder"}
     hold.close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
+def test_released_individuals_are_not_delivered_again(tmp_path: Path) -> None:
     """If a process died while it released its individuals, only those not yet released are adopted, complete."""
     dying = (
         "import os, signal, sys; from pathlib import Path; from genesis_otel._ship.spool.hold import Hold\n"
@@ -119,8 +121,8 @@ def test_what_was_released_is_not_delivered_again(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False, timeout=60)
     assert adopt(tmp_path, **LIMITS) == 2
-    (name,) = queue.queues(tmp_path)
-    taken = queue.take(tmp_path, name)
+    (name,) = layout.queues(tmp_path)
+    taken = take(tmp_path, name)
     assert taken is not None
     batch = taken.next(10, 1 << 20)
     assert batch is not None and batch.records == [b"record 0", b"record 2"]

@@ -18,7 +18,7 @@ class Text(str):
     """A text that takes the slow path."""
 
 
-def test_every_character_is_written_as_pythons_own_does() -> None:
+def test_every_character_is_written_as_by_pythons_encoder() -> None:
     """Every character that UTF-8 can encode, alone and in one text with all others."""
     characters = [chr(number) for number in range(sys.maxunicode + 1) if not 0xD800 <= number < 0xE000]
     assert [each for each in characters if quoted(each) != encode_basestring(each)] == []
@@ -35,9 +35,9 @@ texts = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=8).map(
 
 
 @pytest.mark.usefixtures("encoder")
-def test_messages_of_texts_are_written_as_others_are() -> None:
-    """Messages and answers that are texts, which are written at once, give the JSON that the walk through any message gives;
-    lone surrogates and what is too long included."""
+def test_text_messages_are_written_like_others() -> None:
+    """Messages and answers that are texts take a fast path, which gives the same JSON as the general one, including
+    lone surrogates and texts that are too long."""
 
     @given(
         st.lists(st.fixed_dictionaries({"role": texts, "content": texts})), texts, st.sampled_from(["", "stop", 'a"b'])
@@ -67,6 +67,6 @@ def test_messages_of_texts_are_written_as_others_are() -> None:
         ["x"],
     ],
 )
-def test_other_messages_take_the_long_way(messages: list[object]) -> None:
+def test_other_messages_take_the_general_path(messages: list[object]) -> None:
     """Anything more or less than a role and a text is written as before."""
     assert input_messages(messages) == input_messages(tuple(messages))

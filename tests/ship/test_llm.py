@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -19,12 +17,15 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.values import MOST
 from genesis_otel._ship import llm_names
-from genesis_otel._ship.finish import LLMSpanProcessor, price, redactor
+from genesis_otel._ship.call_cost import price
+from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._ship.redaction.redact import redactor
+from tests.support.answering import answering
 from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
 
 GPT_4O = (2.50, 1.25, 10.0)
-"""USD a million tokens: input, cached input, output."""
+"""USD per million tokens: input, cached input, output."""
 
 
 def through(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Recorded:
@@ -52,12 +53,13 @@ def test_every_dialect_is_priced_and_cached_tokens_count_once(dialect: str, monk
     assert attributes_of(span)[names.LLM_COST_SOURCE] == "genai-prices"
 
 
-def test_tokens_that_came_apart_are_not_lost() -> None:
+def test_separately_counted_tokens_are_not_lost() -> None:
     """Cached tokens that exceed the input (Anthropic's raw counts) were counted separately and are added to it."""
-    counts = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
-    raw, _ = price({**counts, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000})
-    whole, _ = price({**counts, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000})
-    assert raw == whole == pytest.approx((10 * 3 + 1000 * 0.3) / 1e6)
+    call = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}
+    raw = {**call, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 1000}
+    whole = {**call, "gen_ai.usage.input_tokens": 1010, "gen_ai.usage.cache_read.input_tokens": 1000}
+    costs = [price(attributes, llm_names.counts(attributes), None)[0] for attributes in (raw, whole)]
+    assert costs[0] == costs[1] == pytest.approx((10 * 3 + 1000 * 0.3) / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def test_tokens_that_came_apart_are_not_lost() -> None:
         ({"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": -5}, "no-tokens"),
     ],
 )
-def test_what_cannot_be_priced_costs_nothing_and_says_why(
+def test_an_unpriced_call_costs_nothing_and_says_why(
     attributes: dict[str, Any], source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cost is 0, and its source distinguishes an unknown model from missing tokens."""
@@ -91,15 +93,14 @@ def test_what_cannot_be_priced_costs_nothing_and_says_why(
     ],
 )
 def test_providers_are_known_by_opentelemetrys_names(provider: str, model: str) -> None:
-    """A model is priced under the name that OpenTelemetry has for its provider, and under a provider nobody knows."""
-    cost, source = price(
-        {"gen_ai.provider.name": provider, "gen_ai.request.model": model, "gen_ai.usage.input_tokens": 1_000_000}
-    )
+    """A model is priced under OpenTelemetry's name for its provider, and under an unknown provider."""
+    call = {"gen_ai.provider.name": provider, "gen_ai.request.model": model, "gen_ai.usage.input_tokens": 1_000_000}
+    cost, source = price(call, llm_names.counts(call), None)
     assert cost > 0
     assert source == "genai-prices"
 
 
-def test_a_cost_that_is_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_cost_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenLIT's and OpenInference's costs are not recomputed, nor is one given to `llm_call`, even 0."""
     recorded = through(monkeypatch)
     openlit = emitted(recorded, {**DIALECTS["current"], "gen_ai.usage.cost": 0.5})
@@ -132,7 +133,7 @@ def test_prices_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         {},
     ],
 )
-def test_agents_tools_and_others_are_no_calls(attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agents_tools_and_others_are_not_calls(attributes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A span that is not a model call is passed on as the same object."""
     handed: list[ReadableSpan] = []
 
@@ -145,8 +146,9 @@ def test_agents_tools_and_others_are_no_calls(attributes: dict[str, Any], monkey
     assert handed == [span]
 
 
-def test_individuals_and_generations_know_what_they_cost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Own and foreign calls within an individual are its API cost, embeddings and novelty apart; others the generation's."""
+def test_individuals_and_generations_have_their_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own and foreign calls within an individual are its API cost, with embeddings and novelty checks counted
+    separately; other calls are the generation's."""
     recorded = through(monkeypatch)
     call = {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 1_000_000}
     with spans.run("t") as run, run.generation(1) as generation:
@@ -166,51 +168,26 @@ def test_individuals_and_generations_know_what_they_cost(monkeypatch: pytest.Mon
     assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == pytest.approx(8.625)
 
 
-class Completions(BaseHTTPRequestHandler):
-    """A chat-completions endpoint that always gives the same answer."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps(
-            {
-                "id": "chatcmpl-1",
-                "object": "chat.completion",
-                "created": 1,
-                "model": "gpt-4o-2024-08-06",
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "stop",
-                        "message": {"role": "assistant", "content": "sk-" + "a1" * 12},
-                    }
-                ],
-                "usage": {
-                    "prompt_tokens": 1000,
-                    "completion_tokens": 100,
-                    "total_tokens": 1100,
-                    "prompt_tokens_details": {"cached_tokens": 400},
-                },
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-4o-2024-08-06",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "sk-" + "a1" * 12}}],
+    "usage": {
+        "prompt_tokens": 1000,
+        "completion_tokens": 100,
+        "total_tokens": 1100,
+        "prompt_tokens_details": {"cached_tokens": 400},
+    },
+}
+"""What the model always answers."""
 
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    server = HTTPServer(("127.0.0.1", 0), Completions)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(lambda *_: (200, COMPLETION)) as url:
+        yield url
 
 
 def test_a_real_instrumentations_call_is_priced_redacted_and_accounted(

@@ -25,7 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from genesis_otel._ship import otlp
 from genesis_otel._ship.contract import Limits, Misconfigured, Outage
 from genesis_otel._ship.spool import dead_letters, losses
-from genesis_otel._ship.spool.queue import status
+from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import Answer, Between, Request, between, empty, login
 from tests.support.destinations import spooled
@@ -41,7 +41,7 @@ def names_in(body: bytes) -> list[str]:
 
 
 class Took:
-    """What a collector took."""
+    """What a collector received."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -54,7 +54,7 @@ class Took:
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Spans of given names, all of them ended before the first goes on its way to an endpoint; gives the folder of the spool."""
+    """Spans of given names, all ended before the first is sent to an endpoint; returns the spool's folder."""
     made: list[DurableSpanProcessor] = []
 
     def end(endpoint: str, protocol: str, *names: str, size: int = 0) -> Path:
@@ -98,10 +98,11 @@ PARTIAL.partial_success.error_message = "too old"
         (Answer(500), "WARNING", "answered with HTTP status 500"),
     ],
 )
-def test_what_is_no_answer_of_a_collector_delivers_nothing(
+def test_a_foreign_answer_delivers_nothing(
     answer: Answer, level: str, reason: str, recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The spans wait, one line says why (loudly where waiting does not help), no attempt has a line of its own; then all arrive."""
+    """The spans wait, one line says why (as an error if waiting does not help), retries log nothing more; then all
+    arrive."""
     took = Took()
     with between(behaviour=lambda server, request: answer) as server:
         folder = recorded(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf", "a", "b")
@@ -117,7 +118,7 @@ def test_what_is_no_answer_of_a_collector_delivers_nothing(
 
 
 @pytest.mark.parametrize("kind", ["protobuf", "json"])
-def test_rejected_spans_are_counted_and_said(
+def test_rejected_spans_are_counted_and_logged(
     kind: str, recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Spans that a collector accepts and rejects in one answer are lost, counted and logged."""
@@ -137,7 +138,7 @@ def test_rejected_spans_are_counted_and_said(
     assert any("2 spans" in line and "rejected by the destination" in line for line in lines(caplog))
 
 
-def test_413_and_400_mean_halve(recorded: Callable[..., Path]) -> None:
+def test_413_and_400_split_the_batch(recorded: Callable[..., Path]) -> None:
     """A request that is too large is split; a span that is refused by itself becomes a dead letter, and the others arrive."""
     took = Took()
 
@@ -173,16 +174,16 @@ def test_headers_compression_and_password_go_along(
     assert request.headers["x-tenant"] == "one two" and request.headers["Authorization"] == "Basic bWU6cC93I2Q="
 
 
-def test_an_answer_without_a_type_counts_where_somebody_reads(
+def test_an_empty_answer_counts_if_the_server_reads_otlp(
     recorded: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing at all is a success in protobuf, and some who take OTLP answer so: they are known by refusing what is no OTLP. Who
-    answers nothing to that, too, delivers nothing."""
+    """An empty answer means success in protobuf, and some OTLP receivers answer like that: they are recognised because
+    they reject data that is not OTLP. If a server accepts that too, nothing counts as delivered."""
     took = Took()
 
     def reads(server: Between, request: Request) -> Answer:
         if request.body == otlp.NO_REQUEST:
-            # Not before it has read spans: these may have gone to who read nothing, a moment ago.
+            # Only once it has read spans: until a moment ago, a server that reads nothing may have been there.
             return Answer(400 if took.names else 200)
         took(server, request)
         return Answer(200)
@@ -213,8 +214,10 @@ PATIENT = Limits(flush_interval=0.05, backoff=0.02, backoff_max=30.0)
 
 
 @pytest.mark.parametrize("status_code", [429, 503])
-def test_who_asks_to_be_left_alone_is(status_code: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The next request comes no sooner than ``Retry-After`` says, and the line that says why spans wait names the seconds."""
+def test_retry_after_is_respected_and_logged(
+    status_code: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next request comes no sooner than ``Retry-After`` says, and the line on why spans wait gives the seconds."""
     times: list[float] = []
     took = Took()
 
@@ -232,7 +235,7 @@ def test_who_asks_to_be_left_alone_is(status_code: int, tmp_path: Path, caplog: 
     assert "asks to be left alone for 1 s" in lines(caplog)[0]
 
 
-def test_nobody_is_left_alone_for_ever(recorded: Callable[..., Path]) -> None:
+def test_a_long_retry_after_is_limited(recorded: Callable[..., Path]) -> None:
     """A server that asks for a day is retried after the limits' longest wait, like any outage."""
     took = Took()
     with between(behaviour=lambda server, request: Answer(503, {"Retry-After": "86400"})) as server:
@@ -307,14 +310,14 @@ def test_grpc_confirms_and_rejects(
         (grpc.StatusCode.UNIMPLEMENTED, "ERROR"),
     ],
 )
-def test_what_grpc_refuses_waits(
+def test_spans_refused_by_grpc_wait(
     code: grpc.StatusCode,
     level: str,
     service: tuple[Service, str],
     recorded: Callable[..., Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """One line says why, loudly where waiting does not help; then all arrive."""
+    """One line says why, as an error if waiting does not help; then all arrive."""
     collector, endpoint = service
     collector.code = code
     folder = recorded(endpoint, "grpc", "a")
@@ -335,7 +338,7 @@ def test_what_grpc_refuses_waits(
         (b"\xff", 0.0),
     ],
 )
-def test_grpc_says_when_to_come_back(details: Any, after: float, service: tuple[Service, str]) -> None:
+def test_grpc_retry_info_is_respected(details: Any, after: float, service: tuple[Service, str]) -> None:
     """A ``RetryInfo`` among an error's details is what ``Retry-After`` is over HTTP; anything else there asks for nothing."""
     collector, endpoint = service
     collector.code = grpc.StatusCode.UNAVAILABLE
@@ -350,7 +353,7 @@ def test_grpc_says_when_to_come_back(details: Any, after: float, service: tuple[
     assert raised.value.after == after
 
 
-def test_grpc_halves_what_is_too_large(service: tuple[Service, str], recorded: Callable[..., Path]) -> None:
+def test_grpc_splits_batches_that_are_too_large(service: tuple[Service, str], recorded: Callable[..., Path]) -> None:
     """A span over the message limit becomes a dead letter, and the others arrive."""
     collector, endpoint = service
     folder = recorded(endpoint, "grpc", "a", "b")

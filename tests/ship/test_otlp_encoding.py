@@ -34,7 +34,8 @@ def ended(emit: Callable[[Tracer], None], **resource: Any) -> list[ReadableSpan]
 
 
 def theirs(spans: list[ReadableSpan]) -> bytes:
-    """What OpenTelemetry's encoder makes of spans that went through the spool, with the links' trace states, which it leaves out."""
+    """OpenTelemetry's encoding of spans that went through the spool, plus the links' trace states, which it leaves
+    out."""
     inflated = [inflate(load(encode(each))) for each in spans]
     request = encode_spans(inflated)
     written = [each for of in request.resource_spans for scope in of.scope_spans for each in scope.spans]
@@ -52,8 +53,8 @@ def ours(spans: list[ReadableSpan]) -> bytes:
 
 
 @pytest.mark.parametrize("case", golden.CASES, ids=lambda case: case.name)
-def test_golden_spans_are_the_messages_that_opentelemetry_makes(case: golden.Case) -> None:
-    """Each golden case, every kind of value, name, event and link among them, is the same bytes."""
+def test_golden_spans_are_encoded_as_by_opentelemetry(case: golden.Case) -> None:
+    """Each golden case, with every kind of value, name, event and link, is encoded to the same bytes."""
     spans = ended(case.emit, **{"service.name": "search", "list": ["a", "b"]})
     assert spans
     assert ours(spans) == theirs(spans)
@@ -61,10 +62,9 @@ def test_golden_spans_are_the_messages_that_opentelemetry_makes(case: golden.Cas
 
 @settings(max_examples=150, deadline=None)
 @given(name=TEXT, attributes=ATTRIBUTES, description=TEXT)
-def test_any_span_is_the_message_that_opentelemetry_makes(
-    name: str, attributes: dict[str, Any], description: str
-) -> None:
-    """Whatever the SDK lets into a span within OTLP's bounds: the same bytes; what is beyond them is the next test's."""
+def test_any_span_is_encoded_as_by_opentelemetry(name: str, attributes: dict[str, Any], description: str) -> None:
+    """Any span that the SDK allows within OTLP's bounds is encoded to the same bytes; values beyond them are the next
+    test's."""
     made = span(name, bounded(attributes), [("event", bounded(attributes)), ("", {})], description, (1, 2**64 - 1))
     assert ours([made]) == theirs([made])
 
@@ -80,8 +80,9 @@ def bounded(value: Any) -> Any:
     return value
 
 
-def test_spans_of_several_resources_and_scopes_stay_with_theirs() -> None:
-    """A batch of other processes' spans, too: each resource stands once, and under it each scope with its spans."""
+def test_spans_stay_with_their_resource_and_scope() -> None:
+    """Also in a batch with other processes' spans: each resource is there once, with each scope and its spans below
+    it."""
 
     def emit(tracer: Tracer) -> None:
         for name in "ab":
@@ -92,8 +93,8 @@ def test_spans_of_several_resources_and_scopes_stay_with_theirs() -> None:
     assert len(ExportTraceServiceRequest.FromString(ours(spans)).resource_spans) == 2
 
 
-def test_a_parent_elsewhere_is_told_as_remote() -> None:
-    """The parent's id and whether it is of another process are in the message, as is the trace state."""
+def test_a_parent_in_another_process_is_marked_as_remote() -> None:
+    """The parent's id and whether it belongs to another process are in the message, and so is the trace state."""
 
     def emit(tracer: Tracer) -> None:
         tracer.start_span("child", set_span_in_context(NonRecordingSpan(OTHER)), links=[Link(OTHER)]).end()
@@ -119,7 +120,7 @@ def test_an_integer_beyond_64_bits_arrives_as_its_digits() -> None:
     ]
 
 
-def test_a_clock_that_protobuf_has_no_room_for_is_refused_and_not_cut() -> None:
+def test_a_time_beyond_protobufs_range_is_refused() -> None:
     """Such a span becomes a dead letter, with its reason; it does not arrive with another time."""
     context = (1, 2, 1, False, "")
     flat = flatten(span("late", {}, [], "", (1, 2)))
@@ -128,7 +129,7 @@ def test_a_clock_that_protobuf_has_no_room_for_is_refused_and_not_cut() -> None:
         request_body([late])
 
 
-def test_no_spans_are_an_empty_request() -> None:
-    """What a check of the connection sends reads as a request without spans."""
+def test_no_spans_make_an_empty_request() -> None:
+    """The request of a connection check decodes as a request without spans."""
     assert request_body([]) == b""
     assert not ExportTraceServiceRequest.FromString(request_body([])).resource_spans

@@ -11,14 +11,12 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -30,9 +28,10 @@ from genesis_otel._ship.codec import decode, encode
 from genesis_otel._ship.contract import Limits, Outage
 from genesis_otel._ship.delivery import drain
 from genesis_otel._ship.requeue import dead_letters, requeue
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
+from tests.support.otlp_receiver import LOST, receiving
 from tests.support.pipeline import until
 
 
@@ -199,7 +198,7 @@ def test_an_exporter_that_hangs_is_not_waited_for(durable: Any) -> None:
     answer.set()
 
 
-def test_what_is_refused_stands_alone(durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_span_is_isolated(durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A batch that is refused for one span is halved until that span is a dead letter; the rest is in, and it can be requeued."""
     store = Store()
     store.refuses = "poison"
@@ -221,7 +220,7 @@ def test_what_is_refused_stands_alone(durable: Any, tmp_path: Path, caplog: pyte
     assert spool_status(tmp_path).dead == 0
 
 
-def test_what_cannot_be_read_is_a_dead_letter(durable: Any, tmp_path: Path) -> None:
+def test_an_unreadable_record_is_a_dead_letter(durable: Any, tmp_path: Path) -> None:
     """A record that is not a span does not stop the ones around it."""
     tracer, processor = durable(None)
     end(tracer, "a")
@@ -233,7 +232,7 @@ def test_what_cannot_be_read_is_a_dead_letter(durable: Any, tmp_path: Path) -> N
     assert [span for _, _, span in dead_letters(tmp_path)] == [None]
 
 
-def test_an_exporter_that_only_says_no_loses_nothing_in_an_outage(durable: Any, tmp_path: Path) -> None:
+def test_an_exporter_without_reasons_loses_nothing_in_an_outage(durable: Any, tmp_path: Path) -> None:
     """However long everything fails, nothing becomes a dead letter; then all arrives."""
     exporter = Ambiguous()
     exporter.away = True
@@ -247,8 +246,9 @@ def test_an_exporter_that_only_says_no_loses_nothing_in_an_outage(durable: Any, 
 
 
 @pytest.mark.parametrize("at", [0, 3, 7])
-def test_an_exporter_that_only_says_no_gets_rid_of_a_poisoned_span(at: int, durable: Any, tmp_path: Path) -> None:
-    """Wherever the bad span is: after some patience the others go in, one of them twice, and it alone is a dead letter."""
+def test_an_exporter_without_reasons_isolates_a_bad_span(at: int, durable: Any, tmp_path: Path) -> None:
+    """Wherever the bad span is, after a number of failures the others are delivered, one of them twice, and only the
+    bad one becomes a dead letter."""
     exporter = Ambiguous()
     tracer, processor = durable(exporter)
     names = list("abcdefg")
@@ -260,57 +260,25 @@ def test_an_exporter_that_only_says_no_gets_rid_of_a_poisoned_span(at: int, dura
     assert [span.name for _, _, span in dead_letters(tmp_path) if span] == ["poison"]
 
 
-class Collector(BaseHTTPRequestHandler):
-    """An OTLP receiver on loopback that answers as it is told."""
-
-    answers: list[int]
-    received: list[str]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.answers.pop(0) if self.answers else 200
-        if answer in (200, 0):
-            request = ExportTraceServiceRequest.FromString(body)
-            type(self).received += [
-                span.name for of in request.resource_spans for scope in of.scope_spans for span in scope.spans
-            ]
-        if answer == 0:
-            # The acknowledgement is lost.
-            self.close_connection = True
-            self.connection.shutdown(2)
-            return
-        self.send_response(answer)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.mark.parametrize("answers", [[], [500, 500], [400] * 3, [503, 0]], ids=["well", "500", "400", "ack lost"])
+@pytest.mark.parametrize("answers", [[], [500, 500], [400] * 3, [503, LOST]], ids=["well", "500", "400", "ack lost"])
 def test_through_opentelemetrys_own_exporter(
     answers: list[int], durable: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The real OTLP exporter behind the processor: every span arrives whatever is answered; only a lost ack sends twice."""
+    """The real OTLP exporter behind the processor: every span arrives whatever the answers; only a lost acknowledgement
+    sends spans twice."""
     caplog.set_level(logging.CRITICAL, logger="opentelemetry")
-    handler: Any = type("Handler", (Collector,), {"answers": list(answers), "received": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    exporter = OTLPSpanExporter(f"http://127.0.0.1:{server.server_port}/v1/traces", timeout=60)
-    try:
-        tracer, processor = durable(exporter)
-        end(tracer, *"abcde")
-        assert processor.force_flush(60_000)
-        # As many of them as were in the batch whose acknowledgement was lost come twice.
-        times = Counter(handler.received)
-        assert sorted(times) == list("abcde")
-        assert max(times.values()) == (2 if 0 in answers else 1)
-    finally:
-        exporter.shutdown()  # type: ignore[no-untyped-call]
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with receiving(answers) as receiver:
+        exporter = OTLPSpanExporter(receiver.traces, timeout=60)
+        try:
+            tracer, processor = durable(exporter)
+            end(tracer, *"abcde")
+            assert processor.force_flush(60_000)
+            # Duplicates are as many as were in the batch whose acknowledgement was lost.
+            times = Counter(receiver.names)
+            assert sorted(times) == list("abcde")
+            assert max(times.values()) == (2 if LOST in answers else 1)
+        finally:
+            exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def test_a_forked_child_spools_for_itself(durable: Any, tmp_path: Path) -> None:
@@ -330,7 +298,7 @@ def test_a_forked_child_spools_for_itself(durable: Any, tmp_path: Path) -> None:
 
 
 def test_a_child_forked_while_spans_end_does_not_hang(durable: Any) -> None:
-    """A fork in the middle of another thread's work leaves the child with locks of its own."""
+    """A fork during another thread's work gives the child fresh locks."""
     tracer, _ = durable(Store())
     stop = threading.Event()
 
@@ -353,7 +321,7 @@ def test_a_child_forked_while_spans_end_does_not_hang(durable: Any) -> None:
         thread.join()
 
 
-def test_a_full_disk_is_outlived(durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_is_survived(durable: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """While nothing can be written, spans stay in memory, and none is lost once there is room again; it is logged once."""
     tracer, processor = durable(None)
     end(tracer, "a")
@@ -374,7 +342,7 @@ def test_a_full_disk_is_outlived(durable: Any, tmp_path: Path, caplog: pytest.Lo
     assert spool_status(tmp_path).dropped == 0
 
 
-def test_a_folder_that_cannot_be_written_never_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unwritable_folder_never_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If no folder is available, the search continues, and spans that do not fit in memory are counted in the log."""
     blocked = tmp_path / "file"
     blocked.write_text("")
@@ -398,7 +366,7 @@ def test_spans_that_are_not_sampled_are_not_kept(tmp_path: Path) -> None:
     processor.shutdown()
 
 
-def test_drain_says_that_the_store_is_away(durable: Any, tmp_path: Path) -> None:
+def test_drain_reports_an_unreachable_store(durable: Any, tmp_path: Path) -> None:
     """A manual drain raises Outage, and leaves everything where it is."""
     tracer, processor = durable(None)
     end(tracer, "a")

@@ -1,4 +1,4 @@
-"""Secrets out of text: what is recognised, what is left alone, how long it takes, and where it is done."""
+"""Removing secrets from text: what is recognised, what is left alone, how long it takes, and where it is done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def left(secret: Secret) -> bool:
     return secret.hidden in redacted(secret.text)
 
 
-def test_the_corpus_is_what_it_is_said_to_be() -> None:
+def test_the_corpus_has_its_stated_size() -> None:
     """At least 150 secrets of 40 kinds, with no duplicates, and 150 harmless texts."""
     assert len(SECRETS) >= 150 and len({secret.kind for secret in SECRETS}) >= 40
     assert all(
@@ -50,7 +50,7 @@ def test_false_alarms() -> None:
     assert len(changed) <= 0.01 * len(HARMLESS), changed
 
 
-def test_a_text_without_a_secret_stays_the_object_that_it_was() -> None:
+def test_a_text_without_a_secret_is_returned_as_the_same_object() -> None:
     """Nothing is copied where nothing is found."""
     text = "def f(x):\n    return x\n" * 100
     assert redacted(text) is text
@@ -92,7 +92,7 @@ def test_redacting_twice_changes_nothing_more() -> None:
     assert [redacted(text) for text in once] == once
 
 
-def test_without_re2_the_same_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_re2_the_same_secrets_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without RE2, the standard library finds the same secrets with the same expressions."""
     texts = [*(secret.text for secret in SECRETS), *HARMLESS]
     expected = [redacted(text) for text in texts]
@@ -151,8 +151,9 @@ TEXTS = st.text() | st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_
 
 
 @pytest.mark.parametrize("begin", ["mysql -p", "sshpass -p ", "curl -u me:", "password=", "IDENTIFIED BY '"])
-def test_a_bound_within_a_character_takes_all_of_it(begin: str) -> None:
-    """What is replaced has a bound in bytes, which may be in the middle of a character: the text is redacted all the same."""
+def test_a_limit_inside_a_character_is_harmless(begin: str) -> None:
+    """The length limit of a replacement is in bytes and may fall inside a character: the text is redacted all the
+    same."""
     for length in (*range(90, 110), *range(190, 210), *range(250, 260), *range(4090, 4100)):
         text = begin + "a1B2" * (length // 4) + "x" * (length % 4) + "é☃😀" * 3
         assert redacted(text) != text, length
@@ -160,7 +161,7 @@ def test_a_bound_within_a_character_takes_all_of_it(begin: str) -> None:
 
 @given(TEXTS)
 def test_any_text_can_be_redacted(text: str) -> None:
-    """Whatever a text is, redacting raises nothing, changes only what it marks, and is done after one time."""
+    """For any text, redacting raises nothing, changes only what it marks, and changes nothing more the second time."""
     once = redacted(text)
     assert redacted(once) == once
     if REDACTED not in once and once != TOO_MANY:
@@ -178,7 +179,7 @@ def test_any_json_stays_json(text: str) -> None:
     st.text(alphabet=string.ascii_letters + " .,\n", max_size=40),
     st.text(alphabet=string.ascii_letters + " .,\n", max_size=40),
 )
-def test_what_stands_around_a_key_stays(before: str, after: str) -> None:
+def test_the_text_around_a_key_stays(before: str, after: str) -> None:
     """A key is removed wherever it stands between words, and the words stay."""
     key = "gh" + "p_" + "aB3" * 12
     assert redacted(f"{before} {key} {after}") == f"{before} {REDACTED} {after}"
@@ -206,8 +207,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a text is made, no more candidates are judged than its size allows, and none is looked at beyond a bound."""
+def test_the_work_is_proportional_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For any text, the number of candidates examined is bounded by its size, and each is examined only up to a
+    limit."""
     judged, looked = 0, 0
     judges = matches._judges
 
@@ -237,7 +239,7 @@ def test_the_work_is_in_proportion_to_the_text(text: str, monkeypatch: pytest.Mo
 
 
 def test_a_text_of_nothing_but_secrets_is_replaced_as_a_whole() -> None:
-    """If there is more to judge than time allows, nothing passes."""
+    """If there is more to examine than the limit allows, nothing of the text is kept."""
     assert redacted("".join(f'password="{number:08}x"\n' for number in range(50_000))) == TOO_MANY
 
 
@@ -246,7 +248,7 @@ def _redact_in_child(text: str) -> None:
 
 
 def test_forked_while_another_thread_searches() -> None:
-    """A child redacts although another thread of its parent was in the middle of it when it was forked."""
+    """A child redacts although another thread of its parent was redacting when it was forked."""
     text = "x" * 200_000 + f" {'gh' + 'p_'}{made(36)}"
     stop = threading.Event()
 
@@ -363,15 +365,16 @@ def test_one_list_of_names() -> None:
     assert [name for name in OTHER_NAMES if is_secret_name(name)] == []
 
 
-def test_what_a_name_says_in_a_program_depends_on_the_value() -> None:
-    """``token`` is a word in a parser: there the value decides."""
+def test_in_a_program_the_value_decides() -> None:
+    """``token`` is a common word in a parser: in a program the value decides."""
     assert kind_of("token") is Kind.LIKELY
     assert redacted('token = "whitespace"') == 'token = "whitespace"'
     assert REDACTED in redacted(f'token = "{made(32)}"')
 
 
-def test_settings_called_like_secrets_are_redacted() -> None:
-    """In a configuration the value of an `api_key` goes whatever it looks like, a number or a list too; `max_tokens` stays."""
+def test_settings_named_like_secrets_are_redacted() -> None:
+    """In a configuration the value of an `api_key` is removed whatever it is, also a number or a list; `max_tokens`
+    stays."""
     config = {
         "llm": {"api_key": "plain words", "max_tokens": 5, "models": [{"OPENAI_API_KEY": "x", "name": "m"}]},
         "password": "",

@@ -1,4 +1,5 @@
-"""Spans as rows of ``otel_traces`` in bytes: ClickHouse reads what was meant, whatever was in the span, and whatever lies beside it."""
+"""Spans as rows of ``otel_traces`` in bytes: ClickHouse reads the intended values, for any span and any table
+layout."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from genesis_otel._ship.otlp import exporter as otlp_exporter
 from genesis_otel._ship.records import as_row, as_span
 from genesis_otel._ship.requeue import dead_letters, requeue
 from genesis_otel._ship.spool import dead_letters as letters
-from genesis_otel._ship.spool.queue import Writer, status
+from genesis_otel._ship.spool.status import status
+from genesis_otel._ship.spool.writer import Writer
 from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
 from tests.store.test_mapping_hostile import make, recipes
@@ -51,7 +53,7 @@ def texts(attributes: Any) -> dict[str, str]:
 
 
 def wanted(span: ReadableSpan) -> dict[str, Any]:
-    """The row of a span, as the collector makes it."""
+    """The row of a span, as the collector writes it."""
     context, scope, begun = span.context, span.instrumentation_scope, bounded(span.start_time)
     assert context is not None and scope is not None
     return {
@@ -85,7 +87,7 @@ def golden() -> list[ReadableSpan]:
 
 
 def hostile() -> list[ReadableSpan]:
-    """Spans with whatever a row could stumble over, one kind of trouble each."""
+    """Spans with everything that could break a row, one kind of problem each."""
     trouble: list[dict[str, Any]] = [
         {},
         {"a\ud800": "\udfff b", "a\\ud800": "the escape of the other's name", "": "no name"},
@@ -127,17 +129,18 @@ def hostile() -> list[ReadableSpan]:
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recipe=recipes)
-def test_a_row_says_what_the_span_said(recipe: list[Any]) -> None:
-    """Every column of any span that the SDK makes is what the collector would write; read as a span, it makes the same row again."""
+def test_a_row_equals_its_span(recipe: list[Any]) -> None:
+    """Every column of any span that the SDK allows is what the collector would write; read as a span again, it gives
+    the same row."""
     for span in make(recipe):
         record = rows.encode(span)
         assert rows.fields(record) == wanted(span)
         assert rows.encode(rows.decode(record)) == record
 
 
-def test_the_bytes_are_read_as_they_are_meant(connect: Connect) -> None:
-    """Golden and hostile spans as rows, as pickles of an earlier version, and as columns that clickhouse-connect writes: the engine
-    holds the same rows, by hash."""
+def test_the_bytes_are_read_correctly(connect: Connect) -> None:
+    """Golden and hostile spans as rows, as pickles of an earlier version, and as columns written by clickhouse-connect:
+    the engine stores the same rows, by hash."""
     spans = [*golden(), *hostile()]
     hashes = []
     for way in ("rows", "pickles", "columns"):
@@ -169,7 +172,7 @@ def in_database(connect: Connect, name: str) -> Client:
 
 
 def test_a_span_without_ids_or_times_is_a_row() -> None:
-    """What lacks everything that it may lack is a row all the same, and a span again."""
+    """A span without any of its optional parts is a row all the same, and can be read as a span again."""
     record = rows.encode(ReadableSpan("bare"))
     assert rows.head(record) == ("", "", 0, 0)
     assert rows.fields(record)["SpanName"] == rows.decode(record).name == "bare"
@@ -179,7 +182,7 @@ def test_a_span_without_ids_or_times_is_a_row() -> None:
 @pytest.mark.parametrize(
     "damage", [lambda row: row[:-1], lambda row: row + b"x", lambda row: row[:40], lambda row: row[:1]]
 )
-def test_what_is_no_row_is_not_read(damage: Callable[[bytes], bytes]) -> None:
+def test_an_incomplete_row_is_not_read(damage: Callable[[bytes], bytes]) -> None:
     """Reading a truncated or lengthened row as a span raises ValueError."""
     with pytest.raises(ValueError, match="not a span"):
         as_span(damage(rows.encode(golden()[0])))
@@ -187,15 +190,15 @@ def test_what_is_no_row_is_not_read(damage: Callable[[bytes], bytes]) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(at=st.integers(1, 500), put=st.binary(max_size=12), cut=st.integers(0, 12))
-def test_damage_is_told_or_read(at: int, put: bytes, cut: int) -> None:
-    """Whatever stands in a row's bytes, whoever reads it gets a span or a ValueError, and nothing hangs."""
+def test_damage_gives_an_error_or_a_span(at: int, put: bytes, cut: int) -> None:
+    """Reading a row with any damage gives a span or a ValueError, and never hangs."""
     record = rows.encode(individuals(1)[0])
     at %= len(record)
     with contextlib.suppress(ValueError):
         as_span(record[:at] + put + record[at + cut :])
 
 
-def test_the_token_is_of_what_a_batch_holds() -> None:
+def test_the_token_depends_on_the_spans_of_a_batch() -> None:
     """The same spans have the same token in any encoding; a different order, end or span gives a different token."""
     spans = golden()[:2]
     one, two = map(rows.encode, spans)
@@ -233,8 +236,9 @@ def stored(store: Client) -> list[str]:
     return sorted(row[0] for row in store.query("SELECT individual_id FROM individuals").result_rows)
 
 
-def test_each_destination_gets_what_it_reads(tmp_path: Path) -> None:
-    """On the way to ClickHouse spans are rows, in this process or in the store process; on the way to a collector they keep types."""
+def test_each_destination_gets_its_encoding(tmp_path: Path) -> None:
+    """For ClickHouse, spans are rows, in this process and in the store process; for a collector they keep their
+    types."""
     assert encoding_of(Embedded(tmp_path)) is rows.encode
     assert encoding_of(Collector("http://c:4318", "http/protobuf")) is None
     for exporter, encode in (
@@ -247,7 +251,8 @@ def test_each_destination_gets_what_it_reads(tmp_path: Path) -> None:
 
 
 def test_both_encodings_in_one_queue(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """Rows and an earlier version's pickles, in turn in one queue, all arrive, once; an exporter of another kind reads both, too."""
+    """Rows and an earlier version's pickles, alternating in one queue, all arrive, once; an exporter of another kind
+    reads both, too."""
     spans = individuals(40)
     records = [(rows.encode, codec.encode)[number % 2](span) for number, span in enumerate(spans)]
     spooled(tmp_path / "a", *records)
@@ -259,7 +264,7 @@ def test_both_encodings_in_one_queue(tmp_path: Path, store: Client, connect: Con
     assert other.names == ["individual"] * 40
 
 
-def test_each_broken_record_is_alone_among_the_dead(tmp_path: Path, store: Client, connect: Connect) -> None:
+def test_only_broken_records_become_dead_letters(tmp_path: Path, store: Client, connect: Connect) -> None:
     """A truncated row, one with trailing bytes, garbage and another version's row: each becomes a dead letter, and every other row is inserted."""
     spans = individuals(64)
     records = [rows.encode(span) for span in spans]
@@ -282,7 +287,7 @@ def test_each_broken_record_is_alone_among_the_dead(tmp_path: Path, store: Clien
     assert status(tmp_path).waiting == 0
 
 
-def test_a_refused_row_is_shown_and_queued_again(tmp_path: Path, store: Client, connect: Connect) -> None:
+def test_a_refused_row_is_shown_and_requeued(tmp_path: Path, store: Client, connect: Connect) -> None:
     """A dead letter that is a row shows its span's name and run, and arrives when it is requeued."""
     letters.bury(tmp_path, rows.encode(individuals(1)[0]), "Code: 6")
     ((_, reason, span),) = dead_letters(tmp_path)
@@ -295,7 +300,7 @@ def test_a_refused_row_is_shown_and_queued_again(tmp_path: Path, store: Client, 
     assert stored(store) == ["ind_0"] and not list(letters.files(tmp_path))
 
 
-def test_a_row_that_was_not_written_to_its_end(tmp_path: Path) -> None:
+def test_a_row_that_was_not_written_completely(tmp_path: Path) -> None:
     """Wherever a killed process stopped writing, the rows before are delivered, and nothing is counted as damaged."""
     records = [rows.encode(span) for span in individuals(3)]
     spooled(tmp_path, *records)
@@ -306,7 +311,7 @@ def test_a_row_that_was_not_written_to_its_end(tmp_path: Path) -> None:
         spooled(folder, *records)
         (copy,) = folder.glob("q2-*/*.seg")
         copy.write_bytes(whole[:cut])
-        # A writer that is killed has not said in its account how many it has written.
+        # A killed writer has not recorded in its account how many it has written.
         (account,) = folder.glob("*.account")
         account.unlink()
         other = Store()
@@ -315,7 +320,7 @@ def test_a_row_that_was_not_written_to_its_end(tmp_path: Path) -> None:
 
 
 def test_the_same_batch_twice_adds_nothing(store: Client, connect: Connect) -> None:
-    """A batch of many thousand rows that is sent again is one block, known by its token."""
+    """A batch of many thousand rows that is sent again is one block, recognised by its token."""
     exporter = InsertExporter(connect)
     prepared = exporter.prepare([rows.encode(span) for span in individuals(20_000)])
     for _ in range(2):
@@ -343,6 +348,7 @@ def test_the_same_batch_twice_adds_nothing(store: Client, connect: Connect) -> N
         ({"ScopeName": ""}, False),
     ],
 )
-def test_bytes_are_joined_for_a_table_of_their_form_alone(change: dict[str, str], joins: bool) -> None:
-    """A dictionary, a time zone, a sign and further columns make no difference to the bytes; another type or a missing column does."""
+def test_bytes_are_inserted_only_into_a_matching_table(change: dict[str, str], joins: bool) -> None:
+    """Dictionary encoding, a time zone, signedness and further columns make no difference to the bytes; another type or
+    a missing column does."""
     assert takes_rows({**rows.COLUMNS, **change}) is joins

@@ -1,4 +1,4 @@
-"""A call that several spans record counts once: what the processor makes of spans as frameworks and clients nest them."""
+"""A call that several spans record counts once: how the processor treats spans as frameworks and clients nest them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def begun(scope: str, **told: Any) -> Span:
 
 
 def counted(recorded: Recorded) -> list[str]:
-    """The calls that have a row, by who made them."""
+    """The calls that have a row, by the scope that recorded them."""
     calls = [span for span in recorded.spans if names.RECORD not in attributes_of(span)]
     return [scope_of(span) for span in calls if names.LLM_WITHIN not in attributes_of(span)]
 
@@ -49,9 +49,9 @@ def scope_of(span: ReadableSpan) -> str:
     return span.instrumentation_scope.name
 
 
-def test_the_outer_call_counts_and_takes_what_it_lacks(recorded: Recorded) -> None:
-    """Around an instrumented client, `llm_call()` that is told nothing has tokens, cost, the answer's model and id, and its text;
-    the inner span is marked with the outer one's id, and the individual pays once."""
+def test_the_outer_call_counts_and_is_completed(recorded: Recorded) -> None:
+    """Around an instrumented client, an `llm_call()` without arguments has tokens, cost, the answer's model and id, and
+    its text; the inner span is marked with the outer one's id, and the individual pays once."""
     with spans.run("t") as run, run.generation(0) as generation, generation.individual("a"):
         with spans.llm_call("gpt-4o", provider="openai", role="novelty") as call:
             inner = begun("client", **USED)
@@ -71,8 +71,8 @@ def test_the_outer_call_counts_and_takes_what_it_lacks(recorded: Recorded) -> No
     assert individual[names.INDIVIDUAL_API_COST] == 0.0
 
 
-def test_what_the_outer_call_was_told_stays(recorded: Recorded) -> None:
-    """A cost and tokens of its own are not touched, and counts that differ from the inner call's take no part of that."""
+def test_values_given_to_the_outer_call_are_kept(recorded: Recorded) -> None:
+    """Its own cost and tokens are kept, and counts that differ from the inner call's are not mixed with them."""
     with spans.llm_call("gpt-4o") as call:
         begun("client", **USED).end()
         call.response("x", input_tokens=10, output_tokens=1, cost=0.5)
@@ -82,8 +82,8 @@ def test_what_the_outer_call_was_told_stays(recorded: Recorded) -> None:
 
 
 def test_several_calls_inside_add_up_if_all_are_known(recorded: Recorded) -> None:
-    """A failed attempt and two calls are one row with the sums of their tokens and costs; with one of an unknown model the cost is
-    unknown, and not the sum of the others."""
+    """A failed attempt and two calls are one row with the sums of their tokens and costs; if one is of an unknown
+    model, the cost is unknown rather than the sum of the others."""
     with spans.llm_call("gpt-4o"):
         begun("client", **{"error.type": "RateLimitError"}).end()
         begun("client", **USED).end()
@@ -97,8 +97,8 @@ def test_several_calls_inside_add_up_if_all_are_known(recorded: Recorded) -> Non
     assert second[names.LLM_COST_SOURCE] == "unknown-model"
 
 
-def test_three_around_each_other(recorded: Recorded) -> None:
-    """Through spans that are no calls: each is within the next, and the outermost has what the innermost knows."""
+def test_three_nested_calls(recorded: Recorded) -> None:
+    """Across spans that are not calls: each is within the next, and the outermost has what the innermost knows."""
     with trace.use_span(begun("framework"), end_on_exit=True):
         with trace.get_tracer("http").start_as_current_span("POST"):
             with trace.use_span(begun("gateway"), end_on_exit=True):
@@ -107,16 +107,16 @@ def test_three_around_each_other(recorded: Recorded) -> None:
     assert attributes_of(recorded.one("framework"))[names.GEN_AI_USAGE_COST] == pytest.approx(COST)
 
 
-def test_embeddings_within_a_call_are_no_second_recording(recorded: Recorded) -> None:
-    """A call that embeds on its way to an answer is two calls."""
+def test_embeddings_within_a_call_count_separately(recorded: Recorded) -> None:
+    """A call that computes embeddings on the way to its answer is two calls."""
     with trace.use_span(begun("framework", **USED), end_on_exit=True):
         begun("client", **{"gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 5}).end()
     assert counted(recorded) == ["client", "framework"]
 
 
-def test_an_outer_span_that_is_no_parent(recorded: Recorded) -> None:
-    """An instrumentation that begins a span around the client and does not make it current: it counts, for it has the prompt; the
-    next call of the same thread finds its own."""
+def test_an_outer_span_that_is_not_the_parent(recorded: Recorded) -> None:
+    """An instrumentation's span around the client that is not made current counts, since it has the prompt; the
+    thread's next call is matched to its own span."""
     for _ in range(2):
         outer = begun("around")
         begun("client", **USED).end()
@@ -124,9 +124,9 @@ def test_an_outer_span_that_is_no_parent(recorded: Recorded) -> None:
     assert counted(recorded) == ["around", "around"]
 
 
-def test_an_outer_span_that_says_at_its_end_what_it_is(recorded: Recorded) -> None:
-    """As OpenInference's for LangChain does: then the inner call counts already, and the outer one is marked; if it turns out to be
-    a call of another model, or none at all, it is what it says."""
+def test_an_outer_span_whose_kind_is_known_at_its_end(recorded: Recorded) -> None:
+    """As OpenInference's for LangChain: the inner call has counted already, so the outer one is marked; if it turns out
+    to be a call of another model, or no call, it counts as what it is."""
     for told in (CHAT, {**CHAT, "gen_ai.request.model": "another"}, {}):
         outer = trace.get_tracer("around").start_span("around")
         begun("client", **USED).end()
@@ -136,8 +136,8 @@ def test_an_outer_span_that_says_at_its_end_what_it_is(recorded: Recorded) -> No
 
 
 @pytest.mark.parametrize("model", ["gpt-4o", "another"])
-def test_calls_at_the_same_time_stay_apart(model: str, recorded: Recorded) -> None:
-    """Calls of one instrumentation, and those of another model, are calls of their own however they overlap."""
+def test_concurrent_calls_stay_separate(model: str, recorded: Recorded) -> None:
+    """Concurrent calls of one instrumentation, or of different models, stay separate however they overlap."""
     other = begun("a" if model == "gpt-4o" else "b", **{"gen_ai.request.model": model})
     begun("a", **USED).end()
     other.end()
@@ -145,7 +145,8 @@ def test_calls_at_the_same_time_stay_apart(model: str, recorded: Recorded) -> No
 
 
 def test_the_same_answer_counts_once(recorded: Recorded) -> None:
-    """Two instrumentations that tell the same answer's id at one time, in whichever thread, and be it within OpenInference's JSON."""
+    """Two instrumentations that report the same answer's id at the same time are one call, in any thread, also if the
+    id is within OpenInference's JSON."""
     begun("client", **USED, **{"gen_ai.response.id": "chatcmpl-1"}).end()
     began = recorded.spans[-1].start_time
     late = trace.get_tracer("framework").start_span(
@@ -174,15 +175,15 @@ def test_an_endpoint_whose_answers_share_an_id_loses_no_call(recorded: Recorded)
 
 
 def test_a_stream_that_outlives_the_call_around_it(recorded: Recorded) -> None:
-    """Where the outer call ended without tokens, the inner one, which has them, counts as well: no cost is lost."""
+    """If the outer call ended without tokens, the inner one, which has them, counts as well: no cost is lost."""
     with spans.llm_call("gpt-4o"):
         inner = begun("client", **USED)
     inner.end()
     assert counted(recorded) == [names.SCOPE, "client"]
 
 
-def test_what_a_provider_charged_goes_before_the_price_list(recorded: Recorded) -> None:
-    """A charge that was noted under the answer's id is the call's cost, once."""
+def test_a_providers_charge_precedes_the_price_list(recorded: Recorded) -> None:
+    """A charge that was recorded under the answer's id is the call's cost, once."""
     charges.note("gen-1", 0.25)
     for _ in range(2):
         begun("client", **USED, **{"gen_ai.response.id": "gen-1"}).end()
@@ -191,9 +192,9 @@ def test_what_a_provider_charged_goes_before_the_price_list(recorded: Recorded) 
     assert second[names.LLM_COST_SOURCE] == "genai-prices"
 
 
-def test_a_thread_that_knows_no_run_takes_the_only_one(recorded: Recorded) -> None:
-    """A foreign call in a pool's thread belongs to the only open run, and says that this is guessed; so does one that is told when
-    the run has ended. With two runs it belongs to none."""
+def test_a_thread_without_a_run_uses_the_only_one(recorded: Recorded) -> None:
+    """A foreign call in a pool's thread belongs to the only open run, marked as guessed; so does one that is reported
+    after the run has ended. With two runs it belongs to none."""
     with spans.run("t", run_id="only"):
         thread = threading.Thread(target=lambda: begun("client").end())
         thread.start()
@@ -211,9 +212,9 @@ def test_a_thread_that_knows_no_run_takes_the_only_one(recorded: Recorded) -> No
     assert names.RUN_ID not in attributes_of(recorded.one("nowhere"))
 
 
-def test_calls_that_are_written_on_a_record_of_ours(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
-    """LiteLLM's attributes leave the individual that they were written on, which keeps its own and the search's; one warning says
-    what to set."""
+def test_calls_written_on_a_record_of_ours(recorded: Recorded, caplog: pytest.LogCaptureFixture) -> None:
+    """LiteLLM's attributes are removed from the individual that they were written on, which keeps its own and the
+    search's; one warning says what to set."""
     with spans.generation(0, run_id="r").individual("a") as individual:
         for number in range(3):
             individual.span.set_attributes(
@@ -226,11 +227,11 @@ def test_calls_that_are_written_on_a_record_of_ours(recorded: Recorded, caplog: 
 
 
 def test_a_forked_child_counts_its_calls(recorded: Recorded) -> None:
-    """A child that is forked within a call records its calls as its own: nobody there ends the outer one."""
+    """A child that is forked within a call records its calls as its own: its process never ends the outer one."""
     with spans.llm_call("gpt-4o"):
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            # Newer Pythons warn of forks while threads run; other tests have left some.
+            # Newer Pythons warn about forks while threads run, and other tests have left some running.
             warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
@@ -244,7 +245,7 @@ def test_a_forked_child_counts_its_calls(recorded: Recorded) -> None:
 
 
 def test_an_embedding_has_no_vector(recorded: Recorded) -> None:
-    """The numbers of an answer, which nobody reads, go; the text that was embedded stays, and so does what was charged for it."""
+    """The vector of an answer, which is never read, is removed; the embedded text and its charge stay."""
     text = {"embedding.embeddings.0.embedding.text": "x"}
     vector: dict[str, Any] = {
         "embedding.embeddings.0.embedding.vector": (0.5, 0.25),

@@ -1,4 +1,4 @@
-"""The spool: what was appended comes out, once, in order, whatever happens to processes and disk."""
+"""The spool: records that were appended come out, once, in order, whatever happens to processes and disk."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from hypothesis import strategies as st
 
 from genesis_otel._ship.contract import Limits
 from genesis_otel._ship.requeue import requeue
-from genesis_otel._ship.spool import account, dead_letters, losses
-from genesis_otel._ship.spool import queue as _spool
+from genesis_otel._ship.spool import account, dead_letters, layout, losses
+from genesis_otel._ship.spool.queue import Queue, take
+from genesis_otel._ship.spool.status import status
 from genesis_otel._ship.spool.turn import Turn
+from genesis_otel._ship.spool.writer import Writer
 
 
-def writer(folder: Path, *, segment_bytes: int = 1 << 20, spool_bytes: int = 1 << 30) -> _spool.Writer:
-    return _spool.Writer(folder, segment_bytes=segment_bytes, spool_bytes=spool_bytes)
+def writer(folder: Path, *, segment_bytes: int = 1 << 20, spool_bytes: int = 1 << 30) -> Writer:
+    return Writer(folder, segment_bytes=segment_bytes, spool_bytes=spool_bytes)
 
 
-def take(folder: Path) -> _spool.Queue:
+def only_queue(folder: Path) -> Queue:
     """The only queue of a folder."""
-    (name,) = _spool.queues(folder)
-    queue = _spool.take(folder, name)
+    (name,) = layout.queues(folder)
+    queue = take(folder, name)
     assert queue is not None
     return queue
 
@@ -38,8 +40,8 @@ def take(folder: Path) -> _spool.Queue:
 def everything(folder: Path, *, rows: int = 7, size: int = 100) -> list[bytes]:
     """Drain a folder in small batches."""
     found: list[bytes] = []
-    for name in _spool.queues(folder):
-        queue = _spool.take(folder, name)
+    for name in layout.queues(folder):
+        queue = take(folder, name)
         assert queue is not None
         while batch := queue.next(rows, size):
             assert len(batch.records) <= rows
@@ -57,7 +59,7 @@ def everything(folder: Path, *, rows: int = 7, size: int = 100) -> list[bytes]:
     size=st.integers(1, 400),
     living=st.booleans(),
 )
-def test_what_goes_in_comes_out(
+def test_records_that_go_in_come_out(
     records: list[bytes], segment: int, rows: int, size: int, living: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Any records, in segments and batches of any size, from a living or a dead writer, come out once and in order."""
@@ -65,11 +67,11 @@ def test_what_goes_in_comes_out(
     source = writer(folder, segment_bytes=segment)
     for record in records:
         source.append(record)
-    assert _spool.status(folder).waiting == len(records)
+    assert status(folder).waiting == len(records)
     if not living:
         source.close()
     assert everything(folder, rows=rows, size=size) == records
-    assert _spool.status(folder).waiting == 0
+    assert status(folder).waiting == 0
     if living:
         source.append(b"later")
         source.close()
@@ -83,7 +85,7 @@ def test_what_goes_in_comes_out(
     at=st.floats(0, 0.999),
     flip=st.integers(1, 255),
 )
-def test_damage_costs_what_is_damaged(
+def test_damage_costs_only_the_damaged_record(
     records: list[bytes], at: float, flip: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """One flipped byte loses at most the record it is in, and the loss is counted."""
@@ -100,10 +102,10 @@ def test_damage_costs_what_is_damaged(
     remaining = iter(records)
     assert all(record in remaining for record in found), "order is kept"
     assert len(found) >= len(records) - 1
-    assert _spool.status(folder).dropped == len(records) - len(found)
+    assert status(folder).dropped == len(records) - len(found)
 
 
-def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
+def test_half_a_record_of_a_dead_process_is_skipped(tmp_path: Path) -> None:
     """A record that its process did not finish writing is skipped silently: end() had not returned."""
     child = os.fork()
     if child == 0:
@@ -115,7 +117,7 @@ def test_half_a_record_of_a_dead_process_is_none(tmp_path: Path) -> None:
     (segment,) = tmp_path.glob("q2-*/*.seg")
     segment.write_bytes(segment.read_bytes()[:-5])
     assert everything(tmp_path) == [b"whole"]
-    assert _spool.status(tmp_path).dropped == 0
+    assert status(tmp_path).dropped == 0
 
 
 def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None:
@@ -126,7 +128,7 @@ def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None
     (segment,) = tmp_path.glob("q2-*/*.seg")
     data = segment.read_bytes()
     segment.write_bytes(data[:-3])
-    queue = take(tmp_path)
+    queue = only_queue(tmp_path)
     batch = queue.next(10, 1000)
     assert batch is not None
     assert batch.records == [b"first"]
@@ -141,15 +143,16 @@ def test_half_a_record_of_a_living_process_is_waited_for(tmp_path: Path) -> None
 
 
 def test_a_batch_is_the_same_after_a_restart(tmp_path: Path) -> None:
-    """A batch that was out when its process died comes again with just its records, though more are there now."""
+    """A batch whose delivery was interrupted when its process died is read again with exactly its records, although
+    more have been added."""
     source = writer(tmp_path)
     source.append(b"a")
     source.append(b"b")
-    queue = take(tmp_path)
+    queue = only_queue(tmp_path)
     first = queue.next(10, 1000)
     source.append(b"c")
     queue.release()
-    again = take(tmp_path)
+    again = only_queue(tmp_path)
     assert again.next(10, 1000) == first
     assert again.next(1, 1) == first
     assert first is not None
@@ -161,53 +164,56 @@ def test_a_batch_is_the_same_after_a_restart(tmp_path: Path) -> None:
     source.close()
 
 
-def test_one_drains_at_a_time(tmp_path: Path) -> None:
-    """A queue that one process drains is not given to another, until that one is gone."""
+def test_one_process_drains_at_a_time(tmp_path: Path) -> None:
+    """A queue that one process drains is not given to another until the first is gone."""
     source = writer(tmp_path)
     source.append(b"a")
-    (name,) = _spool.queues(tmp_path)
+    (name,) = layout.queues(tmp_path)
     code = (
-        "import sys, time; from pathlib import Path; from genesis_otel._ship.spool import queue as _spool\n"
-        f"queue = _spool.take(Path({str(tmp_path)!r}), {name!r}); print(queue is not None, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from genesis_otel._ship.spool.queue import take\n"
+        f"queue = take(Path({str(tmp_path)!r}), {name!r}); print(queue is not None, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"
-        assert _spool.take(tmp_path, name) is None
+        assert take(tmp_path, name) is None
         other.kill()
         other.wait()
-    queue = _spool.take(tmp_path, name)
+    queue = take(tmp_path, name)
     assert queue is not None
     queue.release()
     source.close()
 
 
-def test_a_looker_does_not_end_a_living_queue(tmp_path: Path) -> None:
-    """Status and taking, by the writer's own process too, leave the writer alive in everybody's eyes."""
+def test_reading_does_not_end_a_live_queue(tmp_path: Path) -> None:
+    """Reading the status or taking queues, also by the writer's own process, never makes a live writer look dead."""
     source = writer(tmp_path)
     for _ in range(3):
-        assert _spool.status(tmp_path).writers == 1
-        take(tmp_path).release()
-    code = f"from pathlib import Path; from genesis_otel._ship.spool import queue as _spool; print(_spool.status(Path({str(tmp_path)!r})).writers)"
+        assert status(tmp_path).writers == 1
+        only_queue(tmp_path).release()
+    code = f"from pathlib import Path; from genesis_otel._ship.spool.status import status; print(status(Path({str(tmp_path)!r})).writers)"
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert seen.stdout == "1\n"
     source.close()
-    assert _spool.status(tmp_path).writers == 0
+    assert status(tmp_path).writers == 0
 
 
-def test_over_the_limit_the_oldest_go_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """At the limit, and only there, whole segments go, oldest first; what is left is the newest, and all is accounted for."""
+def test_over_the_limit_the_oldest_are_deleted_counted_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the limit, and only there, whole segments are deleted, oldest first; the newest are kept, and all are
+    accounted for."""
     source = writer(tmp_path, segment_bytes=1000, spool_bytes=10_000)
     records = [f"{number:04d}".encode() * 20 for number in range(500)]
     for record in records:
         source.append(record)
-    status = _spool.status(tmp_path)
-    assert status.bytes <= 12_000
-    assert status.dropped > 0
-    assert status.dropped + status.waiting == 500
+    state = status(tmp_path)
+    assert state.bytes <= 12_000
+    assert state.dropped > 0
+    assert state.dropped + state.waiting == 500
     assert "over its limit" in caplog.text
     source.close()
-    assert everything(tmp_path) == records[-status.waiting :]
+    assert everything(tmp_path) == records[-state.waiting :]
 
 
 def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -226,10 +232,10 @@ def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> N
     source.append(b"after")
     source.close()
     assert everything(tmp_path) == [b"before", b"after"]
-    assert _spool.status(tmp_path).dropped == 0
+    assert status(tmp_path).dropped == 0
 
 
-def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_spool(tmp_path: Path) -> None:
     """The spool contains prompts: none of its files or folders can be read by other users."""
     old = os.umask(0)
     try:
@@ -238,7 +244,7 @@ def test_everything_is_for_the_user_alone(tmp_path: Path) -> None:
         source.append(b"a")
         dead_letters.bury(folder, b"b", "why")
         losses.note(folder, 1, "test")
-        queue = take(folder)
+        queue = only_queue(folder)
         batch = queue.next(1, 1)
         assert batch is not None
         queue.done(batch)
@@ -257,15 +263,15 @@ def test_dead_letters_keep_record_and_reason(tmp_path: Path) -> None:
         ("because of this", b"one\n\x00"),
         ("\\udc80", b"two"),
     ]
-    assert _spool.status(tmp_path).dead == 2
+    assert status(tmp_path).dead == 2
 
 
-def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
-    """Without its mark of what was taken, a queue is read from its beginning: twice is better than never."""
+def test_a_damaged_cursor_starts_over(tmp_path: Path) -> None:
+    """Without its record of what was taken, a queue is read from its beginning: twice is better than never."""
     source = writer(tmp_path)
     source.append(b"a")
     source.append(b"b")
-    queue = take(tmp_path)
+    queue = only_queue(tmp_path)
     batch = queue.next(1, 1)
     assert batch is not None
     queue.done(batch)
@@ -276,24 +282,24 @@ def test_a_damaged_cut_begins_anew(tmp_path: Path) -> None:
     assert everything(tmp_path) == [b"a", b"b"]
 
 
-def test_requeue_keeps_to_the_limit_that_it_is_told(tmp_path: Path) -> None:
-    """Dead letters go into a spool that is larger than the default limit without costing it a span."""
+def test_requeue_respects_the_given_limit(tmp_path: Path) -> None:
+    """Dead letters are requeued into a spool that is larger than the default limit without losing a span."""
     source = writer(tmp_path, segment_bytes=1000)
     for number in range(20):
         source.append(f"{number:03d}".encode() * 200)
     source.close()
     dead_letters.bury(tmp_path, b"once refused", "why")
     assert requeue(tmp_path, Limits(spool_bytes=1 << 30)) == 1
-    assert _spool.status(tmp_path).dropped == 0
+    assert status(tmp_path).dropped == 0
     assert len(everything(tmp_path, size=2000)) == 21
-    # And with less room than there is, the oldest would have gone: what the limit is matters.
+    # With a smaller limit, the oldest would have been deleted: the given limit counts.
     source = writer(tmp_path, segment_bytes=1000)
     for number in range(20):
         source.append(f"{number:03d}".encode() * 200)
     source.close()
     dead_letters.bury(tmp_path, b"once refused", "why")
     requeue(tmp_path, Limits(spool_bytes=5000))
-    assert _spool.status(tmp_path).dropped > 0
+    assert status(tmp_path).dropped > 0
 
 
 def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:
@@ -302,31 +308,31 @@ def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:
     for number in range(100):
         source.append(f"{number:03d}".encode() * 30)
     source.close()
-    dropped = _spool.status(tmp_path).dropped
+    dropped = status(tmp_path).dropped
     found = everything(tmp_path)
     assert dropped > 0
-    assert (len(found) + dropped, _spool.status(tmp_path).dropped) == (100, dropped)
+    assert (len(found) + dropped, status(tmp_path).dropped) == (100, dropped)
 
 
-def test_what_a_dead_process_held_is_counted(tmp_path: Path) -> None:
+def test_losses_of_a_dead_process_are_counted(tmp_path: Path) -> None:
     """Records that a process had only in memory, and losses that it could not write down, count when it is gone."""
     child = os.fork()
     if child == 0:
         source = writer(tmp_path)
         source.append(b"on disk")
         source.hold(7)
-        (tmp_path / "dropped").mkdir()  # where losses are written down, nothing can be written
+        (tmp_path / "dropped").mkdir()  # where losses are recorded, nothing can be written
         losses.note(tmp_path, 5, "test")
         os._exit(0)
     os.waitpid(child, 0)
-    assert _spool.status(tmp_path).dropped == 12
+    assert status(tmp_path).dropped == 12
     (tmp_path / "dropped").rmdir()
     assert everything(tmp_path) == [b"on disk"]
-    assert _spool.status(tmp_path).dropped == 12
+    assert status(tmp_path).dropped == 12
     assert account.read(tmp_path, "nothing") == (0, 0, 0)
 
 
-def test_the_rest_of_the_losses_is_said_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_remaining_losses_are_logged_at_the_end(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """However many losses occur in a minute, all are logged by the time their process is done with the folder."""
     for _ in range(50):
         losses.note(tmp_path, 2, "test")
@@ -351,9 +357,9 @@ def test_a_thread_does_not_wait_for_itself() -> None:
     assert handled == list(range(6))
 
 
-def test_a_handler_that_interrupts_a_look_at_the_folder_leaves_nothing_open(tmp_path: Path) -> None:
-    """Wherever a signal handler's exception interrupts a look at queues and segments, no listing stays open: Python would drop what the
-    next handler raises while such a one is collected."""
+def test_a_handler_that_interrupts_a_listing_leaves_nothing_open(tmp_path: Path) -> None:
+    """Wherever a signal handler's exception interrupts listing queues and segments, no listing stays open: Python would
+    drop the next handler's exception if it were raised while such a listing is collected."""
     for number in range(1, 60):
         for place in (tmp_path / f"q2-{number}-a", tmp_path / "q2-1-a"):
             place.mkdir(exist_ok=True)
@@ -378,8 +384,8 @@ def test_a_handler_that_interrupts_a_look_at_the_folder_leaves_nothing_open(tmp_
                 left = at
                 sys.setprofile(events)
                 try:
-                    _spool.queues(tmp_path)
-                    _spool._segments(tmp_path / "q2-1-a")
+                    layout.queues(tmp_path)
+                    layout.segments(tmp_path / "q2-1-a")
                 except TimeoutError:
                     chosen += 1
                 finally:

@@ -43,15 +43,17 @@ def told(store: Client) -> list[dict[str, Any]]:
 
 
 def details(state: SpoolState, **how: Any) -> dict[str, Any]:
-    """What is due."""
+    """The details of the report that is due."""
     span = state.due(**how)
     assert span is not None
     return dict(json.loads(str((span.attributes or {})["genesis.action.details"])))
 
 
 @pytest.mark.usefixtures("at_once")
-def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client], store: Client, tmp_path: Path) -> None:
-    """Dead letters and drops show at once, by machine and folder; requeued letters no longer do."""
+def test_refusals_and_losses_are_reported_to_the_store(
+    connect: Callable[[], Client], store: Client, tmp_path: Path
+) -> None:
+    """Dead letters and drops are reported at once, by machine and folder; requeued letters are no longer counted."""
     bury(tmp_path, b"no span", "Code: 6")
     losses.note(tmp_path, 3, "the disk is full")
     exporter = ClickHouseSpanExporter(connect)
@@ -73,8 +75,8 @@ def test_what_was_refused_or_lost_is_in_the_store(connect: Callable[[], Client],
 
 
 @pytest.mark.usefixtures("at_once")
-def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
-    """After each batch once the interval has passed, and for an outage's backlog, too; an idle spool is silent."""
+def test_waiting_spans_are_reported_during_delivery(tmp_path: Path) -> None:
+    """After each batch once the interval has passed, and also for an outage's backlog; an idle spool is silent."""
     store = Store()
     spooled(tmp_path, *"abc")
     draining = Drain(tmp_path, store, Limits(max_rows=1, state_interval=0.0))
@@ -85,7 +87,7 @@ def test_what_waits_is_told_while_spans_go_out(tmp_path: Path) -> None:
     assert len(store.names) == 6
 
 
-def test_nothing_is_told_before_its_time(tmp_path: Path) -> None:
+def test_nothing_is_reported_before_its_time(tmp_path: Path) -> None:
     """A short search leaves only its own spans."""
     store = Store()
     spooled(tmp_path, *"abc")
@@ -95,7 +97,7 @@ def test_nothing_is_told_before_its_time(tmp_path: Path) -> None:
     assert store.names == ["a", "b", "c"]
 
 
-def test_whoever_asks_for_none_gets_none(tmp_path: Path) -> None:
+def test_custom_exporters_get_no_report(tmp_path: Path) -> None:
     """A custom exporter gets the search's spans, and no report of ours; servers and collectors do."""
     store = Store()
     bury(tmp_path, b"no span", "Code: 6")
@@ -106,8 +108,8 @@ def test_whoever_asks_for_none_gets_none(tmp_path: Path) -> None:
     assert limits_of(settings, Collector("http://h:1", "grpc")).state_interval is not None
 
 
-def test_the_end_of_a_backlog_is_told(tmp_path: Path) -> None:
-    """What was told to wait is told to have gone when there is nobody left to tell later."""
+def test_the_end_of_a_backlog_is_reported(tmp_path: Path) -> None:
+    """A backlog that was reported is reported as gone when no process is left to report it later."""
     spooled(tmp_path, *"abc")
     state = SpoolState(tmp_path, 3600.0)
     assert state.due(delivered=1) is None
@@ -118,8 +120,8 @@ def test_the_end_of_a_backlog_is_told(tmp_path: Path) -> None:
     assert SpoolState(tmp_path, 3600.0).due(delivered=5, last=True) is None, "nothing had waited"
 
 
-def test_a_processor_tells_when_it_ends(tmp_path: Path) -> None:
-    """Through its shutdown: the state of a spool that a dead process had left full."""
+def test_a_processor_reports_when_it_ends(tmp_path: Path) -> None:
+    """Its shutdown reports the state of a spool that a dead process had left full."""
     spooled(tmp_path, "left")
     store = Store()
     processor = DurableSpanProcessor(store, tmp_path, limits=Limits(flush_interval=0.02, state_interval=3600.0))
@@ -131,8 +133,9 @@ def test_a_processor_tells_when_it_ends(tmp_path: Path) -> None:
     assert sorted(store.names) == ["left", "mine", "spool_state"]
 
 
-def test_a_word_that_is_not_taken_hinders_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The spans have gone in, whatever becomes of it; nothing of it waits in the spool, and no letter is made of it."""
+def test_a_failed_report_does_not_affect_spans(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The spans are delivered even if the report fails; the report neither waits in the spool nor becomes a dead
+    letter."""
     store = Store()
     store.refuses = "spool_state"
     spooled(tmp_path, *"ab")
@@ -146,8 +149,9 @@ def test_a_word_that_is_not_taken_hinders_nobody(tmp_path: Path, caplog: pytest.
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
-    """So is one that comes, and a span that is dropped; nothing else is, before its time."""
+def test_a_requeued_letter_is_a_change(tmp_path: Path) -> None:
+    """A requeued dead letter, a new one, and a dropped span are reported at once; nothing else is reported before its
+    time."""
     state = SpoolState(tmp_path, 3600.0)
     assert state.due() is None
     bury(tmp_path, b"no span", "Code: 6")
@@ -160,8 +164,8 @@ def test_a_letter_that_is_sent_again_is_a_change(tmp_path: Path) -> None:
     assert details(state)["dropped"] == 2
 
 
-def test_many_losses_are_a_word_now_and_then(tmp_path: Path) -> None:
-    """The second one is reported after some seconds, or when nothing would be left to report it later."""
+def test_many_losses_are_reported_periodically(tmp_path: Path) -> None:
+    """The second one is reported after some seconds, or when no process would be left to report it later."""
     state = SpoolState(tmp_path, 3600.0)
     for number in range(1, 4):
         losses.note(tmp_path, 1, "the disk is full")

@@ -1,4 +1,5 @@
-"""One search for all texts of a span finds what a search for each finds: a span that goes on as it is would have gone on so text by text."""
+"""One search over all texts of a span finds the same secrets as a search in each: a span that passes unchanged would
+also have passed text by text."""
 
 from __future__ import annotations
 
@@ -44,14 +45,14 @@ def at_once(span: ReadableSpan) -> ReadableSpan:
 
 
 def text_by_text(span: ReadableSpan) -> ReadableSpan:
-    """The same search as a function of the user's, of which nothing is known."""
+    """The same search as a custom function, about which nothing is known."""
     last = Last()
     LLMSpanProcessor(last, redact=lambda text: recognised(text), prices=False).on_end(span)
     return last.span
 
 
 def places(text: str) -> list[ReadableSpan]:
-    """Spans with a text at each place where one can be."""
+    """Spans with a text in each place that can have one."""
     return [
         span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: text, names.INDIVIDUAL_METRICS: "{}"}),
         span_of({**INDIVIDUAL, names.INDIVIDUAL_MUTATION_TYPE: text}),
@@ -74,8 +75,8 @@ def places(text: str) -> list[ReadableSpan]:
 
 
 @pytest.mark.parametrize("text", [*(secret.text for secret in SECRETS[::5]), *HARMLESS[::10], ""])
-def test_it_is_found_wherever_it_is(text: str) -> None:
-    """A text of the corpus, secret or not, at any place of a span comes out as a search for that text alone leaves it."""
+def test_a_secret_is_found_wherever_it_is(text: str) -> None:
+    """A text of the corpus, secret or not, anywhere in a span comes out as from a search in that text alone."""
     for span in places(text):
         assert rows.encode(at_once(span)) == rows.encode(text_by_text(span))
 
@@ -91,14 +92,14 @@ texts = st.one_of(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c", "d", names.INDIVIDUAL_CODE, "a.id"]), texts), texts)
-def test_texts_beside_each_other_hide_and_make_nothing(attributes: dict[str, str], said: str) -> None:
-    """Whatever texts stand beside each other in a span, halves of secrets among them, each comes out as if it were alone."""
+def test_adjacent_texts_do_not_affect_each_other(attributes: dict[str, str], said: str) -> None:
+    """With any texts next to each other in a span, including halves of secrets, each comes out as if it were alone."""
     span = span_of({**INDIVIDUAL, **attributes}, status=Status(StatusCode.ERROR, said))
     assert rows.encode(at_once(span)) == rows.encode(text_by_text(span))
 
 
 def test_a_span_without_a_secret_is_the_same_object() -> None:
-    """Nothing of a span in which nothing is found is copied."""
+    """A span in which nothing is found is not copied."""
     span = span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: "print()", "list": ("a", "b"), "n": 1, "x": 0.5, "t": True})
     assert at_once(span) is span
 
@@ -106,7 +107,8 @@ def test_a_span_without_a_secret_is_the_same_object() -> None:
 @pytest.mark.parametrize("size", [LARGE - 1, LARGE + 1, MOST + 1])
 @pytest.mark.parametrize("end", ["", " api_key='sk-proj-abcdefghij0123456789ABCDEFGHIJ'"])
 def test_large_texts_are_searched_and_cut(size: int, end: str) -> None:
-    """A text beyond what is searched together, and one beyond what is kept, come out as a search for each leaves them."""
+    """A text that is too long to be searched with others, and one that is too long to be kept, come out as from a
+    search in each."""
     for value in ("x " * (size // 2) + end, ("short", "x " * (size // 2) + end)):
         span = span_of({**INDIVIDUAL, names.INDIVIDUAL_CODE: value})
         found, expected = at_once(span).attributes, text_by_text(span).attributes

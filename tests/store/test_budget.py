@@ -66,7 +66,7 @@ def test_a_running_search_is_projected_by_its_generations(store: Client) -> None
     assert row["budget_seconds"] == pytest.approx(2 * HOUR, rel=0.02)
 
 
-def test_what_nobody_can_know_is_not_projected(store: Client) -> None:
+def test_the_unknown_is_not_projected(store: Client) -> None:
     """Without a plan or a completed generation there is no end to project to, and without a budget there is no share of it."""
     begun(store, 1)
     evaluated(store, (0, 2.0, "ok", "a"))
@@ -83,7 +83,7 @@ def test_a_search_that_ended_has_cost_what_it_cost(store: Client) -> None:
     assert (row["projected"], row["seconds_left"], row["budget_seconds"], row["share"]) == (2.0, None, None, 0.25)
 
 
-def test_money_is_told_apart_by_what_it_bought(store: Client) -> None:
+def test_money_is_divided_by_what_it_bought(store: Client) -> None:
     """Failures, incorrect programs, duplicates, others; together they are the run's cost."""
     begun(store, 1)
     evaluated(

@@ -86,7 +86,7 @@ def test_inner_and_outer_delivered_an_hour_apart(store: Client, connect: Connect
     assert dedupe(store) == []
 
 
-def test_what_knows_the_cost_stays(store: Client, connect: Connect) -> None:
+def test_the_span_with_the_cost_stays(store: Client, connect: Connect) -> None:
     """Of three nested spans the outermost stays; of a call around two attempts, which has no tokens, the attempts stay as separate
     calls; embeddings within a call do not duplicate it."""
     there = Elsewhere()

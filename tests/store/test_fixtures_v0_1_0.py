@@ -13,19 +13,16 @@ import signal
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from genesis_otel._store import schema
 from tests.support.environment import without_settings
+from tests.support.otlp_receiver import receiving
 from tests.support.pipeline import PASSWORD, Store, running, until
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
@@ -267,11 +264,13 @@ def test_a_collectors_spool_is_found_and_delivered_with_every_span(tmp_path: Pat
     was = unpacked("spool_otlp", data / "spool" / expected["folder"])
     found = spool(GENESIS_OTEL_DATA_DIR=str(data), OTEL_EXPORTER_OTLP_ENDPOINT=expected["url"])
     assert (found["folder"], state(found)) == (str(was), state(expected))
-    with receiving() as (endpoint, received):
-        environment = {"GENESIS_OTEL_DATA_DIR": str(data), "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    with receiving() as receiver:
+        environment = {"GENESIS_OTEL_DATA_DIR": str(data), "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
         was.rename(spool(**environment)["folder"])
         assert f"{expected['waiting']} spans delivered, 0 still wait" in command("spool", "drain", **environment)
-    assert sorted(each for each in received if "spool_state" not in each[1]) == spans_of(expected)
+    assert sorted(
+        (span.span_id.hex(), span.name) for span in receiver.spans if "spool_state" not in span.name
+    ) == spans_of(expected)
 
 
 def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> None:
@@ -290,35 +289,3 @@ def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> N
         found, rows = asked(client, expected)
     assert found == rows
     assert state(spool(**environment)) == {"queues": 0, "waiting": 0, "dead": 0, "dropped": 0}
-
-
-@contextlib.contextmanager
-def receiving() -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """An OTLP receiver on loopback: its endpoint, and the ids and names of the spans that it received."""
-    received: list[tuple[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            try:
-                request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
-            except DecodeError:
-                # A collector's answer to something that is not OTLP.
-                self.send_error(400)
-                return
-            spans = (span for of in request.resource_spans for scope in of.scope_spans for span in scope.spans)
-            received.extend((span.span_id.hex(), span.name) for span in spans)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", received
-        finally:
-            server.shutdown()
-            thread.join()

@@ -17,7 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from genesis_otel import attributes as names
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.finish import price
+from genesis_otel._ship.call_cost import price
+from genesis_otel._ship.llm_names import counts
 from genesis_otel._store import reprice as _reprice
 from genesis_otel._store.own_prices import read_own_prices
 from genesis_otel._store.reprice import Repriced, open_calls, reprice
@@ -117,7 +118,8 @@ def test_a_row_gets_what_its_span_would_have_got(store: Client, connect: Connect
     store_spans(ClickHouseSpanExporter(connect), spans)
     assert costs(store) == [(0.0, "")] * len(CALLS)
     told = reprice(store)
-    expected = [price(dict(span.attributes or {}), span.start_time) for span in spans]
+    told_of = [(dict(span.attributes or {}), span.start_time) for span in spans]
+    expected = [price(attributes, counts(attributes), start) for attributes, start in told_of]
     assert dict(zip(CALLS, costs(store), strict=True)) == dict(zip(CALLS, expected, strict=True))
     sources = [source for _, source in expected]
     assert {source: sources.count(source) for source in sources} == {
@@ -243,7 +245,7 @@ def test_pages_leave_no_row_out(
     assert changed.calls == sum(seen) == 50
     rows = store.query("SELECT input_tokens, cost FROM llm_logs").result_rows
     assert {row[0]: row[1] for row in rows} == {
-        each["gen_ai.usage.input_tokens"]: price(each, START)[0] for each in told
+        each["gen_ai.usage.input_tokens"]: price(each, counts(each), START)[0] for each in told
     }
     assert mutations(store) == sum(-(-min(page, 50 - first) // chunk) for first in range(0, 50, page))
 

@@ -89,7 +89,7 @@ def test_an_improvement_is_that_of_the_model_that_made_it(store: Client) -> None
     assert rows["mutation type", "diff"]["cost"] == pytest.approx(sum(COSTS[:200]) + 100)
 
 
-def test_what_has_no_price_is_left_out_and_counted(store: Client) -> None:
+def test_unpriced_calls_are_left_out_and_counted(store: Client) -> None:
     """An individual with an unpriced call adds neither gain nor cost: a gain of unknown cost is not cheap."""
     individuals(store, [0.0, 1.0, 100.0])
     calls(store, [0.5, 0.5], "m")

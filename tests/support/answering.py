@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from tests.support.in_thread import Silent, in_thread
 
 Answer = Callable[[str, Message, Any], tuple[int, dict[str, Any]]]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Silent):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     answer: Answer
@@ -36,9 +37,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(written)
 
-    def log_message(self, *_: object) -> None:
-        """Nothing: tests look at standard error."""
-
 
 @contextlib.contextmanager
 def answering(answer: Answer, **refusal: str) -> Iterator[str]:
@@ -48,13 +46,5 @@ def answering(answer: Answer, **refusal: str) -> Iterator[str]:
     """
     told = {name.replace("_", "-"): value for name, value in refusal.items()}
     handler = type("Handler", (_Handler,), {"answer": staticmethod(answer), "refusal": told})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with in_thread(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

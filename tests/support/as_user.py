@@ -1,8 +1,11 @@
-"""What a user may do, asked of the real engine, for tests/whole/test_compose.py: ``as_user.py USER`` in a folder of its own.
+"""The rights of a user, tested on the real engine for tests/whole/test_compose.py: ``as_user.py USER`` in a separate
+folder.
 
-In: users.d/*.xml of the working folder, and statements as a JSON list on standard input, where `init`, `ensure` and `queries`
-stand for the schema made, the schema looked at, and every named query. Out: for each the rows, or the code of its error. The engine, embedded, reads ``config.xml`` and ``users.xml`` of the working folder, and what
-lies in config.d and users.d, as a server does in /etc; it knows one way in, the user `default` without a password, so that name takes the rights of USER.
+In: users.d/*.xml of the working folder, and statements as a JSON list on standard input, where `init`, `ensure` and
+`queries` stand for creating the schema, checking the schema, and every named query. Out: for each the rows, or the code
+of its error. The embedded engine reads ``config.xml`` and ``users.xml`` of the working folder, and the files in
+config.d and users.d, as a server does in /etc; its only user is `default` without a password, so that name gets the
+rights of USER.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ def take_rights(folder: Path, user: str) -> None:
             ET.SubElement(grants, "query").text = "GRANT SET DEFINER ON genesis"
         if len(taken):
             users.append(taken)
-        # chDB has not what a server has by default, and without which this type of constraint is refused.
+        # chDB lacks a default setting of the server, without which this type of constraint is refused.
         for profile in tree.getroot().findall("profiles/*"):
             for constraints in profile.findall("constraints"):
                 profile.remove(constraints)
@@ -52,7 +55,7 @@ def take_rights(folder: Path, user: str) -> None:
 
 
 def asked(client: Any, statement: str) -> Any:
-    """The rows of a statement, or the code of its error."""
+    """The rows of a statement, or its error code."""
     from clickhouse_connect.driver.exceptions import Error
 
     from genesis_otel import queries
@@ -73,13 +76,13 @@ def asked(client: Any, statement: str) -> Any:
 
 
 def needed(query: Any) -> dict[str, Any]:
-    """Something for whatever a named query wants to be told."""
+    """A value for any parameter that a named query requires."""
     some: dict[str, Any] = {"String": "r", "Array(String)": ["i"]}
     return {each.name: some.get(each.type, "1") for each in query.parameters if each.default is None}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ask, and answer on standard output."""
+    """Run the statements, and answer on standard output."""
     (user,) = arguments
     folder = Path.cwd()
     (folder / "config.xml").write_text(SERVER)
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         client.database = "genesis"
         client.command("USE genesis")
         if user == "genesis":
-            # Who makes a view is its definer, by another name here.
+            # The user who creates a view is its definer; the name differs here.
             client.command("SET default_view_definer = 'genesis'")
         print(json.dumps([asked(client, statement) for statement in json.load(sys.stdin)]))
 

@@ -7,7 +7,9 @@ import http.client
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
+
+from tests.support.in_thread import Silent, in_thread
 
 
 @dataclass
@@ -91,7 +93,6 @@ class Between(ThreadingHTTPServer):
     ``limit`` is the largest body that it takes; a larger one is answered 413, and not read where ``abrupt``.
     """
 
-    daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, upstream: int = 0, behaviour: Behaviour = passes) -> None:
@@ -112,7 +113,7 @@ class Between(ThreadingHTTPServer):
         return Answer(503)
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     server: Between
@@ -161,20 +162,12 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return None if over else b"".join(pieces)
 
-    def log_message(self, *_: object) -> None:
-        """Nothing: tests look at standard error."""
-
 
 @contextlib.contextmanager
 def between(upstream: int = 0, behaviour: Behaviour = passes) -> Iterator[Between]:
     """A :class:`Between` that runs until the end of the block."""
-    server = Between(upstream, behaviour)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with in_thread(Between(upstream, behaviour)) as server:
+        try:
+            yield server
+        finally:
+            server.released.set()

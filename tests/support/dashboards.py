@@ -1,6 +1,6 @@
-"""Dashboards as Grafana would ask them: every target of every panel, variable and annotation, run on the engine.
+"""Dashboards as Grafana queries them: every target of every panel, variable and annotation, run on the engine.
 
-Three searches of `searched.py` are in the store: one that ended, one that goes on, and one whose id has quotes in it.
+The store has three searches of `searched.py`: one that ended, one that is running, and one whose id contains quotes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ EVERYTHING = {"task": (TASK,), "run": RUNS, "model": MODELS, "runs": RUNS}
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
-    """The files by their uid."""
+    """The dashboards' files by uid."""
     return {made["uid"]: made for made in (json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")))}
 
 
 class Asked(NamedTuple):
-    """A query of a dashboard, and who asks it."""
+    """A query of a dashboard, and the panel that it belongs to."""
 
     board: str
     title: str
@@ -46,13 +46,13 @@ class Asked(NamedTuple):
 
 
 def panels_of(board: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every panel, those in folded rows included; no rows."""
+    """Every panel, including those in folded rows, but not the rows."""
     every = [inner for panel in board["panels"] for inner in (panel, *(panel.get("panels") or ()))]
     return [panel for panel in every if panel["type"] != "row"]
 
 
 def queries_of(board: Mapping[str, Any]) -> Iterator[Asked]:
-    """All that a dashboard asks."""
+    """All queries of a dashboard."""
     uid = board["uid"]
     for panel in panels_of(board):
         for target in panel.get("targets", ()):
@@ -65,13 +65,13 @@ def queries_of(board: Mapping[str, Any]) -> Iterator[Asked]:
 
 
 def around_now(step: int = 10) -> TimeRange:
-    """The last two hours, in which the searches of `searched.py` lie."""
+    """The last two hours, which contain the searches of `searched.py`."""
     now = datetime.now(timezone.utc)
     return TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), step)
 
 
 def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[str, Value]:
-    """The variables as a link to this run would leave them."""
+    """The variables as a link to this run sets them."""
     known: dict[str, Value] = {
         "datasource": "genesis-clickhouse",
         "individual": BEST,
@@ -92,7 +92,7 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
 
 @contextmanager
 def searches_in(folder: Path, database: str) -> Iterator[Client]:
-    """A client on a database of this name with three searches in it, for as long as it is needed."""
+    """A client on a database of this name with three searches in it, until the end of the block."""
     told = SpoolState(folder.parent / "spool", 0.0).due(delivered=1)
     assert told is not None
     searches = (search_spans(), search_spans(GOING_ON, ends=False, facts=LATER), search_spans(ODD))

@@ -1,4 +1,4 @@
-"""Destinations in memory for a durable processor, and limits with which it waits for nothing."""
+"""In-memory destinations for a durable processor, and limits without waiting times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAST = Limits(flush_interval=0.02, backoff=0.01, backoff_max=0.05)
 
 
 class Store(SpanExporter):
-    """A destination in memory: takes spans, or fails as it is told to, as the exporters of real ones do."""
+    """An in-memory destination that accepts spans, or fails as configured, in the ways of real exporters."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -50,7 +50,7 @@ def end(tracer: Tracer, *names: str, size: int = 0) -> None:
 
 
 def spooled(folder: Path, *names: str, size: int = 0) -> None:
-    """Ended spans in a folder, whose process is gone: whoever delivers them finds all of them there."""
+    """Ended spans in a folder, whose process is gone: the next process to deliver them finds all of them there."""
     processor = DurableSpanProcessor(None, folder, limits=FAST)
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(processor)
@@ -59,7 +59,7 @@ def spooled(folder: Path, *names: str, size: int = 0) -> None:
 
 
 class Ambiguous(SpanExporter):
-    """An exporter that only says FAILURE, like OpenTelemetry's own."""
+    """An exporter that only returns FAILURE, like OpenTelemetry's own."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

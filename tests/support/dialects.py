@@ -1,4 +1,4 @@
-"""One call of a model in the names of each kind of instrumentation."""
+"""One LLM call in the attribute names of each kind of instrumentation."""
 
 from __future__ import annotations
 

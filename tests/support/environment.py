@@ -1,6 +1,7 @@
-"""Settings for what a test starts: none of whoever runs the tests, and patience.
+"""Settings for the processes that a test starts: none of the caller's, and long time limits.
 
-In: this process's environment. Out: an environment for a process of a test's own, or this one's cleared for the length of a test.
+In: this process's environment. Out: an environment for a test's own process, or this one's cleared for the length of a
+test.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 
 OURS = ("OTEL_", "GENESIS_", "CLICKHOUSE_")
 PATIENT = {"GENESIS_OTEL_EXIT_TIMEOUT": "100"}
-"""What a search waits for its last spans at most: under the default of 10 s they may come later on a busy machine."""
+"""How long a search waits for its last spans: with the default of 10 s they may arrive later on a busy machine."""
 
 
 def without_settings(**more: str) -> dict[str, str]:
@@ -21,7 +22,8 @@ def without_settings(**more: str) -> dict[str, str]:
 
 
 def take_settings_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take every setting out of this process's environment, until the test ends; what it starts is patient."""
+    """Remove every setting from this process's environment until the test ends; processes that it starts wait
+    longer."""
     for name in [name for name in os.environ if name.startswith(OURS)]:
         monkeypatch.delenv(name)
     for name, value in PATIENT.items():

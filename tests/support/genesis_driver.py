@@ -1,4 +1,4 @@
-"""A search of Genesis in a process of its own, for tests/genesis/: ``genesis_driver.py HOW FOLDER GENERATIONS``."""
+"""A search of Genesis in a separate process, for tests/genesis/: ``genesis_driver.py HOW FOLDER GENERATIONS``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.genesis_model import EVALUATE, SEED
 
 
 def search(folder: Path, generations: int, **told: Any) -> None:
-    """Run it, in whatever the caller has set up."""
+    """Run it, in the environment that the caller has prepared."""
     from genesis.core import EvolutionConfig, EvolutionRunner
     from genesis.database import DatabaseConfig
     from genesis.launch import LocalJobConfig
@@ -43,27 +43,27 @@ def search(folder: Path, generations: int, **told: Any) -> None:
 
 
 def recorded(folder: Path, generations: int) -> None:
-    """One line before the search."""
+    """With one line before the search."""
     genesis_otel.configure()
     genesis_otel.instrument()
     search(folder, generations)
 
 
 def spawned(folder: Path, generations: int) -> None:
-    """With pools of processes that are spawned."""
+    """With spawned process pools."""
     multiprocessing.set_start_method("spawn")
     genesis_otel.instrument()
     search(folder, generations)
 
 
 def stopping(folder: Path, generations: int) -> None:
-    """One that stops when its budget, which the environment names, is spent."""
+    """Stops when its budget, given in the environment, is spent."""
     genesis_otel.instrument(stop_over_budget=True)
     search(folder, generations)
 
 
 def objectives(folder: Path, generations: int) -> None:
-    """With objectives, and a task's name; after Genesis was imported."""
+    """With objectives and a task name, instrumented after Genesis was imported."""
     from genesis.core import EvolutionRunner  # noqa: F401
 
     genesis_otel.instrument(task="by_name", objectives={"combined_score": "max", "size": "min"})
@@ -71,24 +71,24 @@ def objectives(folder: Path, generations: int) -> None:
 
 
 def untouched(folder: Path, generations: int) -> None:
-    """Without a line, for `opentelemetry-instrument`."""
+    """Without an added line, for `opentelemetry-instrument`."""
     search(folder, generations)
 
 
 def logger_alone(folder: Path, generations: int) -> None:
-    """Nothing but another logger."""
+    """With only another logger."""
     genesis_otel.install_logger()
     search(folder, generations)
 
 
 def crashing(folder: Path, generations: int) -> None:
-    """A search that Genesis itself ends with an exception, when it makes its first patch."""
+    """Genesis itself ends the search with an exception when it makes its first patch."""
     genesis_otel.instrument()
     search(folder, generations, patch_types=["paper"], patch_type_probs=[1.0])
 
 
 def crashing_logger_alone(folder: Path, generations: int) -> None:
-    """The same, with nothing but another logger."""
+    """The same, with only another logger."""
     genesis_otel.install_logger()
     search(folder, generations, patch_types=["paper"], patch_type_probs=[1.0])
 

@@ -1,7 +1,9 @@
-"""A model for Genesis' searches on loopback, and what it was asked: the account that calls, tokens and refusals are compared with.
+"""A model for Genesis' searches on loopback, with a log of its requests, with which calls, tokens and refusals are
+compared.
 
-In: what OpenAI's client asks, for chat completions and embeddings. Out: answers in Genesis' formats, by turns a better program, one that
-raises, one that does not pass, one that kills its job, and prose. On failure: what it is told to refuse is refused, once.
+In: requests of OpenAI's client for chat completions and embeddings. Out: answers in Genesis' formats, in turn a better
+program, one that raises, one that fails its tests, one that kills its job, and prose. On failure: requests that are
+configured to be refused are refused, once.
 """
 
 from __future__ import annotations
@@ -40,37 +42,37 @@ folder = pathlib.Path(told.results_dir)
 (folder / "correct.json").write_text(json.dumps({"correct": correct, "error": error}))
 """
 TURNS = ("2", "1 / 0", "3", "-1", None, "4", "__import__('os')._exit(3)", "2")
-"""What the programs say, in turn; None is an answer without a program."""
+"""What the programs print, in turn; None is an answer without a program."""
 
 
 @dataclass
 class Question:
-    """One request, as the endpoint has it."""
+    """One request, as the endpoint received it."""
 
     kind: str
     model: str
     status: int
     is_retry: bool
-    """Whether OpenAI's client itself asks once more: to whoever calls the client, that is the same call."""
+    """Whether OpenAI's client itself repeats the request: for its caller that is the same call."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
 @dataclass
 class Account:
-    """What was asked, and what is to happen at which question."""
+    """The requests, and what is to happen at which of them."""
 
     url: str = ""
     questions: list[Question] = field(default_factory=list)
     refusals: dict[int, int] = field(default_factory=dict)
     """Status by the number of the request."""
     hooks: dict[int, Callable[[], object]] = field(default_factory=dict)
-    """What is called when a request of that number has come, and not been answered yet."""
+    """Called when the request of that number has arrived and has not been answered yet."""
     programs: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def calls(self, kind: str, *, answered: bool) -> list[Question]:
-        """The calls of the client that were answered in the end, or not."""
+        """The client's calls, whether they were answered in the end or not."""
         return [each for each in self.questions if each.kind == kind and (each.status == 200) == answered]
 
     def answer(self, path: str, headers: Message, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""A search of GEPA in a process of its own, for tests/whole/test_gepa_calls.py: ``gepa_driver.py HOW FOLDER URL SEED [STOP]``.
+"""A search of GEPA in a separate process, for tests/whole/test_gepa_calls.py: ``gepa_driver.py HOW FOLDER URL SEED
+[STOP]``.
 
-It prints GEPA's own words as one line of JSON: its state, and what its clients have counted. With STOP, it is interrupted at so
-many evaluations.
+It prints GEPA's own state, and what its clients have counted, as one line of JSON. With STOP, it is interrupted after
+that many evaluations.
 """
 
 from __future__ import annotations
@@ -42,20 +43,21 @@ class Interrupt:
 
 
 def score(wanted: str, response: str) -> float:
-    """Of a response that tells a number: the nearer, the better."""
+    """The score of a response that gives a number: the nearer, the better."""
     told = [int(word) for word in response.split() if word.isdigit()]
     return 1 / (1 + abs(int(wanted) - told[0]))
 
 
 def client(model: str, url: str) -> LM:
-    """GEPA's own."""
+    """GEPA's own client."""
     made = LM(f"openai/{model}", api_base=url, api_key="sk-secret-of-the-endpoint", num_retries=1)
     CLIENTS.append(made)
     return made
 
 
 def prompts(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
-    """``gepa.optimize`` with its default adapter, whose model is asked in a pool; one component, one proposal at once."""
+    """``gepa.optimize`` with its default adapter, whose model is called in a pool; one component, one proposal at a
+    time."""
 
     def evaluate(data: Any, response: str) -> EvaluationResult:
         interrupt()
@@ -80,8 +82,8 @@ def prompts(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
 
 
 def anything(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
-    """``optimize_anything`` with two components, merges, objectives, two proposals at once, examples in parallel, and a seed that
-    was written by hand; some examples raise."""
+    """``optimize_anything`` with two components, merges, objectives, two proposals at once, examples in parallel, and a
+    hand-written seed; some examples raise."""
     oa = importlib.import_module("gepa.optimize_anything")
     task = client("gpt-4.1-mini", url)
 
@@ -115,7 +117,7 @@ def anything(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
 
 
 def seedless(folder: Path, url: str, seed: int, interrupt: Interrupt) -> None:
-    """``optimize_anything`` without a seed, which a model writes."""
+    """``optimize_anything`` without a seed, so that a model writes it."""
     oa = importlib.import_module("gepa.optimize_anything")
 
     def evaluate(candidate: str) -> float:
@@ -163,7 +165,7 @@ def dspy_program(folder: Path, url: str, seed: int, interrupt: Interrupt) -> Non
 
 
 def of_state(state: Any) -> dict[str, Any]:
-    """What GEPA's state says."""
+    """GEPA's state as JSON."""
     numbers = range(len(state.program_candidates))
     return {
         "candidates": state.program_candidates,
@@ -182,7 +184,7 @@ SEARCHES = {"prompts": prompts, "anything": anything, "seedless": seedless, "dsp
 
 
 def main(how: str, folder: str, url: str, seed: str, stop: str = "0") -> int:
-    """Search, and tell."""
+    """Run the search, and print the result."""
     genesis_otel.configure(data_dir=folder)
     instrument(task=how)
     original = GEPAEngine._should_stop

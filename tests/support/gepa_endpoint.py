@@ -1,7 +1,8 @@
-"""A model on loopback for searches of GEPA: it counts what it is asked, and what it answers with which tokens.
+"""A model on loopback for searches of GEPA that counts its requests and answers with their tokens.
 
-``gpt-4.1`` reflects: it makes the instruction in the question longer, and by turns worse. Any other model tells how many words its
-instructions have. Every so many requests are refused once with a 500, and one question of the reflecting model's always with a 400.
+``gpt-4.1`` reflects: it makes the instruction in the request longer, and in turn worse. Any other model reports how
+many words its instructions have. One request in so many is refused once with a 500, and one request of the reflecting
+model always with a 400.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ INSTRUCTION = re.compile(r"```\n(.*?)\n```|\[\[ ## current_instruction ## \]\]\n
 
 @dataclass
 class Endpoint:
-    """What was asked and answered."""
+    """The requests and answers."""
 
     url: str = ""
     refuse_every: int = 0
-    """A request out of so many is refused; 0 refuses none."""
+    """One request in this many is refused; 0 refuses none."""
     hopeless: int = -1
-    """The number of the reflection that is refused however often it is asked."""
+    """The number of the reflection that is refused however often it is repeated."""
     answered: list[tuple[str, str, int, int]] = field(default_factory=list)
-    """Model, id, tokens of the question and of the answer."""
+    """Model, id, prompt tokens and answer tokens."""
     refused: list[int] = field(default_factory=list)
     """The statuses."""
     reflections: list[str] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Endpoint:
         instruction = (found[1] or found[2]) if found else "Think"
         turn = self.reflections.index(asked)
         text = "a" if turn % 4 == 3 else f"{instruction} more{turn}"
-        if "`new_instruction`" in asked:  # DSPy's way to ask
+        if "`new_instruction`" in asked:  # DSPy's prompt format
             return json.dumps({"new_instruction": text})
         return f"```\n{text}\n```"
 
@@ -83,6 +84,6 @@ class Endpoint:
 def serving(refuse_every: int = 0, hopeless: int = -1) -> Iterator[Endpoint]:
     """Serve until the block ends."""
     endpoint = Endpoint(refuse_every=refuse_every, hopeless=hopeless)
-    # Clients that ask again wait for a second or more else.
+    # Otherwise clients wait for a second or more before they retry.
     with answering(lambda path, headers, asked: endpoint.answer(asked), retry_after_ms="1") as endpoint.url:
         yield endpoint

@@ -1,7 +1,7 @@
 """Golden cases of the mapping: spans in, rows of the seven tables out.
 
-A case is a function that makes spans with a tracer, and the rows that they must become, as the columns that matter.
-Every way from a span to the tables must pass all of them (``test_mapping.py`` takes the direct way).
+A case is a function that creates spans with a tracer, and the rows that they must become, limited to the columns that
+matter. Every path from a span to the tables must pass all of them (``test_mapping.py`` tests direct delivery).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opentelemetry.trace.span import TraceState
 from genesis_otel import attributes as names
 
 START = 1_700_000_000_000_000_000
-"""When golden spans begin: 2023-11-14T22:13:20Z, in ns."""
+"""The start of golden spans: 2023-11-14T22:13:20Z, in ns."""
 
 SECOND = 1_000_000_000
 
@@ -26,7 +26,7 @@ Rows = Mapping[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Case:
-    """Spans in, rows out: ``rows`` names the tables that must hold rows, each row as its columns that matter."""
+    """Spans in, rows out: ``rows`` has the tables that must contain rows, each row with the columns that matter."""
 
     name: str
     emit: Callable[[Tracer], None]
@@ -75,7 +75,7 @@ def run_of_three(tracer: Tracer) -> None:
         RUN_DATABASE_PATH="/results/x.db",
     )
     span(tracer, "run.start circle_packing", told, seconds=0)
-    # Another process ends it: it knows no more than the id.
+    # Another process, which knows only its id, ends it.
     span(
         tracer, "run", place(RECORD="run", RUN_STATUS="completed", RUN_TOTAL_GENERATIONS=10), start=START + 60 * SECOND
     )
@@ -103,7 +103,7 @@ def front_of(size: int, *, start: int = START) -> Callable[[Tracer], None]:
 
 
 HOSTILE = 'it\'s "quoted"\\ \t\n\x00\x1f \u2028 <&> ☃ 𝔘 \u0301' + "é" * 100_000
-"""A text with everything in it that some encoding or other trips over, and two hundred kilobytes long."""
+"""A text of two hundred kilobytes with all characters that some encoding mishandles."""
 
 KINDS: dict[str, Any] = {
     "empty": "",
@@ -123,7 +123,7 @@ KINDS: dict[str, Any] = {
     "nothing": [],
     "ключ ☃": "a name that is no ASCII",
 }
-"""Attributes of every kind that the SDK lets through."""
+"""Attributes of every kind that the SDK accepts."""
 
 
 def of_every_kind(tracer: Tracer) -> None:
@@ -138,12 +138,12 @@ def of_every_kind(tracer: Tracer) -> None:
     made.add_event("", KINDS, timestamp=START)
     made.add_event("no attributes", timestamp=START + SECOND)
     made.set_status(StatusCode.OK)
-    # Before it began, as clocks that are set back have it: the collector's unsigned duration is then 584 years.
+    # Before its start, as with a clock that was set back: the collector's unsigned duration is then 584 years.
     made.end(START - SECOND)
 
 
 def events_out_of_order(tracer: Tracer) -> None:
-    """The later front comes first; between them is one that cannot be read."""
+    """The later front comes first; between them is one that cannot be parsed."""
     made = tracer.start_span("generation", attributes=place(RECORD="generation"), start_time=START)
     for seconds, members in ((3, [{"individual_id": "late"}]), (2, "no list"), (1, [{"individual_id": "early"}])):
         told = {names.PARETO_FRONT_MEMBERS: members if isinstance(members, str) else json.dumps(members)}
@@ -152,7 +152,7 @@ def events_out_of_order(tracer: Tracer) -> None:
 
 
 def llm(rows: dict[str, Any], attributes: dict[str, Any], name: str, **options: Any) -> Case:
-    """A call in run ``r``: the landing table may hold everybody's, and only a search's become rows."""
+    """A call in run ``r``: the landing table may hold other calls, but only a search's become rows."""
     told = {names.RUN_ID: "r"} | attributes
     return Case(name, lambda tracer: span(tracer, "call", told, **options), {"llm_logs": [rows]})
 

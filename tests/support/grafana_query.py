@@ -1,11 +1,11 @@
-"""What Grafana and its ClickHouse data source make of a panel's SQL before ClickHouse sees it: for tests and benchmarks.
+"""The SQL of a panel as ClickHouse receives it from Grafana and its ClickHouse data source: for tests and benchmarks.
 
-In: SQL of a target, values of variables, a time range. Out: the SQL that is sent. On failure: `ValueError` for a variable or a
-macro that nobody fills in.
+In: SQL of a target, values of variables, a time range. Out: the SQL that is sent. On failure: `ValueError` for a
+variable or a macro without a value.
 
-In the browser, variables (https://grafana.com/docs/grafana/latest/visualizations/dashboards/variables/variable-syntax, formats
-`percentencode`) and ``$__conditionalAll`` (clickhouse-datasource src/data/CHDatasource.ts) are expanded; then, in the
-backend, the macros (clickhouse-datasource pkg/macros/macros.go).
+In the browser, variables (https://grafana.com/docs/grafana/latest/visualizations/dashboards/variables/variable-syntax,
+formats `percentencode`) and ``$__conditionalAll`` (clickhouse-datasource src/data/CHDatasource.ts) are expanded; then,
+in the backend, the macros (clickhouse-datasource pkg/macros/macros.go).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 ALL = ("$__all",)
-"""The value of a variable of which everything is chosen."""
+"""The value of a variable of which *All* is selected."""
 
 Value = str | tuple[str, ...]
 
@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(?!__)(\w+)")
 
 
 class TimeRange(NamedTuple):
-    """What the time picker says, and the step that fits a panel's width."""
+    """The time picker's range, and the step for a panel's width."""
 
     start: datetime
     end: datetime
@@ -49,7 +49,7 @@ def sent(sql: str, values: Mapping[str, Value], times: TimeRange, everything: Ma
 
 
 def percent_encoded(value: Value) -> str:
-    """As the format ``percentencode`` has it (grafana-scenes, formatRegistry): several values as ``{one,two}``, then encoded."""
+    """The format ``percentencode`` (grafana-scenes, formatRegistry): several values as ``{one,two}``, then encoded."""
     return quote("{" + ",".join(value) + "}" if isinstance(value, tuple) else value, safe="-_.~")
 
 
@@ -59,12 +59,12 @@ def _formatted(found: re.Match[str], values: Mapping[str, Value]) -> str:
         raise ValueError(f"there is no variable {name}")
     if form == "percentencode":
         return percent_encoded(values[name])
-    # Without a format nothing is quoted, and sqlstring leaves backslashes, which ClickHouse reads.
+    # Without a format nothing is quoted, and sqlstring leaves backslashes, which ClickHouse interprets.
     raise ValueError(f"${name} with the format {form}: only percentencode is safe in SQL")
 
 
 def _conditional(sql: str, values: Mapping[str, Value]) -> str:
-    """``$__conditionalAll(condition, $variable)``: the condition, or ``1=1`` while everything is chosen."""
+    """``$__conditionalAll(condition, $variable)``: the condition, or ``1=1`` if *All* is selected."""
     macro = "$__conditionalAll"
     left = sql.count(macro)
     while (at := sql.rfind(macro + "(")) >= 0:
@@ -81,7 +81,7 @@ def _conditional(sql: str, values: Mapping[str, Value]) -> str:
 
 
 def _replaced(sql: str, start: int, end: int, text: str) -> str:
-    """As JavaScript's ``String.replace`` with a text: ``$$``, ``$&``, ``$` `` and ``$'`` in it are special.
+    """Like JavaScript's ``String.replace`` with a text: ``$$``, ``$&``, ``$` `` and ``$'`` in it are special.
 
     https://developer.mozilla.org/en-US/docs/Web/JavaScript/Reference/Global_Objects/String/replace
     """
@@ -105,7 +105,7 @@ def _macros(sql: str, times: TimeRange) -> str:
 
 
 def _arguments(sql: str, at: int) -> tuple[list[str], int]:
-    """The arguments within the parenthesis at ``at``, and where it ends."""
+    """The arguments within the parenthesis at ``at``, and the position of its end."""
     depth, begun, found = 0, at + 1, []
     for position in range(at, len(sql)):
         sign = sql[position]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.support.in_thread import Silent, in_thread
 
 TOKEN = "glsa_w4YgDHlHrYTQWzpkVdpkOrzgLhHpIUzH_13b61dd2"
 PLUGIN = "grafana-clickhouse-datasource"
@@ -245,7 +246,7 @@ class StandIn:
 def serving(grafana: StandIn) -> Iterator[StandIn]:
     """``grafana`` on a port of its own, until the end of the block."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_GET(self) -> None:
             path = urlsplit(self.path).path
             length = int(self.headers.get("Content-Length") or 0)
@@ -268,16 +269,7 @@ def serving(grafana: StandIn) -> Iterator[StandIn]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     grafana.url = f"http://127.0.0.1:{server.server_address[1]}{grafana.prefix}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with in_thread(server):
         yield grafana
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,8 +1,8 @@
-"""Searches that are hard to count, told by the real API, and what is true of each, worked out by hand.
+"""Searches that are hard to count, recorded through the real API, and the true values of each, worked out by hand.
 
-One store holds a search that was resumed, finished programs out of order and has failures, scores below zero, NaN and an infinity,
-an incorrect program with the highest score of all, copies, calls without a price and costs beyond its calls; one that minimises;
-one whose calls name no individual; one that died; and one that goes on.
+One store holds a search that was resumed, finished programs out of order and has failures, scores below zero, NaN and
+an infinity, an incorrect program with the highest score of all, copies, calls without a price and costs beyond its
+calls; one that minimises; one whose calls name no individual; one that died; and one that is running.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Fact(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What every reader has to say of a search."""
+    """The values that every reader must show for a search."""
 
     best_score: float | None
     best_individual: str
@@ -94,7 +94,8 @@ OF_THE_RUN = 0.02
 """USD of a call that belongs to the run as a whole."""
 
 TRUTHS = {
-    # Eight priced calls and that of the run; the seed's embedding and what five_flat cost beyond its call. What a call cost that was given up, nobody knows.
+    # Eight priced calls and that of the run; the seed's embedding, and the cost of five_flat beyond its call. The cost
+    # of the abandoned call is unknown.
     UPWARDS: Truth(
         -0.5,
         "four_best",
@@ -111,7 +112,7 @@ TRUTHS = {
         ("five_flat",),
     ),
     DOWNWARDS: Truth(2.5, "d_best", 2, 2, 7.5, 0, 6, 1, 1, 0.06, 0, "completed"),
-    # Its individual and its call are the same money.
+    # The individual's cost is that of its call.
     FLAT: Truth(1.0, "f_seed", 0, 0, 0.0, 0, 1, 0, 0, 0.2, 0, "failed"),
     DEAD: Truth(1.0, "x_seed", 0, 0, 0.0, 0, 1, 0, 0, 0.0, 0, "stalled"),
     GOING_ON: Truth(None, "", 0, 0, 0.0, None, 1, 1, 0, 0.0, 0, "running"),
@@ -119,7 +120,7 @@ TRUTHS = {
 
 
 def hard_spans() -> Sequence[ReadableSpan]:
-    """The ended spans of all searches, an hour ago at the earliest."""
+    """The ended spans of all searches, which began an hour ago at the earliest."""
     began = time.time_ns() - 3600 * SECOND
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
@@ -145,7 +146,7 @@ def hard_spans() -> Sequence[ReadableSpan]:
 
 
 def _upwards(began: int) -> int:
-    """The search up to where its process ends without a word."""
+    """The search until its process is killed."""
     config = {"max_iterations": 24, "evolution": {"num_generations": 60}}
     run = spans.run(TASK, run_id=UPWARDS, config=config, objectives=OBJECTIVES, start_time=began)
     now = _told(run, BEFORE, began)
@@ -159,10 +160,10 @@ def _upwards(began: int) -> int:
 
 
 def _resumed(now: int) -> None:
-    """The same search, gone on with by another process that was asked for other generations."""
+    """The same search, continued by another process with a different number of generations."""
     run = spans.run(TASK, run_id=UPWARDS, config={"max_iterations": 40}, objectives=OBJECTIVES, start_time=now)
     now = _told(run, AFTER, now)
-    # As OpenEvolve's migrants come: when their generation is over. What it tells of costs is its original's.
+    # Like OpenEvolve's migrants: after their generation has ended. The costs it reports are its original's.
     copied = spans.individual(
         "four_copied", parent_id="four_best", mutation_type="migration", generation=4, run=run, start_time=now
     )
@@ -172,7 +173,7 @@ def _resumed(now: int) -> None:
 
 
 def _told(run: spans.Run, facts: Sequence[Fact], now: int, step: int = 10 * SECOND) -> int:
-    """Individuals in the order of ``facts``, each generation open from its first one to its last."""
+    """Individuals in the order of ``facts``, with each generation open from its first individual to its last."""
     last = {fact.generation: fact.id for fact in facts}
     begun: dict[int, Any] = {}
     for fact in facts:

@@ -1,4 +1,4 @@
-"""A golden case as spans, and the rows of a table as values that compare."""
+"""A golden case as spans, and the rows of a table as comparable values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def spans_of(case: Case) -> Sequence[ReadableSpan]:
 
 
 def rows_of(client: Client, table: str) -> list[dict[str, Any]]:
-    """A table's rows; times as text, and what is not a number by its name, so that they compare."""
+    """A table's rows in comparable form: times as text, and NaN and infinities by name."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):

@@ -1,4 +1,4 @@
-"""A coevolution of OpenEvolve's, which writes down itself what it does: ``openevolve_coevolution.py FOLDER URL RUN_ID ROUNDS RESUME``."""
+"""A coevolution of OpenEvolve that logs what it does: ``openevolve_coevolution.py FOLDER URL RUN_ID ROUNDS RESUME``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.openevolve_settings import write_down
 
 
 def config(url: str, seed: int) -> Any:
-    """Of one population, with two islands and two workers."""
+    """The configuration of one population, with two islands and two workers."""
     told = Config.from_dict(
         {
             "log_level": "ERROR",
@@ -29,7 +29,7 @@ def config(url: str, seed: int) -> Any:
 
 
 def evaluate(path: str, population: str, opponents: Any) -> dict[str, float]:
-    """A score against these opponents; whoever fails loses."""
+    """A score against these opponents; a program that fails loses."""
     from genesis_otel.demo.circle_packing import evaluator
 
     try:

@@ -1,7 +1,8 @@
-"""A search of OpenEvolve in a process of its own, for tests/whole/test_openevolve.py: ``openevolve_driver.py HOW FOLDER URL
-RUN_ID``.
+"""A search of OpenEvolve in a separate process, for tests/whole/test_openevolve.py: ``openevolve_driver.py HOW FOLDER
+URL RUN_ID``.
 
-OpenEvolve takes over signals and the root logger of its process, and forks: nothing for the process of the tests.
+OpenEvolve takes over the signals and the root logger of its process, and forks, so it does not run in the tests'
+process.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ OBJECTIVES = {"accuracy": "max", "size": "min"}
 
 
 def config(url: str) -> Any:
-    """Of a small search with two workers and two islands."""
+    """The configuration of a small search with two workers and two islands."""
     told = Config(
         log_level="WARNING",
         random_seed=3,
@@ -42,7 +43,7 @@ def config(url: str) -> Any:
         ),
     )
     told.database.num_islands, told.database.migration_interval, told.database.archive_size = 2, 2, 6
-    # OpenEvolve copies no program that the other island has already, and the best ones often stand on both.
+    # OpenEvolve copies no program that the other island already has, and the best ones are often on both.
     told.database.migration_rate = 0.6
     told.evaluator.cascade_evaluation, told.evaluator.parallel_evaluations, told.evaluator.max_retries = False, 2, 0
     return told
@@ -59,8 +60,8 @@ def forked(folder: Path, url: str, run_id: str) -> None:
 
 
 def spawned(folder: Path, url: str, run_id: str) -> None:
-    """``OpenEvolve(...)`` by hand with spawned workers, whole programs as answers, our own LLM spans, and novelty
-    judged."""
+    """``OpenEvolve(...)`` called directly with spawned workers, whole programs as answers, our own LLM spans, and
+    novelty checks."""
     genesis_otel.configure(data_dir=folder, resource_attributes={"team": "packing"})
     instrument(task="by_hand", run_id=run_id, objectives=OBJECTIVES, llm="genesis")
     told = config(url)
@@ -74,8 +75,7 @@ def spawned(folder: Path, url: str, run_id: str) -> None:
 
 
 def interrupted(folder: Path, url: str, run_id: str) -> None:
-    """A search that is told to end by a signal; it is announced on standard output when the first children are
-    there."""
+    """A search that a signal ends; standard output says when the first children exist."""
     genesis_otel.configure(data_dir=folder)
     instrument(run_id=run_id)
     told = config(url)
@@ -135,7 +135,7 @@ class Broken(SpanProcessor):
 
 
 def broken(folder: Path, url: str, run_id: str) -> None:
-    """A search under telemetry that raises at every span."""
+    """A search with telemetry that raises at every span."""
     provider = TracerProvider()
     provider.add_span_processor(Broken())
     trace.set_tracer_provider(provider)
@@ -160,7 +160,8 @@ def beginning(folder: Path, url: str, run_id: str) -> None:
 
 
 def stopping(folder: Path, url: str, run_id: str) -> None:
-    """A search that stops when its budget is spent; it prints OpenEvolve's best program, and those of the checkpoint that was saved."""
+    """A search that stops when its budget is spent; it prints OpenEvolve's best program, and those of the checkpoint
+    that was saved."""
     genesis_otel.configure(data_dir=folder, budget=0.004, stop_over_budget=True)
     instrument(run_id=run_id, llm="genesis")
     result = run_evolution(
@@ -172,7 +173,7 @@ def stopping(folder: Path, url: str, run_id: str) -> None:
 
 
 def continuing(folder: Path, url: str, run_id: str) -> None:
-    """The same search, which goes on from there with a larger budget."""
+    """The same search, continued from there with a larger budget."""
     genesis_otel.configure(data_dir=folder, budget=100, stop_over_budget=True)
     instrument(llm="genesis")
     output = folder / "stopping"
@@ -182,7 +183,7 @@ def continuing(folder: Path, url: str, run_id: str) -> None:
 
 
 def resuming(folder: Path, url: str, run_id: str) -> None:
-    """The second part: it goes on from the first checkpoint, and is not told of any run."""
+    """The second part: it continues from the first checkpoint, and gets no run id."""
     genesis_otel.configure(data_dir=folder)
     instrument(objectives=OBJECTIVES, llm="genesis")
     search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / "parts"))

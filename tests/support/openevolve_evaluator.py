@@ -18,7 +18,7 @@ SECRET = "sk-proj-" + 2 * "aB3dE5gH7jK9mN1pQ2"
 
 
 def _turn(of: str) -> int:
-    """How many have come here before, in whichever process."""
+    """How many evaluations came before, in any process."""
     folder = Path(os.environ["TURNS"])
     for number in count():
         try:
@@ -30,7 +30,7 @@ def _turn(of: str) -> int:
 
 
 def evaluate(program_path: str) -> Any:
-    """Metrics alone, or an error to be minimised."""
+    """Only metrics, or an error to be minimised."""
     metrics = packing.evaluate(program_path)
     if _turn("evaluate") % 5 == 3:
         raise ConnectionError("the machine is gone for a moment")
@@ -40,12 +40,12 @@ def evaluate(program_path: str) -> Any:
 
 
 def evaluate_stage1(program_path: str) -> Any:
-    """Raises where the program does."""
+    """Raises if the program does."""
     return EvaluationResult(metrics=packing.evaluate(program_path), artifacts={"stdout": "stage 1\n"})
 
 
 def evaluate_stage2(program_path: str) -> dict[str, float]:
-    """Fails for two programs of four: with an exception, or because it takes too long."""
+    """Fails for two programs in four: with an exception, or by taking too long."""
     turn = _turn("stage2")
     if turn % 4 == 1:
         raise ArithmeticError(f"stage 2 does not like {turn}")

@@ -1,6 +1,6 @@
-"""A search of OpenEvolve in which nothing is left to chance: ``openevolve_off.py FOLDER URL [instrumented]``.
+"""A fully deterministic search of OpenEvolve: ``openevolve_off.py FOLDER URL [instrumented]``.
 
-One worker, seeded ids in every process; hashes are those that ``PYTHONHASHSEED`` says.
+One worker, seeded ids in every process; hashes are determined by ``PYTHONHASHSEED``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     )
     for model in (told.llm, *told.llm.models, *told.llm.evaluator_models):
         model.api_base, model.api_key = url, "sk-test"
-    SEEDED.seed("main")  # imports may have asked for ids
+    SEEDED.seed("main")  # imports may have generated ids
     run_evolution(
         str(problem / "initial_program.py"),
         str(problem / "evaluator.py"),

@@ -1,8 +1,9 @@
-"""A search of OpenEvolve with settings of the test's choice, which writes down itself what it does, without any of this package:
+"""A search of OpenEvolve with the test's settings, which logs what it does without using this package:
 ``openevolve_settings.py FOLDER URL RUN_ID`` with the settings as JSON on standard input.
 
-``added.jsonl`` has every program as OpenEvolve adds it to its database, with the cell and whether it was let in; ``failures.jsonl`` every
-iteration that came to nothing, ``asked.jsonl`` every call of OpenEvolve's client (but of spawned workers); ``final.json`` what the database is at the end.
+``added.jsonl`` has every program as OpenEvolve adds it to its database, with the cell and whether it was accepted;
+``failures.jsonl`` every iteration without a program, ``asked.jsonl`` every call of OpenEvolve's client (except those of
+spawned workers); ``final.json`` the database at the end.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ EVALUATOR = Path(__file__).with_name("openevolve_evaluator.py")
 
 
 def note(path: Path, record: dict[str, Any]) -> None:
-    """A line in one write: workers write, too."""
+    """Append a line in one write, since workers write too."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(file, (json.dumps(record, default=str) + "\n").encode())
     os.close(file)
 
 
 def write_down(folder: Path) -> None:
-    """Note what OpenEvolve does, beneath what this package wraps around it."""
+    """Log what OpenEvolve does, beneath this package's wrappers."""
     add, submit, call = ProgramDatabase.add, ProcessParallelController._submit_iteration, OpenAILLM._call_api
 
     @functools.wraps(add)
@@ -40,7 +41,7 @@ def write_down(folder: Path) -> None:
         try:
             admitted = add(self, program, *args, **kwargs)
         except Exception as error:
-            # A grid of a metric that a failed program has not: OpenEvolve drops the program.
+            # A grid over a metric that a failed program lacks: OpenEvolve drops the program.
             note(folder / "failures.jsonl", {"iteration": program.iteration_found, "error": str(error)})
             raise
         record = program.to_dict() | {"embedding": None, "admitted": admitted is not None}

@@ -1,4 +1,4 @@
-"""The real collector and a store process behind it, as processes of a test's own; both can be killed and started again."""
+"""The real collector and a store process behind it, as separate processes that can be killed and restarted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STARTING = 150.0
 
 
 def binary() -> Path:
-    """The collector that `make collector` built. Without it a test is skipped, loudly; in CI it fails."""
+    """The collector built by `make collector`. Without it a test is skipped, with a visible message; in CI it fails."""
     said = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "build_collector.py"), "--path"],
         capture_output=True,
@@ -48,16 +48,17 @@ def binary() -> Path:
 
 
 WORKERS = 8
-"""Of pytest, side by side: each has ports of its own."""
+"""The number of parallel pytest workers: each has its own ports."""
 PORTS = range(12_000, 32_000)
-"""Below those that the kernel gives to clients and to port 0 (32,768 and up): nobody gets one of these by chance before whoever it is for."""
+"""Below those that the kernel gives to clients and to port 0 (32,768 and up), so that no other process gets one of
+these by chance."""
 _share = PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS :: WORKERS]
-# Another run of the tests on this machine, which has no part of them, begins elsewhere.
+# Another test run on this machine, outside this division, starts elsewhere.
 _ports = itertools.islice(itertools.cycle(_share), os.getpid() * 61 % len(_share), None)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody has, and that stay free until somebody asks for them by number; none is given twice soon."""
+    """Free ports that stay free until a process asks for them by number; none is given out twice in short order."""
     found: list[int] = []
     for port in _ports:
         with socket.socket() as tried, contextlib.suppress(OSError):
@@ -69,7 +70,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def until(true: Any, what: str, seconds: float = STARTING) -> None:
-    """Wait until ``true()``; the bound only ends a test that hangs."""
+    """Wait until ``true()``; the limit only ends a test that hangs."""
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -79,7 +80,7 @@ def until(true: Any, what: str, seconds: float = STARTING) -> None:
 
 @dataclass
 class Store:
-    """`genesis-otel serve` on a folder, at a port of its own that stays the same over restarts."""
+    """`genesis-otel serve` on a folder, at a port of its own that stays the same across restarts."""
 
     folder: Path
     port: int = field(default_factory=lambda: free_ports(1)[0])
@@ -132,7 +133,7 @@ class Store:
 
 @contextlib.contextmanager
 def pausing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A store process on ``folder`` that looks at its spool only when it is woken: its pauses are longer than any test."""
+    """A store process on ``folder`` that reads its spool only when woken: its pauses are longer than any test."""
     code = (
         "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
         "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
@@ -148,7 +149,7 @@ def pausing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @dataclass
 class Collector:
-    """The collector with our configuration (or others), in front of a store."""
+    """The collector with our configuration (or another), in front of a store."""
 
     path: Path
     folder: Path
@@ -208,7 +209,7 @@ class Collector:
 
 
 def environment_of(store: Store, database: str = "default") -> dict[str, str]:
-    """What tells a collector where a store is."""
+    """The environment that tells a collector where a store is."""
     return {
         "CLICKHOUSE_ENDPOINT": store.url,
         "CLICKHOUSE_DATABASE": database,
@@ -219,7 +220,7 @@ def environment_of(store: Store, database: str = "default") -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(*processes: Store | Collector) -> Iterator[None]:
-    """Start them in their order, and kill whatever is left of them behind."""
+    """Start them in order, and kill those that are still running at the end."""
     try:
         for process in processes:
             process.start()

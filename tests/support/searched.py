@@ -1,7 +1,7 @@
-"""A small search, told twice: as the facts that went in, and as the spans that the real API makes of them.
+"""A small search in two forms: as facts, and as the spans that the real API makes of them.
 
-The facts are few enough to work out every answer by hand, and have of everything one: gains and losses, a program
-proposed twice, two parents, a failed evaluation, a failed call, two models, a run that ended and one that goes on.
+The facts are few enough to work out every answer by hand, and include one of everything: gains and losses, a program
+proposed twice, two parents, a failed evaluation, a failed call, two models, a run that ended and one that is running.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ FACTS = (
     Fact("four_a", 4, ("three_best",), "mutate", 0.97, 121),
 )
 LATER = tuple(fact._replace(id=f"later_{fact.id}") for fact in FACTS[:2])
-"""The individuals of the run that goes on."""
+"""The individuals of the running run."""
 BEST = "four_a"
 LINEAGE_OF_BEST = ["seed_b", "one_b", "two_a", "three_best", "four_a"]
 EMBED_COST, NOVELTY_COST = 0.0001, 0.0002
 
 
 def children() -> list[Fact]:
-    """Those that a model made; the n-th of them by ``MODELS[n % 2]`` for ``cost(n)`` in ``seconds(n)``."""
+    """Individuals made by a model; the n-th of them by ``MODELS[n % 2]`` for ``cost(n)`` in ``seconds(n)``."""
     return [fact for fact in FACTS if fact.parents]
 
 
@@ -79,7 +79,7 @@ def seconds(number: int) -> float:
 
 
 def finish(number: int) -> str:
-    """Why the answer ended: each fifth one was cut off."""
+    """Why the answer ended: every fifth one was truncated."""
     return "length" if number % 5 == 4 else "stop"
 
 
@@ -101,7 +101,7 @@ def delta(fact: Fact, parent: str) -> float:
 
 
 def island(fact: Fact) -> str:
-    """That of its first seed, but for one that has moved: "1" for the second seed's, else "0"."""
+    """That of its first seed, except for one that has moved: "1" for the second seed's, otherwise "0"."""
     if fact.id == "three_b":
         return "0"
     mother = next((each for each in FACTS if each.id in fact.parents[:1]), None)
@@ -109,7 +109,7 @@ def island(fact: Fact) -> str:
 
 
 def cell(fact: Fact) -> dict[str, int]:
-    """Of a grid of one feature, in bins of 50."""
+    """A cell of a grid with one feature, in bins of 50."""
     return {"size": fact.size // 50}
 
 
@@ -118,7 +118,8 @@ def output(fact: Fact) -> str:
 
 
 def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] = FACTS) -> Sequence[ReadableSpan]:
-    """The ended spans of the search, an hour ago at the earliest; one that does not end is a run that goes on."""
+    """The ended spans of the search, which began an hour ago at the earliest; one that does not end is a running
+    run."""
     began = time.time_ns() - 3600 * SECOND
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
@@ -190,7 +191,7 @@ def search_spans(run_id: str = RUN, *, ends: bool = True, facts: Sequence[Fact] 
 
 
 def code(fact: Fact) -> str:
-    """A program of the fact's size; two facts of the same fitness and size are the same program."""
+    """A program of the fact's size; two facts with the same fitness and size have the same program."""
     return json.dumps([fact.fitness, fact.size]).ljust(fact.size)
 
 
@@ -204,7 +205,7 @@ def end_store(folder: Path) -> None:
 
 
 def fill(folder: Path, *batches: Sequence[ReadableSpan]) -> None:
-    """Spans into the store of a folder, through its store process."""
+    """Put spans into the store of a folder, through its store process."""
     exporter = ClickHouseSpanExporter(lambda: store_process.open_store(folder, start=True))
     for batch in batches:
         assert exporter.export(batch) is SpanExportResult.SUCCESS

@@ -1,7 +1,7 @@
-"""Secrets of many kinds, all made up, and texts that look like them and are none.
+"""Made-up secrets of many kinds, and texts that look like secrets but are not.
 
-In: nothing. Out: :data:`SECRETS`, what a text holds and the text that holds it, and :data:`HARMLESS`. Beginnings of keys are put
-together here, so that no scanner takes this file for a leak.
+In: nothing. Out: :data:`SECRETS`, each with the secret and a text that contains it, and :data:`HARMLESS`. Prefixes of
+keys are assembled here, so that no scanner takes this file for a leak.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Secret(NamedTuple):
 
     kind: str
     hidden: str
-    """What must not be left of it."""
+    """The part that must not remain."""
     text: str
 
 
@@ -32,7 +32,7 @@ _random = random.Random(20260701)
 
 
 def made(length: int, alphabet: str = ALNUM) -> str:
-    """A random text that holds a digit."""
+    """A random text that contains a digit."""
     while True:
         text = "".join(_random.choices(alphabet, k=length))
         if any(char.isdigit() for char in text):
@@ -40,7 +40,7 @@ def made(length: int, alphabet: str = ALNUM) -> str:
 
 
 def tokens() -> dict[str, list[str]]:
-    """Keys that are known by their beginning, three of a kind."""
+    """Keys that are recognised by their prefix, three of each kind."""
 
     def three(begin: str, length: int, alphabet: str = ALNUM, end: str = "") -> list[str]:
         return [begin + made(length, alphabet) + end for _ in range(3)]
@@ -100,7 +100,7 @@ def tokens() -> dict[str, list[str]]:
 
 
 def named() -> dict[str, list[tuple[str, str]]]:
-    """Secrets that are known by what stands before them: the secret and its text."""
+    """Secrets that are recognised by the text before them: the secret and its text."""
     secret = [made(n) for n in (12, 16, 20, 24, 28, 32, 36, 40)]
     word = ["hunter2", "Tr0ub4dor&3", "s3cr3t!pw", "korrekt.pferd9"]
     aws = [made(40, ALNUM + "+/") for _ in range(3)]

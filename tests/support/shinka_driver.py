@@ -1,7 +1,7 @@
-"""A search of ShinkaEvolve in a process of its own: ``python -m tests.support.shinka_driver FOLDER URL GENERATIONS``.
+"""A search of ShinkaEvolve in a separate process: ``python -m tests.support.shinka_driver FOLDER URL GENERATIONS``.
 
-In: the folder of the search and of its record, and the model's endpoint. Out: a recorded search; an evaluation of it asks a model, too,
-in its own process. On failure: a traceback; interrupted by SIGINT as any program.
+In: the folder of the search and of its record, and the model's endpoint. Out: a recorded search; its evaluations also
+call a model, in their own process. On failure: a traceback; interrupted by SIGINT like any program.
 """
 
 from __future__ import annotations

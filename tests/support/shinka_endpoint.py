@@ -1,7 +1,8 @@
-"""A model on loopback for searches of ShinkaEvolve: it raises a number in a program, and errs as it is told to.
+"""A model on loopback for searches of ShinkaEvolve: it raises a number in a program, and makes the configured errors.
 
-In: what shinka asks of OpenAI's endpoints for responses, chat completions and embeddings. Out: answers in shinka's format, and a
-ledger of all requests: what was asked for, the status, and the tokens that were counted. On failure: an unknown path is a 404.
+In: shinka's requests to OpenAI's endpoints for responses, chat completions and embeddings. Out: answers in shinka's
+format, and a log of all requests: their purpose, the status, and the tokens that were counted. On failure: an unknown
+path is a 404.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ metrics = {"combined_score": value, "public": {"value": value, "smallness": -val
 """
 
 THOUGHT = "<PROMPT>Thought {}: the number may be larger, and should not come near fifty.</PROMPT>"
-"""Long enough to be a prompt of shinka's."""
+"""Long enough to count as a prompt for shinka."""
 
 KINDS: dict[str, Callable[[float], str]] = {
     "better": lambda value: f"{value + 1}",
@@ -52,12 +53,12 @@ KINDS: dict[str, Callable[[float], str]] = {
     "wrong": lambda value: "99.0",
     "same": lambda value: f"{value}",
 }
-"""What becomes of the program's number."""
+"""The effect on the program's number."""
 
 
 @dataclass
 class Request:
-    """One request, as the endpoint saw it."""
+    """One request, as the endpoint received it."""
 
     path: str
     model: str
@@ -72,10 +73,10 @@ class Request:
 
 @dataclass
 class Endpoint:
-    """How it answers, and what it was asked."""
+    """How it answers, and its requests."""
 
     proposals: tuple[str, ...] = ("better",)
-    """What the proposals are, by turns: a kind of :data:`KINDS`, ``prose``, or a status such as ``429``."""
+    """The proposals, in turn: a kind of :data:`KINDS`, ``prose``, or a status such as ``429``."""
     novelty: tuple[str, ...] = ("NOVEL",)
     url: str = ""
     requests: list[Request] = field(default_factory=list)
@@ -84,7 +85,7 @@ class Endpoint:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answered(self, kind: str = "") -> list[Request]:
-        """The requests that had an answer, of one kind or of all."""
+        """The answered requests, of one kind or of all."""
         return [each for each in self.requests if each.status == 200 and kind in ("", each.kind)]
 
     def answer(self, path: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -127,7 +128,7 @@ class Endpoint:
 
 
 def kind_of(prompt: str) -> str:
-    """What a prompt is for, by its words."""
+    """The purpose of a prompt, recognised by its words."""
     if "NOT_NOVEL" in prompt:
         return "novelty"
     if "write an initial program" in prompt:
@@ -136,7 +137,7 @@ def kind_of(prompt: str) -> str:
 
 
 def proposal(prompt: str, kind: str, turn: int) -> str:
-    """A patch in the format that the prompt asks for."""
+    """A patch in the format that the prompt requests."""
     if kind == "prose":
         return "I would leave it as it is."
     lines = re.findall(r"^VALUE = (.+)$", prompt.split("# Current program")[-1], re.MULTILINE)
@@ -190,6 +191,6 @@ def _response(request: Request, text: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def serving(endpoint: Endpoint) -> Iterator[Endpoint]:
     """Serve until the block ends."""
-    # Shinka tries again, not the client within it: so a request is a call.
+    # Shinka retries, not its client: so each request is a call.
     with answering(lambda path, headers, asked: endpoint.answer(path, asked), x_should_retry="false") as endpoint.url:
         yield endpoint

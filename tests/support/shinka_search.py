@@ -1,6 +1,7 @@
-"""Searches of the released ShinkaEvolve, and what it has stored of them.
+"""Searches of the released ShinkaEvolve, and the rows that it has stored.
 
-In: a folder, an endpoint, and settings. Out: the runner when it has ended; the rows of its database. On failure: what shinka raises.
+In: a folder, an endpoint, and settings. Out: the runner when it has ended; the rows of its database. On failure: what
+shinka raises.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def runner(
     db: dict[str, Any] | None = None,
     job: dict[str, Any] | None = None,
 ) -> Any:
-    """A search that is ready to run; what it leaves is in ``results`` of the folder."""
+    """A search that is ready to run; its files are in ``results`` of the folder."""
     import numpy as np
     from shinka.core import EvolutionConfig, ShinkaEvolveRunner
     from shinka.database import DatabaseConfig
 
     base = os.environ["OPENAI_BASE_URL"]
-    # A model of one's own is named by its address.
+    # A custom model is identified by its URL.
     models = tuple(f"local/own@{base}" if name == "local" else name for name in models)
     random.seed(seed)
     np.random.seed(seed)
@@ -72,7 +73,7 @@ def runner(
 
 
 def jobs_of(program: str, settings: dict[str, Any]) -> Any:
-    """Local jobs, or Slurm's where they have a partition."""
+    """Local jobs, or Slurm jobs if there is a partition."""
     from shinka.launch import LocalJobConfig
     from shinka.launch.scheduler import SlurmCondaJobConfig
 
@@ -83,7 +84,7 @@ def jobs_of(program: str, settings: dict[str, Any]) -> Any:
 
 
 def stored(folder: Path, table: str = "programs") -> list[dict[str, Any]]:
-    """The rows of a table of shinka's, with what is JSON read."""
+    """The rows of a table of shinka's, with JSON columns parsed."""
     database = sqlite3.connect(folder / "results" / "programs.sqlite")
     database.row_factory = sqlite3.Row
     try:

@@ -1,4 +1,5 @@
-"""The live page, through the real command: who gets access, what it shows in a browser, and that it follows a running search."""
+"""The live page, through the real command: who has access, what it shows in a browser, and that it follows a running
+search."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
 
 
 class Answer(NamedTuple):
-    """What the server answered."""
+    """A response of the server."""
 
     status: int
     headers: Message
@@ -71,7 +72,7 @@ class Page(NamedTuple):
     folder: Path
 
     def ask(self, path: str, *, cookie: str | None = None, **headers: str) -> Answer:
-        """A request as a browser that has the cookie makes it."""
+        """A request as made by a browser with the cookie."""
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             known = self.token if cookie is None else cookie
             connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui_{self.port}={known}", **headers})
@@ -79,7 +80,7 @@ class Page(NamedTuple):
             return Answer(told.status, told.headers, told.read().decode())
 
     def json(self, path: str) -> Any:
-        """An answer of the page's data."""
+        """The data of an API path."""
         return json.loads(self.ask(path).text)
 
     def at(self, place: str) -> str:
@@ -89,7 +90,8 @@ class Page(NamedTuple):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The page on a store with the search that ended, the one that goes on, one of hostile texts, and one whose beginning is missing."""
+    """The page on a store with a search that ended, one that is running, one with hostile texts, and one whose start is
+    missing."""
     folder = tmp_path_factory.mktemp("ui")
     hostile = tuple(fact._replace(id=f"{HOSTILE} {fact.id}", how=HOSTILE, parents=()) for fact in FACTS[:2])
     fill(
@@ -120,7 +122,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
-    """Browsers that are closed at the end, and have logged no error."""
+    """Browsers that are closed at the end and must not have logged an error."""
     opened: list[WebDriver] = []
 
     def browsed(address: str, **options: bool) -> WebDriver:
@@ -147,11 +149,11 @@ def shown(driver: WebDriver, title: str) -> None:
     eventually(lambda: "Reading" not in driver.execute_script(view))
 
 
-# --- who gets it ------------------------------------------------------------------------------------------------------
+# --- access -----------------------------------------------------------------------------------------------------------
 
 
-def test_nobody_gets_anything_without_the_token(page: Page) -> None:
-    """Neither the page nor a file nor data; a wrong cookie, or a part of the right one, is none."""
+def test_there_is_no_access_without_the_token(page: Page) -> None:
+    """Without the token there is no page, file or data; a wrong or truncated cookie does not count."""
     for path in ("/", "/?token=x", "/static/page.js", "/api/runs", f"/api/run/individuals?run={RUN}"):
         for cookie in ("", "x", page.token[:-1]):
             answer = page.ask(path, cookie=cookie)
@@ -159,7 +161,7 @@ def test_nobody_gets_anything_without_the_token(page: Page) -> None:
 
 
 def test_the_token_is_taken_out_of_the_address(page: Page) -> None:
-    """It becomes a cookie that no script reads and no other site sends, and that is another one for a page on another port."""
+    """It becomes a cookie that scripts cannot read and other sites do not send, with a different name for each port."""
     answer = page.ask(f"/?token={page.token}", cookie="")
     assert (answer.status, answer.headers["Location"]) == (303, "/")
     told = answer.headers["Set-Cookie"].lower()
@@ -168,7 +170,8 @@ def test_the_token_is_taken_out_of_the_address(page: Page) -> None:
 
 
 def test_another_page_reads_nothing(page: Page) -> None:
-    """A name of another host that leads here is refused, and so is a request that another page makes, with the cookie too."""
+    """A foreign host name that resolves to this machine is refused, and so is a request from another page, even with
+    the cookie."""
     for host in ("evil.example", "127.0.0.1.evil.example", "127.0.0.1:x", "10.0.0.1", "[", ""):
         assert page.ask("/api/runs", Host=host).status == 400
     assert page.ask("/api/runs", Host=f"[::1]:{page.port}").status == 200
@@ -182,8 +185,8 @@ def test_another_page_reads_nothing(page: Page) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_what_cannot_be_asked_is_said(page: Page) -> None:
-    """In a line of JSON, with the status that says whose mistake it is; statements cannot be smuggled in."""
+def test_invalid_requests_are_explained(page: Page) -> None:
+    """The answer is a line of JSON, with the status that says whose mistake it is; SQL cannot be injected."""
     assert page.ask("/api/run?run=nobody").status == 404
     assert "no run or task is named" in page.json("/api/run?run=nobody")["error"]
     for path in (
@@ -207,8 +210,9 @@ def test_what_cannot_be_asked_is_said(page: Page) -> None:
 # --- its data ---------------------------------------------------------------------------------------------------------
 
 
-def test_only_what_is_new_is_told_again(page: Page) -> None:
-    """Since a cursor come the rows that the store took in after it; the scores, outcomes and parents are those that were recorded."""
+def test_only_new_rows_are_sent_again(page: Page) -> None:
+    """After a cursor, only rows that the store received later are sent; scores, outcomes and parents are those
+    recorded."""
     first = page.json(f"/api/run/individuals?run={RUN}")
     columns = first["columns"]
     told = dict(zip(columns["individual_id"], columns["score"], strict=True))
@@ -222,8 +226,8 @@ def test_only_what_is_new_is_told_again(page: Page) -> None:
     assert len(calls["span_id"]) == len(FACTS) - 3 + 1 and calls["cost"].count(None) == 1
 
 
-def test_an_individual_is_told_whole(page: Page) -> None:
-    """An individual's program, its parent's, its conversations and the spans of its trace."""
+def test_an_individual_is_sent_whole(page: Page) -> None:
+    """The answer has an individual's program, its parent's, its conversations and the spans of its trace."""
     told = page.json(f"/api/run/individual?run={RUN}&individual=best")
     assert told["individual_id"] == BEST and told["code"] == code(OF_BEST)
     assert told["parent"]["individual_id"] == "three_best"
@@ -241,8 +245,8 @@ def test_an_answer_is_json_whatever_was_stored() -> None:
         assert json.loads(encoded(told)) == told
 
 
-def test_calls_are_found_by_what_they_say(page: Page) -> None:
-    """By a text in prompt or answer, upper and lower case alike, by model, status and cost."""
+def test_calls_are_found_by_their_text(page: Page) -> None:
+    """By a text in prompt or answer, in upper or lower case, by model, status and cost."""
     (found,) = page.json(f"/api/calls?run_id={RUN}&text=improve+THREE_best")
     assert found["individual_id"] == BEST and "Improve three_best." in found["excerpt"]
     failed = page.json(f"/api/calls?run_id={RUN}&status=error")
@@ -255,8 +259,8 @@ def test_calls_are_found_by_what_they_say(page: Page) -> None:
 
 
 def test_from_the_runs_to_a_program(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """The list leads to the run, the run's table to the individual, whose pane stays on every tab; each view has an address that
-    can be opened by itself. The policy of the page refuses nothing of its own."""
+    """The list leads to the run, the run's table to the individual, whose pane stays open on every tab; each view has a
+    URL that can be opened directly. The Content-Security-Policy blocks nothing of the page itself."""
     driver = browse(page.address)
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4)
     assert "token" not in driver.current_url
@@ -291,22 +295,23 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
     assert eventually(lambda: texts(driver, ".story li .link")) == LINEAGE_OF_BEST
 
 
-def test_a_run_without_its_beginning_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """It is in the list, by the status unknown, and what is there is shown, and said to be not all."""
+def test_a_run_without_its_start_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """It is in the list with status unknown; its rows are shown, and the page says that the start is missing."""
     driver = browse(page.address)
     Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".filters select"))[0]).select_by_visible_text(
         "unknown"
     )
     (row,) = eventually(lambda: len(found := texts(driver, "tbody tr")) == 1 and found)
-    assert HEADLESS in row and "without a beginning" in row and "0.97" in row and f" {len(FACTS)} " in row
+    assert HEADLESS in row and "start is missing" in row and "0.97" in row and f" {len(FACTS)} " in row
     driver.get(page.at(f"#/run/{HEADLESS}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(FACTS))
-    assert "beginning of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
+    assert "start of this run is not in the store" in driver.find_element(By.CSS_SELECTOR, ".said").text
     assert driver.find_element(By.CSS_SELECTOR, ".status").text == "unknown"
 
 
 def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """With its seed, the best one, one that was kept, and one that is named by the beginning of its id; which one stands in the address."""
+    """With its seed, the best one, a kept one, and one found by the beginning of its id; the choice is part of the
+    URL."""
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{RUN}/table/{BEST}/changes"))
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane .added"))
@@ -314,7 +319,7 @@ def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., 
     def choice() -> Select:
         return Select(eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane select"))[0])
 
-    choice().select_by_visible_text("any other …")
+    choice().select_by_visible_text("another individual …")
     driver.find_element(By.CSS_SELECTOR, ".pane input").send_keys("one_c")
     named = next(fact for fact in FACTS if fact.id == "one_c")
     eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(named).strip()])
@@ -330,7 +335,7 @@ def test_a_program_is_compared_with_any_other(page: Page, browse: Callable[..., 
     eventually(lambda: [each.strip(" −") for each in texts(driver, ".pane .removed")] == [code(OF_BEST).strip()])
 
 
-def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDriver]) -> None:
+def test_every_chart_has_a_table(page: Page, browse: Callable[..., WebDriver]) -> None:
     """Users who cannot see a chart can open a table beside it, or are told which tab has one."""
     driver = browse(page.address)
     drawn = set()
@@ -341,7 +346,9 @@ def test_what_is_drawn_is_in_a_table_too(page: Page, browse: Callable[..., WebDr
             drawn.add(tab)
             label = drawing.get_attribute("aria-label") or ""
             beside = driver.find_elements(By.CSS_SELECTOR, ".view table, .view details.as-table")
-            assert label and (beside or "the table has the same" in label or "the tab Calls lists them" in label), tab
+            assert label and (
+                beside or "the tab Individuals lists them" in label or "the tab Calls lists them" in label
+            ), tab
     assert drawn >= {"overview", "tree", "metrics", "islands", "yields", "workers"}
     driver.get(page.at(f"#/run/{RUN}/overview"))
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".as-table summary"))[0].click()
@@ -415,7 +422,7 @@ def test_evaluations_are_on_the_timeline(page: Page, browse: Callable[..., WebDr
 
 
 def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """Ticked runs are shown side by side, with their best so far in one plot."""
+    """Selected runs are shown side by side, with their best so far in one plot."""
     driver = browse(page.address)
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody input")) == 4)
     for run_id in (RUN, GOING_ON):
@@ -426,9 +433,9 @@ def test_runs_are_compared(page: Page, browse: Callable[..., WebDriver]) -> None
     assert "0.97" in rows["best"] and "completed" in rows["status"]
 
 
-def test_a_search_goes_on_and_so_does_the_page(page: Page, browse: Callable[..., WebDriver]) -> None:
-    """New individuals appear without a reload, nothing that was shown is asked for again, and a look that finds nothing new asks one
-    cheap question."""
+def test_the_page_follows_a_running_search(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """New individuals appear without a reload, no individual is requested twice, and a refresh that finds nothing new
+    makes one cheap request."""
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{GOING_ON}/table"))
     eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, "tbody tr")) == len(LATER))
@@ -457,7 +464,7 @@ def test_a_search_goes_on_and_so_does_the_page(page: Page, browse: Callable[...,
 
 @pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
 def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDriver], options: dict[str, bool]) -> None:
-    """What prompts, ids and programs say is shown, on every tab, and neither run nor obeyed; a phone shows it without scrolling
+    """Prompts, ids and programs are shown as text on every tab and never executed; on a phone, nothing scrolls
     sideways."""
     driver = browse(page.address, **options)
     run_id = f"run {HOSTILE}"
@@ -475,7 +482,7 @@ def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDrive
         assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth + 1")
 
 
-def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     """If the page's server is not installed, the command only says what to install."""
     code = (
         "import sys; sys.modules['uvicorn'] = None\n"
@@ -489,14 +496,14 @@ def test_the_extra_is_named_where_it_is_missing(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[-1] == "Error: uvicorn not installed: pip install 'genesis-otel[ui]'"
 
 
-def test_every_question_of_the_page_is_a_named_query() -> None:
+def test_every_query_of_the_page_is_a_named_query() -> None:
     """Every query of the page can also be run with the command."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
     asked |= {"arrivals", "jobs_since", "proposals"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 
-def test_a_store_that_went_away_is_opened_again(page: Page) -> None:
-    """The store's process may end, when it is idle or is stopped: the next question starts one."""
+def test_a_stopped_store_is_opened_again(page: Page) -> None:
+    """The store process may end, because it is idle or is stopped: the next request starts one."""
     store_process.stop(page.folder / "store", 30)
     assert {row["run_id"] for row in page.json("/api/runs")} >= {RUN, GOING_ON}

@@ -1,4 +1,4 @@
-"""The API reference: made from docstrings without a warning, with every public name in it."""
+"""The API reference: built from docstrings without a warning, with every public name in it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ import genesis_otel
 
 ROOT = Path(__file__).parents[2]
 INTERNAL = {"genesis_otel.demo", "genesis_otel.instrumentation.openevolve_run"}
-"""Without an underscore, but nothing to import: they are run, by the command and by ``python -m``."""
+"""Modules without an underscore that are not meant to be imported: the command and ``python -m`` run them."""
 
 
 def public_modules() -> Iterator[ModuleType]:
-    """Every module of the package that has something for others to import."""
+    """Every module of the package that others may import."""
     for found in pkgutil.walk_packages(genesis_otel.__path__, "genesis_otel."):
         if any(part.startswith("_") for part in found.name.split(".")):
             continue
@@ -36,7 +36,7 @@ MODULES = [genesis_otel, *public_modules()]
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """What a module exports; ``attributes`` is its constants."""
+    """The names that a module exports; for ``attributes``, its constants."""
     if module.__name__ == "genesis_otel.attributes":
         return [name for name in vars(module) if name.isupper()]
     names: list[str] = module.__all__
@@ -45,7 +45,7 @@ def public_names(module: ModuleType) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Every name that the reference describes, in pages that `make docs` makes."""
+    """Every name that the reference describes, in the pages that `make docs` builds."""
     out = tmp_path_factory.mktemp("docs")
     recipe = re.search(r"^\t\$\(BIN\)/sphinx-build (.*) build/docs$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe
@@ -62,8 +62,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     return {name for kind, objects in inventory.data.items() if kind.startswith("py:") for name in objects}
 
 
-def test_every_module_says_what_is_public() -> None:
-    """Each public module has ``__all__``, whose names exist, once each; but ``attributes``, whose constants are all public."""
+def test_every_public_module_has_all() -> None:
+    """Each public module has ``__all__``, whose names exist, once each; except ``attributes``, whose constants are all
+    public."""
     assert len(MODULES) >= 8
     for module in MODULES:
         names = public_names(module)
@@ -73,10 +74,11 @@ def test_every_module_says_what_is_public() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_public_name_is_in_the_reference(module: ModuleType, reference: set[str]) -> None:
-    """`make docs` warns of nothing, and describes each name that a public module exports, under a name it can be imported by."""
+    """`make docs` emits no warning and describes each name that a public module exports, under a name that can be
+    imported."""
     names = set(public_names(module)) - {"__version__"}
     if module is genesis_otel:
-        # The package lends the names of some of its modules.
+        # The package re-exports names of some of its modules.
         instrumentation = "genesis_otel.instrumentation"
         lenders = (
             *("genesis_otel.spans", "genesis_otel.configuration", "genesis_otel.reading"),
@@ -89,7 +91,7 @@ def test_every_public_name_is_in_the_reference(module: ModuleType, reference: se
 
 
 def test_every_public_function_and_class_has_a_docstring() -> None:
-    """So has every public method of such a class: the reference leaves out what has none."""
+    """So does every public method of such a class: the reference leaves out whatever has no docstring."""
     bare = []
     for module in MODULES:
         for name in public_names(module):

@@ -10,7 +10,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "beside.py"
 
 
 def test_it_resolves_beside_genesis() -> None:
-    """Pip finds versions of genesis-otel[embedded] and of Genesis' pins that go together. It asks the package index, without
-    which this fails; `make beside` asks for every framework."""
+    """Pip finds compatible versions for genesis-otel[embedded] and Genesis' pins. This needs the package index and
+    fails without it; `make beside` checks every framework."""
     answer = subprocess.run([sys.executable, SCRIPT, "genesis"], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (0, "genesis: resolves\n"), answer.stdout + answer.stderr

@@ -1,4 +1,5 @@
-"""The way through a real collector: the same rows as the direct way, each span once, whatever dies in between."""
+"""Delivery through a real collector: the same rows as direct delivery, each span once, whatever is killed in
+between."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
 from genesis_otel._ship import otlp
 from genesis_otel._ship.otlp import OtlpExporter
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import backfill, schema
 from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES
 from genesis_otel.exporter import ClickHouseSpanExporter
@@ -57,7 +58,7 @@ def otelcol() -> Path:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Store]:
-    """A store that runs, its raw spans kept for good: golden ones are of 2023."""
+    """A running store that keeps raw spans forever: the golden ones are from 2023."""
     store = Store(tmp_path / "store")
     with running(store):
         with contextlib.closing(store.client()) as client:
@@ -67,7 +68,7 @@ def served(tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def collecting(otelcol: Path, served: Store, tmp_path: Path) -> Iterator[Collector]:
-    """Our configuration in front of that store."""
+    """Our configuration of the collector in front of that store."""
     collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
     with running(collector):
         yield collector
@@ -91,7 +92,8 @@ def send(exporter: SpanExporter, spans: Sequence[ReadableSpan], size: int = 50) 
 
 
 def has_all(client: Client, sql: str, wanted: int) -> bool:
-    """Whether ``sql`` counts as many and no insert is under way: views write their rows after those that they read can be seen."""
+    """Whether ``sql`` counts this many and no insert is in progress: views write their rows after the rows that they
+    read become visible."""
     inserting = "SELECT count() FROM system.processes WHERE query_kind = 'Insert'"
     return [int(str(client.command(each))) for each in (sql, inserting)] == [wanted, 0]
 
@@ -105,7 +107,7 @@ def golden() -> list[ReadableSpan]:
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows as they compare: without the moment of their insert, in the order of their identity."""
+    """Rows in comparable form: without the time of their insert, ordered by identity."""
     return sorted(
         ({**row, "ingested_at": None} for row in rows),
         key=lambda row: (row["trace_id"], row["span_id"], row.get("position", 0)),
@@ -117,8 +119,9 @@ def tables(client: Client) -> Rows:
 
 
 def raw(client: Client, exporter: SpanExporter) -> list[dict[str, Any]]:
-    """The landing table's rows, but for what the SDK's OTLP encoder leaves out, the trace state of links. A span that ends before
-    it begins has a duration of 0 the one way, and of 2**64 less that the other; the views read both as 0."""
+    """The landing table's rows, without the trace state of links, which the SDK's OTLP encoder leaves out. A span that
+    ends before it begins has a duration of 0 on one path, and 2**64 minus the difference on the other; the views read
+    both as 0."""
     left_out = "" if isinstance(exporter, OtlpExporter) else "EXCEPT `Links.TraceState` "
     answer = client.query(
         f"SELECT * {left_out}REPLACE (greatest(toInt64(Duration), 0) AS Duration) FROM otel_traces ORDER BY TraceId, SpanId"
@@ -134,8 +137,8 @@ def raw(client: Client, exporter: SpanExporter) -> list[dict[str, Any]]:
     [["config.yaml"], [STOCK], [STOCK, "existing-collector.yaml"], ["config.yaml", "existing-collector.yaml"]],
     ids=lambda configs: " with ".join(Path(config).stem for config in configs),
 )
-def test_the_collector_takes_every_configuration(configs: list[str | Path], otelcol: Path, tmp_path: Path) -> None:
-    """`validate` accepts each of our files as it stands, alone or merged with what runs already."""
+def test_the_collector_accepts_every_configuration(configs: list[str | Path], otelcol: Path, tmp_path: Path) -> None:
+    """`validate` accepts each of our files unchanged, alone or merged with the configuration of a running collector."""
     collector = Collector(
         otelcol, tmp_path, [CONFIGS / config for config in configs], {"CLICKHOUSE_PASSWORD": PASSWORD}, [MERGING]
     )
@@ -156,8 +159,9 @@ def exporters() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", exporters())
-def test_inserts_have_the_settings_of_the_direct_way(name: str) -> None:
-    """The settings of an insert are the ones that our own exporter has; nothing is made, acknowledged early or given up."""
+def test_inserts_have_the_settings_of_direct_delivery(name: str) -> None:
+    """The settings of an insert are the same as in our own exporter; the collector creates no tables, acknowledges
+    nothing early and never gives up."""
     told = exporters()[name]
     settings = {**told["connection_params"], "async_insert": int(told["async_insert"])}
     assert {key: int(value) for key, value in settings.items()} == INSERT_SETTINGS
@@ -167,8 +171,8 @@ def test_inserts_have_the_settings_of_the_direct_way(name: str) -> None:
     assert told["password"] == "${env:CLICKHOUSE_PASSWORD}"
 
 
-def test_what_is_merged_is_what_runs_alone() -> None:
-    """The exporter of `existing-collector.yaml` is that of `config.yaml`, but for the names of its parts."""
+def test_the_merged_exporter_equals_the_standalone_one() -> None:
+    """The exporter of `existing-collector.yaml` equals that of `config.yaml`, except for the names of its parts."""
     alone, merged = exporters().values()
     alone["sending_queue"]["storage"] += "/genesis"
     assert alone == merged
@@ -178,15 +182,15 @@ def test_what_is_merged_is_what_runs_alone() -> None:
 
 
 @pytest.mark.parametrize("exporter_to", [over_http, over_grpc, as_configured])
-def test_both_ways_give_the_same_rows(
+def test_both_paths_give_the_same_rows(
     exporter_to: Callable[[Collector], SpanExporter],
     served: Store,
     collecting: Collector,
     store: Client,
     connect: Connect,
 ) -> None:
-    """Every golden span through SDK, OTLP and collector, twice, becomes the rows that it becomes by the direct way, once;
-    and the raw spans are the same to the letter."""
+    """Every golden span, sent twice through SDK, OTLP and collector, becomes the same rows as by direct delivery, once;
+    and the raw spans are identical."""
     spans = golden()
     exporter = exporter_to(collecting)
     send(exporter, spans)
@@ -217,14 +221,15 @@ def test_both_ways_give_the_same_rows(
 def test_json_columns_give_the_same_rows(
     otelcol: Path, served: Store, tmp_path: Path, store: Client, connect: Connect
 ) -> None:
-    """A collector that makes its own table with JSON columns: --backfill reads what it held, the views what comes then."""
+    """A collector creates its own table with JSON columns: --backfill reads the rows that were in it, and the views
+    those that arrive later."""
     columns = (
         "yaml:exporters: {clickhouse: {json: true, create_schema: true, connection_params: {enable_json_type: '1'}}}"
     )
     collector = Collector(
         otelcol, tmp_path / "collector", [CONFIGS / "config.yaml", columns], environment_of(served, database="theirs")
     )
-    # JSON has no NaN: that exporter cannot write such a span at all.
+    # JSON has no NaN: that exporter cannot write such a span.
     spans = [
         each for case in CASES for each in spans_of(case) if not re.search("NaN|Inf", str(landing_columns([each])))
     ]
@@ -247,8 +252,9 @@ def test_json_columns_give_the_same_rows(
     assert all(wanted.values())
 
 
-def test_merged_into_a_collector_that_runs(otelcol: Path, served: Store, tmp_path: Path) -> None:
-    """Their backend gets everything as before, ours what belongs to a search: by its span, its resource or our scope."""
+def test_merged_into_a_running_collector(otelcol: Path, served: Store, tmp_path: Path) -> None:
+    """Their backend still gets everything; ours gets what belongs to a search, recognised by span, resource or our
+    scope."""
     collector = Collector(
         otelcol, tmp_path / "collector", [STOCK, CONFIGS / "existing-collector.yaml"], environment_of(served), [MERGING]
     )
@@ -275,7 +281,7 @@ def test_merged_into_a_collector_that_runs(otelcol: Path, served: Store, tmp_pat
 
 
 class Forgetful:
-    """Stands between collector and store and loses the answers to the first inserts, as a network may."""
+    """A proxy between collector and store that loses the answers to the first inserts, as a network may."""
 
     def __init__(self, port: int, losses: int) -> None:
         self.store, self.losses, self.lost = port, losses, 0
@@ -302,7 +308,7 @@ class Forgetful:
 
             threading.Thread(target=there, daemon=True).start()
             while piece := store.recv(1 << 16):
-                # The whole insert is stored by the time its answer comes.
+                # The whole insert is stored by the time its answer arrives.
                 if inserting.is_set() and self.lost < self.losses:
                     self.lost += 1
                     client.shutdown(socket.SHUT_RDWR)
@@ -315,9 +321,9 @@ class Forgetful:
 
 
 @pytest.mark.parametrize("window", [1000, 0], ids=["our landing table", "a stock one, without a window"])
-def test_a_lost_acknowledgement_doubles_no_row(window: int, otelcol: Path, served: Store, tmp_path: Path) -> None:
-    """The collector sends the batch again when the answer to its insert is lost: the seven tables have each row once, at
-    once, even where the landing table keeps the raw spans of every attempt."""
+def test_a_lost_acknowledgement_duplicates_no_row(window: int, otelcol: Path, served: Store, tmp_path: Path) -> None:
+    """The collector sends a batch again if the answer to its insert is lost: the seven tables have each row once,
+    immediately, even where the landing table keeps the raw spans of every attempt."""
     with contextlib.closing(served.client()) as client:
         client.command(f"ALTER TABLE otel_traces MODIFY SETTING non_replicated_deduplication_window = {window}")
     forgetful = Forgetful(served.port, losses=3)
@@ -331,12 +337,12 @@ def test_a_lost_acknowledgement_doubles_no_row(window: int, otelcol: Path, serve
     with running(collector):
         send(over_http(collector), spans, size=len(spans))
         until(lambda: forgetful.lost == 3 and "Exporting failed. Will retry" in collector.log, "three losses")
-        # The next batch is acknowledged, so the first one was, too, unless it is still tried.
+        # The next batch is acknowledged, so the first one was too, unless it is still being retried.
         send(over_http(collector), actions(1))
         until(lambda: landed(served) == len(spans) + 1, "the arrival of the next batch")
         collector.kill(signal.SIGTERM)
     forgetful.close()
-    # Each attempt leaves its raw spans where there is no window to know it by.
+    # Each attempt leaves its raw spans if there is no deduplication window.
     assert (served.count("SELECT count() FROM otel_traces") > len(spans) + 1) == (window == 0)
     with contextlib.closing(served.client()) as client:
         for table, stored in STORED_IN.items():
@@ -345,12 +351,13 @@ def test_a_lost_acknowledgement_doubles_no_row(window: int, otelcol: Path, serve
             assert rows == identities > 0, table
 
 
-def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, collecting: Collector) -> None:
-    """Batches that are put together differently are caught by the rows' identity: `FINAL` shows each once at once, a
-    plain SELECT as soon as the engine has merged, which it does by itself at the tables' age for that."""
+def test_the_same_span_by_both_paths_is_one_row_after_a_merge(served: Store, collecting: Collector) -> None:
+    """Batches that are composed differently are deduplicated by the rows' identity: `FINAL` shows each row once
+    immediately, a plain SELECT after the engine has merged, which it does by itself when the tables reach the
+    configured age."""
     spans = actions(100)
     with contextlib.closing(served.client()) as client:
-        # It merges when it likes, even now.
+        # It may merge at any time, even now.
         for bound in ("max_bytes_to_merge_at_max_space_in_pool", "max_bytes_to_merge_at_min_space_in_pool"):
             client.command(f"ALTER TABLE agent_actions MODIFY SETTING {bound} = 1")
     store_spans(ClickHouseSpanExporter(served.client), spans)
@@ -370,11 +377,11 @@ def test_the_same_span_by_both_ways_is_one_row_after_a_merge(served: Store, coll
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_lost_or_doubled_when_collector_and_store_are_killed(
+def test_nothing_is_lost_or_duplicated_when_collector_and_store_are_killed(
     seed: int, served: Store, collecting: Collector, tmp_path: Path
 ) -> None:
-    """Spans flow through the durable processor into the collector while it and the store are killed at random: every span
-    whose end() returned is there, and each once."""
+    """Spans flow through the durable processor into the collector while it and the store are killed at random: every
+    span whose end() returned is stored, and each once."""
     chance = random.Random(seed)
     processor = DurableSpanProcessor(over_http(collecting), tmp_path / "spool", limits=OTLP_LIMITS)
     provider = TracerProvider(shutdown_on_exit=False)
@@ -415,10 +422,11 @@ def test_nothing_is_lost_or_doubled_when_collector_and_store_are_killed(
     until(lambda: served.count("SELECT count() FROM agent_actions") == ended, "the engine's own merge")
 
 
-def test_what_waited_for_the_collector_is_drained_by_hand(
+def test_spans_that_waited_for_the_collector_can_be_drained(
     served: Store, otelcol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spans of a search that ended while the collector was away: `genesis-otel spool drain` hands them over when it is back."""
+    """Spans of a search that ended while the collector was down: `genesis-otel spool drain` delivers them when it is
+    back."""
     collector = Collector(otelcol, tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(served))
     take_settings_out(monkeypatch)
     monkeypatch.chdir(tmp_path)
@@ -438,7 +446,7 @@ def test_what_waited_for_the_collector_is_drained_by_hand(
 
 
 def actions(count: int) -> list[ReadableSpan]:
-    """So many spans of their own."""
+    """Record a number of actions, each a span."""
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))

@@ -1,4 +1,5 @@
-"""docker-compose.yml and what it mounts. No Docker engine is at hand: what can be run without one is run."""
+"""docker-compose.yml and the files that it mounts. Without a Docker engine, everything is run that can be run without
+one."""
 
 from __future__ import annotations
 
@@ -35,10 +36,10 @@ USERS = ET.parse(DEPLOY / "clickhouse" / "users.xml").getroot()  # noqa: S314 - 
 PRODUCTION = ROOT / "docs" / "production.md"
 DENIED, READ_ONLY = 497, 164
 
-# What an image listens on, where no file of ours says it.
+# Ports that an image listens on without a file of ours saying so.
 LISTENS = {"clickhouse": {8123, 9000}, "grafana": {3000}}
 
-# Where a service finds its own secrets.
+# The path at which a service finds its own secrets.
 OWN = {
     "clickhouse": "clickhouse-users",
     "collector": "collector-secrets",
@@ -53,7 +54,7 @@ HASHED = {"genesis": "owner/password", "ingest": "collector/password", "grafana"
 
 
 def test_versions_are_pinned() -> None:
-    """Every image, what they are built from and Grafana's plugin name one release; the collector is the one that is tested."""
+    """Every image, its base and Grafana's plugin have an exact version; the collector's is the tested one."""
     base = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     plugin = SERVICES["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"].replace("@", ":")
     for image in [*(service["image"] for service in SERVICES.values()), *base, plugin]:
@@ -64,7 +65,7 @@ def test_versions_are_pinned() -> None:
 
 
 def test_ports_are_on_loopback() -> None:
-    """Whatever is reachable is reachable from this machine alone, and its port can be chosen."""
+    """Every published port is reachable only from this machine, and can be changed."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 5
     for port in ports:
@@ -73,8 +74,8 @@ def test_ports_are_on_loopback() -> None:
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_services_are_bounded(name: str) -> None:
-    """No service gains rights, and each has bounds of memory and log; what lasts comes back, has time to end, and is asked
-    how it is."""
+    """No service gains privileges, and each has limits for memory and logs; long-running ones restart, have time to
+    shut down, and have a health check."""
     service = SERVICES[name]
     assert service["security_opt"] == ["no-new-privileges:true"] and service["cap_drop"] == ["ALL"]
     assert service["mem_limit"] and service["logging"]["options"].keys() == {"max-size", "max-file"}
@@ -87,8 +88,8 @@ def test_services_are_bounded(name: str) -> None:
 
 
 def test_the_start_has_an_order() -> None:
-    """Passwords, then ClickHouse, then the tables, then those who use them; each waits for the end of what ends, and for the
-    health of what lasts."""
+    """Passwords, then ClickHouse, then the tables, then the services that use them; each waits for the end of one-off
+    services and the health of long-running ones."""
     order = list(SERVICES)
     for name, service in SERVICES.items():
         for other, how in service.get("depends_on", {}).items():
@@ -104,7 +105,7 @@ def test_the_start_has_an_order() -> None:
 
 
 def test_no_password_is_written_down() -> None:
-    """Neither the file nor what it mounts has a password or a hash of one: only files that the first start makes."""
+    """Neither the file nor what it mounts contains a password or a hash: only files that the first start creates do."""
     for service in SERVICES.values():
         for variable, value in (service.get("environment") or {}).items():
             if re.search("PASSWORD|SECRET|KEY|TOKEN", variable):
@@ -117,7 +118,7 @@ def test_no_password_is_written_down() -> None:
 
 
 def test_each_service_sees_its_own_secrets() -> None:
-    """A service mounts one folder of secrets, its own, and cannot write there; only the one that makes them mounts all."""
+    """A service mounts only its own folder of secrets, read-only; only the service that creates them mounts all."""
     for name, service in SERVICES.items():
         mounts = [volume.split(":") for volume in service["volumes"]]
         secret = {mount[0]: mount[2:] for mount in mounts if mount[0] in OWN.values()}
@@ -135,12 +136,12 @@ def test_each_service_sees_its_own_secrets() -> None:
 
 
 def mounts(name: str) -> dict[str, str]:
-    """What a service sees where: a path of the checkout, or the name of a volume."""
+    """The mounts of a service: a path of the checkout or the name of a volume for each path inside."""
     return {volume.split(":")[1]: volume.split(":")[0] for volume in SERVICES[name]["volumes"]}
 
 
 def here(name: str, path: str, volumes: dict[str, Path] | None = None) -> Path:
-    """Where a path of a service is on this machine; volumes are the folders that stand for them."""
+    """The path on this machine for a path inside a service; folders stand for volumes."""
     for target, source in sorted(mounts(name).items(), reverse=True):
         if path == target or path.startswith(f"{target}/"):
             found = ROOT / source if source.startswith("./") else (volumes or {})[source]
@@ -149,7 +150,7 @@ def here(name: str, path: str, volumes: dict[str, Path] | None = None) -> Path:
 
 
 def volumes_of(secrets: Path) -> dict[str, Path]:
-    """The folders that the first start has filled, by the volumes that they are."""
+    """The folders that the first start has filled, by volume."""
     return {
         volume: secrets / target.removeprefix("/secrets/")
         for target, volume in mounts("secrets").items()
@@ -158,8 +159,8 @@ def volumes_of(secrets: Path) -> dict[str, Path]:
 
 
 def test_every_service_finds_its_files(secrets: Path) -> None:
-    """Whatever a service is told to read, by its command, environment and health check or by a file that it mounts, lies
-    below something that it mounts, and is in the checkout or made by the first start."""
+    """Every file that a service is told to read, by its command, environment, health check or a file that it mounts, is
+    below one of its mounts and is in the checkout or created by the first start."""
     provisioning = [path.read_text(encoding="utf-8") for path in (ROOT / "grafana" / "provisioning").rglob("*.yaml")]
     told = {
         "secrets": [*SERVICES["secrets"]["entrypoint"][1:], "/deploy/clickhouse/users.xml"],
@@ -180,8 +181,9 @@ def test_every_service_finds_its_files(secrets: Path) -> None:
             assert here(name, path, volumes_of(secrets)).exists(), (name, path)
 
 
-def test_a_volume_belongs_to_the_one_who_mounts_it(secrets: Path) -> None:
-    """The first start makes a folder for each of its mounts and no other, and gives it to the user of the service that mounts it."""
+def test_a_volume_belongs_to_the_user_who_mounts_it(secrets: Path) -> None:
+    """The first start creates a folder for each of its mounts and no other, and makes the user of the service that
+    mounts it its owner."""
     assert set(volumes_of(secrets).values()) == set(secrets.iterdir())
     script = (DEPLOY / "secrets.sh").read_text(encoding="utf-8")
     users = dict(re.findall(r"\b([A-Z]+)=(\d+):\d+", script))
@@ -193,15 +195,16 @@ def test_a_volume_belongs_to_the_one_who_mounts_it(secrets: Path) -> None:
             assert given[volumes_of(secrets)[volume].name] == user, (name, volume)
 
 
-def test_every_variable_is_read_and_every_one_read_is_there() -> None:
-    """What a service is told, its script or its configuration asks for, and what that asks for without a default, it is told."""
+def test_every_variable_is_used_and_every_used_one_is_set() -> None:
+    """Every variable that a service gets is read by its script or its configuration, and every variable that these read
+    without a default is set."""
     config = (ROOT / "otel-collector" / "config.yaml").read_text(encoding="utf-8")
     script = (DEPLOY / "secrets.sh").read_text(encoding="utf-8")
     asked = {
         "secrets": (set(re.findall(r"\$\{(\w+):-", script)), set()),
         "collector": (set(re.findall(r"\$\{env:(\w+)", config)), set(re.findall(r"\$\{env:(\w+)\}", config))),
     }
-    # Go's own, and those of images: what they mean is in their documentation.
+    # Variables of Go and of the images, which their documentation describes.
     foreign = {"collector": {"GOMEMLIMIT"}, "clickhouse": {"CLICKHOUSE_SKIP_USER_SETUP"}}
     for name, service in SERVICES.items():
         told = set(service.get("environment") or ()) - foreign.get(name, set())
@@ -214,8 +217,9 @@ def test_every_variable_is_read_and_every_one_read_is_there() -> None:
     assert set(re.findall(r"\$\{(\w+):-", text)) == set(re.findall(r"GENESIS_\w+_PORT", text.split("name:")[0]))
 
 
-def test_every_address_is_a_service_s() -> None:
-    """Whoever is told an address is told a service and a port on which that listens; ports to the outside are such ports, too."""
+def test_every_address_is_that_of_a_service() -> None:
+    """Every address in a service's environment is a service and a port on which that service listens; published ports
+    are such ports too."""
     config = (ROOT / "otel-collector" / "config.yaml").read_text(encoding="utf-8")
     listens = {**LISTENS, "collector": {int(port) for port in re.findall(r"OTELCOL_\w+_PORT:-(\d+)", config)}}
     (source,) = datasources()
@@ -237,8 +241,9 @@ def test_every_address_is_a_service_s() -> None:
         assert default and f":{value}:" in outside[default[1]], variable
 
 
-def test_the_health_of_each_is_asked_by_a_program_that_is_there(secrets: Path) -> None:
-    """The program is the one that the first start puts beside the secrets, where its service may execute it, or ClickHouse's own."""
+def test_every_health_check_runs_a_program_that_exists(secrets: Path) -> None:
+    """The program is the one that the first start copies beside the secrets, where its service may execute it, or
+    ClickHouse's own."""
     for name in LASTING:
         program, *arguments = SERVICES[name]["healthcheck"]["test"][1:]
         assert arguments[:-1] == ["-q", "-T", "3", "-O", "/dev/null"]
@@ -251,7 +256,7 @@ def test_the_health_of_each_is_asked_by_a_program_that_is_there(secrets: Path) -
 
 
 def test_the_collector_s_queue_is_a_volume() -> None:
-    """What is not delivered yet outlives the container."""
+    """Spans that are not delivered yet outlive the container."""
     service = SERVICES["collector"]
     assert f"collector-queue:{service['environment']['OTELCOL_STORAGE']}" in service["volumes"]
 
@@ -263,8 +268,8 @@ def datasources() -> list[dict[str, Any]]:
 
 
 def test_grafana_stays_within_the_reader_s_limits() -> None:
-    """Grafana reads as the user who can only read, and the time that its driver asks for (five seconds more than the data
-    source's own) is one that this user may ask for."""
+    """Grafana reads as the read-only user, which may set the time limit that the driver requests (five seconds more
+    than the data source's own)."""
     (source,) = datasources()
     told = source["jsonData"]
     assert (told["host"], told["port"], told["protocol"]) == ("clickhouse", 8123, "http")
@@ -285,7 +290,7 @@ def run_secrets(folder: Path, *arguments: str, check: bool = True) -> subprocess
             "PATH": os.environ["PATH"],
             "SECRETS": str(folder),
             "USERS_XML": str(DEPLOY / "clickhouse" / "users.xml"),
-            # Whatever program: the image's own is not here.
+            # Any program will do: the image's own is not available here.
             "BUSYBOX": sys.executable,
         },
         capture_output=True,
@@ -301,7 +306,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
-    """A folder in which the first start has been."""
+    """A folder after the first start."""
     run_secrets(tmp_path / "secrets")
     return tmp_path / "secrets"
 
@@ -312,8 +317,9 @@ def hashes(folder: Path) -> dict[str, str]:
     return {user.tag: user.findtext("password_sha256_hex") or "" for user in users}
 
 
-def test_the_first_start_makes_passwords(secrets: Path, tmp_path: Path) -> None:
-    """Each user gets a long random password of its own, of which ClickHouse's file has the hash; no two starts make the same."""
+def test_the_first_start_creates_passwords(secrets: Path, tmp_path: Path) -> None:
+    """Each user gets its own long random password, and ClickHouse's file has its hash; no two starts create the
+    same."""
     plain = {name: (secrets / name).read_text() for name in (*PLAIN, "grafana/admin_password", "grafana/secret_key")}
     assert all(re.fullmatch(r"[A-Za-z0-9]{40}", value) for value in plain.values())
     assert hashes(secrets) == {user: hashlib.sha256(plain[name].encode()).hexdigest() for user, name in HASHED.items()}
@@ -323,7 +329,7 @@ def test_the_first_start_makes_passwords(secrets: Path, tmp_path: Path) -> None:
 
 
 def test_a_later_start_changes_nothing(secrets: Path) -> None:
-    """Started again, every file is what it was, but for the grants, which come from the checkout."""
+    """After another start every file is unchanged, except for the grants, which come from the checkout."""
     before = contents(secrets)
     (secrets / "clickhouse" / "genesis.xml").chmod(0o600)
     (secrets / "clickhouse" / "genesis.xml").write_text("<old/>")
@@ -334,7 +340,7 @@ def test_a_later_start_changes_nothing(secrets: Path) -> None:
 
 def test_only_their_reader_can_read_them(secrets: Path) -> None:
     """No secret is readable by others; run by root, as in the container, each belongs to the user of the one image that
-    mounts it, and that is the user the service runs as."""
+    mounts it, which is the user the service runs as."""
     for name in ("clickhouse", "collector", "grafana", "owner", "queue", "backups"):
         assert stat.S_IMODE((secrets / name).stat().st_mode) == 0o700
     for name in contents(secrets):
@@ -348,8 +354,9 @@ def test_only_their_reader_can_read_them(secrets: Path) -> None:
     assert f"USER {PLAIN['owner/password']}:" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_a_first_start_that_was_cut_short_is_made_up_for(secrets: Path) -> None:
-    """Killed before ClickHouse's file was there, which is written last, the next start leaves passwords and hashes that fit."""
+def test_an_interrupted_first_start_is_completed(secrets: Path) -> None:
+    """If it was killed before ClickHouse's file existed, which is written last, the next start creates passwords with
+    matching hashes."""
     (secrets / "clickhouse" / "passwords.xml").unlink()
     (secrets / "owner" / "password").unlink()
     run_secrets(secrets)
@@ -357,17 +364,17 @@ def test_a_first_start_that_was_cut_short_is_made_up_for(secrets: Path) -> None:
         assert hashes(secrets)[user] == hashlib.sha256((secrets / name).read_bytes()).hexdigest()
 
 
-def test_a_lost_password_is_said(secrets: Path) -> None:
-    """Where a password is gone and only its hash is left, the start fails and says what to do, and doing it helps."""
+def test_a_lost_password_is_reported(secrets: Path) -> None:
+    """If a password is missing and only its hash is left, the start fails and says what to do, and doing that works."""
     (secrets / "collector" / "password").unlink()
     done = run_secrets(secrets, check=False)
-    assert done.returncode == 1 and "collector/password is gone" in done.stderr and "secrets rotate" in done.stderr
+    assert done.returncode == 1 and "collector/password is missing" in done.stderr and "secrets rotate" in done.stderr
     run_secrets(secrets, "rotate")
     assert run_secrets(secrets).returncode == 0
 
 
 def test_rotating_changes_the_passwords_of_clickhouse(secrets: Path) -> None:
-    """All three get new ones, with hashes that fit; Grafana's own stay, since Grafana has them in its database."""
+    """All three get new ones with matching hashes; Grafana's own stay, since Grafana has them in its database."""
     before = contents(secrets)
     run_secrets(secrets, "rotate")
     after = contents(secrets)
@@ -376,9 +383,9 @@ def test_rotating_changes_the_passwords_of_clickhouse(secrets: Path) -> None:
         assert hashes(secrets)[user] == hashlib.sha256(after[name]).hexdigest()
 
 
-def test_what_is_shown_is_what_was_made(secrets: Path, tmp_path: Path) -> None:
-    """`show` gives Grafana's password and a URL for each user, which this package can read; before the first start it says
-    that there is nothing yet."""
+def test_show_prints_the_created_passwords(secrets: Path, tmp_path: Path) -> None:
+    """`show` prints Grafana's password and a URL for each user, which this package can read; before the first start it
+    says that there are no passwords yet."""
     said = run_secrets(secrets, "show").stdout
     assert (secrets / "grafana" / "admin_password").read_text() in said
     urls = {parts.username: parts for parts in map(errors.split_url, re.findall(r"CLICKHOUSE_URL=(\S+)", said))}
@@ -389,11 +396,12 @@ def test_what_is_shown_is_what_was_made(secrets: Path, tmp_path: Path) -> None:
     nothing = run_secrets(tmp_path / "nothing", "show", check=False)
     assert nothing.returncode == 1 and "docker compose up" in nothing.stderr
     wrong = run_secrets(secrets, "sohw", check=False)
-    assert wrong.returncode == 1 and "init, show, rotate" in wrong.stderr
+    assert wrong.returncode == 1 and "use init, show or rotate" in wrong.stderr
 
 
 def test_the_owner_s_command_has_the_password_in_its_url(secrets: Path, tmp_path: Path) -> None:
-    """The schema's service runs `genesis-otel` with a URL whose password is the file's, and passes its arguments on."""
+    """The schema service runs `genesis-otel` with a URL that has the password from the file, and passes its arguments
+    on."""
     text = (DEPLOY / "genesis-otel.sh").read_text().replace("/run/genesis", str(secrets / "owner"))
     (tmp_path / "genesis-otel").write_text('#!/bin/sh\necho "$CLICKHOUSE_URL" "$@"\n')
     (tmp_path / "genesis-otel").chmod(0o755)
@@ -403,9 +411,9 @@ def test_the_owner_s_command_has_the_password_in_its_url(secrets: Path, tmp_path
     assert done.stdout == f"http://genesis:{password}@clickhouse:8123/genesis init --x y\n"
 
 
-def test_the_collector_runs_as_its_service_says(tmp_path: Path) -> None:
-    """A real collector with the command, the environment and the files of its service, in front of a database with that name,
-    gets in with the password of its file, answers where its health is asked, and delivers."""
+def test_the_collector_runs_as_its_service(tmp_path: Path) -> None:
+    """A real collector with the command, environment and files of its service, in front of a database of that name,
+    connects with the password from its file, answers its health check, and delivers."""
     service = SERVICES["collector"]
     store = Store(tmp_path / "store")
     volumes = {"collector-secrets": tmp_path / "secrets", "collector-queue": tmp_path / "queue"}
@@ -413,7 +421,7 @@ def test_the_collector_runs_as_its_service_says(tmp_path: Path) -> None:
         folder.mkdir()
     (volumes["collector-secrets"] / "password").write_text(PASSWORD)
     environment = {name: value.replace("$$", "$") for name, value in service["environment"].items()}
-    # What is elsewhere here; a store process knows one user who may write.
+    # What differs here; a store process has one user, who may write.
     environment["CLICKHOUSE_ENDPOINT"] = environment["CLICKHOUSE_ENDPOINT"].replace(
         "clickhouse:8123", f"127.0.0.1:{store.port}"
     )
@@ -502,7 +510,7 @@ CHANGES = [
 
 @pytest.fixture
 def server(secrets: Path, tmp_path: Path) -> Path:
-    """A folder in which the engine starts as the container's would, with the users and settings of the services."""
+    """A folder in which the engine starts as in the container, with the users and settings of the services."""
     for folder, source in (("users.d", secrets / "clickhouse"), ("config.d", DEPLOY / "clickhouse")):
         (tmp_path / folder).mkdir()
         for path in source.glob("*.xml" if folder == "users.d" else "config.xml"):
@@ -511,7 +519,7 @@ def server(secrets: Path, tmp_path: Path) -> Path:
 
 
 def as_user(server: Path, user: str, statements: list[str]) -> list[Any]:
-    """What each statement gives to that user: rows, or the code of the error."""
+    """The result of each statement as that user: rows, or the code of the error."""
     for path in (server / "secrets" / "clickhouse").glob("*.xml"):
         shutil.copyfile(path, server / "users.d" / path.name)
     done = subprocess.run(
@@ -530,8 +538,8 @@ def as_user(server: Path, user: str, statements: list[str]) -> list[Any]:
 
 
 def test_each_user_may_do_its_work_and_nothing_else(server: Path) -> None:
-    """The owner makes the tables and changes them; `ingest` adds spans, which fill the seven tables, and reads and changes
-    nothing; `grafana` reads, runs every named query, and changes nothing. None leaves the database."""
+    """The owner creates and changes the tables; `ingest` adds spans, which fill the seven tables, but reads and changes
+    nothing; `grafana` reads, runs every named query, and changes nothing. None has access outside the database."""
     # The owner may read and write files, for backups.
     foreign = [each for each in FOREIGN[:-1] if " file(" not in each]
     made, again, repriced, *refused = as_user(server, "genesis", ["init", "init", REPRICE, *foreign])
@@ -550,22 +558,22 @@ def test_each_user_may_do_its_work_and_nothing_else(server: Path) -> None:
     assert set(refused) <= {DENIED, READ_ONLY}
 
 
-def test_elsewhere_the_documented_statement_spares_ingest_the_right_to_read(server: Path) -> None:
-    """A server that stores views without their definer asks whoever inserts for the right to read; after the statement that
-    docs/production.md has for it, `ingest` needs none there, either."""
+def test_on_other_servers_the_documented_statement_lets_ingest_do_without_read_access(server: Path) -> None:
+    """A server that stores views without a definer requires the inserting user to have read access; after the statement
+    that docs/production.md gives for this, `ingest` does not need it there either."""
     (server / "config.d" / "config.xml").unlink()
     as_user(server, "genesis", ["init"])
     assert as_user(server, "ingest", [SPANS]) == [DENIED]
     altered = [each for each in statements() if "MODIFY SQL SECURITY" in each]
     assert {re.search(r"TABLE genesis\.(\w+)", each)[1] for each in altered} == {view for view, _, _ in tables.views()}  # type: ignore[index]
-    # The owner goes by another name here.
+    # The owner has another name here.
     as_user(server, "genesis", [each.replace("CURRENT_USER", "genesis") for each in altered])
     assert as_user(server, "ingest", [SPANS, *READS]) == [[], DENIED]
     assert as_user(server, "grafana", COUNTS) == [[["1"]]] * len(COUNTS)
 
 
 def test_an_upgrade_keeps_a_view_s_definer(server: Path) -> None:
-    """A view that init brings to its new form still runs with its owner's rights."""
+    """A view that init upgrades still runs with its owner's rights."""
     stale = "ALTER TABLE genesis.individuals_mv MODIFY COMMENT 'genesis-otel of before'"
     made, _, upgraded = as_user(server, "genesis", ["init", stale, "init"])
     assert made and upgraded == ["upgraded view individuals_mv"]
@@ -573,12 +581,12 @@ def test_an_upgrade_keeps_a_view_s_definer(server: Path) -> None:
 
 
 def test_the_owner_backs_up_and_restores(server: Path) -> None:
-    """The documented statements work as the owner, on the folder that the server allows, and for nobody else."""
+    """The documented statements work as the owner, in the folder that the server allows, and for no other user."""
     config = server / "config.d" / "config.xml"
     config.write_text(config.read_text().replace("/backups/", f"{server}/backups/"))
     documented = [each for each in statements() if each.startswith(("BACKUP", "RESTORE"))]
     assert len(documented) == 2
-    # The embedded engine has no zip.
+    # The embedded engine does not support zip.
     backup, restore = (re.sub(r"File\('.*'\)", f"File('{server}/backups/one')", each) for each in documented)
     as_user(server, "genesis", ["init"])
     as_user(server, "ingest", [SPANS])
@@ -593,7 +601,7 @@ def test_the_owner_backs_up_and_restores(server: Path) -> None:
 
 
 def test_the_reader_has_limits(server: Path) -> None:
-    """The reader cannot take its limits off, nor get or read more rows than it is meant to."""
+    """The reader can neither remove its limits nor read more rows than they allow."""
     as_user(server, "genesis", ["init"])
     too_many_rows, too_much_to_read = 396, 158
     answers = as_user(
@@ -610,26 +618,26 @@ def test_the_reader_has_limits(server: Path) -> None:
 
 
 def test_the_reader_s_quota_holds(server: Path) -> None:
-    """Who asks oftener than the quota says is refused; here it says twenty queries a minute."""
+    """Queries beyond the quota are refused; here it is twenty queries per minute."""
     users = server / "secrets" / "clickhouse" / "genesis.xml"
     users.chmod(0o600)
     users.write_text(users.read_text().replace("<queries>3000</queries>", "<queries>20</queries>"))
     as_user(server, "genesis", ["init"])
     quota_exceeded = 201
-    # More than two minutes' worth: the quota's minute may end meanwhile.
+    # More than two minutes' worth, since the quota's minute may end in between.
     assert quota_exceeded in as_user(server, "grafana", ["SELECT count() FROM genesis.individuals"] * 42)
 
 
-def test_a_span_that_is_inserted_by_anybody_s_client_is_acknowledged_when_stored(server: Path) -> None:
-    """Whatever inserts as `ingest` does so synchronously and deduplicated, though it does not ask for it."""
+def test_any_client_s_insert_is_acknowledged_when_stored(server: Path) -> None:
+    """Every insert as `ingest` is synchronous and deduplicated, even if the client does not ask for it."""
     names = "'async_insert', 'insert_deduplicate', 'deduplicate_blocks_in_dependent_materialized_views'"
     as_user(server, "genesis", ["init"])
     (values,) = as_user(server, "ingest", [f"SELECT value FROM system.settings WHERE name IN ({names}) ORDER BY name"])
     assert values == [["0"], ["1"], ["1"]]
 
 
-def test_nobody_gets_in_without_a_password(server: Path) -> None:
-    """ClickHouse's own user, who has no password and every right, is gone."""
+def test_no_user_connects_without_a_password(server: Path) -> None:
+    """ClickHouse's default user, which has no password and every right, is removed."""
     (server / "config.xml").write_text("<clickhouse><users_config>users.xml</users_config></clickhouse>")
     (server / "users.xml").write_text(
         "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users><default><password/><profile>default"
@@ -647,20 +655,21 @@ def test_nobody_gets_in_without_a_password(server: Path) -> None:
     assert let_in.returncode == 0, let_in.stderr[-2000:]
 
 
-def test_the_server_reads_its_settings(server: Path) -> None:
-    """The engine knows the settings of config.xml, and takes them."""
+def test_the_server_applies_its_settings(server: Path) -> None:
+    """The engine accepts and applies the settings of config.xml."""
     (rows,) = as_user(server, "genesis", ["SELECT name, value FROM system.server_settings WHERE changed"])
     taken = dict(rows)
     told = ET.parse(DEPLOY / "clickhouse" / "config.xml").getroot()  # noqa: S314 - our own file
     plain = {each.tag: each.text for each in told if len(each) == 0 and "remove" not in each.attrib}
     assert len(plain) == 6
-    # The embedded engine has no limit of its own on queries at a time.
+    # The embedded engine has no limit of its own on concurrent queries.
     del plain["max_concurrent_queries"]
     assert {name: taken.get(name) for name in plain} == plain
 
 
 def test_clickhouse_s_own_logs_are_bounded() -> None:
-    """Each of the server's own log tables goes, or forgets after a week; those of the server's metrics and profiles go."""
+    """Each of the server's own log tables is removed or expires after a week; those with the server's metrics and
+    profiles are removed."""
     told = ET.parse(DEPLOY / "clickhouse" / "config.xml").getroot()  # noqa: S314 - our own file
     logs = {each.tag: each for each in told if each.tag.endswith("_log")}
     for name, log in logs.items():
@@ -684,14 +693,14 @@ def formatted(client: Client, statement: str) -> str:
 
 
 def test_the_statements_of_the_documentation_parse(store: Client) -> None:
-    """The engine can read every statement that is shown."""
+    """The engine can parse every statement in the documentation."""
     assert len(statements()) > 15
     for statement in statements():
         assert formatted(store, statement)
 
 
 def test_the_grants_of_the_documentation_are_those_of_the_services(store: Client) -> None:
-    """Who follows the documentation gives each user what users.xml gives it."""
+    """Following the documentation gives each user the same rights as users.xml."""
     shown: dict[str, set[str]] = {}
     for statement in statements():
         if (text := formatted(store, statement)).startswith("GRANT "):
@@ -708,8 +717,8 @@ def test_the_grants_of_the_documentation_are_those_of_the_services(store: Client
     }
 
 
-def test_what_is_said_to_be_run_can_be_run(secrets: Path) -> None:
-    """Each `docker compose run` that a text shows names a service and something that its entry point knows."""
+def test_documented_compose_commands_can_be_run(secrets: Path) -> None:
+    """Each `docker compose run` in the documentation names a service and a command that its entry point knows."""
     texts = [ROOT / "docker-compose.yml", ROOT / "README.md", *DEPLOY.rglob("*.sh"), *(ROOT / "docs").glob("*.md")]
     shown = {
         match
@@ -724,8 +733,8 @@ def test_what_is_said_to_be_run_can_be_run(secrets: Path) -> None:
             assert argument in COMMANDS
 
 
-def test_the_documentation_names_what_there_is() -> None:
-    """Links lead somewhere, commands and services exist, and every table that is to be backed up is named."""
+def test_the_documentation_names_what_exists() -> None:
+    """Links have a target, commands and services exist, and every table to back up is named."""
     text = PRODUCTION.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (PRODUCTION.parent / target).exists(), target

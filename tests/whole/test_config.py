@@ -1,8 +1,7 @@
-"""Settings and `configure()`: which value wins, where spans go, what is said, and that they arrive."""
+"""Settings and `configure()`: which value wins, where spans go, what is logged, and that spans arrive."""
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
 import os
@@ -11,10 +10,8 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -24,6 +21,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
 from genesis_otel._store.errors import StoreError
 from tests.support.environment import PATIENT
+from tests.support.otlp_receiver import receiving
 from tests.support.pipeline import until
 
 SEARCH = """
@@ -46,7 +44,7 @@ assert "chdb" not in sys.modules
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each test begins in an empty folder, without a setting in the environment, with data of its own."""
+    """Each test begins in an empty folder, without settings in the environment, with its own data folder."""
     for name in list(os.environ):
         if name.startswith(("OTEL_", "GENESIS_OTEL_", "CLICKHOUSE_")):
             monkeypatch.delenv(name)
@@ -56,7 +54,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Path]:
-    """The folder of this test's embedded store, whose process is ended behind it."""
+    """The folder of this test's embedded store, whose process is stopped afterwards."""
     folder = tmp_path / "data" / "store"
     yield folder
     address = store_process.running(folder)
@@ -67,7 +65,7 @@ def store(tmp_path: Path) -> Iterator[Path]:
 
 
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``code`` in a process of its own."""
+    """Run ``code`` in a separate process."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *arguments],
         env={**os.environ, **environment},
@@ -79,7 +77,7 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
 
 
 def search(name: str, count: int, pause: float = 0.0, **environment: str) -> subprocess.Popen[str]:
-    """Start a search that records ``count`` actions; with a pause behind each, half of them when it is told to go on."""
+    """Start a search that records ``count`` actions; with a pause, it records half of them only after ``go_on``."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", SEARCH, name, str(count), str(pause)],
         env={**os.environ, **PATIENT, **environment},
@@ -98,7 +96,7 @@ def go_on(process: subprocess.Popen[str]) -> None:
 
 
 def actions(folder: Path) -> dict[str, tuple[int, int]]:
-    """How many actions of each search are in the store, and how many different ones."""
+    """How many actions of each search are in the store, and how many distinct ones."""
     client = store_process.open_store(folder, start=True)
     try:
         sql = "SELECT action_type, count(), uniqExact(details) FROM agent_actions GROUP BY action_type"
@@ -111,7 +109,8 @@ def actions(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_argument_then_environment_then_file_then_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An argument wins over the environment, that over ``.env``, that over the default; for our names and the others'."""
+    """An argument takes precedence over the environment, that over ``.env``, that over the default; for our variables
+    and OpenTelemetry's."""
     assert load_settings().exit_timeout == 10 and load_settings().clickhouse_url is None
     (tmp_path / ".env").write_text("GENESIS_OTEL_EXIT_TIMEOUT=1\nCLICKHOUSE_URL=http://file:8123\n")
     assert load_settings().exit_timeout == 1 and str(load_settings().destination) == "http://file:8123"
@@ -123,7 +122,7 @@ def test_argument_then_environment_then_file_then_default(monkeypatch: pytest.Mo
 
 
 def test_settings_of_every_type_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flags, numbers and lists are read from the environment; an empty variable is as good as none."""
+    """Flags, numbers and lists are read from the environment; an empty variable counts as unset."""
     monkeypatch.setenv("GENESIS_OTEL_CAPTURE_CONTENT", "false")
     monkeypatch.setenv("GENESIS_OTEL_REDACT_PATTERNS", '["a+", "b"]')
     monkeypatch.setenv("GENESIS_OTEL_SPOOL_BYTES", "1048576")
@@ -133,7 +132,7 @@ def test_settings_of_every_type_come_from_the_environment(monkeypatch: pytest.Mo
     assert settings.clickhouse_url is None
 
 
-def test_wrong_settings_are_said_on_one_line_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_reported_on_one_line_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong value, an unknown name and a malformed URL raise at once, name the setting and never show a secret."""
     monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "hunter2")
     with pytest.raises(ValueError, match="exit_timeout") as caught:
@@ -175,7 +174,7 @@ def test_passwords_are_never_shown() -> None:
 
 
 def test_the_destination_follows_from_the_settings(tmp_path: Path) -> None:
-    """A collector before a server before the embedded store; off when told so."""
+    """A collector comes before a server, and a server before the embedded store; none if switched off."""
     assert load_settings().destination == Embedded(tmp_path / "data" / "store")
     assert load_settings(clickhouse_url="chdb:///srv/a%20b").destination == Embedded(Path("/srv/a b"))
     server = load_settings(clickhouse_url="http://u:p@h:8123/db", otlp_endpoint="http://c:4317")
@@ -187,7 +186,8 @@ def test_the_destination_follows_from_the_settings(tmp_path: Path) -> None:
 
 
 def test_the_collectors_protocol_and_path_are_openTelemetrys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP unless the port is gRPC's or the protocol is said; a base endpoint gets its path, a traces endpoint is complete."""
+    """HTTP unless the port is gRPC's or the protocol is given; a base endpoint gets its path, a traces endpoint is used
+    as it is."""
     assert load_settings(otlp_endpoint="http://c:4318/").destination == Collector(
         "http://c:4318/v1/traces", "http/protobuf"
     )
@@ -201,7 +201,7 @@ def test_the_collectors_protocol_and_path_are_openTelemetrys(monkeypatch: pytest
 
 
 def test_each_destination_has_a_spool_of_its_own(tmp_path: Path) -> None:
-    """Two destinations never share a spool; a changed password does not change it."""
+    """Two destinations never share a spool; a changed password keeps the same spool."""
     settings = load_settings()
     urls = ["http://u:p@h:8123/a", "http://u:p@h:8123/b", "http://u:p@g:8123/a", "https://u:p@h:8123/a"]
     folders = [settings.spool_folder(Server(url)) for url in urls]
@@ -217,7 +217,8 @@ def test_each_destination_has_a_spool_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_search_fills_the_embedded_store_and_never_loads_the_engine(store: Path) -> None:
-    """At its end everything has arrived, nothing was said but what must be, and the engine was never in the process."""
+    """At its end everything has arrived, only the expected lines were logged, and the engine was never loaded in the
+    process."""
     process = search("alone", 500)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
@@ -226,7 +227,8 @@ def test_a_search_fills_the_embedded_store_and_never_loads_the_engine(store: Pat
 
 
 def test_two_searches_share_a_store_that_is_killed_midway(store: Path) -> None:
-    """Two searches at once, readers meanwhile, the store process killed -9: both go on, and all arrives once."""
+    """With two searches at once, readers meanwhile, and the store process killed -9: both searches go on, and
+    everything arrives once."""
     both = [search("one", 200, 0.01), search("two", 200, 0.01)]
     until(lambda: store_process.running(store), "the store's start")
     until(lambda: len(actions(store)) == 2, "actions of both")
@@ -241,8 +243,9 @@ def test_two_searches_share_a_store_that_is_killed_midway(store: Path) -> None:
     assert actions(store) == {"one": (200, 200), "two": (200, 200)}
 
 
-def test_what_cannot_be_delivered_in_time_waits_and_is_counted(store: Path) -> None:
-    """A server that does not answer stops neither start nor end; one line says how many spans wait, and no other bound is waited for."""
+def test_undelivered_spans_wait_and_are_counted(store: Path) -> None:
+    """A server that does not answer holds up neither start nor end; one line says how many spans are waiting, and
+    nothing waits beyond its bound."""
     done = python(
         SEARCH, "late", "50", "0", CLICKHOUSE_URL="http://u:hunter2@127.0.0.1:9/db", GENESIS_OTEL_EXIT_TIMEOUT="1"
     )
@@ -254,7 +257,7 @@ def test_what_cannot_be_delivered_in_time_waits_and_is_counted(store: Path) -> N
 
 
 def test_a_search_whose_store_cannot_start_goes_on(tmp_path: Path) -> None:
-    """With a folder that the engine refuses, the search runs to its end, and says once why its spans wait."""
+    """With a folder that the engine refuses, the search runs to its end, and logs once why its spans are waiting."""
     engine = tmp_path / "data" / "store" / store_process.ENGINE
     engine.mkdir(parents=True)
     (engine / "store").write_text("not the engine's")
@@ -271,43 +274,18 @@ def test_a_search_whose_store_cannot_start_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_collector_gets_them_over_http(tmp_path: Path) -> None:
-    """With OTLP's endpoint set, the same processor hands OpenTelemetry's exporter the spans, after an outage too."""
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    names: list[str] = []
-    outage = threading.Event()
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(503 if not outage.is_set() else 200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.end_headers()
-            if outage.is_set():
-                for each in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    names.extend(span.name for scope in each.scope_spans for span in scope.spans)
-            outage.set()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=receiver.serve_forever)
-    thread.start()
-    try:
-        endpoint = f"http://127.0.0.1:{receiver.server_address[1]}"
+    """With OTLP's endpoint set, the same processor hands the spans to OpenTelemetry's exporter, also after an
+    outage."""
+    with receiving([503]) as receiver:
+        endpoint = receiver.endpoint
         done = python(SEARCH, "otlp", "40", "0", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, GENESIS_OTEL_EXIT_TIMEOUT="100")
-    finally:
-        receiver.shutdown()
-        thread.join()
-        receiver.server_close()
     assert done.returncode == 0, done.stderr
-    assert names == ["action"] * 40
+    assert receiver.names == ["action"] * 40
     assert not (tmp_path / "data" / "store").exists()
 
 
-def test_an_exporter_of_the_callers_takes_the_place(tmp_path: Path) -> None:
-    """`configure(exporter=…)` hands it every span, resource attributes included, and starts no store."""
+def test_the_callers_exporter_replaces_ours(tmp_path: Path) -> None:
+    """`configure(exporter=…)` hands it every span, with resource attributes, and starts no store."""
     done = python(
         """
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -330,7 +308,8 @@ def test_an_exporter_of_the_callers_takes_the_place(tmp_path: Path) -> None:
 
 
 def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
-    """An SDK that is set up already keeps its exporter and gets our processors; what it takes from the record is said."""
+    """An SDK that is already set up keeps its exporter and gets our processors; a warning says which of its settings
+    remove parts of the record."""
     done = python(
         """
         import logging; logging.basicConfig(format="%(levelname)s %(message)s")
@@ -364,8 +343,8 @@ def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
 # --- off --------------------------------------------------------------------------------------------------------------
 
 
-def test_without_engine_and_url_it_is_off_and_says_so_once(tmp_path: Path) -> None:
-    """Where chDB is not installed and no URL is set, one line says so, and the search goes on."""
+def test_without_engine_and_url_it_is_off_and_logs_that_once(tmp_path: Path) -> None:
+    """If chDB is not installed and no URL is set, one line says so, and the search goes on."""
     installed = Path(sysconfig.get_path("purelib"))
     without = tmp_path / "site-packages"
     without.mkdir()
@@ -396,8 +375,8 @@ def test_without_engine_and_url_it_is_off_and_says_so_once(tmp_path: Path) -> No
     assert "genesis-otel[embedded]" in done.stderr
 
 
-def test_told_to_be_off_it_writes_nothing(tmp_path: Path) -> None:
-    """Disabled by our setting or by OpenTelemetry's, nothing is written and nothing warns."""
+def test_switched_off_it_writes_nothing(tmp_path: Path) -> None:
+    """Disabled by our setting or by OpenTelemetry's, it writes and logs nothing."""
     for name, value in (("GENESIS_OTEL_ENABLED", "false"), ("OTEL_SDK_DISABLED", "true")):
         done = python("from genesis_otel.configuration import configure; configure().shutdown()", **{name: value})
         assert (done.returncode, done.stderr) == (0, "")
@@ -407,7 +386,7 @@ def test_told_to_be_off_it_writes_nothing(tmp_path: Path) -> None:
 def test_started_by_the_environment_it_never_raises(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`ensure_configured` says once what is wrong with the environment, and stays off."""
+    """`ensure_configured` logs once what is wrong with the environment, and stays off."""
     monkeypatch.setenv("CLICKHOUSE_URL", "ftp://u:hunter2@h")
     monkeypatch.setattr(configuration, "_tried", False)
     with caplog.at_level(logging.WARNING):
@@ -418,7 +397,7 @@ def test_started_by_the_environment_it_never_raises(
 
 
 def test_reading_follows_the_same_settings(store: Path) -> None:
-    """`open_client` reads the embedded store; behind a collector it asks for the URL."""
+    """`open_client` reads the embedded store; if spans go to a collector, it asks for the URL."""
     store_process.ensure_store_process(store)
     client = _destinations.open_client()
     assert client.command("EXISTS TABLE llm_logs") == 1

@@ -1,4 +1,4 @@
-"""The demo: its model and its evaluator do what they say, and its record answers what is asked of a record."""
+"""The demo: its model and its evaluator work as described, and its record answers what a record should."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SEED = (PROBLEM / "initial_program.py").read_text()
 
 
 def score(code: str, folder: Path) -> dict[str, float]:
-    """What the evaluator says of a program."""
+    """The evaluator's metrics of a program."""
     program = folder / "program.py"
     program.write_text(code)
     return evaluator.evaluate(str(program))
@@ -44,7 +44,7 @@ def score(code: str, folder: Path) -> dict[str, float]:
 
 
 def test_the_same_program_has_the_same_metrics(tmp_path: Path) -> None:
-    """Nothing in the metrics depends on time, on chance or on the machine."""
+    """Nothing in the metrics depends on time, chance or the machine."""
     searching = edits.applied(SEED, [edits.Edit("", edits.IMPROVEMENTS[0], edits.IMPROVEMENTS[3])])
     assert score(searching, tmp_path) == score(searching, tmp_path)
     assert score(SEED, tmp_path)["size"] == len(SEED.encode())
@@ -61,7 +61,8 @@ def test_the_same_program_has_the_same_metrics(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_packing_is_refused(find: str, put: str, said: str, tmp_path: Path) -> None:
-    """Circles that overlap or stick out, too many of them, and endless work are errors that say what is wrong."""
+    """Overlapping circles, circles that stick out, too many circles, and endless work are errors that say what is
+    wrong."""
     assert find in SEED
     with pytest.raises((ValueError, TimeoutError), match=said):
         score(SEED.replace(find, put, 1), tmp_path)
@@ -71,7 +72,7 @@ def test_a_wrong_packing_is_refused(find: str, put: str, said: str, tmp_path: Pa
 
 
 def test_edits_lead_from_the_seed_to_a_good_packing(tmp_path: Path) -> None:
-    """Going on improving at random reaches 0.94 of the best known packing, and every program on the way can be run."""
+    """Random improvements reach 0.94 of the best known packing, and every program on the way runs."""
     best = 0.0
     for choices in ((3, 1, 4, 1, 5, 9, 2, 6), (2, 7, 1, 8, 2, 8, 1, 8)):
         code = SEED
@@ -85,8 +86,9 @@ def test_edits_lead_from_the_seed_to_a_good_packing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choice", range(5))
-def test_each_kind_of_edit_does_what_it_is_for(choice: int, tmp_path: Path) -> None:
-    """Worse is poorer, shorter packs as before in fewer bytes, misspelt and divided do not run and can be repaired."""
+def test_each_kind_of_edit_has_its_effect(choice: int, tmp_path: Path) -> None:
+    """A worsening scores lower, a shortening packs the same in fewer bytes, and programs with a misspelling or a
+    division by zero do not run and can be repaired."""
     good = SEED
     for slot in (edits.STARTS, edits.RADII):
         good = edits.applied(good, [edits.Edit("", slot[0], slot[3])])
@@ -108,7 +110,7 @@ def test_each_kind_of_edit_does_what_it_is_for(choice: int, tmp_path: Path) -> N
 
 
 def ask(url: str, code: str = SEED, extra: str = "", path: str = "/chat/completions") -> tuple[int, dict[str, Any]]:
-    """One question, as OpenEvolve asks it."""
+    """One request, as OpenEvolve makes it."""
     prompt = f"{extra}\n# Current Program\n```python\n{code}\n```\n\n# Task\nUse the exact SEARCH/REPLACE diff format."
     body = {
         "model": "gpt-4.1-mini",
@@ -124,8 +126,8 @@ def ask(url: str, code: str = SEED, extra: str = "", path: str = "/chat/completi
             return error.code, json.load(error)
 
 
-def test_the_same_questions_have_the_same_answers() -> None:
-    """Two endpoints that are asked alike answer alike, refusals among the answers, whatever the time."""
+def test_the_same_requests_have_the_same_answers() -> None:
+    """Two endpoints that get the same requests give the same answers, including refusals, at any time."""
 
     def answers() -> list[tuple[int, Any]]:
         with model.serving(pace=0) as url:
@@ -137,8 +139,8 @@ def test_the_same_questions_have_the_same_answers() -> None:
     assert {status for status, _ in first} == {200, 429, 500}
 
 
-def test_a_refused_question_is_answered_in_the_end() -> None:
-    """A 429 comes once, and the question asked again gets its answer with token counts that fit it."""
+def test_a_refused_request_is_answered_on_retry() -> None:
+    """A 429 comes once, and the repeated request gets its answer with matching token counts."""
     with model.serving(pace=0) as url:
         found = [ask(url, extra=f"{number}")[0] for number in range(3)]
         assert found == [200, 200, 429]
@@ -151,7 +153,7 @@ def test_a_refused_question_is_answered_in_the_end() -> None:
 
 
 def test_answers_are_diffs_that_openevolve_can_apply() -> None:
-    """OpenEvolve's own parser finds the edits, and applies them where the answer means one that fits."""
+    """OpenEvolve's own parser finds the edits and applies them, if the answer contains one that fits."""
     from openevolve.utils.code_utils import apply_diff_blocks, extract_diffs  # type: ignore[import-untyped]
 
     outcomes = set()
@@ -168,7 +170,8 @@ def test_answers_are_diffs_that_openevolve_can_apply() -> None:
 
 @pytest.mark.parametrize("way", ["SEARCH/REPLACE", "the complete program"])
 def test_answers_to_shinka_have_its_format(way: str) -> None:
-    """ShinkaEvolve asks for responses, with words above the program, and gets a name, a description, and a diff or a program that is another one."""
+    """ShinkaEvolve requests have words before the program, and get a name, a description, and a diff or a different
+    program."""
     prompt = (
         f"<NAME>\n</NAME>\n# Current program\n\nHere is the program:\n\n```python\n{SEED}\n```\n\n# Task\nGive {way}."
     )
@@ -185,8 +188,8 @@ def test_answers_to_shinka_have_its_format(way: str) -> None:
     assert answer["usage"]["total_tokens"] == answer["usage"]["input_tokens"] + answer["usage"]["output_tokens"]
 
 
-def test_what_is_no_question_is_refused() -> None:
-    """Other paths are 404, other bodies 400, and the endpoint goes on."""
+def test_invalid_requests_are_refused() -> None:
+    """Other paths get 404, other bodies 400, and the endpoint keeps running."""
     with model.serving(pace=0) as url:
         assert ask(url, path="/completions")[0] == 404
         assert ask(url, path="/embeddings")[0] == 400
@@ -197,7 +200,7 @@ def test_what_is_no_question_is_refused() -> None:
 
 
 def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With --real and no key the demo says which one, before it starts anything."""
+    """With --real and no key, the demo says which key is missing before it starts anything."""
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(DemoError, match="OPENAI_API_KEY"):
         run_demo(real=True, settings=load_settings(data_dir=tmp_path))
@@ -205,23 +208,23 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_missing_framework_is_named_with_its_remedy(
+def test_a_missing_framework_is_named_with_how_to_install_it(
     framework: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without the framework that is to search, the demo says how to install it."""
+    """Without the framework of the search, the demo says how to install it."""
     monkeypatch.setitem(sys.modules, framework, None)
     with pytest.raises(DemoError, match=re.escape(f"pip install 'genesis-otel[embedded,{framework}]'")):
         run_demo(framework=framework, settings=load_settings(data_dir=tmp_path))
 
 
 def test_a_framework_without_a_demo_is_refused(tmp_path: Path) -> None:
-    """The refusal names those that have one."""
+    """The error names the frameworks that have one."""
     with pytest.raises(DemoError, match=", ".join(sorted(FRAMEWORKS))):
         run_demo(framework="nothing", settings=load_settings(data_dir=tmp_path))
 
 
 def test_a_search_that_fails_says_why_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The search's last words and the file with all of them are in the error."""
+    """The error has the search's last lines and the file with all of them."""
     settings = load_settings(data_dir=tmp_path, clickhouse_url=f"chdb://{tmp_path}/file")
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(DemoError, match=r"the search failed: .*demo\.log"):
@@ -232,7 +235,7 @@ def test_a_search_that_fails_says_why_and_where(tmp_path: Path, monkeypatch: pyt
 
 
 class Terminal(io.StringIO):
-    """What a terminal was shown."""
+    """What a terminal displayed."""
 
     def isatty(self) -> bool:
         return True
@@ -240,8 +243,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DemoResult, Client, str, list[str]]]:
-    """A demo that has run: its result, a reader of its store, what it showed, and the states that the run was seen
-    in."""
+    """A demo that has run: its result, a reader of its store, its output, and the states in which the run was seen."""
     folder = tmp_path_factory.mktemp("demo")
     settings = load_settings(data_dir=folder)
     shown, ended = Terminal(), threading.Event()
@@ -273,14 +275,14 @@ Demo = tuple[DemoResult, Client, str, list[str]]
 
 
 def test_the_demo_fills_the_seven_tables(demo: Demo) -> None:
-    """Forty iterations: each table has the rows that belong to them, and the run is completed."""
+    """Forty iterations: each table has the rows of these iterations, and the run is completed."""
     result, client, _, _ = demo
     seen = glance(client, result.run_id)
     rows = dict(zip(TABLES, seen.rows, strict=True))
     assert seen.iterations == result.iterations == 40
     assert rows["evolution_runs"] == 1 and rows["generations"] == 41
     assert rows["individuals"] == rows["code_lineages"] > 41
-    assert rows["llm_logs"] == 42  # one call failed and was made again by OpenEvolve
+    assert rows["llm_logs"] == 42  # one call failed and OpenEvolve repeated it
     assert rows["pareto_fronts"] > 60 and rows["agent_actions"] > 80
     assert seen.best is not None and seen.best > 0.8
     ((cost, logged),) = client.query(
@@ -290,16 +292,16 @@ def test_the_demo_fills_the_seven_tables(demo: Demo) -> None:
     assert cost > 0.01
 
 
-def test_the_demo_shows_how_it_goes_on(demo: Demo) -> None:
-    """While it runs, its run is running for every reader, and the terminal has its iterations, score and rows."""
+def test_the_demo_shows_its_progress(demo: Demo) -> None:
+    """While it runs, every reader sees it as running, and the terminal shows its iterations, score and rows."""
     result, _, shown, seen = demo
     assert set(seen) == {result.run_id}
     assert "best fitness" in shown and "generations" in shown
     assert len(set(re.findall(r"(\d+)/40", shown))) > 2
 
 
-def test_the_demo_has_what_every_question_is_about(demo: Demo) -> None:
-    """Gains and losses, failures, copies, migrations, members of fronts beyond the seed, errors, two models."""
+def test_the_demo_has_every_kind_of_event(demo: Demo) -> None:
+    """Gains and losses, failures, copies, migrations, members of fronts other than the seed, errors, two models."""
     _, client, _, _ = demo
     questions = {
         "gains": "SELECT count() FROM code_lineages WHERE fitness_delta > 0",
@@ -320,8 +322,8 @@ def test_the_demo_has_what_every_question_is_about(demo: Demo) -> None:
     assert {name for name, count in found.items() if not count} == set()
 
 
-def test_the_summary_says_what_landed(demo: Demo) -> None:
-    """Rows a table, the best individual with its ancestors from the seed, cost, latencies, and what to run next."""
+def test_the_summary_says_what_was_recorded(demo: Demo) -> None:
+    """Rows per table, the best individual with its ancestors from the seed, cost, latencies, and what to run next."""
     result, client, _, _ = demo
     shown = io.StringIO()
     summarise(client, result.run_id, Console(file=shown, width=160))
@@ -340,7 +342,7 @@ def test_the_summary_says_what_landed(demo: Demo) -> None:
 
 
 def test_the_best_program_is_as_good_as_its_record(demo: Demo, tmp_path: Path) -> None:
-    """The code of the best individual, taken out of the store and evaluated again, has the metrics of its row."""
+    """The best individual's code, taken from the store and evaluated again, has the metrics of its row."""
     _, client, _, _ = demo
     ((code, metrics),) = client.query(
         "SELECT code, metrics FROM individuals ORDER BY combined_score DESC LIMIT 1"

@@ -1,4 +1,4 @@
-"""The documentation: what it shows runs, and what it lists is what there is."""
+"""The documentation: its snippets run, and its lists are complete."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ DOCUMENTS = (
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    """The code blocks of a language in our documents, each with a name of its own."""
+    """The code blocks of a language in our documents, each with a unique name."""
     return [
         (f"{document} {number}", block)
         for document in DOCUMENTS
@@ -60,7 +60,7 @@ def named(language: str) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder to work in, with a data folder of its own and no settings of whoever runs this."""
+    """An empty working folder, with its own data folder and without the caller's settings."""
     take_settings_out(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path / "data"))
@@ -72,15 +72,15 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.mark.parametrize("snippet", named("python"))
 def test_python_runs(snippet: str, elsewhere: Path) -> None:
-    """A snippet runs as it stands, says nothing on standard error, and what it records is in the store when it ends."""
+    """A snippet runs as printed, writes nothing to standard error, and its records are in the store when it ends."""
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     if "with genesis_otel.run(" in snippet or "log_evolution_run" in snippet:
         assert main(["runs", "--status", "completed"]) == 0
 
 
-def test_the_worker_of_the_readme_joins_in(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The evaluation of the other process stands in the individual's trace, with its run, generation and individual."""
+def test_the_worker_of_the_readme_joins_the_trace(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The evaluation of the other process is in the individual's trace, with its run, generation and individual."""
     (snippet,) = (block for _, block in blocks("python") if "WORKER" in block)
     subprocess.run([sys.executable, "-c", snippet], check=True, timeout=120)
     capsys.readouterr()
@@ -102,7 +102,7 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize("snippet", named("sh"))
 def test_commands_run(snippet: str, store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command that is shown runs and succeeds."""
+    """Every command in the documents succeeds."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(store_folder))
     for line in snippet.strip().splitlines():
         program, *arguments = shlex.split(line)
@@ -112,7 +112,7 @@ def test_commands_run(snippet: str, store_folder: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("snippet", named("sql"))
 def test_sql_runs(snippet: str, store_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every statement that is shown answers with rows."""
+    """Every statement in the documents returns rows."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(store_folder))
     with store_process.open_store(store_folder / "store", start=True) as client:
         for statement in re.split(r";\s*$", snippet, flags=re.MULTILINE):
@@ -120,20 +120,20 @@ def test_sql_runs(snippet: str, store_folder: Path, monkeypatch: pytest.MonkeyPa
                 assert client.query(statement).result_rows
 
 
-def test_there_is_something_to_run() -> None:
-    """The documents have code of each kind: this would notice if the blocks were not found."""
+def test_the_documents_have_code_to_run() -> None:
+    """The documents have code of each kind: this would fail if the blocks were not found."""
     assert len(blocks("python")) >= 6 and len(blocks("sh")) >= 2 and len(blocks("sql")) >= 1
 
 
 def test_every_command_is_in_the_readme() -> None:
-    """The README's table has each command, and no other."""
+    """The README's table has every command and no other."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("## The command")[1].split("##")[0]
     assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == COMMANDS.keys()
 
 
 def test_every_setting_is_documented() -> None:
-    """The table has each setting with its name in the environment and its default, and no other."""
+    """The table has every setting with its environment variable and its default, and no other."""
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     rows = {
         field: (variable, default)
@@ -150,7 +150,7 @@ def test_every_setting_is_documented() -> None:
 
 @pytest.mark.parametrize("table", tables.TABLES)
 def test_every_column_is_documented(table: str, store: Client) -> None:
-    """Each table's section names its columns, all of them and no other, and ours with their types."""
+    """Each table's section names all of its columns and no other, and our own with their types."""
     text = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
     section = re.split(r"^##", text.split(f"## `{table}`\n")[1], flags=re.MULTILINE)[0]
     columns = {
@@ -179,7 +179,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_queries_that_are_named_exist() -> None:
-    """Whatever the documents ask by name is a named query."""
+    """Every query that the documents name is a named query."""
     for document in DOCUMENTS:
         for name in re.findall(r"genesis-otel query ([a-z]\w+)", (ROOT / document).read_text(encoding="utf-8")):
             assert name in queries.names()

@@ -1,5 +1,5 @@
-"""`examples/`: each folder says in ten lines how it is run, and what is run so is recorded. `make genesis` runs the one of Genesis, and
-tests/whole/test_gepa.py the one of GEPA."""
+"""`examples/`: each folder has ten lines on how to run it, and running it like that is recorded. `make genesis` runs
+the Genesis example, and tests/whole/test_gepa.py the GEPA example."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOLDERS = sorted(each.parent.name for each in EXAMPLES.glob("*/README.md"))
 
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
-    """A data folder, whose store process is ended."""
+    """A data folder, whose store process is stopped afterwards."""
     yield tmp_path / "data"
     end_store(tmp_path / "data" / "store")
 
@@ -68,8 +68,8 @@ def asked(sql: str, environment: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def test_the_own_loop(data: Path) -> None:
-    """The run is completed; every child has its parent, its call and its job; programs that do not compile have failed; the best is the
-    best of what was evaluated."""
+    """The run is completed; every child has its parent, its call and its job; programs that do not compile have failed;
+    the best is the best of those evaluated."""
     told = environment(data)
     run(["examples/own_loop/search.py"], told)
     (search,) = asked("SELECT status, total_generations FROM evolution_runs", told)
@@ -92,7 +92,7 @@ def test_the_own_loop(data: Path) -> None:
 
 
 def test_openevolve(data: Path) -> None:
-    """The search asks the simulated model, and its programs are those that OpenEvolve has."""
+    """The search calls the simulated model, and its programs are those of OpenEvolve."""
     told = environment(data)
     run(["examples/openevolve/search.py", "4"], told)
     (search,) = asked("SELECT status, total_generations FROM evolution_runs", told)
@@ -102,7 +102,7 @@ def test_openevolve(data: Path) -> None:
 
 
 def test_the_notebook(data: Path) -> None:
-    """Its code cells run one after the other, and the last one shows what the search recorded, the best first."""
+    """Its code cells run one after another, and the last one shows what the search recorded, best first."""
     notebook = json.loads((EXAMPLES / "notebook" / "search.ipynb").read_text(encoding="utf-8"))
     assert (notebook["nbformat"], {each["cell_type"] for each in notebook["cells"]}) == (4, {"code", "markdown"})
     assert not any(each["outputs"] for each in notebook["cells"] if each["cell_type"] == "code")
@@ -112,7 +112,7 @@ def test_the_notebook(data: Path) -> None:
 
 
 def test_the_collector(tmp_path: Path) -> None:
-    """The search of the own loop, with nothing but another environment, arrives through a collector."""
+    """The search of the example with its own loop, with only a different environment, arrives through a collector."""
     store = Store(tmp_path / "store")
     collector = Collector(
         binary(), tmp_path / "collector", [ROOT / "otel-collector" / "config.yaml"], environment_of(store)
@@ -134,7 +134,7 @@ def test_the_collector(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_readme_is_short_and_true(name: str) -> None:
-    """Ten lines, or a few less; what it runs is there."""
+    """About ten lines; the files that it runs exist."""
     text = (EXAMPLES / name / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 12
     named = re.findall(r"\b(?:examples|otel-collector)/[\w/.]+", text)

@@ -1,5 +1,5 @@
 """LLM calls from elsewhere: other instrumentations, in processes without this package, through a real collector into
-``llm_logs``. What the documentation shows is what runs here."""
+``llm_logs``. The code in the documentation is what runs here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANSWER = "NOVEL: the two programs place their circles differently."
 
 
 def shown(language: str, start: str) -> str:
-    """The document's code block of that language that begins so."""
+    """The document's code block of this language that begins like this."""
     (found,) = (
         block
         for block in re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE)
@@ -52,7 +52,7 @@ JUDGES = {
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """A store that runs, for all tests here."""
+    """A running store for all tests here."""
     store = Store(tmp_path_factory.mktemp("foreign") / "store")
     with running(store):
         yield store
@@ -62,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def client(served: Store) -> Iterator[Client]:
     """A client of it."""
     with contextlib.closing(served.client()) as opened:
-        # What the document shows is of a day of its own: under the default retention the raw span would go at once.
+        # The document's example has a fixed day: under the default retention the raw span would expire at once.
         schema.init_schema(opened, traces_ttl_days=0)
         yield opened
 
@@ -78,7 +78,7 @@ def collecting(served: Store, client: Client, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def environment(tmp_path: Path, collecting: Collector) -> Iterator[dict[str, str]]:
-    """For a process that sends its spans to the collector, and asks a model that is a simulation on loopback."""
+    """For a process that sends its spans to the collector and calls a simulated model on loopback."""
     bare = without_settings()
     with model.serving(pace=0) as url:
         yield {
@@ -93,7 +93,7 @@ def environment(tmp_path: Path, collecting: Collector) -> Iterator[dict[str, str
 
 
 def ran(program: str, folder: Path, environment: dict[str, str]) -> None:
-    """Run a program to its end; it has to succeed without a word."""
+    """Run a program to its end; it must succeed without output on standard error."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
@@ -112,7 +112,7 @@ def endpoint(collector: Collector) -> str:
 
 
 def arrived(client: Client, table: str, where: str, **values: str) -> list[dict[str, Any]]:
-    """The rows, as soon as there are some."""
+    """The rows, once there are some."""
     found: list[dict[str, Any]] = []
 
     def look() -> bool:
@@ -123,8 +123,8 @@ def arrived(client: Client, table: str, where: str, **values: str) -> list[dict[
     return found
 
 
-def test_the_other_process_is_another_one() -> None:
-    """What the document shows for OpenInference differs by its one line, and neither program knows this package."""
+def test_the_other_process_does_not_use_this_package() -> None:
+    """The document's OpenInference variant differs by one line, and neither program imports this package."""
     opentelemetry, openinference = (JUDGES[name].splitlines() for name in ("opentelemetry", "openinference"))
     assert len([1 for a, b in zip(opentelemetry, openinference, strict=True) if a != b]) == 1
     assert not any("genesis_otel" in program for program in JUDGES.values())
@@ -134,8 +134,8 @@ def test_the_other_process_is_another_one() -> None:
 def test_a_process_with_the_runs_baggage(
     instrumentation: str, tmp_path: Path, environment: dict[str, str], client: Client
 ) -> None:
-    """Started within an individual by the environment alone, its call is a row with run, generation and individual, in the
-    individual's trace, messages and tokens read; it has no cost until it is repriced, and then keeps it."""
+    """Started within an individual with only the environment, its call is a row with run, generation and individual, in
+    the individual's trace, with messages and tokens; it has no cost until it is repriced, and keeps that cost."""
     run_id = f"packing with {instrumentation}"
     (tmp_path / "judge.py").write_text(JUDGES[instrumentation] + ALONE)
     ran(shown("python", "# search.py").replace("packing-1", run_id), tmp_path, environment)
@@ -158,7 +158,8 @@ def test_a_process_with_the_runs_baggage(
 
 
 def test_a_process_whose_resource_names_the_run(tmp_path: Path, environment: dict[str, str], client: Client) -> None:
-    """Without baggage, by an environment variable that any SDK reads: run, generation and individual are on the row."""
+    """Without baggage, through an environment variable that any SDK reads: run, generation and individual are on the
+    row."""
     said = "genesis.run.id=by-resource,genesis.generation.number=3,genesis.individual.id=ind%20a"
     assert "OTEL_RESOURCE_ATTRIBUTES=genesis.run.id=" in DOCUMENT
     ran(JUDGES["opentelemetry"] + ALONE, tmp_path, {**environment, "OTEL_RESOURCE_ATTRIBUTES": said})
@@ -167,8 +168,8 @@ def test_a_process_whose_resource_names_the_run(tmp_path: Path, environment: dic
     assert "Is this program NOVEL?" in row["messages"]
 
 
-def test_a_span_goes_before_its_resource(tmp_path: Path, environment: dict[str, str], client: Client) -> None:
-    """Where both name a run, the call is of the span's: a service that belongs to one run may work for another."""
+def test_a_span_takes_precedence_over_its_resource(tmp_path: Path, environment: dict[str, str], client: Client) -> None:
+    """If both name a run, the call belongs to the span's: a service of one run may work for another."""
     both = {
         **environment,
         "OTEL_RESOURCE_ATTRIBUTES": "genesis.run.id=of-the-resource,genesis.individual.id=a",
@@ -183,11 +184,11 @@ def test_a_span_goes_before_its_resource(tmp_path: Path, environment: dict[str, 
 def test_a_call_outside_any_run_stays_out(
     instrumentation: str, tmp_path: Path, environment: dict[str, str], client: Client
 ) -> None:
-    """A process that has no run's baggage and names none in its resource: its spans are in the raw traces alone."""
+    """The spans of a process that has no run's baggage and names none in its resource are only in the raw traces."""
     service = f"elsewhere-{instrumentation}"
     ran(JUDGES[instrumentation] + ALONE, tmp_path, {**environment, "OTEL_SERVICE_NAME": service})
     (span,) = arrived(client, "otel_traces", "ServiceName = {service:String}", service=service)
-    # The views fill their tables in the same insert: what is not there now never is.
+    # The views fill their tables in the same insert: a row that is missing now will never come.
     landed = client.query(
         "SELECT count() FROM llm_logs WHERE trace_id = {trace:String}", parameters={"trace": span["TraceId"]}
     ).result_rows
@@ -195,7 +196,7 @@ def test_a_call_outside_any_run_stays_out(
 
 
 def sent(url: str, body: str) -> tuple[int, dict[str, Any]]:
-    """What ``curl --data`` with a JSON content type sends, and its answer."""
+    """Send what ``curl --data`` with a JSON content type sends; returns the answer."""
     request = urllib.request.Request(  # noqa: S310 - loopback
         f"{url}/v1/traces", data=body.encode(), headers={"Content-Type": "application/json", "User-Agent": "curl/8"}
     )
@@ -204,7 +205,7 @@ def sent(url: str, body: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_json_that_curl_sends(collecting: Collector, client: Client) -> None:
-    """The document's payload is accepted as it stands, and every column that it can fill is filled."""
+    """The document's payload is accepted as printed, and fills every column that it can fill."""
     payload = shown("json", "{")
     status, answer = sent(endpoint(collecting), payload)
     assert status == 200 and not answer.get("partialSuccess")

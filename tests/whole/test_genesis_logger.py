@@ -1,7 +1,8 @@
-"""`install_logger()`: Genesis' logger is ours in whichever order things are imported, and the runs that it began end with the process.
+"""`install_logger()`: Genesis' logger is ours in whichever order things are imported, and the runs that it began end
+with the process.
 
-Genesis itself is on no package index (`make genesis` runs it). Here stands a package of its shape: the first logger's module, and modules
-that import it as Genesis does, within functions.
+Genesis itself is on no package index (`make genesis` runs it). These tests use a package of the same shape: the first
+logger's module, and modules that import it as Genesis does, within functions.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ FILES = {
     "genesis/llm/__init__.py": "",
     "genesis/llm/query.py": "def query():\n    from genesis.utils.clickhouse_logger import ch_logger\n    return ch_logger\n",
 }
-"""What Genesis' packages look like from the logger's side."""
+"""The modules of Genesis, as far as the logger is concerned."""
 
 SAY = """
 def every():
@@ -85,15 +86,16 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_whatever_was_imported_before(shaped: Path, order: str) -> None:
-    """Wherever Genesis gets its logger from, and by whichever form of import, it is ours; and its own one connects only if somebody
-    imported it before."""
+    """Wherever Genesis gets its logger from, and whatever the form of the import, it is ours; Genesis' own connects
+    only if it was imported before."""
     done = run(ORDERS[order] + SAY, shaped)
     assert done.stdout == f"{[True] * 5}\n", done.stderr
     assert ("the first logger connects" in done.stderr) == (order in ("after a call", "after its own module"))
 
 
 def test_names_that_were_taken_before(shaped: Path) -> None:
-    """A module that took the first logger and its class from Genesis has ours from then on; one of the same name from elsewhere stays."""
+    """A module that took the first logger and its class from Genesis has ours from then on; objects of the same name
+    from elsewhere stay."""
     program = (
         "from genesis.utils.clickhouse_logger import ClickHouseLogger as Theirs, ch_logger as log\n"
         "ch_logger = 'mine'\n" + INSTALL + "from genesis_otel import clickhouse_logger as ours\n"
@@ -103,14 +105,14 @@ def test_names_that_were_taken_before(shaped: Path) -> None:
 
 
 def test_reloaded(shaped: Path) -> None:
-    """Reloading Genesis' module does not bring its own logger back."""
+    """Reloading Genesis' module does not bring back its own logger."""
     program = INSTALL + "import importlib, genesis.utils.clickhouse_logger as m\nimportlib.reload(m)\n" + SAY
     done = run(program, shaped)
     assert done.stdout == f"{[True] * 5}\n", done.stderr
 
 
 def test_without_genesis(tmp_path: Path) -> None:
-    """Where Genesis is not installed nothing happens, and importing its logger fails as it would without us."""
+    """If Genesis is not installed, nothing happens, and importing its logger fails as it would without us."""
     program = (
         INSTALL
         + "try:\n    import genesis.utils.clickhouse_logger\nexcept ModuleNotFoundError as error:\n    print(error.name)\n"
@@ -119,8 +121,8 @@ def test_without_genesis(tmp_path: Path) -> None:
 
 
 def test_instrument_waits_for_genesis(shaped: Path) -> None:
-    """`instrument()` says that it records Genesis, and does not import it; when somebody does, its module is as it would be without us,
-    and hooks that this version lacks are named in one warning and stop nothing."""
+    """`instrument()` says that it records Genesis without importing it; a later import gets the module as it would be
+    without us, and hooks that this version lacks are named in one warning and stop nothing."""
     program = (
         "import importlib.machinery, sys\n"
         "import genesis_otel\n"
@@ -143,9 +145,9 @@ def test_instrument_waits_for_genesis(shaped: Path) -> None:
         ("", "still open when its process ended"),
     ],
 )
-def test_a_run_that_nobody_ends(shaped: Path, end: str, error: str) -> None:
-    """A run that Genesis' calls began, and that a crash, Ctrl-C or the program's end leaves open, has failed, with the reason; what the
-    program had set as `sys.excepthook` is called as before."""
+def test_a_run_that_is_left_open(shaped: Path, end: str, error: str) -> None:
+    """A run that Genesis' calls began, and that a crash, Ctrl-C or the program's end leaves open, has failed, with the
+    reason; the program's own `sys.excepthook` is called as before."""
     program = (
         INSTALL + "import sys\nbefore = sys.excepthook\n"
         "def hook(*told):\n    print('hook', told[0].__name__)\n    before(*told)\n"
@@ -163,7 +165,7 @@ def test_a_run_that_nobody_ends(shaped: Path, end: str, error: str) -> None:
 
 
 def test_another_package_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`instrument()` takes no other package named `genesis` for it, and says nothing of it."""
+    """`instrument()` leaves another package named `genesis` alone, without a warning."""
     (tmp_path / "genesis").mkdir()
     (tmp_path / "genesis" / "__init__.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -1,4 +1,4 @@
-"""GEPA's searches, recorded: the released gepa with its own state as the truth, and no network."""
+"""GEPA's searches are recorded: the released gepa, with its own state as the truth, and no network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 @pytest.fixture
 def priced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
-    """The same, where calls have their cost."""
+    """The same, with prices for the calls."""
     with_spans = record(monkeypatch, through=LLMSpanProcessor)
     gepa.instrument(task="words", run_id="r")
     yield with_spans
@@ -53,7 +53,7 @@ def individuals(recorded: Recorded, run_id: str = "r") -> dict[str, dict[str, An
 
 
 def candidates(recorded: Recorded, run_id: str = "r") -> list[str]:
-    """The individuals' ids, by GEPA's numbers of the candidates."""
+    """The individuals' ids, by GEPA's candidate numbers."""
     told = [
         json.loads(each[names.ACTION_DETAILS])
         for each in recorded.records(names.RECORD_ACTION)
@@ -87,7 +87,7 @@ def test_candidates_are_those_of_the_state(recorded: Recorded) -> None:
 
 
 def test_resumed(recorded: Recorded, tmp_path: Path) -> None:
-    """A resumed search goes on with its run: each candidate of the state is there once, and so is each generation."""
+    """A resumed search continues its run: each candidate of the state is recorded once, and so is each generation."""
     search(str(tmp_path), calls=30)
     result = search(str(tmp_path), calls=60)
     accepted = candidates(recorded)
@@ -102,7 +102,7 @@ def test_resumed(recorded: Recorded, tmp_path: Path) -> None:
 
 
 def test_resumed_as_another_run(recorded: Recorded, tmp_path: Path) -> None:
-    """A search that is resumed under another id is a run of its own that has all candidates of its state."""
+    """A search that is resumed under another id is a separate run with all candidates of its state."""
     search(str(tmp_path), calls=30)
     gepa.instrument(task="words", run_id="again")
     result = search(str(tmp_path), calls=60)
@@ -116,7 +116,7 @@ def test_resumed_as_another_run(recorded: Recorded, tmp_path: Path) -> None:
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, RuntimeError])
 @pytest.mark.parametrize("after", [0, 5])
 def test_a_run_that_dies_has_failed(recorded: Recorded, raised: type[BaseException], after: int) -> None:
-    """An interrupt or an error, in the seed's evaluation or later, reaches the caller, and the run has failed."""
+    """An interrupt or an error, during the seed's evaluation or later, reaches the caller, and the run has failed."""
 
     class Dying(LengthAdapter):
         calls = 0
@@ -133,12 +133,12 @@ def test_a_run_that_dies_has_failed(recorded: Recorded, raised: type[BaseExcepti
     jobs = [span for span in recorded.named("evaluation") if not span.status.is_ok]
     assert [span.status.description for span in jobs if span.status.description] == [f"{raised.__name__}: stop"]
     failed = [span.status.description for span in recorded.named("individual") if span.status.description]
-    # Of a proposal that was under way, why it came to nothing; after five evaluations it is a child's.
+    # A proposal that was in progress records why it failed; after five evaluations that is a child.
     assert set(failed) == {f"{raised.__name__}: stop"}
 
 
 def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
-    """What GEPA holds of ours breaks neither a deep copy nor a pickle."""
+    """Our objects that GEPA holds can be deep-copied and pickled."""
     seen: list[Any] = []
 
     original = GEPAEngine._should_stop
@@ -154,7 +154,7 @@ def test_the_callback_can_be_copied_and_pickled(recorded: Recorded) -> None:
 
 
 def lineages(recorded: Recorded) -> dict[str, set[str]]:
-    """The parents of each individual, from its edges."""
+    """The parents of each individual, according to its edges."""
     found: dict[str, set[str]] = {}
     for name, row in individuals(recorded).items():
         edges = json.loads(row.get(names.LINEAGE_EDGES, "[]")) or [{"parent_id": row.get(names.LINEAGE_PARENT_ID)}]
@@ -163,7 +163,7 @@ def lineages(recorded: Recorded) -> dict[str, set[str]]:
 
 
 class TwoComponents(LengthAdapter):
-    """Even examples want a longer ``a``, odd ones a longer ``b``, and each text costs the other's examples."""
+    """Even examples want a longer ``a``, odd ones a longer ``b``, and each text lowers the other's scores."""
 
     def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
         lengths = len(candidate["a"]), len(candidate["b"])
@@ -177,7 +177,8 @@ class TwoComponents(LengthAdapter):
 
 
 def test_merges_fronts_and_calls(recorded: Recorded) -> None:
-    """Parents equal the state's, both of a merge; the last front is the state's; each call is its proposal's."""
+    """Parents equal the state's, including both parents of a merge; the last front equals the state's; each call
+    belongs to its proposal."""
     result: Any = optimize(
         seed_candidate={"a": "x", "b": "x"},
         trainset=list(range(8)),
@@ -211,7 +212,8 @@ def test_merges_fronts_and_calls(recorded: Recorded) -> None:
 
 
 def test_two_proposals_at_once(recorded: Recorded) -> None:
-    """Each call of a model of one's own is its proposal's, and each evaluation its candidate's, also with two proposals at once."""
+    """Each call of a custom model belongs to its proposal, and each evaluation to its candidate, also with two
+    proposals at once."""
 
     def reflect(prompt: str | list[dict[str, Any]]) -> str:
         with spans.llm_call("m", messages=prompt, role="mutation"):
@@ -234,14 +236,14 @@ def test_two_proposals_at_once(recorded: Recorded) -> None:
     for call in calls:
         row = found[call[names.INDIVIDUAL_ID]]
         assert call[names.GENERATION] == row[names.GENERATION]
-        # The question has the parent's text, and the answer is that with a word more.
+        # The prompt has the parent's text, and the answer is that text with one more word.
         assert f"```\\n{row[names.INDIVIDUAL_CODE].removesuffix(' more')}\\n```" in call[names.GEN_AI_INPUT_MESSAGES]
     jobs = Counter(each[names.INDIVIDUAL_ID] for each in recorded.records(names.RECORD_EVALUATION))
     assert set(proposals) <= set(jobs)
 
 
-def test_why_a_proposal_came_to_nothing(recorded: Recorded) -> None:
-    """A search that goes on after an error says of the proposal what was raised, and not that nothing came of it."""
+def test_a_failed_proposal_says_why(recorded: Recorded) -> None:
+    """If the search goes on after an error, the proposal's row has the exception, not just that it produced nothing."""
 
     class Failing(LengthAdapter):
         def evaluate(self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False) -> Any:
@@ -257,8 +259,8 @@ def test_why_a_proposal_came_to_nothing(recorded: Recorded) -> None:
     assert status(recorded) == "completed"
 
 
-def test_what_this_version_does_not_know(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A newer GEPA, and one that lacks a method, are named in a line each; the rest is recorded."""
+def test_an_unknown_gepa_version_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A newer GEPA, or one that lacks a method, is named in one line each; everything else is recorded."""
     recorded = record(monkeypatch)
     monkeypatch.setattr(gepa, "NEWEST_RUN", (0, 1, 3))
     monkeypatch.delattr(GEPAEngine, "_report_rejected_proposal")
@@ -274,7 +276,7 @@ def test_what_this_version_does_not_know(monkeypatch: pytest.MonkeyPatch, caplog
 
 
 def test_uninstrument_leaves_nothing() -> None:
-    """What was wrapped is as it was."""
+    """All that was wrapped is restored."""
     before = [vars(owner).get(name) for owner, name in WRAPPED]
     gepa.instrument()
     assert [vars(owner).get(name) for owner, name in WRAPPED] != before
@@ -297,8 +299,8 @@ class PaidAdapter(LengthAdapter):
 def test_over_budget_it_stops_before_the_next_iteration(
     priced: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """GEPA's result is that of all its iterations, each of which is recorded; the run is stopped and says why, in one warning too. With
-    a larger budget, the same search goes on."""
+    """GEPA's result includes all its iterations, each of which is recorded; the run is stopped and says why, and so
+    does one warning. With a larger budget, the same search continues."""
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "2.5")
     gepa.instrument(stop_over_budget=True)
     adapter = PaidAdapter()
@@ -317,8 +319,8 @@ def test_over_budget_it_stops_before_the_next_iteration(
     assert adapter.proposals == 5 and status(priced) == "stopped"
 
 
-def test_off_it_goes_on_over_budget(priced: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unless it is asked for, a search that has spent its budget ends by itself."""
+def test_by_default_a_search_continues_over_budget(priced: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless stopping is enabled, a search over budget ends by itself."""
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "0.5")
     adapter = PaidAdapter()
     search(adapter=adapter)

@@ -1,7 +1,8 @@
-"""GEPA's searches ask models, die and go on, and what is stored equals GEPA's own state and what the endpoint has counted.
+"""GEPA's searches call models, get killed and resume, and the stored rows equal GEPA's own state and what the endpoint
+has counted.
 
-Real searches of the released GEPA, in processes of their own, ask a model on loopback through LiteLLM and record into an embedded store,
-which is read through its store process.
+Real searches of the released GEPA, in separate processes, call a model on loopback through LiteLLM and record into an
+embedded store, which is read through its store process.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Searched(NamedTuple):
     """A search, or the parts of one."""
 
     told: list[dict[str, Any]]
-    """What GEPA said at the end of each part."""
+    """GEPA's report at the end of each part."""
     endpoint: Endpoint
     client: Client
     counted: bool
-    """Whether GEPA's clients have counted each answer: not those that came with one that failed."""
+    """Whether GEPA's clients have counted every answer: they miss those that arrived together with a failed one."""
 
     @property
     def state(self) -> dict[str, Any]:
@@ -53,9 +54,9 @@ class Searched(NamedTuple):
         return list(self.client.query(sql).named_results())
 
     def candidates(self) -> list[dict[str, Any]]:
-        """The individuals that are candidates of the state, by its numbers."""
+        """The individuals that are candidates of the state, by candidate number."""
         accepted = self.ask("SELECT details FROM agent_actions WHERE action_type = 'candidate_accepted'")
-        # A number that was given again is that of the later one.
+        # A number that was used again is that of the later candidate.
         ids = json.loads((Path(self.state["folder"]) / "genesis_otel.json").read_text())["candidates"]
         told = [json.loads(each["details"]) for each in accepted]
         assert {(each["candidate"], each["individual_id"]) for each in told} >= set(enumerate(ids))
@@ -67,13 +68,13 @@ class Searched(NamedTuple):
 def searching(
     folder: Path, how: str, seed: int, *, stops: tuple[int, ...], refuse_every: int, hopeless: int = -1
 ) -> Iterator[Searched]:
-    """Search in as many processes as there are stops, each but the last interrupted."""
+    """Run a search in as many processes as there are stops, interrupting each but the last."""
     kept = without_settings()
     environment = {
         **kept,
         "NO_PROXY": "127.0.0.1",
         "PYTHONPATH": str(ROOT),
-        # Without it, LiteLLM asks the network for its prices.
+        # Without it, LiteLLM requests its prices from the network.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "DSPY_CACHEDIR": str(folder / "cache"),
     }
@@ -105,20 +106,22 @@ SEARCHES: dict[str, tuple[str, int, tuple[int, ...], int, int]] = {
     "anything, interrupted": ("anything", 8, (40, 0), 0, 4),
     "dspy": ("dspy", 2, (0,), 0, 4),
 }
-"""How, with which seed, interrupted at which evaluations; one request out of so many is refused, and one reflection in vain."""
+"""The kind of search, its seed, and the evaluations at which it is interrupted; one request in so many is refused, and
+one reflection has no result."""
 
 
 @pytest.fixture(scope="module", params=SEARCHES)
 def searched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
-    """A search with refused requests, a reflection in vain, an interrupt and a resume, as far as its name and figures say."""
+    """A search with refused requests, a reflection without a result, an interrupt and a resume, depending on its
+    parameters."""
     how, seed, stops, refuse_every, hopeless = SEARCHES[request.param]
     folder = tmp_path_factory.mktemp(how)
     with searching(folder, how, seed, stops=stops, refuse_every=refuse_every, hopeless=hopeless) as done:
         yield done
 
 
-def test_one_run_whatever_became_of_its_processes(searched: Searched) -> None:
-    """An interrupted and resumed search is one run, completed in the end, with each generation once."""
+def test_one_run_across_all_processes(searched: Searched) -> None:
+    """An interrupted and resumed search is one run, completed at the end, with each generation once."""
     ((status, total),) = searched.client.query("SELECT status, total_generations FROM evolution_runs").result_rows
     generations = [
         each["generation"] for each in searched.ask("SELECT generation FROM generations ORDER BY generation")
@@ -128,7 +131,7 @@ def test_one_run_whatever_became_of_its_processes(searched: Searched) -> None:
 
 
 def test_candidates_equal_the_states(searched: Searched) -> None:
-    """Each candidate of the state, one by one: its texts, its score, the scores of its examples, its parents."""
+    """Each candidate of the state, one by one: its texts, its score, its examples' scores, its parents."""
     state, rows = searched.state, searched.candidates()
     assert len(rows) == len(state["candidates"]) > 2
     edges: dict[str, set[str]] = {}
@@ -145,7 +148,7 @@ def test_candidates_equal_the_states(searched: Searched) -> None:
 
 
 def test_the_last_front_is_the_states(searched: Searched) -> None:
-    """The front of the last generation has the candidates that the state's has; the best never falls."""
+    """The front of the last generation has the same candidates as the state's; the best never falls."""
     rows = searched.candidates()
     front = searched.ask(
         "SELECT individual_id FROM pareto_fronts WHERE generation = (SELECT max(generation) FROM generations)"
@@ -161,7 +164,8 @@ def test_the_last_front_is_the_states(searched: Searched) -> None:
 
 
 def test_calls_equal_what_the_endpoint_answered(searched: Searched) -> None:
-    """Each answer of the endpoint is one call, with its tokens; the sums are those of GEPA's clients, costs too."""
+    """Each answer of the endpoint is one call with its tokens; the sums equal those of GEPA's clients, including
+    costs."""
     rows = searched.ask("SELECT * FROM llm_logs")
     answered = Counter(searched.endpoint.answered)
     stored = Counter(
@@ -169,7 +173,7 @@ def test_calls_equal_what_the_endpoint_answered(searched: Searched) -> None:
         for each in rows
         if each["status"] == "ok"
     )
-    # The interrupt may come while an answer is on its way: a call that failed with it.
+    # The interrupt may arrive while an answer is on its way: that call has failed with it.
     interrupted = sum(each["error"].startswith("KeyboardInterrupt") for each in rows)
     assert stored <= answered and (answered - stored).total() <= interrupted <= len(searched.told) - 1
     sums = [sum(each[name] for each in rows) for name in ("input_tokens", "output_tokens", "cost")]
@@ -177,13 +181,14 @@ def test_calls_equal_what_the_endpoint_answered(searched: Searched) -> None:
     if searched.counted:
         assert sums == pytest.approx(told)
     assert all(stored >= counted - 1e-9 for stored, counted in zip(sums, told, strict=True))
-    # A refused request that is made again is part of its call.
+    # A refused request that is repeated is part of its call.
     assert any(each["status"] == "error" for each in rows) == (400 in searched.endpoint.refused)
     assert "sk-secret" not in json.dumps(rows, default=str)
 
 
 def test_each_call_is_in_its_place(searched: Searched) -> None:
-    """A reflecting call is its proposal's, any other is of the candidate whose text it asks with; nothing is guessed."""
+    """A reflection call belongs to its proposal, any other to the candidate whose text is in its prompt; nothing is
+    guessed."""
     rows = searched.ask("SELECT * FROM llm_logs")
     individuals = {each["individual_id"]: each for each in searched.ask("SELECT * FROM individuals")}
     generations = {each["generation"] for each in individuals.values()}
@@ -200,7 +205,7 @@ def test_each_call_is_in_its_place(searched: Searched) -> None:
         else:
             assert each["role"] == "evaluation" and each["model"] != gepa_endpoint.REFLECTING
             texts = _texts(owner)
-        # As JSON: so are the messages.
+        # As JSON, like the messages.
         assert any(json.dumps(text)[1:-1] in messages for text in texts), (each["role"], texts, messages)
         assert each["generation"] in generations or each["generation"] is None
     assert len({each["generation"] for each in rows}) > 2
@@ -211,18 +216,19 @@ def _texts(individual: dict[str, Any]) -> list[str]:
     return list(json.loads(code).values()) if code.startswith("{") else [code]
 
 
-def test_each_evaluation_tells_its_scores(searched: Searched) -> None:
-    """The metric calls of the state are the examples of the evaluations, each with a score; an evaluation has its individual."""
+def test_each_evaluation_has_its_scores(searched: Searched) -> None:
+    """The metric calls of the state are the examples of the evaluations, each with a score; an evaluation has its
+    individual."""
     jobs = [
         (each["action_type"], json.loads(each["details"]))
         for each in searched.ask("SELECT action_type, details FROM agent_actions WHERE action_type LIKE 'job_%'")
     ]
     ended = [details for kind, details in jobs if kind != "job_submitted"]
-    # One whose process was interrupted in it did not get as far as scores, and GEPA has not counted it.
+    # An evaluation that was interrupted has no scores, and GEPA has not counted it.
     scored = [each for each in ended if "scores" in each and not each.get("again")]
     assert all(len(each["scores"]) == each["examples"] for each in scored)
     lost = sum(each["examples"] for each in scored) - searched.state["metric_calls"]
-    # Those of the iteration that was lost: its parents' and children's.
+    # Those of the lost iteration: its parents' and children's.
     assert lost == 0 if len(searched.told) == 1 else 0 <= lost <= 30
     ids = {each["individual_id"] for each in searched.ask("SELECT individual_id FROM individuals")}
     assert {each["individual_id"] for each in ended} <= ids
@@ -233,8 +239,9 @@ def test_each_evaluation_tells_its_scores(searched: Searched) -> None:
     assert budget == sorted(budget) and budget[-1] == searched.state["metric_calls"]
 
 
-def test_what_came_to_nothing_says_why(searched: Searched) -> None:
-    """Rejected candidates have their minibatch's scores and no score of their own; failed ones say what the endpoint said."""
+def test_rejected_and_failed_candidates_say_why(searched: Searched) -> None:
+    """Rejected candidates have their minibatch's scores and no score of their own; failed ones have the endpoint's
+    error."""
     ids = {each["individual_id"] for each in searched.candidates()}
     others = [each for each in searched.ask("SELECT * FROM individuals") if each["individual_id"] not in ids]
     failed = {
@@ -257,12 +264,13 @@ def test_what_came_to_nothing_says_why(searched: Searched) -> None:
         json.loads(each["details"]).get("error_type")
         for each in searched.ask("SELECT details FROM agent_actions WHERE action_type = 'job_failed'")
     ]
-    # Two proposals at once are evaluated at once, and interrupted so.
+    # Two proposals at once are evaluated at once, and interrupted together.
     assert ("KeyboardInterrupt" in errors) == (len(searched.told) > 1)
 
 
 def test_the_call_that_writes_the_seed_is_the_seeds(tmp_path: Path) -> None:
-    """``optimize_anything`` without a seed has it written before the search begins: that call is in the run, and the seed's."""
+    """``optimize_anything`` without a seed has one written before the search begins: that call is in the run, and
+    belongs to the seed."""
     with searching(tmp_path, "seedless", 3, stops=(0,), refuse_every=0) as done:
         rows = done.ask("SELECT * FROM llm_logs ORDER BY timestamp")
         assert len(rows) == len(done.endpoint.answered)
@@ -276,8 +284,9 @@ def test_the_call_that_writes_the_seed_is_the_seeds(tmp_path: Path) -> None:
         )
 
 
-def test_the_demo_ends_as_the_default_one(tmp_path: Path) -> None:
-    """It needs no network and no key, fills all seven tables, and shows what landed, the best individual's line, and what it cost."""
+def test_the_demo_of_gepa(tmp_path: Path) -> None:
+    """It needs no network and no key, fills all seven tables, and shows the recorded rows, the best individual's line,
+    and the cost."""
     settings = load_settings(data_dir=tmp_path)
     result = run_demo(framework="gepa", iterations=12, settings=settings, pace=0)
     shown = io.StringIO()

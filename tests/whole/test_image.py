@@ -1,7 +1,7 @@
 """deploy/Dockerfile without a Docker engine: its steps, run in a folder, on the files that its build would see.
 
-The folder stands for the root of the image, and a fresh environment of this Python for the one of `FROM`. What the steps
-install comes from the package index (or pip's cache), as in a build.
+The folder stands for the root of the image, and a fresh environment of this Python for the base image. The steps
+install from the package index (or pip's cache), as a build does.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def expression(pattern: str) -> str:
 
 
 def let_through(folder: Path, ignore: str) -> list[str]:
-    """The files of a folder that .dockerignore leaves to a build: of the patterns that fit a file or a folder that it is
-    in, the last one decides."""
+    """The files of a folder that .dockerignore leaves in a build: of the patterns that match a file or one of its
+    folders, the last one decides."""
     patterns = []
     for line in ignore.splitlines():
         if (text := line.strip()) and not line.startswith("#"):
@@ -66,7 +66,7 @@ def let_through(folder: Path, ignore: str) -> list[str]:
     found = []
     for at, folders, files in os.walk(folder):
         where = Path(at).relative_to(folder)
-        # As Docker does: an ignored folder is entered only when an exception may lie in it.
+        # As in Docker, an ignored folder is entered only if an exception may be inside.
         folders[:] = [
             each
             for each in folders
@@ -91,7 +91,7 @@ def let_through(folder: Path, ignore: str) -> list[str]:
     ],
 )
 def test_the_ignored_files_are_those_that_docker_ignores(tmp_path: Path, ignore: str, kept: list[str]) -> None:
-    """Patterns have the meaning that Docker gives them: from the root on, in their order, with exceptions."""
+    """Patterns have Docker's meaning: relative to the root, in order, with exceptions."""
     for name in ("README.md", "a/temporary.txt", "a/b/temporary.txt", "docs/a.md", "docs/SECRET.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -103,7 +103,7 @@ def test_the_ignored_files_are_those_that_docker_ignores(tmp_path: Path, ignore:
 
 @dataclass
 class Image:
-    """What a build leaves: a root folder, and how a container of it starts."""
+    """The result of a build: a root folder, and how a container of it starts."""
 
     root: Path
     at: str = "/"
@@ -111,11 +111,12 @@ class Image:
     command: tuple[str, ...] = ()
 
     def inside(self, path: str) -> Path:
-        """Where a path of the image is here."""
+        """The path here for a path of the image."""
         return self.root / os.path.normpath(os.path.join(self.at, path)).lstrip("/")  # noqa: PTH118 - not a path of this machine
 
     def environment(self) -> dict[str, str]:
-        """A container's environment: no variable of whoever runs the tests but those that tell how to reach an index."""
+        """A container's environment: none of the caller's variables, except those that say how to reach a package
+        index."""
         own = {
             name: value
             for name, value in os.environ.items()
@@ -145,7 +146,7 @@ def run(
 
 
 def steps(dockerfile: str) -> Iterator[tuple[str, dict[str, str], str]]:
-    """The instructions, with their options and the rest of their line."""
+    """The instructions, with their options and arguments."""
     lines = "\n".join(line for line in dockerfile.splitlines() if not line.startswith("#"))
     for line in lines.replace("\\\n", " ").splitlines():
         if line.strip():
@@ -155,7 +156,7 @@ def steps(dockerfile: str) -> Iterator[tuple[str, dict[str, str], str]]:
 
 
 def copy(image: Image, context: Path, options: dict[str, str], rest: str) -> None:
-    """COPY: files into a folder or to a name, and of a folder what is in it."""
+    """COPY: files into a folder or to a name; of a folder, its contents."""
     *sources, target = shlex.split(rest)
     assert len(sources) == 1 or target.endswith("/"), "more than one is copied into a folder, whose name ends in /"
     for source in sources:
@@ -173,7 +174,7 @@ def copy(image: Image, context: Path, options: dict[str, str], rest: str) -> Non
 
 
 def build(root: Path, context: Path) -> Image:
-    """Do what the Dockerfile says, one step after the other."""
+    """Execute the Dockerfile, step by step."""
     image = Image(root)
     for name, options, rest in steps(DOCKERFILE.read_text(encoding="utf-8")):
         if name == "FROM":
@@ -186,11 +187,11 @@ def build(root: Path, context: Path) -> Image:
             copy(image, context, options, rest)
         elif name == "RUN":
             assert not re.search(r"(?<![\w.])/|\$|~", rest), "a path of the image would be one of this machine"
-            # The step's cache is the one that pip has here.
+            # The step's cache is pip's cache on this machine.
             told = {"PIP_CACHE_DIR": PIP_CACHE} if "type=cache" in options.get("mount", "") else {}
             run(image, ["sh", "-c", rest], told)
         elif name == "USER":
-            pass  # Another user could not read the folders of a test: test_compose.py looks who it is.
+            pass  # another user could not read the folders of a test; test_compose.py checks which user it is
         elif name == "ENTRYPOINT":
             image.entrypoint = tuple(json.loads(rest))
         elif name == "CMD":
@@ -202,7 +203,7 @@ def build(root: Path, context: Path) -> Image:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """The image of the service `schema`, made of nothing but what the build sees."""
+    """The image of the service `schema`, built only from what the build sees."""
     context = tmp_path_factory.mktemp("context")
     for name in let_through(ROOT, (DOCKERFILE.parent / f"{DOCKERFILE.name}.dockerignore").read_text(encoding="utf-8")):
         (context / name).parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +214,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def container(
     image: Image, *command: str, host: str = "", secrets: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the entry point with a command, or the image's own; its secrets lie in another folder than in a container."""
+    """Run the entry point with a command, or the image's default; its secrets are in another folder than in a
+    container."""
     program = shutil.which(image.entrypoint[0], path=image.environment()["PATH"])
     assert program, f"the image has no {image.entrypoint[0]}"
     text = Path(program).read_text(encoding="utf-8")
@@ -230,7 +232,7 @@ def secrets(tmp_path: Path) -> Path:
 
 
 def test_the_build_sees_its_files_and_no_others() -> None:
-    """What Docker sends is what the steps copy: no test, no data, no file that a run left behind."""
+    """Docker sends exactly what the steps copy: no tests, no data, no files that a run left behind."""
     copied = [
         part
         for name, _, rest in steps(DOCKERFILE.read_text(encoding="utf-8"))
@@ -252,7 +254,8 @@ def test_the_image_is_built_as_compose_builds_it() -> None:
 
 
 def test_the_image_has_what_is_locked(image: Image) -> None:
-    """Nothing is in it but this package, what is locked for it, and Python's own pip; the embedded engine is not."""
+    """It contains only this package, its locked dependencies, and Python's own pip; the embedded engine is not in
+    it."""
     listed = json.loads(run(image, ["pip", "list", "--format=json", "--disable-pip-version-check"]).stdout)
     there = {re.sub("[-_.]+", "-", each["name"]).lower(): each["version"] for each in listed}
     locked = {
@@ -270,29 +273,29 @@ def test_the_image_has_what_is_locked(image: Image) -> None:
 
 
 def test_the_image_has_the_dashboards(image: Image) -> None:
-    """The wheel that was built in it holds the package whole: SQL and Grafana's files, too."""
+    """The wheel that it builds contains the whole package, including SQL and Grafana's files."""
     files = run(image, ["pip", "show", "--files", "--disable-pip-version-check", "genesis-otel"]).stdout
     for path in (*ROOT.glob("genesis_otel/sql/**/*.sql"), *ROOT.glob("grafana/dashboards/*.json")):
         assert re.search(rf"genesis_otel/.*{re.escape(path.name)}$", files, re.MULTILINE), path
 
 
 def test_the_image_s_command_answers(image: Image, secrets: Path) -> None:
-    """The entry point passes on what it is told."""
+    """The entry point passes its arguments on."""
     done = container(image, "--help", secrets=secrets)
     assert done.returncode == 0, done.stderr
     assert "reprice" in done.stdout
     assert container(image, "--version", secrets=secrets).stdout.split()[-1] == __version__
 
 
-def test_the_image_makes_the_tables(image: Image, secrets: Path, tmp_path: Path) -> None:
-    """What the service does at every start: it makes database and tables in a store, with the password of its file, has
-    nothing to do the second time, and writes nothing into the image, which is read-only there."""
+def test_the_image_creates_the_tables(image: Image, secrets: Path, tmp_path: Path) -> None:
+    """At every start the service creates database and tables in a store with the password from its file, does nothing
+    the second time, and writes nothing into the image, which is read-only there."""
     store = Store(tmp_path / "store")
     before = sorted(path for path in image.root.rglob("*") if "__pycache__" not in path.parts)
     with running(store):
         first, second = (container(image, host=f"127.0.0.1:{store.port}", secrets=secrets) for _ in range(2))
         assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-        # By hand, as docker-compose.yml says.
+        # By hand, as in docker-compose.yml.
         by_hand = container(image, "reprice", host=f"127.0.0.1:{store.port}", secrets=secrets)
         assert by_hand.returncode == 0, by_hand.stderr
         with contextlib.closing(store.client(database="genesis")) as client:
@@ -303,8 +306,9 @@ def test_the_image_makes_the_tables(image: Image, secrets: Path, tmp_path: Path)
     assert sorted(path for path in image.root.rglob("*") if "__pycache__" not in path.parts) == before
 
 
-def test_the_image_says_why_it_cannot(image: Image, secrets: Path) -> None:
-    """Without ClickHouse, or without the password's file, the service ends with a code that Compose sees, and a reason."""
+def test_the_image_says_why_it_fails(image: Image, secrets: Path) -> None:
+    """Without ClickHouse, or without the password's file, the service ends with a non-zero exit code, which Compose
+    sees, and a reason."""
     refused = container(image, host="127.0.0.1:9", secrets=secrets)
     assert refused.returncode != 0 and "127.0.0.1:9" in refused.stderr
     without = container(image, secrets=secrets / "nothing")

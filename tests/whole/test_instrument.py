@@ -1,5 +1,5 @@
-"""`instrument()`, and what `opentelemetry-instrument` makes of it, in processes of their own, with a real client against an
-endpoint on loopback."""
+"""`instrument()`, and `opentelemetry-instrument` with it, in separate processes, with a real client against an endpoint
+on loopback."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def answer_of(command: list[str], tmp_path: Path, **settings: str) -> tuple[subp
 
 
 def test_a_client_with_two_instrumentations_is_recorded_once(tmp_path: Path) -> None:
-    """Twice called, with OpenTelemetry's and OpenInference's instrumentation installed, `instrument()` says that the former
-    records the client and this package the frameworks; a call is one span, with its run and its prompt."""
+    """With OpenTelemetry's and OpenInference's instrumentation installed, `instrument()`, also if called twice, says
+    that the former records the client and this package the frameworks; a call is one span, with its run and its
+    prompt."""
     settings = {"CLICKHOUSE_URL": "http://127.0.0.1:1", "GENESIS_OTEL_DATA_DIR": str(tmp_path)}
     done, _ = answer_of([sys.executable, "-c", BY_HAND], tmp_path, **settings, GENESIS_OTEL_EXIT_TIMEOUT="0.1")
     assert done.returncode == 0, done.stderr
@@ -64,8 +65,8 @@ def test_a_client_with_two_instrumentations_is_recorded_once(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("disabled", "recorded"), [("", True), ("genesis_otel", False)])
 def test_a_search_is_recorded_without_a_change(disabled: str, recorded: bool, tmp_path: Path) -> None:
-    """Under `opentelemetry-instrument`, with this package's settings alone, OpenEvolve is instrumented and the spans are in the
-    spool; not if the environment disables it."""
+    """Under `opentelemetry-instrument`, with only this package's settings, OpenEvolve is instrumented and the spans are
+    in the spool; not if the environment disables it."""
     command = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, "-c", BY_ITSELF]
     if not recorded:
         command[-1] = "from genesis_otel.instrumentation import openevolve; print(openevolve.is_instrumented())"
@@ -81,8 +82,9 @@ def test_a_search_is_recorded_without_a_change(disabled: str, recorded: bool, tm
     assert (tmp_path / "data").exists() is recorded
 
 
-def test_what_has_no_maker_comes_last() -> None:
-    """Of several instrumentations of a client, OpenTelemetry's current one goes first, then OpenInference's, then the others."""
+def test_instrumentations_have_an_order() -> None:
+    """Of several instrumentations of one client, OpenTelemetry's current one comes first, then OpenInference's, then
+    the others."""
     entries = [entry for entry in entry_points(group="opentelemetry_instrumentor") if entry.name == "openai"]
     makers = [entry.dist.name for entry in sorted(entries, key=installed._preference) if entry.dist]
     assert makers == ["opentelemetry-instrumentation-genai-openai", "openinference-instrumentation-openai"]

@@ -1,4 +1,4 @@
-"""Kill -9 of a search and its forked workers at random moments: what had ended is there, once."""
+"""Kill -9 of a search and its forked workers at random moments: spans that had ended are stored, once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.spool.queue import status as spool_status
+from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 
@@ -49,9 +49,9 @@ work()
 """
 
 
-def test_what_had_ended_is_there_once(tmp_path: Path, store: Client, connect: Connect) -> None:
-    """Twenty times a search with two workers is killed; after a drain every span whose end() had returned is stored, once: what was
-    written as rows, and what was pickled, as other searches into the same folder do."""
+def test_ended_spans_are_stored_once(tmp_path: Path, store: Client, connect: Connect) -> None:
+    """A search with two workers is killed twenty times; after a drain every span whose end() had returned is stored,
+    once, whether it was spooled as rows or pickled (as by other searches into the same folder)."""
     chance = random.Random(20)
     promised: list[str] = []
     for moment in range(MOMENTS):
@@ -74,7 +74,7 @@ def test_what_had_ended_is_there_once(tmp_path: Path, store: Client, connect: Co
     stored = [row[0] for row in store.query("SELECT span_id FROM individuals").result_rows]
     assert len(stored) == len(set(stored))
     assert set(promised) <= set(stored)
-    # A span may have ended whose promise did not get out: at most one a process.
+    # A span may have ended without its line having been printed: at most one per process.
     assert len(stored) - len(promised) <= 3 * MOMENTS
     assert spool_status(tmp_path) == (0, 0, 0, 0, 0, 0, 0.0)
 
@@ -105,7 +105,8 @@ drain(Path(sys.argv[1]), Slow(), Limits(max_rows=10))
 
 
 def test_a_drain_that_is_killed_goes_on_with_the_same_batches(tmp_path: Path) -> None:
-    """Killed between delivery and its note of it, a drain sends the very same batch again, so that its token is the same."""
+    """If it is killed between delivery and recording that, a drain sends exactly the same batch again, with the same
+    deduplication token."""
     spool, log = tmp_path / "spool", tmp_path / "log"
     with subprocess.Popen(
         [sys.executable, "-c", SEARCH, str(spool)], stdout=subprocess.PIPE, start_new_session=True
@@ -132,7 +133,7 @@ def test_a_drain_that_is_killed_goes_on_with_the_same_batches(tmp_path: Path) ->
 
 
 def read_for(file: int, *, seconds: float, until: bytes | None = None) -> bytes:
-    """What comes out of a pipe within ``seconds``, or up to ``until``."""
+    """Read from a pipe for ``seconds``, or until ``until`` appears."""
     deadline, seen = time.monotonic() + seconds, b""
     while (left := deadline - time.monotonic()) > 0 and not (until and until in seen):
         if select.select([file], [], [], left)[0]:

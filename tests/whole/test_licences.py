@@ -1,4 +1,4 @@
-"""The page of licences says one for every package that is locked for users."""
+"""The licences page has one for every package that is locked for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing of ours is cut by the limits that OpenTelemetry's SDK, or its environment, puts on spans."""
+"""No record of ours is truncated by the limits that OpenTelemetry's SDK, or its environment, puts on spans."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ with spans.run("t" * 50, run_id="r" * 60, config={"text": "x" * 5000}) as run, r
 
 
 def recorded(folder: Path, provider: str, **environment: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """The spans of a search, by name, and what it said."""
+    """The spans of a search by name, and its output."""
     done = subprocess.run(
         [sys.executable, "-c", SEARCH, str(folder), provider],
         env={**os.environ, **environment},
@@ -78,7 +78,8 @@ PLACE = {"genesis.run.id": "r" * 60, "genesis.generation.number": 7, "genesis.in
     ],
 )
 def test_our_provider_cuts_nothing(environment: dict[str, str], tmp_path: Path) -> None:
-    """124 attributes of a conversation stay beside where it belongs, and long values stay whole, whatever the environment says."""
+    """124 attributes of a conversation are kept beside ours, and long values stay whole, whatever the environment
+    sets."""
     found, _ = recorded(tmp_path, "ours", **environment)
     for name in ("completion", "chat", "evaluation", "individual"):
         assert {key: str(found[name][key]) for key in PLACE} == {key: str(value) for key, value in PLACE.items()}, name
@@ -99,10 +100,9 @@ def test_our_provider_cuts_nothing(environment: dict[str, str], tmp_path: Path) 
         ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "100"}, "attributes are truncated at 100 characters"),
     ],
 )
-def test_a_provider_of_the_applications_keeps_where_spans_belong(
-    environment: dict[str, str], said: str, tmp_path: Path
-) -> None:
-    """Run, generation, individual and the record are on every span, however few attributes it keeps; what is cut is warned of."""
+def test_an_applications_provider_keeps_our_attributes(environment: dict[str, str], said: str, tmp_path: Path) -> None:
+    """Run, generation, individual and the record are on every span, however few attributes it keeps; a warning says
+    what is cut."""
     found, errors = recorded(tmp_path, "adopted", **environment)
     for name in ("completion", "chat", "evaluation", "individual"):
         assert {key: str(found[name][key]) for key in PLACE} == {key: str(value) for key, value in PLACE.items()}, name

@@ -1,4 +1,5 @@
-"""requirements/*.txt, which `make lock` writes: what `make demo`, `make test` and the image install is what pyproject.toml allows."""
+"""requirements/*.txt, written by `make lock`: what `make demo`, `make test` and the image install is what
+pyproject.toml allows."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ LOCKS = {
     "demo": ["embedded", "openevolve", "ui"],
     "dev": ["dev"],
 }
-"""The extras that a file is for; of `build` it is what builds the package."""
+"""The extras that each file is for; `build` has what builds the package."""
 
 
 def text_of(name: str) -> str:
@@ -39,12 +40,12 @@ def text_of(name: str) -> str:
 
 
 def requirements(name: str) -> list[Requirement]:
-    """What a file pins, each with its marker."""
+    """The pins of a file, each with its marker."""
     return [Requirement(line) for line in re.findall(r"^([a-z0-9].*?)(?: \\)?$", text_of(name), re.MULTILINE)]
 
 
 def environment_of(python: str, system: str) -> dict[str, str]:
-    """The markers' values on a machine of another kind."""
+    """The markers' values on another kind of machine."""
     platform = {"linux": "Linux", "darwin": "Darwin"}[system]
     mine = {name: str(value) for name, value in default_environment().items()}
     return mine | {
@@ -61,7 +62,7 @@ def applies(requirement: Requirement, environment: dict[str, str]) -> bool:
 
 
 def wanted(name: str) -> Iterator[Requirement]:
-    """What pyproject.toml wants of the packages in a file; an extra of this package's own stands for what is in it."""
+    """The packages that pyproject.toml requires in a file; an extra of this package stands for its contents."""
     extras = LOCKS[name]
     if extras is None:
         yield from map(Requirement, CONTENT["build-system"]["requires"])
@@ -82,7 +83,8 @@ def wanted(name: str) -> Iterator[Requirement]:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", sorted(LOCKS))
 def test_a_lock_has_one_version_within_each_range(name: str, python: str, system: str) -> None:
-    """For each Python and system a file names every package once at most, and what pyproject.toml wants in its range."""
+    """For each Python and system, a file has every package at most once, and what pyproject.toml requires within its
+    range."""
     environment = environment_of(python, system)
     pinned: dict[str, str] = {}
     for each in requirements(name):
@@ -97,8 +99,8 @@ def test_a_lock_has_one_version_within_each_range(name: str, python: str, system
 
 
 @pytest.mark.parametrize("name", sorted(LOCKS))
-def test_a_lock_has_hashes_and_no_address(name: str) -> None:
-    """Each package stands there with its hashes; nothing names an index, and nothing is built that is not meant to be."""
+def test_a_lock_has_hashes_and_no_index(name: str) -> None:
+    """Each package has its hashes; no file names an index, and only allowed packages are built from source."""
     lines = text_of(name).splitlines()
     packages = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     assert packages.splitlines()[:2] == ["--only-binary=:all:", "--no-binary=urllib3-future"]
@@ -109,7 +111,7 @@ def test_a_lock_has_hashes_and_no_address(name: str) -> None:
 
 
 def test_the_files_agree() -> None:
-    """Whatever stands in two files has the same version in both, since an environment may have been made from both."""
+    """A package in two files has the same version in both, since an environment may be installed from both."""
     whole = {str(each) for each in requirements("dev")}
     for name in ("demo", "image"):
         assert {each.name for each in requirements(name)} < {each.name for each in requirements("dev")}
@@ -123,7 +125,7 @@ def test_the_files_agree() -> None:
 
 
 def test_the_pythons_are_those_of_the_package() -> None:
-    """The versions that are tried here are the first that pyproject.toml admits, without a gap; it admits all later ones."""
+    """The tested versions are the first that pyproject.toml admits, without a gap; it admits all later ones."""
     admitted = SpecifierSet(PROJECT["requires-python"])
     every = [python for python in (f"3.{minor}" for minor in range(100)) if python in admitted]
     assert every[: len(PYTHONS)] == PYTHONS and every[-1] == "3.99"
@@ -139,7 +141,7 @@ def checked(checkout: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the check looks at."""
+    """A copy of the files that the check reads."""
     shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
     (tmp_path / "scripts").mkdir()
     for name in ("scripts/lock.py", "pyproject.toml"):
@@ -147,14 +149,14 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_lock_is_what_make_lock_wrote(checkout: Path) -> None:
+def test_the_lock_is_up_to_date(checkout: Path) -> None:
     """The files are those that the script wrote for this pyproject.toml."""
     done = checked(checkout)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_changed_range_wants_a_new_lock(checkout: Path) -> None:
-    """Once pyproject.toml asks for something else, the check names each file."""
+def test_a_changed_range_needs_a_new_lock(checkout: Path) -> None:
+    """If pyproject.toml requires something else, the check names each file."""
     project = checkout / "pyproject.toml"
     project.write_text(project.read_text().replace('"rich>=13.7,<16"', '"rich>=13.8,<16"'))
     done = checked(checkout)
@@ -163,8 +165,8 @@ def test_a_changed_range_wants_a_new_lock(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [("==", "==1."), ("sha256:", "sha256:0"), ("# seal", "# steal")])
-def test_a_lock_that_was_edited_is_found(checkout: Path, change: tuple[str, str]) -> None:
-    """A version, a hash or a header changed by hand is none of the script's, and neither is a file that is gone."""
+def test_an_edited_lock_is_detected(checkout: Path, change: tuple[str, str]) -> None:
+    """A version, hash or header changed by hand is detected, and so is a missing file."""
     path = checkout / "requirements" / "demo.txt"
     path.write_text(path.read_text().replace(*change, 1))
     (checkout / "requirements" / "build.txt").unlink()
@@ -174,7 +176,8 @@ def test_a_lock_that_was_edited_is_found(checkout: Path, change: tuple[str, str]
 
 @pytest.mark.parametrize("name", ["demo", "dev"])
 def test_make_installs_what_is_locked(name: str, tmp_path: Path) -> None:
-    """Each pip of a target checks hashes or takes no dependency, and fetches nothing for a build; a new lock is installed."""
+    """Each pip of a target checks hashes or installs no dependencies, and downloads nothing for a build; a new lock is
+    installed."""
     stamp = tmp_path / "venv" / f".{name}"
     command = ["make", "--dry-run", f"PYTHON={sys.executable}", f"VENV={stamp.parent}", str(stamp)]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -190,7 +193,7 @@ def test_make_installs_what_is_locked(name: str, tmp_path: Path) -> None:
 
 
 def test_urllib3_is_the_real_one() -> None:
-    """What grafana-client brings was built here, beside urllib3 and not in its place."""
+    """grafana-client's HTTP library was built here, beside urllib3 and not in its place."""
     files = [str(path) for path in importlib.metadata.files("urllib3-future") or []]
     assert any(path.startswith("urllib3_future/") for path in files)
     assert not [path for path in files if path.startswith("urllib3/") or path.endswith(".pth")]

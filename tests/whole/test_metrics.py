@@ -1,4 +1,4 @@
-"""Metrics: what a process measures of its search is what the tables say, and reaches whoever asks for it."""
+"""Metrics: what a process measures of its search equals the tables, and reaches the configured exporter."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def measured():
 
 
 def run_program(text: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A Python program of its own, on an embedded store in ``folder``."""
+    """Run a Python program in a separate process, on an embedded store in ``folder``."""
     clean = without_settings()
     return subprocess.run(
         [sys.executable, "-c", text],
@@ -100,8 +100,8 @@ def total(points: list[Any], **labels: str) -> float:
 
 
 def test_values_are_those_of_the_tables(folder: Path) -> None:
-    """After a clean search of one process: individuals by status, cost, calls without a price, the best, the generation, calls,
-    tokens, seconds, jobs, and every span ended and stored."""
+    """After a clean search of one process: individuals by status, cost, calls without a price, the best, the
+    generation, calls, tokens, seconds, jobs, and every span ended and stored."""
     done = run_program(
         f"{IN_MEMORY}{SEARCH}\ntelemetry = configure()\nsearch('one')\nassert telemetry.flush(120)\nprint(json.dumps(measured()))",
         folder,
@@ -126,7 +126,7 @@ def test_values_are_those_of_the_tables(folder: Path) -> None:
     assert told["genesis.generation"] == [[{"genesis.run.id": "one"}, 2]]
     durations = told["gen_ai.client.operation.duration"]
     assert sum(value[0] for _, value in durations) == calls[0] == 24
-    # The tables keep milliseconds.
+    # The tables have millisecond resolution.
     assert sum(value[1] for _, value in durations) == pytest.approx(calls[1], abs=0.001 * calls[0])
     tokens = told["gen_ai.client.token.usage"]
     for kind, expected in (("input", calls[2]), ("output", calls[3])):
@@ -139,9 +139,9 @@ def test_values_are_those_of_the_tables(folder: Path) -> None:
     assert told["genesis.delivery.retries"] == [[{}, 0]]
 
 
-def test_calls_of_other_instrumentations_are_paid_and_not_measured_twice(folder: Path) -> None:
-    """An instrumentation of a client emits its own `gen_ai.client.*`; what its call cost is in the run's cost. A job that runs is counted
-    while it does, and a forked child adds nothing to what its parent has measured."""
+def test_calls_of_other_instrumentations_add_cost_and_are_not_measured_twice(folder: Path) -> None:
+    """An instrumentation of a client emits its own `gen_ai.client.*`; its call's cost is in the run's cost. A running
+    job is counted while it runs, and a forked child adds nothing to what its parent has measured."""
     done = run_program(
         f"""{IN_MEMORY}
 from opentelemetry import trace
@@ -168,7 +168,7 @@ print(json.dumps(measured()))
 
 
 def test_without_a_meter_provider_nothing_is_loaded(folder: Path) -> None:
-    """Neither the SDK's metrics nor anything that measures stands in the way of a span."""
+    """Without a meter provider, neither the SDK's metrics nor our measuring code is loaded when spans end."""
     done = run_program(
         f"""{SEARCH}
 import sys
@@ -184,8 +184,8 @@ assert isinstance(telemetry._processors[-1]._next, DurableSpanProcessor)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_exporter_that_is_none_is_said(folder: Path) -> None:
-    """By its name and those that there are; the search is recorded all the same."""
+def test_an_unknown_exporter_is_reported(folder: Path) -> None:
+    """The warning names it and those that exist; the search is recorded all the same."""
     done = run_program(
         f"{SEARCH}\nfrom genesis_otel.configuration import configure\nt = configure()\nsearch('one')\nassert t.flush(120)",
         folder,
@@ -196,8 +196,8 @@ def test_an_exporter_that_is_none_is_said(folder: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_prometheus_reads_them_from_the_collector(tmp_path: Path, protocol: str) -> None:
-    """With OTEL_METRICS_EXPORTER=otlp they are in the collector's Prometheus exporter when the process has ended, with the run, and
-    an instance of their own for each of two processes."""
+    """With OTEL_METRICS_EXPORTER=otlp they are in the collector's Prometheus exporter when the process has ended, with
+    the run, and with a separate instance for each of two processes."""
     store = Store(tmp_path / "served")
     collector = Collector(binary(), tmp_path / "collector", [CONFIGS / "config.yaml"], environment_of(store))
     program = f"{SEARCH}\nfrom genesis_otel.configuration import configure\nconfigure()\nsearch('one')"

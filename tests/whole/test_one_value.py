@@ -1,6 +1,6 @@
-"""One value each: whatever reads a search says the same of it, on searches that are hard to count.
+"""One value each: every view of a search shows the same value, on searches that are hard to count.
 
-The searches and what is true of them are in `tests/support/hard_cases.py`.
+The searches and their true values are in `tests/support/hard_cases.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
 from genesis_otel._cli.watch_screen import State, screen
-from genesis_otel._emit import tally
+from genesis_otel._emit.member import COPIES
 from genesis_otel._read.ancestry import ancestors
 from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
@@ -36,13 +36,13 @@ GIVEN = {"task": TASK, "individual_ids": ["four_best", "one_nan", "seed_broken"]
 
 @pytest.fixture(scope="module")
 def store(engine: Path) -> Iterator[Client]:
-    """A client on a database with all the hard searches in it."""
+    """A client on a database with all the hard searches."""
     with stored(engine, "hard_cases", hard_cases.hard_spans()) as client:
         yield client
 
 
 def of_board(client: Client, board: str, title: str, run: str, ref: str = "A", **others: str) -> list[dict[str, Any]]:
-    """What a panel shows of a run."""
+    """What a panel shows about a run."""
     (asked,) = (each for each in ASKED if (each.board, each.title, each.ref) == (board, title, ref))
     return list(client.query(sent(asked.sql, chosen(asked, run, **others), around_now(), EVERYTHING)).named_results())
 
@@ -51,7 +51,7 @@ EVERYTHING = {"task": (TASK,), "run": RUNS, "model": (hard_cases.PRICED, hard_ca
 
 
 def chosen(asked: Asked, run: str, **others: str) -> dict[str, Value]:
-    """The variables of a dashboard as a link to the run would leave them."""
+    """The variables of a dashboard as a link to the run sets them."""
     known: Mapping[str, Value] = {
         **{
             "datasource": "d",
@@ -81,9 +81,9 @@ def asked_of_all(client: Client, name: str, run: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_best_is_one(store: Client, run: str) -> None:
-    """Its score is the same in runs, watch, summary, report, named queries, generations and dashboards; so is its id, where one
-    is named, and it is where lineage begins when nobody is asked for."""
+def test_the_best_is_the_same_everywhere(store: Client, run: str) -> None:
+    """Its score is the same in runs, watch, summary, report, named queries, generations and dashboards; so is its id
+    wherever one is shown, and lineage starts from it by default."""
     true = TRUTHS[run]
     report, seen = gather(store, run, top=3), look(store, run)
     summary, columns = report["answers"]["run"], report["answers"]["run/individuals"]["columns"]
@@ -137,8 +137,8 @@ def test_the_best_is_one(store: Client, run: str) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_improvements_are_the_same_events(store: Client, run: str) -> None:
-    """How many there were, what they gained, when the last one was; each is a point that improves, and an annotation."""
+def test_improvements_are_the_same_everywhere(store: Client, run: str) -> None:
+    """Their number, their gains and the time of the last one; each is an improving point and an annotation."""
     true = TRUTHS[run]
     summary, pulse = gather(store, run, top=0)["answers"]["run"], look(store, run).pulse
     gains = [row["improvement"] for row in asked_of_all(store, "generation_improvements", run)]
@@ -159,7 +159,7 @@ def test_improvements_are_the_same_events(store: Client, run: str) -> None:
 
 
 def test_events_come_in_the_order_in_which_they_finished(store: Client) -> None:
-    """A generation that is faster than the one before has its improvement first; the best so far never gets worse."""
+    """An improvement in a faster, later generation comes first; the best so far never gets worse."""
     points = asked_of_all(store, "individual_points", UPWARDS)
     told = [fact.id for fact in (*hard_cases.BEFORE, *hard_cases.AFTER)]
     assert [each["individual_id"] for each in points] == [*told, "four_copied"]
@@ -175,8 +175,9 @@ def test_events_come_in_the_order_in_which_they_finished(store: Client) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_cost_is_one(store: Client, run: str) -> None:
-    """In runs, watch, summary, report, run_costs, generation_costs and dashboards, each with the calls that have no price."""
+def test_the_cost_is_the_same_everywhere(store: Client, run: str) -> None:
+    """In runs, watch, summary, report, run_costs, generation_costs and dashboards, each with the number of calls
+    without a price."""
     true = TRUTHS[run]
     summary, seen = gather(store, run, top=0)["answers"]["run"], look(store, run)
     (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
@@ -212,8 +213,8 @@ def test_the_cost_is_one(store: Client, run: str) -> None:
     )
 
 
-def test_unpriced_calls_stand_beside_the_sum(store: Client) -> None:
-    """On the screen, and in every panel in which money is drawn: a sum that leaves calls out says so."""
+def test_unpriced_calls_are_shown_beside_the_sum(store: Client) -> None:
+    """On the screen, and in every panel that shows money: a sum that leaves calls out says so."""
     lines = "\n".join(line.plain for line in screen(State(look(store, UPWARDS)), 120, 40, 0.0))
     assert "$0.5300 + 3 unpriced" in lines
     for uid, board in BOARDS.items():
@@ -226,8 +227,8 @@ def test_unpriced_calls_stand_beside_the_sum(store: Client) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_failures_are_counted_once_and_apart(store: Client, run: str) -> None:
-    """Individuals, failed ones and incorrect ones are the same everywhere; copies are none of them."""
+def test_failures_are_the_same_everywhere(store: Client, run: str) -> None:
+    """Individuals, failed ones and incorrect ones are the same everywhere; copies count as none of them."""
     true = TRUTHS[run]
     summary, pulse = gather(store, run, top=0)["answers"]["run"], look(store, run).pulse
     (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
@@ -251,8 +252,8 @@ def test_failures_are_counted_once_and_apart(store: Client, run: str) -> None:
 # --- the front and the state ------------------------------------------------------------------------------------------
 
 
-def test_the_front_is_one(store: Client) -> None:
-    """The last front of the named query, the report and the dashboard."""
+def test_the_front_is_the_same_everywhere(store: Client) -> None:
+    """The last front is the same in the named query, the report and the dashboard."""
     true = set(TRUTHS[UPWARDS].front)
     report = gather(store, UPWARDS, top=0)["answers"]["run/yields"]
     assert {row["individual_id"] for row in asked_of_all(store, "pareto_latest", UPWARDS)} == true
@@ -261,8 +262,8 @@ def test_the_front_is_one(store: Client) -> None:
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_status_is_one(store: Client, run: str) -> None:
-    """A search that died an hour ago is stalled wherever its status shows; the reason of one that failed is told."""
+def test_the_status_is_the_same_everywhere(store: Client, run: str) -> None:
+    """A search that died an hour ago is stalled wherever its status is shown; a failed one shows its reason."""
     true = TRUTHS[run]
     summary, pulse = gather(store, run, top=0)["answers"]["run"], look(store, run).pulse
     (listed,) = (row for row in queries.ask(store, "runs") if row["run_id"] == run)
@@ -276,22 +277,23 @@ def test_the_status_is_one(store: Client, run: str) -> None:
     assert {listed["error"], pulse["error"], summary["error"]} == {reason}
 
 
-def test_the_number_of_generations_is_what_was_asked_last(store: Client) -> None:
-    """A search that went on with another configuration has that one's number."""
+def test_the_number_of_generations_is_the_latest_configured(store: Client) -> None:
+    """A search that was continued with another configuration has the number from that one."""
     assert look(store, UPWARDS).pulse["planned"] == 40
     assert of_board(store, "genesis-run", "Generation", UPWARDS)[0]["generation"] == "6 of 40"
 
 
-# --- everything that asks ---------------------------------------------------------------------------------------------
+# --- all queries ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", queries.names())
 @pytest.mark.parametrize("run", [UPWARDS, DOWNWARDS, FLAT])
 def test_a_named_query_gives_numbers_or_nothing(store: Client, name: str, run: str) -> None:
-    """Every named query runs on each of the searches; no number of its answer is NaN or infinite, and so its JSON is strict."""
+    """Every named query runs on each of the searches; no number in its answer is NaN or infinite, so its JSON is
+    strict."""
     for row in asked_of_all(store, name, run):
         assert all(value is None or math.isfinite(value) for value in row.values() if isinstance(value, float)), row
-    # A filter above LIMIT BY, in a UNION with another table's, made ClickHouse's query condition cache (26.9) forget rows.
+    # A filter above LIMIT BY, in a UNION with another table, made ClickHouse's query condition cache (26.9) lose rows.
     (found,) = store.query(queries.part("found", "run_id = {run:String}"), parameters={"run": run}).named_results()
     assert found["best_score"] == TRUTHS[run].best_score and found["individuals"] == TRUTHS[run].individuals
 
@@ -299,7 +301,7 @@ def test_a_named_query_gives_numbers_or_nothing(store: Client, name: str, run: s
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 @pytest.mark.parametrize("run", [UPWARDS, DOWNWARDS])
 def test_a_panel_gives_numbers_or_gaps(store: Client, asked: Asked, run: str) -> None:
-    """Every query of every dashboard runs on the searches; what it draws is a finite number or a gap, and it changes no answer."""
+    """Every query of every dashboard runs on the searches; it draws finite numbers or gaps, and changes no answer."""
     result = store.query(sent(asked.sql, chosen(asked, run), around_now(), EVERYTHING))
     assert all(
         value is None or math.isfinite(value) for row in result.result_rows for value in row if isinstance(value, float)
@@ -309,7 +311,7 @@ def test_a_panel_gives_numbers_or_gaps(store: Client, asked: Asked, run: str) ->
 
 
 def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
-    """It has no score in the trajectory and the panel: none falls to 0."""
+    """It has no score in the trajectory and the panel: none of them falls to 0."""
     for rows in (
         asked_of_all(store, "fitness_trajectory", UPWARDS),
         of_board(store, "genesis-run", "Fitness by generation", UPWARDS),
@@ -317,16 +319,16 @@ def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
         assert {row["generation"]: row["best_score"] for row in rows}[6] is None
         assert 0.0 not in {row["best_score"] for row in rows}
     sizes = of_board(store, "genesis-run", "Size of programs", UPWARDS)
-    assert all(row["of the best"] is None or row["of the best"] > 0 for row in sizes)
+    assert all(row["best individual"] is None or row["best individual"] > 0 for row in sizes)
 
 
-def test_what_records_and_what_reads_know_the_same_copies() -> None:
-    """Generations leave out the same kinds of individuals when they are told as readers do when they count."""
-    assert set(re.findall(r"'(\w+)'", queries.part("copied"))) == tally.COPIES
+def test_recording_and_reading_agree_on_copies() -> None:
+    """Generations leave out the same kinds of individuals when they are recorded as readers do when they count."""
+    assert set(re.findall(r"'(\w+)'", queries.part("copied"))) == COPIES
 
 
-def test_the_parts_are_what_queries_are_made_of(store: Client) -> None:
-    """Each part of SQL is named by a query, by another part or by a dashboard, and says what it takes."""
+def test_every_sql_part_is_used(store: Client) -> None:
+    """Each part of SQL is used by a query, another part or a dashboard, and declares its parameters."""
     folder = Path(queries.__file__).parent / "sql"
     texts = {path.stem: path.read_text() for path in [*folder.glob("queries/*.sql"), *folder.glob("parts/*.sql")]}
     named = set(re.findall(r"@(\w+)\(", "\n".join(texts.values())))

@@ -1,6 +1,6 @@
-"""OpenEvolve's searches are recorded whole, whichever way they are started, and never disturbed.
+"""OpenEvolve's searches are recorded completely, however they are started, and never disturbed.
 
-Real searches of the real OpenEvolve, in processes of their own, ask the demo's model on loopback and record into an
+Real searches of the real OpenEvolve, in separate processes, call the demo's model on loopback and record into an
 embedded store, which is read through its store process.
 """
 
@@ -27,7 +27,7 @@ from genesis_otel._settings import load_settings
 from genesis_otel.demo import model
 from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation import openevolve
-from genesis_otel.instrumentation._openevolve import config as _openevolve_config
+from genesis_otel.instrumentation._framework_config import as_json
 from tests.support.environment import without_settings
 from tests.support.pipeline import until
 
@@ -61,14 +61,14 @@ def client(folder: Path) -> Iterator[Client]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of a search: this one without what would send its spans elsewhere."""
+    """The environment of a search: the current one without settings that would send its spans elsewhere."""
     kept = without_settings()
     return {**kept, "NO_PROXY": "127.0.0.1", **more}
 
 
 def search(how: str, folder: Path, *, code: int = 0, run_id: str = "") -> str:
-    """Run one; returns what it printed last."""
-    # A model of its own each: which answer is due depends on how many it has given.
+    """Run a search; returns the last line that it printed."""
+    # A model name of its own for each search: the answer depends on how many the model has given.
     with model.serving(pace=0) as own:
         done = subprocess.run(
             [sys.executable, str(DRIVER), how, str(folder), own, run_id or how],
@@ -83,7 +83,7 @@ def search(how: str, folder: Path, *, code: int = 0, run_id: str = "") -> str:
 
 
 def rows_of(client: Client, run_id: str) -> Rows:
-    """Asks about one run; ``{run}`` stands for it."""
+    """The rows of a query about one run; ``{run}`` stands for it."""
 
     def ask(sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in client.query(sql.replace("{run}", f"run_id = '{run_id}'")).result_rows]
@@ -101,8 +101,9 @@ def forked(folder: Path, client: Client) -> tuple[str, Rows]:
     return best, rows_of(client, "forked")
 
 
-def test_a_run_says_what_it_is_without_its_secrets(forked: tuple[str, Rows]) -> None:
-    """The run is completed, named after the evaluator's folder, and its configuration is whole but for the keys."""
+def test_a_run_has_its_configuration_without_secrets(forked: tuple[str, Rows]) -> None:
+    """The run is completed, named after the evaluator's folder, and its configuration is complete except for the
+    keys."""
     ((task, status, total, population, cluster, path, config),) = forked[1](
         "SELECT task_name, status, total_generations, population_size, cluster_type, database_path, config"
         " FROM evolution_runs WHERE {run}"
@@ -117,7 +118,7 @@ def test_a_run_says_what_it_is_without_its_secrets(forked: tuple[str, Rows]) -> 
 
 
 def test_an_iteration_is_a_generation_with_one_individual(forked: tuple[str, Rows]) -> None:
-    """Generations 0 to 20 are there once each, with what their individual scored and cost; copies are beside."""
+    """Generations 0 to 20 are there once each, with their individual's score and cost; copies come in addition."""
     ask = forked[1]
     generations = ask(
         "SELECT generation, num_individuals, best_score, total_cost FROM generations WHERE {run} ORDER BY generation"
@@ -131,7 +132,7 @@ def test_an_iteration_is_a_generation_with_one_individual(forked: tuple[str, Row
     assert [row[3] for row in generations] == pytest.approx([row[3] for row in individuals])
 
 
-def test_openevolve_and_the_record_name_the_best_program_alike(forked: tuple[str, Rows]) -> None:
+def test_openevolve_and_the_record_agree_on_the_best_program(forked: tuple[str, Rows]) -> None:
     """The id of OpenEvolve's best program is that of the individual with the best combined score."""
     best, ask = forked
     assert best in [
@@ -144,7 +145,7 @@ def test_openevolve_and_the_record_name_the_best_program_alike(forked: tuple[str
 
 
 def test_every_call_is_recorded_once_with_its_individual_and_its_cost(forked: tuple[str, Rows]) -> None:
-    """Each iteration has one call that answered, in the individual's own trace; its cost is the individual's."""
+    """Each iteration has one call with an answer, in the individual's own trace; its cost is the individual's."""
     ask = forked[1]
     calls = ask(
         "SELECT i.generation, countIf(l.status = 'ok'), sum(l.cost), any(i.api_cost), uniqExact(l.trace_id, i.trace_id),"
@@ -164,18 +165,19 @@ def test_every_call_is_recorded_once_with_its_individual_and_its_cost(forked: tu
     assert traces == same == 21
 
 
-def test_calls_that_others_record_have_a_role(forked: tuple[str, Rows]) -> None:
-    """The spans of OpenTelemetry's instrumentation say what the call was for, as our own do."""
+def test_calls_recorded_by_others_have_a_role(forked: tuple[str, Rows]) -> None:
+    """The spans of OpenTelemetry's instrumentation have the purpose of the call, like our own."""
     assert forked[1]("SELECT DISTINCT role FROM llm_logs WHERE {run}") == [("mutation",)]
 
 
 def test_failures_show_as_failures(forked: tuple[str, Rows]) -> None:
-    """Answers that give no program are failed proposals; programs that do not run are failed jobs, with the reason."""
+    """Answers without a program are failed proposals; programs that do not run are failed jobs, with the reason."""
     ask = forked[1]
     proposals = ask(
         "SELECT JSONExtractString(details, 'error') FROM agent_actions WHERE {run} AND action_type = 'proposal_failed'"
     )
-    # Who sees a broken program repairs it instead of making the next mistake, and two workers see what they see.
+    # A worker that sees a broken program repairs it instead of making the next mistake, and what two workers see
+    # depends on timing.
     found = {row[0] for row in proposals}
     assert "No valid diffs found in response" in found
     assert found <= {
@@ -200,7 +202,7 @@ def test_failures_show_as_failures(forked: tuple[str, Rows]) -> None:
 
 
 def test_the_front_is_that_of_all_programs_so_far(forked: tuple[str, Rows]) -> None:
-    """A generation's front is what none of the individuals until then dominates, and is_pareto says so at that time."""
+    """A generation's front is what no individual until then dominates, and is_pareto has the value at that time."""
     ask = forked[1]
     children = ask(
         "SELECT individual_id, generation, metrics, is_pareto FROM individuals AS i"
@@ -225,7 +227,7 @@ def test_the_front_is_that_of_all_programs_so_far(forked: tuple[str, Rows]) -> N
 
 
 def test_lineages_lead_back_to_the_seed(forked: tuple[str, Rows]) -> None:
-    """Every individual's ancestors are recorded, copies on other islands too, and the gains add up."""
+    """Every individual's ancestors are recorded, also of copies on other islands, and the gains add up."""
     ask = forked[1]
     edges = {
         child: (parent, delta, fitness)
@@ -244,7 +246,7 @@ def test_lineages_lead_back_to_the_seed(forked: tuple[str, Rows]) -> None:
     scored = ask("SELECT individual_id FROM individuals WHERE {run} AND metrics LIKE '%accuracy%' AND parent_id != ''")
     for (child,) in scored:
         parent, delta, fitness = edges[child]
-        # A child of a failure gains nothing that is known.
+        # The gain of a failure's child is unknown.
         of_parent = edges[parent][2]
         assert delta == (None if of_parent is None else pytest.approx(fitness - of_parent))
     types: dict[str, int] = dict(
@@ -255,7 +257,8 @@ def test_lineages_lead_back_to_the_seed(forked: tuple[str, Rows]) -> None:
 
 
 def test_individuals_know_their_island(forked: tuple[str, Rows]) -> None:
-    """Each lives on one of the two, a copy on another one than the program that was copied, a failed one where it was tried."""
+    """Each lives on one of the two, a copy on another island than the copied program, a failed one where it was
+    tried."""
     ask = forked[1]
     assert ask("SELECT DISTINCT island FROM individuals WHERE {run} ORDER BY island") == [("0",), ("1",)]
     copies = ask(
@@ -266,7 +269,7 @@ def test_individuals_know_their_island(forked: tuple[str, Rows]) -> None:
 
 
 def test_code_and_its_duplicates_are_known(forked: tuple[str, Rows]) -> None:
-    """An individual's code is what was evaluated, and programs that are the same share their hash."""
+    """An individual's code is what was evaluated, and identical programs share their hash."""
     ask = forked[1]
     assert ask("SELECT code, code_size FROM individuals WHERE {run} AND generation = 0 AND mutation_type = 'init'") == [
         ((PROBLEM / "initial_program.py").read_text(), (PROBLEM / "initial_program.py").stat().st_size)
@@ -276,8 +279,8 @@ def test_code_and_its_duplicates_are_known(forked: tuple[str, Rows]) -> None:
     )[0][0]
 
 
-def test_what_else_happens_is_an_action(forked: tuple[str, Rows]) -> None:
-    """The archive, the best program, migrations and checkpoints are recorded as they change."""
+def test_other_events_are_actions(forked: tuple[str, Rows]) -> None:
+    """Changes of the archive and the best program, migrations and checkpoints are recorded as they happen."""
     found: dict[str, int] = dict(
         forked[1]("SELECT action_type, count() FROM agent_actions WHERE {run} GROUP BY action_type")
     )
@@ -285,8 +288,8 @@ def test_what_else_happens_is_an_action(forked: tuple[str, Rows]) -> None:
     assert found["archive_updated"] >= 6
 
 
-def test_no_span_lacks_its_parent(forked: tuple[str, Rows]) -> None:
-    """Every parent that a span names is there, in the same trace; a trace is a generation or the run."""
+def test_every_span_has_its_parent(forked: tuple[str, Rows]) -> None:
+    """Every parent that a span names is stored, in the same trace; a trace is a generation or the run."""
     ask = forked[1]
     assert ask(
         "SELECT count() FROM otel_traces AS t WHERE SpanAttributes['genesis.run.id'] = 'forked' AND ParentSpanId != ''"
@@ -297,18 +300,16 @@ def test_no_span_lacks_its_parent(forked: tuple[str, Rows]) -> None:
     ]
 
 
-def test_the_seed_of_a_search_does_not_make_its_span_ids(
-    forked: tuple[str, Rows], client: Client, folder: Path
-) -> None:
-    """OpenEvolve seeds Python's chance, programs do it too, in every process: no two spans share their id all the
-    same."""
+def test_span_ids_do_not_depend_on_the_seed(forked: tuple[str, Rows], client: Client, folder: Path) -> None:
+    """OpenEvolve seeds Python's random numbers, and so do programs, in every process: all the same, no two spans share
+    an id."""
     search("failing", folder, code=1, run_id="seeded_alike")
     ((spans, ids),) = client.query("SELECT count(), uniqExact(SpanId) FROM otel_traces").result_rows
     assert spans > 150
     assert ids == spans
 
 
-# --- OpenEvolve() by hand, spawned workers, our own spans, novelty ---------------------------------------------------
+# --- OpenEvolve() called directly, spawned workers, our own spans, novelty --------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +320,7 @@ def spawned(folder: Path, client: Client) -> tuple[str, Rows]:
 
 
 def test_spawned_workers_record_as_forked_ones_do(spawned: tuple[str, Rows]) -> None:
-    """A worker that was spawned sets itself up: calls, evaluations and costs are there, cached tokens among them."""
+    """A spawned worker configures itself: calls, evaluations and costs are recorded, including cached tokens."""
     best, ask = spawned
     assert ask("SELECT task_name, status, total_generations FROM evolution_runs WHERE {run}") == [
         ("by_hand", "completed", 9)
@@ -334,8 +335,8 @@ def test_spawned_workers_record_as_forked_ones_do(spawned: tuple[str, Rows]) -> 
     assert ask("SELECT count() FROM agent_actions WHERE {run} AND action_type = 'job_submitted'")[0][0] >= 7
 
 
-def test_spawned_workers_are_set_up_as_the_search_is(spawned: tuple[str, Rows]) -> None:
-    """What `configure` was told there, the resource's attributes among it, is on the spans of workers too."""
+def test_spawned_workers_are_configured_like_the_search(spawned: tuple[str, Rows]) -> None:
+    """The arguments of `configure`, such as the resource's attributes, are on the spans of workers too."""
     found = spawned[1](
         "SELECT DISTINCT ResourceAttributes['team'] FROM otel_traces"
         " WHERE SpanAttributes['genesis.run.id'] IN (SELECT run_id FROM evolution_runs WHERE {run}) AND SpanKind ILIKE '%client'"
@@ -344,7 +345,8 @@ def test_spawned_workers_are_set_up_as_the_search_is(spawned: tuple[str, Rows]) 
 
 
 def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows]) -> None:
-    """What the main process spends on an individual after its evaluation is the individual's, by kind."""
+    """What the main process spends on an individual after its evaluation is added to the individual's costs, by
+    kind."""
     ask = spawned[1]
     spent = ask("SELECT sum(api_cost), sum(embed_cost), sum(novelty_cost) FROM individuals WHERE {run}")
     logged = ask(
@@ -355,8 +357,9 @@ def test_novelty_and_embeddings_have_costs_of_their_own(spawned: tuple[str, Rows
     assert spent[0] == pytest.approx(logged[0])
 
 
-def test_calls_about_copies_are_the_copies(spawned: tuple[str, Rows]) -> None:
-    """OpenEvolve also asks whether a copy is new on its island: those calls are the copy's, and no call lacks its run."""
+def test_calls_about_copies_belong_to_the_copies(spawned: tuple[str, Rows]) -> None:
+    """OpenEvolve also checks whether a copy is novel on its island: those calls belong to the copy, and every call has
+    its run."""
     ask = spawned[1]
     about = ask(
         "SELECT count() > 0, groupUniqArray(l.role) FROM llm_logs AS l JOIN individuals AS i USING (run_id, individual_id)"
@@ -369,9 +372,9 @@ def test_calls_about_copies_are_the_copies(spawned: tuple[str, Rows]) -> None:
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
-def test_the_command_line_is_recorded_by_a_line_in_the_evaluator(folder: Path, url: str, client: Client) -> None:
-    """``openevolve-run`` is recorded where the evaluator calls ``instrument()``; an early stop is completed, and says
-    so."""
+def test_a_line_in_the_evaluator_records_the_command_line(folder: Path, url: str, client: Client) -> None:
+    """``openevolve-run`` is recorded if the evaluator calls ``instrument()``; an early stop is completed, with the
+    reason."""
     problem = folder / "my_problem"
     problem.mkdir()
     evaluator = problem / "evaluator.py"
@@ -392,8 +395,8 @@ def test_the_command_line_is_recorded_by_a_line_in_the_evaluator(folder: Path, u
     assert ask("SELECT count() FROM individuals WHERE {run} AND mutation_type != 'migration'") == [(generations,)]
 
 
-def test_the_recorded_command_takes_the_place_of_openevolves(folder: Path, url: str, client: Client) -> None:
-    """``python -m genesis_otel.instrumentation.openevolve_run`` takes the same arguments and records by the
+def test_our_command_replaces_openevolves(folder: Path, url: str, client: Client) -> None:
+    """``python -m genesis_otel.instrumentation.openevolve_run`` takes the same arguments and is configured by the
     environment; ``--run-id`` and ``--task`` are ours."""
     problem = folder / "untouched_problem"
     problem.mkdir()
@@ -413,7 +416,7 @@ def test_the_recorded_command_takes_the_place_of_openevolves(folder: Path, url: 
 
 
 def run_command(command: list[str], problem: Path, evaluator: Path, url: str, **more: str) -> None:
-    """OpenEvolve's command line, stopping early."""
+    """Run OpenEvolve's command line with early stopping."""
     (problem / "config.yaml").write_text(
         "log_level: WARNING\nearly_stopping_patience: 3\nconvergence_threshold: 2.0\n"
         f"llm:\n  api_base: {url}\n  api_key: sk-secret\n  primary_model: gpt-4.1-mini\n  retries: 1\n  retry_delay: 0\n"
@@ -432,11 +435,12 @@ def run_command(command: list[str], problem: Path, evaluator: Path, url: str, **
     assert done.returncode == 0, done.stderr
 
 
-# --- ends that are no good ones --------------------------------------------------------------------------------------
+# --- abnormal ends ----------------------------------------------------------------------------------------------------
 
 
-def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: Client) -> None:
-    """It shows as running while it runs; after SIGTERM it has failed, with the reason and without half iterations."""
+def test_a_terminated_search_is_not_completed(folder: Path, client: Client) -> None:
+    """It is shown as running while it runs; after SIGTERM it has failed, with the reason and without incomplete
+    iterations."""
     ask = rows_of(client, "interrupted")
     with model.serving(pace=0.3) as slow:
         process = subprocess.Popen(
@@ -464,9 +468,10 @@ def test_a_search_that_is_told_to_end_is_no_completed_one(folder: Path, client: 
     assert total == len(generations) and abandoned and not generations & set(abandoned)
 
 
-def test_a_search_that_loads_a_checkpoint_goes_on_with_its_run(folder: Path, client: Client) -> None:
-    """Resumed from a checkpoint that is not the latest: one run; best and front never fall behind what was recorded, all generations
-    count, and what is asked is what was asked last. A new search in the same folder is a run of its own."""
+def test_a_search_that_loads_a_checkpoint_continues_its_run(folder: Path, client: Client) -> None:
+    """Resumed from a checkpoint that is not the latest: one run; best and front never fall behind what was recorded,
+    all generations count, and the number of planned generations is the latest. A new search in the same folder is a
+    separate run."""
     ask = rows_of(client, "parts")
     search("beginning", folder, run_id="parts")
     ((before,),) = ask("SELECT max(fitness_score) FROM individuals WHERE {run} AND status = 'ok'")
@@ -493,10 +498,10 @@ def test_a_search_that_loads_a_checkpoint_goes_on_with_its_run(folder: Path, cli
     assert (runs, fresh) == (1, 1)
 
 
-def test_over_budget_it_stops_and_can_go_on(folder: Path, client: Client) -> None:
-    """Where that is asked for, a search of 500 iterations ends soon after its budget is spent: the best program is returned and is the best
-    recorded one, the run is stopped and says why, and the iterations that were abandoned are named. A checkpoint was saved, with
-    which it goes on as the same run."""
+def test_over_budget_it_stops_and_can_be_resumed(folder: Path, client: Client) -> None:
+    """If stopping is enabled, a search of 500 iterations ends soon after its budget is spent: the best program is
+    returned and is the best recorded one, the run is stopped and says why, and the abandoned iterations are named. A
+    checkpoint was saved, from which the same run can continue."""
     ask = rows_of(client, "stopping")
     told = json.loads(search("stopping", folder))
     ((status, total, error, budget),) = ask(
@@ -524,7 +529,7 @@ def test_over_budget_it_stops_and_can_go_on(folder: Path, client: Client) -> Non
 
 
 def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> None:
-    """The search's exception comes out as without us, and the run says it."""
+    """The search's exception is raised as without us, and the run records it."""
     search("failing", folder, code=1)
     ask = rows_of(client, "failing")
     row = ("failed", "LookupError: there is no such island")
@@ -536,8 +541,8 @@ def test_an_exception_ends_the_run_as_failed(folder: Path, client: Client) -> No
     assert message == "LookupError: there is no such island"
 
 
-def test_an_iteration_whose_worker_dies_is_a_failed_one(folder: Path, client: Client) -> None:
-    """OpenEvolve goes on without workers; the iterations that they took along have rows that say so."""
+def test_an_iteration_whose_worker_dies_has_failed(folder: Path, client: Client) -> None:
+    """OpenEvolve goes on without workers; iterations whose worker died have rows that say so."""
     search("dying", folder)
     failed = rows_of(client, "dying")(
         "SELECT JSONExtractString(details, 'error') FROM agent_actions WHERE {run} AND action_type = 'proposal_failed'"
@@ -546,10 +551,10 @@ def test_an_iteration_whose_worker_dies_is_a_failed_one(folder: Path, client: Cl
 
 
 def test_broken_telemetry_leaves_the_search_alone(folder: Path) -> None:
-    """With a processor that raises at every span, the search keeps all of its programs and returns the best of them."""
+    """With a processor that raises at every span, the search keeps all of its programs and returns the best."""
     programs, best, returned = search("broken", folder).split()
     assert int(programs) > 15
-    # How far twenty iterations come is chance; never below the seed, which has 0.4886.
+    # The result of twenty iterations varies, but is never below the seed, which has 0.4886.
     assert float(returned) == float(best) > 0.488
 
 
@@ -557,7 +562,7 @@ def test_broken_telemetry_leaves_the_search_alone(folder: Path) -> None:
 
 
 def test_instrumenting_can_be_undone() -> None:
-    """`uninstrument` puts back what `instrument` took, and instrumenting twice is instrumenting once."""
+    """`uninstrument` restores what `instrument` replaced, and instrumenting twice is the same as once."""
     from openai.resources.chat.completions import Completions
     from openevolve import OpenEvolve, process_parallel  # type: ignore[import-untyped]
     from openevolve.database import ProgramDatabase  # type: ignore[import-untyped]
@@ -581,16 +586,16 @@ def test_instrumenting_can_be_undone() -> None:
     assert not openevolve.is_instrumented()
 
 
-def test_objectives_that_cannot_be_read_are_said_at_once() -> None:
-    """A direction that is neither max nor min is an error of the caller's, not of a running search."""
+def test_invalid_objectives_are_reported_at_once() -> None:
+    """A direction that is neither max nor min is an error for the caller, not for a running search."""
     with pytest.raises(ValueError, match="max"):
         openevolve.instrument(objectives={"accuracy": "up"})
     assert not openevolve.is_instrumented()
 
 
 def test_no_secret_of_the_configuration_is_kept() -> None:
-    """Keys, tokens and passwords are redacted wherever they stand; limits whose names are like theirs are kept."""
-    told = _openevolve_config.as_json(
+    """Keys, tokens and passwords are redacted wherever they occur; limits with similar names are kept."""
+    told = as_json(
         {
             "models": [{"api_key": "a-secret", "max_tokens": 12}],
             "auth_token": "a-secret",
@@ -605,10 +610,8 @@ def test_no_secret_of_the_configuration_is_kept() -> None:
     assert told["api_base"] == "https://user:[REDACTED]@host/v1"
 
 
-def test_a_version_that_no_test_has_seen_is_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where OpenEvolve is newer than what was run, a line says so, and it is recorded all the same."""
+def test_an_untested_version_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """If OpenEvolve is newer than the tested versions, one line says so, and it is recorded all the same."""
     monkeypatch.setattr(openevolve, "NEWEST_RUN", (0, 3, 9))
     monkeypatch.setattr("genesis_otel._log._said", {})
     openevolve.instrument(llm="none")

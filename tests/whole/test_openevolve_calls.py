@@ -1,8 +1,8 @@
-"""Each call of OpenEvolve's clients is recorded once, as it went: with a client that blocks (OpenEvolve 0.4.0 calls it in
-a thread) as with one that is awaited (since 0.4.1), whoever records it.
+"""Each call of OpenEvolve's clients is recorded once, with its actual course: with a blocking client (OpenEvolve 0.4.0
+calls it in a thread) as with an async one (since 0.4.1), whoever records it.
 
-OpenEvolve's own clients and OpenAI's, of both kinds, ask an endpoint on loopback that says when it was asked and when it
-answered.
+OpenEvolve's own clients and both kinds of OpenAI's call an endpoint on loopback that reports when it received a request
+and when it answered.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,6 +39,7 @@ from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation.installed import CONTENT
+from tests.support.in_thread import Silent, in_thread
 from tests.support.recording import Recorded, attributes_of, ids_of, record
 
 RECORDERS: list[Recorder] = ["genesis", "openai"]
@@ -47,10 +48,8 @@ CANCELLED = ("CancelledError", "asyncio.exceptions.CancelledError")
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Answers by the model's name: ``broken`` with an error, ``silent`` when it is released, ``together`` when two have
-    asked, ``plain`` with a text; any other one at once."""
-
-    daemon_threads = True
+    """Answers by model name: ``broken`` with an error, ``silent`` when released, ``together`` when two requests have
+    arrived, ``plain`` with a text; any other at once."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -61,7 +60,7 @@ class Endpoint(ThreadingHTTPServer):
         self.answered: list[int] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Silent):
     server: Endpoint
 
     def do_POST(self) -> None:
@@ -89,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
             answer["usage"] = {"prompt_tokens": 11, "total_tokens": 11}
         body = b"data: {}" if model == "plain" else json.dumps(answer).encode()
         self.server.answered.append(time.time_ns())
-        with contextlib.suppress(ConnectionError):  # who was cancelled does not listen
+        with contextlib.suppress(ConnectionError):  # a cancelled client no longer listens
             self.send_response(500 if model == "broken" else 200)
             self.send_header("Content-Type", "text/event-stream" if model == "plain" else "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -97,26 +96,19 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
-
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with in_thread(Endpoint()) as server:
         yield server
         server.released.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Recorded]:
-    """What this process records; nothing of it goes wrong in silence."""
+    """What this process records; warnings fail the test."""
     for name, value in CONTENT.items():
-        monkeypatch.setenv(name, value)  # as `instrument` does, but for the length of a test
+        monkeypatch.setenv(name, value)  # as `instrument` does, but only for the length of a test
     yield record(monkeypatch)
     openevolve.uninstrument()
     OpenAIInstrumentor().uninstrument()
@@ -125,19 +117,19 @@ def recorded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 
 def config(endpoint: Endpoint, name: str, **more: Any) -> Any:
-    """Of a model. The client's own timeout is far away: OpenEvolve's is what ends a call."""
+    """The configuration of a model. The client's own timeout is long: OpenEvolve's ends the call."""
     told = {"timeout": 60, "retries": 0, "retry_delay": 0, "temperature": 0.7, "max_tokens": 100, **more}
     return LLMModelConfig(name=name, api_base=endpoint.url, api_key="none", system_message="You improve.", **told)
 
 
 def run(*clients: Any, ask: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask in an event loop of its own, in which the clients are closed, too."""
+    """Run in a separate event loop, which also closes the clients."""
 
     async def asking() -> Any:
         try:
             return await ask()
         finally:
-            await asyncio.get_running_loop().shutdown_default_executor()  # calls that block may be under way there
+            await asyncio.get_running_loop().shutdown_default_executor()  # blocking calls may be in progress there
             for client in clients:
                 closed = client.close()
                 if closed is not None:
@@ -147,7 +139,7 @@ def run(*clients: Any, ask: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def call(client: Any, params: dict[str, Any], endpoint: Endpoint) -> Any:
-    """What the versions of OpenEvolve do in ``_call_api``, by the kind of client."""
+    """What the versions of OpenEvolve do in ``_call_api``, by kind of client."""
     llm = SimpleNamespace(client=client)
     carried = llm_calls.carrying(llm, params, otel.get_current(), openevolve._recorder)
     if isinstance(client, openai.AsyncOpenAI):
@@ -169,8 +161,8 @@ def error_of(span: ReadableSpan) -> str:
 def test_either_kind_of_client_is_recorded(
     kind: Any, recorder: Recorder, recorded: Recorded, endpoint: Endpoint
 ) -> None:
-    """A call is one span of its individual's, with its tokens, that begins before the endpoint is asked and ends after it
-    has answered; the answer is the client's own."""
+    """A call is one span of its individual, with its tokens, that begins before the endpoint receives the request and
+    ends after the answer; the client's answer is unchanged."""
     openevolve.instrument(llm=recorder)
     client = kind(api_key="none", base_url=endpoint.url, max_retries=0)
     params = {"model": "some-model", "messages": [{"role": "user", "content": "question"}]}
@@ -189,7 +181,7 @@ def test_either_kind_of_client_is_recorded(
 
 @pytest.mark.parametrize("recorder", RECORDERS)
 def test_openevolves_own_client_is_recorded(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """So is what the installed OpenEvolve makes and calls, whichever kind it is."""
+    """The same with the client that the installed OpenEvolve creates, whichever kind it is."""
     openevolve.instrument(llm=recorder)
     llm = OpenAILLM(config(endpoint, "some-model"))
     with spans.run("task"), spans.generation(1), spans.individual("i"):
@@ -203,8 +195,9 @@ def test_openevolves_own_client_is_recorded(recorder: Recorder, recorded: Record
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
-def test_what_a_gateway_charges_is_the_cost(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """What the answer says was charged, as OpenRouter's does, is the call's cost whoever records it, and where the call went is known."""
+def test_a_gateways_charge_is_the_cost(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
+    """The charge that an answer reports, as OpenRouter's do, is the call's cost whoever records it, and the server of
+    the call is recorded."""
     openevolve.instrument(llm=recorder)
     for name in ("charged", "some-model"):
         llm = OpenAILLM(config(endpoint, name))
@@ -216,8 +209,8 @@ def test_what_a_gateway_charges_is_the_cost(recorder: Recorder, recorded: Record
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
-def test_every_try_is_a_call_that_failed(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """OpenEvolve asks again after an error: each of its calls is there with the error, and the exception comes out."""
+def test_every_failed_try_is_a_call(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
+    """OpenEvolve retries after an error: each of its calls is recorded with the error, and the exception is raised."""
     openevolve.instrument(llm=recorder)
     llm = OpenAILLM(config(endpoint, "broken", retries=2))
     with spans.run("task"), spans.individual("i"), pytest.raises(openai.InternalServerError):
@@ -230,8 +223,8 @@ def test_every_try_is_a_call_that_failed(recorder: Recorder, recorded: Recorded,
 
 @pytest.mark.parametrize("recorder", RECORDERS)
 def test_a_call_that_takes_too_long_is_recorded(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """OpenEvolve's timeout cancels a call that is awaited, and its span says so; a call that blocks goes on in its
-    thread, and has its answer. Each of the two tries is there once."""
+    """OpenEvolve's timeout cancels an async call, and its span says so; a blocking call continues in its thread and
+    gets its answer. Each of the two tries is recorded once."""
     openevolve.instrument(llm=recorder)
     llm = OpenAILLM(config(endpoint, "silent", retries=1))
 
@@ -253,8 +246,8 @@ def test_a_call_that_takes_too_long_is_recorded(recorder: Recorder, recorded: Re
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
-def test_a_cancelled_call_says_so(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """A call that is awaited ends as cancelled when its task is, and the cancellation goes on."""
+def test_a_cancelled_call_is_recorded_as_cancelled(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
+    """An async call ends as cancelled when its task is cancelled, and the cancellation propagates."""
     openevolve.instrument(llm=recorder)
     client = openai.AsyncOpenAI(api_key="none", base_url=endpoint.url, max_retries=0)
     params = {"model": "silent", "messages": [{"role": "user", "content": "question"}]}
@@ -276,8 +269,10 @@ def test_a_cancelled_call_says_so(recorder: Recorder, recorded: Recorded, endpoi
 
 
 @pytest.mark.parametrize("recorder", RECORDERS)
-def test_calls_at_once_belong_to_their_own(recorder: Recorder, recorded: Recorded, endpoint: Endpoint) -> None:
-    """Two calls of an ensemble that are under way together belong to the individuals that each was made for."""
+def test_concurrent_calls_belong_to_their_individuals(
+    recorder: Recorder, recorded: Recorded, endpoint: Endpoint
+) -> None:
+    """Two concurrent calls of an ensemble belong to the individuals that each was made for."""
     openevolve.instrument(llm=recorder)
     ensemble = LLMEnsemble([config(endpoint, "together"), config(endpoint, "together")])
 
@@ -299,7 +294,7 @@ def test_calls_at_once_belong_to_their_own(recorder: Recorder, recorded: Recorde
 def test_a_call_in_a_thread_of_openevolves_belongs_to_the_individual(
     recorder: Recorder, recorded: Recorded, endpoint: Endpoint
 ) -> None:
-    """OpenEvolve asks whether a program is new in an event loop of its own, in a thread that knows no individual."""
+    """OpenEvolve checks novelty in a separate event loop, in a thread without the individual's context."""
     openevolve.instrument(llm=recorder)
     database = ProgramDatabase(DatabaseConfig())
     database.novelty_llm = LLMEnsemble([config(endpoint, "some-model")])
@@ -315,8 +310,9 @@ def test_a_call_in_a_thread_of_openevolves_belongs_to_the_individual(
     assert told[names.LLM_ROLE] == "novelty"
 
 
-def test_an_answer_that_is_no_completion_is_a_failed_call(recorded: Recorded, endpoint: Endpoint) -> None:
-    """An endpoint that streams without being asked to: OpenEvolve refuses its text, and the call has it with an error."""
+def test_an_answer_that_is_not_a_completion_is_a_failed_call(recorded: Recorded, endpoint: Endpoint) -> None:
+    """An endpoint streams without being asked to: OpenEvolve refuses its text, and the call has that text and an
+    error."""
     openevolve.instrument(llm="genesis")
     llm = OpenAILLM(config(endpoint, "plain"))
     with spans.run("task"), spans.individual("i"), pytest.raises(ValueError, match="raw string"):
@@ -327,11 +323,11 @@ def test_an_answer_that_is_no_completion_is_a_failed_call(recorded: Recorded, en
 
 
 @pytest.mark.parametrize("unrecorded", [Completions, AsyncCompletions])
-def test_an_instrumentation_of_one_kind_of_client_is_made_whole(
+def test_an_instrumentation_of_one_kind_of_client_is_completed(
     unrecorded: Any, recorded: Recorded, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    """Where somebody records only the clients that block, or only those that are awaited, the others are recorded by us:
-    each call once, and embeddings, too."""
+    """If another instrumentation records only blocking clients, or only async ones, we record the others: each call
+    once, embeddings too."""
     caplog.set_level(logging.WARNING)
     OpenAIInstrumentor().instrument()
     unwrap(unrecorded, "create")
@@ -366,8 +362,9 @@ ANY_CALL: list[tuple[str, Callable[[Any], Any]]] = [
 def test_an_evaluators_own_calls_are_recorded_too(
     kind: Any, name: str, ask: Callable[[Any], Any], recorded: Recorded, endpoint: Endpoint
 ) -> None:
-    """Where nobody records, OpenEvolve's own client is recorded by us alone, without OpenTelemetry's instrumentation; the first
-    call of another client starts that, whoever made the client and when, and each call is still one span."""
+    """Without other instrumentation, only we record OpenEvolve's own client, and OpenTelemetry's instrumentation is not
+    started; the first call of another client starts it, whoever created that client and when, and each call is still
+    one span."""
     other = kind(api_key="none", base_url=endpoint.url)
     openevolve.instrument()
     own = OpenAILLM(config(endpoint, "some-model"))
@@ -391,8 +388,8 @@ def test_an_evaluators_own_calls_are_recorded_too(
 
 
 def test_an_instrumentation_that_begins_later_records_alone(recorded: Recorded, endpoint: Endpoint) -> None:
-    """Who instruments OpenAI's client after us records OpenEvolve's calls and an evaluator's, each once; and what we have put into
-    the client's place is gone after `uninstrument`."""
+    """An instrumentation of OpenAI's client that starts after us records OpenEvolve's calls and an evaluator's, each
+    once; and our wrapper of the client is gone after `uninstrument`."""
     before = Completions.create, AsyncCompletions.create
     openevolve.instrument()
     OpenAIInstrumentor().instrument()
@@ -410,10 +407,10 @@ def test_an_instrumentation_that_begins_later_records_alone(recorded: Recorded, 
     assert (Completions.create, AsyncCompletions.create) == before
 
 
-def test_what_the_environment_says_of_contents_holds(
+def test_the_environment_can_exclude_contents(
     recorded: Recorded, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where OpenTelemetry's variable says that contents are left out, OpenEvolve's calls are recorded without them."""
+    """If OpenTelemetry's variable says to leave contents out, OpenEvolve's calls are recorded without them."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "NO_CONTENT")
     openevolve.instrument()
     llm = OpenAILLM(config(endpoint, "some-model"))

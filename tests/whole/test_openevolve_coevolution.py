@@ -1,4 +1,5 @@
-"""A coevolution of OpenEvolve's is one run, though each of its phases has an engine of its own and its phases evaluate what others found."""
+"""A coevolution of OpenEvolve is one run, although each of its phases has its own engine and evaluates what others
+found."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def coevolve(folder: Path, url: str, rounds: int, *, resume: bool, run_id: str = "") -> str:
-    """Run one in a process of its own; the champions' ids."""
+    """Run one in a separate process; returns the champions' ids."""
     kept = without_settings()
     done = subprocess.run(
         [
@@ -40,10 +41,10 @@ def coevolve(folder: Path, url: str, rounds: int, *, resume: bool, run_id: str =
 
 
 def test_a_coevolution_is_one_run_with_two_populations(tmp_path: Path) -> None:
-    """Four phases, the last two in another process that goes on: one run; each program of either population is one individual on an island
-    of its own population, each evaluation is a job, and no call or span is without its place."""
+    """Four phases, the last two in another process that continues: one run; each program of either population is one
+    individual on an island of its own population, each evaluation is a job, and every call and span has its place."""
     folder = tmp_path / "search"
-    # OpenEvolve goes on only where the endpoint is the same one, too.
+    # OpenEvolve continues only if the endpoint is also the same.
     with model.serving(pace=0) as url:
         coevolve(folder, url, 1, resume=False, run_id="both")
         champions = coevolve(folder, url, 2, resume=True).split()
@@ -66,7 +67,7 @@ def compare(folder: Path, champions: list[str], ask: Any) -> None:
     failures = [json.loads(line) for line in (folder / "failures.jsonl").read_text().splitlines()]
     first: dict[str, Any] = {}
     for program in added:
-        # Of each as it came first: phases add what earlier ones found once more.
+        # The first occurrence of each: phases add what earlier ones found again.
         first.setdefault(program["id"], program)
     found = {
         name: (parent, score, island)
@@ -80,13 +81,13 @@ def compare(folder: Path, champions: list[str], ask: Any) -> None:
         parent, score, island = found[name]
         assert parent == (program["parent_id"] or "")
         assert score == pytest.approx(program["metrics"]["combined_score"])
-        # A program stays in its population: its seed tells which that is.
+        # A program stays in its population, which its seed identifies.
         population, number = island.split("/")
         assert number == str(program["metadata"]["island"])
         assert not parent or found[parent][2].split("/")[0] == population
     assert {name: found[name][2] for name in ("red-seed", "blue-seed")} == {"red-seed": "red/0", "blue-seed": "blue/0"}
     assert ask("SELECT uniqExact(generation), count() FROM generations") == [(4 * 4 + 2, 4 * 4 + 2)]
-    # What a phase evaluates again is a job of the individual's.
+    # What a phase evaluates again is a job of the individual.
     evaluations = sum(
         not program["metadata"].get("migrant") or first[program["id"]] is not program for program in added
     )

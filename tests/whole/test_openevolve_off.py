@@ -1,4 +1,5 @@
-"""Off is off: `instrument()` without a configuration changes nothing of what an OpenEvolve search asks, finds and writes."""
+"""Off is off: `instrument()` without a configuration changes nothing in an OpenEvolve search's requests, results and
+files."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ CLOCK = re.compile(r'\\?"(timestamp|saved_at)\\?": [^,}]*|(/[\w/]*/)?tmp\w{8}\.p
 
 
 def searched(folder: Path, asked: list[Any], *more: str) -> dict[str, str]:
-    """What a search asks of the model goes to ``asked``; what it writes comes back, without what the clock says."""
+    """Run a search, write its requests to the model into ``asked``, and return the files that it wrote, without
+    timestamps."""
     kept = without_settings()
     with model.serving(pace=0) as url:
         done = subprocess.run(
@@ -41,7 +43,8 @@ def searched(folder: Path, asked: list[Any], *more: str) -> dict[str, str]:
 def test_without_a_configuration_a_search_is_the_same_byte_for_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same questions to the model in the same order, the same programs under the same ids, the same files with the same content."""
+    """The same requests to the model in the same order, the same programs under the same ids, the same files with the
+    same content."""
     asked: list[list[str]] = []
     answer = model._Server.answer
 

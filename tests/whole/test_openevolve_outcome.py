@@ -1,4 +1,4 @@
-"""What counts as a failed evaluation of OpenEvolve's, and what is said of it."""
+"""What counts as a failed evaluation in OpenEvolve, and how it is described."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RAISED = {"stderr": "bad", "traceback": "Traceback (most recent call last):\n  F
         ({"error": "", "combined_score": 0.5}, {}, {}, ""),
         ({"error": None, "combined_score": 0.5}, {}, {}, ""),
         ({"error": 0.0, "timeout": True}, {"timeout_duration": 3}, {}, "timeout after 3 s"),
-        # What a model thinks of a failed program's code is no score of the program.
+        # A model's rating of a failed program's code is not a score of the program.
         ({"error": 0.0, "llm_quality": 0.7, "llm_average": 0.7}, RAISED, {}, "ValueError: bad"),
         ({"error": 0.0, "stage1_passed": 0.0}, {}, {"failure_stage": "stage1", **RAISED}, "stage1: ValueError: bad"),
         (
@@ -36,16 +36,16 @@ RAISED = {"stderr": "bad", "traceback": "Traceback (most recent call last):\n  F
             {"failure_stage": "stage3", "stage3_timeout": True},
             "stage3: timeout after 9 s",
         ),
-        # An error that is minimised, and none at all.
+        # An error value to minimise, and none at all.
         ({"error": 0.25, "combined_score": -0.25}, {}, {}, ""),
         ({"error": 0.0, "combined_score": 1.0}, {}, {}, ""),
         ({"error": 0.0, "combined_score": 0.0}, {}, {}, "evaluation failed"),
-        # An attempt before this one failed, and OpenEvolve keeps what it left.
+        # An earlier attempt failed, and OpenEvolve keeps its artifacts.
         ({"combined_score": 0.5}, {"failure_stage": "evaluation", "attempt": 1, **RAISED}, {}, ""),
     ],
 )
-def test_a_failure_is_told_from_metrics_and_from_what_the_last_attempt_left(
+def test_a_failure_is_recognised_by_metrics_and_artifacts(
     metrics: dict[str, Any], artifacts: dict[str, Any], own: dict[str, Any], expected: str
 ) -> None:
-    """OpenEvolve's own words for a failure, a stage's among them, and evaluators' metrics that only look like one."""
+    """OpenEvolve's own phrases for a failure, including a stage's, and evaluators' metrics that only look like one."""
     assert failure(metrics, artifacts, own) == expected

@@ -1,7 +1,7 @@
-"""What is recorded of an OpenEvolve search equals what OpenEvolve itself knows of it, one by one, whatever it is told to do.
+"""The record of an OpenEvolve search equals what OpenEvolve itself knows, item by item, whatever its configuration.
 
-Real searches in processes of their own write down what they do beneath the instrumentation, and the endpoint what it was asked; both
-are held against the rows: individuals, parents, scores, cells, outputs, calls, tokens and costs.
+Real searches in separate processes log what they do beneath the instrumentation, and the endpoint logs its requests;
+both are compared with the rows: individuals, parents, scores, cells, outputs, calls, tokens and costs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.support.searched import end_store
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_settings.py"
 PRICES = {"gpt-4.1-mini": (0.40, 0.10, 1.60), "text-embedding-3-small": (0.02, 0.0, 0.0)}
-"""USD per million tokens: of the prompt, those of it that were cached, of the answer."""
+"""USD per million tokens: for the prompt, its cached part, and the answer."""
 MODEL = "gpt-4.1-mini"
 
 LLM: dict[str, Any] = {"primary_model": MODEL, "temperature": 0.7}
@@ -127,7 +127,7 @@ class Asked(NamedTuple):
 
 
 class Endpoint:
-    """The demo's model, which notes what it answered."""
+    """The demo's model, which logs its answers."""
 
     def __init__(self) -> None:
         self.chats: list[Asked] = []
@@ -171,7 +171,7 @@ def client(data: Path) -> Iterator[Client]:
 
 
 def start(settings: dict[str, Any], folder: Path, url: str, run_id: str) -> subprocess.Popen[str]:
-    """A search in a process of its own."""
+    """Start a search in a separate process."""
     folder.mkdir(exist_ok=True)
     kept = without_settings()
     text = json.dumps(settings)
@@ -200,7 +200,7 @@ def start(settings: dict[str, Any], folder: Path, url: str, run_id: str) -> subp
 
 
 def seed_of(folder: Path, number: int) -> Path:
-    """Another program to begin with: the first one with a longer comment."""
+    """Another initial program: the first one with a longer comment."""
     path = folder / f"seed_{number}.py"
     path.write_text((PROBLEM / "initial_program.py").read_text() + f"\n# seed {number}\n")
     return path
@@ -220,12 +220,13 @@ def rows(client: Client, sql: str, run_id: str) -> list[dict[str, Any]]:
 
 
 def as_key(cell: str, dimensions: list[str]) -> str:
-    """A recorded cell, as OpenEvolve calls it."""
+    """A recorded cell, as OpenEvolve's key."""
     return "-".join(str(json.loads(cell)[name]) for name in dimensions)
 
 
 def compare_individuals(client: Client, run_id: str, folder: Path, settings: dict[str, Any]) -> None:
-    """Each program that OpenEvolve added is one individual, and each individual is one of them or an iteration that failed."""
+    """Each program that OpenEvolve added is one individual, and each individual is one of them or a failed
+    iteration."""
     database = settings["config"]["database"]
     dimensions = database.get("feature_dimensions", ["complexity", "diversity"])
     found = {
@@ -265,7 +266,7 @@ def compare_individuals(client: Client, run_id: str, folder: Path, settings: dic
     failures = lines(folder / "failures.jsonl")
     assert sorted(row["generation"] for row in found.values()) == sorted(own["iteration"] for own in failures)
     for own in failures:
-        # A search that goes on from a checkpoint may have the same iteration twice.
+        # A search that continues from a checkpoint may repeat an iteration.
         row = next(
             row
             for row in found.values()
@@ -277,7 +278,8 @@ def compare_individuals(client: Client, run_id: str, folder: Path, settings: dic
 
 
 def compare_holders(client: Client, run_id: str, folder: Path) -> None:
-    """Whom a program took its cell from is told as it happens: each that holds one when it is added has taken it."""
+    """The program that lost its cell to another is recorded as it happens: each program that holds a cell when it is
+    added has taken it."""
     taken = rows(
         client,
         "SELECT individual_id, JSONExtractString(details, 'individual_id') AS taker FROM agent_actions"
@@ -302,13 +304,13 @@ def compare_modes(client: Client, run_id: str, folder: Path) -> None:
 
 
 def compare_calls(client: Client, run_id: str, endpoint: Endpoint, folder: Path) -> None:
-    """Each call of OpenEvolve's clients is one row, with the tokens that the endpoint told and what they cost; one that failed is there
-    as such."""
+    """Each call of OpenEvolve's clients is one row, with the tokens that the endpoint reported and their cost; a failed
+    call is recorded as failed."""
     calls = rows(client, "SELECT * FROM llm_logs WHERE run_id = {run:String}", run_id)
     for answers, operation in ((endpoint.chats, "chat"), (endpoint.embeddings, "embeddings")):
         known = [row for row in calls if row["operation"] == operation and row["status"] == "ok"]
         told = Counter(Asked(r["input_tokens"], r["cached_tokens"], r["output_tokens"]) for r in known)
-        # An answer may be lost on its way: OpenEvolve asks about novelty in another event loop than its client's.
+        # An answer may be lost: OpenEvolve checks novelty in another event loop than its client's.
         assert told <= Counter(answers)
         for row in known:
             prompt, cached, answer = PRICES[row["model"]]
@@ -325,7 +327,7 @@ def compare_calls(client: Client, run_id: str, endpoint: Endpoint, folder: Path)
     own = lines(folder / "asked.jsonl")
     answered = Counter((r["input_tokens"], r["output_tokens"]) for r in chats if r["status"] == "ok")
     if (folder / "spawned").exists():
-        # Workers that are spawned do not write down what they ask; all that the endpoint answered arrived there.
+        # Spawned workers do not log their requests; all of the endpoint's answers have arrived.
         assert answered == Counter((each.prompt, each.completion) for each in endpoint.chats)
         return
     usages = [each["usage"] for each in own if "usage" in each]
@@ -363,7 +365,7 @@ def compare_costs(client: Client, run_id: str) -> None:
 
 
 def compare_outputs(client: Client, run_id: str, folder: Path) -> None:
-    """Each child's artifacts are the output of its evaluation, without the secret that they show."""
+    """Each child's artifacts are the output of its evaluation, without the secret in them."""
     found = {
         row["generation"]: json.loads(row["output"] or "{}")
         for row in rows(
@@ -383,9 +385,9 @@ def compare_outputs(client: Client, run_id: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_the_record_is_openevolves_own(name: str, data: Path, client: Client, endpoint: Endpoint) -> None:
-    """Every program, failure, cell, artifact, call, token and cent that OpenEvolve and the endpoint know of has its row, and no row
-    is of anything else."""
+def test_the_record_equals_openevolves_own(name: str, data: Path, client: Client, endpoint: Endpoint) -> None:
+    """Every program, failure, cell, artifact, call, token and cent that OpenEvolve and the endpoint know has its row,
+    and there are no other rows."""
     settings, run_id = SEARCHES[name], f"run_{list(SEARCHES).index(name)}"
     folder = data / run_id
     with model.serving(pace=0) as url:
@@ -408,9 +410,12 @@ def test_the_record_is_openevolves_own(name: str, data: Path, client: Client, en
     compare_outputs(client, run_id, folder)
 
 
-def test_an_interrupted_search_that_goes_on_is_recorded_whole(data: Path, client: Client, endpoint: Endpoint) -> None:
-    """Stopped by a signal in the middle and resumed from its checkpoint in another process: one run, in which every program that either of
-    them added, every failure and every answer stands once; what was under way at the signal has left nothing but its calls."""
+def test_an_interrupted_and_resumed_search_is_recorded_completely(
+    data: Path, client: Client, endpoint: Endpoint
+) -> None:
+    """Stopped by a signal midway and resumed from its checkpoint in another process: one run, with every program that
+    either added, every failure and every answer once; what was in progress at the signal has left nothing but its
+    calls."""
     run_id, folder = "interrupted", data / "interrupted"
     settings = {"iterations": 300, "config": told(23, evaluator={"parallel_evaluations": 2})}
     with model.serving(pace=0.3) as url:
@@ -441,7 +446,7 @@ def test_an_interrupted_search_that_goes_on_is_recorded_whole(data: Path, client
     answered = Counter((row["input_tokens"], row["output_tokens"]) for row in chats if row["status"] == "ok")
     usages = [each["usage"] for each in lines(folder / "asked.jsonl") if "usage" in each]
     own = Counter((usage["prompt_tokens"], usage["completion_tokens"]) for usage in usages)
-    # A worker that is killed right after an answer has recorded it, and does not come to write it down.
+    # A worker that is killed right after an answer has recorded it, but not yet logged it.
     assert own <= answered <= Counter((each.prompt, each.completion) for each in endpoint.chats)
     assert answered.total() - own.total() <= 2
     final = json.loads((folder / "final.json").read_text())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from genesis_otel._ship.redaction.names import is_secret_name
 
 if TYPE_CHECKING:
-    from genesis_otel._ship.redaction.matches import Span
+    from genesis_otel._ship.redaction.verdict import Span
 
 Redact = Callable[[str], str]
 

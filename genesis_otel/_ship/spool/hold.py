@@ -16,9 +16,9 @@ import os
 import uuid
 from pathlib import Path
 
-from genesis_otel._ship.spool import queue
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.segment import find, pack
+from genesis_otel._ship.spool.writer import Writer
 
 HELD, HOLDER = ".held", ".holder"
 KEY = 8
@@ -79,7 +79,7 @@ def adopt(folder: Path, *, segment_bytes: int, spool_bytes: int) -> int:
                 records = _held(path.read_bytes())
                 if records:
                     with contextlib.closing(
-                        queue.Writer(folder, segment_bytes=segment_bytes, spool_bytes=spool_bytes)
+                        Writer(folder, segment_bytes=segment_bytes, spool_bytes=spool_bytes)
                     ) as writer:
                         for record in records:
                             writer.append(record)

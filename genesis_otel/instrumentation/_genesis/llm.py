@@ -22,7 +22,8 @@ from typing import Any
 from genesis_otel import spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import number, warn_once
+from genesis_otel._emit.values import number
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._hooks import as_role, role_here
 
 CALLS = (

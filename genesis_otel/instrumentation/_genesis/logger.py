@@ -35,14 +35,14 @@ class GenesisLogger(ClickHouseLogger):
     @never_raises
     def log_evolution_run(self, *args: Any, **kwargs: Any) -> None:
         """A run starts; Genesis maximises its score."""
-        told = _named(super().log_evolution_run, args, kwargs)
-        search = self.searches.get(str(told.get("run_id")))
+        arguments = _named(super().log_evolution_run, args, kwargs)
+        search = self.searches.get(str(arguments.get("run_id")))
         if search is None:
-            super().log_evolution_run(**told)
+            super().log_evolution_run(**arguments)
             return
-        told["task_name"] = search.options.task or told.get("task_name", "")
-        super().log_evolution_run(**{**told, "direction": told.get("direction") or "max"})
-        run = self._runs.get(str(told["run_id"]))
+        arguments["task_name"] = search.options.task or arguments.get("task_name", "")
+        super().log_evolution_run(**{**arguments, "direction": arguments.get("direction") or "max"})
+        run = self._runs.get(str(arguments["run_id"]))
         if run is not None:
             search.begun(run)
             # Until the search ends: `_run` restores what was current before.
@@ -51,102 +51,106 @@ class GenesisLogger(ClickHouseLogger):
     @never_raises
     def update_evolution_run(self, *args: Any, **kwargs: Any) -> None:
         """A run ends; Genesis considers a run that was told to stop complete."""
-        told = _named(super().update_evolution_run, args, kwargs)
-        search = self.searches.get(str(told.get("run_id")))
-        if search is not None and search.is_stopped and told.get("status") == "completed":
-            told["status"] = STOPPED
-        super().update_evolution_run(**told)
+        arguments = _named(super().update_evolution_run, args, kwargs)
+        search = self.searches.get(str(arguments.get("run_id")))
+        if search is not None and search.is_stopped and arguments.get("status") == "completed":
+            arguments["status"] = STOPPED
+        super().update_evolution_run(**arguments)
 
     # --- individuals ---
 
     @never_raises
     def log_individual(self, *args: Any, **kwargs: Any) -> None:
         """An individual was evaluated and stored."""
-        told = _named(super().log_individual, args, kwargs)
-        search, proposal = self._proposal(told)
-        if search is None or proposal is None or getattr(proposal.program, "id", None) != told.get("individual_id"):
-            super().log_individual(**told)
+        arguments = _named(super().log_individual, args, kwargs)
+        search, proposal = self._proposal(arguments)
+        if (
+            search is None
+            or proposal is None
+            or getattr(proposal.program, "id", None) != arguments.get("individual_id")
+        ):
+            super().log_individual(**arguments)
             return
-        search.stored(proposal, told)
+        search.stored(proposal, arguments)
 
     @never_raises
     def log_lineage(self, *args: Any, **kwargs: Any) -> None:
         """An edge; the search's individuals have already recorded theirs."""
-        told = _named(super().log_lineage, args, kwargs)
-        if not self._is_told(told):
-            super().log_lineage(**told)
+        arguments = _named(super().log_lineage, args, kwargs)
+        if not self._has_ended(arguments):
+            super().log_lineage(**arguments)
 
     @never_raises
     def log_action(self, *args: Any, **kwargs: Any) -> None:
         """An action; the start and end of a job are those of an evaluation."""
-        told = _named(super().log_action, args, kwargs)
-        kind, details = told.get("action_type"), told.get("details")
+        arguments = _named(super().log_action, args, kwargs)
+        kind, details = arguments.get("action_type"), arguments.get("details")
         if kind in (JOB_SUBMITTED, JOB_COMPLETED) and isinstance(details, Mapping):
             place = place_of()
             search, proposal = self._proposal({"run_id": place.run_id, "generation": details.get("generation")})
             if kind == JOB_SUBMITTED and search is not None and proposal is not None:
-                search.queued(proposal, details, told.get("metadata"))
+                search.queued(proposal, details, arguments.get("metadata"))
                 return
-            if kind == JOB_COMPLETED and self._is_told(
+            if kind == JOB_COMPLETED and self._has_ended(
                 {"run_id": place.run_id, "generation": details.get("generation")}
             ):
                 return
-        super().log_action(**told)
+        super().log_action(**arguments)
 
     # --- generations ---
 
     @never_raises
     def log_generation(self, *args: Any, **kwargs: Any) -> None:
         """A generation is complete; its front is logged after it."""
-        told = _named(super().log_generation, args, kwargs)
-        search = self.searches.get(str(told.get("run_id")))
-        if search is not None and search.ended(told.get("generation")):
-            self._counting[told["run_id"], told["generation"]] = told
-        elif search is None or not search.was_counted(told.get("generation")):
+        arguments = _named(super().log_generation, args, kwargs)
+        search = self.searches.get(str(arguments.get("run_id")))
+        if search is not None and search.ended(arguments.get("generation")):
+            self._counting[arguments["run_id"], arguments["generation"]] = arguments
+        elif search is None or not search.was_counted(arguments.get("generation")):
             # A resumed search counts what it had not counted before.
-            super().log_generation(**told)
+            super().log_generation(**arguments)
 
     @never_raises
     def log_pareto_front(self, *args: Any, **kwargs: Any) -> None:
         """A generation's front."""
-        told = _named(super().log_pareto_front, args, kwargs)
-        search = self.searches.get(str(told.get("run_id")))
-        counting = self._counting.get((told.get("run_id", ""), told.get("generation", -1)))
+        arguments = _named(super().log_pareto_front, args, kwargs)
+        search = self.searches.get(str(arguments.get("run_id")))
+        counting = self._counting.get((arguments.get("run_id", ""), arguments.get("generation", -1)))
         if counting is not None:
-            counting["front"] = told.get("pareto_individuals")
-        elif search is None or not search.was_counted(told.get("generation")):
-            super().log_pareto_front(**told)
+            counting["front"] = arguments.get("pareto_individuals")
+        elif search is None or not search.was_counted(arguments.get("generation")):
+            super().log_pareto_front(**arguments)
 
     def counted(self, run_id: str, generation: int) -> None:
         """Genesis has logged a generation and its front."""
-        told = self._counting.pop((run_id, generation), None)
+        arguments = self._counting.pop((run_id, generation), None)
         search = self.searches.get(run_id)
-        if told is not None and search is not None:
-            search.counted(generation, told)
+        if arguments is not None and search is not None:
+            search.counted(generation, arguments)
 
     # --- calls ---
 
     @never_raises
     def log_llm_interaction(self, *args: Any, **kwargs: Any) -> None:
         """An LLM call; it goes to the question being asked, which is recorded with its tokens."""
-        told = _named(super().log_llm_interaction, args, kwargs)
+        arguments = _named(super().log_llm_interaction, args, kwargs)
         question = llm.asked.get()
         if question is None:
-            super().log_llm_interaction(**told)
+            super().log_llm_interaction(**arguments)
         else:
-            question.logged = told
+            question.logged = arguments
 
     # --- whose it is ---
 
-    def _proposal(self, told: Mapping[str, Any]) -> tuple[Search | None, Proposal | None]:
-        search = self.searches.get(str(told.get("run_id")))
-        number = told.get("generation")
+    def _proposal(self, arguments: Mapping[str, Any]) -> tuple[Search | None, Proposal | None]:
+        search = self.searches.get(str(arguments.get("run_id")))
+        number = arguments.get("generation")
         return search, search.open.get(number) if search is not None and isinstance(number, int) else None
 
-    def _is_told(self, told: Mapping[str, Any]) -> bool:
+    def _has_ended(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a generation's individual has ended here while the generation has not."""
-        search = self.searches.get(str(told.get("run_id")))
-        return search is not None and search.ended(told.get("generation")) is not None
+        search = self.searches.get(str(arguments.get("run_id")))
+        return search is not None and search.ended(arguments.get("generation")) is not None
 
 
 def _named(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from genesis_otel import spans
 from genesis_otel._emit import configured
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._hooks import as_role, role_here
 
 CLIENTS = "genesis.llm.llm"

@@ -16,6 +16,7 @@ from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.handle import is_failure
+from genesis_otel._emit.member import Member
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._hooks import quietly
@@ -80,7 +81,7 @@ class Search:
         self.complete: dict[int, Proposal] = {}
         """By generation: what has ended but has not been counted by Genesis."""
         self.abandoned: list[int] = []
-        self.front: list[tally.Member] = []
+        self.front: list[Member] = []
 
     @quietly
     def begun(self, run: spans.Run) -> None:
@@ -238,9 +239,7 @@ class Search:
         if not self.options.objectives:
             return bool(program.correct)
         values = {**metrics, **(program.private_metrics or {}), **(program.public_metrics or {})}
-        member = tally.Member(
-            program.id, score, score, values, len(program.code), 0.0, bool(error), not program.correct
-        )
+        member = Member(program.id, score, score, values, len(program.code), 0.0, bool(error), not program.correct)
         if not member.counts:
             return False
         names, candidates = list(self.options.objectives), [*self.front, member]

@@ -7,7 +7,6 @@ each method catches its own errors and logs them once; the search continues.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import uuid
@@ -21,16 +20,16 @@ from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
 from genesis_otel._emit import opened, tally
+from genesis_otel._emit.member import Member
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import first_line
 from genesis_otel.instrumentation._gepa import kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
+from genesis_otel.instrumentation._gepa.objects import Candidate, code_of, config_of, limit_of, metrics_of
 from genesis_otel.instrumentation._hooks import quietly
 
 Original = Callable[..., Any]
-Candidate = Mapping[str, str]
-
 ERRORS = 3
 """How many errors of examples an evaluation names; it counts all of them."""
 
@@ -78,7 +77,7 @@ class Search:
         self.run = spans.run(
             task,
             run_id=run_id or given_id() or before.run_id,
-            config=_config(engine),
+            config=config_of(engine),
             objectives=objectives,
             database_path=str(self.folder or ""),
         )
@@ -91,7 +90,7 @@ class Search:
         """The individuals' ids, by GEPA's candidate numbers."""
         self.proposed = 0
         """Individuals of the open generation."""
-        self.max_metric_calls = _limit(engine.stop_callback, "max_metric_calls")
+        self.max_metric_calls = limit_of(engine.stop_callback, "max_metric_calls")
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
         self.selected: list[tuple[int, Candidate]] = []
@@ -353,9 +352,9 @@ class Search:
             restored = self._begin(tuple(parents), "restored", state.program_candidates[number], has_text=True)
             self._accepted(number, restored)
 
-    def _member(self, state: Any, number: int) -> tally.Member:
+    def _member(self, state: Any, number: int) -> Member:
         score = state.get_program_average_val_subset(number)[0]
-        return tally.Member(self._id(number), score, score, _metrics(state, number), None, 0.0, failed=False)
+        return Member(self._id(number), score, score, metrics_of(state, number), None, 0.0, failed=False)
 
     @quietly
     def on_candidate_selected(self, event: Any) -> None:
@@ -420,7 +419,7 @@ class Search:
     def _reject(self, found: Proposal, reason: str, metrics: dict[str, Any]) -> None:
         self.open.remove(found)
         found.individual.action("candidate_rejected", {"individual_id": found.individual.id, "reason": reason})
-        found.individual.record(metrics=metrics, code=_code(found.candidate))
+        found.individual.record(metrics=metrics, code=code_of(found.candidate))
         found.individual.end()
 
     @quietly
@@ -463,8 +462,8 @@ class Search:
                 each.individual.record(
                     fitness=score,
                     combined=score,
-                    metrics=_metrics(state, each.number),
-                    code=_code(each.candidate),
+                    metrics=metrics_of(state, each.number),
+                    code=code_of(each.candidate),
                     is_pareto=each.number in front,
                 )
             each.individual.end()
@@ -502,43 +501,3 @@ def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
         evaluation.end()
 
     return leave
-
-
-def _code(candidate: Candidate) -> str:
-    return next(iter(candidate.values())) if len(candidate) == 1 else json.dumps(dict(candidate), indent=2)
-
-
-def _metrics(state: Any, number: int) -> dict[str, Any]:
-    """The means of the objectives, and the score on each validation example."""
-    objectives = dict(state.prog_candidate_objective_scores[number] or {})
-    return {
-        **objectives,
-        "scores": {str(key): score for key, score in state.prog_candidate_val_subscores[number].items()},
-    }
-
-
-def _config(engine: Any) -> dict[str, Any]:
-    proposer, lm = engine.reflective_proposer, getattr(engine.reflective_proposer, "reflection_lm", None)
-    return {
-        "seed": engine.seed,
-        "frontier_type": engine.frontier_type,
-        "perfect_score": engine.perfect_score,
-        "components": sorted(engine.seed_candidate),
-        "merge": engine.merge_proposer is not None,
-        "adapter": type(engine.adapter).__name__,
-        "candidate_selector": type(proposer.candidate_selector).__name__,
-        "acceptance_criterion": type(getattr(engine, "acceptance_criterion", None)).__name__,
-        "reflection_lm": getattr(lm, "model", None),
-        "trainset_size": len(proposer.trainset),
-        "valset_size": len(engine.valset) if engine.valset is not None else None,
-        "max_metric_calls": _limit(engine.stop_callback, "max_metric_calls"),
-        # OpenEvolve's name: readers derive the expected number of generations from it.
-        "max_iterations": _limit(engine.stop_callback, "max_proposals"),
-    }
-
-
-def _limit(stopper: Any, name: str) -> int | None:
-    """A search's limit on something, if one of its stoppers sets one."""
-    several = [stopper, *(getattr(stopper, "stoppers", None) or ())]
-    allowed = [getattr(each, name, None) for each in several]
-    return min((each for each in allowed if type(each) is int), default=None)

@@ -24,10 +24,11 @@ from genesis_otel._emit.context import Place, derived_context
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._framework_config import as_json
 from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
-from genesis_otel.instrumentation._openevolve.config import as_json
-from genesis_otel.instrumentation._openevolve.search import Options, Search
+from genesis_otel.instrumentation._openevolve.run import Options
+from genesis_otel.instrumentation._openevolve.search import Search
 
 
 class Coevolution:
@@ -79,10 +80,10 @@ class Coevolution:
         context = json.loads((Path(engine.output_dir) / "opponents.json").read_text())
         self.population = context["population"]
         search = self._phase = Search(engine, self.options, whole=self)
-        search.completed, search.broken = self.completed, self.failed
-        search.latest = max(0, self._next - 1)
+        search.completed, search.scores.broken = self.completed, self.failed
+        search.actions.latest = max(0, self._next - 1)
         opponents = [each["id"] for each in context["opponents"]]
-        search.act("phase_started", {"population": self.population, "opponents": opponents}, self._next)
+        search.actions.act("phase_started", {"population": self.population, "opponents": opponents}, self._next)
         # Saved now as well, so that a search killed in its first phase resumes as the same run.
         self.save()
         return search

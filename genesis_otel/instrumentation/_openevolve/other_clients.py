@@ -18,7 +18,7 @@ from types import MethodType
 from typing import Any
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._when_imported import WhenImported
 from genesis_otel.instrumentation.installed import CONTENT
 

@@ -19,7 +19,7 @@ from genesis_otel import spans
 from genesis_otel._emit import tally
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import warn_once
+from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._hooks import as_role
 from genesis_otel.instrumentation._openevolve.llm import Recorder, begun
 from genesis_otel.instrumentation._openevolve.outcome import attempt, failure

@@ -17,11 +17,12 @@ from typing import Any
 
 from genesis_otel import spans
 from genesis_otel._emit import opened, pareto, tally
+from genesis_otel._emit.member import Member
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import warn_once
+from genesis_otel.instrumentation._framework_config import as_json
 from genesis_otel.instrumentation._hooks import quietly
-from genesis_otel.instrumentation._openevolve.config import as_json
 from genesis_otel.instrumentation._shinka.programs import (
     KEPT,
     NOTHING,
@@ -99,7 +100,7 @@ class Search:
         self.stopper = Stopper(self.run, options.stop_over_budget)
         self.objectives = options.objectives
         self.tally = tally.run_tally(self.run.id)
-        self.front: list[tally.Member] = list(self.tally.front)
+        self.front: list[Member] = list(self.tally.front)
         self.proposals: dict[int, Proposal] = {}
         self.folders: dict[str, Proposal] = {}
         """The proposals by folder, by which jobs know them."""
@@ -374,15 +375,13 @@ class Search:
         if self.objectives:
             self.front = self._undominated(self.front)
 
-    def _member(self, program: Any, score: float | None, *, failed: bool) -> tally.Member:
+    def _member(self, program: Any, score: float | None, *, failed: bool) -> Member:
         told = program.metadata or {}
         copied = any(name in told for name in COPIED_FROM)
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
-        return tally.Member(
-            program.id, score, score, metrics_of(program), size, 0.0, failed, not program.correct, copied
-        )
+        return Member(program.id, score, score, metrics_of(program), size, 0.0, failed, not program.correct, copied)
 
-    def _undominated(self, members: list[tally.Member]) -> list[tally.Member]:
+    def _undominated(self, members: list[Member]) -> list[Member]:
         counted = [each for each in members if each.counts]
         values = [[each.objective(name) for name in self.objectives] for each in counted]
         return [counted[at] for at in pareto.front(self.objectives, values)]

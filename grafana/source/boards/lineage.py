@@ -227,7 +227,7 @@ WHERE generation < newest
 
 CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY timestamp DESC LIMIT 1"
 
-HERE = link("Show this one", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
+HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
 
 def board() -> dict[str, Any]:
@@ -246,7 +246,7 @@ def board() -> dict[str, Any]:
                 "Individual",
                 INDIVIDUALS,
                 by_time=True,
-                description="The 1,000 best, best first. Open any other through its link.",
+                description="The 1,000 best, best first. Open others through their links.",
             ),
         ],
         [
@@ -296,7 +296,7 @@ def board() -> dict[str, Any]:
                 {
                     # Links go on columns that only nodes or only edges have: both have an `id`, and each would get the other's links.
                     "title": panels.links(
-                        ("Show this one", to_dashboard(LINEAGE, run="$run", individual="id")),
+                        ("Show this individual", to_dashboard(LINEAGE, run="$run", individual="id")),
                         ("Open the trace", to_dashboard(TRACE, trace="detail__trace_id")),
                     ),
                     "source": link("Show the parent", to_dashboard(LINEAGE, run="$run", individual="source")),

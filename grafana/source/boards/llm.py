@@ -37,7 +37,7 @@ from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
-"""FINAL: a call that was delivered twice counts once. It costs nothing for merged rows, which all but the newest are."""
+"""FINAL: a call that was delivered twice counts once. It costs nothing for merged rows, and all but the newest rows are merged."""
 CHATS = f"{CALLS} AND operation != 'embeddings'"
 
 RUNS_IN_RANGE = f"""
@@ -52,7 +52,7 @@ MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFi
 
 
 SAID = {
-    column: f"if(llm_logs.{column} = '', '(none told)', toString(llm_logs.{column}))"
+    column: f"if(llm_logs.{column} = '', '(not recorded)', toString(llm_logs.{column}))"
     for column in ("model", "role", "provider", "finish_reason")
 }
 """A call's own value as a label: without one, a series would be named by its number alone."""
@@ -104,7 +104,7 @@ SUMMARY_COLUMNS = {
     "calls": width(80),
     "total_cost": [*called("cost"), *unit("currencyUSD", 2), *width(85)],
     "unpriced": [*panels.unpriced(), *width(85)],
-    "cost_per_call": [*called("a call"), *unit("currencyUSD", 4), *width(85)],
+    "cost_per_call": [*called("$/call"), *unit("currencyUSD", 4), *width(85)],
     "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(75)],
     "rate_limited": width(100),
     "truncated": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(90)],
@@ -113,9 +113,9 @@ SUMMARY_COLUMNS = {
     "p99": [*unit("s"), *width(72)],
     "first_token": [*unit("s"), *width(95)],
     "tokens_per_second": [*called("tokens/s"), *unit("short", 1), *width(90)],
-    "input": [*called("in a call"), *unit("short", 0), *width(96)],
+    "input": [*called("in/call"), *unit("short", 0), *width(96)],
     "cached": [*unit("percentunit", 0), *width(80)],
-    "output": [*called("out a call"), *unit("short", 0), *width(96)],
+    "output": [*called("out/call"), *unit("short", 0), *width(96)],
 }
 
 FIRST_TOKEN = f"""
@@ -489,7 +489,7 @@ def board() -> dict[str, Any]:
                 "Latency",
                 over_time(
                     "Latency by role",
-                    "The same by the purpose of a call in the search: mutation, novelty, meta, judge.",
+                    "The same by what the search makes the call for: mutation, novelty, meta, judge.",
                     latency("role"),
                     name=of_role,
                     unit="s",
@@ -604,7 +604,7 @@ def board() -> dict[str, Any]:
                 ),
                 over_time(
                     "Tokens",
-                    "Input tokens, those of them from the provider's cache, output tokens, and those of them for reasoning.",
+                    "Input tokens, how many of them came from the provider's cache, output tokens, and how many of them were for reasoning.",
                     TOKENS,
                     columns={
                         "input": color("blue"),

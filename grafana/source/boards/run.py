@@ -75,7 +75,7 @@ FROM ({FOUND}) AS f
 INNER JOIN ({cost(THIS_RUN)}) AS c ON c.run_id = f.run_id
 """
 
-SINCE = f'SELECT waited AS individuals, waited / patience AS "of its patience" FROM ({FOUND})'
+SINCE = f'SELECT waited AS individuals, waited / patience AS "share of patience" FROM ({FOUND})'
 
 PROGRESS = f"""
 SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
@@ -91,7 +91,7 @@ BUCKET = f"""
 FITNESS = f"""
 SELECT
     toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
-    any(sign) * max(height) AS "best of its time",
+    any(sign) * max(height) AS "best in interval",
     avg(score) AS mean,
     any(sign) * max(top) AS "best so far"
 FROM ({climb(THIS_RUN)})
@@ -114,7 +114,7 @@ LIMIT 50
 OTHERWISE = f"toFloat64OrNull({value('budget')})"
 
 BUDGET = f"""
-SELECT share AS "of its budget", burn AS "per hour", projected AS "at its end", seconds_left AS "time left", budget_seconds AS "budget lasts"
+SELECT share AS "share of budget", burn AS "per hour", projected AS "projected total", seconds_left AS "time left", budget_seconds AS "budget lasts"
 FROM ({burn(THIS_RUN, OTHERWISE)})
 """
 
@@ -204,7 +204,7 @@ SIZES = f"""
 SELECT
     generation,
     avg(code_size) AS mean,
-    if(count(height) = 0, NULL, argMaxIf(code_size, (height, -place), height IS NOT NULL)) AS "of the best"
+    if(count(height) = 0, NULL, argMaxIf(code_size, (height, -place), height IS NOT NULL)) AS "best individual"
 FROM ({climb(THIS_RUN)})
 WHERE code_size > 0 AND NOT copied
 GROUP BY generation
@@ -354,7 +354,7 @@ GROUP BY time, action
 ORDER BY time
 """
 
-OF_INDIVIDUAL = link("Where it comes from", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
+OF_INDIVIDUAL = link("Show its lineage", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
 
 def board() -> dict[str, Any]:
@@ -415,7 +415,10 @@ def board() -> dict[str, Any]:
                 unit="none",
                 columns={
                     "individuals": [],
-                    "of its patience": [*unit("percentunit", 0), *limits(((None, "green"), (1, "yellow"), (2, "red")))],
+                    "share of patience": [
+                        *unit("percentunit", 0),
+                        *limits(((None, "green"), (1, "yellow"), (2, "red"))),
+                    ],
                 },
             ),
             a_stat(
@@ -463,9 +466,12 @@ def board() -> dict[str, Any]:
                 unit="currencyUSD",
                 decimals=2,
                 columns={
-                    "of its budget": [*unit("percentunit", 0), *limits(((None, "green"), (0.8, "yellow"), (1, "red")))],
+                    "share of budget": [
+                        *unit("percentunit", 0),
+                        *limits(((None, "green"), (0.8, "yellow"), (1, "red"))),
+                    ],
                     "per hour": [],
-                    "at its end": [],
+                    "projected total": [],
                     "time left": unit("s", 1),
                     "budget lasts": unit("s", 1),
                 },
@@ -476,7 +482,7 @@ def board() -> dict[str, Any]:
                 "Best and mean score of individuals as they arrived. Marks are breakthroughs: individuals better than all before.",
                 FITNESS,
                 gaps=True,
-                columns={"best of its time": color("purple"), "mean": color("blue"), "best so far": color("green")},
+                columns={"best in interval": color("purple"), "mean": color("blue"), "best so far": color("green")},
                 empty="No individual with a score yet.",
             ),
             by_number(
@@ -607,7 +613,7 @@ def board() -> dict[str, Any]:
                     "generation",
                     size=(8, 8),
                     unit="bytes",
-                    columns={"mean": color("blue"), "of the best": color("green")},
+                    columns={"mean": color("blue"), "best individual": color("green")},
                     minimum=0,
                     empty="No code was recorded.",
                 ),
@@ -646,9 +652,7 @@ def board() -> dict[str, Any]:
                         "best_generation": [*called("reached in"), *width(90)],
                         "best_individual": [
                             *called("by"),
-                            *link(
-                                "Where it comes from", to_dashboard(LINEAGE, run="$run", individual="best_individual")
-                            ),
+                            *link("Show its lineage", to_dashboard(LINEAGE, run="$run", individual="best_individual")),
                             *width(140),
                         ],
                     },
@@ -693,10 +697,10 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Programs proposed more than once",
-                    "Identical code, by its hash, with the individual that had it first: calls paid for nothing.",
+                    "Identical code, by its hash, with the first individual that had it: the calls for the others bought nothing.",
                     f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
                     {
-                        "individual_id": [*called("first one"), *OF_INDIVIDUAL, *width(280)],
+                        "individual_id": [*called("first individual"), *OF_INDIVIDUAL, *width(280)],
                         "proposed": [*called("times proposed"), *width(120)],
                         "code_hash": [],
                     },

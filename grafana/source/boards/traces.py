@@ -230,7 +230,7 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                     "generation": width(95),
                     "individual_id": [
                         *called("individual"),
-                        *link("Where it comes from", to_dashboard(LINEAGE, run="run_id", individual="individual_id")),
+                        *link("Show its lineage", to_dashboard(LINEAGE, run="run_id", individual="individual_id")),
                         *width(230),
                     ],
                     "what": called("record"),

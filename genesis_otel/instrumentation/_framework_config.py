@@ -1,16 +1,13 @@
-"""Describes a run: OpenEvolve's configuration without its secrets, and a name for the task.
+"""A framework's configuration as plain values, without its secrets.
 
-In: OpenEvolve's ``Config`` and the path of the evaluator. Out: plain dicts and text. On failure: what cannot be
-copied becomes text.
+In: a configuration as the framework holds it: dataclasses, mappings, sequences, live objects. Out: dicts, lists and scalars. On
+failure: what cannot be copied becomes text.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 from genesis_otel._ship.redaction.redact import REDACTED, is_secret_setting, recognised
@@ -36,12 +33,3 @@ def as_json(config: Any) -> Any:
 
 def _setting(name: str, value: Any) -> Any:
     return REDACTED if is_secret_setting(name, value) else as_json(value)
-
-
-def task_name(evaluation_file: str) -> str:
-    """The name of the evaluator's folder, as in OpenEvolve's examples; ``openevolve`` if that folder is temporary."""
-    path = Path(evaluation_file).absolute()
-    temporary = Path(tempfile.gettempdir()).absolute()
-    if path.parent == temporary or (path.parent.name.startswith("openevolve_") and temporary in path.parents):
-        return "openevolve"
-    return path.parent.name or os.fspath(path.stem)

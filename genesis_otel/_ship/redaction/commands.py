@@ -1,0 +1,101 @@
+"""Judges secrets on command lines, and in SQL, Dockerfiles and netrc files, where a name and its value have a blank between them.
+
+In: a text as UTF-8, and where a candidate starts. Out: the bytes of the value; None if it is no secret. On failure: nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+
+from genesis_otel._ship.redaction.assignments import is_blank, of_value, whole_name
+from genesis_otel._ship.redaction.names import Kind, kind_of
+from genesis_otel._ship.redaction.patterns import COMMANDS, IDENTIFIED, LIKELY_NAME, LOGINS, SURE_NAME, TRAILER
+from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
+from genesis_otel._ship.redaction.verdict import Verdict
+
+_SPACED = re.compile(b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + rb")(?P<mid>[ \t]+)")
+_RANDOM = re.compile(rb"[A-Za-z0-9_-]{20,200}(?![A-Za-z0-9_.(\[-])")
+_SQL_VALUE = re.compile(rb"""\\*["']""")
+_NETRC = re.compile(rb"(?i)\blogin[ \t\n]+[^\s]{1,100}[ \t\n]+$")
+_SETS = re.compile(rb"(?:^|[\s])(?:ENV|ARG|setx|setenv|export|set)[ \t]+$")
+_GO_TYPE = re.compile(rb"""(?:string|&?(?:'static )?str|String)[ \t]*=[ \t]*(?=\\*["'`])""")
+
+
+def of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
+    """``--password x``, ``PASSWORD 'x'`` in SQL, ``ENV API_KEY x``, ``login y password z``, and random text after any name."""
+    found = _SPACED.match(data, start)
+    if found is None:
+        return None
+    begin, name = whole_name(data, start, found["name"])
+    at = found.end()
+    random = _RANDOM.match(data, at)
+    if random is not None and kind_of(name) is not Kind.NONE and is_random(random[0].decode("ascii"), 20):
+        return Verdict((random.span(),), random.end())
+    if kind_of(name) is not Kind.SURE:
+        return None
+    before = data[max(0, begin - 120) : begin]
+    if name.startswith("--") or before.endswith(b"--"):
+        return of_value(data, at, Kind.SURE, tight=True, literal=True)
+    typed = _GO_TYPE.match(data, at)
+    if typed:
+        return of_value(data, typed.end(), Kind.SURE, tight=False, literal=False)
+    if _SETS.search(before[-12:]) or (b"login" in before.lower() and _NETRC.search(before)):
+        return of_value(data, at, Kind.SURE, tight=True, literal=True)
+    if _SQL_VALUE.match(data, at) and (
+        name.isupper() or re.search(rb"(?i)\b(?:with|user|role|identified by|encrypted)\b", before[-80:])
+    ):
+        return of_value(data, at, Kind.SURE, tight=False, literal=False)
+    return None
+
+
+_OPTION = re.compile(
+    rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:([^\s"'\\<>]{2,256})"""
+)
+_LOGIN = re.compile(rb"[ \t]-p[ \t]+([A-Za-z0-9_-]{16,200})")
+_FETCHES = re.compile(rb"\b(?:curl|wget|https?)\b")
+_LONG_OPTION = re.compile(rb"""--?(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+(?=[\\"'A-Za-z0-9])""")
+
+
+def of_option(data: bytes, start: int, end: int) -> Verdict | None:
+    """``curl -u user:password``, ``--token x``."""
+    found = _OPTION.match(data, start)
+    if found is not None:
+        written = Written(quoted=True, tight=True, literal=True, alone=False, followed=" ")
+        if not is_secret_value(found[1].decode("utf-8", "replace"), Kind.SURE, written):
+            return None
+        if re.fullmatch(rb"\d{1,5}", found[1]) or (
+            found[1].isalpha() and not _FETCHES.search(data[max(0, start - 200) : start])
+        ):
+            return None  # docker's --user 1000:1000, and other commands' -u
+        return Verdict((found.span(1),), found.end())
+    login = _LOGIN.match(data, start)
+    if login is not None:
+        return Verdict((login.span(1),), login.end()) if is_random(login[1].decode("ascii"), 16) else None
+    option = _LONG_OPTION.match(data, start)
+    if option is not None and kind_of(option[0].decode("ascii").strip()) is not Kind.NONE:
+        return of_value(data, option.end(), Kind.LIKELY, tight=True, literal=True)
+    return None
+
+
+_COMMAND = re.compile(
+    COMMANDS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])(?:-p|-a)[ \t]*(?<!-p )\\*["']?([^\s"'\\$<-][^\s"'\\]{2,100})"""
+)
+_ORACLE = re.compile(rb"""jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/([^\s"'@/]{1,200})@""")
+_LOGS_IN = re.compile(LOGINS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])-p[ \t]+\\*["']?([^\s"'\\$<-][^\s"'\\]{2,200})""")
+_IDENTIFIED = re.compile(IDENTIFIED + rb"""([^"'\\\r\n]{1,200})""")
+_SSHPASS = re.compile(rb"""sshpass[ \t]+-p[ \t]*\\*["']?([^\s"'\\$<-][^\s"'\\]{1,100})""")
+
+
+def of_command(data: bytes, start: int, end: int) -> Verdict | None:
+    """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``, ``docker login -p secret``, ``jdbc:oracle:thin:user/secret@host``,
+    ``IDENTIFIED BY 'secret'``."""
+    told = _IDENTIFIED.match(data, start)
+    if told is not None:
+        return None if is_blank(told[1].decode("utf-8", "replace")) else Verdict((told.span(1),), told.end())
+    found = (
+        _SSHPASS.match(data, start)
+        or _LOGS_IN.match(data, start)
+        or _ORACLE.match(data, start)
+        or _COMMAND.match(data, start)
+    )
+    return None if found is None else Verdict((found.span(1),), found.end())
