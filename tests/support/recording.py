@@ -18,8 +18,8 @@ from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit import context as _context
 from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Sender
+from genesis_otel._ship.correlation import CorrelationProcessor
 from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel.configuration import CorrelationProcessor
 
 Through = Callable[[SpanProcessor], SpanProcessor]
 
