@@ -36,14 +36,21 @@ FROM (
 """
 """When the newest row of any table arrived. It is no older than the newest row of the two smallest tables, which lets an index skip older ones."""
 
-ALIVE = f"""
-SELECT run_id, task_name, status, start_time, end_time, config
+IN_RANGE = f"""
 FROM evolution_runs
 WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
-ORDER BY start_time DESC, run_id
-LIMIT 200
 """
-"""The runs of the chosen tasks that were alive in the time range; the newest 200, so that a table and a legend stay readable."""
+"""The runs of the chosen tasks that were alive in the time range."""
+
+MOST_RUNS = 100
+"""How many of these are shown, the newest: a table and a legend stay readable, and a refresh stays quick."""
+
+ALIVE = f"""
+SELECT run_id, task_name, status, start_time, end_time, config
+{IN_RANGE.strip()}
+ORDER BY start_time DESC, run_id
+LIMIT {MOST_RUNS}
+"""
 
 ALIVE_RUNS = f"run_id IN (SELECT run_id FROM ({ALIVE.strip()}))"
 

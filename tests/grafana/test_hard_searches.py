@@ -171,3 +171,21 @@ def test_a_hard_name_finds_its_own(store: Client, name: str) -> None:
     shown = seen(store, "genesis-llm", {"task": (name,), "run": (name,), "model": (name,)}, around_now())
     assert shown["genesis-llm/Calls/A"][0][0] == 12
     assert seen(store, "genesis-run", of_run(store, name), around_now())["genesis-run/Best score/A"][0][0] == 0.9
+
+
+def test_runs_that_are_too_many_are_counted(engine: Path) -> None:
+    """*Runs* shows the newest hundred, and says how many others were alive in the time range."""
+    began = time.time_ns() - 3600 * SECOND
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        for number in range(103):
+            run = spans.run("task", run_id=f"run {number:03}", start_time=began + number * SECOND)
+            if number % 2:
+                run.end(end_time=began + (number + 1) * SECOND)
+        ended = recorded.spans
+    with stored(engine, "many_searches", ended) as client:
+        shown = seen(client, "genesis-runs", {}, around_now())
+        assert len(shown["genesis-runs/Runs/A"]) == 100
+        running, stalled, not_shown = shown["genesis-runs/Running/A"][0]
+        assert (running + stalled, not_shown) == (50, 3)
+        assert {row[0] for row in shown["genesis-runs/Runs/A"]} == {f"run {number:03}" for number in range(3, 103)}

@@ -41,6 +41,8 @@ from grafana.source.sql import (
     ALIVE,
     ALIVE_RUNS,
     COPIED,
+    IN_RANGE,
+    MOST_RUNS,
     PLANNED,
     climb,
     cost,
@@ -112,9 +114,13 @@ ORDER BY p.open DESC, started DESC, run_id
 """
 
 
-RUNNING = (
-    f"SELECT countIf(status = 'running') AS running, countIf(status = 'stalled') AS stalled FROM ({state(ALIVE_RUNS)})"
-)
+RUNNING = f"""
+SELECT
+    countIf(status = 'running') AS running,
+    countIf(status = 'stalled') AS stalled,
+    (SELECT count() {IN_RANGE.strip()}) - count() AS not_shown
+FROM ({state(ALIVE_RUNS)})
+"""
 
 SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
@@ -259,14 +265,20 @@ def board() -> dict[str, Any]:
         [
             a_stat(
                 "Running",
-                "Searches that have begun and not ended, and how many of them show no sign of life any more.",
+                "Searches that have begun and not ended, and how many of them show no sign of life any more. This dashboard is about the newest "
+                f"{MOST_RUNS} runs that were alive in the time range: *not shown* is the number of older ones, which no panel counts. "
+                "Choose a task or a shorter time range to see them.",
                 RUNNING,
                 steps=((None, "blue"),),
-                columns={"running": [], "stalled": limits(((None, "text"), (1, "red")))},
+                columns={
+                    "running": [],
+                    "stalled": limits(((None, "text"), (1, "red"))),
+                    "not_shown": [*called("not shown"), *limits(((None, "text"), (1, "orange")))],
+                },
             ),
             a_stat(
                 "Spent",
-                "USD in the time range, for all runs. Calls without a known price are not included.",
+                "USD in the time range, for the runs shown. Calls without a known price are not included.",
                 SPENT,
                 unit="currencyUSD",
                 columns=panels.UNPRICED,
@@ -301,7 +313,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Runs",
-                "The newest 200 runs that were alive in the time range, running ones first. *Status* shows why a run needs attention: `stalled` (no "
+                f"The newest {MOST_RUNS} runs that were alive in the time range, running ones first. *Status* shows why a run needs attention: `stalled` (no "
                 f"sign of life for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
                 "(more than half of the individuals of the last ten generations), `stagnant` (no better program for longer than this run's "
                 "own pace suggests: twice its longest wait, ten generations, at least 50 individuals). *Waited* is the number of individuals since the "
@@ -379,7 +391,7 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Cost by task",
-                    "The same, for all runs of a task together.",
+                    "The same, for the runs shown of each task together.",
                     MONEY_BY_TASK,
                     {"task": width(150), **MONEY_COLUMNS},
                     size=(12, 9),
@@ -400,7 +412,7 @@ def board() -> dict[str, Any]:
             row("What went wrong"),
             a_table(
                 "Latest failures",
-                "LLM calls and individuals that failed, in all runs, newest first; the trace shows the context.",
+                "LLM calls and individuals that failed, newest first; the trace shows the context.",
                 FAILURES,
                 {
                     "time": width(180),
