@@ -86,6 +86,9 @@ FORMAT = "RowBinary"
 CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
 """Where clickhouse-connect logs each failed attempt, which repeats the exception that it raises."""
 
+FEW = 100
+"""Spans of an insert up to which its views run one after another: handing them to threads takes a tenth of its CPU."""
+
 TIMES = ("Timestamp", "Events.Timestamp")
 ASKED_AT_ONCE = 2_000
 """Spans per SELECT: a statement of 108 kB, where ClickHouse accepts 256 KiB."""
@@ -200,6 +203,8 @@ class InsertExporter(SpanExporter):
     def _insert(self, client: Client, prepared: Prepared) -> bool:
         """Insert, and return whether ClickHouse confirmed it by its id; an engine in this process need not."""
         settings, query_id = insert_settings(client, prepared.token)
+        if len(prepared.rows) <= FEW:
+            settings["parallel_view_processing"] = 0
         try:
             summary = self._join(client, prepared, settings) if self._joins else self._write(client, prepared, settings)
         except Error as error:

@@ -59,11 +59,9 @@ FROM
             [(SpanAttributes['genesis.lineage.parent_id'], SpanAttributes['genesis.lineage.fitness_delta'])],
             listed
         ) AS edges
-    FROM record_spans
+    FROM individual_spans
     WHERE SpanAttributes['genesis.record'] = 'lineage'
-        OR (
-            SpanAttributes['genesis.record'] = 'individual'
-            AND (mapContains(SpanAttributes, 'genesis.lineage.parent_id') OR mapContains(SpanAttributes, 'genesis.lineage.edges'))
-        )
+        OR mapContains(SpanAttributes, 'genesis.lineage.parent_id')
+        OR mapContains(SpanAttributes, 'genesis.lineage.edges')
 )
 ARRAY JOIN edges AS edge, arrayEnumerate(edges) AS position;

@@ -36,29 +36,18 @@ ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, generation, individual_id, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
+-- What is read more than once is a column of the inner SELECT: an alias is analysed anew at each place that names it.
 CREATE MATERIALIZED VIEW IF NOT EXISTS individuals_mv /*ON CLUSTER*/ TO individuals AS
-WITH
-    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
-    JSONExtractRaw(SpanAttributes['genesis.individual.metrics'], 'correct') AS correct_metric,
-    correct_metric = 'false'
-        OR (is_error AND JSONHas(SpanAttributes['genesis.individual.metrics'], 'error'))
-        OR (is_error AND JSONExtractRaw(SpanAttributes['genesis.individual.metrics'], 'timeout') = 'true') AS metrics_of_a_failure,
-    -- A score is a finite number or NULL; of what else was told, `score_told` keeps the word.
-    (told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', ''))) AS number_of,
-    (told -> if(isFinite(number_of(told)) AND NOT (metrics_of_a_failure AND number_of(told) = 0), number_of(told), NULL)) AS finite,
-    (told -> if(told IN ('', 'null') OR finite(told) IS NOT NULL, '', ifNull(toString(number_of(told)), told))) AS not_finite,
-    (words -> arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', words)), ', ')) AS in_a_row
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     SpanAttributes['genesis.individual.id'] AS individual_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
-    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
+    toDateTime64(Timestamp + toIntervalNanosecond(greatest(Duration, 0)), 3) AS timestamp,
     SpanAttributes['genesis.individual.parent_id'] AS parent_id,
     SpanAttributes['genesis.individual.mutation_type'] AS mutation_type,
-    finite(SpanAttributes['genesis.individual.fitness_score']) AS fitness_score,
-    finite(SpanAttributes['genesis.individual.combined_score']) AS combined_score,
-    if(SpanAttributes['genesis.individual.metrics'] = '', '{}', SpanAttributes['genesis.individual.metrics']) AS metrics,
+    scores[1].1 AS fitness_score,
+    scores[2].1 AS combined_score,
+    if(told_metrics = '', '{}', told_metrics) AS metrics,
     SpanAttributes['genesis.individual.is_pareto'] = 'true' AS is_pareto,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.api_cost'], 'json: unsupported value: ', '')) AS api_cost,
     toFloat64OrZero(replaceOne(SpanAttributes['genesis.individual.embed_cost'], 'json: unsupported value: ', '')) AS embed_cost,
@@ -68,16 +57,47 @@ SELECT
     SpanAttributes['genesis.individual.code'] AS code,
     SpanAttributes['genesis.individual.island'] AS island,
     SpanAttributes['genesis.individual.cell'] AS cell,
-    multiIf(is_error, 'error', ifNull(NOT correct, false), 'incorrect', 'ok') AS status,
-    CAST(multiIf(
-        SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
-        correct_metric IN ('true', 'false'), correct_metric,
-        NULL
-    ), 'Nullable(Bool)') AS correct,
-    in_a_row([not_finite(SpanAttributes['genesis.individual.fitness_score']), not_finite(SpanAttributes['genesis.individual.combined_score'])]) AS score_told,
+    multiIf(is_error, 'error', NOT correct, 'incorrect', 'ok') AS status,
+    correct,
+    arrayStringConcat(arrayDistinct(arrayFilter(word -> word != '', scores.2)), ', ') AS score_told,
     arrayFirst(text -> text != '', [StatusMessage, exception['exception.message'], exception['exception.type']]) AS error,
     SpanAttributes['genesis.individual.metadata'] AS metadata,
     TraceId AS trace_id,
     SpanId AS span_id
-FROM record_spans
-WHERE SpanAttributes['genesis.record'] = 'individual';
+FROM
+(
+    SELECT
+        Timestamp, TraceId, SpanId, SpanAttributes, Duration, StatusMessage, told_metrics, exception, is_error,
+        CAST(multiIf(
+            SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
+            correct_metric IN ('true', 'false'), correct_metric,
+            NULL
+        ), 'Nullable(Bool)') AS correct,
+        -- A score is a finite number or NULL; of what else was told, `score_told` keeps the word.
+        arrayMap(
+            (told, number, is_of_a_failure) -> if(
+                isFinite(number) AND NOT (number = 0 AND is_of_a_failure),
+                (number, ''),
+                (NULL, if(told IN ('', 'null'), '', ifNull(toString(number), told)))
+            ),
+            told_scores,
+            arrayMap(told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', '')), told_scores),
+            replicate(
+                correct_metric = 'false'
+                    OR (is_error AND (JSONHas(told_metrics, 'error') OR JSONExtractRaw(told_metrics, 'timeout') = 'true')),
+                told_scores
+            )
+        ) AS scores
+    FROM
+    (
+        SELECT
+            Timestamp, TraceId, SpanId, SpanAttributes, Duration, StatusMessage,
+            SpanAttributes['genesis.individual.metrics'] AS told_metrics,
+            JSONExtractRaw(told_metrics, 'correct') AS correct_metric,
+            [SpanAttributes['genesis.individual.fitness_score'], SpanAttributes['genesis.individual.combined_score']] AS told_scores,
+            arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
+            StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error
+        FROM individual_spans
+        WHERE SpanAttributes['genesis.record'] = 'individual'
+    )
+);

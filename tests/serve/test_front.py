@@ -282,6 +282,22 @@ def test_a_column_ends_where_its_type_says(type_: str, connect: Connect) -> None
             assert sent.endswith(b"\x04tail\x06UInt16\x00" + tails) if rows else block == b""
 
 
+def test_an_insert_that_may_run_lets_nothing_else_through(served: Store) -> None:
+    """What the owner inserts again and again is still refused to the reader, and so is an insert into a file."""
+    asked = {"query": "INSERT INTO inserted (n, s) FORMAT TSV"}
+    for number in range(3):
+        assert ask(served, "POST", asked, b"%d\tours" % number)[0] == 200
+        assert ask(served, "POST", asked, b"7\ttheirs", user="reader")[:2] == (403, "164")
+        for outside in (
+            "INSERT INTO `/etc/hostname` (n, s) FORMAT TSV",
+            "INSERT INTO {to:Identifier} (n, s) FORMAT TSV",
+        ):
+            refused = {"query": outside, "param_to": "/etc/hostname"}
+            assert ask(served, "POST", refused, b"1\ta")[:2] == (403, "497")
+    counted = "SELECT countIf(s = 'ours'), countIf(s = 'theirs') FROM inserted"
+    assert ask(served, "POST", {"query": counted})[2] == b"3\t0\n"
+
+
 def test_settings_of_a_query_end_with_it(served: Store) -> None:
     """A setting in the URL applies to its query, and the next query has the engine's own value."""
     query = {"query": "SELECT getSetting('max_block_size')"}

@@ -309,12 +309,14 @@ class Front:
 def _apply(ask: Callable[[str, Mapping[str, str]], str], request: Request) -> None:
     if request.database:
         ask("USE " + _name(request.database), {})
-    for name, value in request.settings.items():
+    for name in request.settings:
         if not _SETTING.fullmatch(name):
             raise RefusedError(
                 115, "UNKNOWN_SETTING", "The name of a setting may only contain letters, digits and underscores."
             )
-        ask(f"SET {name} = {_quoted(value)}", {})
+    # In one statement: each costs 0.2 ms, and an insert has six settings.
+    if request.settings:
+        ask("SET " + ", ".join(f"{name} = {_quoted(value)}" for name, value in request.settings.items()), {})
 
 
 def _restorer(
