@@ -34,7 +34,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import front_members
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json
+from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Generation(Handle):
             attributes[names.GENERATION_TOTAL_COST] = self._open.cost()
             if self._open.front is not None:
                 attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
-            cost = number(total_cost, "total_cost")
+            cost = usd(total_cost, "total_cost")
             if cost is not None:  # what exceeds its calls and individuals, which were already counted
                 self._tally.spending.pay(cost - self._open.cost())
             for name, value in (

@@ -35,8 +35,8 @@ from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.member import COPIES, Member, known_score
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth
+from genesis_otel._emit.member import COPIES, Member, as_mapping, known_score, verdict
+from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ class Individual(Handle):
         if "is_pareto" in told:
             attributes[names.INDIVIDUAL_IS_PARETO] = truth(told["is_pareto"], "is_pareto")
         for kind, (name, column) in enumerate(COSTS):
-            cost = number(told[name], name) if name in told else None
+            cost = usd(told[name], name) if name in told else None
             attributes[column] = costs[kind] if cost is None else cost
         if "code" in told:
             code = text(told["code"])
@@ -296,26 +296,25 @@ class Individual(Handle):
             attributes[names.LINEAGE_EDIT_SUMMARY] = text(self._told["edit_summary"])
 
     def _remember(self, attributes: Mapping[str, Any], called: float) -> None:
-        fitness = known_score(
-            attributes.get(names.INDIVIDUAL_FITNESS_SCORE), self._told.get("metrics"), failed=self._failed
-        )
+        metrics = as_mapping(self._told.get("metrics"))
+        copied = text(self.mutation_type) in COPIES
         again = self._member
         member = self._member = again or Member(
             self.id,
-            fitness,
+            known_score(attributes.get(names.INDIVIDUAL_FITNESS_SCORE), metrics, failed=self._failed),
             attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
-            self._told.get("metrics"),
+            metrics,
             attributes.get(names.INDIVIDUAL_CODE_SIZE),
-            sum(attributes[column] for _, column in COSTS),
+            # What is told of a copy is what the original cost.
+            called if copied else sum(attributes[column] for _, column in COSTS),
             self._failed,
-            _is_incorrect(attributes, self._told.get("metrics")),
-            text(self.mutation_type) in COPIES,
+            _is_incorrect(attributes, metrics),
+            copied,
         )
         if again is None:
             run = tally.run_tally(self._place.run_id)
             run.remember(member, self._place.generation)
-            if not member.copied:  # a copy's calls are already counted
-                run.spending.pay(member.cost - called)
+            run.spending.pay(member.cost - called)
         members = [] if self._generation is None else self._generation.members
         if again is None or all(known is not member for known in members):
             members.append(member)
@@ -329,16 +328,14 @@ class Individual(Handle):
             self._span,
             attributes.get(names.INDIVIDUAL_FITNESS_SCORE),
             attributes.get(names.INDIVIDUAL_COMBINED_SCORE),
-            self._told.get("metrics"),
+            self._told.get("metrics") if self._member is None else self._member.metrics,
             ended,
         )
 
 
 def _is_incorrect(attributes: Mapping[str, Any], metrics: object) -> bool:
     told = attributes.get(names.INDIVIDUAL_CORRECT)
-    if told is None and isinstance(metrics, Mapping):
-        told = metrics.get("correct")
-    return told is False
+    return (verdict(metrics, "correct") if told is None else told) is False
 
 
 def add_scores(span: Span, fitness: object, combined: object, metrics: object, ended: int) -> None:

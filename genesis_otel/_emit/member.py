@@ -6,6 +6,7 @@ member as the event ``genesis.pareto_front`` lists it. On failure: what is missi
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,34 @@ def known_score(told: float | None, metrics: object, *, failed: bool = False) ->
     ``timeout`` (``sql/individuals.sql`` applies the same rule)."""
     if told is None or not math.isfinite(told):
         return None
-    if told == 0 and isinstance(metrics, Mapping):
-        of_a_failure = failed and ("error" in metrics or metrics.get("timeout") is True)
-        if of_a_failure or metrics.get("correct") is False:
-            return None
+    if told == 0:
+        metrics = as_mapping(metrics)
+        if isinstance(metrics, Mapping):
+            of_a_failure = failed and ("error" in metrics or verdict(metrics, "timeout") is True)
+            if of_a_failure or verdict(metrics, "correct") is False:
+                return None
     return told
+
+
+def as_mapping(metrics: object) -> object:
+    """Metrics as a mapping, also if they were given as JSON or as an object with fields; else as they came."""
+    if metrics is None or isinstance(metrics, Mapping):
+        return metrics
+    try:
+        simple = json.loads(metrics) if isinstance(metrics, str) else plain(metrics)
+    except Exception as error:
+        pass_on(error)
+        return metrics
+    return simple if isinstance(simple, Mapping) else metrics
+
+
+def verdict(metrics: object, name: str) -> bool | None:
+    """What metrics say about ``name``, if that is true or false, be it numpy's; None otherwise."""
+    said = metrics.get(name) if isinstance(metrics, Mapping) else None
+    if said is None or isinstance(said, (bool, str, int, float)):
+        return said if isinstance(said, bool) else None
+    simple = plain(said)
+    return simple if isinstance(simple, bool) else None
 
 
 @dataclass(slots=True)

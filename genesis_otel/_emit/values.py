@@ -99,6 +99,15 @@ def number(value: object, name: str) -> float | None:
         return None
 
 
+def usd(value: object, name: str) -> float | None:
+    """``value`` as a cost; None, with one warning per name, if it is not a finite number of 0 or more: any sum with it would be wrong."""
+    cost = number(value, name)
+    if cost is None or 0 <= cost < math.inf:
+        return cost
+    warn_once(f"cost {name}", "%s: a cost is a finite number, 0 or more, not %s; it was dropped", name, cost)
+    return None
+
+
 def integer(value: object, name: str) -> int | str | None:
     """``value`` as an int that an attribute can carry; as text, with one warning per name, if it is not one."""
     if type(value) is int and value in INT64:

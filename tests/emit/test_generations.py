@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -275,3 +277,60 @@ def test_invalid_objectives_cost_only_the_front(recorded: Recorded, caplog: pyte
     generation.end()
     assert recorded.records("generation")[0][names.GENERATION_BEST_SCORE] == 0.9
     assert "sideways" in caplog.text
+
+
+@dataclasses.dataclass
+class Verdict:
+    """Metrics as an evaluator may return them."""
+
+    correct: bool
+    accuracy: float
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"correct": False, "accuracy": 9.0},
+        {"correct": np.bool_(False), "accuracy": 9.0},
+        '{"correct": false, "accuracy": 9.0}',
+        Verdict(correct=False, accuracy=9.0),
+    ],
+    ids=["bool", "numpy", "JSON", "object"],
+)
+def test_an_incorrect_program_is_no_best_however_its_metrics_are_written(recorded: Recorded, metrics: Any) -> None:
+    """As a row, in its generation's best and mean, and on the front, a program whose metrics say `correct: false` counts alike,
+    whether they are a dictionary, JSON or an object; objectives are read from each of them, too."""
+    with spans.run("t", objectives={"accuracy": "max"}) as run, run.generation(0) as generation:
+        scored(generation, "wrong", 9.0, metrics=metrics)
+        scored(generation, "right", 1.0, metrics='{"correct": true, "accuracy": 1.0}')
+    (found,) = recorded.records("generation")
+    assert found[names.GENERATION_BEST_SCORE] == found[names.GENERATION_AVG_SCORE] == 1.0
+    assert json.loads(found[names.GENERATION_METADATA])["incorrect"] == 1
+    (event,) = [each for each in recorded.one("generation").events if each.name == names.EVENT_PARETO_FRONT]
+    members = json.loads(str((event.attributes or {})[names.PARETO_FRONT_MEMBERS]))
+    assert [each["individual_id"] for each in members] == ["right"]
+
+
+@pytest.mark.parametrize("told", [math.nan, math.inf, -math.inf, -0.5, "-1", "nan"])
+def test_a_cost_that_cannot_be_one_is_dropped(recorded: Recorded, told: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A cost is a finite number, 0 or more: anything else is said once and replaced by the sum of the calls, for the row, its generation
+    and the budget."""
+    with spans.run("t", budget=1.0) as run:
+        generation = run.generation(0)
+        scored(generation, "one", 1.0, api_cost=told)
+        scored(generation, "two", 1.0, api_cost=0.25)
+        generation.end(total_cost=told)
+        assert run.over_budget is False
+    assert [one[names.INDIVIDUAL_API_COST] for one in recorded.records("individual")] == [0.0, 0.25]
+    assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == 0.25
+    assert caplog.text.count("api_cost: a cost is a finite number") == 1
+
+
+def test_a_copy_costs_its_generation_nothing(recorded: Recorded) -> None:
+    """What is told of a copy is what its original cost: neither the generation nor the budget counts it a second time."""
+    with spans.run("t", budget=1.0) as run, run.generation(0) as generation:
+        scored(generation, "original", 1.0, api_cost=0.75)
+        with generation.individual("moved", mutation_type="migration") as copy:
+            copy.record(fitness=1.0, api_cost=0.75)
+        assert run.over_budget is False
+    assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == 0.75

@@ -131,3 +131,18 @@ def test_a_job_lasts_from_its_submission_to_its_end(store: Client) -> None:
     part = queries.part("jobs", "run_id = {run:String}")
     rows = store.query(f"SELECT job, seconds, failed FROM ({part}) ORDER BY job", parameters={"run": "run"}).result_rows
     assert rows == [("7", 2.0, 1), ("a", 4.0, 0), ("c", None, 0)]
+
+
+def test_costs_below_zero_are_no_refund(store: Client) -> None:
+    """An individual or a generation of another program whose cost is negative takes nothing from what the others cost."""
+    begun(store, 1)
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, status, api_cost, span_id)"
+        " SELECT 'run', concat('i', toString(number)), number % 2, now64(3), 'ok', [2., -2., 3., 4.][number + 1], toString(number)"
+        " FROM numbers(4)"
+    )
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp, total_cost, span_id)"
+        " SELECT 'run', number, now64(3), [-5., 2.5][number + 1], toString(number) FROM numbers(2)"
+    )
+    assert budget(store)["cost"] == 9.0

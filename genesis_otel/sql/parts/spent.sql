@@ -51,10 +51,10 @@ FROM (
                     UNION ALL
                     SELECT
                         run_id, generation, individual_id, timestamp,
-                        0., if(copied OR NOT isFinite(api_cost + embed_cost + novelty_cost), 0., api_cost + embed_cost + novelty_cost), 0.
+                        0., if(copied OR NOT isFinite(api_cost + embed_cost + novelty_cost), 0., greatest(0., api_cost + embed_cost + novelty_cost)), 0.
                     FROM (@programs(@runs))
                     UNION ALL
-                    SELECT run_id, generation, '', timestamp, 0., 0., total_cost
+                    SELECT run_id, generation, '', timestamp, 0., 0., greatest(0., total_cost)
                     FROM generations FINAL
                     WHERE @runs AND isFinite(total_cost)
                 )
