@@ -198,7 +198,8 @@ def run(
     tally.objectives = _objectives(objectives)
     better = _direction(direction, tally.objectives)
     if better is not None:
-        told[names.RUN_DIRECTION] = tally.direction = better
+        told[names.RUN_DIRECTION] = better
+        tally.direct(better)
     _tally.resume(tally)
     allowed = number(_given_budget() if budget is None else budget, "budget")
     if allowed is not None:

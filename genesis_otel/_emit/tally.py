@@ -43,6 +43,8 @@ class RunTally:
         self.task = ""
         self.objectives: Mapping[str, str] = {}
         self.direction = "max"
+        self.is_directed = False
+        """Whether the direction is known, from the search or from the notes."""
         self.fitness: dict[str, float] = {}
         self.generations: dict[int | str, None] = {}
         self.best: float | None = None
@@ -78,12 +80,18 @@ class RunTally:
                 self.noted_front = note["front"] = members
         _note(self.run_id, note)
 
+    def direct(self, direction: str) -> None:
+        """Set the direction, and note it for the run's other processes."""
+        self.direction, self.is_directed = direction, True
+        _note(self.run_id, {"direction": direction})
+
     def recall(self) -> None:
         """Load what earlier processes kept on the run."""
-        memory = _memory()
         known: dict[str, Member] = {}
-        for note in memory.recall(self.run_id) if memory is not None else ():
+        for note in self._notes():
             generation = note.get("generation")
+            if "direction" in note and not self.is_directed:
+                self.direction, self.is_directed = note["direction"], True
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
@@ -98,8 +106,16 @@ class RunTally:
                 if "front" in note:
                     self.front = [known[name] for name in note["front"] if name in known]
 
+    def _notes(self) -> Iterable[Note]:
+        memory = _memory()
+        return memory.recall(self.run_id) if memory is not None else ()
+
     def best_of(self, scores: Iterable[float]) -> float:
-        """The best of some scores, by the run's direction."""
+        """The best of some scores, by the run's direction; where another process began the run, that is in its notes."""
+        if not self.is_directed:
+            self.is_directed = True
+            noted = (note["direction"] for note in self._notes() if "direction" in note)
+            self.direction = next(noted, self.direction)
         return min(scores) if self.direction == "min" else max(scores)
 
     def delta(self, fitness: float | None, parent_id: str) -> float | None:

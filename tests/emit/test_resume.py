@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from genesis_otel._ship.run_memory import RunMemory
 
 BEGIN = """
@@ -113,6 +115,20 @@ def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None
     found = search(SECOND.replace("DIRECTION", "min"), tmp_path)
     last = one(found, name="generation", genesis__generation__number=3)
     assert json.loads(last["genesis.generation.metadata"])["best_so_far"] == 1.0
+
+
+@pytest.mark.parametrize("continues", ['spans.run("t", run_id="r")', 'spans.attached(spans.at(run_id="r"))'], ids=["resumes", "joins"])
+def test_a_process_that_does_not_tell_the_direction_goes_by_the_runs(tmp_path: Path, continues: str) -> None:
+    """Whether it continues the run or only records a generation of it, the best of that generation is the lowest."""
+    search(FIRST.replace("DIRECTION", "min"), tmp_path, expected=9)
+    code = f"""{BEGIN}
+with {continues}, spans.generation(3, run_id="r") as generation:
+    for at, score in enumerate((7.0, 4.0, 5.0)):
+        with generation.individual(f"3-{{at}}") as individual:
+            individual.record(fitness=score)
+"""
+    last = one(search(code, tmp_path), name="generation", genesis__generation__number=3)
+    assert last["genesis.generation.best_score"] == 4.0
 
 
 def test_the_front_of_a_resumed_generation_is_that_of_all_in_it(tmp_path: Path) -> None:
