@@ -117,7 +117,9 @@ def test_a_run_that_is_minimised_goes_on_with_its_lowest(tmp_path: Path) -> None
     assert json.loads(last["genesis.generation.metadata"])["best_so_far"] == 1.0
 
 
-@pytest.mark.parametrize("continues", ['spans.run("t", run_id="r")', 'spans.attached(spans.at(run_id="r"))'], ids=["resumes", "joins"])
+@pytest.mark.parametrize(
+    "continues", ['spans.run("t", run_id="r")', 'spans.attached(spans.at(run_id="r"))'], ids=["resumes", "joins"]
+)
 def test_a_process_that_does_not_tell_the_direction_goes_by_the_runs(tmp_path: Path, continues: str) -> None:
     """Whether it continues the run or only records a generation of it, the best of that generation is the lowest."""
     search(FIRST.replace("DIRECTION", "min"), tmp_path, expected=9)

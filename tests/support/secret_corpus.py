@@ -238,6 +238,57 @@ def named() -> dict[str, list[tuple[str, str]]]:
             (line, "\n".join(f"    {each}" for each in plain_key.split("\n"))),
             (base64.b64encode(rsa.encode()).decode()[80:160], f"data: {base64.b64encode(rsa.encode()).decode()}"),
         ],
+        "name and value as members": [
+            ("hunter2", '{"name": "DB_PASSWORD", "value": "hunter2"}'),
+            ("s3cr3t!pw", '{"ParameterKey": "DbPassword", "ParameterValue": "s3cr3t!pw"}'),
+            (secret[4], json.dumps({"key": "http.request.header.x-api-key", "value": {"stringValue": secret[4]}})),
+        ],
+        "in a list": [
+            (secret[5], json.dumps({"x-api-key": [secret[5]]})),
+            ("hunter2", "User(name='x', password=SecretStr('hunter2'))"),
+        ],
+        "pairs with blanks": [
+            ("hunter2", "psql 'host=db user=me password=hunter2 dbname=x'"),
+            ("correcthorse", "psql 'host=db user=me password=correcthorse'"),
+            ("hunter2", "host1 ansible_user=me ssh_pass=hunter2 ansible_become_pass=other"),
+        ],
+        "environment, with what it is for": [
+            ("hunter2", "DB_PASSWORD_PROD=hunter2\n"),
+            (secret[6] * 4, f"SECRET_KEY_BASE={secret[6] * 4}"),
+            ("hunter2", "set -gx DB_PASSWORD hunter2\n"),
+        ],
+        "user and password": [
+            ("hunter2", "requests.get(url, auth=('me', 'hunter2'))"),
+            ("hunter2", 'session.auth = HTTPBasicAuth("me", "hunter2")'),
+            ("hunter2", 'server.login("me@example.com", "hunter2")'),
+            ("hunter2", "me:hunter2@tcp(127.0.0.1:3306)/x?parseTime=true"),
+            ("hunter2", "mongosh -u me -p hunter2 --authenticationDatabase admin"),
+        ],
+        "in words": [
+            (secret[6], f"Incorrect API key provided: {secret[6]}. You can find it in your settings."),
+            (secret[5], f"token '{secret[5]}' is expired"),
+            ("hunter2", "**Password:** hunter2"),
+            ("hunter2", "password is: hunter2"),
+        ],
+        "other escapes": [
+            ("hunter2", "&quot;password&quot;:&quot;hunter2&quot;"),
+            ("hunter2", "{%22password%22%3A%22hunter2%22}"),
+            (secret[7], "\x1b[31m" + "sk" + "-" + secret[7] + "\x1b[0m"),
+        ],
+        "XML, with attributes": [
+            ("hunter2", '<entry key="password">hunter2</entry>'),
+            ("hunter2", "<wsse:Password>hunter2</wsse:Password>"),
+        ],
+        "JSON in Base64": [
+            (base64.b64encode(told.encode()).decode()[20:60], f"data: {base64.b64encode(told.encode()).decode()}")
+            for told in (
+                json.dumps({"auths": {"h": {"auth": secret[7]}}}),
+                json.dumps({"api_key": secret[7]}, indent=2),
+            )
+        ],
+        "JSON web key": [
+            (body[:40], json.dumps({"kty": "EC", "crv": "P-256", "d": body[:43].replace("+", "-").replace("/", "_")}))
+        ],
         "escaped in JSON": [
             (secret[7], '{"k": "sk' + "\\u002dproj\\u002d" + secret[7] + '"}'),
             (secret[6], '{"k": "' + "".join(f"\\u{ord(char):04x}" for char in "gh" + "p_") + secret[6] + '"}'),
@@ -418,6 +469,21 @@ HARMLESS = (
     "test_HTTPServerHandlesUTF8ResponsesIn2024",
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4",
     "eyJust a word that begins so",
+    # lists, pairs and logins that hold none
+    "secrets: ['DB_PASSWORD', 'API_KEY']",
+    'ADD_CREDENTIAL: ("POST", "/session/authenticator/credential"),',
+    '{"name": "password", "value": ""}',
+    '{"name": "password", "type": "string", "value": "required"}',
+    'auth=("user", "password")',
+    "client.login(username, password)",
+    "f(password=password, user=user)",
+    "password=$1 user=$2 ./run.sh",
+    "API key provided: none",
+    "foo@tcp(127.0.0.1:3306)",
+    "`token` `settings.title.long_description_2024`",
+    '{"d": "a-long-name-of-something-that-is-no-key-2024", "k": "v"}',
+    "data: eyJoZWxsbyI6ICJ3b3JsZCIsICJudW1iZXIiOiAxMjN9",
+    "**Password:** at least eight characters",
     # other languages and data
     "SELECT password FROM users WHERE id = {id:UInt64}",
     "ALTER TABLE users ADD COLUMN password VARCHAR(255) NOT NULL",

@@ -27,6 +27,15 @@ _LITERAL = re.compile(rb"""[^\s"'`;&<>|\\\0]+""")
 _LINE = re.compile(rb"""[^\s"'`<>\\\0]+""")
 _BRACED = re.compile(rb"\{([^{}\s\"]{4,200})\}(?=;|[\"']|$)")
 _DIGIT = re.compile("[0-9]")
+_ENTITY = re.compile(rb"&quot;|&#3[49];|%22")
+_TAG = re.compile(
+    rb"""<(?:[A-Za-z0-9_]{1,20}:)?$|<(?:property|entry|(?:init-)?param|setting|string|add|item|config|env|constant|arg)\b[^<>]{0,60}(?:name|key|id)=["']$"""
+)
+"""What precedes a name whose value follows ``>``: ``<password>``, ``<ns:Password>``, ``<entry key="password">``."""
+_LISTED = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\=\0]{1,200}[ \t]+[A-Za-z_][\w.-]{0,40}=[^\s=]""")
+_PAIR_BEFORE = re.compile(rb"""[A-Za-z_][\w.-]{0,40}=[^\s"'`,;&<>(){}\[\]=]{1,200}[ \t]+$""")
+"""``host=db password=x dbname=y``: pairs with blanks between them, as in libpq, logfmt and inventories, are not a program's."""
+_WRAPPED = re.compile(rb"""(?:(?:SecretStr|Secret|str|bytes)?[\[(]\s*){1,2}(?=[rbfuRBFU]{0,2}\\*["'`])""")
 _LINE_END = re.compile(rb"[ \t]*(?:[\r\n\0]|\\+[nr]|$|[ \t]#)")
 _TO_LINE_END = re.compile(rb"""[^\r\n\0"'\\`]*""")
 
@@ -55,14 +64,17 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     mid, value_at = found["mid"], found.end()
     if kind is Kind.LIKELY and not _NO_WORD.match(data, value_at):
         return None
-    sign = mid.strip(b" \t\\\"'`)]")
-    if b"value" in sign:
+    sign = mid.strip(b" \t\\\"'`)]*")
+    is_escaped = _ENTITY.search(mid) is not None
+    if is_escaped:
+        sign = _ENTITY.sub(b"", sign)
+    if b"value" in sign.lower():
         sign = sign[-1:]
     if sign.startswith(b":") or sign == b"":
         annotated = _ANNOTATION.match(data, value_at)
         if annotated:
             value_at = annotated.end()
-    elif sign == b">" and data[begin - 1 : begin] != b"<":
+    elif sign == b">" and not _TAG.search(data[max(0, begin - 120) : begin]):
         return None
     elif sign in (b",", b"("):
         if _QUOTE.match(data, value_at) is None:
@@ -78,6 +90,9 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
         or before[-1:] in (b"?", b"&", b";")
         or name.startswith("--")
         or b"amp;" in data[max(0, begin - 5) : begin]
+        or is_escaped
+        or _LISTED.match(data, value_at) is not None
+        or _PAIR_BEFORE.search(data[max(0, begin - 80) : begin]) is not None
     )
     return of_value(
         data,
@@ -111,6 +126,9 @@ def of_value(
     :param said: a sentence says it: "the password is …".
     :param shouted: the name is in capitals.
     """
+    wrapped = _WRAPPED.match(data, at)
+    if wrapped is not None:
+        at = wrapped.end()
     opened = _QUOTE.match(data, at)
     if opened is not None:
         span = _quoted(data, opened)
@@ -119,8 +137,8 @@ def of_value(
         value = data[span[0] : span[1]].decode("utf-8", "replace")
         followed = chr(data[span[1]]) if span[1] < len(data) else ""
         written = Written(quoted=True, tight=tight, literal=literal, alone=False, followed=followed)
-        if opened[2] == b"`" and not tight and not _DIGIT.search(value):
-            return None  # Markdown, not a program
+        if not _DIGIT.search(value) and (wrapped is not None or (opened[2] == b"`" and not tight)):
+            return None  # a list of names; Markdown, not a program
         return Verdict((span,), span[1]) if is_secret_value(value, kind, written) else None
     braced = _BRACED.match(data, at)
     if braced is not None and tight:

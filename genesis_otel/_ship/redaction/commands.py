@@ -9,15 +9,16 @@ import re
 
 from genesis_otel._ship.redaction.assignments import is_blank, of_value, whole_name
 from genesis_otel._ship.redaction.names import Kind, kind_of
-from genesis_otel._ship.redaction.patterns import COMMANDS, IDENTIFIED, LIKELY_NAME, LOGINS, SURE_NAME, TRAILER
+from genesis_otel._ship.redaction.patterns import COMMANDS, IDENTIFIED, LIKELY_NAME, LOGINS, LOGS_IN, SURE_NAME, TRAILER
 from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Verdict
 
 _SPACED = re.compile(b"(?P<name>(?:" + SURE_NAME + b"|" + LIKELY_NAME + b")" + TRAILER + rb")(?P<mid>[ \t]+)")
 _RANDOM = re.compile(rb"[A-Za-z0-9_-]{20,200}(?![A-Za-z0-9_.(\[-])")
+_BACKTICK = re.compile(rb"\\*`")
 _SQL_VALUE = re.compile(rb"""\\*["']""")
 _NETRC = re.compile(rb"(?i)\blogin[ \t\n]+[^\s]{1,100}[ \t\n]+$")
-_SETS = re.compile(rb"(?:^|[\s])(?:ENV|ARG|setx|setenv|export|set)[ \t]+$")
+_SETS = re.compile(rb"(?:^|[\s])(?:ENV|ARG|setx|setenv|export|set)(?:[ \t]+-[gUxl]{1,3})?[ \t]+$")
 _GO_TYPE = re.compile(rb"""(?:string|&?(?:'static )?str|String)[ \t]*=[ \t]*(?=\\*["'`])""")
 
 
@@ -28,7 +29,8 @@ def of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
         return None
     begin, name = whole_name(data, start, found["name"])
     at = found.end()
-    random = _RANDOM.match(data, at)
+    quote = _SQL_VALUE.match(data, at) or _BACKTICK.match(data, at)
+    random = _RANDOM.match(data, quote.end() if quote else at)
     if random is not None and kind_of(name) is not Kind.NONE and is_random(random[0].decode("ascii"), 20):
         return Verdict((random.span(),), random.end())
     if kind_of(name) is not Kind.SURE:
@@ -39,7 +41,7 @@ def of_spaced_name(data: bytes, start: int, end: int) -> Verdict | None:
     typed = _GO_TYPE.match(data, at)
     if typed:
         return of_value(data, typed.end(), Kind.SURE, tight=False, literal=False)
-    if _SETS.search(before[-12:]) or (b"login" in before.lower() and _NETRC.search(before)):
+    if _SETS.search(before[-18:]) or (b"login" in before.lower() and _NETRC.search(before)):
         return of_value(data, at, Kind.SURE, tight=True, literal=True)
     if _SQL_VALUE.match(data, at) and (
         name.isupper() or re.search(rb"(?i)\b(?:with|user|role|identified by|encrypted)\b", before[-80:])
@@ -83,13 +85,16 @@ _COMMAND = re.compile(
 _ORACLE = re.compile(rb"""jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/([^\s"'@/]{1,200})@""")
 _LOGS_IN = re.compile(LOGINS + rb"""[ \t][^\r\n\0;|]{0,160}?(?<=[ \t])-p[ \t]+\\*["']?([^\s"'\\$<-][^\s"'\\]{2,200})""")
 _IDENTIFIED = re.compile(IDENTIFIED + rb"""([^"'\\\r\n]{1,200})""")
+_PAIR_OF_LOGIN = re.compile(
+    LOGS_IN + rb"""[^"'\\\r\n]{1,100}\\*["'][ \t]*,[ \t]*(?:password[ \t]*=[ \t]*)?[bu]?\\*["']([^"'\\\r\n]{1,200})"""
+)
 _SSHPASS = re.compile(rb"""sshpass[ \t]+-p[ \t]*\\*["']?([^\s"'\\$<-][^\s"'\\]{1,100})""")
 
 
 def of_command(data: bytes, start: int, end: int) -> Verdict | None:
     """``mysql -psecret``, ``redis-cli -a secret``, ``sshpass -p secret``, ``docker login -p secret``, ``jdbc:oracle:thin:user/secret@host``,
     ``IDENTIFIED BY 'secret'``."""
-    told = _IDENTIFIED.match(data, start)
+    told = _IDENTIFIED.match(data, start) or _PAIR_OF_LOGIN.match(data, start)
     if told is not None:
         return None if is_blank(told[1].decode("utf-8", "replace")) else Verdict((told.span(1),), told.end())
     found = (

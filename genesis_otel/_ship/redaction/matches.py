@@ -13,8 +13,15 @@ from genesis_otel._ship.redaction.assignments import decoded, of_name, of_scheme
 from genesis_otel._ship.redaction.commands import of_command, of_option, of_spaced_name
 from genesis_otel._ship.redaction.patterns import ENCODED, LEAD, PEM
 from genesis_otel._ship.redaction.scan import candidates
-from genesis_otel._ship.redaction.tokens import of_loose_token, of_private_key, of_putty, of_token, of_unknown_token
-from genesis_otel._ship.redaction.urls import of_url
+from genesis_otel._ship.redaction.tokens import (
+    of_loose_token,
+    of_private_key,
+    of_putty,
+    of_token,
+    of_unknown_token,
+    of_web_key,
+)
+from genesis_otel._ship.redaction.urls import of_go_dsn, of_url
 from genesis_otel._ship.redaction.values import LONGEST
 from genesis_otel._ship.redaction.verdict import Judge, Span, Verdict
 
@@ -62,7 +69,7 @@ def _judges(data: bytes, start: int) -> tuple[Judge, ...]:
         return (of_private_key,)
     if data[start : start + 1].isalnum():
         return (of_scheme, of_name, of_spaced_name, of_command, of_putty)
-    return (of_token, of_loose_token, _of_encoded, of_unknown_token, of_option)
+    return (of_token, of_loose_token, _of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key)
 
 
 # Compiled only when a text has such a beginning, which few do.

@@ -59,6 +59,7 @@ SURE_ENDINGS = (
         "webhookurl",
         "privatekeypem",
         "seedphrase",
+        "honeycombteam",
     ),
 )
 """Endings of names whose values are secrets, in lower case and without word separators."""
@@ -106,7 +107,8 @@ HARMLESS_KEYS = frozenset(
 """Words before ``key`` where it does not give access to anything."""
 
 TRAILERS = re.compile(
-    r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str|base))$"
+    r"(?:[_.\-]?\d{1,3}|[_.\-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary|backup|raw|plain|str|base))$",
+    re.IGNORECASE,
 )
 """Allowed suffixes: ``API_KEY_2``, ``password_prod``."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import re
 
-LEAD = rb"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|[^0-9A-Za-z])"
-"""What precedes a token: neither a letter nor a digit, or an escape that ends in one."""
+LEAD = rb"(?:\\[nrtbf]|\\u[0-9A-Fa-f]{4}|%[0-9A-Fa-f]{2}|\[[0-9;]{1,12}m|[^0-9A-Za-z])"
+"""What precedes a token: neither a letter nor a digit, or an escape that ends in one, such as that of a terminal's colour."""
 
 PROBE = rb"[A-Za-z0-9_.+/-]{8}"
 """What has to follow a prefix to warrant a closer look, unless the table says otherwise."""
@@ -158,44 +158,50 @@ LOOSE = (
 """Prefixes of keys that other names share: what follows has to look random."""
 LOOSE_PROBE = rb"[A-Za-z_-]{0,24}[0-9]"
 
-ENCODED = tuple(
-    base64.b64encode(start).rstrip(b"=")[: len(start) * 8 // 6]
-    for start in (
-        *(
-            b"sk-",
-            b"ghp_",
-            b"github_pat_",
-            b"glpat-",
-            b"AKIA",
-            b"AIza",
-            b"hf_",
-            b"xox",
-            b"gsk_",
-            b"npm_",
-            b"pypi-",
-            b"eyJ",
-            b"-----BEGIN",
-        ),
-        *(
-            b"password",
-            b"PASSWORD",
-            b"api_key",
-            b"API_KEY",
-            b"OPENAI_",
-            b"AWS_",
-            b"secret",
-            b"SECRET",
-            b"token",
-            b"TOKEN",
-            b"export ",
-        ),
-    )
+_OF_JSON = (b"eyJ", b"eyAi", b"ewog", b"ewoJ", b"ewoi", b"ew0K", b"W3si")
+ENCODED = (
+    *_OF_JSON,
+    *(
+        base64.b64encode(start).rstrip(b"=")[: len(start) * 8 // 6]
+        for start in (
+            *(
+                b"sk-",
+                b"ghp_",
+                b"github_pat_",
+                b"glpat-",
+                b"AKIA",
+                b"AIza",
+                b"hf_",
+                b"xox",
+                b"gsk_",
+                b"npm_",
+                b"pypi-",
+                b"eyJ",
+                b"-----BEGIN",
+            ),
+            *(
+                b"password",
+                b"PASSWORD",
+                b"api_key",
+                b"API_KEY",
+                b"OPENAI_",
+                b"AWS_",
+                b"secret",
+                b"SECRET",
+                b"token",
+                b"TOKEN",
+                b"export ",
+            ),
+        )
+    ),
 )
-"""Beginnings of base64-encoded secrets: the decoded content decides."""
+"""Beginnings of base64-encoded secrets, and of JSON with whatever blanks: the decoded content decides."""
 
 PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 PEM_CANDIDATE = rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY"
 PUTTY = rb"Private-Lines: "
+JWK = rb"""["'](?:d|p|q|dp|dq|qi|k)\\*["'][ \t]*:[ \t]*\\*["']"""
+"""The private members of a JSON web key."""
 ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|7[0-9aA])"
 """Escapes of letters, digits and other characters of keys: JSON never needs them."""
 
@@ -204,16 +210,30 @@ ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|
 SURE_NAME = (
     rb"(?i:pass(?:word|wd|wort|phrase|code)?s?|psw|pwd|secrets?|api[_. -]?keys?|authorization|cookies?|credentials?|creds|dsn|otp|mnemonic"
     rb"|(?:access|secret|private|signing|encryption|account|shared|master|license|hmac|storage|subscription|service|deploy|client"
-    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|\bpw)"
+    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|\bpw)"
 )
 LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook)"
 TRAILER = (
     rb"(?i:[_.-]?[0-9]{1,3}|[_.-](?:prod|production|dev|test|testing|staging|stage|live|old|new|base64|b64|value|primary|secondary"
     rb"|backup|raw|plain|str|base))?"
 )
-BEHIND_NAME = rb"""[\\"'`)\]]*[ \t]*(?:=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t]is[ \t]|\\u003[dD]|%3[dD]|[\s,\\"'n]{1,24}value[\\"']*[ \t]*[:=])[ \t]*"""
+_QUOTED = rb"&quot;|&#3[49];|%22"
+_VALUE = rb"""[\s,\\"'n]{1,24}(?i:[a-z]{0,12}value)[\\"']*[ \t]*[:=](?:[ \t]*\{[\s\\"']{1,8}(?i:[a-z]{1,12}value)[\\"']{1,4}[ \t]*:)?"""
+"""``"name": "DB_PASSWORD", "value": "..."``, and ``"value": {"stringValue": "..."}`` as in OTLP."""
+BEHIND_NAME = (
+    rb"""(?:[\\"'`)\]*]|"""
+    + _QUOTED
+    + rb""")*[ \t]*(?:"""
+    + _VALUE
+    + rb"""|=>|:=|={1,3}|[?:]=|:{1,2}|,|>|\(|[ \t](?:is|was)(?:[ \t]|:[ \t])|[ \t](?:provided|received|given|used):[ \t]"""
+    + rb"""|\\u003[dD]|%3[aAdD])(?:[ \t]|\*\*|"""
+    + _QUOTED
+    + rb""")*"""
+)
+LOGS_IN = rb"(?:\bauth[ \t]*=[ \t]*\(|BasicAuth\(|\blogin\()[ \t]*\\{0,3}[\"']"
+"""``auth=("user", "password")``, as in requests, ``server.login("user", "password")``."""
 COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
-LOGINS = rb"(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login"
+LOGINS = rb"(?:(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login|mongo(?:sh|dump|restore|import|export)?)"
 IDENTIFIED = rb"""(?i:identified[ \t]+(?:with[ \t]+[a-z0-9_]{1,40}[ \t]+)?by)[ \t]+\\{0,3}["']"""
 """``CREATE USER x IDENTIFIED BY '...'``, as in ClickHouse, MySQL and Oracle."""
 
@@ -239,7 +259,7 @@ NAMES = b"|".join(
         rb"(?i:bearer|basic)[ \t]{1,4}[A-Za-z0-9+/._~=-]{12}",
         SURE_NAME + TRAILER + BEHIND_NAME + rb"[^ \t\r\n,;)\]}]",
         SURE_NAME + TRAILER + rb"[ \t]+[^\s=:]",
-        LIKELY_NAME + rb"[ \t]+[A-Za-z0-9_-]{20}",
+        LIKELY_NAME + rb"""[ \t]+\\{0,3}["'`]?[A-Za-z0-9_-]{20}""",
         rb"[ \t]-p[ \t]+[A-Za-z0-9_-]{16}",
         rb"jdbc:oracle:thin:[A-Za-z0-9_]{1,30}/",
         LIKELY_NAME + TRAILER + BEHIND_NAME + rb"""[\\"'`]*[A-Za-z+/_=.%~-]{0,20}[0-9][A-Za-z0-9+/=_.%~-]{7}""",
@@ -247,6 +267,9 @@ NAMES = b"|".join(
         rb"""--(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+[\\"'A-Za-z0-9]""",
         rb"(?:sshpass|" + COMMANDS + b"|" + LOGINS + rb")[ \t]+-",
         IDENTIFIED,
+        LOGS_IN,
+        rb"@(?:tcp6?|udp|unix)\(",
+        JWK + rb"[A-Za-z0-9_-]{32}",
     )
 )
 """Where anything else may be: names followed by values, URLs, private keys."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 
-from genesis_otel._ship.redaction.patterns import LEAD, LOOSE, PEM, PUTTY, TOKENS
+from genesis_otel._ship.redaction.patterns import JWK, LEAD, LOOSE, PEM, PUTTY, TOKENS
 from genesis_otel._ship.redaction.values import is_key, is_random
 from genesis_otel._ship.redaction.verdict import Verdict
 
@@ -99,6 +99,18 @@ def of_private_key(data: bytes, start: int, end: int) -> Verdict | None:
     # Line by line in a program or a list: only the lines are removed, not what encloses them.
     pieces = (piece.span() for piece in _KEY_PIECE.finditer(data, head.end(), dashes) if piece[1] is None)
     return Verdict(tuple(pieces), stop)
+
+
+_WEB_KEY = re.compile(JWK + rb"([A-Za-z0-9_-]{32,2048})")
+_KEY_TYPE = re.compile(rb"""["']kty\\*["']""")
+
+
+def of_web_key(data: bytes, start: int, end: int) -> Verdict | None:
+    """A private member of a JSON web key; that it is one, its type beside it says."""
+    found = _WEB_KEY.match(data, start)
+    if found is None or not _KEY_TYPE.search(data, max(0, start - 4096), found.end() + 4096):
+        return None
+    return Verdict((found.span(1),), found.end())
 
 
 _PUTTY_KEY = re.compile(PUTTY + rb"\d{1,3}((?:\s|\\+[nr])+(?:[A-Za-z0-9+/=]{4,}(?:\s|\\+[nr])*)+)")

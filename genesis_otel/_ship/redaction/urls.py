@@ -19,6 +19,20 @@ _PLACE_IN_QUOTES = re.compile(rb"""[^\s"<>`\\\0']+""")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%{}$<>-]+)")
 
 
+_GO_DSN = re.compile(rb"""[\s"'`=]([A-Za-z0-9_.%+-]{1,64}):([^\s"'`@\\]{1,128})$""")
+
+
+def of_go_dsn(data: bytes, start: int, end: int) -> Verdict | None:
+    """``user:password@tcp(host:3306)/database``, as Go's MySQL driver has it."""
+    if not data.startswith(b"@", start):
+        return None
+    found = _GO_DSN.search(data[max(0, start - 200) : start])
+    written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
+    if found is None or not is_secret_value(found[2].decode("utf-8", "replace"), Kind.SURE, written):
+        return None
+    return Verdict(((start - len(found[2]), start),), end)
+
+
 def of_url(data: bytes, start: int, end: int) -> Verdict | None:
     """``scheme://user:password@host`` and ``scheme://token@host``; a password may hold ``/``, ``@``, ``?``, ``#`` and ``'``."""
     scheme = _SCHEME.search(data[max(0, start - 32) : start])
