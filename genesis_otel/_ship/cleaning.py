@@ -151,9 +151,6 @@ class Cleaner:
         changed = False
         cleaned = []
         for event in events:
-            if event.name == names.EVENT_EVALUATION_RESULT:
-                cleaned.append(event)
-                continue
             attributes = dict(event.attributes or {})
             kept = self._event_attributes(event.name, attributes)
             name = event.name if self._elsewhere is None else self._elsewhere(event.name)

@@ -27,6 +27,7 @@ CONTENT = frozenset(
         "gen_ai.tool.definitions",
         "gen_ai.tool.call.arguments",
         "gen_ai.tool.call.result",
+        "gen_ai.evaluation.explanation",
         "gen_ai.prompt",
         "gen_ai.completion",
         "input.value",

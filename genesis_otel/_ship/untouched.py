@@ -67,7 +67,10 @@ def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
         texts.append(span.status.description)
     # Asked once each: the SDK copies them under a lock. Most spans have neither.
     events, links = span.events, span.links
-    if events and any(event.name != names.EVENT_EVALUATION_RESULT for event in events):
+    # An individual's scores bear the names of its metrics, which are among the texts.
+    if events and (
+        names.RECORD not in attributes or any(event.name != names.EVENT_EVALUATION_RESULT for event in events)
+    ):
         return False
     if links and any(link.attributes for link in links):
         return False

@@ -393,6 +393,21 @@ def test_no_secret_leaves_on_a_foreign_attribute(monkeypatch: pytest.MonkeyPatch
     assert found.links[0].context == other.get_span_context()
 
 
+@pytest.mark.parametrize("capture_content", [True, False])
+def test_no_secret_leaves_with_a_score(monkeypatch: pytest.MonkeyPatch, capture_content: bool) -> None:
+    """The events of scores are searched, too: the names of an individual's metrics, and what another evaluator explains, which is
+    content."""
+    recorded = through(monkeypatch, redact=redactor(), capture_content=capture_content)
+    with spans.individual("a", run_id="r", generation=0) as individual:
+        individual.record(fitness=1.0, metrics={"accuracy": 0.5, f"with {OPENAI_KEY}": 0.25})
+    told = {"gen_ai.evaluation.name": "judge", "gen_ai.evaluation.score.value": 0.5}
+    emitted(recorded, {}, {"gen_ai.evaluation.result": {**told, "gen_ai.evaluation.explanation": f"uses {OPENAI_KEY}"}})
+    assert KEY not in "".join(map(text_of, recorded.spans))
+    own, foreign = ([dict(event.attributes or {}) for event in span.events] for span in recorded.spans)
+    assert [event["gen_ai.evaluation.name"] for event in own] == ["fitness", "accuracy", "with [REDACTED]"]
+    assert foreign == [{**told, "gen_ai.evaluation.explanation": "uses [REDACTED]"} if capture_content else told]
+
+
 def test_the_path_of_a_database_loses_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run's ``database_path`` may be a DSN; its identifiers are never changed."""
     recorded = through(monkeypatch, redact=redactor())
