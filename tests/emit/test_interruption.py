@@ -3,16 +3,20 @@ errors do not."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import builtins
 import errno
 import functools
 import os
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+import genesis_otel
 from genesis_otel._emit.interruption import foreign, ignored, uninterrupted
 from genesis_otel._emit.values import text
 from tests.support.recording import Recorded
@@ -91,6 +95,25 @@ def test_telemetrys_own_errors_are_its_own() -> None:
     assert not foreign(raised_by(lambda: os.stat("/nowhere/at/all")))  # noqa: PTH116
     assert not foreign(raised_by(lambda: str(Broken())))
     assert "Broken" in text(Broken())
+
+
+def test_every_error_of_ours_that_looks_like_the_operating_systems_has_an_errno() -> None:
+    """Without one, an OSError that telemetry itself raises would count as the search's, and end it."""
+    kinds = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, OSError)}
+    package = Path(genesis_otel.__file__).parent
+    bare = [
+        f"{path.name}:{made.lineno}"
+        for path in package.rglob("*.py")
+        if "demo" not in path.parts
+        for raised in ast.walk(ast.parse(path.read_text()))
+        if isinstance(raised, ast.Raise)
+        for made in [raised.exc]
+        if isinstance(made, ast.Call)
+        and isinstance(made.func, ast.Name)
+        and made.func.id in kinds
+        and len(made.args) < 2
+    ]
+    assert bare == []
 
 
 def test_an_interrupted_step_completes_before_the_exception_arrives() -> None:

@@ -127,3 +127,46 @@ def test_released_individuals_are_not_delivered_again(tmp_path: Path) -> None:
     batch = taken.next(10, 1 << 20)
     assert batch is not None and batch.records == [b"record 0", b"record 2"]
     assert adopt(tmp_path, **LIMITS) == 0
+
+
+FULL = """
+import os, resource, sys
+from pathlib import Path
+import genesis_otel
+
+genesis_otel.configure()
+unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+run = genesis_otel.run("t", run_id="r", objectives={"fitness": "max"})
+generation = run.generation(1, hold_individuals=True)
+for number in range(6):
+    with generation.individual(f"i{number}") as made:
+        made.record(fitness=number, code="x" * 1000)
+    (held,) = Path(sys.argv[1]).rglob("*.held")
+    if number == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (held.stat().st_size + 10, unlimited[1]))
+    if number == 3:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+if sys.argv[2] == "killed":
+    os._exit(9)
+generation.end()
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "killed"])
+def test_a_disk_that_is_full_stops_no_search_that_holds_individuals(tmp_path: Path, how: str) -> None:
+    """Where an individual fits on the disk in part only, the search goes on, nothing of that part remains, and all arrive; if the process
+    is killed, those that could be kept do."""
+    environment = os.environ | {
+        "GENESIS_OTEL_DATA_DIR": str(tmp_path),
+        "CLICKHOUSE_URL": "http://genesis@127.0.0.1:9/default",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), how], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == ((9, "") if how == "killed" else (0, "went on\n")), done.stderr
+    (spool,) = (path.parent for path in tmp_path.rglob("q*.account"))
+    adopt(spool, **LIMITS)
+    kept = b"".join(path.read_bytes() for path in spool.rglob("*.seg"))
+    found = {number for number in range(6) if f"i{number}".encode() in kept}
+    assert found == {0, 1, 4, 5} | ({2, 3} if how == "ends" else set())

@@ -11,6 +11,7 @@ Anything kept in yet another format needs its own name in the same way.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import uuid
@@ -39,7 +40,7 @@ class Hold:
         # Lock first, then file: a file without a held lock means a dead process.
         self._lock = ProcessLock(self._locked)
         if not self._lock.take(1.0):
-            raise OSError(f"cannot lock {name} in {folder}")
+            raise OSError(errno.EAGAIN, f"cannot lock {name} in {folder}")
         self._number = itertools.count()
         self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
@@ -54,8 +55,11 @@ class Hold:
     def _append(self, payload: bytes) -> None:
         if self._pid == os.getpid():
             record = pack(payload, next(self._number))
-            if os.write(self._file, record) != len(record):
-                raise OSError(f"{self._path} could not be written in full")
+            size = os.fstat(self._file).st_size
+            written = os.write(self._file, record)
+            if written != len(record):
+                os.ftruncate(self._file, size)
+                raise OSError(errno.ENOSPC, f"only {written} of {len(record)} bytes were written")
 
     def close(self) -> None:
         """Remove the files once everything is released. Does nothing in a forked child: the hold is the parent's."""
