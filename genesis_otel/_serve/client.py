@@ -257,13 +257,27 @@ def _open_there(
     return client
 
 
-def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
+def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Client":
+    from genesis_otel._serve import room
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
+    from genesis_otel._store.version import is_current
 
-    try:
-        client = open_embedded(folder / ENGINE, settings=settings)
+    why = room.lacking(folder)
+    if why and not (folder / ENGINE).is_dir():
+        raise error_of(why)
+    client = open_embedded(folder / ENGINE, settings=settings)
+    if not why:
         init_schema(client)
+    elif not is_current(client):
+        client.close()
+        raise error_of(why)
+    return client
+
+
+def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
+    try:
+        client = _engine_with_tables(folder, settings)
     except BaseException:
         lock.release()
         raise

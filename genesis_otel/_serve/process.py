@@ -116,7 +116,10 @@ def serve(
         looks = Looks(bell.ring)
         address = Address(near, port, secret, os.getpid(), reader)
         # Readers of a store whose tables are there are answered before this process can insert: that takes as long as all the rest.
-        if stack.enter_context(_opened(folder)):
+        is_current = stack.enter_context(_opened(folder))
+        if not is_current and (why := room.lacking(folder)):
+            raise error_of(why)
+        if is_current:
             if not spool_status(folder / SPOOL).waiting:
                 with looks.one():  # finds nothing
                     pass
@@ -253,9 +256,10 @@ def _drain(
                 # The engine is in this process: what fails is the disk or the memory, and both may come back.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
-            once.look()
-            # Collectors insert through the front: whoever asked since the last look may have.
-            late.look(came=bool(delivered) or front.idle_for() < 2 * EVERY)
+            if not room.lacking(folder):
+                once.look()
+                # Collectors insert through the front: whoever asked since the last look may have.
+                late.look(came=bool(delivered) or front.idle_for() < 2 * EVERY)
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
             if status is None or status.waiting or status.writers:
@@ -265,7 +269,8 @@ def _drain(
             _bound_log(folder / LOG)
         return "told to end"
     finally:
-        once.look(last=True)
+        if not room.lacking(folder):
+            once.look(last=True)
         late.look(came=False, last=True)
         draining.close()
 

@@ -5,7 +5,8 @@ failure: if the free space cannot be read, there is assumed to be room, and the 
 
 Observed with chDB 26.9: if a write fails in the middle of a file (ENOSPC, or EFBIG beyond ``ulimit -f``) after the engine's own
 reservation of space succeeded, the insert or merge succeeds too; the part then has truncated files, and its table can no longer be read.
-So nothing is inserted or merged while the disk is nearly full.
+The same happens to a table's definition when it is created or altered: it succeeds, the definition is an empty file, and the whole
+store cannot be opened again. So nothing is inserted, merged, created or altered while the disk is nearly full.
 """
 
 from __future__ import annotations

@@ -81,13 +81,18 @@ def check(found: Mapping[str, Existing], *, by_init: bool = False) -> None:
         )
 
 
+def is_current(client: Client) -> bool:
+    """Whether the store has exactly this package's schema."""
+    return bool(client.query(TOLD_BY, parameters={"table": TABLE}).result_rows == [(COMMENT,)])
+
+
 def see(client: Client) -> None:
     """Check that this package can use a client's store.
 
     :raises StoreError: it cannot; the text says what to run, and which grants are missing for that.
     """
     # Before every answer to a reader. What else the database holds takes 40 ms to tell, and is of no interest where the number fits.
-    if client.query(TOLD_BY, parameters={"table": TABLE}).result_rows == [(COMMENT,)]:
+    if is_current(client):
         return
     try:
         check(existing(client))

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import clickhouse_connect
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve import room
 from genesis_otel._ship.spool.status import status
+from genesis_otel._store.errors import StoreError
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.pipeline import until
 
@@ -36,6 +38,7 @@ process.serve(Path(sys.argv[1]))
 def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_path: Path) -> None:
     """Spans wait in the spool, other clients' inserts are refused with ClickHouse's code, one line says why; with space again all go in."""
     store, log = tmp_path / "store", tmp_path / "log"
+    store_process.open_store(store).close()  # makes it, while there is space
     with log.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-c", NEARLY_FULL, str(store)], stderr=file)
     try:
@@ -53,20 +56,49 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
                 host=address.host, port=address.port, username="genesis", password=address.secret
             )
         ) as client:
-            client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
-            with pytest.raises(DatabaseError) as refused:
-                client.insert("t", [[1]])
-            assert refused.value.code == 243
+            writes: tuple[Callable[[], object], ...] = (
+                lambda: client.insert("agent_actions", [["r"]], column_names=["run_id"]),
+                lambda: client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n"),
+                lambda: client.command("ALTER TABLE agent_actions MODIFY TTL toDateTime(timestamp) + INTERVAL 1 DAY"),
+                lambda: client.command("ALTER TABLE agent_actions DELETE WHERE run_id = 'r'"),
+            )
+            for write in writes:
+                with pytest.raises(DatabaseError) as refused:
+                    write()
+                assert refused.value.code == 243
             assert client.command("SELECT count() FROM otel_traces") == 0
             assert status(store / store_process.SPOOL).waiting == 3
             process.send_signal(signal.SIGUSR1)
             until(lambda: client.command("SELECT count() FROM otel_traces") == 3, "the delivery")
+            client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
             client.insert("t", [[1]])
             client.command("OPTIMIZE TABLE t FINAL")
         assert log.read_text().count("must stay free") == 1
     finally:
         process.terminate()
         process.wait(60)
+
+
+@pytest.mark.parametrize("by", ["a store process", "a reader"])
+def test_no_store_is_made_on_a_disk_that_is_nearly_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """The engine would report success and leave definitions that are empty files, which no later start can read: nothing of it is begun,
+    and the reason is said. With space, the same folder becomes a store."""
+    store = tmp_path / "store"
+    with monkeypatch.context() as nearly_full:
+        nearly_full.setattr(room, "KEEP_FREE", 1 << 62)
+        if by == "a reader":
+            with pytest.raises(StoreError, match="must stay free: make room"):
+                store_process.open_store(store)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-c", NEARLY_FULL, str(store)], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 1 and "must stay free: make room" in done.stderr
+    assert not (store / "clickhouse").exists()
+    with contextlib.closing(store_process.open_store(store)) as client:
+        assert client.command("SELECT count() FROM otel_traces") == 0
 
 
 def test_a_limit_on_files_is_lifted_or_said() -> None:

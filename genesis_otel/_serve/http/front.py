@@ -25,6 +25,7 @@ from genesis_otel._serve.http import compression, login, native_format, response
 from genesis_otel._serve.http import request as _request
 from genesis_otel._serve.http.guard import (
     ENDS_QUERIES,
+    WRITES,
     Guard,
     RefusedError,
     Statement,
@@ -148,7 +149,7 @@ class Front:
             answer.closing.append(handle.close)
         statement = self._guard.check(request.text, request.parameters, _asker(judge))
         headers = [*self._headers(), ("X-ClickHouse-Query-Id", request.query_id)]
-        if statement.kind == "InsertQuery" and (why := room.lacking(self._engine)):
+        if WRITES.fullmatch(statement.kind) and (why := room.lacking(self._engine)):
             raise RefusedError(243, "NOT_ENOUGH_SPACE", why)
         self._prepare(handle, request, statement, user, answer)
         if statement.takes_data:

@@ -82,6 +82,8 @@ STATEMENTS = re.compile(
 ROWS = re.compile(r"Select\w*Query|Show\w*|Describe\w*|Exists\w*|Explain|CheckQuery")
 # The engine lets a read-only client kill queries, which belong to everybody here.
 ENDS_QUERIES = "KillQueryQuery"
+WRITES = re.compile(r"InsertQuery|CreateQuery|AlterQuery|DeleteQuery|OptimizeQuery|Rename|UndropQuery")
+"""What makes the engine write files, and needs room for them; what drops or empties a table makes room."""
 READS_ONLY = re.compile(rf"{ROWS.pattern}|Set|UseQuery")
 # Settings that name files or servers, contain expressions or table names as text, or change how a statement is parsed.
 SETTINGS_OUTSIDE = re.compile(
