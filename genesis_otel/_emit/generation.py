@@ -53,6 +53,7 @@ class Generation(Handle):
         if place.generation is not None:
             self._tally.generations[place.generation] = None
             self._open.members.extend(self._tally.begun.pop(place.generation, ()))
+            self._open.calls.setdefault("", []).extend(self._tally.begun_calls.pop(place.generation, ()))
 
     def _restore(self, *told: Any) -> None:
         self._open = tally.OpenGeneration(self._span, hold=False)
@@ -119,7 +120,7 @@ class Generation(Handle):
         attributes: dict[str, Value] = {names.RECORD: names.RECORD_GENERATION, **self._place.attributes()}
         try:
             self._compute_front(ended)
-            members = self._open.members
+            members = self._open.latest()
             further: dict[str, Any] = {}
             if members:
                 computed, further = tally.statistics_of(self._tally, members, self._open.scores())
@@ -159,7 +160,7 @@ class Generation(Handle):
             return
         try:
             if self._open.front is None:
-                members = [member for member in self._open.members if member.counts]
+                members = [member for member in self._open.latest() if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
             # A given front already has its event, unless a signal handler's exception came in between.

@@ -231,7 +231,7 @@ class Individual(Handle):
         others = (
             [each.objective(name) for name in objectives]
             for each in list(self._generation.members)
-            if each.counts and each is not member
+            if each.counts and each.individual_id != member.individual_id
         )
         own = [member.objective(name) for name in objectives]
         attributes[names.INDIVIDUAL_IS_PARETO] = member.counts and pareto.undominated(objectives, own, others)

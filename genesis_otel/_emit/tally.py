@@ -56,6 +56,8 @@ class RunTally:
         self.noted_front: list[str] = []
         self.begun: dict[int | str, list[Member]] = {}
         """From earlier processes: the ended individuals of each generation that has not ended."""
+        self.begun_calls: dict[int | str, list[tuple[int, float]]] = {}
+        """And the costs of its calls outside of individuals."""
         self.spending = Spending(run_id)
 
     def remember(self, member: Member, generation: int | str | None) -> None:
@@ -100,8 +102,13 @@ class RunTally:
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)
+            elif "paid" in note:
+                self.spending.paid_before(note["paid"])
+                if generation is not None:
+                    self.begun_calls.setdefault(generation, []).append((API, note["paid"]))
             elif "completed" in note:
                 self.begun.pop(note["completed"], None)
+                self.begun_calls.pop(note["completed"], None)
                 self.generations[note["completed"]] = None
                 if "front" in note:
                     self.front = [known[name] for name in note["front"] if name in known]
@@ -221,6 +228,10 @@ class OpenGeneration:
         if _holder is not None:
             _holder.on_all_released(self)
 
+    def latest(self) -> list[Member]:
+        """The ended individuals, each as it ended last: a resumed search may evaluate some again."""
+        return list({member.individual_id: member for member in self.members}.values())
+
     def cost(self) -> float:
         """The cost in USD so far of individuals and of calls outside them."""
         outside = (cost for calls in list(self.calls.values()) for _, cost in calls)
@@ -228,7 +239,7 @@ class OpenGeneration:
 
     def scores(self) -> list[float]:
         """The scores of the members that count."""
-        return [one.score for one in self.members if one.score is not None]
+        return [one.score for one in self.latest() if one.score is not None]
 
 
 _RUNS: dict[str, RunTally] = {}
@@ -341,6 +352,8 @@ def account(attributes: Mapping[str, Any], cost: float) -> None:
     # Last, so that when the budget callback runs, the cost is already where it belongs.
     run = _RUNS.get(place.run_id)
     if run is not None:
+        if not place.individual_id:
+            _note(place.run_id, {"paid": cost, "generation": place.generation})
         run.spending.pay(cost)
 
 

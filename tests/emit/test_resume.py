@@ -155,6 +155,28 @@ def add(name, speed, size):
     assert beaten["genesis.individual.is_pareto"] is False
 
 
+def test_a_generation_that_is_evaluated_again_counts_each_individual_once(tmp_path: Path) -> None:
+    """A search that begins its interrupted generation anew has each individual once in its statistics and on its front, as it was last;
+    all that was paid, for calls outside of individuals too, is in the generation's cost and counts for the budget."""
+    code = f"""{BEGIN}
+run = spans.run("t", run_id="r", objectives={{"speed": "max", "size": "min"}}, budget=2.0)
+generation = run.generation(0)
+for name, speed in (("a", SPEED), ("b", 1.0)):
+    with generation.individual(name) as individual:
+        individual.record(fitness=speed, metrics={{"speed": speed, "size": 9 - speed}}, api_cost=0.5)
+with generation.llm_call("m") as call:
+    call.response("x", cost=0.25)
+"""
+    search(f"{code.replace('SPEED', '8.0')}assert run.over_budget is False\nos._exit(9)\n", tmp_path, expected=9)
+    found = search(f"{code.replace('SPEED', '2.0')}assert run.over_budget\ngeneration.end()\n", tmp_path)
+    generation = one(found, name="generation")
+    assert generation["genesis.generation.num_individuals"] == 2
+    assert generation["genesis.generation.best_score"] == 2.0
+    assert generation["genesis.generation.total_cost"] == 2.5
+    (front,) = (event["genesis.pareto_front.members"] for event in generation["events"])
+    assert [member["individual_id"] for member in json.loads(front)] == ["a"]
+
+
 def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
     """Nothing kept for one run affects another."""
     search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)
