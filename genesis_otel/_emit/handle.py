@@ -24,6 +24,7 @@ from opentelemetry.util.types import AttributeValue
 from genesis_otel import attributes as names
 from genesis_otel._emit import configured
 from genesis_otel._emit import context as _context
+from genesis_otel._emit import opened as _opened
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, retake, uninterrupted
 from genesis_otel._emit.opened import closed, opened
@@ -59,7 +60,10 @@ def quietly(method: Callable[Concatenate[Self, P], None]) -> Callable[Concatenat
 class Handle:
     """An open span and its place. Use it in a ``with`` or ``async with`` block, or call :meth:`end`."""
 
-    __slots__ = ("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_refers", "_span", "_token")
+    __slots__ = (
+        *("__weakref__", "_again", "_base", "_context", "_done", "_once", "_place", "_process", "_refers", "_span"),
+        "_token",
+    )
 
     def __init__(self, span: Span, base: Context, place: Place) -> None:
         self._span = span
@@ -72,6 +76,7 @@ class Handle:
         self._done = self._again = False
         # Whether this refers to a handle of another process.
         self._refers = False
+        self._process = _opened.process
         opened(self, is_run=self._is_run)
 
     _is_run = False
@@ -168,7 +173,9 @@ class Handle:
             if error is not None:
                 uninterrupted(functools.partial(self._raised, error))
         finally:
-            self.end()
+            # A forked child that leaves a block of its parent's ends nothing: the parent does, with what it knows by then.
+            if self._process is _opened.process:
+                self.end()
 
     def _raised(self, error: BaseException) -> None:
         if is_failure(error):

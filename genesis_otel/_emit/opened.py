@@ -38,6 +38,9 @@ class Open(Protocol):
         """End it."""
 
 
+process = object()
+"""Stands for this process: a forked child gets another one."""
+
 _HANDLES: dict[int, Open] = {}
 _RUNS: dict[int, Open] = {}
 _ENDED: dict[str, int] = {}
@@ -86,6 +89,8 @@ def end_all() -> None:
 
 
 def _forked() -> None:
+    global process
+    process = object()
     _HANDLES.clear()
     _RUNS.clear()
     _ENDED.clear()

@@ -194,6 +194,38 @@ def test_context_crosses_a_fork(recorded: Recorded) -> None:
     assert again[1] != ids_of(recorded.one("generation"))[1]
 
 
+def test_a_forked_child_that_leaves_a_block_of_its_parents_ends_nothing(recorded: Recorded) -> None:
+    """Neither the individual that it makes current, as workers do, nor a block that was open at the fork: else the individual would have a
+    second row, without the scores."""
+    with spans.run("t", run_id="r") as run, run.generation(1) as generation:
+        individual = generation.individual("a")
+        reader, writer = os.pipe()
+        before = len(recorded.spans)
+        block = individual.llm_call("m")
+        with block:
+            with warnings.catch_warnings():
+                # Newer Pythons warn about forks while threads run, and other tests have left some running.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
+            if child == 0:
+                try:
+                    with individual:
+                        spans.action("tried")
+                    block.__exit__(None, None, None)
+                    names_found = [span.name for span in recorded.spans[before:]]
+                    os.write(writer, json.dumps(names_found).encode())
+                finally:
+                    os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writer)
+        assert json.loads(os.read(reader, 10_000)) == ["action tried"]
+        os.close(reader)
+        individual.record(fitness=1.0)
+        individual.end()
+    (found,) = recorded.records("individual")
+    assert found[names.INDIVIDUAL_FITNESS_SCORE] == 1.0
+
+
 def test_neither_a_seed_nor_a_fork_repeats_an_id(recorded: Recorded) -> None:
     """Searches seed `random`, and forked workers share its state: their spans still have distinct ids."""
     for _ in range(2):
