@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis_otel._ship.redaction import matches, scan
+from genesis_otel._ship.redaction import assignments, matches, scan
 from genesis_otel._ship.redaction.names import Kind, is_secret_name, kind_of
 from genesis_otel._ship.redaction.redact import REDACTED, TOO_MANY, redactor, without_secrets
 from tests.support.secret_corpus import HARMLESS, SECRETS, Secret, made, tokens
@@ -185,6 +186,10 @@ def test_the_text_around_a_key_stays(before: str, after: str) -> None:
     assert redacted(f"{before} {key} {after}") == f"{before} {REDACTED} {after}"
 
 
+def encoded(text: str) -> str:
+    return base64.b64encode(json.dumps({"": text}).encode()).decode()
+
+
 MEBIBYTE = 1 << 20
 HOSTILE = {
     "keys that do not go on": "sk-" * (MEBIBYTE // 3),
@@ -203,6 +208,9 @@ HOSTILE = {
     "cookies": "cookie: a=" * (MEBIBYTE // 10),
     "escapes": "a\\u0062" * (MEBIBYTE // 7),
     "blanks": "password =" + " " * MEBIBYTE + "x",
+    "Base64 in Base64": f"{encoded(encoded('/eyJhaaaaaaaaaaaaaaa ' * 60))} " * (MEBIBYTE // 2300),
+    "Base64 of beginnings": f"/{encoded('password ' + '/cGFzc3dvcmaaaaaaaaaaaaa ' * 110)} " * (MEBIBYTE // 3700),
+    "beginnings of Base64": "/eyJhaaaaaaaaaaaaa" * (MEBIBYTE // 18),
 }
 
 
@@ -210,15 +218,21 @@ HOSTILE = {
 def test_the_work_is_proportional_to_the_text(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For any text, the number of candidates examined is bounded by its size, and each is examined only up to a
     limit."""
-    judged, looked = 0, 0
-    judges = matches._judges
+    judged, looked, decoded = 0, 0, 0
+    judges, decode = matches._judges, assignments.decoded
 
-    def counting(data: bytes, start: int) -> tuple[Callable[..., Any], ...]:
+    def counting(*given: Any) -> tuple[Callable[..., Any], ...]:
         nonlocal judged
         judged += 1
-        return judges(data, start)
+        return judges(*given)
+
+    def adding_up(encoded: bytes) -> bytes:
+        nonlocal decoded
+        decoded += len(encoded)
+        return decode(encoded)
 
     monkeypatch.setattr(matches, "_judges", counting)
+    monkeypatch.setattr(matches, "decoded", adding_up)
     unbounded = scan._search
 
     def bounded(pattern: bytes, data: bytes) -> scan.Search:
@@ -235,6 +249,7 @@ def test_the_work_is_proportional_to_the_text(text: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(scan, "_search", bounded)
     redacted(text)
     assert judged <= 2 * matches.most(len(text.encode()))
+    assert decoded <= len(text)
     assert looked <= 400 or text.startswith("password = ")
 
 

@@ -32,10 +32,25 @@ def most(size: int) -> int:
     return 500 + size // 1600
 
 
-def spans_of(data: bytes) -> list[Span] | None:
-    """The spans of secrets, in order; None if there are too many candidates to judge."""
+class Encoded:
+    """How much Base64 of a text is still decoded and judged: half of it, and as many candidates in there as in the text."""
+
+    __slots__ = ("bytes", "candidates")
+
+    def __init__(self, size: int) -> None:
+        # Four more: a text that is nothing but Base64 is judged, too, if it is short.
+        self.bytes, self.candidates = size // 2 + 4 * LONGEST, most(size)
+
+
+def spans_of(data: bytes, within: Encoded | None = None) -> list[Span] | None:
+    """The spans of secrets, in order; None if there are too many candidates to judge.
+
+    :param within: if the text was encoded in another one, what is left of that.
+    """
     spans: list[Span] = []
     search = candidates(data)
+    encoded = within or Encoded(len(data))
+    of_encoded = functools.partial(_of_encoded, encoded)
     left = most(len(data))
     at = 0
     while True:
@@ -43,10 +58,12 @@ def spans_of(data: bytes) -> list[Span] | None:
         if found is None:
             return spans
         left -= 1
-        if left < 0:
+        if within is not None:
+            within.candidates -= 1
+        if left < 0 or encoded.candidates < 0:
             return None
         start, end = found
-        for judge in _judges(data, start):
+        for judge in _judges(data, start, of_encoded):
             verdict = judge(data, start, end)
             if verdict is not None:
                 spans += verdict.spans
@@ -61,7 +78,7 @@ def spans_of(data: bytes) -> list[Span] | None:
 _WORD = re.compile(rb"[A-Za-z0-9_]*")
 
 
-def _judges(data: bytes, start: int) -> tuple[Judge, ...]:
+def _judges(data: bytes, start: int, of_encoded: Judge) -> tuple[Judge, ...]:
     first = data[start]
     if first == 0x3A:  # ://
         return (of_url, of_token)
@@ -69,20 +86,28 @@ def _judges(data: bytes, start: int) -> tuple[Judge, ...]:
         return (of_private_key,)
     if data[start : start + 1].isalnum():
         return (of_scheme, of_name, of_spaced_name, of_command, of_putty)
-    return (of_token, of_loose_token, _of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key)
+    return (of_token, of_loose_token, of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key)
 
 
 # Compiled only when a text has such a beginning, which few do.
 @functools.cache
 def _an_encoded_one() -> re.Pattern[bytes]:
-    return re.compile(LEAD + b"((?:" + b"|".join(map(re.escape, ENCODED)) + b")[A-Za-z0-9+/_-]{12,}={0,2})")
+    return re.compile(LEAD + b"((?:" + b"|".join(map(re.escape, ENCODED)) + b")[A-Za-z0-9+/_-]{12,%d})" % LONGEST)
 
 
-def _of_encoded(data: bytes, start: int, end: int) -> Verdict | None:
+_REST = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
+
+
+def _of_encoded(left: Encoded, data: bytes, start: int, end: int) -> Verdict | None:
     found = _an_encoded_one().match(data, start)
     if found is None:
         return None
-    plain = decoded(found[1][:LONGEST])
-    if PEM.match(plain) or (plain.isascii() and spans_of(b"\n" + plain)):
-        return Verdict((found.span(1),), found.end())
-    return None
+    left.bytes -= len(found[1])
+    # What cannot be judged any more is replaced: a text that holds that much is an attack.
+    if left.bytes >= 0 and left.candidates >= 0:
+        plain = decoded(found[1])
+        if not PEM.match(plain) and not (plain.isascii() and spans_of(b"\n" + plain, left) != []):
+            return None
+    rest = _REST.match(data, found.end())
+    stop = rest.end() if rest else found.end()
+    return Verdict(((found.start(1), stop),), stop)
