@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from genesis_otel._cli.columns import STATUS
-from genesis_otel._read.format import ago, dollars, money, number, one_line, plain, visible
+from genesis_otel._money import dollars, money
+from genesis_otel._read.format import ago, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
@@ -170,7 +171,7 @@ def _cost(look: Look) -> Iterator[Piece]:
     rate = look.per_minute("cost")
     if rate is not None:
         yield f"{dollars(rate)}/min", ""
-        yield f"${rate * 60:,.2f}/h", ""
+        yield f"{dollars(rate * 60)}/h", ""
 
 
 def _llm(look: Look) -> Iterator[Piece]:

@@ -61,9 +61,29 @@ def test_wrong_use_is_exit_code_2(run: Run) -> None:
         ("query", "individuals_in_detail", "--param", "individual_ids=a"),
         ("query", "SELECT 1", "--show"),
         ("init", "--llm-logs-ttl-days", "-1"),
+        ("demo", "--framework", "nosuch"),
     ):
         code, out, err = run(*arguments)
         assert (code, out) == (2, "") and err, arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("runs", "--limit", "many"), "'many' is not a whole number of at least 1"),
+        (("runs", "--limit", "0"), "'0' is not a whole number of at least 1"),
+        (("ui", "--port", "65536"), "'65536' is not a whole number from 0 to 65535"),
+        (("watch", "--interval", "nan"), "'nan' is not a number from 0.5 to 3600"),
+        (("stop", "--timeout", "-1"), "'-1' is not a number of at least 0"),
+    ],
+)
+def test_a_number_that_does_not_fit_is_explained(
+    arguments: tuple[str, ...], wanted: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what the option takes, in words."""
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "") and wanted in err
 
 
 def test_an_unexpected_error_gives_no_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

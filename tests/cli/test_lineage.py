@@ -37,7 +37,10 @@ def test_lineage_on_a_terminal() -> None:
     assert re.search(r"1  one_b +mutate +0\.6 +\+0\.2 +why one_b should be better +claude\S+ +\$0\.0023  \w{32}", shown)
     assert "other parents" not in shown
     assert "two_b" in without_styles(on_terminal("lineage", RUN, "three_a"))
-    narrow = without_styles(on_terminal("lineage", RUN, columns=70))
+    narrow = without_styles(on_terminal("lineage", RUN, columns=80))
+    assert re.search(r"4  four_a +mutate +0\.97 +\+0\.02 +why four_a should be better +\$0\.0103\n", narrow)
+    assert not [line for line in narrow.splitlines() if len(line) > 80]
+    narrow = without_styles(on_terminal("lineage", RUN, columns=60))
     assert re.search(r"trace +\w{32}", narrow)
 
 

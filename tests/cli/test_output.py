@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from genesis_otel._cli.tables import Format, write
+from genesis_otel._money import dollars, exceeding
 from genesis_otel._read.format import ago, visible
 from tests.support.command import Run, on_terminal, started, without_styles
 from tests.support.searched import (
@@ -97,6 +98,30 @@ def test_lone_surrogates_can_be_written() -> None:
     process = started("query", "SELECT 'é' AS c", env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, b"c\n\\xe9\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (None, ""),
+        (0, "$0.00"),
+        (2.1e-6, "$0.0000021"),
+        (0.00004999, "$0.000050"),
+        (0.00005, "$0.0001"),
+        (0.0586, "$0.0586"),
+        (1, "$1.00"),
+        (12345.678, "$12,345.68"),
+    ],
+)
+def test_only_nothing_costs_nothing(amount: float | None, text: str) -> None:
+    """No cost is too small to be told from 0, and an unknown one is no number."""
+    assert dollars(amount) == text
+
+
+def test_a_cost_over_its_budget_looks_like_more() -> None:
+    """The two amounts have as many digits as it takes to tell them apart; calls without a price are counted."""
+    assert exceeding(2, 1) == "$2.00, more than its budget of $1.00"
+    assert exceeding(2.004, 2, 3) == "$2.004 + 3 unpriced, more than its budget of $2"
 
 
 def test_how_long_ago() -> None:
