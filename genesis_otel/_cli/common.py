@@ -90,11 +90,12 @@ def judged(error: Exception) -> tuple[int, str]:
 
     from genesis_otel._read.client import AmbiguousError, NotFoundError, brief
     from genesis_otel._store.errors import StoreError
+    from genesis_otel._store.new_file import NewFileError
     from genesis_otel.queries import ParameterError, UnknownQueryError
 
     if isinstance(error, (NotFoundError, AmbiguousError)):
         return NOTHING_FOUND if isinstance(error, NotFoundError) else WRONG_USE, str(error)
-    if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError)):
+    if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError, NewFileError)):
         return WRONG_USE, str(error.args[0])
     if isinstance(error, Error):
         return FAILED, brief(error)

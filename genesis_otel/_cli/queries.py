@@ -30,7 +30,7 @@ from genesis_otel._cli.common import (
 )
 from genesis_otel._cli.tables import Format, Written, say, write
 from genesis_otel._money import dollars, unpriced
-from genesis_otel._read.format import ago, moment, number, one_line, signed
+from genesis_otel._read.format import ago, moment, number, one_line, signed, size
 from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
@@ -304,8 +304,7 @@ def _ask(
 
         try:
             if written is Written.parquet and output is not None:
-                written_bytes = parquet.write(client, asked, values, output, WrongUseError)
-                say(f"{output}: {written_bytes:,} bytes")
+                say(f"{output}: {size(parquet.write(client, asked, values, output))}")
                 return
             format = None if written is None else Format(written)
             with stream(client, asked, values) as (names, blocks), _opened(output) as out:
@@ -326,7 +325,7 @@ def _opened(output: Path | None) -> Iterator[TextIO | None]:
         yield None
         return
     with (
-        whole(output, WrongUseError) as aside,
+        whole(output) as aside,
         aside.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file,
     ):
         yield file

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from genesis_otel._cli.columns import STATUS
 from genesis_otel._money import dollars, money
-from genesis_otel._read.format import ago, number, one_line, plain, visible
+from genesis_otel._read.format import ago, duration, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
@@ -123,7 +123,7 @@ def _progress(look: Look, age: float) -> Iterator[Piece]:
     if pulse["planned"] > 0 and pulse["generations"] <= pulse["planned"]:
         yield f"{pulse['generations']} of {pulse['planned']} done", ""
     if look.ended:
-        yield f"took {_lasting(pulse['seconds'])}", ""
+        yield f"took {duration(pulse['seconds'])}", ""
         yield f"ended {ago(pulse['silent_seconds'] + age)}", "dim"
         return
     yield _lasting(pulse["seconds"] + age), ""
@@ -301,7 +301,7 @@ def _summary(look: Look) -> Iterator[str]:
     ):
         yield f"{label} {', '.join(text for text, _ in pieces)}"
     if look.ended:
-        yield f"took {_lasting(pulse['seconds'])}"
+        yield f"took {duration(pulse['seconds'])}"
 
 
 def _identity(row: Row) -> tuple[Any, ...]:

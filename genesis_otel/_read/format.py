@@ -86,6 +86,11 @@ def signed(value: Any) -> str:
     return f"+{number(value)}" if value is not None and value > 0 else number(value)
 
 
+def size(count: int) -> str:
+    """The size of a file."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count:,} bytes"
+
+
 def moment(value: Any) -> str:
     """A time in the local time zone."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else text(value)

@@ -1,7 +1,7 @@
 """Writes an answer to a Parquet file, encoded by the engine itself.
 
 In: a client, a statement with its parameters, a path. Out: the file, and its size in bytes. On failure: what ClickHouse raises, or
-the caller's error if the path cannot be a new file; no file is left.
+NewFileError; no file is left.
 """
 
 from __future__ import annotations
@@ -20,18 +20,9 @@ if TYPE_CHECKING:
 WHOLE: dict[str, Any] = {"wait_end_of_query": 1}
 
 
-def write(
-    client: Client,
-    sql: str,
-    parameters: Mapping[str, Any],
-    path: Path,
-    refused: type[Exception] = FileExistsError,
-) -> int:
-    """Write the rows of a statement into a new file.
-
-    :param refused: raised if the file already exists, or its folder does not.
-    """
-    with whole(path, refused) as aside:
+def write(client: Client, sql: str, parameters: Mapping[str, Any], path: Path) -> int:
+    """Write the rows of a statement into a new file."""
+    with whole(path) as aside:
         asked = client.raw_stream(sql.strip().rstrip(";"), parameters=dict(parameters), settings=WHOLE, fmt="Parquet")
         with contextlib.closing(cast(BinaryIO, asked)) as stream, aside.open("xb") as file:
             for piece in iter(lambda: stream.read(1 << 20), b""):
