@@ -20,6 +20,8 @@ logger = logging.getLogger("genesis_otel")
 
 LINE = 300
 """The most characters of an error that are shown."""
+CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
+"""Where clickhouse-connect logs each failed attempt, which repeats the exception that it raises."""
 KEPT = 10_000
 """Names remembered as logged; beyond that all are forgotten, and their messages are logged again."""
 

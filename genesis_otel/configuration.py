@@ -251,9 +251,15 @@ def _at_exit(telemetry: Telemetry) -> None:
 
 def _announce(settings: Settings, destination: Destination, run_id: str) -> None:
     """Print to standard error where a run that starts is recorded, and how to watch it."""
-    command = watch_command(settings, run_id)
+    # A terminal interprets control characters, and a shell does not read back their escapes.
+    plain = run_id.isprintable()
+    command = watch_command(settings, run_id if plain else "latest")
     watch = f"; watch it with `{command}`" if command else ""
-    print(f"genesis-otel: run {run_id} goes to {destination}{watch}", file=sys.stderr, flush=True)
+    print(
+        f"genesis-otel: run {run_id if plain else repr(run_id)} goes to {destination}{watch}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 # --- setting up other processes like this one -------------------------------------------------------------------------

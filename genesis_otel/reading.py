@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from genesis_otel import queries
+from genesis_otel._log import CLIENT_LOG, quiet
+from genesis_otel._money import money
 from genesis_otel._read import parquet, program
 from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
-from genesis_otel._read.format import money, number, visible
+from genesis_otel._read.format import number, visible
 from genesis_otel._read.health import summary
 from genesis_otel._settings import Settings, load_settings
 
@@ -48,7 +50,7 @@ def connect(url: str | None = None) -> Store:
     """
     given: dict[str, Any] = {"clickhouse_url": url} if url else {}
     store = Store(load_settings(**given))
-    with reader(store._settings):
+    with quiet(CLIENT_LOG), reader(store._settings):
         return store
 
 
@@ -62,21 +64,15 @@ class Store:
         """Run a named query, or SQL that reads; the answer is fetched when it is first used.
 
         :param query: a name (``genesis-otel query --list``), or a statement; its parameters are written ``{name:Type}``.
-        :param run: a run's id, a prefix of it, ``latest``, or a task, meaning its newest run. Becomes the query's ``run_id``.
+        :param run: a run's id, a prefix of it, ``latest``, or a task, meaning its newest run: the same as ``run_id``.
         :raises LookupError: there is no such query or run.
-        :raises ValueError: a parameter is missing or unknown, or the prefix matches several runs.
+        :raises ValueError: a parameter is missing or unknown, the prefix matches several runs, or the statement is empty.
         """
-        if run is not None:
+        sql, given = _asked(query, parameters if run is None else {**parameters, "run_id": run})
+        if given.get("run_id"):
             with reader(self._settings) as client:
-                parameters["run_id"] = run_id_of(client, run)
-        if not query.strip().replace("_", "").replace("-", "").isalnum():
-            return Answer(self._settings, query, parameters)
-        named = queries.load(query)
-        given = queries.values(named, parameters)
-        if given.get("run_id") == queries.LATEST:
-            with reader(self._settings) as client:
-                given["run_id"] = run_id_of(client, queries.LATEST)
-        return Answer(self._settings, named.sql, given)
+                given["run_id"] = run_id_of(client, str(given["run_id"]))
+        return Answer(self._settings, sql, given)
 
     def runs(self, **parameters: Any) -> Answer:
         """The runs, newest first: the named query ``runs``."""
@@ -147,7 +143,8 @@ class Answer(Sequence[Mapping[str, Any]]):
         return self.rows[index]
 
     def __repr__(self) -> str:
-        return f"<Answer: {len(self.rows):,} rows of {', '.join(self.rows[0]) if self.rows else 'nothing'}>"
+        rows = f"{len(self.rows):,} row{'' if len(self.rows) == 1 else 's'}"
+        return visible(f"<Answer: {rows} of {', '.join(self.rows[0])}>") if self.rows else f"<Answer: {rows}>"
 
     def _repr_html_(self) -> str:
         return _table(list(self.rows[0]) if self.rows else [], [row.values() for row in self.rows])
@@ -185,10 +182,11 @@ class Run:
 
     def query(self, query: str, /, **parameters: Any) -> Answer:
         """Run a named query, or SQL with ``{run_id:String}``, on this run."""
-        return self._store.query(query, **{**parameters, "run_id": self.id})
+        return Answer(self._store._settings, *_asked(query, {**parameters, "run_id": self.id}))
 
     def __repr__(self) -> str:
-        return f"<Run {self.id}: {self.task}, {self.status}, best {number(self.best_score) or 'unknown'}, {money(self.cost, self.unpriced)}>"
+        best = number(self.best_score) or "unknown"
+        return visible(f"<Run {self.id}: {self.task}, {self.status}, best {best}, {money(self.cost, self.unpriced)}>")
 
     def _repr_html_(self) -> str:
         return _table(["", self.id], [(name, value) for name, value in self.summary.items() if name != "run_id"])
@@ -209,12 +207,24 @@ class Individual:
         self.details = dict(details)
 
     def __repr__(self) -> str:
-        return f"<Individual {self.id}: generation {self.generation}, fitness {number(self.fitness) or 'unknown'}>"
+        return visible(
+            f"<Individual {self.id}: generation {self.generation}, fitness {number(self.fitness) or 'unknown'}>"
+        )
 
     def _repr_html_(self) -> str:
         facts = [(name, value) for name, value in self.details.items() if name not in ("individual_id", "code")]
         code = f"<pre>{html.escape(visible(self.code, keep=chr(10) + chr(9)))}</pre>" if self.code else ""
         return _table(["", self.id], facts) + code
+
+
+def _asked(query: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The statement of a query, and its parameters with their defaults."""
+    if not query.strip():
+        raise ValueError("the query is empty: give a query's name, or SQL")
+    if not query.strip().replace("_", "").replace("-", "").isalnum():
+        return query, dict(given)
+    named = queries.load(query)
+    return named.sql, queries.values(named, given)
 
 
 def _needed(package: str) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import typer
 
@@ -38,6 +39,7 @@ EXTRAS = {
 """Optional packages that commands need, and the extra that installs each."""
 
 P = ParamSpec("P")
+N = TypeVar("N", int, float)
 
 
 class Options(NamedTuple):
@@ -88,11 +90,12 @@ def judged(error: Exception) -> tuple[int, str]:
 
     from genesis_otel._read.client import AmbiguousError, NotFoundError, brief
     from genesis_otel._store.errors import StoreError
+    from genesis_otel._store.new_file import NewFileError
     from genesis_otel.queries import ParameterError, UnknownQueryError
 
     if isinstance(error, (NotFoundError, AmbiguousError)):
         return NOTHING_FOUND if isinstance(error, NotFoundError) else WRONG_USE, str(error)
-    if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError)):
+    if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError, NewFileError)):
         return WRONG_USE, str(error.args[0])
     if isinstance(error, Error):
         return FAILED, brief(error)
@@ -111,6 +114,23 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     options: Options = context.obj
     given: dict[str, Any] = {"clickhouse_url": options.url} if options.url else {}
     return load_settings(**given, **overrides)
+
+
+def between(kind: type[N], least: float, most: float = math.inf) -> Callable[[Any], N]:
+    """A parser of an option's number. Typer's own message is "'x' is not a valid int range"."""
+    bounds = f"of at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
+    message = f"is not a {'whole number' if kind is int else 'number'} {bounds}"
+
+    def parsed(given: Any) -> N:
+        try:
+            value = kind(given)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise typer.BadParameter(f"{given!r} {message}")
+        return value
+
+    return parsed
 
 
 FormatOption = Annotated[

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.common import WrongUseError, answering, between, settings_of
 from genesis_otel._cli.tables import say
 
 WIDTH_OF_A_FILE = 140
@@ -24,7 +24,9 @@ def demo(
     framework: Annotated[
         str, typer.Option(metavar="NAME", help="The framework to run: openevolve, shinka or gepa.")
     ] = "openevolve",
-    iterations: Annotated[int, typer.Option("--iterations", "-n", min=1, help="How many programs to try.")] = 40,
+    iterations: Annotated[
+        int, typer.Option("--iterations", "-n", metavar="N", parser=between(int, 1), help="How many programs to try.")
+    ] = 40,
     real: Annotated[
         bool,
         typer.Option(
@@ -52,13 +54,16 @@ def demo(
     from rich.console import Console
 
     from genesis_otel._destinations import open_client
-    from genesis_otel.demo.search import run_demo, summarise
+    from genesis_otel.demo.search import UnknownFrameworkError, run_demo, summarise
 
     settings = settings_of(context, **({"data_dir": data_dir} if data_dir else {}))
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_A_FILE)
-    result = run_demo(
-        framework=framework, iterations=iterations, real=real, model=model, progress=console, settings=settings
-    )
+    try:
+        result = run_demo(
+            framework=framework, iterations=iterations, real=real, model=model, progress=console, settings=settings
+        )
+    except UnknownFrameworkError as error:
+        raise WrongUseError(str(error)) from error
     with contextlib.closing(open_client(settings, start=True)) as client:
         summarise(client, result.run_id, console)
     if data_dir:

@@ -117,7 +117,8 @@ def _one_by_one(columns: Sequence[_Cells], rows: int, console: Console) -> None:
         grid.add_column(no_wrap=True, style="dim")
         grid.add_column(overflow="fold")
         for column in columns:
-            grid.add_row(Text(column.heading), Text(column.texts[row], style=column.styles[row]))
+            if column.heading or column.texts[row]:
+                grid.add_row(Text(column.heading), Text(column.texts[row], style=column.styles[row]))
         console.print(Text(f"── {row + 1} ", style="dim"))
         console.print(grid)
 

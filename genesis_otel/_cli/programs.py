@@ -6,6 +6,7 @@ failure: as :mod:`genesis_otel._cli.common` reports it; a program that was not r
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,8 @@ import typer
 
 from genesis_otel._cli.common import FormatOption, RunArgument, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import Format, raw, say, write
-from genesis_otel._read.format import ago, duration, moment, money, number, plain, signed, visible
+from genesis_otel._money import dollars, money
+from genesis_otel._read.format import ago, duration, moment, number, plain, signed, visible
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -127,10 +129,12 @@ def _show(
     context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, output: bool, format: Format | None
 ) -> None:
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.program import calls, outputs
+    from genesis_otel._read.program import calls, failures, outputs
 
     if code + prompts + output > 1:
         raise WrongUseError("--code, --prompts and --output exclude each other: use one of them")
+    if code and format is not None:
+        raise WrongUseError("--code prints the program verbatim: leave out --format")
     settings = settings_of(context)
     with reader(settings) as client:
         run_id = run_id_of(client, run)
@@ -145,7 +149,7 @@ def _show(
         elif output:
             _outputs(outputs(client, run_id, found["individual_id"]), format)
         else:
-            _write(found, _of_individual, format)
+            _write({**found, "failures": failures(client, found)}, _of_individual, format)
 
 
 def _run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
@@ -226,6 +230,7 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     )
     yield "tokens", f"{run['input_tokens']:,} in, {run['output_tokens']:,} out"
     yield "cost", money(run["cost"], run["unpriced"])
+    yield "budget", dollars(run["budget"])
     yield "tags", ", ".join(run["tags"])
     yield "notes", "\n".join(run["notes"])
 
@@ -249,7 +254,8 @@ def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "made by", individual["mutation_type"]
     yield "status", individual["status"]
     yield "error", individual["error"]
-    yield "score", number(individual["fitness_score"])
+    yield "failures", "\n".join(individual["failures"])
+    yield "score", number(individual["fitness_score"]) or "none"
     yield "combined score", number(individual["combined_score"])
     yield "gain", signed(individual["gain"])
     yield "on the front", "yes" if individual["is_pareto"] else ""
@@ -302,10 +308,11 @@ def _outputs(outputs: Sequence[Mapping[str, Any]], format: Format | None) -> Non
 
 
 def _write_lines(lines: Iterable[str]) -> None:
-    """Write a diff, coloured in a terminal."""
-    colours = {"+": "green", "-": "red", "@": "cyan"}
+    """Write a diff; in a terminal coloured, unless NO_COLOR is set (https://no-color.org)."""
+    colours = {} if os.environ.get("NO_COLOR") else {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
         if sys.stdout.isatty():
-            typer.secho(visible(line, keep="\t"), fg=colours.get(line[:1]))
+            colour = colours.get(line[:1])
+            typer.secho(visible(line, keep="\t"), fg=colour, reset=colour is not None)
         else:
             typer.echo(line)

@@ -24,11 +24,13 @@ from genesis_otel._cli.common import (
     RunArgument,
     WrongUseError,
     answering,
+    between,
     judged,
     settings_of,
 )
 from genesis_otel._cli.tables import Format, Written, say, write
-from genesis_otel._read.format import ago, dollars, moment, number, one_line, signed, unpriced
+from genesis_otel._money import dollars, unpriced
+from genesis_otel._read.format import ago, moment, number, one_line, signed, size
 from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
@@ -62,16 +64,16 @@ RUNS = {
 
 LINEAGE = {
     "generation": Column("gen", number),
-    "individual_id": Column("individual", brief=8),
-    "mutation_type": Column("how"),
+    "individual_id": Column("individual", brief=13, middle=True),
+    "mutation_type": Column("how", brief=12),
     "fitness_score": Column("score", number),
     "gain": Column("gain", signed, lambda gain: "" if not gain else "green" if gain > 0 else "red"),
     "edit_summary": Column("what changed", one_line),
-    "models": Column("model", lambda models: ", ".join(models), brief=12),
+    "models": Column("model", lambda models: ", ".join(models), brief=-1),
     "cost": Column("cost", dollars),
     "unpriced": Column("", unpriced),
-    "other_parents": Column("other parents", lambda parents: ", ".join(parents), brief=8),
-    "trace_id": Column("trace", brief=8),
+    "other_parents": Column("other parents", lambda parents: ", ".join(parents), brief=-1),
+    "trace_id": Column("trace", brief=-1),
 }
 
 
@@ -90,7 +92,9 @@ def runs(
     tag: Annotated[
         str, typer.Option(metavar="TAG", show_default=False, help="Show only runs with this tag; see `tag`.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show only the newest N runs.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", parser=between(int, 1), help="Show only the newest N runs.")
+    ] = 20,
     close_stalled: Annotated[
         bool,
         typer.Option("--close-stalled", help="End stalled runs as failed, at their last sign of life, and list them."),
@@ -125,10 +129,7 @@ def runs(
         raise NotFoundError(
             f"there is no run {which}{known}" if which else "there are no runs yet: `genesis-otel demo` records one"
         )
-    columns = _shown(RUNS, rows)
-    if "unpriced" in columns:
-        # To fit a row into 80 columns.
-        columns |= {name: columns[name]._replace(brief=-1) for name in ("individuals", "silent_seconds")}
+    columns = _shown(RUNS, rows, gives_way=("individuals", "silent_seconds"))
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
 
 
@@ -153,14 +154,20 @@ def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any
     return [{**row, "status": "failed"} for row in stalled]
 
 
-def _shown(columns: dict[str, Column], rows: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
-    """``columns`` without optional ones that are empty in all rows."""
+def _shown(
+    columns: dict[str, Column], rows: Sequence[Mapping[str, Any]], gives_way: Sequence[str]
+) -> dict[str, Column]:
+    """``columns`` without optional ones that are empty in all rows.
+
+    :param gives_way: the columns that a narrow terminal does without if some calls are unpriced, so that a row fits into 80 columns.
+    """
     idle = [
         name
         for name in ("other_parents", "failed", "incorrect", "unpriced", "tags")
         if not any(row.get(name) for row in rows)
     ]
-    return {name: column for name, column in columns.items() if name not in idle}
+    shown = {name: column for name, column in columns.items() if name not in idle}
+    return shown if "unpriced" in idle else shown | {name: shown[name]._replace(brief=-1) for name in gives_way}
 
 
 @answering
@@ -190,7 +197,8 @@ def lineage(
         individual_id = individual_id_of(client, run_id, individual)
         rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
     title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
-    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=_shown(LINEAGE, rows))
+    columns = _shown(LINEAGE, rows, gives_way=("mutation_type",))
+    write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=columns)
 
 
 @answering
@@ -296,7 +304,7 @@ def _ask(
 
         try:
             if written is Written.parquet and output is not None:
-                say(f"{output}: {parquet.write(client, asked, values, output) / 1e6:,.2f} MB")
+                say(f"{output}: {size(parquet.write(client, asked, values, output))}")
                 return
             format = None if written is None else Format(written)
             with stream(client, asked, values) as (names, blocks), _opened(output) as out:
@@ -317,7 +325,7 @@ def _opened(output: Path | None) -> Iterator[TextIO | None]:
         yield None
         return
     with (
-        whole(output, WrongUseError) as aside,
+        whole(output) as aside,
         aside.open("x", encoding="utf-8", newline="", errors="backslashreplace") as file,
     ):
         yield file

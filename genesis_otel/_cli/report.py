@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import RunArgument, answering, settings_of
+from genesis_otel._cli.common import RunArgument, answering, between, settings_of
 from genesis_otel._cli.tables import say
 
 
@@ -34,7 +34,13 @@ def report(
         ),
     ] = None,
     top: Annotated[
-        int, typer.Option("--top", min=0, max=200, help="How many individuals to show with code and prompts.")
+        int,
+        typer.Option(
+            "--top",
+            metavar="N",
+            parser=between(int, 0, 200),
+            help="How many individuals to show with code and prompts.",
+        ),
     ] = 10,
     compare: Annotated[
         list[str] | None,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from genesis_otel._cli.columns import Column
-from genesis_otel._cli.common import FormatOption, answering, settings_of
+from genesis_otel._cli.common import FormatOption, answering, between, settings_of
 from genesis_otel._cli.tables import say, write
 from genesis_otel._read.format import ago
 
@@ -62,7 +62,9 @@ def spool(context: typer.Context, format: FormatOption = None) -> None:
 @answering
 def spool_drain(
     context: typer.Context,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="The longest time to wait.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(parser=between(float, 0), metavar="SECONDS", help="The longest time to wait.")
+    ] = 60.0,
 ) -> None:
     """Deliver the waiting spans now. A running search delivers its own spans."""
     from genesis_otel._read.spool import deliver

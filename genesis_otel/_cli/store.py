@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genesis_otel._cli.columns import Column
-from genesis_otel._cli.common import FormatOption, answering, settings_of
-from genesis_otel._cli.tables import say, write
-from genesis_otel._read.format import dollars
+from genesis_otel._cli.common import FormatOption, answering, between, settings_of
+from genesis_otel._cli.tables import Format, say, write
+from genesis_otel._money import dollars
 
 if TYPE_CHECKING:
     from genesis_otel._settings import Embedded, Settings
+    from genesis_otel._store.dedupe import Removed
+    from genesis_otel._store.reprice import Repriced
 
 # --- the store --------------------------------------------------------------------------------------------------------
 
 Days = Annotated[
-    int | None, typer.Option(min=0, metavar="DAYS", help="0 keeps rows forever; by default, nothing changes.")
+    int | None,
+    typer.Option(parser=between(int, 0), metavar="DAYS", help="0 keeps rows forever; by default, nothing changes."),
 ]
 
 
@@ -156,12 +160,7 @@ def reprice(
                 own=own,
                 progress=lambda rows: bar.advance(task, rows),
             )
-    if not changed:
-        say("Nothing to do: every call has a cost, or is known not to have one.")
-        return
-    write(list(changed[0]._fields), [changed], format, columns=REPRICED)
-    if dry_run:
-        say("Nothing was changed. Run it without --dry-run to change it.")
+    _changes(changed, "every call has a cost, or is known not to have one", REPRICED, format, dry_run=dry_run)
 
 
 @answering
@@ -194,10 +193,22 @@ def dedupe(
 
     with contextlib.closing(open_client(settings_of(context), start=True, say=True)) as client:
         removed = remove(client, run_id=run_id_of(client, run) if run else "", dry_run=dry_run)
-    if not removed:
-        say("Nothing to do: every call is one row.")
+    _changes(removed, "every call is one row", REMOVED, format, dry_run=dry_run)
+
+
+def _changes(
+    changes: Sequence[Repriced] | Sequence[Removed],
+    nothing: str,
+    columns: Mapping[str, Column],
+    format: Format | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Write what was changed, or would be; ``nothing`` says why there is nothing to change."""
+    if not changes:
+        say(f"Nothing to do: {nothing}.")
         return
-    write(list(removed[0]._fields), [removed], format, columns=REMOVED)
+    write(list(changes[0]._fields), [changes], format, columns=columns)
     if dry_run:
         say("Nothing was changed. Run it without --dry-run to change it.")
 
@@ -221,14 +232,20 @@ def check(context: typer.Context) -> None:
 @answering
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
+    ] = 0,
     host: Annotated[
         str,
         typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),
     ] = "127.0.0.1",
     idle_timeout: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Exit after this time without work; by default only at Ctrl-C."),
+        typer.Option(
+            parser=between(float, 0),
+            metavar="SECONDS",
+            help="Exit after this time without work; by default only at Ctrl-C.",
+        ),
     ] = None,
 ) -> None:
     """Run the embedded store's process in the foreground, for collectors, Grafana and ClickHouse's clients.
@@ -288,7 +305,8 @@ def serve(
 def stop(
     context: typer.Context,
     timeout: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="The longest time to wait for it to exit.")
+        float,
+        typer.Option(parser=between(float, 0), metavar="SECONDS", help="The longest time to wait for it to exit."),
     ] = 30.0,
 ) -> None:
     """Stop the embedded store's process, which searches and commands start when they need it.

@@ -16,6 +16,7 @@ import typer
 
 from genesis_otel._cli.common import GivenRun, answering, settings_of
 from genesis_otel._cli.tables import say
+from genesis_otel._read.format import size
 
 
 @answering
@@ -58,7 +59,7 @@ def export(
         task = str(rows[0]["task_name"]) if rows else ""
         path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.zip")
         head = archive.export(client, run_id, path, task=task, version=__version__, with_raw_traces=raw_traces)
-    say(f"{run_id}: {row_counts(head.rows)}; {path.stat().st_size / 1e6:,.2f} MB")
+    say(f"{run_id}: {row_counts(head.rows)}; {size(path.stat().st_size)}")
     typer.echo(str(path))
 
 

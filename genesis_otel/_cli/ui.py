@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import typer
 
-from genesis_otel._cli.common import answering, settings_of
+from genesis_otel._cli.common import answering, between, settings_of
 from genesis_otel._cli.tables import say
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def ui(
             help="Start with this run: its id, the start of its id, latest, or a task; by default with the list of runs.",
         ),
     ] = "",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
+    ] = 0,
     host: Annotated[
         str,
         typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genesis_otel._cli.common import OVER_BUDGET, RunArgument, WrongUseError, answering, settings_of
+from genesis_otel._cli.common import OVER_BUDGET, RunArgument, WrongUseError, answering, between, settings_of
 from genesis_otel._cli.tables import say
-from genesis_otel._read.format import money
+from genesis_otel._money import exceeding
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,7 +39,9 @@ def watch(
     run: RunArgument = "latest",
     interval: Annotated[
         float,
-        typer.Option("--interval", "-i", min=0.5, max=3600, metavar="SECONDS", help="Seconds between two updates."),
+        typer.Option(
+            "--interval", "-i", parser=between(float, 0.5, 3600), metavar="SECONDS", help="Seconds between two updates."
+        ),
     ] = 2.0,
     fail_over_budget: Annotated[
         bool,
@@ -114,7 +116,7 @@ def _until_over_budget(seen: Iterable[Look | Away], settings: Settings, over: li
         allowed = _budget(each, settings)
         if isinstance(each, Look) and allowed is not None and each.pulse["cost"] > allowed:
             cost, unpriced = each.pulse["cost"], each.pulse["unpriced"]
-            over.append(f"{each.run_id} has cost {money(cost, unpriced)}, more than its budget of {money(allowed, 0)}")
+            over.append(f"{each.run_id} has cost {exceeding(cost, allowed, unpriced)}")
             return
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from rich.text import Text
 
 from genesis_otel._cli.columns import STATUS
-from genesis_otel._read.format import ago, dollars, money, number, one_line, plain, visible
+from genesis_otel._money import dollars, money
+from genesis_otel._read.format import ago, duration, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
@@ -122,7 +123,7 @@ def _progress(look: Look, age: float) -> Iterator[Piece]:
     if pulse["planned"] > 0 and pulse["generations"] <= pulse["planned"]:
         yield f"{pulse['generations']} of {pulse['planned']} done", ""
     if look.ended:
-        yield f"took {_lasting(pulse['seconds'])}", ""
+        yield f"took {duration(pulse['seconds'])}", ""
         yield f"ended {ago(pulse['silent_seconds'] + age)}", "dim"
         return
     yield _lasting(pulse["seconds"] + age), ""
@@ -170,7 +171,7 @@ def _cost(look: Look) -> Iterator[Piece]:
     rate = look.per_minute("cost")
     if rate is not None:
         yield f"{dollars(rate)}/min", ""
-        yield f"${rate * 60:,.2f}/h", ""
+        yield f"{dollars(rate * 60)}/h", ""
 
 
 def _llm(look: Look) -> Iterator[Piece]:
@@ -300,7 +301,7 @@ def _summary(look: Look) -> Iterator[str]:
     ):
         yield f"{label} {', '.join(text for text, _ in pieces)}"
     if look.ended:
-        yield f"took {_lasting(pulse['seconds'])}"
+        yield f"took {duration(pulse['seconds'])}"
 
 
 def _identity(row: Row) -> tuple[Any, ...]:

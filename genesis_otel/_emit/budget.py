@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._money import dollars, exceeding
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,10 @@ class Spending:
     def _warn_unpriced(self) -> None:
         if self.budget is not None:
             logger.warning(
-                "the run %s has calls without a price: until the priced ones exceed its budget of $%.4f, it is unknown whether the "
+                "the run %s has calls without a price: until the priced ones exceed its budget of %s, it is unknown whether the "
                 "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",
                 self.run_id,
-                self.budget,
+                dollars(self.budget),
             )
 
     @property
@@ -86,9 +87,7 @@ class Spending:
             return
         spent = self.spent
         then = ": it stops at its next step" if self.will_stop else ""
-        logger.warning(
-            "the run %s has cost $%.4f, more than its budget of $%.4f%s", self.run_id, spent, self.budget, then
-        )
+        logger.warning("the run %s has cost %s%s", self.run_id, exceeding(spent, self.budget or 0.0), then)
         if tell is not None:
             try:
                 tell(spent)

@@ -11,6 +11,7 @@ import os
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
 from genesis_otel._log import warn_once
+from genesis_otel._money import exceeding
 from genesis_otel._truth import truth
 
 VARIABLE = "GENESIS_OTEL_STOP_OVER_BUDGET"
@@ -39,9 +40,7 @@ class Stopper:
         known = self._spending
         if not self.stops and known.will_stop and known.over_budget:
             self.stops = True
-            self._run.stopped(
-                f"over budget: it has cost ${known.spent:.4f}, more than its budget of ${known.budget:.4f}"
-            )
+            self._run.stopped(f"over budget: it has cost {exceeding(known.spent, known.budget or 0.0)}")
         return self.stops
 
 

@@ -101,13 +101,14 @@ def run_id_of(client: Client, text: str) -> str:
     :raises NotFoundError: there is no such run; the text lists the nearest matches.
     :raises AmbiguousError: several runs match.
     """
+    if not text:
+        raise NotFoundError("the name of the run is empty: give its id, the start of its id, latest, or a task")
     found = queries.ask(client, "matching_runs", run=text)
-    if text == queries.LATEST and not (found and found[0]["is_it"]):
-        found = queries.ask(client, "matching_runs", run="")
-        if not found:
-            raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
-        return str(found[0]["run_id"])
-    if found and found[0]["of_task"] and not found[0]["begins"]:
+    if not found:
+        raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
+    if text == queries.LATEST and not found[0]["is_it"]:
+        return str(queries.ask(client, "matching_runs", run="", limit=1)[0]["run_id"])
+    if found[0]["of_task"] and not found[0]["begins"]:
         return str(found[0]["run_id"])
     return _one(found, "run_id", f"no run or task is named {text!r}", text)
 
@@ -135,7 +136,7 @@ def _one(found: Sequence[Mapping[str, Any]], column: str, missing: str, text: st
         return begun[0]
     near = ", ".join(begun or [str(row[column]) for row in found])
     if begun:
-        raise AmbiguousError(f"several ids start with {text!r}: {near}")
+        raise AmbiguousError(f"several ids start with {text!r}, such as {near}")
     raise NotFoundError(f"{missing}; nearest: {near}" if near else missing)
 
 

@@ -81,24 +81,14 @@ def number(value: Any) -> str:
     return str(value)
 
 
-def dollars(value: Any) -> str:
-    """An amount in USD."""
-    return "" if value is None else f"${value:,.4f}"
-
-
-def money(cost: Any, calls: int) -> str:
-    """An amount in USD, with the number of calls that it leaves out because their price is unknown."""
-    return " ".join(filter(None, (dollars(cost), unpriced(calls))))
-
-
-def unpriced(calls: int) -> str:
-    """The number of calls that an amount leaves out because their price is unknown."""
-    return f"+ {calls:,} unpriced" if calls else ""
-
-
 def signed(value: Any) -> str:
     """A gain or a loss in :func:`number`'s format, so that a gain of a millionth is not shown as +0.0000."""
     return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def size(count: int) -> str:
+    """The size of a file."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count:,} bytes"
 
 
 def moment(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Writes an answer to a Parquet file, encoded by the engine itself.
 
 In: a client, a statement with its parameters, a path. Out: the file, and its size in bytes. On failure: what ClickHouse raises, or
-FileExistsError; no file is left.
+NewFileError; no file is left.
 """
 
 from __future__ import annotations

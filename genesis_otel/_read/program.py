@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WHOLE = 1 << 30
 """No limit: all characters of a prompt, all calls of an individual."""
+MANY_FAILURES = 10_000
+"""The newest failures of a run, among which an individual's are looked for."""
 
 
 def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any]:
@@ -74,10 +76,28 @@ def outputs(client: Client, run_id: str, *individual_ids: str) -> list[dict[str,
     return queries.ask(client, "evaluation_output", **asked)
 
 
+def failures(client: Client, individual: Mapping[str, Any]) -> list[str]:
+    """Why an individual has no score or is not ok: the errors of its evaluations, calls and other actions, newest first."""
+    if individual["status"] == "ok" and individual["fitness_score"] is not None:
+        return []
+    rows = queries.ask(client, "failures", run_id=individual["run_id"], limit=MANY_FAILURES)
+    own = (row for row in rows if row["individual_id"] == individual["individual_id"] and row["what"] != "individual")
+    return [f"{row['what']}: {row['error'] or 'no error was recorded'}" for row in own]
+
+
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of the unified diff of two individuals' programs; none if they are equal."""
-    old, new = (str(each["code"]).splitlines() for each in (before, after))
-    yield from difflib.unified_diff(old, new, before["individual_id"], after["individual_id"], lineterm="")
+    """The lines of the unified diff of two individuals' programs, as `patch` reads it; none if they are equal."""
+    # Only at "\n", so that a change of line ends is a change, and no other character ends a line.
+    old, new = (str(each["code"]).split("\n") for each in (before, after))
+    for line in difflib.unified_diff(
+        _ended(old), _ended(new), before["individual_id"], after["individual_id"], lineterm=""
+    ):
+        yield from line.split("\n")
+
+
+def _ended(lines: list[str]) -> list[str]:
+    """A text's lines without the empty one after its last newline, or with the mark of `diff` if there is no last newline."""
+    return lines[:-1] if not lines[-1] else [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
 
 
 def metrics_of(text: str) -> list[tuple[str, Any]]:

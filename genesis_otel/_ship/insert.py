@@ -31,7 +31,7 @@ from clickhouse_connect.driver.summary import QuerySummary
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from genesis_otel._log import Trouble, first_line, quiet, warn_once
+from genesis_otel._log import CLIENT_LOG, Trouble, first_line, quiet, warn_once
 from genesis_otel._ship import rows
 from genesis_otel._ship.contract import Misconfigured, Outage, Refused, TooLarge
 from genesis_otel._ship.records import as_row
@@ -82,9 +82,6 @@ https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp
 
 FORMAT = "RowBinary"
 """The format of inserts."""
-
-CLIENT_LOG = "clickhouse_connect.driver._backend.http_sync"
-"""Where clickhouse-connect logs each failed attempt, which repeats the exception that it raises."""
 
 FEW = 100
 """Spans of an insert up to which its views run one after another: handing them to threads takes a tenth of its CPU."""

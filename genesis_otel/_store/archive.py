@@ -82,7 +82,8 @@ def export(
 
     :param version: this package's version, as information for whoever opens the file.
     :param with_raw_traces: include the spans of the run's traces from ``otel_traces``.
-    :raises StoreError: the file already exists, or raw traces cannot be exported.
+    :raises NewFileError: the file already exists, or its folder does not.
+    :raises StoreError: raw traces cannot be exported.
     """
     rows = {}
     selects = {
@@ -93,7 +94,7 @@ def export(
     if with_raw_traces:
         of_run, once = raw_traces.OF_RUN, raw_traces.ONCE
         selects[LANDING] = f"SELECT {_list(raw_traces.columns(client))} FROM {LANDING} WHERE {of_run} {once}"  # noqa: S608 - names of ours
-    with whole(path, StoreError) as aside, zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
+    with whole(path) as aside, zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as file:
         for table, sql in selects.items():
             with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
                 rows[table] = _write(client, run_id, sql, member.write)

@@ -1,6 +1,7 @@
 """Writes a new file that appears only once it is complete, and never replaces an existing one.
 
-In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: what the block raises; no partial file is left.
+In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: :class:`NewFileError` before the block, or
+what the block raises; no partial file is left.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-@contextlib.contextmanager
-def whole(path: Path, refused: type[Exception] = FileExistsError) -> Iterator[Path]:
-    """Yield where to write what is to become ``path``.
+class NewFileError(FileExistsError):
+    """The file already exists, or its folder does not."""
 
-    :param refused: raised if ``path`` already exists, or its folder does not.
-    """
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield where to write what is to become ``path``."""
     if path.exists():
-        raise refused(f"{path} already exists: choose another file, or remove it")
+        raise NewFileError(f"{path} already exists: choose another file, or remove it")
     if not path.parent.is_dir():
-        raise refused(f"{path} cannot be written: there is no folder {path.parent}")
+        raise NewFileError(f"{path} cannot be written: there is no folder {path.parent}")
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield aside

@@ -26,7 +26,8 @@ from genesis_otel import queries
 from genesis_otel._destinations import open_client
 from genesis_otel._fields import Secret
 from genesis_otel._log import first_line
-from genesis_otel._read.format import money, number
+from genesis_otel._money import money
+from genesis_otel._read.format import number
 from genesis_otel._settings import Disabled, Settings, load_settings
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.tables import TABLES
@@ -37,7 +38,16 @@ from genesis_otel.demo.summary import summarise
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-__all__ = ["FRAMEWORKS", "DemoError", "DemoResult", "Glance", "glance", "run_demo", "summarise"]
+__all__ = [
+    "FRAMEWORKS",
+    "DemoError",
+    "DemoResult",
+    "Glance",
+    "UnknownFrameworkError",
+    "glance",
+    "run_demo",
+    "summarise",
+]
 
 OPENAI = "https://api.openai.com/v1"
 SECOND_MODEL = "gpt-4.1"
@@ -67,6 +77,10 @@ PATIENCE = 20.0
 
 class DemoError(StoreError):
     """What stops the demo, and how to fix it."""
+
+
+class UnknownFrameworkError(DemoError):
+    """There is no demo for this framework."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,7 @@ def run_demo(
 
 def _framework(name: str) -> Framework:
     if name not in FRAMEWORKS:
-        raise DemoError(f"there is no demo for {name!r}, only for {', '.join(sorted(FRAMEWORKS))}")
+        raise UnknownFrameworkError(f"there is no demo for {name!r}, only for {', '.join(sorted(FRAMEWORKS))}")
     return FRAMEWORKS[name]
 
 

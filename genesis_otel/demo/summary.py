@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from genesis_otel import queries
+from genesis_otel._money import money
 from genesis_otel._read.ancestry import ancestors
-from genesis_otel._read.format import money
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

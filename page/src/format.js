@@ -11,10 +11,13 @@ export const count = (value, name) => (value === null || value === undefined ? "
 
 export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
 
+// The same rule as in genesis_otel/_money.py.
 export const dollars = (value) => {
   if (value === null || value === undefined) return "";
-  // A call for a hundred-thousandth did cost something.
-  return "$" + (Math.abs(value) >= 1 || value === 0 ? value.toFixed(2) : Math.abs(value) < 0.00005 ? value.toPrecision(2) : value.toFixed(4));
+  const size = Math.abs(value);
+  if (size >= 1 || value === 0) return "$" + value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  // A call for a hundred-thousandth of a dollar did cost something.
+  return "$" + value.toFixed(size >= 0.00005 ? 4 : 1 - Math.floor(Math.log10(size)));
 };
 
 // A cost is always shown with the number of calls that it leaves out.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pytest
 
 from genesis_otel._cli.app import main
 from genesis_otel._read.format import signed
+from genesis_otel._read.program import difference
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.status import status as spool_status
+from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
 
@@ -59,12 +61,13 @@ def test_an_answer_as_a_file(run: Run, tmp_path: Path) -> None:
     asked = ("query", "top_individuals", "--param", f"run_id={RUN}")
     file = tmp_path / "best.parquet"
     code, out, err = run(*asked, "--output", str(file))
-    assert (code, out) == (0, "") and "MB" in err
+    assert (code, out) == (0, "") and re.fullmatch(rf"{re.escape(str(file))}: [\d,]+ bytes\n", err)
     table = pyarrow.parquet.read_table(file)
     rows = json.loads(run(*asked, "--format", "json")[1])
     assert table.column("individual_id").to_pylist() == [row["individual_id"] for row in rows]
     assert table.column("fitness_score").to_pylist() == [row["fitness_score"] for row in rows]
-    assert "already exists" in run(*asked, "--output", str(file), "--format", "parquet")[2]
+    code, _, err = run(*asked, "--output", str(file), "--format", "parquet")
+    assert code == 2 and "already exists" in err
     code, _, err = run(*asked, "--output", str(tmp_path / "nowhere" / "answer.csv"))
     assert code == 2 and err.endswith(f"there is no folder {tmp_path / 'nowhere'}\n")
     for name, format in (("a.csv", "csv"), ("a.json", "json"), ("a.txt", "tsv")):
@@ -121,9 +124,8 @@ def test_show_an_individual(run: Run) -> None:
     assert shown["parents"] == "three_best" and shown["what changed"] == f"why {BEST} should be better"
     failed = pairs(run("show", RUN, "seed_broken")[1])
     assert failed["status"] == "failed" and failed["error"] == "its evaluation failed"
-    assert not {"score", "gain", "parents", "cost"} & {
-        name for name, value in failed.items() if value not in ("", "$0.0000")
-    }
+    assert failed["failures"] == "job_failed: division by zero"
+    assert (failed["score"], failed["cost"]) == ("none", "$0.00") and not {"gain", "parents"} & set(failed)
     (told,) = json.loads(run("show", RUN, "three_a", "--format", "json")[1])
     assert told["parent_ids"] == ["two_a", "two_b"] and told["code"].startswith("[0.82")
 
@@ -136,7 +138,9 @@ def test_show_a_run(run: Run) -> None:
     assert (code, out) == (3, "") and "no run or task is named 'circle_square'; nearest: " in err
     code, out, err = run("show", RUN, "--code")
     assert (code, out) == (2, "") and "show latest best --code" in err
-    assert run("show", RUN, BEST, "--code", "--prompts")[0] == 2
+    assert run("show", RUN, BEST, "--code", "--prompts")[0] == run("best", RUN, "--code", "--format", "json")[0] == 2
+    code, out, err = run("show", "")
+    assert (code, out) == (3, "") and "the name of the run is empty" in err
 
 
 def test_only_an_ended_run_has_a_duration(run: Run) -> None:
@@ -166,9 +170,8 @@ def test_the_conversations_of_an_individual(run: Run) -> None:
 
 def test_diff(run: Run) -> None:
     """To the parent, to any other, across runs; identical programs have no difference; a seed has no parent."""
-    expected = "".join(
-        f"{line}\n" for line in difflib.unified_diff([code(PARENT)], [code(OF_BEST)], PARENT.id, BEST, lineterm="")
-    )
+    marked = "\\ No newline at end of file"
+    expected = f"--- {PARENT.id}\n+++ {BEST}\n@@ -1 +1 @@\n-{code(PARENT)}\n{marked}\n+{code(OF_BEST)}\n{marked}\n"
     assert run("diff", "best", "--run", RUN) == (0, expected, "")
     assert run("diff", "three_best", "four", "--run", RUN)[1] == expected
     assert run("diff", "one_b", "two_c", "--run", RUN) == (0, "", "The two programs are the same.\n")
@@ -178,6 +181,28 @@ def test_diff(run: Run) -> None:
     )
     code_, out, err = run("diff", "seed_a", "--run", RUN)
     assert (code_, out) == (3, "") and "seed_a has no parent" in err
+
+
+def test_a_diff_can_be_applied() -> None:
+    """Line ends, and a missing newline at the end, are differences; only a newline ends a line."""
+
+    def diff(before: str, after: str) -> list[str]:
+        return list(difference({"individual_id": "a", "code": before}, {"individual_id": "b", "code": after}))
+
+    head = ["--- a", "+++ b", "@@ -1 +1 @@"]
+    assert diff("x\n", "x\n") == diff("", "") == diff("x", "x") == []
+    assert diff("x\r\n", "x\n") == [*head, "-x\r", "+x"]
+    assert diff("x\n", "x") == [*head, "-x", "+x", "\\ No newline at end of file"]
+    assert diff("x\fy\u2028z\n", "x\n") == [*head, "-x\fy\u2028z", "+x"]
+    assert diff("", "x\n") == ["--- a", "+++ b", "@@ -0,0 +1 @@", "+x"]
+
+
+def test_a_diff_has_no_colours_if_none_are_wanted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a terminal a diff is coloured, and with NO_COLOR it has no escape sequence."""
+    assert run("runs")[0] == 0
+    assert "\x1b[32m+" in on_terminal("diff", "best", "--run", RUN)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in on_terminal("diff", "best", "--run", RUN)
 
 
 def test_tags_and_notes(run: Run) -> None:

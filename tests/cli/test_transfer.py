@@ -114,7 +114,8 @@ def test_a_run_is_copied_into_another_store_once(run: Run, source: Path, target:
         assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were already there" in err
         assert content(client) == before
     assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
-    assert "already exists" in run(source, "export", RUN, "-o", str(file))[2]
+    code, _, err = run(source, "export", RUN, "-o", str(file))
+    assert code == 2 and "already exists" in err
 
 
 RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String} ORDER BY ALL"

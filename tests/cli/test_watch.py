@@ -651,6 +651,14 @@ def test_silence_is_shown(recorded: Callable[..., Client]) -> None:
     assert "silent for 3 h: is it still alive?" in later and "This screen is 2 h old" in later
 
 
+def test_a_short_run_took_some_time(recorded: Callable[..., Client]) -> None:
+    """The duration of a run that ended is written as `show` writes it: one of 15 ms did not take 0 s."""
+    found = look(recorded(search_spans()), RUN)
+    brief = found._replace(pulse={**found.pulse, "seconds": 0.015})
+    (line,) = lines(None, brief)
+    assert line.endswith("  took 15 ms") and "took 15 ms   ended " in shown(brief)
+
+
 def test_lines_are_for_changes(recorded: Callable[..., Client]) -> None:
     """The same state twice gives no line; failures from before the start are not reported as new."""
     found = look(recorded(search_spans()), RUN)

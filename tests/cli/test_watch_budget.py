@@ -42,7 +42,16 @@ def settings(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_over_its_budget_ends_the_watch(capfd: pytest.CaptureFixture[str]) -> None:
     """It ends with code 4 and a line, although the run is still going."""
     assert main(["watch", "over", "--interval", "3600", "--fail-over-budget"]) == 4
-    assert "over has cost $2.0000, more than its budget of $1.0000" in capfd.readouterr().err
+    assert "over has cost $2.00, more than its budget of $1.00" in capfd.readouterr().err
+
+
+def test_a_run_shows_its_budget(capfd: pytest.CaptureFixture[str]) -> None:
+    """`show` says what a run may cost, if that is limited."""
+    assert main(["show", "within", "--format", "table"]) == main(["show", "free", "--format", "table"]) == 0
+    shown = dict(
+        line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines() if line[:6] in ("run   ", "budget")
+    )
+    assert shown == {"run": "free", "budget": "$5.00"}
 
 
 def test_a_run_within_its_budget_ends_well(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

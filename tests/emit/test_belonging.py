@@ -344,7 +344,7 @@ raise KeyError("x")
 
 def test_a_run_says_where_it_goes(tmp_path: Path) -> None:
     """One line on standard error: its id, the destination, and the command that watches it; with `GENESIS_OTEL_QUIET`,
-    none."""
+    none. A terminal does not obey an id."""
     code = 'genesis_otel.configure(data_dir=FOLDER)\nspans.run("t", run_id="a run").end()\n'
     code = code.replace("FOLDER", repr(str(tmp_path)))
     _, said = process(code, tmp_path, GENESIS_OTEL_QUIET="false")
@@ -356,6 +356,9 @@ def test_a_run_says_where_it_goes(tmp_path: Path) -> None:
     assert said == f"genesis-otel: run a run goes to {store}; watch it with `genesis-otel watch 'a run'`\n"
     _, said = process(code, tmp_path, GENESIS_OTEL_QUIET="true")
     assert said == ""
+    clearing = code.replace("a run", "é\\x1b[2J")
+    _, said = process(clearing, tmp_path, GENESIS_OTEL_QUIET="false", GENESIS_OTEL_DATA_DIR=str(tmp_path))
+    assert said == f"genesis-otel: run 'é\\x1b[2J' goes to {store}; watch it with `genesis-otel watch latest`\n"
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_a_search_is_stopped_if_that_is_enabled(
             assert stopper.is_due() is stops
         (said,) = warnings(caplog)
         assert said.endswith(": it stops at its next step") is stops
-        why = "over budget: it has cost $1.5000, more than its budget of $1.0000"
+        why = "over budget: it has cost $1.50, more than its budget of $1.00"
         assert ended(recorded) == (("stopped", why) if stops else ("completed", None))
 
 

@@ -66,11 +66,13 @@ def test_parquet_is_the_engines_own(store: reading.Store, tmp_path: Path) -> Non
 def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:
     """By `latest`, its task, or a prefix of its id; an unknown run is a LookupError, as is an unknown query."""
     assert store.query("top_individuals").parameters["run_id"] == GOING_ON
-    assert store.query("top_individuals", run=RUN[:-2], limit=1)[0]["individual_id"] == BEST
+    for named in ({"run": RUN[:-2]}, {"run_id": RUN[:-2]}):
+        assert store.query("top_individuals", limit=1, **named)[0]["individual_id"] == BEST
     assert store.run(TASK).id == store.run().id == GOING_ON
     for asked in (
         lambda: store.run("nothing"),
         lambda: store.query("top_individual"),
+        lambda: store.query("top_individuals", run_id="nothing"),
         lambda: store.run(RUN).individual("x"),
     ):
         with pytest.raises(LookupError):
@@ -108,6 +110,9 @@ def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:
     page = hostile._repr_html_()
     assert "<script" not in page and "<b>" not in page and "\x1b" not in page and "&lt;script&gt;" in page
     assert page.count("<tr>") == 31 and "10 more rows" in page
+    assert repr(store.query("SELECT 1 AS `\\x1b[2J`")) == r"<Answer: 1 row of \x1b[2J>"
+    assert repr(reading.Run(store, {**run.summary, "task_name": "\x1b[2J"})).startswith(rf"<Run {RUN}: \x1b[2J, ")
+    assert repr(store.query("SELECT 1 WHERE 0")) == "<Answer: 0 rows>"
     shown = reading.Individual({**run.best.details, "code": "</pre><script>"})._repr_html_()
     assert "<script" not in shown
 
@@ -133,3 +138,10 @@ def test_a_store_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no store"):
         genesis_otel.connect(f"chdb://{tmp_path}/nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_server_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    """The error says what to check; the client's own log line, which says less, is not written."""
+    with pytest.raises(StoreError, match=r"Connection refused at http://127\.0\.0\.1:9: check host and port"):
+        genesis_otel.connect("http://u:secret@127.0.0.1:9/x")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -309,11 +309,11 @@ def test_over_budget_it_stops_before_the_next_iteration(
     assert len(candidates(priced)) == len(result.candidates) and result.best_idx > 0
     (ended,) = [each for each in priced.records(names.RECORD_RUN) if each[names.RUN_STATUS] != "running"]
     assert (ended[names.RUN_STATUS], ended[names.RUN_TOTAL_GENERATIONS]) == ("stopped", 4)
-    assert ended[names.RUN_ERROR] == "over budget: it has cost $3.0000, more than its budget of $2.5000"
+    assert ended[names.RUN_ERROR] == "over budget: it has cost $3.00, more than its budget of $2.50"
     stops = [each for each in priced.records(names.RECORD_ACTION) if each[names.ACTION_TYPE] == "search_stopped"]
     assert [json.loads(each[names.ACTION_DETAILS]) for each in stops] == [{"reason": "over_budget"}]
     said = [each.getMessage() for each in caplog.records if "budget" in each.getMessage()]
-    assert said == ["the run r has cost $3.0000, more than its budget of $2.5000: it stops at its next step"]
+    assert said == ["the run r has cost $3.00, more than its budget of $2.50: it stops at its next step"]
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "4.5")
     search(str(tmp_path), adapter, calls=600)
     assert adapter.proposals == 5 and status(priced) == "stopped"

@@ -1,6 +1,6 @@
 -- Summary of a run
 --
--- A run in one row: how far it is, what it found, what it cost, and why it failed if it did.
+-- A run in one row: how far it is, what it found, what it cost and may cost, and why it failed if it did.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
@@ -30,6 +30,7 @@ SELECT
     l.output_tokens AS output_tokens,
     c.cost AS cost,
     c.unpriced AS unpriced,
+    r.budget AS budget,
     t.tags AS tags,
     t.notes AS notes
 FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})) AS r
