@@ -183,17 +183,24 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
     def ask(name: str, **given: Any) -> list[dict[str, Any]]:
         return [_shown(row) for row in queries.ask(client, name, run_id=run_id, **given)]
 
+    # One after the other, so that they tell of nearly the same rows while a search goes on.
     tried = {row["mutation_type"]: row for row in ask("mutation_success_rate")}
+    mutations = [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")]
     latency = {row["model"]: row for row in ask("llm_latency")}
     return {
         "proposals": ask("proposals"),
-        "mutations": [{**tried.get(row["mutation_type"], {}), **row} for row in ask("mutation_effectiveness")],
+        "mutations": mutations,
         "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
         "pairs": ask("model_mutation_yield"),
         "cells": ask("cells"),
         "front": ask("pareto_latest"),
         "failures": ask("failures", limit=100),
     }
+
+
+def cells(client: Client, run_id: str, until: int) -> list[dict[str, Any]]:
+    """The cells of the feature grid as they were at a time, in milliseconds since 1970."""
+    return [_shown(row) for row in queries.ask(client, "cells", run_id=run_id, until=until)]
 
 
 def found_calls(client: Client, **asked: Any) -> list[dict[str, Any]]:

@@ -62,6 +62,7 @@ NUMBERS: dict[str, tuple[type[int] | type[float], float]] = {
     "dearer": (float, 1e12),
     "limit": (int, 200_000),
     "since": (int, 1 << 53),
+    "until": (int, 1 << 53),
 }
 """Numeric parameters, each from 0 to a plausible maximum: ClickHouse wraps some values that exceed its types."""
 OURS = ("client", "stalled_after")
@@ -236,6 +237,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         # Ids are parameters, not parts of a path: they may contain anything, including slashes.
         Route("/api/run", of_run(lambda client, run, _: data.run(client, run, stalled_after))),
         Route("/api/run/arrivals", of_run(lambda client, run, _: data.arrivals(client, run))),
+        Route("/api/run/cells", of_run(lambda client, run, told: data.cells(client, run, **told))),
         Route("/api/run/yields", of_run(lambda client, run, _: data.yields(client, run))),
         Route("/api/run/individuals", of_run(lambda client, run, told: data.individuals(client, run, **told))),
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),

@@ -24,8 +24,8 @@ export function Calls({ run = "", choose }) {
     { name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, ...(run ? [] : [{ name: "run_id", head: "run", show: (row) => short(row.run_id, 18) }]),
     { name: "model", head: "model" }, { name: "role", head: "role" }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) },
     { name: "execution_time", head: "took", right: true, show: (row) => duration(row.execution_time) }, { name: "cost", head: "cost", right: true, show: (row) => (row.cost === null ? "unpriced" : dollars(row.cost)) },
-    { name: "input_tokens", head: "in", right: true, show: (row) => number(row.input_tokens) }, { name: "output_tokens", head: "out", right: true, show: (row) => number(row.output_tokens) },
-    { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed">${visible(row.error ?? "failed")}</span>`) }, { name: "excerpt", head: "text", show: (row) => html`<span class="cut">${visible(row.excerpt)}</span>` },
+    { name: "input_tokens", head: "tokens in", right: true, show: (row) => number(row.input_tokens) }, { name: "output_tokens", head: "tokens out", right: true, show: (row) => number(row.output_tokens) },
+    { name: "status", head: "status", show: (row) => (row.status === "ok" ? row.finish_reason || "ok" : html`<span class="failed cut task" title=${visible(row.error)}>${visible(row.error ?? "failed")}</span>`) }, ...(wanted.text ? [{ name: "excerpt", head: "text", rest: true, show: (row) => html`<span class="cut" title=${visible(row.excerpt)}>${visible(row.excerpt)}</span>` }] : []),
   ];
   return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in this file's prompts" : "text", "search")}${field("model", "model")}${field("role", "role")}
     <label>status <select value=${wanted.status} onChange=${(event) => set.status[1](event.target.value)}><option value="">any</option><option>ok</option><option>error</option></select></label>

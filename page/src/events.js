@@ -13,7 +13,7 @@ export function Events({ data, choose }) {
   const kinds = [...new Set(told.map((row) => row.action_type))].sort();
   const columns = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "action_type", head: "what" }, { name: "generation", head: "generation", right: true },
     { name: "individual_id", head: "individual", show: (row) => (data.byId.has(row.individual_id) ? html`<button class="link" onClick=${() => choose(row.individual_id)}>${short(row.individual_id)}</button>` : short(row.individual_id)) },
-    { name: "details", head: "details", show: (row) => html`<${Details} row=${row}/>` }];
+    { name: "details", head: "details", rest: true, show: (row) => html`<${Details} row=${row}/>` }];
   return html`<div class="tools"><label>what <select value=${kind} onChange=${(event) => pick(event.target.value)}><option value="">anything</option>${kinds.map((each) => html`<option value=${each}>${visible(each)}</option>`)}</select></label>
     <span class="hint">The newest ${number(told.length)}. Jobs are shown as individuals, and choices of models on the tab Models.</span></div>
     <${Table} label="Events" rows=${kind ? told.filter((row) => row.action_type === kind) : told} columns=${columns} keyOf=${(row) => row.timestamp + row.action_type + row.details}/>`;
@@ -36,7 +36,8 @@ export function Failures({ data, choose }) {
   const { told, error } = useWhole("run/yields", data);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
-  const columns = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "what", head: "what" }, { name: "generation", head: "generation", right: true },
-    { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "error", head: "error", show: (row) => html`<span class="cut wide">${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }];
+  // The error stands before what may be cut off on a phone.
+  const columns = [{ name: "what", head: "what" }, { name: "error", head: "error", rest: true, show: (row) => html`<span class="cut wide" title=${visible(row.error)}>${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }, { name: "generation", head: "generation", right: true },
+    { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }];
   return html`<${Table} label="Failures" rows=${told.failures} columns=${columns} keyOf=${(row) => row.timestamp + row.what + row.individual_id + row.trace_id} onPick=${(row) => row.individual_id && data.byId.has(row.individual_id) && choose(row.individual_id)}/>`;
 }

@@ -21,7 +21,7 @@ export function Examples({ data, choose, chosen }) {
   if (!grid) return html`<p class="none">Reading …</p>`;
   if (!grid.examples.length) return html`<p class="none">No scores per example were recorded: a search that has them (such as GEPA) reports them as <code>scores</code> among the metrics.</p>`;
   const columns = [{ name: "example", head: "example" }, numeric("best"), { name: "who", head: "first to reach it", show: (row) => short(row.who, 18) }, numeric("mean"), numeric("worst"), { name: "reached", head: "reach the best", right: true, show: (row) => `${number(row.reached)} of ${number(row.tried)}`, value: (row) => row.reached / row.tried }];
-  return html`<p>${count(grid.examples.length, "example")}, ${count(told.length, "individual")} in the order in which they finished. ${number(grid.keepers)} of them were the first to reach the best score on an example.</p>
+  return html`<p>${count(grid.examples.length, "example")}, ${count(told.length, "individual")} in the order in which they finished. ${number(grid.keepers)} of them ${grid.keepers === 1 ? "was" : "were"} the first to reach the best score on an example.</p>
     <${Grid} grid=${grid} told=${told} data=${data} choose=${choose} chosen=${chosen}/>
     <${Table} label="Examples" rows=${grid.examples} columns=${columns} keyOf=${(row) => row.example} onPick=${(row) => choose(row.who)}/>`;
 }

@@ -37,6 +37,10 @@ export const isOpen = (run) => run.status === "running" || run.status === "stall
 export const isLive = (run) => !run || isOpen(run) || run.status === "";
 export const took = (run) => (isLive(run) || !run.seconds ? "" : duration(run.seconds));
 
+// The beginning of a description, which is all that a list has of a longer one.
+const BEGUN = 120;
+export const begun = (text) => visible(text) + ([...String(text ?? "")].length >= BEGUN ? "…" : "");
+
 export const ago = (seconds) => (seconds === null || seconds === undefined || seconds < 0 ? "" : duration(seconds) + " ago");
 
 export const moment = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
@@ -46,10 +50,8 @@ const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202
 export const visible = (text) =>
   String(text ?? "").replace(HIDDEN, (found) => (found === "\r" ? "" : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
 
-// Run ids begin with a date, so they are cut in the middle; ids of individuals differ at the beginning.
-const cut = (id, length) => (id.length <= length + 2 ? id : id.slice(0, length) + "…");
-export const short = (id, length = 10) => visible(cut(id, length));
-export const middle = (id, length = 24) => visible(id.length <= length ? id : id.slice(0, length / 2 - 1) + "…" + id.slice(-length / 2));
+// Ids are cut in the middle: those of one search often begin alike (with a date, or with the run's id).
+export const short = (id, length = 10) => visible(id.length <= length + 2 ? id : id.slice(0, Math.ceil(length / 2)) + "…" + id.slice(-Math.floor(length / 2)));
 
 // The gain per dollar; unknown as long as a call has no price.
 export const perDollar = (gained, { cost, unpriced }) => (cost > 0 && !unpriced && gained !== undefined ? +(gained / cost).toPrecision(3) : null);

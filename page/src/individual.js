@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff, ending } from "./code.js";
 import { useSetting } from "./settings.js";
-import { count, dollars, duration, money, number, short, signed, visible } from "./format.js";
+import { begun, count, dollars, duration, money, number, short, signed, visible } from "./format.js";
 
 const PARTS = { changes: "Changes", code: "Program", prompts: "Prompts", result: "Result", trace: "Trace", family: "Family" };
 
@@ -75,11 +75,11 @@ export function Individual({ data, id, part, show, choose, close }) {
     <header><h2 title=${visible(id)}>${short(id, 18)}</h2><button onClick=${close} aria-label="Close">✕</button></header>
     ${known ? html`<dl class="facts">
       <div><dt>score</dt><dd>${known.outcome === "ok" ? number(known.score) || "–" : known.outcome}${data.best?.id === id ? html` <b class="gold">best</b>` : ""}</dd></div>
-      <div><dt>gain</dt><dd>${signed(told?.gain)}</dd></div>
+      ${told && signed(told.gain) === "" ? "" : html`<div><dt>gain</dt><dd>${told ? signed(told.gain) : "…"}</dd></div>`}
       <div><dt>generation</dt><dd>${known.generation}</dd></div>
       <div><dt>made by</dt><dd>${visible(known.mutation_type)}</dd></div>
       ${known.island !== "" ? html`<div><dt>island</dt><dd>⬡${visible(known.island)}</dd></div>` : ""}
-      ${told?.models?.length ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div>` : ""}${told?.models ? html`<div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
+      ${told?.models?.length ? html`<div><dt>model</dt><dd>${told.models.map(visible).join(", ")}</dd></div>` : ""}${told?.models?.length || told?.cost || told?.unpriced ? html`<div><dt>cost</dt><dd>${money(told.cost, told.unpriced)}</dd></div>` : ""}
     </dl>` : ""}
     <nav class="parts" role="tablist">${Object.entries(PARTS).map(([name, title]) => html`<button role="tab" aria-selected=${part === name} onClick=${() => show(name)}>${title}</button>`)}</nav>
     <div class="body">${body()}</div>
@@ -125,7 +125,7 @@ function nested(spans) {
 
 function Family({ data, one, choose }) {
   if (!one) return "";
-  const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${visible(each.edit_summary)}</span></li>`;
+  const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.copied ? "copy" : each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${begun(each.edit_summary)}</span></li>`;
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }

@@ -18,7 +18,7 @@ export function Islands({ data, choose }) {
   const names = told.islands.map((each) => each.island).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const began = data.summary.start_time, end = data.list.length ? data.list[data.list.length - 1].timestamp : began;
   const at = (time) => (by === "seconds" ? Math.max(0, time - began) / 1000 : placeOf(data.list, time));
-  const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "best found in", right: true },
+  const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "best found in generation", right: true },
     numeric("arrived"), numeric("failed"), numeric("incorrect")];
   const moves = [{ name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }, { name: "generation", head: "generation", right: true }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "kind", head: "how", show: (row) => MADE[row.kind] || visible(row.kind) },
     { name: "from_island", head: "from", show: (row) => (row.from_island === "" ? "?" : "⬡" + visible(row.from_island)) }, { name: "to_island", head: "to", show: (row) => "⬡" + visible(row.to_island) }, numeric("score")];

@@ -46,6 +46,18 @@ function Page() {
   return html`<nav class="top"><a href="#/" aria-current=${!place.run && !place.calls && !place.compare}>Runs</a><a href="#/calls" aria-current=${!!place.calls}>Calls</a><span class="brand">genesis-otel</span></nav>${view}`;
 }
 
+// "/" goes to the view's field for searching, Escape out of it, and then closes the individual.
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "/" && !typing) {
+    const field = document.querySelector(".left input[type=search]");
+    if (field) { event.preventDefault(); field.focus(); field.select(); }
+  }
+  if (event.key === "Escape" && typing) event.target.blur();
+  else if (event.key === "Escape") { const { run, tab, individual } = read(); if (run && individual) go({ run, tab }); }
+});
+
 const root = document.getElementById("page");
 root.textContent = "";
 render(html`<${Page}/>`, root);

@@ -1,4 +1,7 @@
 // Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
+import { html } from "htm/preact";
+import { number } from "./format.js";
+
 
 // Viridis, at even steps: readable for people who cannot tell red from green, on light and dark backgrounds.
 const SHADES = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
@@ -9,6 +12,13 @@ export function colour(shade) {
   const at = Math.max(0, Math.min(1, shade)) * (SHADES.length - 1), low = Math.floor(at), high = Math.min(SHADES.length - 1, low + 1);
   const mixed = SHADES[low].map((from, index) => Math.round(from + (SHADES[high][index] - from) * (at - low)));
   return `rgb(${mixed.join(",")})`;
+}
+
+// Which scores the colours stand for, from the worst to the best.
+export function Scale({ data, what = "score" }) {
+  if (data.low === null || data.low === data.high) return "";
+  const [worst, best] = data.sign > 0 ? [data.low, data.high] : [data.high, data.low];
+  return html`<span class="kind">${what} ${number(+worst.toPrecision(4))} <svg width=${SHADES.length * 7} height="10" aria-hidden="true">${SHADES.map((_, at) => html`<rect x=${at * 7} width="7" height="10" fill=${colour(at / (SHADES.length - 1))}/>`)}</svg> ${number(+best.toPrecision(4))}</span>`;
 }
 
 // Marks that are smaller are too many, and would be all edge.

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
 import { number, short, visible } from "./format.js";
-import { draw, shapesOf } from "./marks.js";
+import { draw, Scale, shapesOf } from "./marks.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
 
@@ -43,7 +43,7 @@ export function Metrics({ data, choose, chosen }) {
     ${told.names.length ? html`<optgroup label="metrics">${told.names.map((name) => html`<option value=${"m." + name}>${visible(name)}</option>`)}</optgroup>` : ""}</select></label>`;
   const best = new Set((front || []).map((each) => each.individual_id));
   const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, { ...numeric("x", title(across)) }, { ...numeric("y", title(up)) }, { name: "how", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type }, { name: "front", head: "on the front", show: ({ one }) => (best.has(one.id) ? "yes" : ""), value: ({ one }) => (best.has(one.id) ? 1 : 0) }];
-  return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span></div>
+  return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span><${Scale} data=${data}/></div>
     <${Scatter} data=${data} points=${points} front=${best} labels=${[title(across), title(up)]} choose=${choose} chosen=${chosen}/>
     <details class="as-table"><summary>as a table</summary><${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/></details>`;
 }
@@ -81,7 +81,7 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
     if (points.length) {
       context.strokeStyle = dark ? "#2a2f37" : "#e4e7eb"; context.fillStyle = dark ? "#b6bdc7" : "#444";
       context.textAlign = "center";
-      for (const tick of ticks(left, right, Math.max(2, wide / 110))) { context.beginPath(); context.moveTo(px(tick), TOP); context.lineTo(px(tick), HIGH - BOTTOM); context.stroke(); context.fillText(number(tick), px(tick), HIGH - BOTTOM + 14); }
+      for (const tick of ticks(left, right, Math.max(3, wide / 80))) { context.beginPath(); context.moveTo(px(tick), TOP); context.lineTo(px(tick), HIGH - BOTTOM); context.stroke(); context.fillText(number(tick), px(tick), HIGH - BOTTOM + 14); }
       context.fillText(labels[0], (LEFT + wide) / 2, HIGH - 6);
       context.textAlign = "right";
       for (const tick of ticks(low, high, 7)) { context.beginPath(); context.moveTo(LEFT, py(tick)); context.lineTo(wide - RIGHT, py(tick)); context.stroke(); context.fillText(number(tick), LEFT - 6, py(tick) + 4); }

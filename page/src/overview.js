@@ -1,7 +1,7 @@
 // The course of a run: its scores, its cost by role, its throughput, and the latency of its calls.
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
-import { visible } from "./format.js";
+import { duration, isLive, visible } from "./format.js";
 import { callSpans, jobSpans, useJobs } from "./jobs.js";
 import { EVALUATION } from "./marks.js";
 import { LINES, modelsOf, Plot } from "./plot.js";
@@ -22,19 +22,22 @@ export function Overview({ data, choose, chosen }) {
     { label: "score", values: list.map((one) => one.score), color: "#8fb0ea", points: true },
     { label: "best so far", values: list.map((one) => one.best_so_far), color: "#d99a00", steps: true },
   ];
-  const roles = useMemo(() => costs(data), [data.version]);
   const jobs = useJobs(data).told;
   const bins = useMemo(() => throughput(data, jobs || []), [data.version, jobs]);
-  if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished yet, and no call has ended.</p>`;
+  // All charts over time have the same axis: from the beginning of the run to the newest that is known of it.
+  const roles = useMemo(() => costs(data, bins.end), [data.version, bins.end]);
+  const edged = (values) => [null, ...values, null];
+  const yet = isLive(data.summary) ? " yet" : "";
+  if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished${yet}, and no call has ended.</p>`;
   const scored = list.some((one) => one.score !== null);
   return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>
-    ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">No individual has a score yet.</p>`}
+    ${scored ? html`<${Plot} label="Score of each individual, and the best so far" x=${x} series=${series} xLabel=${{ place: "individuals", seconds: "seconds", cost: "USD" }[by]} yLabel="score" onPick=${(index) => choose(list[index].id)} height=${320}/>` : html`<p class="none">No individual has a score${yet}.</p>`}
     ${roles.series.length ? html`<h2>Cost of calls by role</h2>
     <${Plot} label="Cost of calls so far, by role" x=${roles.x} series=${roles.series.map(([role, values], at) => ({ label: visible(role) || "no role", values, color: LINES[at % LINES.length], steps: true }))} xLabel="seconds" yLabel="USD" height=${180}/>` : ""}
     <h2>Individuals finished, calls and evaluations in progress</h2>
-    <${Plot} label="Individuals finished, calls and evaluations in progress over time" x=${bins.x} series=${[{ label: "individuals per interval", values: bins.finished, color: LINES[0], steps: true }, { label: "calls in progress", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations in progress", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="" height=${180}/>
+    <${Plot} label="Individuals finished, calls and evaluations in progress over time" x=${bins.x} series=${[{ label: `individuals per ${duration(bins.wide)}`, values: bins.finished, color: LINES[0], steps: true }, { label: "calls in progress", values: bins.calls, color: LINES[1], steps: true }, ...(jobs?.length ? [{ label: "evaluations in progress", values: bins.evaluations, color: EVALUATION, steps: true }] : [])]} xLabel="seconds" yLabel="number" height=${180}/>
     ${data.calls.length ? html`<h2>Latency of calls</h2>
-    <${Plot} label="Seconds of each call" x=${data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000)} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: data.calls.map((call) => (call.model === model ? call.execution_time : null)), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds per call" height=${200}/>` : ""}`;
+    <${Plot} label="Seconds of each call" x=${[0, ...data.calls.map((call) => Math.max(0, call.timestamp - began) / 1000), bins.end]} series=${modelsOf(data).map((model, at) => ({ label: visible(model), values: edged(data.calls.map((call) => (call.model === model ? call.execution_time : null))), color: LINES[at % LINES.length], points: true }))} xLabel="seconds" yLabel="seconds per call" height=${200}/>` : ""}`;
 }
 
 function throughput(data, jobs) {
@@ -55,18 +58,21 @@ function throughput(data, jobs) {
     }
     return found.map((each) => +each.toFixed(3));
   };
-  return { x: finished.map((_, at) => (at * wide) / 1000), finished, calls: busy(calls), evaluations: busy(evaluations) };
+  const last = (values) => [...values, values[COUNT - 1]];
+  return { x: last(finished).map((_, at) => (at * wide) / 1000), finished: last(finished), calls: last(busy(calls)), evaluations: last(busy(evaluations)), wide: wide / 1000, end: (end - began) / 1000 };
 }
 
 // The cumulative cost of calls by role, at even steps; calls without a price are left out here and counted at the top of the page.
-function costs(data) {
+function costs(data, end) {
   const began = data.summary.start_time, STEPS = 200, priced = data.calls.filter((call) => call.cost !== null);
-  const roles = [...new Set(priced.map((call) => call.role))], sums = new Map(roles.map((role) => [role, 0])), series = new Map(roles.map((role) => [role, []])), x = [];
+  const roles = [...new Set(priced.map((call) => call.role))], sums = new Map(roles.map((role) => [role, 0])), series = new Map(roles.map((role) => [role, [0]])), x = [0];
   priced.forEach((call, at) => {
     sums.set(call.role, sums.get(call.role) + call.cost);
     if (at % Math.ceil(priced.length / STEPS) && at < priced.length - 1) return;
     x.push(Math.max(0, call.timestamp - began) / 1000);
     for (const role of roles) series.get(role).push(sums.get(role));
   });
+  x.push(Math.max(end, x[x.length - 1]));
+  for (const role of roles) series.get(role).push(sums.get(role));
   return { x, series: [...series] };
 }

@@ -5,15 +5,19 @@ import uPlot from "uplot";
 import { number } from "./format.js";
 
 const LIGHT = { text: "#444", grid: "#e4e7eb" }, DARK = { text: "#b6bdc7", grid: "#2a2f37" };
-export const LINES = ["#3b6fd4", "#d9730d", "#2f9e6e", "#a34ac7", "#c2255c", "#0b8fa6", "#7d6b00", "#5b5fc7", "#9c4221", "#3d7a3d"];
+// None of them is the red of a failure or the green of an evaluation.
+export const LINES = ["#3b6fd4", "#d9730d", "#0b8fa6", "#a34ac7", "#d6489a", "#7d6b00", "#5b5fc7", "#66717f", "#8a5a3c", "#4a94cf"];
 
 const COUNTED = new Set(["individuals", "generations"]), WHOLE = [...Array(9).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
+
+const told = (_, value) => (value === null || value === undefined ? "" : number(value));
 
 // The models of a run's calls, at most as many as there are colours.
 export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
 
-// `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` is called for a click.
-export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands }) {
+// `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` is called for a click; `within`: the lowest and
+// the highest y, if they are not those of the values.
+export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands, within }) {
   const place = useRef(null), plot = useRef(null);
   const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.steps, each.points]), xLabel, yLabel, bands]);
   useEffect(() => {
@@ -22,13 +26,15 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
     const options = {
       width: place.current.clientWidth || 400,
       height,
-      scales: { x: { time: false } },
+      scales: { x: { time: false }, y: within ? { range: within } : {} },
       legend: { live: true },
       cursor: { drag: { x: true, y: false } },
       bands,
       // Whole ticks: there is no individual 1.5.
       axes: [{ ...axis, ...(COUNTED.has(xLabel) ? { incrs: WHOLE } : {}), label: xLabel, labelFont: "11px system-ui", labelSize: 18, size: 34 }, { ...axis, label: yLabel, labelFont: "11px system-ui", labelSize: 18, size: 58 }],
-      series: [{ label: xLabel }, ...series.map((each) => ({
+      // As long as nothing is pointed at, the legend names the lines only.
+      series: [{ label: xLabel, value: told }, ...series.map((each) => ({
+        value: told,
         label: each.label,
         stroke: each.color,
         width: each.width ?? (each.points ? 0 : 2),

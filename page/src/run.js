@@ -3,8 +3,9 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData } from "./api.js";
 import { file } from "./file.js";
-import { ago, count, duration, isOpen, money, number, perDollar, short, signed, took, visible } from "./format.js";
+import { ago, begun, count, duration, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
+import { Story } from "./story.js";
 import { Events, Failures } from "./events.js";
 import { Examples } from "./examples.js";
 import { Individual } from "./individual.js";
@@ -64,7 +65,7 @@ export function Run({ id, tab, chosen, part, go }) {
     overview: () => html`<${Overview} data=${data} choose=${choose} chosen=${chosen}/>`,
     tree: () => html`<${Tree} data=${data} version=${data.version} chosen=${chosen} choose=${choose} search=${search}/>`,
     table: () => html`<${Individuals} data=${data} chosen=${chosen} choose=${choose} search=${search}/>`,
-    story: () => html`<${Story} data=${data} choose=${choose}/>`,
+    story: () => html`<${Story} data=${data} chosen=${chosen} choose=${choose}/>`,
     metrics: () => html`<${Metrics} data=${data} choose=${choose} chosen=${chosen}/>`,
     islands: () => html`<${Islands} data=${data} choose=${choose}/>`,
     examples: () => html`<${Examples} data=${data} choose=${choose} chosen=${chosen}/>`,
@@ -86,7 +87,24 @@ export function Run({ id, tab, chosen, part, go }) {
     ${chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : ""}</main>`;
 }
 
+// The state of a run is asked for less often than its rows: from this age on it says how old it is.
+const AGED = 10_000;
+
+// Seconds since the last sign of life, by the server's clock: of the run when it was asked for, or of what has arrived since.
+function silence(run, data) {
+  const now = run.last_seen + 1000 * run.silent_seconds + performance.now() - data.stood, call = data.calls[data.calls.length - 1], one = data.list[data.list.length - 1];
+  const seen = Math.max(run.last_seen, one?.timestamp ?? 0, call ? call.timestamp + 1000 * (call.execution_time || 0) : 0);
+  return [seen, Math.max(0, now - seen) / 1000];
+}
+
 function Head({ run, data }) {
+  const [, tick] = useState(0), goes = isOpen(run) && !file;
+  useEffect(() => {
+    if (!goes) return;
+    const timer = setInterval(() => document.hidden || tick((before) => before + 1), 5_000);
+    return () => clearInterval(timer);
+  }, [goes]);
+  const [seen, silent] = silence(run, data), age = performance.now() - data.stood;
   const outlook = useOutlook(isOpen(run) ? [run.run_id] : [], data.arrived)[run.run_id];
   const facts = [
     ["status", run.status ? html`<span class=${"status " + run.status}>${run.status}</span>` : html`<span class="status unknown">unknown</span>`],
@@ -99,34 +117,27 @@ function Head({ run, data }) {
     ["gain per dollar", number(perDollar(run.gained, run))],
     ["calls", `${number(data.calls.length)}${data.counts.calls ? `, ${number(data.counts.calls)} failed` : ""}`],
     ["took", took(run)],
-    ["last sign of life", isOpen(run) ? [`${duration((run.last_seen - run.start_time) / 1000)} after its start`, file ? "" : ago(run.silent_seconds)].filter(Boolean).join(", ") : ""],
+    ["last sign of life", isOpen(run) ? [`${duration((seen - run.start_time) / 1000)} after its start`, file ? "" : ago(silent)].filter(Boolean).join(", ") : ""],
+    ["cost and generations as of", goes && data.stale && age > AGED ? ago(age / 1000) : ""],
   ];
   return html`<header class="head"><h1>${visible(run.task_name) || "Run without a start"} <small title=${visible(run.run_id)}>${visible(run.run_id)}</small></h1>
     <dl class="facts">${facts.filter(([, value]) => value !== "").map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></header>`;
 }
 
 function Individuals({ data, chosen, choose, search }) {
+  const kept = useSetting("sort", "");
   const wanted = search.trim().toLowerCase();
   const rows = wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list;
   const columns = [
     { name: "place", head: "#", show: (one) => (one.copied ? "" : one.place + 1), right: true },
     { name: "id", head: "individual", show: (one) => html`<span title=${visible(one.id)}>${short(one.id)}</span>` },
     { name: "generation", head: "generation", right: true },
-    { name: "score", head: "score", show: (one) => (one.outcome === "ok" ? number(one.score) : one.outcome), value: (one) => (one.score === null ? null : data.sign * one.score), right: true },
+    { name: "score", head: "score", show: (one) => (one.copied ? html`<span class="mute">copy</span>` : one.outcome === "ok" ? number(one.score) : html`<span class="failed">${one.outcome}</span>`), value: (one) => (one.score === null ? null : data.sign * one.score), right: true },
     { name: "mutation_type", head: "made by" },
     { name: "island", head: "island" },
     { name: "children", head: "children", show: (one) => number(one.children.length), value: (one) => one.children.length, right: true },
-    { name: "code_size", head: "bytes", show: (one) => number(one.code_size), right: true },
-    { name: "edit_summary", head: "what changed", show: (one) => html`<span class="cut">${visible(one.edit_summary)}</span>` },
+    { name: "code_size", head: "bytes", show: (one) => (one.code_size ? number(one.code_size) : ""), value: (one) => one.code_size || null, right: true },
+    { name: "edit_summary", head: "what changed", rest: true, show: (one) => html`<span class="cut">${begun(one.edit_summary)}</span>` },
   ];
-  return html`<${Table} label="Individuals" rows=${rows} columns=${columns} keyOf=${(one) => one.id} chosen=${chosen} onPick=${(one) => choose(one.id)} sorted=${{ name: "score", down: true }}/>`;
-}
-
-function Story({ data, choose }) {
-  const path = data.list.filter((one) => data.bestPath?.has(one.id));
-  if (!path.length) return html`<p class="none">No individual has a score yet.</p>`;
-  return html`<ol class="story long">${path.map((one) => {
-    const parent = data.byId.get(one.parents[0]), gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
-    return html`<li><button class="link" onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${number(one.score)}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span> <span class="mute">generation ${one.generation} · ${visible(one.mutation_type)}${one.island !== "" ? ` · island ${visible(one.island)}` : ""}</span><p>${visible(one.edit_summary)}</p></li>`;
-  })}</ol>`;
+  return html`<${Table} label="Individuals" rows=${rows} columns=${columns} keyOf=${(one) => one.id} chosen=${chosen} onPick=${(one) => choose(one.id)} sorted=${{ name: "score", down: true }} kept=${kept}/>`;
 }

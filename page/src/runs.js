@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { ask, SHARE } from "./api.js";
 import { file } from "./file.js";
-import { ago, isOpen, middle, money, moment, number, perDollar, took, visible } from "./format.js";
+import { ago, isOpen, money, moment, number, perDollar, short, took, visible } from "./format.js";
 import { left, useOutlook } from "./outlook.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -13,13 +13,15 @@ import { Table } from "./table.js";
 const MOST = 20;
 // The status of a run whose start is not in the store.
 const UNKNOWN = "unknown";
+// Columns that are left out if no run has anything in them.
+const MAYBE = { progress: (row, outlook) => outlook[row.run_id] && left(outlook[row.run_id]), tags: (row) => row.tags?.length };
 
 export function Runs({ go }) {
   const [rows, list] = useState(null);
   const [error, fail] = useState("");
   const [find, seek] = useSetting("find", "");
   const [status, pick] = useSetting("status", "");
-  const [ticked, tick] = useState(new Set());
+  const [ticked, tick] = useState(new Set()), kept = useSetting("sort", "");
   const sparks = useSparks(rows);
   useEffect(() => {
     let over = false, timer;
@@ -38,16 +40,16 @@ export function Runs({ go }) {
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
     { name: "tick", head: "", label: "selected", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
-    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">start is missing</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${middle(row.run_id, 18)}</a>` },
-    { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${middle(row.run_id)}</a>` },
-    { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} title=${visible(row.error)}>${row.status || UNKNOWN}</span>` },
+    { name: "task_name", head: "task", show: (row) => html`${row.task_name ? html`<span class="cut task" title=${visible(row.task_name)}>${visible(row.task_name)}</span>` : row.status ? "" : html`<span class="mute">start is missing</span>`}<a class="narrow" href=${go.address({ run: row.run_id })}>${short(row.run_id, 16)}</a>` },
+    { name: "run_id", head: "run", show: (row) => html`<a href=${go.address({ run: row.run_id })} title=${visible(row.run_id)}>${short(row.run_id, 22)}</a>` },
+    { name: "status", head: "status", show: (row) => html`<span class=${"status " + (row.status || UNKNOWN)} >${row.status || UNKNOWN}</span>${row.error ? html`<small class="cut task failed" title=${visible(row.error)}>${visible(row.error)}</small>` : ""}` },
     { name: "progress", head: "progress", show: (row) => (outlook[row.run_id] ? left(outlook[row.run_id]) : ""), value: (row) => outlook[row.run_id]?.done },
     { name: "best_score", head: "best", right: true, show: (row) => number(row.best_score) },
     { name: "spark", head: "", label: "best so far", show: (row) => html`<${Spark} told=${sparks[row.run_id]}/>` },
     { name: "individuals", head: "individuals", right: true, show: (row) => number(row.individuals) },
     { name: "failed", head: "failed", right: true, show: (row) => number(row.failed) },
     { name: "generations", head: "generations", right: true, show: (row) => number(row.generations) },
-    { name: "since_improvement", head: "since improvement", right: true, show: (row) => number(row.since_improvement) },
+    { name: "since_improvement", head: "generations since improvement", right: true, show: (row) => number(row.since_improvement) },
     { name: "cost", head: "cost", right: true, show: (row) => money(row.cost, row.unpriced) },
     { name: "gain", head: "gain per dollar", right: true, value: (row) => perDollar(sparks[row.run_id]?.gained, row), show: (row) => number(perDollar(sparks[row.run_id]?.gained, row)) },
     { name: "start_time", head: "began", show: (row) => moment(row.start_time) },
@@ -60,7 +62,7 @@ export function Runs({ go }) {
     <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : "Select all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
-    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
+    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
 
 // Sparklines are requested after the list, and again only for runs with new individuals.
@@ -98,7 +100,7 @@ export function Compare({ runs, go }) {
   }, [runs.join()]);
   if (error) return html`<main><p class="failed" role="alert">${error}</p></main>`;
   if (!told) return html`<main><p class="none">Reading …</p></main>`;
-  const named = (each) => `${visible(each.run.task_name)} ${middle(each.run.run_id, 18)}`;
+  const named = (each) => `${visible(each.run.task_name)} ${short(each.run.run_id, 16)}`;
   const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
   const x = [...new Set(told.flatMap((each) => each[by].map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
   const series = [], bands = [];
@@ -113,7 +115,7 @@ export function Compare({ runs, go }) {
   const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
   const setting = (each, name) => settings[told.indexOf(each)].get(name) ?? "";
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
-  const facts = { status: (run) => run.status, best: (run) => number(run.best_score), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
+  const facts = { status: (run) => run.status, best: (run) => number(run.best_score) + (run.direction === "min" ? " (lower is better)" : ""), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
     <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task and configuration</label></form>
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>

@@ -6,9 +6,13 @@ import { number, visible } from "./format.js";
 // A column of numbers with six significant digits.
 export const numeric = (name, head = name) => ({ name, head, right: true, show: (row) => number(row[name] === null || row[name] === undefined ? null : +Number(row[name]).toPrecision(6)) });
 
-// `columns`: [{name, head, show(row), value(row), right, label}]; `label` is read out if there is no head.
-export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label }) {
-  const [order, sort] = useState(sorted || null);
+// `columns`: [{name, head, show(row), value(row), right, label, rest}]; `label` is read out if there is no head; `rest` is the width that the
+// others leave. `kept`: a setting of the page with the order, [value, set].
+export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorted, label, kept }) {
+  const [own, set] = useState(sorted || null);
+  const [name, way] = kept?.[0].split(" ") ?? [];
+  const order = kept && columns.some((each) => each.name === name) ? { name, down: way !== "up" } : kept ? sorted || null : own;
+  const sort = (next) => (kept ? kept[1](`${next.name} ${next.down ? "down" : "up"}`) : set(next));
   const [many, show] = useState(first);
   let listed = rows;
   if (order) {
@@ -28,7 +32,7 @@ export function Table({ rows, columns, onPick, chosen, keyOf, first = 100, sorte
       <button aria-label=${each.head ? undefined : each.label} onClick=${() => turn(each.name)}>${each.head}${order?.name === each.name ? (order.down ? " ↓" : " ↑") : ""}</button></th>`)}</tr></thead>
     <tbody>${listed.slice(0, many).map((row) => html`<tr key=${keyOf(row)} class=${chosen === keyOf(row) ? "chosen" : ""} tabindex=${onPick ? 0 : undefined}
       onClick=${() => onPick?.(row)} onKeyDown=${(event) => event.key === "Enter" && onPick?.(row)}>
-      ${columns.map((each) => html`<td class=${each.right ? "right" : ""}>${each.show ? each.show(row) : visible(row[each.name])}</td>`)}</tr>`)}</tbody>
+      ${columns.map((each) => html`<td class=${each.right ? "right" : each.rest ? "rest" : ""}>${each.show ? each.show(row) : visible(row[each.name])}</td>`)}</tr>`)}</tbody>
   </table>${listed.length > many ? html`<button class="more" onClick=${() => show(many * 4)}>${(listed.length - many).toLocaleString("en-US")} more</button>` : ""}
   ${listed.length ? "" : html`<p class="none">Nothing to show.</p>`}</div>`;
 }

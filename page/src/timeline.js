@@ -1,13 +1,13 @@
 // Calls over time, and evaluations below them, each in as few lanes as they need.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { count, duration, moment, short, visible } from "./format.js";
+import { count, duration, isLive, moment, short, visible } from "./format.js";
 import { callSpans, jobSpans, laid, useJobs } from "./jobs.js";
 import { EVALUATION, FAILED } from "./marks.js";
 import { LINES, modelsOf } from "./plot.js";
 import { Table } from "./table.js";
 
-const GAP = 22;
+const GAP = 22, TICK = 150;
 
 const EVALUATIONS = [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
   { name: "seconds", head: "took", right: true, show: (row) => (row.seconds === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.seconds === null ? "" : "ok") }];
@@ -39,7 +39,13 @@ export function Timeline({ data, choose }) {
     bars(evaluations, below, (job) => (job.failed ? FAILED : EVALUATION));
     context.fillStyle = "#808790"; context.font = "11px system-ui";
     if (evaluations.count && calls.count) context.fillText("evaluations", 0, below - 6);
-    if (evaluations.count || calls.count) { context.fillText("0", 0, high - 6); context.textAlign = "right"; context.fillText(duration(whole / 1000), room, high - 6); }
+    if (evaluations.count || calls.count) {
+      const many = Math.max(2, Math.min(8, Math.floor(room / TICK)));
+      for (let at = 0; at <= many; at += 1) {
+        context.textAlign = at === 0 ? "left" : at === many ? "right" : "center";
+        context.fillText(at ? duration(((at / many) * whole) / 1000) : "0", (at / many) * room, high - 6);
+      }
+    }
   }, [calls, evaluations, room]);
   const at = (event) => {
     const box = canvas.current.getBoundingClientRect(), time = first + ((event.clientX - box.left) / box.width) * whole, y = event.clientY - box.top, of = y < below ? calls : evaluations, lane = Math.floor((y < below ? y : y - below) / tall);
@@ -50,7 +56,7 @@ export function Timeline({ data, choose }) {
   const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, duration((found.to - found.from) / 1000), found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
   const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, busy for ${Math.round(100 * of.share)} % of the time`;
   const texts = [calls.placed.length ? lanes(calls, "call") : "", evaluations.placed.length ? lanes(evaluations, "evaluation") : ""].filter(Boolean);
-  return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? "No call and no evaluation has been recorded yet." : ""}
+  return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? `No call and no evaluation has been recorded${isLive(data.summary) ? " yet" : ""}.` : ""}
     ${shown.map((model, index) => html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${LINES[index % LINES.length]}/></svg> ${visible(model)}</span>`)}
     ${evaluations.count ? html` <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${EVALUATION}/></svg> evaluation</span>` : ""} <span class="kind"><svg width="10" height="10"><rect width="10" height="10" fill=${FAILED}/></svg> failed</span></p>
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}

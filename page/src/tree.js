@@ -2,10 +2,13 @@
 // drag pans, click selects, double click folds an individual's descendants.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { draw, GOLD, shapesOf } from "./marks.js";
+import { draw, GOLD, Scale, shapesOf } from "./marks.js";
 import { count, number, short, visible } from "./format.js";
+import { useSetting } from "./settings.js";
 
-const STEP_X = 46, STEP_Y = 16, LEAST = 2;
+const STEP_X = 46, STEP_Y = 16, LEAST = 2, CLOSE = 0.5;
+// How far a child of its parent's own generation is to the right of it, in generations.
+const ASIDE = 0.35;
 
 // Positions for all individuals: x by generation; y so that leaves do not overlap and a parent is centred on its children.
 export function layout(data, folded) {
@@ -19,6 +22,8 @@ export function layout(data, folded) {
       if (next === 0) {
         if (depths.has(one.id)) { stack.pop(); continue; }
         depths.set(one.id, stack.length - 1);
+        const from = stack.length > 1 ? stack[stack.length - 2][0].x + ASIDE : 0;
+        one.x = Math.max(from, typeof one.generation === "number" ? one.generation : stack.length - 1);
       }
       const children = folded.has(one.id) ? [] : one.children;
       if (next < children.length) {
@@ -29,7 +34,6 @@ export function layout(data, folded) {
       stack.pop();
       const seen = children.filter((child) => child.y !== undefined && depths.has(child.id));
       one.y = seen.length ? (seen[0].y + seen[seen.length - 1].y) / 2 : row++;
-      one.x = typeof one.generation === "number" ? Math.max(one.generation, 0) : depths.get(one.id);
       placed.push(one);
     }
   }
@@ -43,9 +47,11 @@ export function Tree({ data, version, chosen, choose, search }) {
   const [over, hover] = useState(null);
   const placed = useMemo(() => layout(data, folded), [version, folded]);
   const shapes = useMemo(() => shapesOf(data.list), [version]);
+  const islands = useMemo(() => [...new Set(data.list.map((one) => one.island))].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true })), [version]);
+  const [island, stay] = useSetting("island", "");
   const wanted = search.trim().toLowerCase();
-  const matches = (one) => !wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
-    || (one.edit_summary || "").toLowerCase().includes(wanted) || String(one.island) === wanted;
+  const matches = (one) => (!islands.includes(island) || one.island === island) && (!wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
+    || (one.edit_summary || "").toLowerCase().includes(wanted) || String(one.island) === wanted);
 
   useEffect(() => {
     const watching = new ResizeObserver(([entry]) => measure([entry.contentRect.width, entry.contentRect.height]));
@@ -72,7 +78,8 @@ export function Tree({ data, version, chosen, choose, search }) {
     context.scale(ratio, ratio);
     const mark = Math.max(LEAST, Math.min(6, 6 * view.current.zoom)), shown = [];
     context.strokeStyle = dark ? "#4a515c" : "#c3c8d0";
-    context.lineWidth = 1;
+    // Lines that lie close together are thin, so that the marks stand out.
+    context.lineWidth = view.current.zoom < CLOSE ? 0.4 : 1;
     context.beginPath();
     const gold = [];
     for (const one of placed) {
@@ -106,7 +113,7 @@ export function Tree({ data, version, chosen, choose, search }) {
     }
     context.globalAlpha = 1;
   };
-  useEffect(paint, [placed, size, chosen, wanted, version]);
+  useEffect(paint, [placed, size, chosen, wanted, island, version]);
 
   const nearest = (event) => {
     const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
@@ -170,8 +177,10 @@ export function Tree({ data, version, chosen, choose, search }) {
     <div class="tools">
       <button onClick=${() => { fit(); paint(); }}>Fit</button>
       <button onClick=${() => fold(new Set())} disabled=${!folded.size}>Unfold all</button>
+      ${islands.length > 1 ? html`<label>island <select value=${islands.includes(island) ? island : ""} onChange=${(event) => stay(event.target.value)}><option value="">all</option>${islands.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>` : ""}
       ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
       <span class="kind"><i class="shape circle failed"></i>failed or incorrect</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
+      ${data.list.some((one) => one.copied) ? html`<span class="kind"><i class="shape circle copied"></i>copy</span>` : ""}<${Scale} data=${data}/>
     </div>
     <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the tab Individuals lists them`}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${(event) => turn(nearest(event))} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>

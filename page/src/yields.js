@@ -1,17 +1,27 @@
 // The yield of each mutation, the cells of the feature grid, and the Pareto front.
 import { html } from "htm/preact";
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { useWhole } from "./asked.js";
-import { count, money, number, short, visible } from "./format.js";
-import { colour } from "./marks.js";
+import { Cells } from "./cells.js";
+import { count, isLive, money, number, short, visible } from "./format.js";
 import { Plot } from "./plot.js";
 import { numeric, Table } from "./table.js";
 
-const MUTATIONS = [{ name: "mutation_type", head: "mutation" }, numeric("count", "tried"), numeric("improvements", "better than the parent"),
-  { name: "success_rate", head: "success", right: true, show: (row) => (row.success_rate === undefined || row.success_rate === null ? "" : Math.round(100 * row.success_rate) + " %") },
-  numeric("avg_gain", "mean gain"), numeric("best_fitness", "best"), numeric("median_fitness", "median"), numeric("failed"), numeric("incorrect")];
-const FRONT = [{ name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, numeric("fitness_score", "fitness"), numeric("combined_score", "combined"),
-  { name: "metrics", head: "metrics", show: (row) => html`<span class="cut">${visible(row.metrics)}</span>` }];
+// Two things are counted, individuals and their comparisons with a parent: a child of two parents is compared twice.
+const MUTATIONS = [{ name: "mutation_type", head: "mutation" }, numeric("count", "individuals"), numeric("failed", "of these failed"), numeric("incorrect"), numeric("best_fitness", "best"), numeric("median_fitness", "median"),
+  { name: "improvements", head: "better than a parent", right: true, show: (row) => (row.total ? `${number(row.improvements)} of ${number(row.total)}` : "") },
+  { name: "success_rate", head: "success", right: true, show: (row) => (row.total ? Math.round(100 * row.success_rate) + " %" : "") }, numeric("avg_gain", "mean gain")];
+const FRONT = [{ name: "individual_id", head: "individual", show: (row) => html`<span title=${visible(row.individual_id)}>${short(row.individual_id)}</span>` }, numeric("fitness_score", "fitness"), numeric("combined_score", "combined")];
+const MOST_METRICS = 8;
+
+// The front's members with a column for each of their numeric metrics.
+function Front({ front, choose }) {
+  const read = front.map((row) => { try { return { ...row, told: JSON.parse(row.metrics) ?? {} }; } catch { return { ...row, told: {} }; } });
+  const names = [...new Set(read.flatMap(({ told }) => Object.keys(told).filter((name) => typeof told[name] === "number")))];
+  const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: visible(name), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? +told[name].toPrecision(6) : null) }));
+  return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values.${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
+    <${Table} label="Pareto front" rows=${read} columns=${[...FRONT, ...columns]} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>`;
+}
 
 // Only those columns that anything was told for.
 const PROPOSALS = [{ name: "mutation_type", head: "mutation" }, numeric("individuals"), numeric("unapplied", "patches not applied"), numeric("compared"), numeric("similarity", "mean similarity"), numeric("judged", "judged by a model"),
@@ -23,11 +33,11 @@ export function Yields({ data, choose }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const said = PROPOSALS.filter(({ name }) => ALWAYS.includes(name) || told.proposals.some((row) => row[name]));
-  if (!told.mutations.length && !told.proposals.length && !told.cells.length && !told.front.length) return html`<p class="none">Nothing to show yet.</p>`;
-  return html`${told.mutations.length ? html`<h2>Mutations</h2><${Table} label="Mutations" rows=${told.mutations} columns=${MUTATIONS} keyOf=${(row) => row.mutation_type}/>` : ""}
+  if (!told.mutations.length && !told.proposals.length && !told.cells.length && !told.front.length) return html`<p class="none">Nothing to show${isLive(data.summary) ? " yet" : ""}: no child has finished, and there is no grid and no front.</p>`;
+  return html`${told.mutations.length ? html`<h2>Mutations</h2><p class="hint">Without the first generation and without copies. Each child is compared with each of its parents, so one of two parents counts twice; one that failed was not better.</p><${Table} label="Mutations" rows=${told.mutations} columns=${MUTATIONS} keyOf=${(row) => row.mutation_type}/>` : ""}
     ${told.proposals.length ? html`<h2>Before their evaluation</h2><p class="hint">Patches that could not be applied, and how novel proposals were found to be, as far as the search tells.</p><${Table} label="Proposals before their evaluation" rows=${told.proposals} columns=${said} keyOf=${(row) => row.mutation_type}/>` : ""}
     <${Rates} data=${data}/><${Cells} cells=${told.cells} data=${data} choose=${choose}/>
-    ${told.front.length ? html`<h2>Pareto front</h2><p class="hint">The tab Metrics plots it over two axes.</p><${Table} label="Pareto front" rows=${told.front} columns=${FRONT} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>` : ""}`;
+    ${told.front.length ? html`<${Front} front=${told.front} choose=${choose}/>` : ""}`;
 }
 
 const WINDOW = 20, STEPS = 400;
@@ -48,37 +58,6 @@ function Rates({ data }) {
     return { x, right, better, wide };
   }, [data.version]);
   if (!rates.x.length) return "";
-  return html`<h2>Of the last ${number(rates.wide)} children</h2><${Plot} label="Share of the last children that are correct, and that scored higher than their parent" x=${rates.x} xLabel="individuals" yLabel="%" height=${200}
-    series=${[{ label: "correct", values: rates.right, color: "#3b6fd4" }, { label: "scored better than their parent", values: rates.better, color: "#d99a00" }]}/>`;
-}
-
-const EDGE = 22;
-
-// The bins that are labelled on an axis: as many as there is room for.
-const bins = (most, size) => { const step = Math.ceil(16 / size); return [...Array(Math.floor(most / step) + 1).keys()].map((at) => at * step).slice(0, 200); };
-
-// The feature grid: two axes if there are two or more features; the colour of a cell is its best score.
-function Cells({ cells, data, choose }) {
-  const [axes, turn] = useState([0, 1]);
-  if (!cells.length) return "";
-  const read = cells.map((cell) => { try { return [cell, JSON.parse(cell.cell)]; } catch { return [cell, {}]; } });
-  const features = [...new Set(read.flatMap(([, at]) => Object.keys(at)))];
-  const [across, up] = [features[axes[0]] ?? features[0], features[axes[1]] ?? features[1]];
-  const grid = new Map();
-  let most = [0, 0];
-  for (const [cell, at] of read) {
-    const place = [Number(at[across] ?? 0), Number(at[up] ?? 0)];
-    if (!place.every(Number.isFinite)) continue;
-    most = [Math.max(most[0], place[0]), Math.max(most[1], place[1])];
-    const known = grid.get(place.join()), better = known && (cell.best_score === null || (known.best_score !== null && data.sign * known.best_score >= data.sign * cell.best_score));
-    grid.set(place.join(), { ...(better ? known : cell), place, individuals: (known?.individuals || 0) + cell.individuals });
-  }
-  const size = Math.max(8, Math.min(26, 560 / (most[0] + 1)));
-  const choice = (index) => html`<select value=${axes[index]} onChange=${(event) => turn(index ? [axes[0], +event.target.value] : [+event.target.value, axes[1]])}>${features.map((name, at) => html`<option value=${at}>${visible(name)}</option>`)}</select>`;
-  return html`<h2>Filled cells: ${grid.size}</h2><div class="tools"><label>across ${choice(0)}</label>${features.length > 1 ? html`<label>up ${choice(1)}</label>` : ""}</div>
-    <div class="scroll" tabindex="0"><svg class="cells" width=${(most[0] + 1) * size + EDGE + 4} height=${(most[1] + 1) * size + EDGE + 4} role="img" aria-label="Cells by best score; the table below has the same data">
-      ${bins(most[0], size).map((bin) => html`<text x=${EDGE + (bin + 0.5) * size} y=${(most[1] + 1) * size + 14} text-anchor="middle">${bin}</text>`)}${bins(most[1], size).map((bin) => html`<text x=${EDGE - 4} y=${(most[1] - bin + 0.5) * size + 5} text-anchor="end">${bin}</text>`)}${[...grid.values()].map((cell) => html`<rect tabindex="0" x=${EDGE + cell.place[0] * size} y=${(most[1] - cell.place[1]) * size + 2} width=${size - 1} height=${size - 1} fill=${colour(data.shade({ score: cell.best_score }))}
-      onClick=${() => cell.best_individual && choose(cell.best_individual)} onKeyDown=${(event) => event.key === "Enter" && cell.best_individual && choose(cell.best_individual)}><title>${`${visible(across)} ${cell.place[0]}${up ? `, ${visible(up)} ${cell.place[1]}` : ""}: best ${number(cell.best_score) || "–"}, ${count(cell.individuals, "individual")}`}</title></rect>`)}</svg></div>
-    <details class="as-table"><summary>as a table</summary><${Table} label="Cells" rows=${[...grid.values()].map((cell) => ({ ...cell, across: cell.place[0], up: cell.place[1] }))} keyOf=${(cell) => cell.place.join()} onPick=${(cell) => cell.best_individual && choose(cell.best_individual)}
-      columns=${[{ name: "across", head: visible(across), right: true }, ...(up ? [{ name: "up", head: visible(up), right: true }] : []), numeric("best_score", "best"), numeric("individuals"), { name: "best_individual", head: "best individual", show: (cell) => short(cell.best_individual) }]}/></details>`;
+  return html`<h2>Of the last ${number(rates.wide)} children</h2><${Plot} label="Share of the last children that are correct, and that are better than their first parent" x=${rates.x} xLabel="individuals" yLabel="%" within=${[0, 100]} height=${200}
+    series=${[{ label: "correct", values: rates.right, color: "#3b6fd4" }, { label: "better than their first parent", values: rates.better, color: "#d99a00" }]}/>`;
 }

@@ -296,6 +296,15 @@ def test_cells_are_told_apart_by_island(searched: Client) -> None:
     assert [row["best_individual"] for row in found][:2] == [BEST, "three_a"]
     assert found[0]["best_score"] == 0.97 and found[0]["best_generation"] == 4
     assert queries.ask(searched, "cells", run_id="nobody") == []
+    until = searched.query(
+        "SELECT toUnixTimestamp64Milli(timestamp) FROM individuals WHERE run_id = {run_id:String} ORDER BY timestamp LIMIT 1 OFFSET 3",
+        parameters={"run_id": RUN},
+    ).result_rows[0][0]
+    then = queries.ask(searched, "cells", run_id=RUN, until=until)
+    told = {
+        (row["island"], json.loads(row["cell"])["size"], row["individuals"], row["best_individual"]) for row in then
+    }
+    assert told == {("0", 0, 1, ""), ("0", 1, 2, "one_a"), ("1", 0, 1, "seed_b")}
 
 
 def test_what_evaluations_put_out_is_one_row_per_text(searched: Client) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,9 +38,12 @@ from tests.support.searched import (
     LINEAGE_OF_BEST,
     RUN,
     TASK,
+    Fact,
+    cell,
     code,
     end_store,
     fill,
+    island,
     search_spans,
 )
 
@@ -293,6 +296,95 @@ def test_the_best_path_is_the_lineage(page: Page, browse: Callable[..., WebDrive
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{RUN}/story"))
     assert eventually(lambda: texts(driver, ".story li .link")) == LINEAGE_OF_BEST
+
+
+def test_each_step_of_the_best_path_shows_what_it_changed(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """A step opens to the difference between its program and its parent's, and to the whole of its description."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/story"))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".story details summary"))[-1].click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".story .diff .added"))
+    assert [each.rstrip() for each in texts(driver, ".story .diff .added")] == [f"+{code(OF_BEST).rstrip()}"]
+    assert texts(driver, ".story .whole") == [f"why {BEST} should be better"]
+
+
+def test_success_says_what_it_is_a_share_of(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Of two crossovers with two parents each, three comparisons of four were gains: never three of two."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/yields"))
+    shown(driver, "Yields")
+    table = "[aria-label=Mutations]"
+    heads = eventually(lambda: texts(driver, f"{table} thead th"))
+    (row,) = (each for each in driver.find_elements(By.CSS_SELECTOR, f"{table} tbody tr") if "crossover" in each.text)
+    told = dict(zip(heads, (each.text for each in row.find_elements(By.TAG_NAME, "td")), strict=True))
+    assert (told["individuals"], told["better than a parent"], told["success"]) == ("2", "3 of 4", "75 %")
+
+
+def cells_of(facts: Sequence[Fact], on: str | None = None) -> int:
+    """How many cells of the grid these individuals fill, on all islands together or on one."""
+    return len({cell(fact)["size"] for fact in facts if on in (None, island(fact))})
+
+
+def test_cells_are_shown_as_they_were(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """After any number of individuals, and on any island: the cells that were filled by then, by the query that fills them now."""
+    times = page.json(f"/api/run/individuals?run={RUN}")["columns"]
+    finished = sorted(zip(times["timestamp"], times["individual_id"], strict=True))
+    for after in (1, 4, 9):
+        rows = page.json(f"/api/run/cells?run={RUN}&until={finished[after - 1][0]}")
+        assert sum(row["individuals"] for row in rows) == after
+    whole, then, there = cells_of(FACTS), cells_of(FACTS[:4]), cells_of(FACTS[:4], on="1")
+    assert whole > then > there
+    driver = browse(page.address)
+    settings = {"": whole, "?after=4": then, "?after=4&island=1": there, "?after=nonsense&island=7": whole}
+    for setting, filled in settings.items():
+        driver.get("about:blank")
+        driver.get(page.at(f"#/run/{RUN}/yields{setting}"))
+        eventually(lambda: f"Filled cells: {filled}" in texts(driver, ".view h2"))  # noqa: B023
+        assert len(driver.find_elements(By.CSS_SELECTOR, ".cells rect")) == filled
+    slider = driver.find_element(By.CSS_SELECTOR, "input[type=range]")
+    for _ in range(len(FACTS) - 4):
+        slider.send_keys(Keys.ARROW_LEFT)
+    eventually(lambda: f"Filled cells: {then}" in texts(driver, ".view h2"))
+    assert "after=4" in driver.current_url
+
+
+def test_ids_that_begin_alike_are_told_apart(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Long ids are cut in the middle, since those of one search may all begin with the run's."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{quote(f'run {HOSTILE}', safe='')}/table"))
+    shown_ids = eventually(lambda: texts(driver, "[aria-label=Individuals] tbody td:nth-child(2)"))
+    assert len(set(shown_ids)) == len(shown_ids) == 2 and all("…" in each for each in shown_ids)
+
+
+def test_keys_search_and_close(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """A slash goes to the field for searching and does not write into it, Escape leaves it, and then closes the individual."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/table/{BEST}"))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane"))
+    body = driver.find_element(By.TAG_NAME, "body")
+    body.send_keys("/")
+    field = driver.switch_to.active_element
+    assert field.get_attribute("aria-label") == "Search individuals"
+    field.send_keys("two/")
+    assert field.get_attribute("value") == "two/"
+    field.send_keys(Keys.ESCAPE)
+    assert driver.switch_to.active_element.tag_name == "body" and driver.find_elements(By.CSS_SELECTOR, ".pane")
+    body.send_keys(Keys.ESCAPE)
+    eventually(lambda: not driver.find_elements(By.CSS_SELECTOR, ".pane"))
+
+
+def test_the_order_of_a_table_is_part_of_its_address(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """A click on a heading orders individuals, and whoever gets the address has the same order."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/table"))
+    eventually(lambda: driver.find_elements(By.XPATH, "//th/button[text()='bytes']"))[0].click()
+    ids = "[aria-label=Individuals] tbody td:nth-child(2)"
+    largest = [fact.id for fact in sorted(FACTS, key=lambda fact: -fact.size)][:2]
+    eventually(lambda: texts(driver, ids)[:2] == largest)
+    sent = driver.current_url
+    driver.get("about:blank")
+    driver.get(sent)
+    eventually(lambda: texts(driver, ids)[:2] == largest)
 
 
 def test_a_run_without_its_start_is_shown(page: Page, browse: Callable[..., WebDriver]) -> None:

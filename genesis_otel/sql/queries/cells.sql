@@ -4,6 +4,7 @@
 -- and the best one. If a search rescales its bins along the way, a cell's meaning may change. A search without a grid has no rows.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
+-- until = 0: only individuals that finished by then, in milliseconds since 1970; 0 for all
 -- limit = 1000: maximum number of rows, the best first
 SELECT
     island,
@@ -15,7 +16,7 @@ SELECT
     if(best_score IS NULL, NULL, argMaxIf(generation, (height, -place), height IS NOT NULL)) AS best_generation,
     max(timestamp) AS latest
 FROM (@climb(run_id = {run_id:String}))
-WHERE cell != ''
+WHERE cell != '' AND ({until:Int64} = 0 OR timestamp <= fromUnixTimestamp64Milli({until:Int64}))
 GROUP BY island, cell
 ORDER BY any(sign) * best_score DESC NULLS LAST, island, cell
 LIMIT {limit:UInt32}
