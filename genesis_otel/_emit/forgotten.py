@@ -7,8 +7,8 @@ SDK is installed: a library with only OpenTelemetry's API leaves that to its app
 from __future__ import annotations
 
 import importlib.util
-import multiprocessing
 import os
+import sys
 
 from opentelemetry import trace
 
@@ -34,7 +34,9 @@ def at_run(run_id: str) -> None:
 
 def in_worker(kind: str) -> None:
     """Warn if something starts unrecorded: in a pool's worker it belongs to a run that is recorded elsewhere."""
-    if multiprocessing.parent_process() is not None and _nowhere():
+    # In a worker it is loaded; anywhere else loading it for this would take 3 ms.
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None and _nowhere():
         warn_once(
             "forgotten",
             "%s in a worker process is not recorded: %s; also give the worker a handle, or handle.environ()",

@@ -231,7 +231,7 @@ def _drain(
 
     once = CallsOnce(folder / ENGINE, folder / CALLS_ONCE)
     late = DeletedRuns(folder / ENGINE)
-    draining = Drain(folder / SPOOL, exporter, Limits(state_interval=STATE_INTERVAL))
+    draining = Drain(folder / SPOOL, exporter, Limits(together=True, state_interval=STATE_INTERVAL))
     waiting = Waiting(log, folder / SPOOL)
     busy = time.monotonic()
     pause, took = first_pause(time.process_time(), idle_timeout), 0.0

@@ -90,5 +90,7 @@ class Limits:
     """Longest wait in seconds. If a destination asks for a longer one, it is retried after this time."""
     shutdown_timeout: float = 5.0
     """Seconds that the processor's shutdown spends on delivering what waits."""
+    together: bool = False
+    """Whether small batches of several queues are sent as one; only for a folder that a single process drains, with a `Sender`."""
     state_interval: float | None = None
     """Seconds between the spans that report the state of the spool (``_spool_state``); None sends none."""

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from genesis_otel._log import Trouble, first_line
 from genesis_otel._ship.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
 from genesis_otel._ship.records import as_span
-from genesis_otel._ship.spool import dead_letters, hold, layout, losses
+from genesis_otel._ship.spool import dead_letters, hold, joint, layout, losses
 from genesis_otel._ship.spool.queue import Batch, Queue, take
 from genesis_otel._ship.spool.status import status
 from genesis_otel._ship.spool_state import SpoolState
@@ -112,14 +112,15 @@ class Drain:
 
         :raises Outage: the destination accepted a batch neither whole nor in parts.
         """
-        delivered = 0
         hold.adopt(self._folder, segment_bytes=self._limits.segment_bytes, spool_bytes=self._limits.spool_bytes)
-        for name in layout.queues(self._folder) if names is None else list(names):
-            queue = self._held.get(name) or take(self._folder, name)
+        wanted = layout.queues(self._folder) if names is None else list(names)
+        ends: dict[str, tuple[int, int]] = {}
+        delivered = self._together(wanted, ends) if self._limits.together and not stop() else 0
+        for name in wanted:
+            queue = self._hold(name)
             if queue is None:
                 continue
-            self._held[name] = queue
-            delivered += self._empty(queue, stop)
+            delivered += self._empty(queue, ends.get(name) or queue.ahead(), stop)
             if not queue.written_to():
                 del self._held[name]
                 queue.release()
@@ -146,9 +147,32 @@ class Drain:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _empty(self, queue: Queue, stop: Callable[[], bool]) -> int:
-        """Deliver what is in a queue now; records added meanwhile wait, so that a busy queue does not starve the others."""
-        delivered, ahead, following = 0, queue.ahead(), None
+    def _hold(self, name: str) -> Queue | None:
+        """A queue, held from now on; None if somebody else holds it."""
+        queue = self._held.get(name) or take(self._folder, name)
+        if queue is not None:
+            self._held[name] = queue
+        return queue
+
+    def _together(self, names: Sequence[str], ends: dict[str, tuple[int, int]]) -> int:
+        """Deliver small batches of several queues as one.
+
+        :param ends: where each queue ends before that: what is added meanwhile waits for the next round.
+        """
+        queues = [queue for name in names if (queue := self._hold(name)) is not None]
+        ends.update((queue.name, queue.ahead()) for queue in queues)
+        parts = joint.gather(self._folder, queues, rows=self._limits.max_rows, size=self._limits.max_bytes)
+        if not parts:
+            return 0
+        records = [record for _, batch in parts for record in batch.records]
+        self._hand_over(parts[0][0], self._load(Batch(records, 0, 0, 0, -1)))
+        joint.done(self._folder, parts)
+        self.tell(len(records))
+        return len(records)
+
+    def _empty(self, queue: Queue, ahead: tuple[int, int], stop: Callable[[], bool]) -> int:
+        """Deliver what a queue holds up to ``ahead``; records added meanwhile wait, so that a busy queue does not starve the others."""
+        delivered, following = 0, None
         while not stop() and ((queue.segment, queue.start) < ahead or not queue.written_to()):
             if following is not None:
                 queue.claim(following.batch)

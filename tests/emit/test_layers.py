@@ -109,7 +109,10 @@ assert ch_logger.client is None
         ("import genesis_otel", ("opentelemetry", "clickhouse_connect", "pydantic", "numpy")),
         (
             "from genesis_otel import configuration, spans",
-            ("clickhouse_connect", "pydantic", "numpy", "genai_prices", "chdb", "dotenv", "rich", "tomllib", "urllib3"),
+            (
+                *("clickhouse_connect", "pydantic", "numpy", "genai_prices", "chdb", "dotenv", "rich", "tomllib"),
+                *("urllib3", "multiprocessing"),
+            ),
         ),
         ("from genesis_otel import spans", ("opentelemetry.sdk", "clickhouse_connect", "pydantic", "numpy", "moocore")),
         (
