@@ -22,16 +22,9 @@ ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS agent_actions_mv /*ON CLUSTER*/ TO agent_actions AS
-WITH
-    SpanAttributes['genesis.record'] = 'evaluation' AS is_evaluation,
-    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
-    arrayFirst(text -> text != '', [exception['exception.type'], SpanAttributes['error.type']]) AS error_type,
-    arrayFirst(text -> text != '', [exception['exception.message'], StatusMessage, 'failed']) AS error_message,
-    arrayFirst(text -> text != '', [SpanAttributes['genesis.action.details'], SpanAttributes['genesis.evaluation.details'], '{}']) AS told
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
-    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
+    toDateTime64(ended, 3) AS timestamp,
     multiIf(
         NOT is_evaluation, SpanAttributes['genesis.action.action_type'],
         is_error OR SpanAttributes['genesis.evaluation.correct'] = 'false', 'job_failed',
@@ -42,7 +35,8 @@ SELECT
         is_evaluation AND is_error AND startsWith(told, '{') AND endsWith(told, '}') AND NOT JSONHas(told, 'error'),
         concat(
             substring(told, 1, length(told) - 1), if(length(told) > 2, ',', ''),
-            '"error":', toJSONString(error_message), ',"error_type":', toJSONString(error_type), '}'
+            '"error":', toJSONString(arrayFirst(text -> text != '', [exception['exception.message'], StatusMessage, 'failed'])),
+            ',"error_type":', toJSONString(arrayFirst(text -> text != '', [exception['exception.type'], SpanAttributes['error.type']])), '}'
         ),
         told
     ) AS details,
@@ -53,5 +47,13 @@ SELECT
     SpanAttributes['genesis.evaluation.output'] AS output,
     TraceId AS trace_id,
     SpanId AS span_id
-FROM record_spans
-WHERE SpanAttributes['genesis.record'] IN ('action', 'evaluation');
+FROM
+(
+    SELECT
+        TraceId, SpanId, SpanAttributes, ended, StatusMessage,
+        SpanAttributes['genesis.record'] = 'evaluation' AS is_evaluation,
+        arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
+        arrayFirst(text -> text != '', [SpanAttributes['genesis.action.details'], SpanAttributes['genesis.evaluation.details'], '{}']) AS told
+    FROM action_spans
+);

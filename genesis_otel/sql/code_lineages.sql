@@ -23,8 +23,6 @@ ORDER BY (run_id, generation, child_id, trace_id, span_id, position)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS code_lineages_mv /*ON CLUSTER*/ TO code_lineages AS
-WITH
-    toFloat64OrNull(replaceOne(edge.2, 'json: unsupported value: ', '')) AS delta
 SELECT
     run_id,
     child_id,
@@ -32,12 +30,12 @@ SELECT
     generation,
     mutation_type,
     timestamp,
-    if(isFinite(delta) AND NOT (delta = 0 AND (edge.1 = '' OR child_is_unscored)), delta, NULL) AS fitness_delta,
+    if(isFinite(edge.3) AND NOT (edge.3 = 0 AND (edge.1 = '' OR child_is_unscored)), edge.3, NULL) AS fitness_delta,
     edit_summary,
     trace_id,
     span_id,
     toUInt32(position - 1) AS position,
-    if(edge.2 IN ('', 'null') OR isFinite(delta), '', ifNull(toString(delta), edge.2)) AS score_told
+    if(edge.2 IN ('', 'null') OR isFinite(edge.3), '', ifNull(toString(edge.3), edge.2)) AS score_told
 FROM
 (
     SELECT
@@ -45,19 +43,25 @@ FROM
         if(SpanAttributes['genesis.lineage.child_id'] = '', SpanAttributes['genesis.individual.id'], SpanAttributes['genesis.lineage.child_id']) AS child_id,
         toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
         if(SpanAttributes['genesis.lineage.mutation_type'] = '', SpanAttributes['genesis.individual.mutation_type'], SpanAttributes['genesis.lineage.mutation_type']) AS mutation_type,
-        toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
+        toDateTime64(ended, 3) AS timestamp,
         SpanAttributes['genesis.lineage.edit_summary'] AS edit_summary,
         SpanAttributes['genesis.record'] = 'individual' AND SpanAttributes['genesis.individual.fitness_score'] = '' AS child_is_unscored,
         TraceId AS trace_id,
         SpanId AS span_id,
+        -- Parent, gain as it was told, and as a number.
         arrayMap(
-            raw -> (JSONExtractString(raw, 'parent_id'), trim(BOTH '"' FROM JSONExtractRaw(raw, 'fitness_delta'))),
-            JSONExtractArrayRaw(SpanAttributes['genesis.lineage.edges'])
-        ) AS listed,
-        if(
-            empty(listed),
-            [(SpanAttributes['genesis.lineage.parent_id'], SpanAttributes['genesis.lineage.fitness_delta'])],
-            listed
+            edge -> (edge.1, edge.2, toFloat64OrNull(replaceOne(edge.2, 'json: unsupported value: ', ''))),
+            arrayConcat(
+                arrayMap(
+                    raw -> (JSONExtractString(raw, 'parent_id'), trim(BOTH '"' FROM JSONExtractRaw(raw, 'fitness_delta'))),
+                    JSONExtractArrayRaw(SpanAttributes['genesis.lineage.edges'])
+                ),
+                if(
+                    empty(JSONExtractArrayRaw(SpanAttributes['genesis.lineage.edges'])),
+                    [(SpanAttributes['genesis.lineage.parent_id'], SpanAttributes['genesis.lineage.fitness_delta'])],
+                    []
+                )
+            )
         ) AS edges
     FROM individual_spans
     WHERE SpanAttributes['genesis.record'] = 'lineage'

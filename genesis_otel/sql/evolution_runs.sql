@@ -48,7 +48,7 @@ SELECT
     SpanAttributes['genesis.run.database_path'] AS database_path,
     TraceId AS trace_id,
     SpanId AS span_id,
-    Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)) AS told_at,
+    ended AS told_at,
     lower(SpanAttributes['genesis.run.direction']) AS direction,
     -- Before runs told their error, a failed one had it as its span's status.
     arrayFirst(text -> text != '', if(

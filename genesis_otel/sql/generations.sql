@@ -32,7 +32,7 @@ WITH
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
-    toDateTime64(Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), 3) AS timestamp,
+    toDateTime64(ended, 3) AS timestamp,
     toInt32OrZero(SpanAttributes['genesis.generation.num_individuals']) AS num_individuals,
     finite(SpanAttributes['genesis.generation.best_score']) AS best_score,
     finite(SpanAttributes['genesis.generation.avg_score']) AS avg_score,

@@ -42,7 +42,7 @@ SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
     SpanAttributes['genesis.individual.id'] AS individual_id,
     toInt32OrZero(SpanAttributes['genesis.generation.number']) AS generation,
-    toDateTime64(Timestamp + toIntervalNanosecond(greatest(Duration, 0)), 3) AS timestamp,
+    toDateTime64(ended, 3) AS timestamp,
     SpanAttributes['genesis.individual.parent_id'] AS parent_id,
     SpanAttributes['genesis.individual.mutation_type'] AS mutation_type,
     scores[1].1 AS fitness_score,
@@ -67,7 +67,7 @@ SELECT
 FROM
 (
     SELECT
-        Timestamp, TraceId, SpanId, SpanAttributes, Duration, StatusMessage, told_metrics, exception, is_error,
+        TraceId, SpanId, SpanAttributes, ended, StatusMessage, told_metrics, exception, is_error,
         CAST(multiIf(
             SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
             correct_metric IN ('true', 'false'), correct_metric,
@@ -91,7 +91,7 @@ FROM
     FROM
     (
         SELECT
-            Timestamp, TraceId, SpanId, SpanAttributes, Duration, StatusMessage,
+            TraceId, SpanId, SpanAttributes, ended, StatusMessage,
             SpanAttributes['genesis.individual.metrics'] AS told_metrics,
             JSONExtractRaw(told_metrics, 'correct') AS correct_metric,
             [SpanAttributes['genesis.individual.fitness_score'], SpanAttributes['genesis.individual.combined_score']] AS told_scores,

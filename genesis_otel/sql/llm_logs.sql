@@ -45,14 +45,59 @@ ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, timestamp, trace_id, span_id)
 SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seconds = 600;
 
--- The engine analyses a view's SELECT anew with every insert, and only if rows have come to it. So the way of a call is cut into
--- views, by tables that keep nothing (ENGINE = Null): what is no call costs a filter, and numbered attributes and messages that
--- are not plain are analysed where there are some. Inside a SELECT, a column that is read more than once is one of an inner SELECT
--- or of the table before: an alias is analysed anew at each place that names it, and each lambda that reads a column of an inner
--- SELECT, and each comparison beneath AND and OR, costs a walk through all of that SELECT.
--- No lambda captures the map of attributes: it would be copied for each element.
+-- The engine analyses a view's SELECT anew with every insert, and only if rows have come to it: some 20 µs per function, constant
+-- and column, at each place that names it. So the way of a call is cut into views, by tables that keep nothing (ENGINE = Null):
+-- what is no call costs a filter, and numbered attributes and messages that are not plain are analysed where there are some. Inside
+-- a SELECT, a column that is read more than once is one of an inner SELECT or of the table before: an alias is analysed anew at
+-- each place that names it, and each lambda that reads a column of an inner SELECT, and each comparison beneath AND and OR, costs
+-- a walk through all of that SELECT.
+-- No lambda captures the map of attributes or a text: it would be copied for each element.
 
--- Spans that are calls, as they came: what is read more than once.
+-- Spans that are calls. Every insert pays for this filter, so it does nothing else.
+CREATE TABLE IF NOT EXISTS call_spans /*ON CLUSTER*/
+(
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    ScopeName String,
+    StatusCode LowCardinality(String),
+    StatusMessage String,
+    ResourceAttributes Map(LowCardinality(String), String),
+    SpanAttributes Map(LowCardinality(String), String),
+    Duration Int64,
+    event_times Array(DateTime64(9)),
+    event_names Array(LowCardinality(String)),
+    event_attributes Array(Map(LowCardinality(String), String))
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS call_spans_mv /*ON CLUSTER*/ TO call_spans AS
+SELECT
+    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage, ResourceAttributes, SpanAttributes,
+    toInt64(Duration) AS Duration, Events.Timestamp AS event_times, Events.Name AS event_names, Events.Attributes AS event_attributes
+FROM otel_traces
+WHERE (
+        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
+        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
+        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
+        OR (
+            SpanAttributes['gen_ai.operation.name'] = ''
+            AND SpanAttributes['gen_ai.system'] != ''
+            AND SpanAttributes['gen_ai.request.model'] != ''
+        )
+    )
+    AND (
+        SpanAttributes['genesis.run.id'] != ''
+        OR ResourceAttributes['genesis.run.id'] != ''
+        OR SpanAttributes['genesis.llm.cost_source'] != ''
+        OR ScopeName = 'genesis_otel'
+    )
+    -- Another span has the row of the same call (_ship/same_call.py).
+    AND SpanAttributes['genesis.llm.within'] = ''
+    AND SpanAttributes['genesis.record'] = '';
+
+-- Of these, what is read more than once, as it came.
 CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
 (
     Timestamp DateTime64(9),
@@ -73,8 +118,10 @@ CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
     numbered_attributes Map(LowCardinality(String), String),
     asked_json String,
     asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    asked_parts Array(Tuple(type String, content String)),
     answered_json String,
     answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    answered_parts Array(Tuple(type String, content String)),
     system_json String,
     system_text String,
     answer String,
@@ -123,23 +170,29 @@ WITH
     ] AS meanings
 SELECT
     Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage, ResourceAttributes,
-    greatest(toInt64(Duration), 0) / 1e9 AS execution_time,
-    Events.Timestamp AS event_times,
-    Events.Name AS event_names,
-    arrayFirst((attributes, name) -> name = 'exception', Events.Attributes, Events.Name) AS exception,
+    greatest(Duration, 0) / 1e9 AS execution_time,
+    event_times,
+    event_names,
+    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
     arrayMap(
-        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', Events.Attributes, Events.Name)[key],
+        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', event_attributes, event_names)[key],
         ['gen_ai.content.prompt', 'gen_ai.content.completion'],
         ['gen_ai.prompt', 'gen_ai.completion']
     ) AS of_events,
     SpanAttributes AS a,
-    -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found.
+    -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found. Of costs, the
+    -- first that is a finite number above 0: instrumentations tell 0 of models that they have no price for.
     mapApply(
-        (key, value) -> (transform(key, names, meanings, ''), value),
-        mapSort(
-            (key, value) -> indexOf(names, key),
-            mapFilter((key, value) -> value != '' AND transform(key, names, meanings, '') != '', a)
-        )
+        (key, value) -> (
+            multiIf(
+                NOT startsWith(transform(key, names, meanings, '') AS meaning, 'cost'), meaning,
+                (toFloat64OrZero(value) AS amount) > 0 AND isFinite(amount), meaning,
+                toFloat64OrNull(value) = 0, 'free',
+                ''
+            ),
+            value
+        ),
+        mapSort((key, value) -> indexOf(names, key), mapFilter((key, value) -> value != '' AND has(names, key), a))
     ) AS named,
     mapFilter(
         (key, value) -> startsWith(key, 'gen_ai.prompt.') OR startsWith(key, 'gen_ai.completion.')
@@ -148,8 +201,10 @@ SELECT
     ) AS numbered_attributes,
     a['gen_ai.input.messages'] AS asked_json,
     JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
+    arrayFlatten(asked_typed.2) AS asked_parts,
     a['gen_ai.output.messages'] AS answered_json,
     JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
+    arrayFlatten(answered_typed.2) AS answered_parts,
     a['gen_ai.system_instructions'] AS system_json,
     arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
     -- What a model answers may be JSON, too, and has no model's name beside an id.
@@ -162,26 +217,7 @@ SELECT
     a['gen_ai.response.finish_reasons'] AS finish_reasons,
     a['genesis.llm.cost_source'] AS cost_source_told,
     a['error.type'] AS error_type_told
-FROM otel_traces
-WHERE (
-        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
-        OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
-        OR (
-            SpanAttributes['gen_ai.operation.name'] = ''
-            AND SpanAttributes['gen_ai.system'] != ''
-            AND SpanAttributes['gen_ai.request.model'] != ''
-        )
-    )
-    AND (
-        SpanAttributes['genesis.run.id'] != ''
-        OR ResourceAttributes['genesis.run.id'] != ''
-        OR SpanAttributes['genesis.llm.cost_source'] != ''
-        OR ScopeName = 'genesis_otel'
-    )
-    -- Another span has the row of the same call (_ship/same_call.py).
-    AND SpanAttributes['genesis.llm.within'] = ''
-    AND SpanAttributes['genesis.record'] = '';
+FROM call_spans;
 
 -- What they tell, in our types: what is read more than once of that.
 CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
@@ -199,8 +235,10 @@ CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
     numbered_attributes Map(LowCardinality(String), String),
     asked_json String,
     asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    asked_parts Array(Tuple(type String, content String)),
     answered_json String,
     answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
+    answered_parts Array(Tuple(type String, content String)),
     system_json String,
     system_text String,
     answer String,
@@ -209,7 +247,6 @@ CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
     request_type String,
     finish_reasons String,
     cost_source_told String,
-    answered_parts Array(Tuple(type String, content String)),
     asked_is_plain Bool,
     answered_is_plain Bool,
     system Array(String),
@@ -222,6 +259,7 @@ CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
     write_told UInt64,
     reasoning_told UInt64,
     total_told UInt64,
+    reasoning_is_rest Bool,
     cost_of_litellm Float64,
     cost_told Float64,
     is_told_free Bool,
@@ -236,8 +274,7 @@ SELECT
     * EXCEPT (StatusCode, StatusMessage, exception, error_type_told, event_times, event_names),
     -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
     -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
-    arrayFlatten(answered_typed.2) AS answered_parts,
-    notEmpty(arrayFlatten(asked_typed.2) AS asked_parts)
+    notEmpty(asked_parts)
         AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
         AND NOT has(asked_parts.2, '')
         AND hasAll(['text'], asked_parts.1)
@@ -257,8 +294,7 @@ SELECT
         ]),
         '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'
     ))) AS host,
-    -- What the call cost, as it was told: a finite number above 0, the provider's own word first. Instrumentations tell 0 of
-    -- models that they have no price for.
+    -- What the call cost, as it was told: the provider's own word first.
     JSONExtractFloat(answer, 'usage', 'cost') + if(
         JSONExtractBool(answer, 'usage', 'is_byok'),
         JSONExtractFloat(answer, 'usage', 'cost_details', 'upstream_inference_cost'),
@@ -277,18 +313,15 @@ SELECT
     toUInt64OrZero(named['cache_write']) AS write_told,
     toUInt64OrZero(named['reasoning']) AS reasoning_told,
     toUInt64OrZero(named['total']) AS total_told,
-    arrayFirst(cost -> cost > 0 AND isFinite(cost), arrayConcat(
-        arrayMap((name, value) -> if(name = 'cost_of_litellm', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named)),
-        [toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)'))]
-    )) AS cost_of_litellm,
-    arrayFirst(
-        cost -> cost > 0 AND isFinite(cost),
-        arrayMap((name, value) -> if(name = 'cost', toFloat64OrZero(value), 0), mapKeys(named), mapValues(named))
-    ) AS cost_told,
-    arrayExists(
-        (name, value) -> name IN ('cost', 'cost_of_litellm') AND ifNull(toFloat64OrNull(value) = 0, 0),
-        mapKeys(named), mapValues(named)
-    ) AS is_told_free,
+    -- Google's instrumentations tell the tokens of a model's thoughts in the total alone.
+    reasoning_told = 0
+        AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai') AS reasoning_is_rest,
+    arrayFirst(cost -> cost > 0 AND isFinite(cost), [
+        toFloat64OrZero(named['cost_of_litellm']),
+        toFloat64OrZero(extract(a['hidden_params'], '[\'"]response_cost[\'"]: ?[\'"]?([^\'",}]+)'))
+    ]) AS cost_of_litellm,
+    toFloat64OrZero(named['cost']) AS cost_told,
+    mapContains(named, 'free') AS is_told_free,
     StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') OR error_type_told != '' AS is_error,
     if(error_type_told != '', error_type_told, exception['exception.type']) AS error_type,
     if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
@@ -408,12 +441,7 @@ SELECT
         counted -> (
             input_told + counted.1,
             output_told + if(
-                (if(
-                    reasoning_told = 0
-                    AND ScopeName IN ('opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'),
-                    counted.2,
-                    reasoning_told
-                ) AS reasoning_tokens) > output_told OR counted.2 >= reasoning_tokens,
+                (if(reasoning_is_rest, counted.2, reasoning_told) AS reasoning_tokens) > output_told OR counted.2 >= reasoning_tokens,
                 reasoning_tokens,
                 0
             ),

@@ -39,9 +39,9 @@ def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> N
         for statement in _tables.statements(file, cluster=NAME):
             parsed.command(statement)
     tables = [statement for statement in parsed.statements if statement.startswith("CREATE TABLE")]
-    assert len(parsed.statements) == 33 and len(tables) == 16
+    assert len(parsed.statements) == 37 and len(tables) == 18
     passing = [statement for statement in tables if "ENGINE = `Null`" in statement]
-    assert len(passing) == 7
+    assert len(passing) == 9
     for statement in parsed.statements:
         assert "ON CLUSTER `my \\`odd\\` cluster`" in statement
     for statement in tables:
