@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+from genesis_otel.queries import composed
+
 TABLES = (
     "evolution_runs",
     "generations",
@@ -62,7 +64,7 @@ def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
 
     With a cluster, its name replaces the ``/*ON CLUSTER*/`` marks, and the engines become replicated.
     """
-    text = resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8")
+    text = composed(resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8"))
     if cluster is not None:
         quoted = "`" + cluster.replace("\\", "\\\\").replace("`", "\\`") + "`"
         text = text.replace("/*ON CLUSTER*/", f"ON CLUSTER {quoted}")

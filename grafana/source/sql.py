@@ -52,6 +52,10 @@ ALIVE_RUNS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({_AL
 analyses each repetition of any other subquery, which took a third of the time of *Runs*."""
 
 
+FOLDED = part("folded")
+"""Runs, each in one row, for queries that join them with anything."""
+
+
 def state(where: str) -> str:
     """Runs with their current status, including `stalled`."""
     return part("state", where, str(STALLED))

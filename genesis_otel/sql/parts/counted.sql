@@ -6,6 +6,6 @@ SELECT run_id, max(number) AS generations
 FROM (
     SELECT run_id, uniqExact(generation) AS number FROM generations WHERE @runs GROUP BY run_id
     UNION ALL
-    SELECT run_id, toUInt64(greatest(0, total_generations)) FROM evolution_runs WHERE @runs
+    SELECT run_id, toUInt64(greatest(0, total_generations)) FROM (@folded()) WHERE @runs
 )
 GROUP BY run_id

@@ -11,7 +11,7 @@ SELECT
     greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds,
     if(open AND silent_seconds >= @stalled_after, 'stalled', told_status) AS status,
     dateDiff('millisecond', start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)) / 1000 AS seconds
-FROM (SELECT *, status AS told_status FROM evolution_runs WHERE @runs) AS r
+FROM (SELECT *, status AS told_status FROM (@folded()) WHERE @runs) AS r
 LEFT JOIN (
     SELECT run_id, max(at) AS seen
     FROM (

@@ -44,7 +44,10 @@ WHERE ({run_id:String} = '' OR run_id = {run_id:String})
     AND ({model:String} = '' OR model = {model:String})
     AND ({role:String} = '' OR role = {role:String})
     AND ({status:String} = '' OR status = {status:String})
-    AND ({individual_id:String} = '' OR individual_id = {individual_id:String})
+    AND (
+        {individual_id:String} = ''
+        OR (individual_id = {individual_id:String} AND run_id IN (SELECT run_id FROM llm_logs WHERE individual_id = {individual_id:String}))
+    )
     AND execution_time >= {slower:Float64}
     AND ({dearer:Float64} = 0 OR (NOT llm_logs.unpriced AND llm_logs.cost >= {dearer:Float64}))
     AND ({before:Int64} = 0 OR timestamp < fromUnixTimestamp64Milli({before:Int64}))

@@ -9,7 +9,7 @@ SELECT run_id, run_id = {run:String} AS is_it, startsWith(run_id, {run:String}) 
 FROM (
     SELECT run_id, min(seen) AS seen, {run:String} != '' AND max(task = {run:String}) AS of_task
     FROM (
-        SELECT run_id, start_time AS seen, task_name AS task FROM evolution_runs
+        SELECT run_id, start_time AS seen, task_name AS task FROM (@folded())
         UNION ALL
         SELECT run_id, min(timestamp) AS seen, '' AS task FROM generations GROUP BY run_id
         UNION ALL

@@ -9,6 +9,6 @@ SELECT
     g.generations AS generations,
     c.unpriced AS unpriced
 FROM (@cost(run_id != '')) AS c
-LEFT JOIN evolution_runs AS r ON r.run_id = c.run_id
+LEFT JOIN (@folded()) AS r ON r.run_id = c.run_id
 LEFT JOIN (@counted(run_id != '')) AS g ON g.run_id = c.run_id
 ORDER BY total_evolution_cost DESC, run_id

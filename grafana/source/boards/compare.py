@@ -26,7 +26,7 @@ from grafana.source.panels import (
     value,
     width,
 )
-from grafana.source.sql import cost, edges, found, objectives, programs, spent, state, steps, value_of
+from grafana.source.sql import FOLDED, cost, edges, found, objectives, programs, spent, state, steps, value_of
 
 OF_RUNS = runs_among("runs")
 
@@ -85,7 +85,7 @@ SELECT
     row_number() OVER of_run AS place,
     count() OVER (PARTITION BY b.run_id) AS places
 FROM ({steps(OF_RUNS)}) AS b
-INNER JOIN (SELECT run_id, start_time FROM evolution_runs WHERE {OF_RUNS}) AS r ON r.run_id = b.run_id
+INNER JOIN (SELECT run_id, start_time FROM ({FOLDED}) WHERE {OF_RUNS}) AS r ON r.run_id = b.run_id
 LEFT JOIN (
     SELECT run_id, generation, sum(cost) AS cost FROM ({spent(OF_RUNS)}) GROUP BY run_id, generation
 ) AS c ON c.run_id = b.run_id AND c.generation = b.generation

@@ -65,14 +65,10 @@ LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FR
 """
 
 # What the tree shows: the best individuals, the chosen one and its children, and the first-parent ancestors of all of these. Individuals
-# are represented by their index in the array of those with a parent, because a recursion costs ten milliseconds per step.
+# are represented by their index in the array of those with a parent, because a recursion costs ten milliseconds per step. The ids are one
+# scalar, which ClickHouse computes once; as a subquery it would be analysed, the search for ancestors included, at each place that names it.
 SHOWN_IDS = f"""(
-    SELECT arrayJoin(arrayConcat(
-        started,
-        arrayMap(place -> known.1[place], reached),
-        arrayMap(place -> known.2[place], reached)
-    ))
-    FROM (
+    SELECT arrayJoin((
         WITH
             (
                 SELECT (groupArray(child_id), groupArray(parent_id), uniqExact(generation))
@@ -85,28 +81,28 @@ SHOWN_IDS = f"""(
                 )
             ) AS known,
             (
-                SELECT groupArray(id)
+                SELECT groupArray(individual_id)
                 FROM (
-                    SELECT individual_id AS id
-                    FROM ({climb(THIS_RUN)})
-                    WHERE height IS NOT NULL
-                    ORDER BY height DESC, place
+                    SELECT individual_id
+                    FROM ({programs(THIS_RUN)})
+                    WHERE score IS NOT NULL
+                    ORDER BY {SIGN} * score DESC, timestamp, individual_id
                     LIMIT {SHOWN}
-                    UNION DISTINCT
-                    SELECT {value("individual")}
                 )
             ) AS best,
             arraySlice(arrayFilter((child, parent) -> parent = {value("individual")}, known.1, known.2), 1, 50) AS children,
             arrayMap(parent -> transform(parent, known.1, arrayEnumerate(known.1), 0), known.2) AS up
-        SELECT
-            known,
-            arrayConcat(best, children) AS started,
-            arrayFold(
-                (places, step) -> arrayDistinct(arrayConcat(places, arrayFilter(place -> place > 0, arrayMap(place -> up[place], places)))),
-                range(least({DEEPEST}, 20 + 2 * known.3)),
-                arrayFilter(place -> place > 0, arrayMap(id -> transform(id, known.1, arrayEnumerate(known.1), 0), started))
-            ) AS reached
-    )
+        SELECT arrayConcat(started, arrayMap(place -> known.1[place], reached), arrayMap(place -> known.2[place], reached))
+        FROM (
+            SELECT
+                arrayConcat(best, [{value("individual")}], children) AS started,
+                arrayFold(
+                    (places, step) -> arrayDistinct(arrayConcat(places, arrayFilter(place -> place > 0, arrayMap(place -> up[place], places)))),
+                    range(least({DEEPEST}, 20 + 2 * known.3)),
+                    arrayFilter(place -> place > 0, arrayMap(id -> transform(id, known.1, arrayEnumerate(known.1), 0), started))
+                ) AS reached
+        )
+    ))
 )"""
 
 NODES = f"""
@@ -144,7 +140,9 @@ ORDER BY id
 
 PATH_IDS = named("lineage", run_id=value("run"), individual_id=value("individual"))
 
-# The recursion is the most expensive part, so it runs twice rather than once per column.
+# The recursion is the most expensive part: a scalar, which ClickHouse computes once however often it is named.
+WAY = f"(SELECT groupArray((id, mutation_type, edit_summary)) FROM ({PATH_IDS}))"
+
 PATH = f"""
 SELECT
     i.generation AS generation,
@@ -159,7 +157,7 @@ SELECT
     l.prompt AS prompt,
     l.response AS response,
     i.trace_id AS trace_id
-FROM ({PATH_IDS}) AS a
+FROM (SELECT step.1 AS id, step.2 AS mutation_type, step.3 AS edit_summary FROM (SELECT arrayJoin({WAY}) AS step)) AS a
 LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = a.id
 LEFT JOIN (
     SELECT
@@ -169,7 +167,7 @@ LEFT JOIN (
         argMax(substring(response, 1, 20000), timestamp) AS response
     FROM llm_logs
     WHERE {THIS_RUN} AND operation != 'embeddings' AND role IN ('mutation', '')
-        AND individual_id IN (SELECT id FROM ({PATH_IDS}))
+        AND individual_id IN (SELECT arrayJoin({WAY}).1)
     GROUP BY individual_id
 ) AS l ON l.individual_id = a.id
 ORDER BY i.timestamp, a.id

@@ -40,6 +40,7 @@ from grafana.source.panels import (
 from grafana.source.sql import (
     ALIVE_RUNS,
     COPIED,
+    FOLDED,
     IN_RANGE,
     MOST_RUNS,
     PLANNED,
@@ -138,7 +139,7 @@ FROM (
             WHERE NOT copied AND $__timeFilter(timestamp)
             GROUP BY run_id
         ) AS i
-        INNER JOIN (SELECT run_id, start_time FROM evolution_runs) AS r ON r.run_id = i.run_id
+        INNER JOIN (SELECT run_id, start_time FROM ({FOLDED})) AS r ON r.run_id = i.run_id
     )
 )
 """
@@ -192,7 +193,7 @@ ORDER BY total_cost DESC, run_id
 MONEY_BY_TASK = f"""
 SELECT r.task_name AS task,{MONEY}
 FROM ({spent_on(ALIVE_RUNS)}) AS s
-INNER JOIN (SELECT run_id, task_name FROM evolution_runs) AS r ON r.run_id = s.run_id
+INNER JOIN (SELECT run_id, task_name FROM ({FOLDED})) AS r ON r.run_id = s.run_id
 WHERE $__timeFilter(timestamp)
 GROUP BY task
 ORDER BY total_cost DESC, task
