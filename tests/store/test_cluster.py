@@ -39,9 +39,9 @@ def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> N
         for statement in _tables.statements(file, cluster=NAME):
             parsed.command(statement)
     tables = [statement for statement in parsed.statements if statement.startswith("CREATE TABLE")]
-    assert len(parsed.statements) == 31 and len(tables) == 15
+    assert len(parsed.statements) == 33 and len(tables) == 16
     passing = [statement for statement in tables if "ENGINE = `Null`" in statement]
-    assert len(passing) == 6
+    assert len(passing) == 7
     for statement in parsed.statements:
         assert "ON CLUSTER `my \\`odd\\` cluster`" in statement
     for statement in tables:
