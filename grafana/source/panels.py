@@ -52,7 +52,7 @@ Columns = Mapping[str, Sequence[Setting]]
 Steps = Sequence[tuple[float | None, str]]
 
 NOTHING = "No data"
-NAME_SIZE = 12
+NAME_SIZE = 10
 """Pixels of the names above several values of a tile."""
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
 GOOD_WHEN_LOW: Steps = ((None, GREEN), (0.1, YELLOW), (0.3, RED))
@@ -495,8 +495,8 @@ def by_number(
 ) -> Panel:
     """Series by a number that rises from row to row: the column ``x``, usually the generation."""
     panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
-    whole = [Setting("unit", "none"), Setting("decimals", 0)]
-    return _series(panel, style, stacked, minimum, False, empty, {x: whole, **(columns or {})})
+    # Without decimals, an axis of three generations would be labelled 0 0 1 1 1 2 2.
+    return _series(panel, style, stacked, minimum, False, empty, {x: [Setting("unit", "none")], **(columns or {})})
 
 
 JOINED = 6 * 3600 * 1000

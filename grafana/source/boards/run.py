@@ -468,9 +468,10 @@ def board() -> dict[str, Any]:
                 columns={
                     "share of budget": [
                         *unit("percentunit", 0),
-                        *limits(((None, "green"), (0.8, "yellow"), (1, "red"))),
+                        *limits(((None, "text"), (0, "green"), (0.8, "yellow"), (1, "red"))),
                     ],
-                    "left": limits(((None, "red"), (0, "text"))),
+                    # The first colour is also that of a missing value.
+                    "left": limits(((None, "text"), (-1e12, "red"), (0, "text"))),
                     "per hour": [],
                     "projected total": [],
                     "time left": unit("s", 1),
