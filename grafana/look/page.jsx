@@ -197,7 +197,8 @@ function Stat({ panel, data, width, height, interpolate, found }) {
     <div style={{ display: 'flex' }}>
       {values.map(({ display }, i) => (
         <BigValue key={i} value={named ? display : { ...display, title: undefined }} width={width / values.length} height={height}
-          theme={theme} colorMode={panel.options.colorMode} graphMode={panel.options.graphMode} textMode={panel.options.textMode} />
+          theme={theme} colorMode={panel.options.colorMode} graphMode={panel.options.graphMode} textMode={panel.options.textMode}
+          text={panel.options.text} disableWideLayout={!panel.options.wideLayout} />
       ))}
     </div>
   );

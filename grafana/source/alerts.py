@@ -30,6 +30,9 @@ THRESHOLDS = {
 }
 """The value above which each rule fires."""
 
+FAR_OVER = 1000
+"""The share from which the message no longer gives it as a number."""
+
 BUDGET = 50
 """USD that a run without a budget of its own may spend."""
 
@@ -57,7 +60,7 @@ FROM ({state(THEIRS)})
 
 ERRORS = f"""
 SELECT run_id, countIf(status != 'ok') / count() AS share
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE {LATELY} AND {THEIRS}
 GROUP BY run_id
 HAVING count() >= {CALLS_AT_LEAST}
@@ -65,7 +68,7 @@ HAVING count() >= {CALLS_AT_LEAST}
 
 SLOW = f"""
 SELECT toString(model) AS model, quantile(0.95)(execution_time) AS seconds
-FROM llm_logs
+FROM llm_logs FINAL
 WHERE {LATELY} AND {THEIRS} AND operation != 'embeddings'
 GROUP BY model
 HAVING count() >= {CALLS_AT_LEAST}
@@ -77,8 +80,9 @@ FROM ({found(THEIRS)})
 WHERE waited IS NOT NULL
 """
 
+# Whatever a budget of 0 has cost is over it, but not by a share of it.
 DEAR = f"""
-SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(assumeNotNull(share)) AS share
+SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(ifNull(share, if(cost > 0, {FAR_OVER}, 0))) AS share
 FROM ({burn(THEIRS, str(BUDGET))})
 """
 
@@ -175,7 +179,9 @@ RULES = (
         DEAR,
         "0s",
         "critical",
-        "{{ $labels.run_id }} has spent {{ humanizePercentage $values.A.Value }} of its budget of {{ $labels.budget }} USD"
+        f"{{{{ $labels.run_id }}}} has spent {{{{ if ge $values.A.Value {FAR_OVER:.1f} }}}}far more than"
+        "{{ else }}{{ humanizePercentage $values.A.Value }} of"
+        "{{ end }} its budget of {{ $labels.budget }} USD"
         "{{ with $values.B }}{{ if gt .Value 0.0 }} + {{ .Value }} unpriced calls{{ end }}{{ end }}.",
         _OPEN_RUN,
         "Cost burn",

@@ -17,6 +17,7 @@ from grafana_foundation_sdk.builders.common import (
     ReduceDataOptions,
     StackingConfig,
     VizLegendOptions,
+    VizTextDisplayOptions,
     VizTooltipOptions,
 )
 from grafana_foundation_sdk.cog.builder import Builder
@@ -51,6 +52,8 @@ Columns = Mapping[str, Sequence[Setting]]
 Steps = Sequence[tuple[float | None, str]]
 
 NOTHING = "No data"
+NAME_SIZE = 10
+"""Pixels of the names above several values of a tile."""
 GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "text"
 GOOD_WHEN_LOW: Steps = ((None, GREEN), (0.1, YELLOW), (0.3, RED))
 """Thresholds for failure rates."""
@@ -67,6 +70,7 @@ STATUS_COLORS = {
     "incorrect": ORANGE,
     "silent": RED,
     "failing": RED,
+    "over budget": RED,
     "LLM errors": ORANGE,
     "stagnant": YELLOW,
 }
@@ -246,12 +250,7 @@ def point_size(pixels: int) -> list[Setting]:
 
 def unpriced() -> list[Setting]:
     """The number of calls that a cost does not include, because their price is unknown."""
-    return [
-        *unit("none", 0),
-        *limits(((None, GREY), (1, YELLOW))),
-        Setting("custom.drawStyle", "points"),
-        *right_axis(),
-    ]
+    return [*unit("none", 0), *limits(((None, GREY), (1, YELLOW)))]
 
 
 def limit_line() -> list[Setting]:
@@ -270,7 +269,7 @@ YIELD_COLUMNS: Columns = {
     "improvements": width(115),
     "gain": [*unit("short", 4), *width(95)],
     "cost": [*unit("currencyUSD", 3), *width(90)],
-    "unpriced": [*unit("none", 0), *limits(((None, GREY), (1, YELLOW))), *width(85)],
+    "unpriced": [*unpriced(), *width(85)],
     "improvements_per_dollar": [*called("improvements/$"), *unit("short", 2), *width(130)],
     "improvements_low": [*called("5 %"), *unit("short", 2), *width(80)],
     "improvements_high": [*called("95 %"), *unit("short", 2), *width(80)],
@@ -282,6 +281,12 @@ YIELD_COLUMNS: Columns = {
 
 UNPRICED: Columns = {"unpriced": unpriced()}
 """The column shown next to every cost."""
+
+# In the colour of the text, which no line or bar has.
+UNPRICED_POINTS: Columns = {
+    "unpriced": [*unit("none", 0), *color(GREY), Setting("custom.drawStyle", "points"), *right_axis()]
+}
+"""The same in a chart: points with their own axis."""
 
 
 # --- links among the dashboards ------------------------------------------------------------------------------------------
@@ -372,6 +377,9 @@ def a_stat(
         .thresholds(_steps(steps))
         .color_mode(common.BigValueColorMode.VALUE)
         .graph_mode(common.BigValueGraphMode.NONE)
+        # Otherwise Grafana puts a name before its value, where it reads like the unit of the value before, and makes long names tiny.
+        .wide_layout(False)
+        .text(VizTextDisplayOptions().title_size(NAME_SIZE))
         .text_mode(common.BigValueTextMode.VALUE_AND_NAME if columns and not shown else common.BigValueTextMode.VALUE)
         .reduce_options(
             # A link refers to the other columns of its row, and a reduced value has no row.
@@ -487,8 +495,8 @@ def by_number(
 ) -> Panel:
     """Series by a number that rises from row to row: the column ``x``, usually the generation."""
     panel = _told(trend.Panel(), title, description, size).with_target(Target(sql)).x_field(x).unit(unit)
-    whole = [Setting("unit", "none"), Setting("decimals", 0)]
-    return _series(panel, style, stacked, minimum, False, empty, {x: whole, **(columns or {})})
+    # Without decimals, an axis of three generations would be labelled 0 0 1 1 1 2 2.
+    return _series(panel, style, stacked, minimum, False, empty, {x: [Setting("unit", "none")], **(columns or {})})
 
 
 JOINED = 6 * 3600 * 1000

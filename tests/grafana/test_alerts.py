@@ -246,7 +246,7 @@ def test_a_summary_is_read_on_a_phone(name: str) -> None:
     summary = RULES[name]["annotations"]["summary"]
     assert "{{ $labels." in summary or "searches" in summary.lower()
     assert "$values.A.Value" in summary
-    read = re.sub(r"{{ (with|if|end)[^}]*}}", "", summary)
+    read = re.sub(r"{{ (with|if|else|end)[^}]*}}", "", summary)
     read = re.sub(r"{{[^}]*}}", "run_20240115_142345", read)
     assert len(read) <= 160 and read.endswith(".")
 

@@ -64,9 +64,9 @@ LEFT JOIN ({cost(OF_RUNS)}) AS c ON c.run_id = r.run_id
 LEFT JOIN (
     SELECT
         run_id,
-        quantile(0.95)(execution_time) AS p95,
+        quantileOrNull(0.95)(execution_time) AS p95,
         arrayStringConcat(arraySort(groupUniqArray(toString(model))), ', ') AS models
-    FROM llm_logs
+    FROM llm_logs FINAL
     WHERE {OF_RUNS}
     GROUP BY run_id
 ) AS l ON l.run_id = r.run_id

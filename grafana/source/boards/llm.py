@@ -113,9 +113,9 @@ SUMMARY_COLUMNS = {
     "p99": [*unit("s"), *width(72)],
     "first_token": [*unit("s"), *width(95)],
     "tokens_per_second": [*called("tokens/s"), *unit("short", 1), *width(90)],
-    "input": [*called("in/call"), *unit("short", 0), *width(96)],
+    "input": [*called("in/call"), *unit("locale", 0), *width(96)],
     "cached": [*unit("percentunit", 0), *width(80)],
-    "output": [*called("out/call"), *unit("short", 0), *width(96)],
+    "output": [*called("out/call"), *unit("locale", 0), *width(96)],
 }
 
 FIRST_TOKEN = f"""
@@ -439,7 +439,7 @@ def board() -> dict[str, Any]:
                 COST,
                 name=of_model,
                 unit="currencyUSD",
-                columns=panels.UNPRICED,
+                columns=panels.UNPRICED_POINTS,
                 style="bars",
                 stacked=True,
             ),
@@ -597,7 +597,7 @@ def board() -> dict[str, Any]:
                     COST_BY_ROLE,
                     name=of_role,
                     unit="currencyUSD",
-                    columns=panels.UNPRICED,
+                    columns=panels.UNPRICED_POINTS,
                     style="bars",
                     stacked=True,
                     size=(12, 8),

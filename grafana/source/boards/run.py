@@ -75,7 +75,7 @@ FROM ({FOUND}) AS f
 INNER JOIN ({cost(THIS_RUN)}) AS c ON c.run_id = f.run_id
 """
 
-SINCE = f'SELECT waited AS individuals, waited / patience AS "share of patience" FROM ({FOUND})'
+SINCE = f'SELECT waited AS individuals, waited / patience AS "of patience" FROM ({FOUND})'
 
 PROGRESS = f"""
 SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
@@ -114,7 +114,7 @@ LIMIT 50
 OTHERWISE = f"toFloat64OrNull({value('budget')})"
 
 BUDGET = f"""
-SELECT share AS "share of budget", burn AS "per hour", projected AS "projected total", seconds_left AS "time left", budget_seconds AS "budget lasts"
+SELECT share AS "share of budget", allowed - cost AS "left", burn AS "per hour", projected AS "projected total", seconds_left AS "time left", budget_seconds AS "budget lasts"
 FROM ({burn(THIS_RUN, OTHERWISE)})
 """
 
@@ -415,7 +415,7 @@ def board() -> dict[str, Any]:
                 unit="none",
                 columns={
                     "individuals": [],
-                    "share of patience": [
+                    "of patience": [
                         *unit("percentunit", 0),
                         *limits(((None, "green"), (1, "yellow"), (2, "red"))),
                     ],
@@ -457,7 +457,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Budget",
-                "The share of its budget that the run has spent (its own, or the one above); the cost of its last hour; its "
+                "The share of its budget that the run has spent (its own, or the one above) and what is left of it, below zero if it was exceeded; the cost of its last hour; its "
                 "projected cost at the end and time left, assuming that the remaining generations are like those before (known if "
                 "the configuration gives their number); and how long the rest of the budget lasts. Calls without a price are not "
                 "included.",
@@ -468,14 +468,17 @@ def board() -> dict[str, Any]:
                 columns={
                     "share of budget": [
                         *unit("percentunit", 0),
-                        *limits(((None, "green"), (0.8, "yellow"), (1, "red"))),
+                        *limits(((None, "text"), (0, "green"), (0.8, "yellow"), (1, "red"))),
                     ],
+                    # The first colour is also that of a missing value.
+                    "left": limits(((None, "text"), (-1e12, "red"), (0, "text"))),
                     "per hour": [],
                     "projected total": [],
                     "time left": unit("s", 1),
                     "budget lasts": unit("s", 1),
                 },
-                empty="unknown",
+                # Of a run that has ended, no time is left; without a budget, there is no share of it.
+                empty="–",
             ),
             over_time(
                 "Fitness over time",
@@ -508,7 +511,7 @@ def board() -> dict[str, Any]:
                     "spent so far": color("blue"),
                     "budget": [*color("red"), *panels.limit_line()],
                     "USD per hour": [*panels.right_axis(), *color("orange")],
-                    **panels.UNPRICED,
+                    **panels.UNPRICED_POINTS,
                 },
                 minimum=0,
                 empty="Nothing has cost anything yet.",
@@ -523,7 +526,7 @@ def board() -> dict[str, Any]:
                 columns={
                     "total_cost": [*called("cost"), *color("blue")],
                     "cost_per_individual": [*called("per individual"), *panels.as_line(), *color("orange")],
-                    **panels.UNPRICED,
+                    **panels.UNPRICED_POINTS,
                 },
             ),
             row("Pareto front"),

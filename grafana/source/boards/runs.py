@@ -9,6 +9,7 @@ from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT, STALLED
 from grafana.source import panels
+from grafana.source.alerts import CALLS_AT_LEAST, THRESHOLDS
 from grafana.source.panels import (
     COMPARE,
     GOOD_WHEN_LOW,
@@ -76,7 +77,8 @@ SELECT
     p.task_name AS task,
     multiIf(
         p.status != 'running', p.status,
-        l.recent_errors > 0.3, 'LLM errors',
+        c.cost > p.budget, 'over budget',
+        l.recent_errors > {THRESHOLDS["LLM error rate"]}, 'LLM errors',
         t.failing > 0.5, 'failing',
         f.stagnant, 'stagnant',
         f.improvements > 0, 'improving',
@@ -105,9 +107,10 @@ LEFT JOIN curves AS t ON t.run_id = p.run_id
 LEFT JOIN ({cost(ALIVE_RUNS)}) AS c ON c.run_id = p.run_id
 LEFT JOIN (
     SELECT run_id, countIf(status != 'ok') / count() AS recent_errors
-    FROM llm_logs
+    FROM llm_logs FINAL
     WHERE {ALIVE_RUNS} AND timestamp > now64(3) - INTERVAL 15 MINUTE
     GROUP BY run_id
+    HAVING count() >= {CALLS_AT_LEAST}
 ) AS l ON l.run_id = p.run_id
 ORDER BY p.open DESC, started DESC, run_id
 """
@@ -199,8 +202,11 @@ GROUP BY task
 ORDER BY total_cost DESC, task
 """
 
+# A bar is centred on its time: noon, or, of a day that is not whole, the moment of the time range that is nearest to it.
 MONEY_BY_DAY = f"""
-SELECT toStartOfDay(toDateTime(timestamp)) AS time, purpose, sum(cost) AS cost
+SELECT
+    greatest($__fromTime, least($__toTime, toStartOfDay(toDateTime(timestamp)) + INTERVAL 12 HOUR)) AS time,
+    purpose, sum(cost) AS cost
 FROM ({spent_on(ALIVE_RUNS)})
 WHERE $__timeFilter(timestamp)
 GROUP BY time, purpose
@@ -223,7 +229,7 @@ FROM (
     WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok'
     UNION ALL
     SELECT timestamp, run_id, if(status = 'incorrect', 'incorrect individual', 'individual') AS what, error, generation, individual_id, trace_id
-    FROM individuals
+    FROM individuals FINAL
     WHERE {ALIVE_RUNS} AND $__timeFilter(timestamp) AND status != 'ok' AND NOT {COPIED}
 )
 ORDER BY timestamp DESC
@@ -269,6 +275,7 @@ def board() -> dict[str, Any]:
                 "Choose a task or a shorter time range to see them.",
                 RUNNING,
                 steps=((None, "blue"),),
+                size=(6, 4),
                 columns={
                     "running": [],
                     "stalled": limits(((None, "text"), (1, "red"))),
@@ -288,10 +295,11 @@ def board() -> dict[str, Any]:
                 "Individuals per hour",
                 "Programs evaluated per hour in which at least one search was running.",
                 SCORED_PER_HOUR,
+                unit="locale",
                 decimals=0,
                 size=(4, 4),
             ),
-            a_stat("LLM calls", "Model calls in the time range.", f"SELECT count() {CALLS}", size=(4, 4)),
+            a_stat("LLM calls", "Model calls in the time range.", f"SELECT count() {CALLS}", size=(3, 4)),
             a_stat(
                 "LLM errors",
                 "Share of LLM calls that failed in the time range.",
@@ -300,7 +308,7 @@ def board() -> dict[str, Any]:
                 decimals=1,
                 steps=GOOD_WHEN_LOW,
                 empty="No calls",
-                size=(4, 4),
+                size=(3, 4),
             ),
             a_stat(
                 "LLM p95",
@@ -308,12 +316,13 @@ def board() -> dict[str, Any]:
                 f"SELECT if(count() = 0, NULL, quantile(0.95)(execution_time)) {CALLS}",
                 unit="s",
                 empty="No calls",
-                size=(5, 4),
+                size=(4, 4),
             ),
             a_table(
                 "Runs",
                 f"The newest {MOST_RUNS} runs that were alive in the time range, running ones first. *Status* shows why a run needs attention: `stalled` (no "
-                f"sign of life for {STALLED // 60} minutes), `LLM errors` (more than 30 % of the calls of the last 15 minutes), `failing` "
+                f"sign of life for {STALLED // 60} minutes), `over budget` (it has spent more than its own budget), `LLM errors` (more than "
+                f"{THRESHOLDS['LLM error rate']:.0%} of the calls of the last 15 minutes, if there were {CALLS_AT_LEAST}), `failing` "
                 "(more than half of the individuals of the last ten generations), `stagnant` (no better program for longer than this run's "
                 "own pace suggests: twice its longest wait, ten generations, at least 50 individuals). *Waited* is the number of individuals since the "
                 "best one. *Progress* is known if the configuration gives the number of generations. *Failed* includes incorrect "
@@ -359,7 +368,7 @@ def board() -> dict[str, Any]:
                 COST_SO_FAR,
                 name=f"${{__field.name}} {by_run}",
                 unit="currencyUSD",
-                columns=panels.UNPRICED,
+                columns=panels.UNPRICED_POINTS,
                 minimum=0,
             ),
             over_time(
