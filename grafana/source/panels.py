@@ -144,7 +144,17 @@ def named(name: str, **values: str) -> str:
 
 def unit(name: str, decimals: int | None = None) -> list[Setting]:
     """A Grafana unit (``s``, ``currencyUSD``, ``percentunit``, ...)."""
-    return [Setting("unit", name), *([] if decimals is None else [Setting("decimals", decimals)])]
+    settings = [Setting("unit", name), *([] if decimals is None else [Setting("decimals", decimals)])]
+    return [*settings, Setting("mappings", [_tiny(decimals)])] if name == USD and decimals is not None else settings
+
+
+USD = "currencyUSD"
+
+
+def _tiny(decimals: int) -> dashboard.RangeMap:
+    """Names amounts that would be rounded to nothing: only 0 is ``$0.00``."""
+    least = dashboard.ValueMappingResult(text=f"< ${10.0**-decimals:.{decimals}f}", index=0)
+    return dashboard.RangeMap(options=dashboard.DashboardRangeMapOptions(1e-12, 0.49 * 10.0**-decimals, least))
 
 
 def width(pixels: int) -> list[Setting]:
@@ -390,6 +400,13 @@ def a_stat(
     )
     if decimals is not None:
         panel = panel.decimals(decimals)
+    if unit == USD and decimals is not None:
+        panel = panel.mappings([_tiny(decimals)])
+        # What has another unit is no amount.
+        columns = {
+            name: [Setting("mappings", []), *settings] if any(each.id_val == "unit" for each in settings) else settings
+            for name, settings in (columns or {}).items()
+        }
     if colors is not None:
         result = {
             text: dashboard.ValueMappingResult(color=each, index=at) for at, (text, each) in enumerate(colors.items())

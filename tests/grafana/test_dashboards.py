@@ -480,6 +480,31 @@ def test_a_single_point_shows() -> None:
     assert all(each["showPoints"] == "always" and each["spanNulls"] is not True for each in lines) and len(lines) > 20
 
 
+def test_only_nothing_costs_nothing() -> None:
+    """An amount that its decimals would round to 0 is named as less than the least, and other units are not."""
+    seen = 0
+    for settings in _formats():
+        decimals, mappings = settings.get("decimals"), settings.get("mappings", [])
+        ranges = [each["options"] for each in mappings if each["type"] == "range"]
+        if settings.get("unit") == "currencyUSD" and decimals is not None:
+            seen += 1
+            least = f"{10**-decimals:.{decimals}f}"
+            assert [each["result"]["text"] for each in ranges] == [f"< ${least}"]
+            assert 0 < ranges[0]["from"] < 1e-9 and f"{ranges[0]['to']:.{decimals}f}" == f"{0:.{decimals}f}" != least
+        elif "unit" in settings:
+            assert not ranges
+    assert seen > 15
+
+
+def _formats() -> Iterator[dict[str, Any]]:
+    """How each panel, and each of its columns, writes numbers; a column has what its panel has, unless it says otherwise."""
+    for _, panel in PANELS:
+        config = panel.get("fieldConfig", {})
+        yield config.get("defaults", {})
+        for override in config.get("overrides", []):
+            yield {**config["defaults"], **{each["id"]: each["value"] for each in override["properties"]}}
+
+
 def test_bars_begin_at_zero() -> None:
     """A bar's length is its value."""
     drawn = [

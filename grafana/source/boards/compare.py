@@ -107,7 +107,7 @@ MUTATIONS = f"""
 SELECT
     run_id,
     toString(mutation_type) AS mutation_type,
-    count() AS tried,
+    count() AS pairs,
     countIf(gain > 0) / count() AS success,
     avg(gain) AS mean_gain,
     max(gain) AS best_gain
@@ -327,7 +327,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Mutation types",
-                "How often each mutation type beat its parent, in each run.",
+                "How often each mutation type beat its parent, in each run: a share of the pairs of child and parent.",
                 MUTATIONS,
                 {
                     "run_id": [*called("run"), *TO_RUN],

@@ -214,8 +214,9 @@ ORDER BY generation
 MUTATIONS = f"""
 SELECT
     e.mutation_type AS mutation_type,
-    e.total AS tried,
+    e.total AS individuals,
     s.improvements AS better_than_parent,
+    s.total AS of_pairs,
     s.success_rate AS success,
     s.avg_gain AS mean_gain,
     g.best_improvement AS best_gain,
@@ -580,11 +581,13 @@ def board() -> dict[str, Any]:
                 "How it searches",
                 a_table(
                     "Mutation types",
-                    "How each mutation type performs: how often its programs beat their parent, and by how much.",
+                    "How each mutation type performs: how often its programs beat their parent, and by how much. Success is a share of the pairs of "
+                    "child and parent: a child of two parents counts twice.",
                     MUTATIONS,
                     {
                         "mutation_type": width(200),
-                        "better_than_parent": width(150),
+                        "better_than_parent": [*called("better than a parent"), *width(150)],
+                        "of_pairs": called("of pairs"),
                         "success": panels.gauge(),
                         "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
                         "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW)],
