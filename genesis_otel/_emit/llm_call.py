@@ -107,20 +107,26 @@ class LLMCall(Handle):
             warn_of(LLMCall.response, extra)
         if not self._span.is_recording():
             return
+        reason = text(finish_reason)
         told: dict[str, Value | None] = {
-            names.GEN_AI_OUTPUT_MESSAGES: output_messages(response, reasoning, text(finish_reason)) or None,
+            names.GEN_AI_OUTPUT_MESSAGES: output_messages(response, reasoning, reason) or None,
             names.GEN_AI_RESPONSE_MODEL: text(model) or None,
             names.GEN_AI_RESPONSE_ID: text(response_id) or None,
-            names.GEN_AI_USAGE_INPUT_TOKENS: integer(input_tokens, "input_tokens"),
-            names.GEN_AI_USAGE_OUTPUT_TOKENS: integer(output_tokens, "output_tokens"),
-            names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: integer(cached_tokens, "cached_tokens"),
-            names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: integer(cache_write_tokens, "cache_write_tokens"),
-            names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: integer(reasoning_tokens, "reasoning_tokens"),
-            names.GEN_AI_USAGE_COST: number(cost, "cost"),
-            names.LLM_COST_SOURCE: None if cost is None else text(cost_source) or None,
         }
+        for name, count, called in (
+            (names.GEN_AI_USAGE_INPUT_TOKENS, input_tokens, "input_tokens"),
+            (names.GEN_AI_USAGE_OUTPUT_TOKENS, output_tokens, "output_tokens"),
+            (names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, cached_tokens, "cached_tokens"),
+            (names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS, cache_write_tokens, "cache_write_tokens"),
+            (names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS, reasoning_tokens, "reasoning_tokens"),
+        ):
+            if count is not None:
+                told[name] = integer(count, called)
+        if cost is not None:
+            told[names.GEN_AI_USAGE_COST] = number(cost, "cost")
+            told[names.LLM_COST_SOURCE] = text(cost_source) or None
         self._attributes.update({name: value for name, value in told.items() if value is not None})
-        self._finish_reason = text(finish_reason) or self._finish_reason
+        self._finish_reason = reason or self._finish_reason
 
     def fail(self, error: BaseException | object) -> None:
         """Record that the call failed, with an exception or a text."""
@@ -212,8 +218,9 @@ def llm_call(
         names.LLM_ROLE: text(role),
         **place.attributes(),
     }
-    if text(provider):
-        asked[names.GEN_AI_PROVIDER_NAME] = text(provider)
+    provided = text(provider)
+    if provided:
+        asked[names.GEN_AI_PROVIDER_NAME] = provided
     host = _host(text(server))
     if host:
         asked[names.SERVER_ADDRESS] = host
@@ -277,6 +284,8 @@ class _Calls:
 
 def _host(server: str) -> str:
     """The host of a URL, without the user and password that may be in it."""
+    if not server:
+        return ""
     try:
         return urlsplit(server if "//" in server else f"//{server}").hostname or ""
     except ValueError:

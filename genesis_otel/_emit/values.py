@@ -213,6 +213,8 @@ def _encoded(value: object) -> str:
 
 def _is_small(value: object) -> bool:
     """Whether a value is certainly within :data:`MOST`, so that the C encoder can take it directly."""
+    if type(value) is dict and len(value) < FEW and _FLAT.issuperset(map(type, value.values())):
+        return sum([len(one) for one in value.values() if type(one) is str]) <= MOST - FEW * ITEM
     left, walk = MOST, [value]
     while walk:
         one = walk.pop()
@@ -233,6 +235,9 @@ def _is_small(value: object) -> bool:
 
 
 _SCALARS = frozenset({int, float, bool, type(None)})
+_FLAT = _SCALARS | {str}
+FEW = 100
+"""Items of a mapping that is looked at as a whole: details, metrics."""
 _UNSEEN = 100_000
 """Maximum items copied for inspection."""
 

@@ -114,7 +114,7 @@ def is_llm_call(attributes: Attributes) -> bool:
 
 
 def models(attributes: Attributes) -> Iterable[str]:
-    found = [attributes[key] for key in MODELS if isinstance(attributes.get(key), str) and attributes[key]]
+    found = [value for value in map(attributes.get, MODELS) if value and isinstance(value, str)]
     return dict.fromkeys(found or filter(None, [_invoked_model(attributes)]))
 
 
@@ -137,9 +137,9 @@ def _invoked_model(attributes: Attributes) -> str:
 
 
 def first(attributes: Attributes, keys: Iterable[str]) -> Any:
-    for key in keys:
-        if key in attributes and attributes[key] not in (None, ""):
-            return attributes[key]
+    for value in map(attributes.get, keys):
+        if value is not None and value != "":
+            return value
     return None
 
 
@@ -160,6 +160,8 @@ def number(value: object) -> float | None:
 def tokens(attributes: Attributes, keys: Iterable[str]) -> int | None:
     """A count, if it consists only of digits: the value that ``llm_logs`` reads, and that the cost must match."""
     value = first(attributes, keys)
+    if type(value) is int and 0 <= value < TOO_MANY:
+        return value
     digits = DIGITS.fullmatch(value_text(value)) if isinstance(value, (int, float, str)) else None
     return count if digits and (count := int(digits[1])) < TOO_MANY else None
 

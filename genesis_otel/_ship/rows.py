@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
@@ -142,11 +143,11 @@ STATES = {
 }
 
 
-class _Names(dict[str, bytes | None]):
-    """Names as strings of a row; None for a name that UTF-8 cannot represent, whose escaped form may equal another name."""
+class _Names(dict[str, bytes]):
+    """Names as strings of a row; empty for a name that UTF-8 cannot represent, whose escaped form may equal another name."""
 
-    def __missing__(self, name: str) -> bytes | None:
-        found = _string(name) if text(name) == name else None
+    def __missing__(self, name: str) -> bytes:
+        found = _string(name) if text(name) == name else b""
         if len(name) <= LONGEST_KEPT:
             if len(self) >= KEPT:
                 self.clear()
@@ -157,8 +158,18 @@ class _Names(dict[str, bytes | None]):
 _NAMES = _Names()
 
 
+class _Sizes(dict[int, bytes]):
+    """Lengths as varints: short ones are in it, longer ones are computed."""
+
+    def __missing__(self, size: int) -> bytes:
+        return varint(size)
+
+
+_SIZES = _Sizes(enumerate(SMALL))
+
+
 def _name(value: object) -> bytes:
-    return (_NAMES[value] if type(value) is str else None) or _string(value)
+    return (_NAMES[value] if type(value) is str else b"") or _string(value)
 
 
 def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
@@ -169,28 +180,24 @@ def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
         # The SDK's own mapping is quick to copy but slow to iterate: a microsecond per attribute.
         copy = getattr(attributes, "copy", None)
         found = copy() if copy is not None else attributes or {}
-    begin, count = len(parts), len(found)
-    parts.append(SMALL[count] if count < 2048 else varint(count))
-    # This loop is half of what end() costs: most values are ASCII text and floats.
-    for name, value in found.items():
-        kind = type(value)
-        if kind is str:
-            try:
-                data = value.encode()
-            except UnicodeEncodeError:
-                data = text(value).encode()
-        elif kind is float:
-            data = float_text(value).encode()
-        elif kind is int:
-            data = int_text(value).encode()
-        else:
-            data = value_text(plain(value)).encode()
-        size, key = len(data), _NAMES[name]
-        if key is None:
-            del parts[begin:]
-            _add({text(name): value for name, value in found.items()}, parts)
-            return
-        parts += (key, SMALL[size] if size < 2048 else varint(size), data)
+    keys = [*map(_NAMES.__getitem__, found)]
+    if b"" in keys:
+        _add({text(name): value for name, value in found.items()}, parts)
+        return
+    try:
+        # Most values are texts that UTF-8 can represent.
+        values = [value.encode() if type(value) is str else _value(value) for value in found.values()]
+    except UnicodeEncodeError:
+        values = [value_text(plain(value)).encode() for value in found.values()]
+    parts.append(_SIZES[len(keys)])
+    parts.extend(chain.from_iterable(zip(keys, map(_SIZES.__getitem__, map(len, values)), values, strict=True)))
+
+
+def _value(value: Any) -> bytes:
+    kind = type(value)
+    if kind is float:
+        return float_text(value).encode()
+    return (int_text(value) if kind is int else value_text(plain(value))).encode()
 
 
 _KEPT: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}

@@ -191,13 +191,13 @@ class Calls:
     def _recorded(self, span: ReadableSpan, attributes: Attributes, scope: str) -> str:
         """The id of a span that ended earlier, from another instrumentation, overlapping this one in time and with the same answer."""
         began, ended = span.start_time or 0, span.end_time or 0
-        for answer_id in _answer_ids(attributes):
+        told = answer_id_of(attributes)
+        for answer_id in [told] if told else _answer_ids(attributes):
             for answer in self._answers.get(answer_id, ()):
                 # Overlap is required because some endpoints give every answer the same id.
                 if scope not in answer.scopes and answer.began <= ended and began <= answer.ended:
                     answer.scopes.add(scope)
                     return answer.span_id
-        told = answer_id_of(attributes)
         if told and span.context is not None:
             known = [*self._answers.get(told, ())[-15:], _Answer(f"{span.context.span_id:016x}", began, ended, {scope})]
             keep(self._answers, told, known, ANSWERS_KEPT)
@@ -276,9 +276,9 @@ def answer_id_of(attributes: Attributes) -> str:
 
 
 def _answer_ids(attributes: Attributes) -> list[str]:
-    """Candidates for the answer's id: LangChain's is somewhere in what OpenInference stores."""
-    told = answer_id_of(attributes)
-    return [told] if told else re.findall(r'"id": ?"([^"\\]{1,200})"', text_of(attributes, "output.value"))
+    """Candidates for the answer's id, if it is not told: LangChain's is somewhere in what OpenInference stores."""
+    answer = text_of(attributes, "output.value")
+    return re.findall(r'"id": ?"([^"\\]{1,200})"', answer) if answer else []
 
 
 def _is_call_of(attributes: Attributes, model: str, *, embeds: bool) -> bool:

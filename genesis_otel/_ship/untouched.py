@@ -9,6 +9,7 @@ A search takes 4 µs, and 3 more per kB: a single one for all texts of a span ta
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -21,9 +22,11 @@ from genesis_otel._ship.redaction.redact import recognised
 
 LARGE = 64 << 10
 """Characters from which a text is searched separately: copying it would take longer than another search."""
-NO_TEXT = frozenset({float, int, bool, type(None)})
+NUMBERS = frozenset({float, int, bool, type(None)})
 KEPT = 4096
 """Maximum names remembered; a search uses a few hundred."""
+KEPT_KINDS = 512
+"""Maximum combinations of names remembered; a search has some tens."""
 
 
 class _Searched(dict[str, bool | None]):
@@ -43,26 +46,38 @@ class _Searched(dict[str, bool | None]):
 _SEARCHED = _Searched()
 
 
+class _Searches(dict[tuple[str, ...], "tuple[bool, ...] | None"]):
+    """The same for all names of a span at once: spans of a kind have the same names. None if a name calls for a closer look."""
+
+    def __missing__(self, several: tuple[str, ...]) -> tuple[bool, ...] | None:
+        each = tuple(bool(_SEARCHED[name]) for name in several if _SEARCHED[name] is not None)
+        found = each if len(each) == len(several) else None
+        if len(self) >= KEPT_KINDS:
+            self.clear()
+        self[several] = found
+        return found
+
+
+_SEARCHES = _Searches()
+
+
 def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
     """Whether nothing that :func:`~genesis_otel._ship.redaction.redact.recognised` searches has to change."""
-    texts = [span.name]
-    for name, value in attributes.items():
-        searched = _SEARCHED[name]
-        if searched is None:
+    searches = _SEARCHES[tuple(attributes)]
+    if searches is None:
+        return False
+    every = [
+        value if type(value) is str else "" if type(value) in NUMBERS else BETWEEN.join(strings((value,)))
+        for value in attributes.values()
+    ]
+    texts = [*compress(every, searches)]
+    if max(map(len, every), default=0) > LARGE:
+        if any(len(each) > MOST for each in every):
             return False
-        kind = type(value)
-        if kind is str:
-            if len(value) > LARGE:
-                if len(value) > MOST or (searched and recognised(value) is not value):
-                    return False
-            elif searched:
-                texts.append(value)
-        elif kind not in NO_TEXT:
-            several = list(strings((value,)))
-            if any(len(each) > MOST for each in several):
-                return False
-            if searched:
-                texts += several
+        if any(recognised(each) is not each for each in texts if len(each) > LARGE):
+            return False
+        texts = [each for each in texts if len(each) <= LARGE]
+    texts.append(span.name)
     if span.status.description:
         texts.append(span.status.description)
     # Asked once each: the SDK copies them under a lock. Most spans have neither.

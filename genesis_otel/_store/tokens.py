@@ -41,6 +41,8 @@ def by_the_rule(reported: Tokens, total: int | None = None, scope: str = "", pro
     :param scope: name of the instrumentation.
     :param provider: as the instrumentation names it.
     """
+    if total is None and not (reported.cache_read or reported.cache_write or reported.reasoning):
+        return reported  # the usual case: no parts that could be counted separately
     whole, answer, read, write, reasoning = (count or 0 for count in reported)
     cache = read + write
     rest = max((total or 0) - whole - answer, 0)

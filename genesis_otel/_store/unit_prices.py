@@ -34,8 +34,9 @@ class UnitPrices(NamedTuple):
 
     def cost(self, tokens: Tokens) -> float:
         """What a call with these tokens costs, counted by OpenTelemetry's rule."""
-        whole, output, read, write, reasoning = (count or 0 for count in tokens)
-        reasoning = min(reasoning, output)
+        whole, output, read, write, reasoning = tokens
+        whole, output, read, write = whole or 0, output or 0, read or 0, write or 0
+        reasoning = min(reasoning or 0, output)
         return (
             self.request
             # Negative if an instrumentation counts more of a part than of the whole: nothing is refunded.
