@@ -14,6 +14,7 @@ from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import MOST, cut, to_json
 from genesis_otel._log import warn_once
+from genesis_otel._ship.attribute_text import value_text
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import REDACTED, Redact, recognised
 
@@ -119,6 +120,10 @@ BETWEEN = "\n\0\n"
 """Separates texts that are searched together: no recognised secret can span it."""
 
 
+TEXTS = (str, tuple, list, Mapping, bytes)
+"""Attribute values that hold text: also mappings, which are stored as JSON, and bytes, which are stored as Base64."""
+
+
 def is_content(name: str) -> bool:
     return name in CONTENT or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
 
@@ -126,14 +131,12 @@ def is_content(name: str) -> bool:
 def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
     """Replacements for those of ``attributes`` that hold secrets, whichever instrumentation put them there."""
     texts = {
-        name: value
-        for name, value in attributes.items()
-        if isinstance(value, (str, tuple, list)) and not name.endswith(IDENTIFIERS)
+        name: value for name, value in attributes.items() if isinstance(value, TEXTS) and not name.endswith(IDENTIFIERS)
     }
     changed = {}
     for name in [name for name in texts if kind_of(name) >= Kind.SURE]:
         changed[name] = _hidden(texts.pop(name))
-    if redact is not recognised or not is_clean(strings(texts.values())):
+    if redact is not recognised or any(map(has_names, texts.values())) or not is_clean(strings(texts.values())):
         for name, value in texts.items():
             cleaned = redacted(value, redact)
             if cleaned != value:
@@ -148,36 +151,65 @@ def is_clean(texts: Iterable[str]) -> bool:
 
 
 def strings(values: Iterable[Any]) -> Iterator[str]:
-    """The strings among values, including those in lists."""
+    """The strings among values, including those in lists; a mapping is one string, its JSON."""
     for value in values:
         if isinstance(value, str):
             yield value
         elif isinstance(value, (tuple, list)):
             yield from strings(value)
+        elif isinstance(value, Mapping):
+            yield value_text(value)
+        elif isinstance(value, bytes):
+            yield value.decode(errors="replace")
+
+
+def has_names(value: Any) -> bool:
+    """Whether there is a mapping in a value: its names, like those of attributes, can say that a text is a secret."""
+    return isinstance(value, Mapping) or (isinstance(value, (tuple, list)) and any(map(has_names, value)))
 
 
 def _hidden(value: Any) -> Any:
-    if isinstance(value, str):
-        return REDACTED if value else value
-    return tuple(_hidden(one) for one in value) if isinstance(value, (tuple, list)) else value
+    if isinstance(value, (tuple, list)):
+        return tuple(_hidden(one) for one in value)
+    return REDACTED if value and isinstance(value, TEXTS) else value
 
 
 def bounded(value: Any) -> tuple[Any, int]:
     """An attribute value with texts truncated to :data:`MOST` characters, and the number of characters left out."""
     if isinstance(value, str):
         return cut(value) if len(value) > MOST else (value, 0)
-    if not isinstance(value, (tuple, list)) or not any(isinstance(one, str) and len(one) > MOST for one in value):
+    if isinstance(value, (Mapping, bytes)):
+        kept, left_out = bounded(value_text(value))
+        return (kept, left_out) if left_out else (value, 0)
+    if not isinstance(value, (tuple, list)):
         return value, 0
     parts = [bounded(one) for one in value]
-    return tuple(kept for kept, _ in parts), sum(left_out for _, left_out in parts)
+    left_out = sum(each for _, each in parts)
+    return (tuple(kept for kept, _ in parts), left_out) if left_out else (value, 0)
 
 
 def redacted(value: Any, redact: Redact | None) -> Any:
+    """A value without secrets; a mapping in which a text holds any becomes its JSON."""
     if redact is None:
         return value
     if isinstance(value, str):
         return redact(value)
-    return tuple(redacted(one, redact) for one in value) if isinstance(value, (tuple, list)) else value
+    if isinstance(value, (tuple, list)):
+        return tuple(redacted(one, redact) for one in value)
+    if isinstance(value, Mapping):
+        value = _by_name(value)
+    elif not isinstance(value, bytes):
+        return value
+    (told,) = strings((value,))
+    kept = redact(told)
+    return value if kept == told else kept
+
+
+def _by_name(value: Any) -> Any:
+    """A value in which members of mappings are hidden if their names say that they are secrets."""
+    if isinstance(value, Mapping):
+        return {name: _hidden(of) if kind_of(str(name)) >= Kind.SURE else _by_name(of) for name, of in value.items()}
+    return tuple(map(_by_name, value)) if isinstance(value, (tuple, list)) else value
 
 
 def surely(redact: Redact) -> Redact:

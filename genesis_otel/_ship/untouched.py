@@ -16,13 +16,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.values import MOST
-from genesis_otel._ship.content import BETWEEN, IDENTIFIERS, is_content, strings
+from genesis_otel._ship.content import BETWEEN, IDENTIFIERS, has_names, is_content, strings
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import recognised
 
 LARGE = 64 << 10
 """Characters from which a text is searched separately: copying it would take longer than another search."""
 NUMBERS = frozenset({float, int, bool, type(None)})
+SIMPLE = NUMBERS | {str}
 KEPT = 4096
 """Maximum names remembered; a search uses a few hundred."""
 KEPT_KINDS = 512
@@ -64,7 +65,7 @@ _SEARCHES = _Searches()
 def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
     """Whether nothing that :func:`~genesis_otel._ship.redaction.redact.recognised` searches has to change."""
     searches = _SEARCHES[tuple(attributes)]
-    if searches is None:
+    if searches is None or any(has_names(value) for value in attributes.values() if type(value) not in SIMPLE):
         return False
     every = [
         value if type(value) is str else "" if type(value) in NUMBERS else BETWEEN.join(strings((value,)))

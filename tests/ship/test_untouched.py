@@ -63,6 +63,7 @@ def places(text: str) -> list[ReadableSpan]:
         span_of({**CALL, "gen_ai.prompt.0.tool_calls.0.id": text}),
         span_of({**CALL, "http.request.header.x": (text,), names.LLM_METADATA: "{}"}),
         span_of({"db.statement": text}),
+        span_of({"told": {"by": {"the user": text}}, "listed": ({"x": text},), "raw": text.encode(errors="replace")}),
         span_of({"api_key": text}),
         span_of({"app.password": (text, "")}),
         span_of({"plain": 1}, name=text),
@@ -96,6 +97,49 @@ def test_adjacent_texts_do_not_affect_each_other(attributes: dict[str, str], sai
     """With any texts next to each other in a span, including halves of secrets, each comes out as if it were alone."""
     span = span_of({**INDIVIDUAL, **attributes}, status=Status(StatusCode.ERROR, said))
     assert rows.encode(at_once(span)) == rows.encode(text_by_text(span))
+
+
+KEY = "sk-proj-abcdefghij0123456789ABCDEFGHIJ"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"authorization": {"value": KEY}},
+        {"password": "correct horse"},
+        ({"told": ({"db.password": ("correct horse",)},)},),
+        ({"role": "user", "parts": ({"content": KEY},)},),
+        f"key {KEY}".encode(),
+        ("text", (KEY.encode(),)),
+    ],
+)
+def test_a_secret_is_found_in_values_with_structure(value: Any) -> None:
+    """Mappings and bytes, which OpenTelemetry's API allows as attributes, keep no secret, wherever it is in them."""
+    for attributes in ({"told": value}, {**CALL, names.GEN_AI_INPUT_MESSAGES: value}):
+        for span in (span_of(attributes), span_of({}, events=[Event("told", attributes, 1)])):
+            stored = rows.encode(at_once(span))
+            assert b"sk-proj" not in stored and b"correct horse" not in stored and b"c2stcHJvai" not in stored
+            assert stored == rows.encode(text_by_text(span))
+
+
+def test_a_value_under_the_name_of_a_secret_is_hidden_whatever_it_is() -> None:
+    """A name that says "secret" hides mappings, lists and bytes like texts, and leaves what is empty."""
+    span = span_of({"api_key": {"a": "b"}, "app.password": b"x", "db.password": ({"c": 1}, b""), "token_secret": {}})
+    assert dict(at_once(span).attributes or {}) == {
+        "api_key": "[REDACTED]",
+        "app.password": "[REDACTED]",
+        "db.password": ("[REDACTED]", b""),
+        "token_secret": {},
+    }
+
+
+def test_a_large_mapping_is_cut() -> None:
+    """What would be stored of a mapping has the same maximum as a text."""
+    large = {"by": "x " * MOST}
+    kept: dict[str, Any] = dict(at_once(span_of({"told": large, "listed": (large, 1)})).attributes or {})
+    for text in (kept["told"], kept["listed"][0]):
+        assert isinstance(text, str) and len(text) <= MOST + 100
+    assert kept["listed"][1] == 1
 
 
 def test_a_span_without_a_secret_is_the_same_object() -> None:
