@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, settings
 
 from genesis_otel._emit import configured
 from genesis_otel._store import connection, schema
@@ -22,6 +23,10 @@ os.environ |= {"GENESIS_OTEL_QUIET": "true", **PATIENT}
 # What a shell without job control starts in the background ignores Ctrl-C, and so would all that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long examples take on a busy machine says nothing.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 NUMBERS = itertools.count()
 
