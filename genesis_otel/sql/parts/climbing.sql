@@ -18,7 +18,7 @@ SELECT
     row_number() OVER so_far AS place,
     countIf(NOT copied) OVER so_far AS evaluated
 FROM (
-    SELECT *, if(run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND direction = 'min'), -1, 1) AS sign, sign * score AS height
+    SELECT *, if(run_id IN (@minimised(@runs)), -1, 1) AS sign, sign * score AS height
     FROM @members
 )
 WINDOW so_far AS (PARTITION BY @within ORDER BY timestamp, individual_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)

@@ -7,9 +7,9 @@ SELECT
     if(
         parent_id = '' OR (run_id, child_id) IN (SELECT run_id, individual_id FROM individuals WHERE @runs AND status != 'ok'),
         NULL,
-        if(run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND direction = 'min'), -1, 1) * fitness_delta
+        if(run_id IN (@minimised(@runs)), -1, 1) * fitness_delta
     ) AS gain
 FROM code_lineages
 WHERE @runs AND NOT @copied()
-ORDER BY timestamp DESC
+ORDER BY run_id, timestamp DESC
 LIMIT 1 BY run_id, child_id, parent_id

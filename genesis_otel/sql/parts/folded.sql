@@ -8,7 +8,7 @@ SELECT
     argMax(log.end_time, (log.told_at, log.end_time)) AS end_time,
     argMaxIf(log.task_name, log.told_at, log.task_name != '') AS task_name,
     argMaxIf(log.config, log.told_at, log.config != '') AS config,
-    argMax(log.status, (log.told_at, log.end_time)) AS status,
+    @told_status() AS status,
     argMax(log.total_generations, (log.told_at, log.end_time)) AS total_generations,
     argMaxIf(log.population_size, log.told_at, log.population_size != 0) AS population_size,
     argMaxIf(log.cluster_type, log.told_at, log.cluster_type != '') AS cluster_type,
@@ -16,7 +16,7 @@ SELECT
     argMax(log.trace_id, (log.told_at, log.end_time)) AS trace_id,
     argMax(log.span_id, (log.told_at, log.end_time)) AS span_id,
     max(log.ingested_at) AS ingested_at,
-    if(argMaxIf(log.direction, log.told_at, log.direction != '') = 'min', 'min', 'max') AS direction,
+    if(@minimises(), 'min', 'max') AS direction,
     argMax(log.error, (log.told_at, log.end_time)) AS error,
     argMaxIf(log.budget, log.told_at, log.budget IS NOT NULL) AS budget
 FROM evolution_runs_log AS log

@@ -12,5 +12,5 @@ SELECT
     if(outcome = 'ok' AND NOT copied AND isFinite(fitness_score), fitness_score, NULL) AS score
 FROM individuals
 WHERE @runs
-ORDER BY timestamp DESC
+ORDER BY run_id, timestamp DESC
 LIMIT 1 BY run_id, if(individual_id = '', span_id, individual_id)

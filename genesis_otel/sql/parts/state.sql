@@ -20,6 +20,8 @@ LEFT JOIN (
         UNION ALL SELECT run_id, timestamp FROM llm_logs
         UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE action_type NOT IN ('tag', 'untag', 'note')
     )
-    WHERE run_id IN (SELECT run_id FROM evolution_runs WHERE @runs AND status = 'running')
+    WHERE run_id IN (
+        SELECT log.run_id FROM evolution_runs_log AS log WHERE @runs GROUP BY log.run_id HAVING @told_status() = 'running'
+    )
     GROUP BY run_id
 ) AS s ON s.run_id = r.run_id

@@ -3,21 +3,21 @@
 --
 -- runs: which, a condition on run_id
 SELECT
-    run_id, generation, sign, individuals, failed, incorrect, best_score, avg_score, improvement, improved, seen,
-    sign * max(reached_height) OVER (PARTITION BY run_id ORDER BY generation ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS best_so_far
+    run_id, generation, way AS sign, individuals, failed, incorrect, best_score, avg_score, improvement, improved, seen,
+    @by_then(run_id) AS best_so_far
 FROM (
     SELECT
         run_id,
         generation,
-        any(sign) AS sign,
+        any(sign) AS way,
         countIf(NOT copied) AS individuals,
         countIf(outcome = 'failed' AND NOT copied) AS failed,
         countIf(outcome = 'incorrect' AND NOT copied) AS incorrect,
-        sign * max(height) AS best_score,
+        way * max(height) AS best_score,
         avg(score) AS avg_score,
         sum(gain) AS improvement,
         max(improved) AS improved,
-        max(top) AS reached_height,
+        max(top) AS peak,
         max(timestamp) AS seen
     FROM (@climb(@runs))
     GROUP BY run_id, generation

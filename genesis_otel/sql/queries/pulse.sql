@@ -11,7 +11,7 @@
 WITH
     assumeNotNull((
         SELECT if(any(status) IN ('', 'running'), now64(3), max(end_time))
-        FROM evolution_runs
+        FROM (@folded())
         WHERE run_id = {run_id:String}
     )) AS until,
     until - toIntervalSecond({window:UInt32}) AS since
@@ -29,7 +29,7 @@ SELECT
     f.individuals AS individuals,
     f.failed AS failed_individuals,
     f.incorrect AS incorrect_individuals,
-    i.recent AS recent_individuals,
+    arrayCount(time -> time > since, f.times) AS recent_individuals,
     f.best_score AS best_score,
     f.best_generation AS best_generation,
     f.best_individual AS best_individual,
@@ -70,9 +70,6 @@ CROSS JOIN (
 ) AS this
 LEFT JOIN (@counted(run_id = {run_id:String})) AS n ON n.run_id = this.run_id
 LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = this.run_id
-CROSS JOIN (
-    SELECT countIf(timestamp > since AND NOT copied) AS recent FROM (@programs(run_id = {run_id:String}))
-) AS i
 CROSS JOIN (
     SELECT sum(cost) AS whole, sumIf(cost, timestamp > since) AS recent, sum(unpriced) AS without_price
     FROM (@spent(run_id = {run_id:String}))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel.queries import part
 from grafana.source import panels
 from grafana.source.panels import (
     LINEAGE,
@@ -138,7 +139,7 @@ WHERE child_id IN there AND parent_id IN there
 ORDER BY id
 """
 
-PATH_IDS = named("lineage", run_id=value("run"), individual_id=value("individual"))
+PATH_IDS = part("ancestry", THIS_RUN, value("individual"))
 
 # The recursion is the most expensive part: a scalar, which ClickHouse computes once however often it is named.
 WAY = f"(SELECT groupArray((id, mutation_type, edit_summary)) FROM ({PATH_IDS}))"
@@ -173,16 +174,12 @@ LEFT JOIN (
 ORDER BY i.timestamp, a.id
 """
 
-ON_PATH = f"""
-FROM ({OF_THE_RUN})
-WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))
-"""
-
-PATH_COST = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced {ON_PATH}"
+PATH_COST = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({OF_THE_RUN}) WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))"
 
 PATH_SCORES = f"""
 SELECT toFloat64(generation) AS x, if(outcome = 'ok', fitness_score, NULL) AS "score of the path", individual_id
-{ON_PATH.strip()}
+FROM ({programs(THIS_RUN)})
+WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))
 ORDER BY x
 """
 

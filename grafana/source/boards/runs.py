@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT, STALLED
+from genesis_otel.queries import part
 from grafana.source import panels
 from grafana.source.alerts import CALLS_AT_LEAST, THRESHOLDS
 from grafana.source.panels import (
@@ -47,29 +48,44 @@ from grafana.source.sql import (
     PLANNED,
     climb,
     cost,
-    found,
     programs,
     spent,
     spent_on,
     state,
-    steps,
 )
 
 OVERVIEW = f"""
 WITH
-    -- One row per generation: what follows works on thousands of rows rather than millions.
-    by_generation AS ({steps(ALIVE_RUNS)}),
-    curves AS (
+    -- One row per run and one per generation, from the individuals at once: to sort them twice would take as long again.
+    found_at AS (
+        SELECT run_id, generation, grouping(generation) = 1 AS whole, max(top) AS peak, {part("finding")}
+        FROM ({climb(ALIVE_RUNS)})
+        GROUP BY GROUPING SETS ((run_id), (run_id, generation))
+    ),
+    found AS (
         SELECT
             run_id,
+            anyIf(best_score, whole) AS best_score,
+            anyIf(newest, whole) AS newest,
+            anyIf(stagnant, whole) AS stagnant,
+            anyIf(improvements, whole) AS improvements,
+            anyIf(waited, whole) AS waited,
+            anyIf(gained, whole) AS gained,
+            anyIf(individuals, whole) AS all_individuals,
+            anyIf((failed + incorrect) / nullIf(individuals, 0), whole) AS failed_share,
             -- Over the newest ten generations.
             sumIf(failed + incorrect, place <= 10) / greatest(1, sumIf(individuals, place <= 10)) AS failing,
-            arraySort(point -> point.1, groupArrayIf((generation, best_so_far), best_so_far IS NOT NULL)) AS points,
+            arraySort(point -> point.1, groupArrayIf((generation, best_so_far), NOT whole AND best_so_far IS NOT NULL)) AS points,
             arrayMap(point -> point.2, arrayFilter(
                 (point, n) -> (n - 1) % greatest(1, intDiv(length(points), 60)) = 0 OR n = length(points),
                 points, arrayEnumerate(points)
             )) AS trend
-        FROM (SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY generation DESC) AS place FROM by_generation)
+        FROM (
+            SELECT
+                *, {part("by_then", "(run_id, whole)")} AS best_so_far,
+                if(whole, NULL, row_number() OVER (PARTITION BY run_id, whole ORDER BY generation DESC)) AS place
+            FROM found_at
+        )
         GROUP BY run_id
     )
 SELECT
@@ -79,20 +95,20 @@ SELECT
         p.status != 'running', p.status,
         c.cost > p.budget, 'over budget',
         l.recent_errors > {THRESHOLDS["LLM error rate"]}, 'LLM errors',
-        t.failing > 0.5, 'failing',
+        f.failing > 0.5, 'failing',
         f.stagnant, 'stagnant',
         f.improvements > 0, 'improving',
         'running'
     ) AS health,
     if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
     f.best_score AS best,
-    t.trend AS trend,
+    f.trend AS trend,
     f.waited AS waited,
     c.cost AS cost,
     c.unpriced AS unpriced,
     f.gained / nullIf(c.cost, 0) AS gain_per_dollar,
-    f.individuals AS individuals,
-    (f.failed + f.incorrect) / nullIf(f.individuals, 0) AS failed,
+    f.all_individuals AS individuals,
+    f.failed_share AS failed,
     if(p.open, p.silent_seconds, NULL) AS silent,
     p.seconds AS took,
     p.start_time AS started,
@@ -102,8 +118,7 @@ FROM (
     SELECT *, {PLANNED} AS planned
     FROM ({state(ALIVE_RUNS)})
 ) AS p
-LEFT JOIN ({found(ALIVE_RUNS)}) AS f ON f.run_id = p.run_id
-LEFT JOIN curves AS t ON t.run_id = p.run_id
+LEFT JOIN found AS f ON f.run_id = p.run_id
 LEFT JOIN ({cost(ALIVE_RUNS)}) AS c ON c.run_id = p.run_id
 LEFT JOIN (
     SELECT run_id, countIf(status != 'ok') / count() AS recent_errors
