@@ -294,7 +294,7 @@ def test_values_are_those_of_the_tables_when_much_goes_wrong(folder: Path) -> No
     told = json.loads(done.stdout)
     with contextlib.closing(store_process.open_store(folder, start=True)) as client:
         (summary,) = queries.ask(client, "run_summary", run_id="hard")
-        statuses = dict(client.query("SELECT toString(status), count() FROM individuals GROUP BY status").result_rows)
+        counted = client.query("SELECT toString(status), count() FROM individuals GROUP BY status").result_rows
         by_scope = {
             row["scope"]: row
             for row in client.query(
@@ -304,6 +304,7 @@ def test_values_are_those_of_the_tables_when_much_goes_wrong(folder: Path) -> No
             ).named_results()
         }
         ((spans,),) = client.query("SELECT count() FROM otel_traces WHERE SpanName != 'spool_state'").result_rows
+    statuses = {str(status): int(count) for status, count in counted}
     assert {point[0]["status"]: point[1] for point in told["genesis.individuals"]} == statuses
     assert statuses == {"ok": 5, "error": 2, "incorrect": 1}
     assert total(told["genesis.cost"]) == pytest.approx(summary["cost"]) and summary["cost"] > 0
