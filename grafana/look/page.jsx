@@ -168,6 +168,11 @@ function checkCells(panel, data, find) {
   return links;
 }
 
+// Tables that were given rows and show none.
+function undrawn() {
+  return [...document.querySelectorAll('[data-table]')].filter((each) => !each.querySelector('[role="gridcell"]')).map((each) => each.dataset.table);
+}
+
 // A heading that begins before its cell, or ends behind it, is not read.
 function checkHeadings() {
   for (const cell of document.querySelectorAll('[role="columnheader"]')) {
@@ -239,8 +244,12 @@ function Table({ panel, data, width, height, range, found }) {
   const visible = frame.fields.filter((field) => !field.config.custom?.hidden && !field.config.custom?.hideFrom?.viz);
   found.rows = frame.length;
   found.columns = visible.map((field) => D.getFieldDisplayName(field, frame));
-  return <TableNG data={frame} width={width} height={height} cellHeight={panel.options.cellHeight} structureRev={1} timeRange={range}
-    fieldConfig={panel.fieldConfig} noValue={panel.fieldConfig.defaults.noValue} getActions={() => []} />;
+  return (
+    <div data-table={panel.title}>
+      <TableNG data={frame} width={width} height={height} cellHeight={panel.options.cellHeight} structureRev={1} timeRange={range}
+        fieldConfig={panel.fieldConfig} noValue={panel.fieldConfig.defaults.noValue} getActions={() => []} />
+    </div>
+  );
 }
 
 function Bars({ panel, data, width }) {
@@ -416,8 +425,10 @@ window.draw = async ({ board, frames, vars, from, to, width }) => {
       </div>
     </D.ThemeContext.Provider>,
   );
-  // Charts draw in the frames after the page is there.
+  // Charts draw in the frames after the page is there; tables, once they know their size: on a busy machine, later.
   await new Promise((resolve) => setTimeout(resolve, 700));
+  for (let waited = 0; waited < 20000 && undrawn().length; waited += 100) await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const title of undrawn()) say.push([title, 'table is not drawn']);
   checkHeadings();
   return { findings: [...say], panels, height };
 };

@@ -156,6 +156,26 @@ def test_what_is_wrong_is_found(browser: WebDriver, finding: str) -> None:
     assert {each[1] for each in drawn["findings"]} == {finding}
 
 
+def test_an_amount_that_rounds_to_nothing_is_drawn_as_less(browser: WebDriver) -> None:
+    """In a tile and in a table, a tenth of a cent is `< $0.01`, nothing is `$0.00`, and the number beside it is itself."""
+    board = BOARDS["genesis-compare"]
+    (models,) = (panel for panel in board["panels"] if panel["title"] == "Models")
+    (tile,) = (panel for panel in BOARDS["genesis-llm"]["panels"] if panel["title"] == "Cost")
+    amounts = [
+        {"name": "cost", "type": "number", "values": [0.001, 0.0, 0.0049, 0.005]},
+        {"name": "unpriced", "type": "number", "values": [0, 0, 0, 0]},
+    ]
+    first = [{**each, "values": each["values"][:1]} for each in amounts]
+    drawn = {"panels": [{**models, "id": 1}, {**tile, "id": 2, "gridPos": {"x": 0, "y": 12, "w": 6, "h": 5}}]}
+    frames = {1: [{"refId": "A", "fields": amounts}], 2: [{"refId": "A", "fields": first}]}
+    _drawn(browser, drawn, {}, frames, SCENES[0], WIDTHS[0])
+    read = browser.execute_script(
+        "return [...document.querySelectorAll('[role=gridcell]')].map((cell) => cell.innerText)"
+    )
+    assert read == ["< $0.01", "0", "$0.00", "0", "< $0.01", "0", "$0.01", "0"]
+    assert "< $0.01" in browser.execute_script("return document.querySelector('[data-title=Cost]').innerText")
+
+
 def test_a_number_that_no_chart_can_draw_is_found() -> None:
     """NaN and infinities, by the name of their field; a missing number is none of them."""
     fields = [
@@ -234,6 +254,7 @@ def _drawn(
 
 
 def _photograph(browser: WebDriver, path: Path, width: int, height: float) -> None:
+    # Not beyond the viewport, which is tall enough: for that Chromium would resize it, and tables would be empty until they draw again.
     told = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-    taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": told, "captureBeyondViewport": True})
+    taken = browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": told, "captureBeyondViewport": False})
     path.write_bytes(b64decode(taken["data"]))

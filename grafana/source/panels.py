@@ -162,6 +162,11 @@ def width(pixels: int) -> list[Setting]:
     return [Setting("custom.width", pixels)]
 
 
+def at_least(pixels: int) -> list[Setting]:
+    """A table column that shares the remaining width, but is at least this wide; without it, 150."""
+    return [Setting("custom.minWidth", pixels)]
+
+
 def hidden() -> list[Setting]:
     """A column that is in the data, for links, but not in the table. Grafana 12 renamed the setting; the other one is for 11."""
     return [Setting("custom.hidden", True), Setting("custom.hideFrom", {"legend": True, "tooltip": True, "viz": True})]
@@ -191,12 +196,20 @@ def colored(colors: Mapping[str, str] = STATUS_COLORS) -> list[Setting]:
     ]
 
 
+LEAST = -1e308
+
+
+def _grey_if_missing(steps: Steps) -> Steps:
+    """The colour below all steps is also that of a missing value, which is neither good nor bad."""
+    (_, first), *others = steps
+    return steps if first == GREY else ((None, GREY), (LEAST, first), *others)
+
+
 def limits(steps: Steps) -> list[Setting]:
     """Numbers coloured by how bad they are."""
+    told = [{"value": value, "color": color} for value, color in _grey_if_missing(steps)]
     return [
-        Setting(
-            "thresholds", {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
-        ),
+        Setting("thresholds", {"mode": "absolute", "steps": told}),
         Setting("custom.cellOptions", {"type": "color-text"}),
     ]
 
@@ -357,7 +370,7 @@ def _steps(steps: Steps) -> builders.ThresholdsConfig:
     return (
         builders.ThresholdsConfig()
         .mode(dashboard.ThresholdsMode.ABSOLUTE)
-        .steps([dashboard.Threshold(value=value, color=color) for value, color in steps])
+        .steps([dashboard.Threshold(value=value, color=color) for value, color in _grey_if_missing(steps)])
     )
 
 
@@ -524,7 +537,7 @@ one point at all."""
 def _series(
     panel: Any, style: Style, stacked: bool, minimum: float | None, joined: bool | int, empty: str, columns: Columns
 ) -> Panel:
-    """The look of lines and bars, by time or by number. Bars begin at zero, and a single point is visible."""
+    """The look of lines and bars, by time or by number. Bars and stacked areas begin at zero, and a single point is visible."""
     drawn = {"bars": common.GraphDrawStyle.BARS, "points": common.GraphDrawStyle.POINTS}
     panel = (
         panel.no_value(empty)
@@ -543,7 +556,7 @@ def _series(
         panel = panel.line_interpolation(common.LineInterpolation.STEP_AFTER)
     if stacked:
         panel = panel.stacking(StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
-    if minimum is None and style == "bars":
+    if minimum is None and (stacked or style == "bars"):
         minimum = 0
     if minimum is not None:
         panel = panel.axis_soft_min(minimum)

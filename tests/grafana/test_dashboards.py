@@ -506,11 +506,13 @@ def _formats() -> Iterator[dict[str, Any]]:
 
 
 def test_bars_begin_at_zero() -> None:
-    """A bar's length is its value."""
+    """A bar's length is its value, and so is the height of an area that others are stacked on."""
     drawn = [
         panel["fieldConfig"]["defaults"]["custom"]
         for _, panel in PANELS
-        if panel["type"] == "barchart" or _custom(panel).get("drawStyle") == "bars"
+        if panel["type"] == "barchart"
+        or _custom(panel).get("drawStyle") == "bars"
+        or _custom(panel).get("stacking", {}).get("mode") == "normal"
     ]
     assert all(each["axisSoftMin"] == 0 for each in drawn) and len(drawn) >= 8
 

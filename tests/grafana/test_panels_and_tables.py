@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -55,6 +56,7 @@ class Search(NamedTuple):
     """Every how many calls one fails; never if 0."""
     twice: bool = False
     """Whether half of its spans are delivered again."""
+    config: Mapping[str, Any] = MappingProxyType({"num_generations": 9})
 
 
 WELL: Sequence[Outcome] = (1.0, 2.0, FAILED, 3.0, 2.5, 4.0)
@@ -83,9 +85,8 @@ SEARCHES = {
 }
 
 
-def told(run_id: str) -> Iterator[Sequence[ReadableSpan]]:
+def told(run_id: str, search: Search) -> Iterator[Sequence[ReadableSpan]]:
     """The spans of each process of a search, and those that are delivered again."""
-    search = SEARCHES[run_id]
     for number, part in enumerate(search.parts):
         with pytest.MonkeyPatch.context() as patch:
             recorded = record(patch, through=LLMSpanProcessor)
@@ -99,7 +100,7 @@ def told(run_id: str) -> Iterator[Sequence[ReadableSpan]]:
 def _process(run_id: str, search: Search, part: Part, number: int) -> None:
     now = time.time_ns() - int(part.ago * 60) * SECOND
     run = spans.run(
-        search.task, run_id=run_id, budget=search.budget, direction=search.direction, config={"num_generations": 9}, start_time=now
+        search.task, run_id=run_id, budget=search.budget, direction=search.direction, config=search.config, start_time=now
     )  # fmt: skip
     for place, outcome in enumerate(part.outcomes):
         generation = run.generation(10 * number + place // 2, start_time=now)
@@ -133,7 +134,7 @@ def _process(run_id: str, search: Search, part: Part, number: int) -> None:
 @pytest.fixture(scope="module")
 def recorded(engine: Path) -> Iterator[Client]:
     """A client on a database of these searches."""
-    with stored(engine, "bad_searches", *(made for run_id in SEARCHES for made in told(run_id))) as client:
+    with stored(engine, "bad_searches", *(made for named in SEARCHES.items() for made in told(*named))) as client:
         yield client
 
 

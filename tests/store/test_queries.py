@@ -334,3 +334,37 @@ def test_programs_of_equal_facts_are_duplicates(searched: Client) -> None:
     (row,) = queries.ask(searched, "duplicates", run_id=RUN)
     assert row["code_hash"] == hashlib.sha256(code(twice[0]).encode()).hexdigest()
     assert (row["first_individual"], {fact.id for fact in twice}) == ("one_b", {"one_b", "two_c"})
+
+
+def test_a_failure_is_listed_once_however_often_it_was_delivered(store: Client) -> None:
+    """A call, an evaluation and an individual that arrived five times and are not merged yet are each one row; two calls that failed at the
+    same moment with the same error are two; and the newest are those of the limit, of one run and of all."""
+    at = "toDateTime64('2026-08-01 00:00:00', 3) + number"
+    tables = {
+        "llm_logs": f"(id, run_id, individual_id, model, timestamp, status, error, span_id) SELECT generateUUIDv4(), 'r', 'i', 'm', {at}, 'error', 'x', 'c' || toString(number) FROM numbers(3)",
+        "agent_actions": f"(run_id, individual_id, action_type, timestamp, span_id) SELECT 'r', 'j' || toString(number), 'job_failed', {at}, 'a' || toString(number) FROM numbers(3)",
+        "individuals": f"(run_id, individual_id, timestamp, status, error, span_id) SELECT 'r', 'k' || toString(number), {at}, 'error', 'y', 'i' || toString(number) FROM numbers(3)",
+    }
+    try:
+        for table, told in tables.items():
+            store.command(f"SYSTEM STOP MERGES {table}")
+            for _ in range(5):
+                store.command(f"INSERT INTO {table} {told}")
+        store.command(
+            f"INSERT INTO llm_logs (id, run_id, individual_id, model, timestamp, status, error, span_id) SELECT generateUUIDv4(), 'r', 'i', 'm', {at}, 'error', 'x', 'again' FROM numbers(1)"
+        )
+        for run_id in ("r", ""):
+            listed = Counter(
+                (row["what"], row["individual_id"]) for row in queries.ask(store, "failures", run_id=run_id)
+            )
+            once = {
+                (what, f"{letter}{number}"): 1
+                for what, letter in (("job_failed", "j"), ("individual", "k"))
+                for number in range(3)
+            }
+            assert listed == {("LLM call m", "i"): 4, **once}
+            newest = queries.ask(store, "failures", run_id=run_id, limit=6)
+            assert len(newest) == 6 and {row["timestamp"].second for row in newest} == {1, 2}
+    finally:
+        for table in tables:
+            store.command(f"SYSTEM START MERGES {table}")

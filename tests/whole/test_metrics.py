@@ -222,3 +222,106 @@ def test_prometheus_reads_them_from_the_collector(tmp_path: Path, protocol: str)
         r"^gen_ai_client_operation_duration_seconds_count\{.*gen_ai_request_model=\"gpt-4.1\"", read, re.MULTILINE
     )
     assert re.search(r"^genesis_best_score\{", read, re.MULTILINE)
+
+
+HARD = """
+from opentelemetry import trace
+from genesis_otel import spans
+
+USED = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
+
+def instrumented(scope, **told):
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4.1", **told}
+    return trace.get_tracer(scope).start_span("chat", attributes=asked)
+
+def ours():
+    return spans.llm_call("gpt-4.1", provider="openai", messages="Improve.")
+
+class Refused(Exception):
+    status_code = 429
+
+def search(run_id):
+    with spans.run("task", run_id=run_id, config={}, direction="min") as run, run.generation(0) as generation:
+        for place in range(6):
+            with generation.individual(f"0-{place}", mutation_type="init") as one:
+                with ours():
+                    instrumented("inside", **USED).end()
+                with trace.use_span(instrumented("around"), end_on_exit=True), ours() as call:
+                    call.response("x", input_tokens=10, output_tokens=1, cost=0.125)
+                # Neither is the other's parent: the one that began first counts, whichever ends first.
+                beside = instrumented("beside", **USED, **{"gen_ai.response.id": f"answer-{place}"})
+                with ours() as call:
+                    call.response("y", input_tokens=1000, output_tokens=100, response_id=f"answer-{place}")
+                    if place % 2:
+                        beside.end()
+                if not place % 2:
+                    beside.end()
+                # A refusal is free; what a call without an answer has cost, nobody knows.
+                for error in (Refused("429 Too Many Requests"), TimeoutError("no answer")):
+                    with ours() as call:
+                        call.fail(error)
+                with one.evaluation() as job:
+                    if place == 1:
+                        job.fail(ZeroDivisionError("division by zero"))
+                        one.fail("its evaluation failed")
+                    elif place == 2:
+                        one.record(fitness=float("nan"))
+                    elif place == 3:
+                        job.result(correct=False)
+                        one.record(fitness=-99.0, correct=False)
+                    else:
+                        job.result(correct=True)
+                        one.record(fitness=1.0 - place, api_cost=2.0)
+        try:
+            with generation.individual("raised", mutation_type="init"):
+                raise ValueError("in the search itself")
+        except ValueError:
+            pass
+        with generation.individual("moved", mutation_type="migration", parent_id="0-4") as copy:
+            copy.record(fitness=-3.0, api_cost=2.0)
+"""
+
+
+def test_values_are_those_of_the_tables_when_much_goes_wrong(folder: Path) -> None:
+    """In a search with failed, unscored, incorrect and raising individuals, a copy, refused and unanswered calls, and instrumentations
+    inside, around and beside `llm_call()`: individuals by status, cost, calls without a price, the best, jobs and spans are those of the tables;
+    and each `llm_call()` that has a row is measured once, with its error, seconds and tokens."""
+    done = run_program(
+        f"{IN_MEMORY}{HARD}\ntelemetry = configure()\nsearch('hard')\nassert telemetry.flush(120)\nprint(json.dumps(measured()))",
+        folder,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    with contextlib.closing(store_process.open_store(folder, start=True)) as client:
+        (summary,) = queries.ask(client, "run_summary", run_id="hard")
+        counted = client.query("SELECT toString(status), count() FROM individuals GROUP BY status").result_rows
+        by_scope = {
+            row["scope"]: row
+            for row in client.query(
+                "SELECT any(t.ScopeName) AS scope, count() AS calls, countIf(l.status != 'ok') AS failed, sum(input_tokens) AS input,"
+                " sum(output_tokens) AS output, sum(execution_time) AS seconds"
+                " FROM llm_logs AS l INNER JOIN otel_traces AS t ON t.SpanId = l.span_id GROUP BY t.ScopeName"
+            ).named_results()
+        }
+        ((spans,),) = client.query("SELECT count() FROM otel_traces WHERE SpanName != 'spool_state'").result_rows
+    statuses = {str(status): int(count) for status, count in counted}
+    assert {point[0]["status"]: point[1] for point in told["genesis.individuals"]} == statuses
+    assert statuses == {"ok": 5, "error": 2, "incorrect": 1}
+    assert total(told["genesis.cost"]) == pytest.approx(summary["cost"]) and summary["cost"] > 0
+    assert total(told["genesis.llm.unpriced"]) == summary["unpriced"] == 6
+    assert told["genesis.best_score"][0][1] == summary["best_score"] == -4.0
+    assert told["genesis.jobs.running"][0][1] == 0 and told["genesis.generation"][0][1] == 0
+    assert told["genesis.spans.ended"] == told["genesis.spans.stored"] == [[{}, spans]]
+    # Of the two spans of each answered call, one has a row.
+    assert {scope: row["calls"] for scope, row in by_scope.items()} == {
+        "genesis_otel": 6 + 12,
+        "around": 6,
+        "beside": 6,
+    }
+    mine, durations = by_scope["genesis_otel"], told["gen_ai.client.operation.duration"]
+    assert sum(value[0] for _, value in durations) == mine["calls"]
+    assert sum(value[0] for labels, value in durations if "error.type" in labels) == mine["failed"] == 12
+    assert sum(value[1] for _, value in durations) == pytest.approx(mine["seconds"], abs=0.001 * mine["calls"])
+    for kind in ("input", "output"):
+        tokens = [value for labels, value in told["gen_ai.client.token.usage"] if labels["gen_ai.token.type"] == kind]
+        assert sum(value[1] for value in tokens) == mine[kind]

@@ -162,7 +162,7 @@ ORDER BY run_id, x
 LIMIT 2000
 """
 
-# Runs started alike: the same task and configuration, whatever the random seed.
+# Runs started alike: the same task, direction and configuration, whatever the random seed.
 ALIKE = f"""
 SELECT run_id, task_name, group, dense_rank() OVER (ORDER BY runs DESC, group) AS place
 FROM (
@@ -170,7 +170,7 @@ FROM (
     FROM (
         SELECT
             run_id, task_name,
-            cityHash64(task_name, replaceRegexpAll(config, '"(random_)?seed"\\\\s*:\\\\s*[^,}}]*', '')) AS group
+            cityHash64(task_name, direction, replaceRegexpAll(config, '"(random_)?seed"\\\\s*:\\\\s*[^,}}]*', '')) AS group
         FROM evolution_runs
         WHERE {OF_RUNS}
     )
@@ -191,13 +191,14 @@ ORDER BY place
 
 LINES = ",".join(
     f"""
-    if(countIf(place = {number}) > 0, quantileExactIf(0.5)(best, place = {number}), NULL) AS {band},
-    if(countIf(place = {number}) > 2, quantileExactIf(0.75)(best, place = {number}), NULL) AS "{band} upper quartile",
-    if(countIf(place = {number}) > 2, quantileExactIf(0.25)(best, place = {number}), NULL) AS "{band} lower quartile" """
+    if(countIf(place = {number}) > 0, quantileExactInclusiveIf(0.5)(best, place = {number}), NULL) AS {band},
+    if(countIf(place = {number}) > 2, quantileExactInclusiveIf(0.75)(best, place = {number}), NULL) AS "{band} upper quartile",
+    if(countIf(place = {number}) > 2, quantileExactInclusiveIf(0.25)(best, place = {number}), NULL) AS "{band} lower quartile" """
     for number, band in enumerate(BAND, 1)
 )
 
-# A run that ended keeps its best score for later generations. Quartiles of fewer than three runs mean nothing.
+# A run that ended keeps its best score for later generations. Quartiles of fewer than three runs mean nothing. Inclusive: `quantileExact`
+# does not interpolate, so that the median of two runs would be the higher of them.
 BANDS = f"""
 WITH
     curves AS (
@@ -291,7 +292,7 @@ def board() -> dict[str, Any]:
             ),
             by_number(
                 "Similar runs as one band",
-                "The median of the best score so far over runs with the same task and configuration (except for the seed), with "
+                "The median of the best score so far over runs with the same task, direction and configuration (except for the seed), with "
                 "quartiles if there are three or more. Two bands that do not overlap differ by more than luck.",
                 BANDS,
                 "generation",

@@ -89,7 +89,11 @@ GROUP BY time, table
 ORDER BY time
 """
 
-LATEST = f"SELECT greatest(0, dateDiff('second', ({NEWEST_ROW.strip()}), now64(3)))"
+# Of empty tables the newest row would be that of 1970.
+LATEST = f"""
+SELECT if(latest = 0, NULL, greatest(0, dateDiff('second', latest, now64(3)))) AS seconds
+FROM (SELECT ({NEWEST_ROW.strip()}) AS latest)
+"""
 
 # Running searches by silence. What a search reports next shows whether it was the search or its spans that waited.
 SILENT = f"""
@@ -175,11 +179,12 @@ def board() -> dict[str, Any]:
                 LATEST,
                 unit="s",
                 size=(4, 4),
+                empty="Nothing yet",
             ),
             a_stat(
                 "Delay p99",
                 "From an event to its row being queryable; 99 % of the rows in the time range were faster.",
-                f"SELECT max(delay_p99) FROM ({FRESHNESS})",
+                f"SELECT maxOrNull(delay_p99) FROM ({FRESHNESS})",
                 unit="s",
                 steps=((None, "green"), (60, "yellow"), (600, "red")),
                 size=(4, 4),
@@ -220,7 +225,7 @@ def board() -> dict[str, Any]:
                 {
                     "table": width(140),
                     "rows": width(75),
-                    "latest": width(170),
+                    "latest": width(195),
                     "age": [*unit("s"), *width(90)],
                     "state": [*colored({"fresh": "green", "late": "red"}), *width(130)],
                     "delay_p50": [*seconds, *width(95)],

@@ -300,10 +300,11 @@ SELECT part.1 AS component, part.2 AS cost
 FROM (
     SELECT arrayJoin([
         ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost),
-        ('beside the individuals', greatest(0, run_cost - total_cost)), (concat(toString(unpriced), ' unpriced calls'), 0)
+        ('beside the individuals', greatest(0, run_cost - total_cost)), (if(unpriced > 0, concat(toString(unpriced), ' unpriced calls'), ''), 0)
     ]) AS part
     FROM ({named("cost_breakdown", run_id=value("run"))})
 )
+WHERE component != ''
 """
 
 FRONT_OVER_TIME = f"""
@@ -410,13 +411,15 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Since the last improvement",
-                "Individuals since the last one that beat all before it, and their share of the number that this run may well "
-                "need: twice its longest wait, ten generations, at least 50.",
+                "Individuals since the last one that beat all before it, and the share of the run's patience that they are: of the number "
+                "that it may well need, which is twice its longest wait, ten generations, at least 50.",
                 SINCE,
                 unit="none",
                 columns={
-                    "individuals": [],
+                    # Short enough for half a tile on a narrow screen.
+                    "individuals": called("waited"),
                     "of patience": [
+                        *called("patience"),
                         *unit("percentunit", 0),
                         *limits(((None, "green"), (1, "yellow"), (2, "red"))),
                     ],
@@ -454,7 +457,7 @@ def board() -> dict[str, Any]:
                 f"SELECT silent FROM ({STATE})",
                 unit="s",
                 steps=((None, "green"), (QUIET, "yellow"), (SILENT, "red")),
-                empty="Ended",
+                empty="Not running",
             ),
             a_stat(
                 "Budget",
@@ -469,10 +472,9 @@ def board() -> dict[str, Any]:
                 columns={
                     "share of budget": [
                         *unit("percentunit", 0),
-                        *limits(((None, "text"), (0, "green"), (0.8, "yellow"), (1, "red"))),
+                        *limits(((None, "green"), (0.8, "yellow"), (1, "red"))),
                     ],
-                    # The first colour is also that of a missing value.
-                    "left": limits(((None, "text"), (-1e12, "red"), (0, "text"))),
+                    "left": limits(((None, "red"), (0, "text"))),
                     "per hour": [],
                     "projected total": [],
                     "time left": unit("s", 1),
@@ -585,17 +587,17 @@ def board() -> dict[str, Any]:
                     "child and parent: a child of two parents counts twice.",
                     MUTATIONS,
                     {
-                        "mutation_type": width(200),
-                        "individuals": width(110),
-                        "better_than_parent": [*called("better than a parent"), *width(165)],
-                        "of_pairs": [*called("of pairs"), *width(90)],
+                        "mutation_type": width(170),
+                        "individuals": width(100),
+                        "better_than_parent": [*called("better than a parent"), *width(150)],
+                        "of_pairs": [*called("of pairs"), *width(95)],
                         "success": panels.gauge(),
                         "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(90)],
                         "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
-                        "mean_gain": [*unit("short", 4), *width(110)],
-                        "best_gain": [*unit("short", 4), *width(110)],
-                        "mean_score": [*unit("short", 4), *width(120)],
-                        "best_score": [*unit("short", 4), *width(110)],
+                        "mean_gain": unit("short", 4),
+                        "best_gain": unit("short", 4),
+                        "mean_score": unit("short", 4),
+                        "best_score": unit("short", 4),
                     },
                     size=(24, 6),
                 ),

@@ -87,7 +87,7 @@ FROM (
     SELECT
         Timestamp, SpanName, Duration, SpanId AS span_id,
         SpanAttributes['genesis.run.id'] AS run_id,
-        SpanAttributes['genesis.generation.number'] AS generation,
+        toInt32OrNull(SpanAttributes['genesis.generation.number']) AS generation,
         SpanAttributes['genesis.individual.id'] AS individual_id,
         multiIf(
             SpanAttributes['genesis.record'] != '', SpanAttributes['genesis.record'],
@@ -210,7 +210,11 @@ SELECT run_id, task_name AS task, status
 FROM evolution_runs
 WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttributes['genesis.run.id'] != '')
 """,
-                {"run_id": [*called("run"), *TO_RUN], "status": colored()},
+                {
+                    "run_id": [*called("run"), *TO_RUN, *panels.at_least(100)],
+                    "task": panels.at_least(75),
+                    "status": [*colored(), *width(88)],
+                },
                 size=(8, 3),
                 empty="Choose a trace below.",
             ),
