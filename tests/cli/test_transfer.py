@@ -299,10 +299,11 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         with contextlib.closing(Writer(folder, segment_bytes=1 << 20, spool_bytes=1 << 24)) as writer:
             for span in SPANS[:half]:
                 writer.append(encode(span))
-        refuse(folder, SPANS[half:])
-        assert requeue(folder, Limits()) == len(SPANS) - half
+        # Not all of them: both queues may be sent as one block, and one that was inserted before would be recognised.
+        refuse(folder, SPANS[half:-1])
+        assert requeue(folder, Limits()) == len(SPANS) - half - 1
         came = "SELECT count() FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String}"
-        arrived = 2 * len(SPANS)
+        arrived = 2 * len(SPANS) - 1
         eventually(lambda: number(client, came, RUN) == arrived)
         eventually(lambda: not any(content(client).values()))
         now = time.time_ns()
