@@ -54,7 +54,7 @@ WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
 GROUP BY child_id, parent_id
 """
 
-SIGN = f"if((SELECT any(direction) FROM evolution_runs WHERE {THIS_RUN}) = 'min', -1, 1)"
+SIGN = f"if((SELECT count() FROM ({part('minimised', THIS_RUN)})) > 0, -1, 1)"
 """Turns a difference of scores into a gain."""
 
 # Each individual once, however often its span was delivered.
