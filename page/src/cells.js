@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";
 import { count, number, short, visible } from "./format.js";
+import { inOrder, useIsland } from "./island_choice.js";
 import { colour, Scale } from "./marks.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
@@ -43,20 +44,20 @@ function arranged(cells, across, up, sign) {
 const parsed = (cells) => cells.map((cell) => { try { return [cell, JSON.parse(cell.cell)]; } catch { return [cell, {}]; } });
 
 export function Cells({ cells: now, data, choose }) {
-  const [island, stay] = useSetting("island", ""), [x, turn] = useSetting("x", ""), [y, lift] = useSetting("y", ""), [place, wind] = useSetting("after", "");
+  const [island, islandChoice] = useIsland(inOrder(now.map((cell) => cell.island).filter(Boolean))), [x, turn] = useSetting("x", ""), [y, lift] = useSetting("y", ""), [place, wind] = useSetting("after", "");
   const finished = data.counts.ok + data.counts.failed + data.counts.incorrect, after = Math.min(finished, Math.max(0, Math.floor(+place) || 0));
   const told = useCells(data, now, file || after === finished ? 0 : after);
   if (!now.length) return "";
   // The axes and their lengths are those of the whole run, so that nothing moves with the slider.
-  const whole = parsed(now), features = [...new Set(whole.flatMap(([, at]) => Object.keys(at)))], islands = [...new Set(now.map((cell) => cell.island))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const whole = parsed(now), features = [...new Set(whole.flatMap(([, at]) => Object.keys(at)))];
   const across = features.includes(x) ? x : features[0], up = features.includes(y) ? y : features.find((name) => name !== across);
-  const here = ([cell]) => !islands.includes(island) || cell.island === island;
+  const here = ([cell]) => !island || cell.island === island;
   const { most } = arranged(whole, across, up, data.sign), { grid } = told.refused ? { grid: new Map() } : arranged(parsed(told).filter(here), across, up, data.sign);
   const size = Math.max(8, Math.min(26, 560 / (most[0] + 1)));
   const choice = (value, set) => html`<select value=${value} onChange=${(event) => set(event.target.value)}>${features.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select>`;
   const pick = (cell) => cell.best_individual && choose(cell.best_individual);
   return html`<h2>Filled cells: ${grid.size}</h2><div class="tools"><label>across ${choice(across, turn)}</label>${up ? html`<label>up ${choice(up, lift)}</label>` : ""}
-    ${islands.length > 1 ? html`<label>island <select value=${islands.includes(island) ? island : ""} onChange=${(event) => stay(event.target.value)}><option value="">all</option>${islands.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>` : ""}
+    ${islandChoice}
     ${file || finished < 2 ? "" : html`<label>after <input type="range" min="1" max=${finished} value=${after || finished} onInput=${(event) => wind(+event.target.value === finished ? "" : event.target.value)}/> ${after && after < finished ? `${number(after)} of ${count(finished, "individual")}` : count(finished, "individual")}</label>`}<${Scale} data=${data} what="best score"/></div>
     ${told.refused ? html`<p class="failed" role="alert">${told.refused}</p>` : ""}
     <div class="scroll" tabindex="0"><svg class="cells" width=${(most[0] + 1) * size + EDGE + 4} height=${(most[1] + 1) * size + EDGE + 4} role="img" aria-label="Cells by best score; the table below has the same data">

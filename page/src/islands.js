@@ -2,6 +2,7 @@
 import { html } from "htm/preact";
 import { useWhole } from "./asked.js";
 import { duration, moment, number, short, visible } from "./format.js";
+import { inOrder } from "./island_choice.js";
 import { colour } from "./marks.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -15,7 +16,7 @@ export function Islands({ data, choose }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   if (!told.islands.length) return html`<p class="none">This search has no islands.</p>`;
-  const names = told.islands.map((each) => each.island).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const names = inOrder(told.islands.map((each) => each.island));
   const began = data.summary.start_time, end = data.list.length ? data.list[data.list.length - 1].timestamp : began;
   const at = (time) => (by === "seconds" ? Math.max(0, time - began) / 1000 : placeOf(data.list, time));
   const columns = [{ name: "island", head: "island", show: (row) => html`<i class="dot" ref=${(dot) => { if (dot) dot.style.background = LINES[names.indexOf(row.island) % LINES.length]; }}></i>⬡${visible(row.island)}` }, numeric("individuals"), numeric("best_score", "best"), numeric("avg_score", "mean"), { name: "best_generation", head: "best found in generation", right: true },

@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { draw, GOLD, Scale, shapesOf } from "./marks.js";
 import { count, number, short, visible } from "./format.js";
-import { useSetting } from "./settings.js";
+import { inOrder, useIsland } from "./island_choice.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2, CLOSE = 0.5;
 // How far a child of its parent's own generation is to the right of it, in generations.
@@ -47,10 +47,10 @@ export function Tree({ data, version, chosen, choose, search }) {
   const [over, hover] = useState(null);
   const placed = useMemo(() => layout(data, folded), [version, folded]);
   const shapes = useMemo(() => shapesOf(data.list), [version]);
-  const islands = useMemo(() => [...new Set(data.list.map((one) => one.island))].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true })), [version]);
-  const [island, stay] = useSetting("island", "");
+  const islands = useMemo(() => inOrder(data.list.map((one) => one.island).filter(Boolean)), [version]);
+  const [island, islandChoice] = useIsland(islands);
   const wanted = search.trim().toLowerCase();
-  const matches = (one) => (!islands.includes(island) || one.island === island) && (!wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
+  const matches = (one) => (!island || one.island === island) && (!wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
     || (one.edit_summary || "").toLowerCase().includes(wanted) || String(one.island) === wanted);
 
   useEffect(() => {
@@ -177,7 +177,7 @@ export function Tree({ data, version, chosen, choose, search }) {
     <div class="tools">
       <button onClick=${() => { fit(); paint(); }}>Fit</button>
       <button onClick=${() => fold(new Set())} disabled=${!folded.size}>Unfold all</button>
-      ${islands.length > 1 ? html`<label>island <select value=${islands.includes(island) ? island : ""} onChange=${(event) => stay(event.target.value)}><option value="">all</option>${islands.map((name) => html`<option value=${name}>${visible(name)}</option>`)}</select></label>` : ""}
+      ${islandChoice}
       ${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}
       <span class="kind"><i class="shape circle failed"></i>failed or incorrect</span><span class="kind"><i class="shape circle gold"></i>path to the best</span>
       ${data.list.some((one) => one.copied) ? html`<span class="kind"><i class="shape circle copied"></i>copy</span>` : ""}<${Scale} data=${data}/>
