@@ -27,7 +27,7 @@ def unpriced(calls: int) -> str:
 
 def money(cost: float | None, calls: int) -> str:
     """An amount in USD, with the number of calls that it leaves out because their price is unknown."""
-    return " ".join(filter(None, (dollars(cost), unpriced(calls))))
+    return _beside(dollars(cost), calls)
 
 
 def exceeding(cost: float, budget: float, calls: int = 0) -> str:
@@ -35,4 +35,8 @@ def exceeding(cost: float, budget: float, calls: int = 0) -> str:
     spent, allowed = dollars(cost), dollars(budget)
     if spent == allowed:
         spent, allowed = f"${cost:.12g}", f"${budget:.12g}"
-    return f"{' '.join(filter(None, (spent, unpriced(calls))))}, more than its budget of {allowed}"
+    return f"{_beside(spent, calls)}, more than its budget of {allowed}"
+
+
+def _beside(amount: str, calls: int) -> str:
+    return " ".join(filter(None, (amount, unpriced(calls))))

@@ -7,7 +7,6 @@ file is a cut at the first segment left; OSError from :func:`write`.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +48,4 @@ def write(path: Path, cut: Cut) -> None:
 
     :raises OSError: it could not be written; then the previous one stands.
     """
-    fresh = path / f"{CUT}.new"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump(cut, file)
-    fresh.replace(path / CUT)
+    layout.replace(path / CUT, cut)

@@ -8,12 +8,12 @@ which batches belong together, or some of them are gone, each queue is delivered
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from genesis_otel._emit.interruption import ignored, pass_on
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.queue import Batch, Queue
 
 JOINT = "joint"
@@ -115,11 +115,8 @@ def _read(folder: Path) -> Noted | None:
 
 
 def _write(folder: Path, parts: Sequence[Part], *, arrived: bool) -> None:
-    fresh = folder / f"{JOINT}.new"
-    text = json.dumps({"positions": {queue.name: _position(batch) for queue, batch in parts}, "arrived": arrived})
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(folder / JOINT)
+    positions = {queue.name: _position(batch) for queue, batch in parts}
+    layout.replace(folder / JOINT, {"positions": positions, "arrived": arrived})
 
 
 def _forget(folder: Path) -> None:

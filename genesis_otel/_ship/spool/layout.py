@@ -13,6 +13,7 @@ records have no numbers, are named ``q-``; that version sees only those.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -91,3 +92,14 @@ def size(path: Path) -> int:
     except OSError as error:
         pass_on(error)
         return 0
+
+
+def replace(path: Path, told: object) -> None:
+    """Write a file of positions whole, as JSON.
+
+    :raises OSError: it could not be written; then the previous one stands.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump(told, file)
+    fresh.replace(path)
