@@ -7,8 +7,10 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -569,6 +571,41 @@ def test_the_parts_of_a_generation_s_time_add_up_to_it(searches: Client) -> None
         assert sum(row[part] for part in parts) == pytest.approx(lasted[row["generation"]], abs=0.01)
         assert row["evaluation"] > 0 and min(row[part] for part in parts) >= 0
         assert (row["model"] > 0) == (row["generation"] > 0)
+
+
+def test_how_answers_ended_and_who_gave_them_is_counted(searches: Client) -> None:
+    """Finish reasons, providers and tokens per call are those of the calls, and evaluations took, and kept workers busy, as long as their spans."""
+    calls = list(
+        searches.query(
+            "SELECT finish_reason, provider, input_tokens, output_tokens FROM llm_logs FINAL WHERE error = ''"
+        ).named_results()
+    )
+    ended = Counter(call["finish_reason"] for call in calls if call["finish_reason"])
+    shown: Counter[str] = Counter()
+    for row in rows(searches, "genesis-llm", "Finish reasons"):
+        shown[row["finish_reason"]] += row["calls"]
+    assert shown == ended and len(ended) > 1
+    asked = searches.query("SELECT provider, count() FROM llm_logs FINAL GROUP BY provider").result_rows
+    assert {row["provider"]: row["calls"] for row in rows(searches, "genesis-llm", "By provider")} == {
+        provider or "(not recorded)": count for provider, count in asked
+    }
+    means = rows(searches, "genesis-llm", "Tokens per call")
+    for tokens in ("input", "output"):
+        told = [call[f"{tokens}_tokens"] for call in calls if call[f"{tokens}_tokens"]]
+        assert min(told) <= min(row[tokens] for row in means) <= max(row[tokens] for row in means) <= max(told)
+    lasted = [
+        seconds
+        for (seconds,) in searches.query(
+            "SELECT Duration / 1e9 FROM otel_traces"
+            " WHERE SpanAttributes['genesis.record'] = 'evaluation' AND SpanAttributes['genesis.run.id'] = {run:String}",
+            parameters={"run": RUN},
+        ).result_rows
+    ]
+    took = rows(searches, "genesis-run", "Evaluation time")
+    assert {row[share] for row in took for share in ("p50", "p95", "p99")} == set(lasted)
+    busy = rows(searches, "genesis-run", "Workers busy")
+    bucket = min((after["time"] - row["time"]).total_seconds() for row, after in pairwise(busy))
+    assert sum(row["busy"] for row in busy) * bucket == pytest.approx(sum(lasted), rel=0.01)
 
 
 def test_models_can_be_chosen(searches: Client) -> None:
