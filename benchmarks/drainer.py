@@ -21,7 +21,7 @@ from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import Limits
 
 # Its place in 0.1.0.
-DELIVERY = "genesis_otel._ship.delivery" if find_spec("genesis_otel._ship") else "genesis_otel._drain"
+DELIVERY = "genesis_otel._ship.delivery.drain" if find_spec("genesis_otel._ship") else "genesis_otel._drain"
 
 
 def main() -> None:

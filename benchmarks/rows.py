@@ -34,11 +34,11 @@ from rich.table import Table
 from rounds import Limit, console, verdict
 
 from genesis_otel import attributes as names
-from genesis_otel._ship import codec, rows
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.delivery.insert import InsertExporter
+from genesis_otel._ship.encoding import codec, rows
 from genesis_otel._ship.id_generator import DerivedIdGenerator
-from genesis_otel._ship.insert import InsertExporter
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import connection, schema, tables
 

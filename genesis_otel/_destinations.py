@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, CustomExporter, Destination, Embedded, Server, Settings, load_settings
-from genesis_otel._ship.contract import STATE_INTERVAL, Limits
+from genesis_otel._ship.delivery.contract import STATE_INTERVAL, Limits
 from genesis_otel._store.errors import URL_FORM, MissingDatabaseError, StoreError
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ def limits_of(settings: Settings, destination: Destination) -> Limits:
 def exporter_of(destination: Destination) -> SpanExporter | None:
     """The exporter that the processor passes batches to; None if a store process drains the spool."""
     if isinstance(destination, Server):
-        from genesis_otel._ship.insert import InsertExporter
+        from genesis_otel._ship.delivery.insert import InsertExporter
         from genesis_otel._store.connection import connect
 
         return InsertExporter(functools.partial(connect, destination.url, create=True))
     if isinstance(destination, Collector):
-        from genesis_otel._ship import otlp
+        from genesis_otel._ship.delivery import otlp
 
         return otlp.exporter(destination.endpoint, destination.protocol)
     return None
@@ -100,7 +100,7 @@ def exporter_of(destination: Destination) -> SpanExporter | None:
 def encoding_of(destination: Destination) -> Callable[[ReadableSpan], bytes] | None:
     """The encoding of spans in the spool if another process exports them; None if the exporter determines it."""
     if isinstance(destination, Embedded):
-        from genesis_otel._ship import rows
+        from genesis_otel._ship.encoding import rows
 
         return rows.encode
     return None

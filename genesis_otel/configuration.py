@@ -362,12 +362,12 @@ def _wired(
     attributes: Mapping[str, Any],
 ) -> Telemetry:
     from genesis_otel._ship.correlation import CorrelationProcessor
+    from genesis_otel._ship.encoding.json_text import quoted
     from genesis_otel._ship.finish import LLMSpanProcessor
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
-    from genesis_otel._ship.json_text import quoted
-    from genesis_otel._ship.measure import MeasuringProcessor
-    from genesis_otel._ship.metric_export import make_provider, provider_set
+    from genesis_otel._ship.metrics.export import make_provider, provider_set
+    from genesis_otel._ship.metrics.measure import MeasuringProcessor
     from genesis_otel._ship.provider import NO_LIMITS, warn_of_losses
 
     # First, because they may raise.

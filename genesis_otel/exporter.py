@@ -1,7 +1,7 @@
 """The span exporter for ClickHouse, for any OpenTelemetry program; also the entry point ``genesis_clickhouse``.
 
 In: batches of ended spans, from ``DurableSpanProcessor`` or the SDK's own processors. Out: rows in ``otel_traces`` and the
-seven tables; see :mod:`genesis_otel._ship.insert`. On failure: ``send`` raises, ``export`` logs and returns ``FAILURE``.
+seven tables; see :mod:`genesis_otel._ship.delivery.insert`. On failure: ``send`` raises, ``export`` logs and returns ``FAILURE``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel._destinations import open_client
 from genesis_otel._settings import load_settings
-from genesis_otel._ship.insert import InsertExporter
+from genesis_otel._ship.delivery.insert import InsertExporter
 from genesis_otel._store.errors import StoreError
 
 __all__ = ["ClickHouseSpanExporter"]

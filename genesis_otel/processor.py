@@ -35,9 +35,9 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._log import first_line
-from genesis_otel._ship import codec
-from genesis_otel._ship.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.delivery import Drain, Waiting
+from genesis_otel._ship.delivery.contract import Limits, Outage, Refused, Sender
+from genesis_otel._ship.delivery.drain import Drain, Waiting
+from genesis_otel._ship.encoding import codec
 from genesis_otel._ship.spool import layout, losses
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import taken, waiting_in

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from genesis_otel._destinations import exporter_of, open_client
 from genesis_otel._settings import Disabled, Settings
-from genesis_otel._ship.insert import InsertExporter
+from genesis_otel._ship.delivery.insert import InsertExporter
 from genesis_otel._store.errors import StoreError
 
 

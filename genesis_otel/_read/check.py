@@ -19,9 +19,9 @@ from genesis_otel import queries
 from genesis_otel._destinations import exporter_of, open_client
 from genesis_otel._log import first_line, waiting
 from genesis_otel._settings import DISABLED, Collector, Disabled, Server, Settings
-from genesis_otel._ship.contract import Outage, Refused, Sender
-from genesis_otel._ship.insert import insert_nothing
-from genesis_otel._ship.otlp import TIMEOUT as OTLP_TIMEOUT
+from genesis_otel._ship.delivery.contract import Outage, Refused, Sender
+from genesis_otel._ship.delivery.insert import insert_nothing
+from genesis_otel._ship.delivery.otlp import TIMEOUT as OTLP_TIMEOUT
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import version
 from genesis_otel._store.errors import ConfigurationError, StoreError, explained

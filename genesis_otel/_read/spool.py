@@ -18,9 +18,9 @@ from genesis_otel import attributes as names
 from genesis_otel._log import first_line, waiting
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Disabled, Embedded, Settings
-from genesis_otel._ship.contract import Outage
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.requeue import dead_letters, requeue
+from genesis_otel._ship.delivery.contract import Outage
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.delivery.requeue import dead_letters, requeue
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.errors import StoreError
 

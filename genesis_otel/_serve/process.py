@@ -50,7 +50,7 @@ from genesis_otel._ship.spool.status import status as spool_status
 
 if TYPE_CHECKING:
     from genesis_otel._serve.http.front import Front
-    from genesis_otel._ship.insert import InsertExporter
+    from genesis_otel._ship.delivery.insert import InsertExporter
 
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _opened(folder: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
-    from genesis_otel._ship.insert import InsertExporter
+    from genesis_otel._ship.delivery.insert import InsertExporter
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
 
@@ -226,8 +226,8 @@ def _drain(
     """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
     from genesis_otel._serve.calls_once import CallsOnce
     from genesis_otel._serve.deleted_runs import EVERY, DeletedRuns
-    from genesis_otel._ship.contract import STATE_INTERVAL, Limits
-    from genesis_otel._ship.delivery import Drain, Waiting
+    from genesis_otel._ship.delivery.contract import STATE_INTERVAL, Limits
+    from genesis_otel._ship.delivery.drain import Drain, Waiting
 
     once = CallsOnce(folder / ENGINE, folder / CALLS_ONCE)
     late = DeletedRuns(folder / ENGINE)

@@ -22,12 +22,13 @@ from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.tally import account, account_unpriced, is_embedding
 from genesis_otel._emit.values import keep
 from genesis_otel._log import warn_once
-from genesis_otel._ship import charges
-from genesis_otel._ship.call_cost import cost_of
-from genesis_otel._ship.cleaning import Changed, Cleaner, bare
-from genesis_otel._ship.llm_names import Attributes, is_llm_call
+from genesis_otel._ship.calls import charges
+from genesis_otel._ship.calls.cost import cost_of
+from genesis_otel._ship.calls.llm_names import is_llm_call
+from genesis_otel._ship.calls.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
+from genesis_otel._ship.cleaning.clean import Changed, Cleaner, bare
+from genesis_otel._ship.encoding.attribute_text import Attributes
 from genesis_otel._ship.redaction.redact import Redact
-from genesis_otel._ship.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.prices import NO_OWN_PRICES
 

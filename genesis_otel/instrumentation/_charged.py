@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace import Span
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel._ship import charges
-from genesis_otel._ship.llm_names import charge_of, is_llm_call
+from genesis_otel._ship.calls import charges
+from genesis_otel._ship.calls.llm_names import charge_of, is_llm_call
 
 METHOD = "_process_response_data"
 """The method of OpenAI's client that turns an answer, or a stream's chunk, into an object. It is private; no public hook sees both."""

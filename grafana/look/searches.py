@@ -18,8 +18,8 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import spans
+from genesis_otel._ship.delivery.spool_state import SpoolState
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel._store import schema
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.support.grafana_query import TimeRange

@@ -10,8 +10,8 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel._settings import Server, load_settings
-from genesis_otel._ship import codec
-from genesis_otel._ship import rows as _rows
+from genesis_otel._ship.encoding import codec
+from genesis_otel._ship.encoding import rows as _rows
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import Run, server_url, spooled

@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import spans
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.codec import encode
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.requeue import requeue
+from genesis_otel._ship.encoding.codec import encode
 from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.writer import Writer

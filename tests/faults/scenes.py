@@ -23,8 +23,8 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.insert import InsertExporter
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.delivery.insert import InsertExporter
 from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.status import status
 from genesis_otel._store import schema

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 import genesis_otel
 from genesis_otel import clickhouse_logger
-from genesis_otel._ship.codec import decode, encode
-from genesis_otel._ship.contract import Outage, Refused
+from genesis_otel._ship.delivery.contract import Outage, Refused
+from genesis_otel._ship.delivery.otlp import Http
+from genesis_otel._ship.encoding.codec import decode, encode
 from genesis_otel._ship.finish import LLMSpanProcessor
-from genesis_otel._ship.otlp import Http
 from genesis_otel._ship.redaction import redact
 from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.queue import take

@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import genesis_otel
 from genesis_otel import spans
-from genesis_otel._ship.codec import encode
+from genesis_otel._ship.encoding.codec import encode
 from genesis_otel.instrumentation.installed import CONTENT
 
 SECRET = "sk-" + "proj-Zq8vK2mX7tR4wN9bL3hJ6cF1"

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from genesis_otel._ship.codec import decode, encode
+from genesis_otel._ship.encoding.codec import decode, encode
 
 # Including lone surrogates, which UTF-8 cannot encode.
 TEXT = st.text(st.characters(), max_size=20)

@@ -16,8 +16,8 @@ from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import TracerProvider
 
 from genesis_otel import attributes as names
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.insert import InsertExporter
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.insert import InsertExporter
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.status import status
 from genesis_otel._store.connection import connect

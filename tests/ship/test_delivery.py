@@ -22,9 +22,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
-from genesis_otel._ship.contract import Limits, Outage
-from genesis_otel._ship.delivery import PATIENCE, Drain, drain
-from genesis_otel._ship.requeue import dead_letters
+from genesis_otel._ship.delivery.contract import Limits, Outage
+from genesis_otel._ship.delivery.drain import PATIENCE, Drain, drain
+from genesis_otel._ship.delivery.requeue import dead_letters
 from genesis_otel._ship.spool import losses
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
@@ -247,7 +247,7 @@ from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from genesis_otel.processor import DurableSpanProcessor
-from genesis_otel._ship.contract import Limits
+from genesis_otel._ship.delivery.contract import Limits
 
 class Printing(SpanExporter):
     def export(self, spans):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.delivery.drain import drain
 from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.hold import Hold, adopt
 from genesis_otel._ship.spool.queue import take

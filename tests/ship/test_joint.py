@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._ship.contract import Limits, Outage
-from genesis_otel._ship.delivery import Drain
-from genesis_otel._ship.insert import InsertExporter, Prepared
+from genesis_otel._ship.delivery.contract import Limits, Outage
+from genesis_otel._ship.delivery.drain import Drain
+from genesis_otel._ship.delivery.insert import InsertExporter, Prepared
 from genesis_otel._ship.spool import dead_letters, joint, layout
 from genesis_otel._ship.spool.queue import Batch, Queue, take
 from genesis_otel._ship.spool.status import status

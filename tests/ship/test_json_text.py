@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from genesis_otel._emit import values
 from genesis_otel._emit.messages import input_messages, output_messages
-from genesis_otel._ship.json_text import quoted
+from genesis_otel._ship.encoding.json_text import quoted
 
 
 class Text(str):

@@ -22,8 +22,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from genesis_otel._ship import otlp
-from genesis_otel._ship.contract import Limits, Misconfigured, Outage
+from genesis_otel._ship.delivery import otlp
+from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage
 from genesis_otel._ship.spool import dead_letters, losses
 from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor

@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, Tracer, set_span_in_context
 from opentelemetry.trace.span import TraceState
 
-from genesis_otel._ship.codec import encode, flatten, inflate, load
-from genesis_otel._ship.otlp_encoding import request_body
+from genesis_otel._ship.encoding.codec import encode, flatten, inflate, load
+from genesis_otel._ship.encoding.otlp_bytes import request_body
 from tests.ship.test_codec import ATTRIBUTES, TEXT, span
 from tests.support import golden
 

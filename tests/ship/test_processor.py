@@ -24,10 +24,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags, Tracer, TraceState
 
-from genesis_otel._ship.codec import decode, encode
-from genesis_otel._ship.contract import Limits, Outage
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.requeue import dead_letters, requeue
+from genesis_otel._ship.delivery.contract import Limits, Outage
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.delivery.requeue import dead_letters, requeue
+from genesis_otel._ship.encoding.codec import decode, encode
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end

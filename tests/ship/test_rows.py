@@ -21,14 +21,14 @@ from genesis_otel import attributes as names
 from genesis_otel._destinations import encoding_of
 from genesis_otel._emit.values import text
 from genesis_otel._settings import Collector, Embedded
-from genesis_otel._ship import codec, rows
-from genesis_otel._ship.attribute_text import value_text
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.insert import InsertExporter, takes_rows, token
-from genesis_otel._ship.otlp import exporter as otlp_exporter
-from genesis_otel._ship.records import as_row, as_span
-from genesis_otel._ship.requeue import dead_letters, requeue
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.delivery.insert import InsertExporter, takes_rows, token
+from genesis_otel._ship.delivery.otlp import exporter as otlp_exporter
+from genesis_otel._ship.delivery.requeue import dead_letters, requeue
+from genesis_otel._ship.encoding import codec, rows
+from genesis_otel._ship.encoding.attribute_text import value_text
+from genesis_otel._ship.encoding.records import as_row, as_span
 from genesis_otel._ship.spool import dead_letters as letters
 from genesis_otel._ship.spool.status import status
 from genesis_otel._ship.spool.writer import Writer

@@ -15,7 +15,7 @@ from opentelemetry.trace import Span
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel._ship import charges
+from genesis_otel._ship.calls import charges
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.recording import Recorded, attributes_of, record
 

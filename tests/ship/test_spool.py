@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.requeue import requeue
 from genesis_otel._ship.spool import account, dead_letters, layout, losses
 from genesis_otel._ship.spool.queue import Queue, take
 from genesis_otel._ship.spool.status import status

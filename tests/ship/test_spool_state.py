@@ -15,13 +15,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from genesis_otel import queries
 from genesis_otel._destinations import limits_of
 from genesis_otel._settings import Collector, CustomExporter, Server, load_settings
-from genesis_otel._ship import spool_state
-from genesis_otel._ship.contract import Limits, Outage
-from genesis_otel._ship.delivery import Drain, drain
-from genesis_otel._ship.requeue import requeue
+from genesis_otel._ship.delivery import spool_state
+from genesis_otel._ship.delivery.contract import Limits, Outage
+from genesis_otel._ship.delivery.drain import Drain, drain
+from genesis_otel._ship.delivery.requeue import requeue
+from genesis_otel._ship.delivery.spool_state import SpoolState
 from genesis_otel._ship.spool import losses
 from genesis_otel._ship.spool.dead_letters import bury
-from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Store, end, spooled

@@ -14,10 +14,10 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode,
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.values import MOST
-from genesis_otel._ship import rows
+from genesis_otel._ship.cleaning.untouched import LARGE
+from genesis_otel._ship.encoding import rows
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.redaction.redact import recognised
-from genesis_otel._ship.untouched import LARGE
 from tests.support.secret_corpus import HARMLESS, SECRETS
 
 CONTEXT = SpanContext(7, 8, False, TraceFlags(TraceFlags.SAMPLED))

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel._ship.contract import Misconfigured
+from genesis_otel._ship.delivery.contract import Misconfigured
 from genesis_otel._store import schema, tables
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect

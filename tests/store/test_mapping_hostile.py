@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from genesis_otel import attributes
-from genesis_otel._ship import attribute_text
+from genesis_otel._ship.encoding import attribute_text
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect

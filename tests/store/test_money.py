@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from genesis_otel import attributes as names
-from genesis_otel._ship import llm_names
+from genesis_otel._ship.calls import llm_names
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._store.providers import HOSTS, provider_at
 from genesis_otel._store.reprice import reprice

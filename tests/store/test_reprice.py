@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from genesis_otel import attributes as names
 from genesis_otel._cli.app import main
 from genesis_otel._serve import client as store_process
-from genesis_otel._ship.call_cost import price
-from genesis_otel._ship.llm_names import counts
+from genesis_otel._ship.calls.cost import price
+from genesis_otel._ship.calls.llm_names import counts
 from genesis_otel._store import reprice as _reprice
 from genesis_otel._store.own_prices import read_own_prices
 from genesis_otel._store.reprice import Repriced, open_calls, reprice

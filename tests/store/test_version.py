@@ -12,7 +12,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import attributes as names
-from genesis_otel._ship.contract import Misconfigured
+from genesis_otel._ship.delivery.contract import Misconfigured
 from genesis_otel._store import errors, schema, tables, version
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._ship.spool_state import SpoolState
+from genesis_otel._ship.delivery.spool_state import SpoolState
 from tests.support.grafana_query import ALL, TimeRange, Value, sent
 from tests.support.searched import BEST, GOING_ON, LATER, MODELS, RUN, TASK, search_spans, stored
 

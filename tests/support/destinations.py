@@ -9,9 +9,9 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer
 
-from genesis_otel._ship import codec
-from genesis_otel._ship.contract import Limits, Refused
-from genesis_otel._ship.records import as_span
+from genesis_otel._ship.delivery.contract import Limits, Refused
+from genesis_otel._ship.encoding import codec
+from genesis_otel._ship.encoding.records import as_span
 from genesis_otel.processor import DurableSpanProcessor
 
 FAST = Limits(flush_interval=0.02, backoff=0.01, backoff_max=0.05)

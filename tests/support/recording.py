@@ -16,9 +16,9 @@ from genesis_otel import _log, configuration
 from genesis_otel import attributes as names
 from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit import context as _context
-from genesis_otel._ship import rows
-from genesis_otel._ship.contract import Sender
 from genesis_otel._ship.correlation import CorrelationProcessor
+from genesis_otel._ship.delivery.contract import Sender
+from genesis_otel._ship.encoding import rows
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 
 Through = Callable[[SpanProcessor], SpanProcessor]

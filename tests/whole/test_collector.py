@@ -29,8 +29,8 @@ from genesis_otel import queries
 from genesis_otel._cli.app import main
 from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
-from genesis_otel._ship import otlp
-from genesis_otel._ship.otlp import OtlpExporter
+from genesis_otel._ship.delivery import otlp
+from genesis_otel._ship.delivery.otlp import OtlpExporter
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import backfill, schema
 from genesis_otel._store.tables import INSERT_SETTINGS, STORED_IN, TABLES

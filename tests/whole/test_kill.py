@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._ship.delivery import drain
+from genesis_otel._ship.delivery.drain import drain
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
@@ -25,7 +25,7 @@ import os, sys
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
 from genesis_otel import attributes
-from genesis_otel._ship import rows
+from genesis_otel._ship.encoding import rows
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel.processor import DurableSpanProcessor
 
@@ -83,10 +83,10 @@ DRAINER = """
 import sys, time
 from pathlib import Path
 from opentelemetry.sdk.trace.export import SpanExporter
-from genesis_otel._ship import codec
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.delivery import drain
-from genesis_otel._ship.records import as_span
+from genesis_otel._ship.encoding import codec
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.delivery.drain import drain
+from genesis_otel._ship.encoding.records import as_span
 
 class Slow(SpanExporter):
     encode, read = staticmethod(codec.encode), staticmethod(as_span)

@@ -23,7 +23,7 @@ from opentelemetry.context import Context
 from genesis_otel import attributes, spans
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel._ship.llm_names import is_llm_call
+from genesis_otel._ship.calls.llm_names import is_llm_call
 from genesis_otel.instrumentation._hooks import role_here
 
 Original = Callable[..., Any]

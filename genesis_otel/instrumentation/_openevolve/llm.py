@@ -21,7 +21,7 @@ from genesis_otel import attributes, spans
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel._ship.llm_names import charge_of
+from genesis_otel._ship.calls.llm_names import charge_of
 from genesis_otel.instrumentation import _charged as charges
 from genesis_otel.instrumentation._openevolve import other_clients
 

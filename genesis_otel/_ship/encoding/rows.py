@@ -21,9 +21,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from genesis_otel._emit.values import text
-from genesis_otel._ship.attribute_text import float_text, int_text, value_text
-from genesis_otel._ship.codec import plain
-from genesis_otel._ship.varint import SMALL, varint
+from genesis_otel._ship.encoding.attribute_text import float_text, int_text, value_text
+from genesis_otel._ship.encoding.codec import plain
+from genesis_otel._ship.encoding.varint import SMALL, varint
 
 MARK = 1
 """The first byte of a record that is a row with :data:`COLUMNS`. Changing them requires another mark; a pickle begins with 0x80."""

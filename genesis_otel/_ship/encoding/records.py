@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from genesis_otel._ship import codec, rows
+from genesis_otel._ship.encoding import codec, rows
 
 PICKLE = 0x80
 """The first byte of a pickle."""

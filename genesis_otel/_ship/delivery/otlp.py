@@ -3,7 +3,7 @@
 In: batches of flat spans; an endpoint, and OpenTelemetry's environment variables for headers, certificates,
 compression and timeout. Out: the spans at the collector. Only what an ``ExportTraceServiceResponse`` confirms counts as delivered;
 what it rejects is counted. On failure: ``Refused``, ``TooLarge``, ``Misconfigured`` or ``Outage`` of
-:mod:`genesis_otel._ship.contract`, with a text written for users. Connections belong to one process: a forked child makes its own.
+:mod:`genesis_otel._ship.delivery.contract`, with a text written for users. Connections belong to one process: a forked child makes its own.
 
 OpenTelemetry's own exporters treat any response below 400 as success, ignore responses over gRPC entirely, and retry by
 themselves, with a log line per attempt. https://opentelemetry.io/docs/specs/otlp/
@@ -25,10 +25,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
 from genesis_otel._log import first_line
-from genesis_otel._ship.codec import Flat, encode, flatten
-from genesis_otel._ship.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
-from genesis_otel._ship.otlp_encoding import request_body
-from genesis_otel._ship.records import as_flat
+from genesis_otel._ship.delivery.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
+from genesis_otel._ship.encoding.codec import Flat, encode, flatten
+from genesis_otel._ship.encoding.otlp_bytes import request_body
+from genesis_otel._ship.encoding.records import as_flat
 from genesis_otel._store.wire import busy, redirected, retry_after
 from genesis_otel._urls import split
 
@@ -86,7 +86,7 @@ class Transport(Protocol):
     """One way to send an encoded request."""
 
     def send(self, body: bytes) -> ExportTraceServiceResponse:
-        """Send it, and return the response; raises the errors of :mod:`genesis_otel._ship.contract`."""
+        """Send it, and return the response; raises the errors of :mod:`genesis_otel._ship.delivery.contract`."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,7 +4,7 @@ In: batches of ended spans, as the rows stored in the spool. Out: the rows in Cl
 tables' deduplication window (1,000 inserts) adds nothing, since its token is derived from its spans' ids. If ``otel_traces`` has
 the columns and types of a row, these bytes are joined and sent; any other layout is written value by value. Only what
 ClickHouse itself confirms, by the insert's id, counts as stored. On failure: :meth:`send` raises
-:class:`~genesis_otel._ship.contract.Refused` if ClickHouse refuses the batch for its content, ``Misconfigured`` if somebody has to
+:class:`~genesis_otel._ship.delivery.contract.Refused` if ClickHouse refuses the batch for its content, ``Misconfigured`` if somebody has to
 correct something, anything else if it may succeed later; :meth:`export`, which the SDK's own processors call, logs and returns
 ``FAILURE``, and never raises.
 """
@@ -32,9 +32,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._log import CLIENT_LOG, Trouble, first_line, quiet, warn_once
-from genesis_otel._ship import rows
-from genesis_otel._ship.contract import Misconfigured, Outage, Refused, TooLarge
-from genesis_otel._ship.records import as_row
+from genesis_otel._ship.delivery.contract import Misconfigured, Outage, Refused, TooLarge
+from genesis_otel._ship.encoding import rows
+from genesis_otel._ship.encoding.records import as_row
 from genesis_otel._store import schema
 from genesis_otel._store.errors import (
     ACCESS_DENIED,

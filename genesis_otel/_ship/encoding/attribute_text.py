@@ -15,6 +15,15 @@ from typing import Any
 
 from genesis_otel._emit.values import text
 
+Attributes = Mapping[str, Any]
+"""A span's attributes."""
+
+
+def text_of(attributes: Attributes, key: str) -> str:
+    """An attribute that is a text; empty if there is none."""
+    value = attributes.get(key)
+    return value if isinstance(value, str) else ""
+
 
 def value_text(value: object) -> str:
     """An attribute's value as the collector's ``pcommon.Value.AsString`` writes it.

@@ -14,16 +14,15 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from genesis_otel import attributes as names
-from genesis_otel._ship.llm_names import (
-    Attributes,
+from genesis_otel._ship.calls.llm_names import (
     cost_told,
     counts,
     counts_told,
     models,
     nothing_told,
     provider,
-    text_of,
 )
+from genesis_otel._ship.encoding.attribute_text import Attributes, text_of
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.prices import NO_OWN_PRICES, price_of
 from genesis_otel._store.tokens import Tokens

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -26,7 +26,8 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.member import COPIES
 from genesis_otel._emit.values import keep
 from genesis_otel._log import warn_once
-from genesis_otel._ship.llm_names import is_llm_call
+from genesis_otel._ship.calls.llm_names import is_llm_call
+from genesis_otel._ship.encoding.attribute_text import Attributes
 from genesis_otel._ship.spool.status import Status, status
 
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68)
@@ -40,8 +41,6 @@ OF_A_CALL = (
 OPEN_KEPT = 10_000
 """Maximum individuals whose calls' costs are remembered until they end."""
 JOBS = {"job_submitted": 1, "job_completed": -1, "job_failed": -1}
-
-Attributes = Mapping[str, Any]
 
 
 class Spooling(Protocol):

@@ -23,8 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span
 from genesis_otel import attributes as names
 from genesis_otel._emit.tally import is_embedding
 from genesis_otel._emit.values import keep
-from genesis_otel._ship.content import is_content
-from genesis_otel._ship.llm_names import (
+from genesis_otel._ship.calls.llm_names import (
     CACHE_READ_TOKENS,
     CACHE_WRITE_TOKENS,
     INPUT_TOKENS,
@@ -33,15 +32,15 @@ from genesis_otel._ship.llm_names import (
     PROVIDERS,
     REASONING_TOKENS,
     SERVERS,
-    Attributes,
     cost_told,
     counts,
     first,
     is_llm_call,
     requested_model,
-    text_of,
     tokens,
 )
+from genesis_otel._ship.cleaning.content import is_content
+from genesis_otel._ship.encoding.attribute_text import Attributes, text_of
 
 OPEN_AT_ONCE = 10_000
 """Maximum open spans remembered: the latest ones, if a process never ends its spans."""

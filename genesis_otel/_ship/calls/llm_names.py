@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genesis_otel import attributes as names
-from genesis_otel._ship.attribute_text import value_text
+from genesis_otel._ship.encoding.attribute_text import Attributes, text_of, value_text
 from genesis_otel._store.providers import host_of, provider_at
 from genesis_otel._store.tokens import Tokens, by_the_rule
 
@@ -21,8 +21,6 @@ DIGITS = re.compile(r"\+?0*([0-9]{1,19})")
 """A count as text, as SQL's ``toUInt64OrZero`` reads it; 1.5, 1e3 and 1_000 are not counts."""
 TOO_MANY = 2**63 - 1024
 """Values from here on are somebody's maximum integer, not counts."""
-
-Attributes = Mapping[str, Any]
 
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
@@ -141,11 +139,6 @@ def first(attributes: Attributes, keys: Iterable[str]) -> Any:
         if value is not None and value != "":
             return value
     return None
-
-
-def text_of(attributes: Attributes, key: str) -> str:
-    value = attributes.get(key)
-    return value if isinstance(value, str) else ""
 
 
 def number(value: object) -> float | None:

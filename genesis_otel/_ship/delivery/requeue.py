@@ -11,8 +11,8 @@ from pathlib import Path
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from genesis_otel._ship.contract import Limits
-from genesis_otel._ship.records import as_span
+from genesis_otel._ship.delivery.contract import Limits
+from genesis_otel._ship.encoding.records import as_span
 from genesis_otel._ship.spool import dead_letters as letters
 from genesis_otel._ship.spool.writer import Writer
 

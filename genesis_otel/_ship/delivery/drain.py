@@ -20,12 +20,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from genesis_otel._log import Trouble, first_line
-from genesis_otel._ship.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
-from genesis_otel._ship.records import as_span
+from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage, Refused, Rejected, Sender, TooLarge
+from genesis_otel._ship.delivery.spool_state import SpoolState
+from genesis_otel._ship.encoding.records import as_span
 from genesis_otel._ship.spool import dead_letters, hold, joint, layout, losses
 from genesis_otel._ship.spool.queue import Batch, Queue, take
 from genesis_otel._ship.spool.status import status
-from genesis_otel._ship.spool_state import SpoolState
 from genesis_otel._store.errors import StoreError
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import Link, Status
 
 from genesis_otel import attributes as names
-from genesis_otel._ship.content import (
+from genesis_otel._ship.cleaning.content import (
     EXCEPTION_TEXTS,
     IDENTIFIERS,
     MESSAGE_EVENT_KEPT,
@@ -30,9 +30,9 @@ from genesis_otel._ship.content import (
     surely,
     without_content,
 )
-from genesis_otel._ship.llm_names import Attributes, text_of
+from genesis_otel._ship.cleaning.untouched import is_untouched
+from genesis_otel._ship.encoding.attribute_text import Attributes, text_of
 from genesis_otel._ship.redaction.redact import Redact, recognised, without_secrets
-from genesis_otel._ship.untouched import is_untouched
 
 
 class Cleaner:
