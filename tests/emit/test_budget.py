@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import threading
 
 import pytest
 
+from genesis_otel import _log, spans
 from genesis_otel import attributes as names
-from genesis_otel import spans
+from genesis_otel._emit import forgotten
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.recording import Recorded, record
@@ -180,3 +182,26 @@ def test_stopping_without_a_budget_warns_and_stops_nothing(caplog: pytest.LogCap
     assert not stopper.is_due()
     (said,) = warnings(caplog)
     assert "nothing stops it" in said and "GENESIS_OTEL_BUDGET" in said
+
+
+def test_a_hostile_run_id_is_quoted_in_log_lines(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal obeys no control or bidirectional character of a run's id, and no line of a log begins within it, whichever line
+    names the run: about its budget, its prices, its callback, stopping, a guessed place, or that it is not recorded."""
+    monkeypatch.setattr(_log, "_said", {})
+
+    def tell(spent: float) -> None:
+        raise ValueError("of the caller")
+
+    run = spans.run("task", run_id="ru\x1b[31mn\n\u202eid", budget=0.5, on_over_budget=tell)
+    run.llm_call("unheard-of").end()
+    spans.action("guessed")
+    call(run, 1)
+    Stopper(spans.run("task", run_id="other\x1b\u202e"), told=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forgotten, "_nowhere", lambda: True)
+        forgotten.at_run("third\x1b\u202e")
+    said = [each.getMessage() for each in caplog.records]
+    assert len(said) == 6
+    assert all(line.isprintable() and re.search(r"(ru|other|third)\\x1b", line) for line in said)
