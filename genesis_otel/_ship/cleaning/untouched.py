@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.values import MOST
-from genesis_otel._ship.cleaning.content import BETWEEN, IDENTIFIERS, has_names, is_content, strings
+from genesis_otel._ship.cleaning.content import BETWEEN, IDENTIFIERS, MESSAGE_EVENTS, has_names, is_content, strings
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import recognised
 
@@ -62,10 +62,32 @@ _SEARCHES = _Searches()
 
 def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
     """Whether nothing that :func:`~genesis_otel._ship.redaction.redact.recognised` searches has to change."""
+    texts = [span.name]
+    if not _gathered(attributes, texts):
+        return False
+    description = span.status.description
+    if description:
+        texts.append(description)
+    # Asked once each: the SDK copies them under a lock. Most spans have neither.
+    events, links = span.events, span.links
+    for event in events:
+        # An individual's scores bear the names of its metrics, which are among the texts.
+        if event.name != names.EVENT_EVALUATION_RESULT or names.RECORD not in attributes:
+            texts.append(event.name)
+            # Of a message, even what is named like an identifier is content.
+            if event.name in MESSAGE_EVENTS or not _gathered(event.attributes or {}, texts):
+                return False
+    if links and any(link.attributes for link in links):
+        return False
+    joined = BETWEEN.join(texts)
+    return recognised(joined) is joined
+
+
+def _gathered(attributes: Mapping[str, Any], texts: list[str]) -> bool:
+    """Add the texts to search to ``texts``; false if a name or a value calls for a closer look, or a large text holds a secret."""
     searches = _SEARCHES[tuple(attributes)]
     if searches is None:
         return False
-    texts = [span.name]
     for value, is_searched in zip(attributes.values(), searches, strict=True):
         if type(value) is not str:
             if type(value) in NUMBERS:
@@ -78,17 +100,4 @@ def is_untouched(span: ReadableSpan, attributes: Mapping[str, Any]) -> bool:
                 return False
         elif is_searched:
             texts.append(value)
-    description = span.status.description
-    if description:
-        texts.append(description)
-    # Asked once each: the SDK copies them under a lock. Most spans have neither.
-    events, links = span.events, span.links
-    # An individual's scores bear the names of its metrics, which are among the texts.
-    if events and (
-        names.RECORD not in attributes or any(event.name != names.EVENT_EVALUATION_RESULT for event in events)
-    ):
-        return False
-    if links and any(link.attributes for link in links):
-        return False
-    joined = BETWEEN.join(texts)
-    return recognised(joined) is joined
+    return True
