@@ -8,9 +8,11 @@ many candidates to judge (``matches``), which only an attack has, is replaced as
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel._ship.redaction.names import is_secret_name
@@ -79,14 +81,19 @@ def is_secret_setting(name: str, value: object) -> bool:
     return not isinstance(value, bool) and bool(value) and is_secret_name(name)
 
 
-def _redacted(text: str) -> str:
+@functools.cache
+def _scan() -> ModuleType:
     # Imported only when there is a text: the expressions take 10 ms to compile, a fifth of a program's start with this package.
-    from genesis_otel._ship.redaction.scan import has_candidates
+    from genesis_otel._ship.redaction import scan
 
+    return scan
+
+
+def _redacted(text: str) -> str:
     data = b"\n" + text.encode("utf-8", "surrogatepass")
     # rfind() takes half the time of "in" here.
     escaped = data.rfind(b"\\u00") >= 0
-    if not escaped and not has_candidates(data):
+    if not escaped and not _scan().has_candidates(data):
         return text
     # Imported only for a text that may hold a secret: its expressions take another 12 ms.
     from genesis_otel._ship.redaction.matches import spans_of
