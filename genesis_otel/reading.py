@@ -24,9 +24,9 @@ from genesis_otel import queries
 from genesis_otel._log import CLIENT_LOG, quiet
 from genesis_otel._money import money
 from genesis_otel._read import parquet, program
-from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
+from genesis_otel._read.client import individual_id_of, reader, run_id_of
 from genesis_otel._read.format import number, visible
-from genesis_otel._read.health import summary
+from genesis_otel._read.health import begun
 from genesis_otel._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ class Store:
         """
         with reader(self._settings) as client:
             run_id = run_id_of(client, run)
-            found = summary(client, run_id, self._settings.stalled_after)
-        if found is None:
-            raise NotFoundError(f"the start of the run {run_id} is not in the store")
-        return Run(self, found)
+            return Run(self, begun(client, run_id, self._settings.stalled_after))
 
     def __repr__(self) -> str:
         return f"<Store {self._settings.store}>"
