@@ -98,8 +98,7 @@ class RunTally:
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
-                if not member.copied:
-                    self.spending.paid_before(member.cost)
+                self.spending.paid_before(member.cost)
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)

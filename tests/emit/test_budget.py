@@ -77,6 +77,36 @@ def test_reported_costs_beyond_the_calls_count() -> None:
         assert (run.over_budget, told) == (True, [1.0])
 
 
+def test_a_generation_s_reported_cost_includes_what_was_paid_in_it() -> None:
+    """Only what exceeds its calls and individuals is added to the run's cost; a reported cost below that adds nothing."""
+    with spans.run("task", run_id="whole", budget=1.0) as run:
+        generation = run.generation(0)
+        call(generation, 0.25)
+        with generation.individual() as individual:
+            individual.record(api_cost=0.25)
+        generation.end(total_cost=0.75)
+        generation = run.generation(1)
+        call(generation, 0.25)
+        generation.end(total_cost=0.125)
+        assert run.over_budget is False
+        call(run, 0.125)
+        assert run.over_budget is True
+
+
+def test_a_call_that_outlasts_its_individual_is_in_the_generation_s_cost(recorded: Recorded) -> None:
+    """It began before the individual got its id, and ends after the individual."""
+    generation = spans.run("t").generation(1)
+    individual = generation.individual()
+    made = individual.llm_call("m")
+    individual.id = "late"
+    individual.end()
+    made.response("!", cost=0.25)
+    made.end()
+    generation.end()
+    (found,) = recorded.records("generation")
+    assert found[names.GENERATION_TOTAL_COST] == 0.25
+
+
 def test_threads_lose_no_cost_and_one_calls_the_callback() -> None:
     """Calls that end at the same time in several threads are all in the cost, and the callback is called once."""
     told: list[float] = []

@@ -145,6 +145,7 @@ SELECT run_id, {value_of("x")} AS x, {value_of("y")} AS y, individual_id
 FROM pareto_fronts
 WHERE {OF_RUNS} AND (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
 ORDER BY run_id, x
+LIMIT 1 BY run_id, individual_id
 LIMIT 2000
 """
 

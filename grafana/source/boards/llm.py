@@ -173,7 +173,7 @@ SELECT
     substring(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (
-    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC LIMIT 20
+    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC, timestamp, span_id LIMIT 20
 )
 ORDER BY {order} DESC
 """

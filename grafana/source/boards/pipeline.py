@@ -93,9 +93,9 @@ LIMIT 100
 
 # A parent ends after its children, so spans that ended an hour ago have their parents, unless those were lost or are still running.
 ORPHANS = """
-SELECT run_id, count() AS spans, min(Timestamp) AS first, any(trace) AS trace_id
+SELECT run_id, uniqExact(trace, SpanId) AS spans, min(Timestamp) AS first, any(trace) AS trace_id
 FROM (
-    SELECT TraceId AS trace, Timestamp, ParentSpanId, SpanAttributes['genesis.run.id'] AS run_id
+    SELECT TraceId AS trace, SpanId, Timestamp, ParentSpanId, SpanAttributes['genesis.run.id'] AS run_id
     FROM otel_traces
     WHERE $__timeFilter(Timestamp) AND Timestamp < now() - INTERVAL 1 HOUR AND ParentSpanId != ''
 )

@@ -176,7 +176,7 @@ FROM (
         toInt64(countIf(action_type = 'job_submitted')) - toInt64(countIf(action_type != 'job_submitted')) AS delta,
         countIf(action_type = 'job_completed') AS completed,
         countIf(action_type = 'job_failed') AS failed
-    FROM agent_actions
+    FROM agent_actions FINAL
     WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
     GROUP BY time
 )
@@ -305,8 +305,8 @@ WHERE component != ''
 FRONT_OVER_TIME = f"""
 SELECT
     generation,
-    count() AS members,
-    countIf(generation = first) AS "new members"
+    uniqExact(individual_id) AS members,
+    uniqExactIf(individual_id, generation = first) AS "new members"
 FROM (
     SELECT generation, individual_id, min(generation) OVER (PARTITION BY individual_id) AS first
     FROM pareto_fronts
@@ -333,6 +333,7 @@ SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS
 FROM pareto_fronts
 WHERE {THIS_RUN} AND pareto_fronts.generation < {LAST_FRONT}
 ORDER BY pareto_fronts.generation DESC, x
+LIMIT 1 BY pareto_fronts.generation, individual_id
 LIMIT 1000
 """,
     f"""
@@ -340,12 +341,13 @@ SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
 FROM pareto_fronts
 WHERE {THIS_RUN} AND generation = {LAST_FRONT}
 ORDER BY x
+LIMIT 1 BY individual_id
 """,
 ]
 
 ACTIONS = f"""
 SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(action_type) AS action, count() AS actions
-FROM agent_actions
+FROM agent_actions FINAL
 WHERE {THIS_RUN}
 GROUP BY time, action
 ORDER BY time

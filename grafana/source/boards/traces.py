@@ -58,6 +58,7 @@ SELECT
 FROM otel_traces
 WHERE {OF_TRACE}
 ORDER BY startTime
+LIMIT 1 BY spanID
 LIMIT 5000
 """
 
@@ -79,6 +80,7 @@ FROM (
     WHERE {OF_TRACE}
 )
 ORDER BY took DESC
+LIMIT 1 BY span_id
 LIMIT 200
 """
 
@@ -161,18 +163,18 @@ def board() -> dict[str, Any]:
             typed("slower", "Calls slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
-            a_stat("Spans", "In this trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
+            a_stat("Spans", "In this trace.", f"SELECT uniqExact(SpanId) {ABOUT}", size=(4, 3)),
             a_stat(
                 "Took",
                 "From the start of the first span to the end of the last.",
-                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
+                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
                 unit="s",
                 size=(4, 3),
             ),
             a_stat(
                 "Failed spans",
                 "Spans with an error.",
-                f"SELECT countIf({FAILED}) {ABOUT}",
+                f"SELECT uniqExactIf(SpanId, {FAILED}) {ABOUT}",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 3),
             ),
