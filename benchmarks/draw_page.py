@@ -164,7 +164,7 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
     seconds = waited(page, until)
     tasks = quiet(page)
     # A browser replaces its processes: what one used that has ended since is not counted.
-    used = [
+    browser, server, store = [
         sum(took - known.get(pid, 0) for pid, took in now.items())
         for now, known in zip(page.cpu(), before, strict=True)
     ]
@@ -181,7 +181,9 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
         again(page, place, until) if "/run/" in place and view != "Run" else None,
         max(tasks, default=0),
         sum(tasks),
-        *used,
+        browser,
+        server,
+        store,
         told["JSHeapUsedSize"] / 1e6,
         received / 1e6,
     )

@@ -45,7 +45,7 @@ def message(role: str, *parts: tuple[str, object]) -> dict[str, object]:
     return {"role": role, "parts": [{"type": kind, "content": content} for kind, content in parts]}
 
 
-ASKED = (
+ASKED: tuple[object, ...] = (
     [message("user", ("text", "Improve it."))],
     [message("system", ("text", 'Be "brief".\n')), message("user", ("text", "a"), ("text", "b"))],
     [message("user", ("text", 5))],
