@@ -12,14 +12,30 @@ from genesis_otel import queries
 RUN = "run"
 
 
-def individuals(store: Client, scores: list[float], how: str = "diff", first: int = 0, status: str = "ok") -> None:
-    """Individuals that finish in this order, one per generation."""
+def individuals(
+    store: Client,
+    scores: list[float],
+    how: str = "diff",
+    first: int = 0,
+    status: str = "ok",
+    again: str = "",
+    later: int = 0,
+) -> None:
+    """Individuals that finish in this order, one per generation; ``again`` names the spans of a later evaluation."""
     store.command(
         "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, status, span_id)"
         " SELECT {run:String}, concat('i', toString(number + {first:UInt32}) AS place), place, {how:String},"
-        " addMilliseconds(now64(3) - 60, number + {first:UInt32}), {scores:Array(Float64)}[number + 1], {status:String}, place"
+        " addMilliseconds(now64(3) - 60, 1000 * (number + {first:UInt32} + {later:UInt32})), {scores:Array(Float64)}[number + 1], {status:String}, concat({again:String}, place)"
         " FROM numbers(length({scores:Array(Float64)}))",
-        parameters={"run": RUN, "scores": scores, "how": how, "first": first, "status": status},
+        parameters={
+            "run": RUN,
+            "scores": scores,
+            "how": how,
+            "first": first,
+            "status": status,
+            "again": again,
+            "later": later,
+        },
     )
 
 
@@ -50,3 +66,16 @@ def test_a_copy_counts_neither_as_a_failure_nor_as_an_individual(store: Client) 
     assert queries.ask(store, "mutation_effectiveness", run_id=RUN)[0]["count"] == 2
     assert not queries.ask(store, "failures", run_id=RUN)
     assert not [row for row in queries.ask(store, "events", run_id=RUN) if row["failed"]]
+
+
+def test_an_individual_counts_as_it_was_last(store: Client) -> None:
+    """Evaluated again after a resumption, it is one individual, with its latest score, outcome and cost."""
+    individuals(store, [9.0, 5.0, 1.0], first=1)
+    individuals(store, [7.0], first=1, again="again", later=9)
+    shown = pulse(store)
+    assert (shown["individuals"], shown["best_score"], shown["best_individual"]) == (3, 7.0, "i1")
+    individuals(store, [8.0], first=1, again="and again", later=19, status="error")
+    shown = pulse(store)
+    assert (shown["individuals"], shown["failed_individuals"], shown["best_score"]) == (3, 1, 5.0)
+    (row,) = [each for each in queries.ask(store, "top_individuals", run_id=RUN) if each["individual_id"] == "i2"]
+    assert row["fitness_score"] == 5.0
