@@ -79,3 +79,24 @@ def test_an_individual_counts_as_it_was_last(store: Client) -> None:
     assert (shown["individuals"], shown["failed_individuals"], shown["best_score"]) == (3, 1, 5.0)
     (row,) = [each for each in queries.ask(store, "top_individuals", run_id=RUN) if each["individual_id"] == "i2"]
     assert row["fitness_score"] == 5.0
+
+
+def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
+    """Edges to copies are in no rate of success, no list of gains, and no count of a parent's children, and neither is the gain of an
+    individual that failed or is incorrect."""
+    individuals(store, [1.0, 2.0], first=1)
+    individuals(store, [3.0], how="migration", first=3)
+    individuals(store, [4.0], first=4, status="incorrect")
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id)"
+        " SELECT {run:String}, concat('i', toString(number)), 'i1', number, if(number = 3, 'migration', 'diff'),"
+        " now64(3) - 60 + number, number - 1., toString(number) FROM numbers(2, 3)",
+        parameters={"run": RUN},
+    )
+    (rate,) = queries.ask(store, "mutation_success_rate", run_id=RUN)
+    assert (rate["mutation_type"], rate["total"], rate["improvements"], rate["avg_gain"]) == ("diff", 2, 1, 1.0)
+    (gains,) = queries.ask(store, "mutation_gains", run_id=RUN)
+    assert (gains["count"], gains["best_improvement"]) == (1, 1.0)
+    assert [row["child_id"] for row in queries.ask(store, "best_mutations", run_id=RUN)] == ["i2"]
+    (parent,) = queries.ask(store, "prolific_parents", run_id=RUN)
+    assert parent["parent_id"] == "i1" and parent["num_children"] == 2
