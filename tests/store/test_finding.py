@@ -100,3 +100,14 @@ def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
     assert [row["child_id"] for row in queries.ask(store, "best_mutations", run_id=RUN)] == ["i2"]
     (parent,) = queries.ask(store, "prolific_parents", run_id=RUN)
     assert parent["parent_id"] == "i1" and parent["num_children"] == 2
+
+
+def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:
+    """With a cost of 0, as one of a free model is: it is not left out."""
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp) VALUES ('free', 0, now64(3)), ('free', 1, now64(3))"
+    )
+    store.command("INSERT INTO evolution_runs_log (run_id, task_name) VALUES ('begun', 'task')")
+    store.command("INSERT INTO llm_logs (id, run_id, timestamp, cost) VALUES (generateUUIDv4(), 'paid', now64(3), 0.5)")
+    listed = [tuple(row.values()) for row in queries.ask(store, "run_costs")]
+    assert listed == [("paid", "", 0.5, 0, 0), ("begun", "task", 0.0, 0, 0), ("free", "", 0.0, 2, 0)]
