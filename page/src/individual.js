@@ -1,6 +1,6 @@
 // The pane of one individual, which stays open when the tabs beside it change.
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff, ending } from "./code.js";
 import { useSetting } from "./settings.js";
@@ -14,11 +14,15 @@ export function Individual({ data, id, part, show, choose, close }) {
   const [pinned, pin] = useState(null);
   const [against, took] = useState(null);
   const known = data.byId.get(id);
+  const asked = useRef("");
   useEffect(() => {
-    let current = true;
-    tell(null);
-    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ refused: error.message }));
-    return () => { current = false; };
+    // It is asked for before the others are here, and again only if a later row of it arrives.
+    const about = `${data.id} ${id}`, isKnown = told?.individual_id === id && !(known?.timestamp > told.timestamp);
+    if (isKnown || asked.current === about) return;
+    asked.current = about;
+    if (told?.individual_id !== id) tell(null);
+    const answered = (answer) => { if (asked.current !== about) return; asked.current = ""; tell(answer); };
+    ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message }));
   }, [id, data.id, known?.timestamp]);
   const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
   useEffect(() => {

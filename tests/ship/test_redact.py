@@ -98,7 +98,7 @@ def test_without_re2_the_same_secrets_are_found(monkeypatch: pytest.MonkeyPatch)
     texts = [*(secret.text for secret in SECRETS), *HARMLESS]
     expected = [redacted(text) for text in texts]
     monkeypatch.setattr(scan, "re2", None)
-    monkeypatch.setattr(scan, "_compiled", {})
+    monkeypatch.setattr(scan, "_compiled", scan._Compiled())
     assert [redacted(text) for text in texts] == expected
     assert all(isinstance(each, re.Pattern) for each in scan._compiled.values())
 

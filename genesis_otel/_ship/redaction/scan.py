@@ -26,13 +26,22 @@ except ImportError:
 
 Search = Callable[[int], "tuple[int, int] | None"]
 
-_compiled: dict[bytes, Any] = {}
+
+class _Compiled(dict[bytes, Any]):
+    """Expressions by their source, each compiled when it is first used."""
+
+    def __missing__(self, pattern: bytes) -> Any:
+        found = self[pattern] = _compile(pattern)
+        return found
+
+
+_compiled = _Compiled()
 
 
 def has_candidates(data: bytes) -> bool:
     """Whether there is any: most texts have none, and need nothing but this."""
     # Two expressions, since a single one needs so many states on hostile texts that building them takes ten times the search.
-    return _expression(NAMES).search(data) is not None or _expression(BEGINNINGS).search(data) is not None
+    return _compiled[NAMES].search(data) is not None or _compiled[BEGINNINGS].search(data) is not None
 
 
 def candidates(data: bytes) -> Search:
@@ -59,20 +68,13 @@ def escapes(data: bytes) -> Search:
 
 
 def _search(pattern: bytes, data: bytes) -> Search:
-    search = _expression(pattern).search
+    search = _compiled[pattern].search
 
     def next_one(at: int) -> tuple[int, int] | None:
         found = search(data, at)
         return None if found is None else found.span()
 
     return next_one
-
-
-def _expression(pattern: bytes) -> Any:
-    compiled = _compiled.get(pattern)
-    if compiled is None:
-        compiled = _compiled[pattern] = _compile(pattern)
-    return compiled
 
 
 def _compile(pattern: bytes) -> Any:
