@@ -22,10 +22,11 @@ SMALLEST = {
     "rows": ("--individuals", "2", "--rounds", "1"),
     # They need the collector's binary and a browser.
     "collector": ("--help",),
+    "draw_page": ("--help",),
     "open_page": ("--help",),
 }
 """The arguments of each."""
-PARTS = {"drainer", "rounds", "searched", "searches", "sender", "shapes"}
+PARTS = {"drainer", "large_search", "rounds", "searched", "searches", "sender", "shapes"}
 """What the benchmarks import or start."""
 
 
@@ -44,7 +45,7 @@ def test_it_runs(name: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode in (0, 1), done.stderr
     assert "Traceback" not in done.stderr and "Error" not in done.stderr, done.stderr
