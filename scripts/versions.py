@@ -51,8 +51,8 @@ USERS = [
     "tests/cli/test_mcp.py",
     "tests/emit/test_spans.py",
     "tests/serve/test_front.py",
-    "tests/ship/test_llm.py",
     "tests/ship/test_otlp.py",
+    "tests/store/test_prices.py",
     "tests/whole/test_config.py",
 ]
 """Where most of them are used."""
