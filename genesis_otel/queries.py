@@ -196,15 +196,16 @@ def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
 
 
 def columns(client: Client, name: str, /, **given: Any) -> dict[str, Sequence[Any]]:
-    """The same by column, which takes a fraction of the memory of many rows; none where there is no row."""
-    answer = _answer(client, name, given)
+    """The same by column, which takes a fraction of the memory of many rows; none where there is no row. Times are milliseconds since
+    1970: of 100,000 rows, objects for them took half of the time."""
+    answer = _answer(client, name, given, {"DateTime64": "int"})
     return dict(zip(answer.column_names, answer.result_columns, strict=True)) if answer.row_count else {}
 
 
-def _answer(client: Client, name: str, given: Mapping[str, Any]) -> QueryResult:
+def _answer(client: Client, name: str, given: Mapping[str, Any], formats: dict[str, str] | None = None) -> QueryResult:
     query = load(name)
     parameters = values(query, given)
     if parameters.get("run_id") == LATEST:
         newest = ask(client, "matching_runs", run="", limit=1)
         parameters["run_id"] = newest[0]["run_id"] if newest else ""
-    return client.query(query.sql, parameters=parameters, tz_mode="aware")
+    return client.query(query.sql, parameters=parameters, tz_mode="aware", query_formats=formats)

@@ -141,11 +141,13 @@ def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The numeric metrics of the individuals that arrived since the cursor: one column per metric, rounded for plots."""
     news = _news(queries.columns(client, "metrics_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
     names, numbers = (news["columns"].pop(each, []) for each in ("names", "numbers"))
-    told = [dict(zip(*pair, strict=True)) for pair in zip(names, numbers, strict=True)]
-    columns = {
-        name: [_rounded(each.get(name)) for each in told] for name in sorted({name for each in told for name in each})
-    }
-    return {**news, "metrics": columns}
+    columns: dict[str, list[float | None]] = {}
+    for at, pair in enumerate(zip(names, numbers, strict=True)):
+        for name, value in zip(*pair, strict=True):
+            if name not in columns:
+                columns[name] = [None] * len(names)
+            columns[name][at] = _rounded(value)
+    return {**news, "metrics": dict(sorted(columns.items()))}
 
 
 def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
@@ -212,17 +214,20 @@ def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> li
     """Runs side by side: each one's state, and its best so far by individuals (without copies), seconds, cost and generation."""
     result = []
     for run_id in run_ids:
-        points = queries.ask(client, "individual_points", run_id=run_id)
-        step = max(1, len(points) // POINTS)
-        kept = [row for at, row in enumerate(points) if at % step == 0 or row["improved"] or at == len(points) - 1]
-        finished = itertools.accumulate(int(not row["copied"]) for row in points)
-        places = {row["individual_id"]: at for row, at in zip(points, finished, strict=True)}
+        points = queries.columns(client, "individual_points", run_id=run_id)
+        copied, improved = points.get("copied", ()), points.get("improved", ())
+        step = max(1, len(copied) // POINTS)
+        kept = [at for at in range(len(copied)) if at % step == 0 or improved[at] or at == len(copied) - 1]
+        finished = list(itertools.accumulate(int(not each) for each in copied))
         result.append(
             {
                 "run": run(client, run_id, stalled_after),
                 "config": _config(client, run_id),
-                "place": [places[row["individual_id"]] for row in kept],
-                **{name: [plain(row[name]) for row in kept] for name in ("seconds", "spent", "reached", "best_so_far")},
+                "place": [finished[at] for at in kept],
+                **{
+                    name: [plain(points[name][at]) for at in kept]
+                    for name in ("seconds", "spent", "reached", "best_so_far")
+                },
             }
         )
     return result
@@ -241,7 +246,7 @@ def _config(client: Client, run_id: str) -> list[tuple[str, Any]]:
 
 
 def _news(told: Mapping[str, Sequence[Any]], since: int) -> dict[str, Any]:
-    newest = max((int(came.timestamp() * 1000) for came in told.get("ingested_at", ())), default=since)
+    newest = max(told.get("ingested_at", ()), default=since)
     return {
         "since": max(newest, since),
         "columns": {name: _column(told[name]) for name in told if name != "ingested_at"},
@@ -256,6 +261,8 @@ def _column(values: Sequence[Any]) -> list[Any]:
         return list(values)
     if isinstance(first, float):
         return [each if each is not None and math.isfinite(each) else None for each in values]
+    if isinstance(first, list):
+        return [each if not each or isinstance(each[0], str) else plain(each) for each in values]
     return [_value(each) for each in values]
 
 

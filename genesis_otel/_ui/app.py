@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,7 +27,6 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -35,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genesis_otel._read import page_data as data
 from genesis_otel._read.client import AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
+from genesis_otel._serve.http.compression import packed
 from genesis_otel._store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -73,6 +73,10 @@ SEVERAL = ("leaders",)
 MOST_COMPARED, MOST_SPARKS = 20, 200
 MOST_KNOWN = 1_000
 """Run ids remembered as complete: the page uses them again and again, and looking one up costs a query."""
+ROWS = 10_000
+"""Rows in a line of an answer: some 20 ms of a browser's time."""
+IN_COLUMNS = ("columns", "metrics")
+"""What an answer has many rows in."""
 THREADS = 8
 """Threads in which requests wait for the store. A browser sends six at a time, and each further thread has memory that is never freed."""
 
@@ -199,11 +203,11 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
             response: Response = RedirectResponse("/", status_code=303)
             response.set_cookie(cookie_of(request), token, httponly=True, samesite="strict", path="/")
             return response
-        return _file("page.html", "text/html")
+        return _file(request, "page.html", "text/html")
 
     def static(request: Request) -> Response:
         name = request.path_params["name"]
-        return _file(name, STATIC[name]) if name in STATIC else PlainTextResponse("there is no such file", 404)
+        return _file(request, name, STATIC[name]) if name in STATIC else PlainTextResponse("there is no such file", 404)
 
     def answer(question: Callable[[Client, Request], Any]) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
@@ -249,10 +253,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/run/actions", of_run(lambda client, run, told: data.actions(client, run, **told))),
         Route("/api/run/individual", of_run(_individual)),
     ]
-    middleware = [
-        Middleware(Guard, token=token, hosts=hosts),
-        Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4),
-    ]
+    middleware = [Middleware(Guard, token=token, hosts=hosts)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -275,7 +276,29 @@ def _answer(store: Store, question: Callable[[Client, Request], Any], request: R
         return JSONResponse({"error": brief(error)}, 400 if error.code in WRONGLY_ASKED else 502)
     except StoreError as error:
         return JSONResponse({"error": str(error)}, 503)
-    return Response(encoded(told), media_type="application/json")
+    return _packed(request, pieces(told), "application/json")
+
+
+def _packed(request: Request, content: Iterator[bytes], media_type: str) -> Response:
+    """A response, compressed if the browser can read that: of 100,000 individuals, gzip takes a third of a second more than zstd."""
+    accepted = request.headers.get("accept-encoding", "")
+    encoding = next((each for each in ("zstd", "gzip") if each in accepted), "")
+    headers = {"Vary": "Accept-Encoding", **({"Content-Encoding": encoding} if encoding else {})}
+    return Response(b"".join(packed(content, encoding)), media_type=media_type, headers=headers)
+
+
+def pieces(told: Any) -> Iterator[bytes]:
+    """An answer as lines of JSON: one, or if it has many rows in columns, one for every :data:`ROWS` of them, so that the browser stays
+    responsive while it reads them."""
+    has_columns = isinstance(told, dict) and "columns" in told
+    tables = {name: told[name] for name in IN_COLUMNS if name in told} if has_columns else {}
+    count = max((len(values) for table in tables.values() for values in table.values()), default=0)
+    for begin in range(0, max(count, 1), ROWS):
+        some = {
+            name: {each: values[begin : begin + ROWS] for each, values in table.items()}
+            for name, table in tables.items()
+        }
+        yield encoded({**told, **some} if some else told) + b"\n"
 
 
 def encoded(told: Any) -> bytes:
@@ -324,6 +347,6 @@ def _runs(request: Request, most: int) -> list[str]:
     return list(dict.fromkeys(filter(None, request.query_params.getlist("run"))))[:most]
 
 
-def _file(name: str, media_type: str) -> Response:
+def _file(request: Request, name: str, media_type: str) -> Response:
     content = resources.files("genesis_otel").joinpath("_ui", "static", name).read_bytes()
-    return Response(content, media_type=media_type)
+    return _packed(request, iter((content,)), media_type)

@@ -4,26 +4,105 @@ import { isLive } from "./format.js";
 
 export class Refused extends Error {}
 
+// The longest that the page may be busy without a pause, in milliseconds: it stays responsive while it takes many rows.
+const BUSY = 40;
+
 export async function ask(path, parameters = {}) {
+  let told;
+  await pieces(path, parameters, (piece) => { told = piece; });
+  return told;
+}
+
+// An answer of many rows comes in pieces, each a line with some of them: `take(piece)` is called for each.
+export async function pieces(path, parameters, take) {
   const known = answer(path, parameters);
   if (known) {
     if (known.error) throw new Refused(known.error);
-    return known.told;
+    take(known.told);
+    return;
   }
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters))
     for (const each of Array.isArray(value) ? value : [value]) if (each !== "" && each !== null && each !== undefined) query.append(name, each);
   const text = query.toString();
   const response = await fetch("/api/" + path + (text ? "?" + text : ""), { credentials: "same-origin" });
-  const told = response.headers.get("content-type")?.startsWith("application/json") ? await response.json() : { error: await response.text() };
-  if (!response.ok) throw new Refused(told.error || response.statusText);
-  return told;
+  const isJson = response.headers.get("content-type")?.startsWith("application/json");
+  if (!response.ok) throw new Refused(isJson ? (await response.json()).error : (await response.text()) || response.statusText);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "", since = performance.now();
+  const line = async (json) => {
+    if (!json) return;
+    take(JSON.parse(json));
+    if (performance.now() - since < BUSY) return;
+    await new Promise((next) => setTimeout(next));
+    since = performance.now();
+  };
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    const lines = value.split("\n");
+    lines[0] = rest + lines[0];
+    rest = lines.pop();
+    for (const each of lines) await line(each);
+  }
+  await line(rest);
 }
 
 const BETTER = { max: 1, min: -1 };
 // The summary of a run is requested for at most a tenth of the time (SHARE); if nothing arrives, every SILENT milliseconds, since a run
 // without news becomes a stalled one.
 export const SHARE = 10, SILENT = 30_000;
+
+const NONE = [];
+
+// An individual's `parent` is its first, if it has a row; its children are those whose first parent it is. An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
+// name took three times as long.
+class Individual {
+  constructor(columns, at) {
+    this.parent = null;
+    this.children = NONE;
+    this.place = 0;
+    this.x = 0;
+    this.y = undefined;
+    this.take(columns, at);
+  }
+
+  take(columns, at) {
+    this.id = columns.individual_id[at];
+    this.generation = columns.generation[at];
+    this.timestamp = columns.timestamp[at];
+    this.parents = columns.parents[at];
+    this.mutation_type = columns.mutation_type[at];
+    this.island = columns.island[at];
+    this.outcome = columns.outcome[at];
+    this.copied = columns.copied[at];
+    this.score = columns.score[at];
+    this.best_so_far = columns.best_so_far[at];
+    this.leads = columns.leads[at];
+    this.code_size = columns.code_size[at];
+    this.edit_summary = columns.edit_summary[at];
+  }
+
+  // Whether this is what is known already.
+  is(columns, at) {
+    return this.timestamp === columns.timestamp[at] && this.score === columns.score[at] && this.outcome === columns.outcome[at]
+      && this.leads === columns.leads[at] && this.best_so_far === columns.best_so_far[at];
+  }
+}
+
+class Call {
+  constructor(columns, at) {
+    this.timestamp = columns.timestamp[at];
+    this.execution_time = columns.execution_time[at];
+    this.model = columns.model[at];
+    this.role = columns.role[at];
+    this.individual_id = columns.individual_id[at];
+    this.status = columns.status[at];
+    this.cost = columns.cost[at];
+  }
+}
+
+const byTime = (a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 
 // A run: its individuals as `list` (in the order in which they finished) and `byId`, its calls, and its summary. `version` grows with
 // each refresh that changed something, `arrived` with the rows that came. The server decides which individual is best, so that there is
@@ -32,19 +111,22 @@ export class RunData {
   constructor(id) {
     this.id = id;
     this.summary = null;
-    this.list = [];
-    this.byId = new Map();
     this.calls = [];
-    this.callIds = new Map();
+    this.callIds = new Set();
+    this.failedCalls = 0;
     this.since = { individuals: 0, calls: 0 };
     this.seen = {};
     this.version = 0;
     this.arrived = 0;
-    this.leaders = [];
-    this.counts = { ok: 0, failed: 0, incorrect: 0, calls: 0 };
     this.due = 0;
     this.stale = false;
-    this.loaded = false;
+    // `loaded`: the individuals are here; `whole`: the calls, too, which are asked for when the individuals are drawn.
+    this.loaded = this.whole = false;
+    this.list = [];
+    this.byId = new Map();
+    // What the tabs know of it beyond this, by path.
+    this.news = new Map();
+    this.begin();
   }
 
   get sign() {
@@ -52,25 +134,33 @@ export class RunData {
   }
 
   // One cheap request, and the expensive ones only if its answer has changed since the last time.
-  async refresh() {
-    const first = !this.summary, seen = await ask("run/arrivals", { run: this.id }), differs = (name) => seen[name] !== this.seen[name];
-    const [individuals, calls] = await Promise.all([
-      differs("individuals") ? ask("run/individuals", { run: this.id, since: this.since.individuals, leaders: this.lastLeaders() }) : null,
-      differs("calls") ? ask("run/calls", { run: this.id, since: this.since.calls }) : null,
-      first ? this.stand() : null]);
-    const shown = (individuals ? this.take(individuals) : 0) + (calls ? this.takeCalls(calls) : 0);
-    if (individuals) this.since.individuals = individuals.since;
-    if (calls) this.since.calls = calls.since;
-    if (shown) this.arrange();
-    const news = shown || (differs("others") ? 1 : 0);
-    this.seen = seen;
+  async refresh(changed) {
+    const arrivals = ask("run/arrivals", { run: this.id });
+    let news = 0;
+    if (!this.loaded) {
+      // What came in between is only sent again.
+      const [seen, , shown] = await Promise.all([arrivals, this.stand(), this.askIndividuals()]);
+      this.seen = seen;
+      this.arrived += shown;
+      this.loaded = true;
+      this.version += 1;
+      changed();
+      news = await this.askCalls();
+    } else {
+      const seen = await arrivals, differs = (name) => seen[name] !== this.seen[name];
+      const [shown, calls] = await Promise.all([differs("individuals") ? this.askIndividuals() : 0, differs("calls") || !this.whole ? this.askCalls() : 0]);
+      news = shown + calls || (differs("others") ? 1 : 0);
+      this.seen = seen;
+      // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
+      this.stale ||= news > 0;
+      if (performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary))) {
+        await this.stand();
+        this.version += news ? 0 : 1;
+      }
+    }
     this.arrived += news;
-    // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
-    this.stale ||= news > 0;
-    const asks = !first && performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary));
-    if (asks) await this.stand();
-    if (news || asks || !this.loaded) this.version += 1;
-    this.loaded = true;
+    if (news || !this.whole) this.version += 1;
+    this.whole = true;
     return news;
   }
 
@@ -90,64 +180,91 @@ export class RunData {
     return last;
   }
 
-  take({ columns }) {
-    let news = 0;
-    const ids = columns.individual_id || [];
-    for (let at = 0; at < ids.length; at += 1) {
-      const known = this.byId.get(ids[at]);
-      if (known && known.timestamp === columns.timestamp[at] && known.score === columns.score[at] && known.outcome === columns.outcome[at]
-        && known.leads === columns.leads[at] && known.best_so_far === columns.best_so_far[at]) continue;
-      const one = known || { children: [] };
-      for (const name in columns) one[name] = columns[name][at];
-      one.id = ids[at];
-      if (!known) {
+  async askIndividuals() {
+    const fresh = [];
+    let since = 0, altered = 0;
+    await pieces("run/individuals", { run: this.id, since: this.since.individuals, leaders: this.lastLeaders() }, ({ columns, since: cursor }) => {
+      since = cursor;
+      const ids = columns.individual_id || [];
+      for (let at = 0; at < ids.length; at += 1) {
+        const known = this.byId.get(ids[at]);
+        if (known) {
+          if (!known.is(columns, at)) { known.take(columns, at); altered += 1; }
+          continue;
+        }
+        const one = new Individual(columns, at);
         this.byId.set(one.id, one);
-        this.list.push(one);
+        fresh.push(one);
       }
-      news += 1;
-    }
+    });
+    this.since.individuals = since;
+    this.arrange(fresh, altered);
+    return fresh.length + altered;
+  }
+
+  async askCalls() {
+    let news = 0, since = 0;
+    await pieces("run/calls", { run: this.id, since: this.since.calls }, ({ columns, since: cursor }) => {
+      since = cursor;
+      const ids = columns.span_id || [];
+      for (let at = 0; at < ids.length; at += 1) {
+        if (this.callIds.has(ids[at])) continue;
+        this.callIds.add(ids[at]);
+        this.calls.push(new Call(columns, at));
+        if (columns.status[at] !== "ok") this.failedCalls += 1;
+        news += 1;
+      }
+    });
+    this.since.calls = since;
+    if (news) this.calls.sort((a, b) => a.timestamp - b.timestamp);
     return news;
   }
 
-  takeCalls({ columns }) {
-    let news = 0;
-    const ids = columns.span_id || [];
-    for (let at = 0; at < ids.length; at += 1) {
-      if (this.callIds.has(ids[at])) continue;
-      const one = {};
-      for (const name in columns) one[name] = columns[name][at];
-      this.callIds.set(one.span_id, one);
-      this.calls.push(one);
-      news += 1;
-    }
-    return news;
-  }
-
-  // Sorts individuals by when they finished, links children to parents, and finds the path to the best one, which is the last leader.
-  arrange() {
-    this.list.sort((a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-    this.calls.sort((a, b) => a.timestamp - b.timestamp);
-    for (const one of this.list) one.children = [];
+  begin() {
     this.low = this.high = null;
     this.leaders = [];
     this.best = null;
-    this.counts = { ok: 0, failed: 0, incorrect: 0, calls: 0 };
-    for (const call of this.calls) if (call.status !== "ok") this.counts.calls += 1;
-    let finished = 0;
-    for (const one of this.list) {
-      // A copy is no individual of its own: it stands where the last one does.
-      if (!one.copied) { this.counts[one.outcome] += 1; finished += 1; }
-      one.place = Math.max(0, finished - 1);
-      if (one.leads) { this.best = one; this.leaders.push(one.id); }
-      if (one.score !== null) {
-        this.low = this.low === null ? one.score : Math.min(this.low, one.score);
-        this.high = this.high === null ? one.score : Math.max(this.high, one.score);
-      }
-      const parent = this.byId.get(one.parents[0]);
-      if (parent && parent !== one) parent.children.push(one);
-    }
     this.bestPath = new Set();
-    for (let one = this.best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
+    this.counts = { ok: 0, failed: 0, incorrect: 0 };
+    this.finished = 0;
+    // Parents of which a child, but no row, is known.
+    this.missing = new Set();
+  }
+
+  // Puts individuals in the order in which they finished, links children to parents, and finds the path to the best one, which is the last
+  // leader. Those that finished after all others, as most do while a search goes on, are only added.
+  arrange(fresh, altered) {
+    fresh.sort(byTime);
+    const last = this.list[this.list.length - 1], after = !altered && (!last || !fresh.length || byTime(last, fresh[0]) < 0) && !fresh.some((one) => this.missing.has(one.id));
+    for (const one of fresh) this.list.push(one);
+    if (!after) {
+      this.list.sort(byTime);
+      for (const one of this.list) { one.children = NONE; one.parent = null; }
+      this.begin();
+    }
+    const before = this.best;
+    for (const one of after ? fresh : this.list) this.add(one);
+    if (this.best === before) return;
+    this.bestPath = new Set();
+    for (let one = this.best; one && !this.bestPath.has(one.id); one = one.parent) this.bestPath.add(one.id);
+  }
+
+  add(one) {
+    // A copy is no individual of its own: it stands where the last one does.
+    if (!one.copied) { this.counts[one.outcome] += 1; this.finished += 1; }
+    one.place = Math.max(0, this.finished - 1);
+    if (one.leads) { this.best = one; this.leaders.push(one.id); }
+    if (one.score !== null) {
+      this.low = this.low === null ? one.score : Math.min(this.low, one.score);
+      this.high = this.high === null ? one.score : Math.max(this.high, one.score);
+    }
+    if (!one.parents.length) return;
+    const parent = this.byId.get(one.parents[0]);
+    if (!parent) this.missing.add(one.parents[0]);
+    if (!parent || parent === one) return;
+    one.parent = parent;
+    if (parent.children === NONE) parent.children = [one];
+    else parent.children.push(one);
   }
 
   shade(one) {

@@ -1,7 +1,7 @@
 // Data that a view needs beyond the run's individuals and calls: the whole, or what is new since a cursor. It is requested again only if
 // something arrived for the run, and never for more than a tenth of the time.
 import { useEffect, useState } from "preact/hooks";
-import { ask, SHARE } from "./api.js";
+import { ask, pieces, SHARE } from "./api.js";
 import { file } from "./file.js";
 
 function useLooks(data, at, every, look) {
@@ -34,14 +34,14 @@ function useLooks(data, at, every, look) {
 // An answer about the whole run.
 export const useWhole = (path, data) => useLooks(data, path, 10_000, () => ask(path, { run: data.id }));
 
-// Answers that add up: `add(answer)` takes what is new since the last answer and returns what to show.
+// Answers that add up: `begin()` makes an object whose `take(piece)` takes what is new, and whose `show()` returns what to show. It stays with
+// the run: on another visit of the tab only what is new since the last one is asked for.
 export function useNews(path, data, begin) {
-  let since = 0, add = null;
   const look = async () => {
-    const answer = await ask(path, { run: data.id, since });
-    since = answer.since;
-    add ||= begin();
-    return add(answer);
+    if (!data.news.has(path)) data.news.set(path, { since: 0, all: begin() });
+    const kept = data.news.get(path);
+    await pieces(path, { run: data.id, since: kept.since }, (piece) => { kept.all.take(piece); kept.since = piece.since; });
+    return kept.all.show();
   };
   return useLooks(data, path, 2_000, look);
 }
@@ -49,5 +49,9 @@ export function useNews(path, data, begin) {
 // The columns of an answer as rows.
 export function rows({ columns }) {
   const names = Object.keys(columns);
-  return (columns[names[0]] || []).map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
+  return (columns[names[0]] || []).map((_, at) => {
+    const row = {};
+    for (const name of names) row[name] = columns[name][at];
+    return row;
+  });
 }

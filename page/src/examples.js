@@ -8,9 +8,9 @@ import { numeric, Table } from "./table.js";
 
 function scores() {
   const known = new Map();
-  return (answer) => {
-    for (const each of rows(answer)) known.set(each.individual_id, each);
-    return [...known.values()].sort((a, b) => a.timestamp - b.timestamp);
+  return {
+    take: (piece) => { for (const each of rows(piece)) known.set(each.individual_id, each); },
+    show: () => [...known.values()].sort((a, b) => a.timestamp - b.timestamp),
   };
 }
 

@@ -1,6 +1,6 @@
 // The pane of one individual, which stays open when the tabs beside it change.
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff, ending } from "./code.js";
 import { useSetting } from "./settings.js";
@@ -14,13 +14,17 @@ export function Individual({ data, id, part, show, choose, close }) {
   const [pinned, pin] = useState(null);
   const [against, took] = useState(null);
   const known = data.byId.get(id);
+  const asked = useRef("");
   useEffect(() => {
-    let current = true;
-    tell(null);
-    ask("run/individual", { run: data.id, individual: id }).then((answer) => current && tell(answer), (error) => current && tell({ refused: error.message }));
-    return () => { current = false; };
+    // It is asked for before the others are here, and again only if a later row of it arrives.
+    const about = `${data.id} ${id}`, isKnown = told?.individual_id === id && !(known?.timestamp > told.timestamp);
+    if (isKnown || asked.current === about) return;
+    asked.current = about;
+    if (told?.individual_id !== id) tell(null);
+    const answered = (answer) => { if (asked.current !== about) return; asked.current = ""; tell(answer); };
+    ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message }));
   }, [id, data.id, known?.timestamp]);
-  const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
+  const seed = () => { let one = known; const seen = new Set(); while (one?.parent && !seen.has(one.id)) { seen.add(one.id); one = one.parent; } return one; };
   useEffect(() => {
     if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
@@ -128,7 +132,7 @@ function Family({ data, one, choose }) {
   const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.copied ? "copy" : each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${begun(each.edit_summary)}</span></li>`;
   const chain = [];
   const seen = new Set();
-  for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }
+  for (let each = one; each && !seen.has(each.id); each = each.parent) { seen.add(each.id); chain.unshift(each); }
   return html`<h3>Ancestry</h3><ol class="story">${chain.map(line)}</ol>
     ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
     <h3>Children: ${one.children.length}</h3><ul>${one.children.slice(0, 200).map(line)}</ul>`;

@@ -4,9 +4,9 @@ import { rows, useNews } from "./asked.js";
 // Jobs in the order in which they were submitted.
 function jobs() {
   const known = new Map();
-  return (answer) => {
-    for (const each of rows(answer)) known.set(each.job || each.individual_id, each);
-    return [...known.values()].sort((a, b) => a.submitted - b.submitted);
+  return {
+    take: (piece) => { for (const each of rows(piece)) known.set(each.job || each.individual_id, each); },
+    show: () => [...known.values()].sort((a, b) => a.submitted - b.submitted),
   };
 }
 

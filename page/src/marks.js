@@ -1,18 +1,19 @@
 // Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
 import { html } from "htm/preact";
 import { number } from "./format.js";
-
+import { channels, pixel } from "./raster.js";
 
 // Viridis, at even steps: readable for people who cannot tell red from green, on light and dark backgrounds.
 const SHADES = [[68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142], [31, 158, 137], [53, 183, 121], [110, 206, 88], [181, 222, 43], [253, 231, 37]];
+const UNKNOWN = "#8a8f98";
 export const GOLD = "#d99a00", FAILED = "#c8372d", EVALUATION = "#2f9e6e";
 
-export function colour(shade) {
-  if (shade === null) return "#8a8f98";
+function mixed(shade) {
   const at = Math.max(0, Math.min(1, shade)) * (SHADES.length - 1), low = Math.floor(at), high = Math.min(SHADES.length - 1, low + 1);
-  const mixed = SHADES[low].map((from, index) => Math.round(from + (SHADES[high][index] - from) * (at - low)));
-  return `rgb(${mixed.join(",")})`;
+  return SHADES[low].map((from, index) => Math.round(from + (SHADES[high][index] - from) * (at - low)));
 }
+
+export const colour = (shade) => (shade === null ? UNKNOWN : `rgb(${mixed(shade).join(",")})`);
 
 // Which scores the colours stand for, from the worst to the best.
 export function Scale({ data, what = "score" }) {
@@ -48,6 +49,28 @@ export function path(context, shape, x, y, size) {
     }
     context.closePath();
   }
+}
+
+const STEPS = 64, FAINT = 30;
+
+// Draws individuals as small marks in a `Raster`: squares in the colour of the score; red stands for the outline of a failure, and grey for
+// that of a copy. `place(one)` is [x, y], or null if it is not shown; those that are not among `matches(one)` are faint and below the others, and the
+// path to the best is above all.
+export function drawSmall(raster, data, list, place, half, matches = () => true) {
+  const made = (opacity) => ({ shades: [...Array(STEPS + 1).keys()].map((at) => pixel(mixed(at / STEPS), opacity)), failed: pixel(channels(FAILED), opacity), unknown: pixel(channels(UNKNOWN), opacity), gold: pixel(channels(GOLD), opacity) });
+  const full = made(255), weak = made(FAINT), later = [], last = [];
+  const mark = (one, [x, y], { shades, failed, unknown, gold }) => {
+    if (data.bestPath.has(one.id)) raster.square(x, y, half + 2, gold);
+    const shade = one.copied ? null : data.shade(one);
+    raster.square(x, y, half, one.outcome !== "ok" ? failed : shade === null ? unknown : shades[Math.round(shade * STEPS)]);
+  };
+  for (const one of list) {
+    const at = place(one);
+    if (!at) continue;
+    if (!matches(one)) mark(one, at, weak);
+    else (data.bestPath.has(one.id) ? last : later).push(one);
+  }
+  for (const one of [...later, ...last]) mark(one, place(one), full);
 }
 
 export function draw(context, data, one, x, y, size, { shape, chosen, dark }) {

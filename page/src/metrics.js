@@ -3,17 +3,21 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
 import { number, short, visible } from "./format.js";
-import { draw, Scale, shapesOf } from "./marks.js";
+import { draw, drawSmall, Scale, shapesOf } from "./marks.js";
+import { MANY, Raster } from "./raster.js";
 import { useSetting } from "./settings.js";
-import { numeric, Table } from "./table.js";
+import { Beside, numeric, Table } from "./table.js";
 
 // The metrics of each individual, by its id.
 function metrics() {
   const known = new Map(), names = new Set();
-  return ({ columns, metrics }) => {
-    for (const name of Object.keys(metrics)) names.add(name);
-    (columns.individual_id || []).forEach((id, at) => known.set(id, Object.fromEntries(Object.entries(metrics).map(([name, values]) => [name, values[at]]))));
-    return { known, names: [...names].sort() };
+  return {
+    take: ({ columns, metrics }) => {
+      const all = Object.entries(metrics || {});
+      for (const [name] of all) names.add(name);
+      (columns.individual_id || []).forEach((id, at) => { const own = {}; for (const [name, values] of all) own[name] = values[at]; known.set(id, own); });
+    },
+    show: () => ({ known, names: [...names].sort() }),
   };
 }
 
@@ -29,23 +33,23 @@ export function Metrics({ data, choose, chosen }) {
     if (name === "place") return one.place + 1;
     if (name === "children") return one.children.length;
     if (name === "gain" || name === "grown") {
-      const parent = one.copied ? null : data.byId.get(one.parents[0]), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
+      const parent = one.copied ? null : one.parent, [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
       return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;
     }
     if (name in BY_ITSELF) return one[name] ?? null;
     return told?.known.get(one.id)?.[name.slice(2)] ?? null;
   };
   const points = useMemo(() => data.list.filter((one) => !one.copied).map((one) => ({ one, x: value(one, across), y: value(one, up) })).filter(({ x, y }) => x !== null && y !== null), [data.version, told, across, up]);
+  const best = useMemo(() => new Set((front || []).map((each) => each.individual_id)), [front]);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const title = (name) => (name in BY_ITSELF ? BY_ITSELF[name] : visible(name.slice(2)));
   const choice = (label, value, set) => html`<label>${label} <select value=${value} onChange=${(event) => set(event.target.value)}><optgroup label="individual">${Object.entries(BY_ITSELF).map(([name, head]) => html`<option value=${name}>${head}</option>`)}</optgroup>
     ${told.names.length ? html`<optgroup label="metrics">${told.names.map((name) => html`<option value=${"m." + name}>${visible(name)}</option>`)}</optgroup>` : ""}</select></label>`;
-  const best = new Set((front || []).map((each) => each.individual_id));
   const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, { ...numeric("x", title(across)) }, { ...numeric("y", title(up)) }, { name: "how", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type }, { name: "front", head: "on the front", show: ({ one }) => (best.has(one.id) ? "yes" : ""), value: ({ one }) => (best.has(one.id) ? 1 : 0) }];
   return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span><${Scale} data=${data}/></div>
     <${Scatter} data=${data} points=${points} front=${best} labels=${[title(across), title(up)]} choose=${choose} chosen=${chosen}/>
-    <details class="as-table"><summary>as a table</summary><${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/></details>`;
+    <${Beside} table=${() => html`<${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/>`}/>`;
 }
 
 const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14;
@@ -87,12 +91,19 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
       for (const tick of ticks(low, high, 7)) { context.beginPath(); context.moveTo(LEFT, py(tick)); context.lineTo(wide - RIGHT, py(tick)); context.stroke(); context.fillText(number(tick), LEFT - 6, py(tick) + 4); }
       context.save(); context.translate(11, HIGH / 2); context.rotate(-Math.PI / 2); context.textAlign = "center"; context.fillText(labels[1], 0, 0); context.restore();
     }
-    const size = points.length > 20_000 ? 2 : points.length > 2_000 ? 3 : 5;
-    for (const { one, x, y } of points) {
-      draw(context, data, one, px(x), py(y), size, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
-      if (front.has(one.id)) { context.beginPath(); context.arc(px(x), py(y), size + 3, 0, 2 * Math.PI); context.strokeStyle = dark ? "#7ea6f4" : "#2f62c4"; context.lineWidth = 1.5; context.stroke(); }
+    const size = points.length > 20_000 ? 2 : points.length > 2_000 ? 3 : 5, circled = (x, y) => { context.beginPath(); context.arc(px(x), py(y), size + 3, 0, 2 * Math.PI); context.strokeStyle = dark ? "#7ea6f4" : "#2f62c4"; context.lineWidth = 1.5; context.stroke(); };
+    if (points.length > MANY) {
+      const raster = new Raster(element.width, element.height), of = new Map(points.map((point) => [point.one, point])), own = document.createElement("canvas");
+      drawSmall(raster, data, of.keys(), (one) => [px(of.get(one).x) * ratio, py(of.get(one).y) * ratio], (size * ratio) / 2);
+      own.width = element.width; own.height = element.height;
+      raster.put(own.getContext("2d"));
+      context.drawImage(own, 0, 0, wide, HIGH);
     }
-  });
+    for (const { one, x, y } of points) {
+      if (points.length <= MANY || one.id === chosen) draw(context, data, one, px(x), py(y), size, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
+      if (front.has(one.id)) circled(x, y);
+    }
+  }, [points, front, wide, chosen, labels.join()]);
   const nearest = (event) => {
     const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
     let found = null, distance = 196;

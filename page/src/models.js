@@ -47,9 +47,9 @@ function Pairs({ pairs }) {
 // The states of the model selection over time.
 function states() {
   const known = new Map();
-  return (answer) => {
-    for (const each of rows(answer)) known.set(`${each.timestamp} ${each.generation}`, each);
-    return [...known.values()].sort((a, b) => a.timestamp - b.timestamp);
+  return {
+    take: (piece) => { for (const each of rows(piece)) known.set(`${each.timestamp} ${each.generation}`, each); },
+    show: () => [...known.values()].sort((a, b) => a.timestamp - b.timestamp),
   };
 }
 

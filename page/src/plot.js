@@ -1,8 +1,9 @@
 // A uPlot chart: lines, steps and points over a numeric x. Its colours follow the page's theme.
 import { html } from "htm/preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { number } from "./format.js";
+import { Beside } from "./table.js";
 
 const LIGHT = { text: "#444", grid: "#e4e7eb" }, DARK = { text: "#b6bdc7", grid: "#2a2f37" };
 // None of them is the red of a failure or the green of an evaluation.
@@ -14,6 +15,30 @@ const told = (_, value) => (value === null || value === undefined ? "" : number(
 
 // The models of a run's calls, at most as many as there are colours.
 export const modelsOf = (data) => [...new Set(data.calls.map((call) => call.model))].slice(0, LINES.length);
+
+const FEW = 5_000;
+
+// The points of a series. Of those on the same pixels one is drawn: as circles they took a tenth of a millisecond each.
+function dots({ ctx: context, data, bbox, scales, valToPos }, at, color) {
+  const xs = data[0], ys = data[at], { min, max } = scales.x, size = (xs.length > FEW ? 2 : 5) * devicePixelRatio, wide = Math.ceil(bbox.width / size) + 1, taken = new Uint8Array(wide * (Math.ceil(bbox.height / size) + 1));
+  context.save();
+  context.beginPath();
+  context.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  context.clip();
+  context.fillStyle = color;
+  context.beginPath();
+  for (let index = 0; index < xs.length; index += 1) {
+    if (ys[index] === null || ys[index] === undefined || xs[index] < min || xs[index] > max) continue;
+    const x = valToPos(xs[index], "x", true), y = valToPos(ys[index], "y", true), cell = Math.floor((y - bbox.top) / size) * wide + Math.floor((x - bbox.left) / size);
+    if (xs.length > FEW) {
+      if (taken[cell]) continue;
+      taken[cell] = 1;
+      context.fillRect(x - size / 2, y - size / 2, size, size);
+    } else { context.moveTo(x + size / 2, y); context.arc(x, y, size / 2, 0, 2 * Math.PI); }
+  }
+  context.fill();
+  context.restore();
+}
 
 // `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` is called for a click; `within`: the lowest and
 // the highest y, if they are not those of the values.
@@ -40,8 +65,9 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
         width: each.width ?? (each.points ? 0 : 2),
         spanGaps: !each.points,
         paths: each.points ? () => null : each.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
-        points: each.points ? { show: true, size: 5, width: 1, fill: each.color, stroke: each.color } : { show: each.values.filter((value) => value !== null).length < 2 },
+        points: { show: !each.points && each.values.filter((value) => value !== null).length < 2 },
       }))],
+      hooks: { drawSeries: [(chart, at) => { if (at && series[at - 1].points) dots(chart, at, series[at - 1].color); }] },
     };
     plot.current = new uPlot(options, [x, ...series.map((each) => each.values)], place.current);
     const click = () => { if (onPick && plot.current.cursor.idx !== null) onPick(plot.current.cursor.idx); };
@@ -58,11 +84,10 @@ const SHOWN = 200;
 
 // The same data for people who cannot see the chart or want the numbers; built when opened. Many points are sampled at even steps.
 function AsTable({ label, x, xLabel, series }) {
-  const [open, turn] = useState(false);
   const step = Math.max(1, Math.ceil(x.length / SHOWN));
-  const kept = open ? x.map((_, at) => at).filter((at) => at % step === 0 || at === x.length - 1) : [];
-  return html`<details class="as-table" onToggle=${(event) => turn(event.target.open)}><summary>as a table</summary>${open ? html`<div class="scroll" tabindex="0"><table aria-label=${label}>
+  const kept = () => x.map((_, at) => at).filter((at) => at % step === 0 || at === x.length - 1);
+  return html`<${Beside} table=${() => html`<div class="scroll" tabindex="0"><table aria-label=${label}>
     <thead><tr><th class="right">${xLabel}</th>${series.map((each) => html`<th class="right">${each.label}</th>`)}</tr></thead>
-    <tbody>${kept.map((at) => html`<tr><td class="right">${number(x[at])}</td>${series.map((each) => html`<td class="right">${number(each.values[at])}</td>`)}</tr>`)}</tbody></table></div>
-    ${step > 1 ? html`<p class="mute">One in ${step} of ${number(x.length)} points.</p>` : ""}` : ""}</details>`;
+    <tbody>${kept().map((at) => html`<tr><td class="right">${number(x[at])}</td>${series.map((each) => html`<td class="right">${number(each.values[at])}</td>`)}</tr>`)}</tbody></table></div>
+    ${step > 1 ? html`<p class="mute">One in ${step} of ${number(x.length)} points.</p>` : ""}`}/>`;
 }

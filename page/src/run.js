@@ -1,7 +1,7 @@
 // One run: its summary and its tabs. The selected individual stays selected on every tab.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { RunData } from "./api.js";
+import { RunData, SHARE } from "./api.js";
 import { file } from "./file.js";
 import { ago, begun, count, duration, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
@@ -23,6 +23,8 @@ import { Yields } from "./yields.js";
 const TABS = { overview: "Overview", tree: "Tree", table: "Individuals", story: "Best path", metrics: "Metrics", islands: "Islands", examples: "Examples", yields: "Yields", models: "Models", workers: "Timeline", calls: "Calls", events: "Events", failures: "Failures" };
 const EVERY = 2_000;
 
+const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+
 export function useRun(id) {
   const data = useMemo(() => new RunData(id), [id]);
   const [, changed] = useState(0);
@@ -32,19 +34,23 @@ export function useRun(id) {
     const look = async () => {
       if (looking) return;
       looking = true;
+      let took = 0;
       try {
         if (file || !document.hidden) {
-          const news = await data.refresh();
+          const news = await data.refresh(() => over || changed(data.version));
           idle = news ? 0 : idle + 1;
           fail("");
+          const began = performance.now();
           if (!over) changed(data.version);
+          if (news) { await drawn(); took = performance.now() - began; }
         }
       } catch (refused) { fail(refused.message); }
       looking = false;
       if (file) return;
-      // A run that has ended, or a store that cannot be reached, is polled less and less often.
+      // A run that has ended, or a store that cannot be reached, is polled less and less often; one that takes long to draw, for at most a
+      // tenth of the time.
       const live = data.summary?.status === "running";
-      if (!over) timer = setTimeout(look, live ? EVERY : Math.min(30_000, EVERY * (1 + idle)));
+      if (!over) timer = setTimeout(look, live ? Math.max(EVERY, SHARE * took) : Math.min(30_000, EVERY * (1 + idle)));
     };
     const back = () => { if (!file && !document.hidden) { clearTimeout(timer); look(); } };
     document.addEventListener("visibilitychange", back);
@@ -59,7 +65,9 @@ export function Run({ id, tab, chosen, part, go }) {
   const [search, look] = useSetting("find", "");
   const current = TABS[tab] ? tab : "overview";
   const choose = (individual) => go({ run: id, tab: current, individual, part });
-  if (!data.loaded) return html`<main><p class=${error ? "failed" : "none"}>${error || "Reading …"}</p></main>`;
+  const pane = chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : "";
+  // The individual does not wait for the others.
+  if (!data.loaded) return html`<main class=${chosen ? "two" : "one"}><section class="left"><p class=${error ? "failed" : "none"}>${error || "Reading …"}</p></section>${pane}</main>`;
   const run = data.summary;
   const views = {
     overview: () => html`<${Overview} data=${data} choose=${choose} chosen=${chosen}/>`,
@@ -84,7 +92,7 @@ export function Run({ id, tab, chosen, part, go }) {
     <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}</nav>
       ${current === "tree" || current === "table" ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</div>
     <div class="view">${views[current]()}</div></section>
-    ${chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : ""}</main>`;
+    ${pane}</main>`;
 }
 
 // The state of a run is asked for less often than its rows: from this age on it says how old it is.
@@ -115,7 +123,7 @@ function Head({ run, data }) {
     ["since improvement", run.since_improvement === null ? "" : `${count(run.since_improvement, "generation")}`],
     ["cost", money(run.cost, run.unpriced)],
     ["gain per dollar", number(perDollar(run.gained, run))],
-    ["calls", `${number(data.calls.length)}${data.counts.calls ? `, ${number(data.counts.calls)} failed` : ""}`],
+    ["calls", data.whole ? `${number(data.calls.length)}${data.failedCalls ? `, ${number(data.failedCalls)} failed` : ""}` : number(run.llm_calls)],
     ["took", took(run)],
     ["last sign of life", isOpen(run) ? [`${duration((seen - run.start_time) / 1000)} after its start`, file ? "" : ago(silent)].filter(Boolean).join(", ") : ""],
     ["cost and generations as of", goes && data.stale && age > AGED ? ago(age / 1000) : ""],
@@ -127,7 +135,7 @@ function Head({ run, data }) {
 function Individuals({ data, chosen, choose, search }) {
   const kept = useSetting("sort", "");
   const wanted = search.trim().toLowerCase();
-  const rows = wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list;
+  const rows = useMemo(() => (wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list), [wanted, data.version]);
   const columns = [
     { name: "place", head: "#", show: (one) => (one.copied ? "" : one.place + 1), right: true },
     { name: "id", head: "individual", show: (one) => html`<span title=${visible(one.id)}>${short(one.id)}</span>` },
@@ -139,5 +147,5 @@ function Individuals({ data, chosen, choose, search }) {
     { name: "code_size", head: "bytes", show: (one) => (one.code_size ? number(one.code_size) : ""), value: (one) => one.code_size || null, right: true },
     { name: "edit_summary", head: "what changed", rest: true, show: (one) => html`<span class="cut">${begun(one.edit_summary)}</span>` },
   ];
-  return html`<${Table} label="Individuals" rows=${rows} columns=${columns} keyOf=${(one) => one.id} chosen=${chosen} onPick=${(one) => choose(one.id)} sorted=${{ name: "score", down: true }} kept=${kept}/>`;
+  return html`<${Table} label="Individuals" rows=${rows} columns=${columns} keyOf=${(one) => one.id} chosen=${chosen} onPick=${(one) => choose(one.id)} sorted=${{ name: "score", down: true }} kept=${kept} fresh=${data.version}/>`;
 }

@@ -5,9 +5,9 @@ import { count, duration, isLive, moment, short, visible } from "./format.js";
 import { callSpans, jobSpans, laid, useJobs } from "./jobs.js";
 import { EVALUATION, FAILED } from "./marks.js";
 import { LINES, modelsOf } from "./plot.js";
-import { Table } from "./table.js";
+import { Beside, Table } from "./table.js";
 
-const GAP = 22, TICK = 150;
+const GAP = 22, TICK = 150, PIXEL = 0.5;
 
 const EVALUATIONS = [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
   { name: "seconds", head: "took", right: true, show: (row) => (row.seconds === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.seconds === null ? "" : "ok") }];
@@ -21,7 +21,7 @@ export function Timeline({ data, choose }) {
     watching.observe(canvas.current.parentElement);
     return () => watching.disconnect();
   }, []);
-  const shown = modelsOf(data), first = Math.min(calls.first, evaluations.first), last = Math.max(calls.last, evaluations.last), whole = last - first || 1;
+  const shown = useMemo(() => modelsOf(data), [data.version]), first = Math.min(calls.first, evaluations.first), last = Math.max(calls.last, evaluations.last), whole = last - first || 1;
   const tall = Math.max(4, Math.min(18, 420 / Math.max(1, calls.count + evaluations.count))), below = calls.count * tall + (calls.count ? GAP : 0), high = below + evaluations.count * tall + 24;
   useEffect(() => {
     if (!room) return;
@@ -29,11 +29,18 @@ export function Timeline({ data, choose }) {
     element.width = room * ratio; element.height = high * ratio; element.style.height = high + "px";
     const context = element.getContext("2d");
     context.scale(ratio, ratio);
-    const bars = ({ placed }, top, colour) => {
-      for (const { one, lane, from, to } of placed) {
-        context.fillStyle = colour(one);
-        context.fillRect(((from - first) / whole) * room, top + lane * tall, Math.max(1, ((to - from) / whole) * room - 0.5), tall - 1);
+    const bars = ({ placed, count }, top, colour) => {
+      // Of bars on the same pixel, one is drawn; a failed one above the others.
+      const drawn = new Float64Array(count).fill(-1), failed = [];
+      const bar = ({ one, lane, from, to }, style) => { context.fillStyle = style; context.fillRect(((from - first) / whole) * room, top + lane * tall, Math.max(1, ((to - from) / whole) * room - 0.5), tall - 1); };
+      for (const each of placed) {
+        const style = colour(each.one), end = ((each.to - first) / whole) * room;
+        if (end - drawn[each.lane] < PIXEL) { if (style === FAILED) failed.push(each); continue; }
+        drawn[each.lane] = end;
+        bar(each, style);
       }
+      let before = null;
+      for (const each of failed) if (before?.lane !== each.lane || ((each.from - before.from) / whole) * room >= PIXEL) { bar(each, FAILED); before = each; }
     };
     bars(calls, 0, (call) => (call.status === "ok" ? LINES[Math.max(0, shown.indexOf(call.model)) % LINES.length] : FAILED));
     bars(evaluations, below, (job) => (job.failed ? FAILED : EVALUATION));
@@ -62,5 +69,5 @@ export function Timeline({ data, choose }) {
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
       onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>
     <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; click one to select its individual." : "")}${told || error ? "" : " Reading …"}</p>
-    ${jobs.length ? html`<details class="as-table"><summary>evaluations as a table</summary><${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/></details>` : ""}`;
+    ${jobs.length ? html`<${Beside} title="evaluations as a table" table=${() => html`<${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/>`}/>` : ""}`;
 }

@@ -2,38 +2,42 @@
 // drag pans, click selects, double click folds an individual's descendants.
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { draw, GOLD, Scale, shapesOf } from "./marks.js";
+import { draw, drawSmall, GOLD, Scale, shapesOf } from "./marks.js";
 import { count, number, short, visible } from "./format.js";
 import { inOrder, useIsland } from "./island_choice.js";
+import { channels, MANY, pixel, Raster } from "./raster.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2, CLOSE = 0.5;
+// The opacity of a line among very many, from 0 to 255: one to an individual with children, and one to any other.
+const BRANCH = 40, TWIG = 8;
 // How far a child of its parent's own generation is to the right of it, in generations.
 const ASIDE = 0.35;
 
 // Positions for all individuals: x by generation; y so that leaves do not overlap and a parent is centred on its children.
 export function layout(data, folded) {
-  const placed = [], depths = new Map();
-  const roots = data.list.filter((one) => !data.byId.has(one.parents[0]) || one.parents[0] === one.id);
+  const placed = [];
   let row = 0;
-  for (const root of roots) {
+  // An individual has a `y` once it is placed.
+  for (const one of data.list) one.y = one.x = undefined;
+  for (const root of data.list) {
+    if (root.parent) continue;
     const stack = [[root, 0]];
     while (stack.length) {
-      const [one, next] = stack[stack.length - 1];
+      const top = stack[stack.length - 1], [one, next] = top;
       if (next === 0) {
-        if (depths.has(one.id)) { stack.pop(); continue; }
-        depths.set(one.id, stack.length - 1);
         const from = stack.length > 1 ? stack[stack.length - 2][0].x + ASIDE : 0;
         one.x = Math.max(from, typeof one.generation === "number" ? one.generation : stack.length - 1);
       }
-      const children = folded.has(one.id) ? [] : one.children;
+      const children = folded.size && folded.has(one.id) ? [] : one.children;
       if (next < children.length) {
-        stack[stack.length - 1][1] += 1;
-        if (!depths.has(children[next].id)) stack.push([children[next], 0]);
+        top[1] += 1;
+        if (children[next].x === undefined) stack.push([children[next], 0]);
         continue;
       }
       stack.pop();
-      const seen = children.filter((child) => child.y !== undefined && depths.has(child.id));
-      one.y = seen.length ? (seen[0].y + seen[seen.length - 1].y) / 2 : row++;
+      let low = null, high = null;
+      for (const child of children) if (child.y !== undefined) { low ??= child.y; high = child.y; }
+      one.y = low === null ? row++ : (low + high) / 2;
       placed.push(one);
     }
   }
@@ -50,8 +54,13 @@ export function Tree({ data, version, chosen, choose, search }) {
   const islands = useMemo(() => inOrder(data.list.map((one) => one.island).filter(Boolean)), [version]);
   const [island, islandChoice] = useIsland(islands);
   const wanted = search.trim().toLowerCase();
-  const matches = (one) => (!island || one.island === island) && (!wanted || one.id.toLowerCase().includes(wanted) || one.mutation_type.toLowerCase().includes(wanted)
-    || (one.edit_summary || "").toLowerCase().includes(wanted) || String(one.island) === wanted);
+  // Those that were searched for, or null for all.
+  const matching = useMemo(() => {
+    if (!wanted && !island) return null;
+    const has = (text) => text.toLowerCase().includes(wanted);
+    return new Set(data.list.filter((one) => (!island || one.island === island) && (!wanted || has(one.id) || has(one.mutation_type) || has(one.edit_summary || "") || String(one.island) === wanted)));
+  }, [wanted, island, version]);
+  const matches = (one) => matching === null || matching.has(one);
 
   useEffect(() => {
     const watching = new ResizeObserver(([entry]) => measure([entry.contentRect.width, entry.contentRect.height]));
@@ -75,34 +84,44 @@ export function Tree({ data, version, chosen, choose, search }) {
     canvas.current.width = width * ratio;
     canvas.current.height = height * ratio;
     const context = canvas.current.getContext("2d");
+    const { x: left, y: top, zoom, zoomX } = view.current, mark = Math.max(LEAST, Math.min(6, 6 * zoom)), edges = [], branches = [], gold = [], shown = [];
+    for (const one of placed) {
+      const x = left + one.x * STEP_X * zoomX, y = top + one.y * STEP_Y * zoom, parent = one.parent;
+      if (parent && parent.y !== undefined) {
+        const px = left + parent.x * STEP_X * zoomX, py = top + parent.y * STEP_Y * zoom;
+        if (!((x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height))) {
+          const best = data.bestPath.has(one.id) && data.bestPath.has(parent.id);
+          (best ? gold : edges).push(px, py, x, y);
+          if (!best) branches.push(one.children.length > 0);
+        }
+      }
+      if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push(one);
+    }
+    const many = shown.length > MANY || edges.length > 4 * MANY, line = dark ? "#4a515c" : "#c3c8d0";
+    const strokes = (ends) => { for (let at = 0; at < ends.length; at += 4) { context.moveTo(ends[at], ends[at + 1]); context.lineTo(ends[at + 2], ends[at + 3]); } };
+    const golden = () => { context.strokeStyle = GOLD; context.lineWidth = 2.5; context.beginPath(); strokes(gold); context.stroke(); };
+    if (many) {
+      const raster = new Raster(canvas.current.width, canvas.current.height), colour = pixel(channels(dark ? "#aab2bd" : "#59616d"), 0);
+      for (let edge = 0; edge < edges.length; edge += 4) raster.line(edges[edge] * ratio, edges[edge + 1] * ratio, edges[edge + 2] * ratio, edges[edge + 3] * ratio, colour, branches[edge / 4] ? BRANCH : TWIG);
+      drawSmall(raster, data, shown, (one) => at(one).map((each) => each * ratio), (mark * ratio) / 2, matches);
+      raster.put(context);
+      context.scale(ratio, ratio);
+      golden();
+      const one = data.byId.get(chosen);
+      if (one?.y !== undefined) draw(context, data, one, ...at(one), Math.max(4, mark), { shape: shapes.get(one.mutation_type), chosen: true, dark });
+      return;
+    }
     context.scale(ratio, ratio);
-    const mark = Math.max(LEAST, Math.min(6, 6 * view.current.zoom)), shown = [];
-    context.strokeStyle = dark ? "#4a515c" : "#c3c8d0";
+    context.strokeStyle = line;
     // Lines that lie close together are thin, so that the marks stand out.
     context.lineWidth = view.current.zoom < CLOSE ? 0.4 : 1;
     context.beginPath();
-    const gold = [];
-    for (const one of placed) {
-      const [x, y] = at(one);
-      const parent = data.byId.get(one.parents[0]);
-      if (parent && parent.y !== undefined) {
-        const [px, py] = at(parent);
-        const away = (x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height);
-        if (!away) {
-          if (data.bestPath?.has(one.id) && data.bestPath.has(parent.id)) gold.push([px, py, x, y]);
-          else { context.moveTo(px, py); context.lineTo(x, y); }
-        }
-      }
-      if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push([one, x, y]);
-    }
+    strokes(edges);
     context.stroke();
-    context.strokeStyle = GOLD;
-    context.lineWidth = 2.5;
-    context.beginPath();
-    for (const [px, py, x, y] of gold) { context.moveTo(px, py); context.lineTo(x, y); }
-    context.stroke();
+    golden();
     context.font = "10px system-ui, sans-serif";
-    for (const [one, x, y] of shown) {
+    for (const one of shown) {
+      const [x, y] = at(one);
       context.globalAlpha = matches(one) ? 1 : 0.12;
       draw(context, data, one, x, y, mark, { shape: shapes.get(one.mutation_type), chosen: one.id === chosen, dark });
       if (view.current.zoom > 0.8) {
@@ -117,9 +136,10 @@ export function Tree({ data, version, chosen, choose, search }) {
 
   const nearest = (event) => {
     const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const { x: left, y: top, zoom, zoomX } = view.current;
     let found = null, distance = 144;
     for (const one of placed) {
-      const [ox, oy] = at(one), away = (ox - x) ** 2 + (oy - y) ** 2;
+      const away = (left + one.x * STEP_X * zoomX - x) ** 2 + (top + one.y * STEP_Y * zoom - y) ** 2;
       if (away < distance) [found, distance] = [one, away];
     }
     return found;
@@ -165,9 +185,9 @@ export function Tree({ data, version, chosen, choose, search }) {
   };
   const key = (event) => {
     const one = data.byId.get(chosen) || data.best || data.list[0];
-    const siblings = data.byId.get(one?.parents[0])?.children || [];
+    const siblings = one?.parent?.children || [];
     const beside = siblings.indexOf(one);
-    const next = { ArrowLeft: data.byId.get(one?.parents[0]), ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
+    const next = { ArrowLeft: one?.parent, ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
     if (next) { event.preventDefault(); choose(next.id); }
     if (event.key === " ") { event.preventDefault(); turn(one); }
     const by = { "+": 1.3, "-": 1 / 1.3 }[event.key], [x, y] = one?.y === undefined ? [size[0] / 2, size[1] / 2] : at(one);

@@ -6,33 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.source import panels
 from grafana.source.boards.llm import RUNS_IN_RANGE
-from grafana.source.panels import (
-    LINEAGE,
-    OF_RUNS,
-    RUN,
-    TASK,
-    TO_RUN,
-    TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
-    called,
-    choice,
-    color,
-    colored,
-    link,
-    long_text,
-    over_time,
-    row,
-    to_dashboard,
-    trace_view,
-    typed,
-    unit,
-    value,
-    width,
-)
+from grafana.source.columns import at_least, called, color, colored, limits, link, long_text, unit, unpriced, width
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import LINEAGE, RUN, TO_RUN, TRACE, to_dashboard
+from grafana.source.panels import a_stat, a_table, over_time, row, trace_view
+from grafana.source.targets import value
+from grafana.source.variables import OF_RUNS, TASK, choice, datasource, listed, typed
 
 FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 THIS_TRACE = value("trace")
@@ -175,11 +155,11 @@ def board() -> dict[str, Any]:
         "Traces",
         "From a generation down to the one call that made it slow: the spans of a trace, and traces to choose from.",
         [
-            panels.datasource(),
+            datasource(),
             typed("trace", "Trace", description="A trace id, as linked from every table of these dashboards."),
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
-            panels.listed("only", "Show", ["all traces", "with failures"]),
+            listed("only", "Show", ["all traces", "with failures"]),
             typed("slower", "Calls slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
@@ -213,8 +193,8 @@ FROM evolution_runs
 WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttributes['genesis.run.id'] != '')
 """,
                 {
-                    "run_id": [*called("run"), *TO_RUN, *panels.at_least(100)],
-                    "task": panels.at_least(75),
+                    "run_id": [*called("run"), *TO_RUN, *at_least(100)],
+                    "task": at_least(75),
                     "status": [*colored(), *width(88)],
                 },
                 size=(8, 3),
@@ -274,9 +254,9 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                     "took": [*unit("s"), *width(90)],
                     "individuals": width(95),
                     "llm_calls": [*called("LLM calls"), *width(90)],
-                    "failed": [*panels.limits(((None, "text"), (1, "red"))), *width(70)],
+                    "failed": [*limits(((None, "text"), (1, "red"))), *width(70)],
                     "cost": [*unit("currencyUSD", 4), *width(90)],
-                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "unpriced": [*unpriced(), *width(85)],
                     "slowest_call": [*unit("s"), *width(100)],
                 },
                 size=(24, 12),

@@ -1,0 +1,302 @@
+"""How long the page takes to draw each view of a large search, what that costs, and how it feels afterwards.
+
+Run: python benchmarks/draw_page.py [--individuals N ...] [--keep FOLDER] [--only VIEW ...]. For 1,000, 10,000 and 100,000 individuals it makes
+a store with two such searches (`large_search`), starts the real `genesis-otel ui`, and opens each view by its address in a new tab of headless
+Chromium. Printed per view: seconds until it is drawn (from the navigation on; the page itself looks at every frame), seconds until it is
+drawn if the search is open already, the longest task and all tasks above 50 ms together, seconds of CPU of browser, page server and store
+until it is drawn and quiet, the heap after a garbage collection, and the bytes received. Then what somebody does on the tree: zoom, point,
+search, select; printed is the longest time between two frames.
+
+Limits, with the exit code 1 if one is missed: every view within 2 s for up to 10,000 individuals; for more the run and its tree within 3 s, and
+no frame later than 300 ms after the one before while somebody handles the tree. They are meant for an idle machine: the load is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+from selenium import webdriver
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from large_search import filled  # noqa: E402
+from open_page import running  # noqa: E402
+
+from genesis_otel._serve import client as store_process  # noqa: E402
+from tests.support.browser import open_browser  # noqa: E402
+
+SMALL = 10_000
+DRAWN, LARGE_DRAWN, LATE_FRAME = 2.0, 3.0, 300.0
+"""The limits: seconds up to ``SMALL`` individuals, seconds for the run and the tree of more, milliseconds between frames."""
+PATIENCE = 100
+QUIET = 0.6
+"""Seconds without a task above 50 ms after which what belongs to a view is over."""
+PAINTED = "!!find('{0}') && find('{0}').width !== 300 && {1}"
+VIEWS: dict[str, tuple[str, str]] = {
+    "Runs": ("#/", "rows('Runs') > 1"),
+    "Run": ("#/run/{run}", "find('.view .u-wrap') && !waits()"),
+    "Tree": ("#/run/{run}/tree", PAINTED.format(".tree canvas", "!waits()")),
+    "Individuals": ("#/run/{run}/table", "rows('Individuals') > 50"),
+    "Cells": ("#/run/{run}/yields", "find('svg.cells rect')"),
+    "Islands": ("#/run/{run}/islands", "rows('Islands') > 1 && find('.u-wrap')"),
+    "Metrics": ("#/run/{run}/metrics", PAINTED.format("canvas.scatter", "!waits()")),
+    "Models": ("#/run/{run}/models", "rows('Models') > 1"),
+    "Timeline": ("#/run/{run}/workers", PAINTED.format("canvas.timeline", "find('.as-table') && !waits()")),
+    "Calls": ("#/run/{run}/calls", "rows('Calls') > 50"),
+    "Code": ("#/run/{run}/story/{best}/code", "find('.pane pre.code')"),
+    "Diff": ("#/run/{run}/story/{best}/changes", "find('.pane .diff .added')"),
+    "Compare": ("#/compare/{run}/{other}", "find('.u-wrap')"),
+}
+"""Each view's address, and what is true as soon as it is drawn."""
+FIRST = ("Run", "Tree")
+WATCH = """
+(() => {
+  const find = (which) => document.querySelector(which), rows = (name) => document.querySelectorAll(`table[aria-label=${name}] tbody tr`).length;
+  const waits = () => [...document.querySelectorAll(".none")].some((each) => each.textContent.startsWith("Reading")) || (find(".hint")?.textContent || "").includes("Reading");
+  window.measured = { tasks: [], late: 0 };
+  new PerformanceObserver((list) => { for (const each of list.getEntries()) window.measured.tasks.push([each.startTime, each.duration]); }).observe({ type: "longtask", buffered: true });
+  // A frame after what was waited for is in the page, so that it is painted, too.
+  window.waitFor = (is) => new Promise((done) => {
+    const look = () => (is(find, rows, waits) ? requestAnimationFrame(() => setTimeout(() => done(performance.now()))) : requestAnimationFrame(look));
+    look();
+  });
+  let before = performance.now();
+  const frame = (now) => { window.measured.late = Math.max(window.measured.late, now - before); before = now; requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+})();
+"""
+HANDLED: dict[str, str] = {
+    "zoom": "for (let at = 0; at < 12; at += 1) { canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: -160, clientX: x, clientY: y, cancelable: true })); await frame(); }",
+    "drag": "canvas.setPointerCapture = () => {}; pointer('pointerdown', 0); for (let at = 1; at < 12; at += 1) { pointer('pointermove', 9 * at); await frame(); } pointer('pointerup', 108);",
+    "point": "for (let at = 0; at < 12; at += 1) { pointer('pointermove', 13 * at); await frame(); }",
+    "zoom out": "for (let at = 0; at < 12; at += 1) { canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: 160, clientX: x, clientY: y, cancelable: true })); await frame(); }",
+    "search": "const field = document.querySelector('.bar input'); for (const text of ['c', 'cr', 'cro', '']) { field.value = text; field.dispatchEvent(new Event('input', { bubbles: true })); await frame(); await frame(); }",
+    "select": "pointer('pointerdown', 0); pointer('pointerup', 0); await new Promise((done) => setTimeout(done, 800));",
+}
+"""What somebody does on the tree."""
+HANDLE = """
+const done = arguments[0], canvas = document.querySelector(".tree canvas"), box = canvas.getBoundingClientRect(), x = box.left + box.width / 2, y = box.top + box.height / 2;
+const frame = () => new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
+const pointer = (what, by) => canvas.dispatchEvent(new PointerEvent(what, { clientX: x + by, clientY: y, pointerId: 1 }));
+const handle = async () => { %s };
+(async () => { await frame(); window.measured.late = 0; await handle();  await frame(); await frame(); done(window.measured.late); })();
+"""
+
+console = Console(width=160)
+
+
+class Drawn(NamedTuple):
+    """A view: times in seconds, tasks in milliseconds, heap and bytes in MB."""
+
+    view: str
+    seconds: float
+    again: float | None
+    longest: float
+    tasks: float
+    browser: float
+    server: float
+    store: float
+    heap: float
+    received: float
+
+
+class Opened(NamedTuple):
+    """A browser beside the page's server and the store process."""
+
+    driver: webdriver.Chrome
+    address: str
+    server: psutil.Process
+    store: psutil.Process
+
+    def cpu(self) -> tuple[dict[int, float], ...]:
+        """Seconds of CPU of each process of the browser, of the server and of the store, by their ids."""
+        driver = psutil.Process(self.driver.service.process.pid)
+        return _cpu([driver, *driver.children(recursive=True)]), _cpu([self.server]), _cpu([self.store])
+
+
+def _cpu(processes: Sequence[psutil.Process]) -> dict[int, float]:
+    found = {}
+    for each in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            found[each.pid] = times.user + times.system
+    return found
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Opened]:
+    """The page's server on a data folder, and a browser that has been there once."""
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        # Last, since the page would start it again.
+        stack.callback(store_process.stop, folder / "store", 30)
+        page = stack.enter_context(running(folder, "-m", "genesis_otel", "ui", "--no-open", say=True))
+        assert page.stdout is not None
+        address = page.stdout.readline().strip()
+        store = store_process.running(folder / "store")
+        assert store is not None, "the store process has not started"
+        driver = open_browser(Path(profile))
+        stack.callback(driver.quit)
+        driver.set_script_timeout(PATIENCE)
+        driver.get(address)
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        driver.execute_cdp_cmd("Performance.enable", {})
+        yield Opened(driver, address.partition("?")[0], psutil.Process(page.pid), psutil.Process(store.pid))
+
+
+def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
+    """Open a view by its address, as at a first visit, and wait until it is drawn."""
+    page.driver.get("about:blank")
+    time.sleep(0.3)
+    before = page.cpu()
+    page.driver.get(page.address + place)
+    seconds = waited(page, until)
+    tasks = quiet(page)
+    # A browser replaces its processes: what one used that has ended since is not counted.
+    browser, server, store = [
+        sum(took - known.get(pid, 0) for pid, took in now.items())
+        for now, known in zip(page.cpu(), before, strict=True)
+    ]
+    received = page.driver.execute_script(
+        "return performance.getEntries().reduce((sum, each) => sum + (each.transferSize || 0), 0)"
+    )
+    page.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+    told = {
+        each["name"]: each["value"] for each in page.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    }
+    return Drawn(
+        view,
+        seconds,
+        again(page, place, until) if "/run/" in place and view != "Run" else None,
+        max(tasks, default=0),
+        sum(tasks),
+        browser,
+        server,
+        store,
+        told["JSHeapUsedSize"] / 1e6,
+        received / 1e6,
+    )
+
+
+def quiet(page: Opened) -> list[float]:
+    """The tasks above 50 ms, once there are no more."""
+    while True:
+        tasks, now = page.driver.execute_script("return [measured.tasks, performance.now()]")
+        if all(began + took + 1000 * QUIET < now for began, took in tasks):
+            return [took for _, took in tasks]
+        time.sleep(0.1)
+
+
+def again(page: Opened, place: str, until: str) -> float:
+    """Seconds until the view is drawn if the run is open on another tab."""
+    elsewhere = place.split("/")[:3]
+    page.driver.execute_script("location.hash = arguments[0]", "/".join([*elsewhere, "events"]))
+    waited(page, "rows('Events') > 0 || find('.hint')")
+    quiet(page)
+    return waited(page, until, "const began = performance.now(); location.hash = arguments[0];", place)
+
+
+def waited(page: Opened, until: str, first: str = "const began = 0;", *arguments: str) -> float:
+    """Seconds until this is true, since the navigation or since what is done ``first``. It is not passed as text: the page's policy
+    forbids its evaluation."""
+    return float(
+        page.driver.execute_async_script(
+            f"const done = arguments[arguments.length - 1]; {first}"
+            f"setTimeout(() => waitFor((find, rows, waits) => {until}).then((now) => done((now - began) / 1000)))",
+            *arguments,
+        )
+    )
+
+
+def handled(page: Opened, run: str) -> dict[str, float]:
+    """The longest time between two frames, in milliseconds, while somebody handles the tree."""
+    place, until = VIEWS["Tree"]
+    page.driver.get("about:blank")
+    page.driver.get(page.address + place.format(run=run))
+    waited(page, until)
+    quiet(page)
+    return {name: page.driver.execute_async_script(HANDLE % script) for name, script in HANDLED.items()}
+
+
+def measured(folder: Path, individuals: int, only: Sequence[str]) -> list[str]:
+    """Measure a search of this size; return the limits that it misses."""
+    run, other = filled(folder / "store", individuals)
+    missed = []
+    with opened(folder) as page:
+        best = best_of(page, run)
+        table = Table(title=f"{individuals:,} individuals, load {os.getloadavg()[0]:.1f}")
+        table.add_column("view")
+        for head in (
+            "drawn s",
+            "again s",
+            "longest ms",
+            "tasks ms",
+            "browser s",
+            "server s",
+            "store s",
+            "heap MB",
+            "received MB",
+        ):
+            table.add_column(head, justify="right")
+        for view, (place, until) in VIEWS.items():
+            if only and view not in only:
+                continue
+            found = drawn(page, view, place.format(run=quote(run), other=quote(other), best=best), until)
+            table.add_row(
+                view, *("" if each is None else f"{each:,.2f}" if each < 100 else f"{each:,.0f}" for each in found[1:])
+            )
+            limit = DRAWN if individuals <= SMALL else LARGE_DRAWN if view in FIRST else None
+            if limit is not None and found.seconds > limit:
+                missed.append(f"{view} of {individuals:,}: {found.seconds:.2f} s of {limit:.0f}")
+        console.print(table)
+        frames = handled(page, run)
+        console.print(
+            "longest time between frames: " + ", ".join(f"{name} {each:.0f} ms" for name, each in frames.items())
+        )
+        missed += [
+            f"{name} on the tree of {individuals:,}: {each:.0f} ms of {LATE_FRAME:.0f}"
+            for name, each in frames.items()
+            if each > LATE_FRAME
+        ]
+    return missed
+
+
+def best_of(page: Opened, run: str) -> str:
+    """The id of the best individual, from the page's own data."""
+    return str(
+        page.driver.execute_async_script(
+            "fetch('/api/run?run=' + arguments[0]).then((answer) => answer.json()).then((told) => arguments[1](told.best_individual))",
+            run,
+        )
+    )
+
+
+def main() -> None:
+    """Measure each size, and compare with the limits."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--individuals", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--keep", type=Path, help="keep the stores in this folder for the next time")
+    parser.add_argument("--only", nargs="+", choices=list(VIEWS), default=[], help="only these views")
+    told = parser.parse_args()
+    missed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="genesis-otel-page-") as made:
+        for individuals in told.individuals:
+            missed += measured((told.keep or Path(made)) / str(individuals), individuals, told.only)
+    for each in missed:
+        console.print(f"[red]missed[/] {each}")
+    raise SystemExit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()
