@@ -70,6 +70,9 @@ def answering(command: Callable[P, None]) -> Callable[P, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+        except typer.Abort:  # Ctrl-C, or the end of the input, at a question
+            say("")
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             code, text = judged(error)
             log.debug("the command failed", exc_info=True)

@@ -17,7 +17,7 @@ from genesis_otel._cli import completion
 from genesis_otel._cli.common import FormatOption, RunArgument, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import Format, raw, say, write
 from genesis_otel._money import dollars, money
-from genesis_otel._read.format import ago, duration, moment, number, plain, signed, visible
+from genesis_otel._read.format import ago, counted, duration, moment, number, plain, signed, visible
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -256,7 +256,7 @@ def _last_sign(run: Mapping[str, Any]) -> str:
 
 def _since(generations: int | None) -> str:
     """How many generations passed without an improvement."""
-    return f", none for {generations:,} generation{'' if generations == 1 else 's'}" if generations else ""
+    return f", none for {counted(generations, 'generation')}" if generations else ""
 
 
 def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -280,7 +280,7 @@ def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "cost", money(individual["cost"], individual["unpriced"])
     yield (
         "program",
-        f"{len(individual['code'].splitlines()):,} lines (--code)" if individual["code"] else "not recorded",
+        f"{counted(len(individual['code'].splitlines()), 'line')} (--code)" if individual["code"] else "not recorded",
     )
     yield "trace", individual["trace_id"]
 

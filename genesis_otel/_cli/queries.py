@@ -30,7 +30,7 @@ from genesis_otel._cli.common import (
 )
 from genesis_otel._cli.tables import Format, Written, say, write
 from genesis_otel._money import dollars, unpriced
-from genesis_otel._read.format import ago, moment, number, one_line, signed, size
+from genesis_otel._read.format import ago, counted, moment, number, one_line, signed, size
 from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def lineage(
         run_id = run_id_of(client, run)
         individual_id = individual_id_of(client, run_id, individual)
         rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
-    title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
+    title = f"{individual_id} of {run_id}, in {counted(len(rows) - 1, 'step')}"
     columns = _shown(LINEAGE, rows, gives_way=("mutation_type",))
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=columns)
 
