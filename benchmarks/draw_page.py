@@ -1,7 +1,7 @@
 """How long the page takes to draw each view of a large search, what that costs, and how it feels afterwards.
 
 Run: python benchmarks/draw_page.py [--individuals N ...] [--keep FOLDER] [--only VIEW ...]. For 1,000, 10,000 and 100,000 individuals it makes
-a store with two such searches (`large_search`), starts the real `genesis-otel ui`, and opens each view by its address in headless Chromium.
+a store with two such searches (`tests/support/large_search.py`), starts the real `genesis-otel ui`, and opens each view by its address in headless Chromium.
 Printed per view: seconds until it is drawn (from the navigation on; the page itself looks at every frame), seconds until it is drawn if the
 search is open already; the longest task; seconds of CPU until it is drawn and quiet, of the page's own thread, of the whole browser, of the
 page's server and of the store; the heap after a garbage collection; the bytes received. Then what somebody does on the tree (zoom, drag, point,
@@ -32,11 +32,11 @@ from selenium import webdriver
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-from large_search import filled  # noqa: E402
 from open_page import running  # noqa: E402
 
 from genesis_otel._serve import client as store_process  # noqa: E402
 from tests.support.browser import open_browser  # noqa: E402
+from tests.support.large_search import filled  # noqa: E402
 
 SMALL = 10_000
 DRAWN, LARGE_DRAWN, STEP = 2.0, 3.0, 100.0
