@@ -186,10 +186,10 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
     seconds = waited(page, until)
     tasks = quiet(page)
     # A browser replaces its processes: what one used that has ended since is not counted.
-    used = [
+    browser, server, store = (
         sum(took - known.get(pid, 0) for pid, took in now.items())
         for now, known in zip(page.cpu(), before, strict=True)
-    ]
+    )
     received = page.driver.execute_script(
         "return performance.getEntries().reduce((sum, each) => sum + (each.transferSize || 0), 0)"
     )
@@ -201,7 +201,9 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
         again(page, place, until) if "/run/" in place and view != "Run" else None,
         max(tasks, default=0),
         thread,
-        *used,
+        browser,
+        server,
+        store,
         told(page)["JSHeapUsedSize"] / 1e6,
         received / 1e6,
     )
