@@ -58,6 +58,9 @@ $(FRAMEWORKS)/%/.installed: pyproject.toml
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
+# What the tests need in an environment of its own (tests/conftest.py, tests/support).
+TESTING := 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3' 'hypothesis>=6.140,<7'
+
 # Genesis is on no package index, needs Python 3.12, and pins older versions of packages used here: it gets an environment of its own.
 SOURCE ?= https://github.com/GeorgePearse/Genesis
 COMMIT ?= ae9d306662aa4a1ceb82c3b4e727294fb7d6814a
@@ -67,7 +70,7 @@ genesis:
 	git clone --quiet '$(SOURCE)' build/genesis/source
 	git -C build/genesis/source checkout --quiet $(COMMIT)
 	'$(GENESIS_PYTHON)' -m venv build/genesis/venv
-	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' 'pytest>=9.2,<10' 'pytest-timeout>=2.4,<3'
+	build/genesis/venv/bin/pip install --quiet ./build/genesis/source beautifulsoup4 --editable '.[embedded]' $(TESTING)
 	build/genesis/venv/bin/pip install --quiet --no-deps --upgrade --target build/genesis/others opentelemetry-instrumentation==0.66b2 \
 	    opentelemetry-instrumentation-openai==0.62.4 opentelemetry-semantic-conventions-ai==0.5.1 wrapt==2.5.2
 	build/genesis/venv/bin/pytest tests/genesis/source.py $(ARGS)
@@ -76,8 +79,8 @@ genesis:
 SHINKA := $(FRAMEWORKS)/shinka/bin
 # Shinka closes none of its clients; what the last of them held is collected after all tests, when no warning filter is active.
 frameworks:
-	@if $(MAKE) --no-print-directory $(FRAMEWORKS)/shinka/.installed && $(SHINKA)/pip install --quiet 'pytest>=9.2,<10' \
-	'pytest-timeout>=2.4,<3' opentelemetry-instrumentation-genai-openai openinference-instrumentation-openai; then \
+	@if $(MAKE) --no-print-directory $(FRAMEWORKS)/shinka/.installed && $(SHINKA)/pip install --quiet $(TESTING) \
+	opentelemetry-instrumentation-genai-openai openinference-instrumentation-openai; then \
 	$(SHINKA)/pip list | grep -i shinka && $(SHINKA)/pytest -p no:unraisableexception tests/shinka/records.py tests/shinka/trouble.py tests/shinka/demo.py $(ARGS); \
 	else echo 'NOT RUN: ShinkaEvolve cannot be installed here, so the record of it was not tested' >&2; fi
 
@@ -180,7 +183,7 @@ lock:
 	build/lock/bin/python scripts/lock.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The locked requirements with their hashes, then the checkout. pip does not check hashes of build requirements: they are installed

@@ -35,6 +35,11 @@ def first_line(error: BaseException) -> str:
     return hidden(lines[0])[:LINE]
 
 
+def printed(run_id: str) -> str:
+    """A run's id in a line that a terminal shows: quoted, with escapes, if it has characters that a terminal would obey."""
+    return run_id if run_id.isprintable() else repr(run_id)
+
+
 def due(name: Hashable, every: float = math.inf) -> bool:
     """Whether the message called ``name`` is due: the first time, and again after ``every`` seconds (by default never)."""
     now = time.monotonic()

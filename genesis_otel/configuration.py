@@ -30,7 +30,7 @@ from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watc
 from genesis_otel._emit import configured, opened, tally, values
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._log import Trouble, due, first_line
+from genesis_otel._log import Trouble, due, first_line, printed
 from genesis_otel._serve import bell
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import (
@@ -256,7 +256,7 @@ def _announce(settings: Settings, destination: Destination, run_id: str) -> None
     command = watch_command(settings, run_id if plain else "latest")
     watch = f"; watch it with `{command}`" if command else ""
     print(
-        f"genesis-otel: run {run_id if plain else repr(run_id)} goes to {destination}{watch}",
+        f"genesis-otel: run {printed(run_id)} goes to {destination}{watch}",
         file=sys.stderr,
         flush=True,
     )

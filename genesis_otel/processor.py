@@ -136,7 +136,7 @@ class DurableSpanProcessor(SpanProcessor):
         if context is None or not context.trace_flags.sampled:
             return
         try:
-            self._take(span, context.span_id)
+            self._turn.run((context.span_id, self.encode(span)))
         except BaseException as error:
             if not foreign(error):
                 losses.note(self._folder, 1, f"a span could not be encoded: {type(error).__name__}")
@@ -153,7 +153,7 @@ class DurableSpanProcessor(SpanProcessor):
             return
         self._turn.run()
         if not self.took(context.span_id):
-            self._take(span, context.span_id)
+            self._turn.run((context.span_id, self.encode(span)))
 
     def took(self, span_id: int) -> bool:
         """Whether a span that has just ended is safe, or about to be."""
@@ -226,9 +226,6 @@ class DurableSpanProcessor(SpanProcessor):
                 logger.debug("the exporter's shutdown failed", exc_info=True)
 
     # --- the calling thread --------------------------------------------------------------------------------------------
-
-    def _take(self, span: ReadableSpan, span_id: int) -> None:
-        self._turn.run((span_id, self.encode(span)))
 
     def _write(self, item: Item) -> None:
         """Write one span to disk; called again with the same span after a signal handler's exception."""

@@ -202,9 +202,7 @@ def columns(client: Client, name: str, /, **given: Any) -> dict[str, Sequence[An
     return dict(zip(answer.column_names, answer.result_columns, strict=True)) if answer.row_count else {}
 
 
-def _answer(
-    client: Client, name: str, given: Mapping[str, Any], formats: dict[str, str] | None = None
-) -> QueryResult:
+def _answer(client: Client, name: str, given: Mapping[str, Any], formats: dict[str, str] | None = None) -> QueryResult:
     query = load(name)
     parameters = values(query, given)
     if parameters.get("run_id") == LATEST:

@@ -24,9 +24,9 @@ from genesis_otel import queries
 from genesis_otel._log import CLIENT_LOG, quiet
 from genesis_otel._money import money
 from genesis_otel._read import parquet, program
-from genesis_otel._read.client import NotFoundError, individual_id_of, reader, run_id_of
-from genesis_otel._read.format import number, visible
-from genesis_otel._read.health import summary
+from genesis_otel._read.client import individual_id_of, reader, run_id_of
+from genesis_otel._read.format import counted, number, visible
+from genesis_otel._read.health import begun
 from genesis_otel._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ class Store:
         """
         with reader(self._settings) as client:
             run_id = run_id_of(client, run)
-            found = summary(client, run_id, self._settings.stalled_after)
-        if found is None:
-            raise NotFoundError(f"the start of the run {run_id} is not in the store")
-        return Run(self, found)
+            return Run(self, begun(client, run_id, self._settings.stalled_after))
 
     def __repr__(self) -> str:
         return f"<Store {self._settings.store}>"
@@ -143,7 +140,7 @@ class Answer(Sequence[Mapping[str, Any]]):
         return self.rows[index]
 
     def __repr__(self) -> str:
-        rows = f"{len(self.rows):,} row{'' if len(self.rows) == 1 else 's'}"
+        rows = counted(len(self.rows), "row")
         return visible(f"<Answer: {rows} of {', '.join(self.rows[0])}>") if self.rows else f"<Answer: {rows}>"
 
     def _repr_html_(self) -> str:
@@ -243,5 +240,5 @@ def _table(names: Sequence[str], rows: Sequence[Iterable[Any]]) -> str:
 
     head = "".join(f"<th>{cell(name)}</th>" for name in names)
     body = "".join(f"<tr>{''.join(f'<td>{cell(value)}</td>' for value in row)}</tr>" for row in rows[:SHOWN])
-    more = f"<p>{len(rows) - SHOWN:,} more rows</p>" if len(rows) > SHOWN else ""
+    more = f"<p>{counted(len(rows) - SHOWN, 'more row')}</p>" if len(rows) > SHOWN else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

@@ -70,6 +70,9 @@ def answering(command: Callable[P, None]) -> Callable[P, None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+        except typer.Abort:  # Ctrl-C, or the end of the input, at a question
+            say("")
+            raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             code, text = judged(error)
             log.debug("the command failed", exc_info=True)
@@ -89,7 +92,7 @@ def judged(error: Exception) -> tuple[int, str]:
     from clickhouse_connect.driver.exceptions import Error
 
     from genesis_otel._read.client import AmbiguousError, NotFoundError, brief
-    from genesis_otel._store.errors import StoreError
+    from genesis_otel._store.errors import READONLY, StoreError
     from genesis_otel._store.new_file import NewFileError
     from genesis_otel.queries import ParameterError, UnknownQueryError
 
@@ -98,7 +101,9 @@ def judged(error: Exception) -> tuple[int, str]:
     if isinstance(error, (UnknownQueryError, ParameterError, WrongUseError, NewFileError)):
         return WRONG_USE, str(error.args[0])
     if isinstance(error, Error):
-        return FAILED, brief(error)
+        # Only commands that write get this from a server: for those that read, the client is read-only, whoever the user is.
+        can_only_read = "the user of CLICKHOUSE_URL can only read (readonly): use one who may insert and delete"
+        return FAILED, can_only_read if error.code == READONLY else brief(error)
     if isinstance(error, (StoreError, ValueError, OSError)):
         return FAILED, str(error)
     return (
@@ -145,5 +150,8 @@ RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_N
 GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 """Without a default, for commands that export, mark or delete the run."""
 IndividualArgument = Annotated[
-    str, typer.Argument(metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.")
+    str,
+    typer.Argument(
+        metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.", autocompletion=completion.individuals
+    ),
 ]

@@ -54,7 +54,7 @@ def table(
             break
     shown = rows[:ROWS_OF_A_TABLE]
     places = (
-        [(place, Column(name)) for place, name in enumerate(names)]
+        [(place, _of_an_id(name) if name.endswith("_id") else Column(name)) for place, name in enumerate(names)]
         if columns is None
         else [(names.index(name), column) for name, column in columns.items()]
     )
@@ -70,6 +70,11 @@ def table(
     else:
         _one_by_one(whole, len(shown), console)
     return len(shown), len(rows) > ROWS_OF_A_TABLE
+
+
+def _of_an_id(name: str) -> Column:
+    """In a narrow terminal the start of an id is enough to name it, and its end tells it from its neighbours."""
+    return Column(name, brief=13, middle=True)
 
 
 def _cells(column: Column, values: Sequence[Any], *, brief: bool) -> _Cells:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genesis_otel._cli import completion
 from genesis_otel._cli.common import FormatOption, RunArgument, WrongUseError, answering, settings_of
 from genesis_otel._cli.tables import Format, raw, say, write
 from genesis_otel._money import dollars, money
-from genesis_otel._read.format import ago, duration, moment, number, plain, signed, visible
+from genesis_otel._read.format import ago, counted, duration, moment, number, plain, signed, visible
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -39,6 +40,7 @@ def show(
             metavar="[INDIVIDUAL]",
             show_default=False,
             help="Its id, the start of its id, or best; without one, the run is shown.",
+            autocompletion=completion.individuals,
         ),
     ] = "",
     code: CodeOption = False,
@@ -84,19 +86,40 @@ def best(
 def diff(
     context: typer.Context,
     individual: Annotated[
-        str, typer.Argument(metavar="A", help="An individual: its id, the start of its id, or best.")
+        str,
+        typer.Argument(
+            metavar="A",
+            help="An individual: its id, the start of its id, or best.",
+            autocompletion=completion.individuals,
+        ),
     ],
     other: Annotated[
         str,
         typer.Argument(
-            metavar="[B]", show_default=False, help="Another individual; by default, A is compared with its parent."
+            metavar="[B]",
+            show_default=False,
+            help="Another individual; by default, A is compared with its parent.",
+            autocompletion=completion.individuals,
         ),
     ] = "",
     run: Annotated[
-        str, typer.Option("--run", metavar="RUN", help="Their run: its id, the start of its id, latest, or a task.")
+        str,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Their run: its id, the start of its id, latest, or a task.",
+            autocompletion=completion.runs,
+        ),
     ] = "latest",
     other_run: Annotated[
-        str, typer.Option("--other-run", metavar="RUN", show_default=False, help="The run of B, if different.")
+        str,
+        typer.Option(
+            "--other-run",
+            metavar="RUN",
+            show_default=False,
+            help="The run of B, if different.",
+            autocompletion=completion.runs,
+        ),
     ] = "",
 ) -> None:
     """Show what changed between two programs, as a unified diff.
@@ -129,6 +152,7 @@ def _show(
     context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, output: bool, format: Format | None
 ) -> None:
     from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._read.health import begun
     from genesis_otel._read.program import calls, failures, outputs
 
     if code + prompts + output > 1:
@@ -139,7 +163,7 @@ def _show(
     with reader(settings) as client:
         run_id = run_id_of(client, run)
         if not individual:
-            _write(_run(client, run_id, settings.stalled_after), _of_run, format)
+            _write(begun(client, run_id, settings.stalled_after), _of_run, format)
             return
         found = _individual(client, run_id, individual)
         if code:
@@ -150,16 +174,6 @@ def _show(
             _outputs(outputs(client, run_id, found["individual_id"]), format)
         else:
             _write({**found, "failures": failures(client, found)}, _of_individual, format)
-
-
-def _run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
-    from genesis_otel._read.client import NotFoundError
-    from genesis_otel._read.health import summary
-
-    found = summary(client, run_id, stalled_after)
-    if found is None:
-        raise NotFoundError(f"the start of the run {run_id} is not in the store")
-    return found
 
 
 def _individual(client: Client, run_id: str, individual: str) -> dict[str, Any]:
@@ -242,7 +256,7 @@ def _last_sign(run: Mapping[str, Any]) -> str:
 
 def _since(generations: int | None) -> str:
     """How many generations passed without an improvement."""
-    return f", none for {generations:,} generation{'' if generations == 1 else 's'}" if generations else ""
+    return f", none for {counted(generations, 'generation')}" if generations else ""
 
 
 def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -266,7 +280,7 @@ def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "cost", money(individual["cost"], individual["unpriced"])
     yield (
         "program",
-        f"{len(individual['code'].splitlines()):,} lines (--code)" if individual["code"] else "not recorded",
+        f"{counted(len(individual['code'].splitlines()), 'line')} (--code)" if individual["code"] else "not recorded",
     )
     yield "trace", individual["trace_id"]
 

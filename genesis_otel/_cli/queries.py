@@ -19,18 +19,18 @@ import typer
 from genesis_otel._cli import completion
 from genesis_otel._cli.columns import STATUS, Column
 from genesis_otel._cli.common import (
+    FAILED,
     FormatOption,
     IndividualArgument,
     RunArgument,
     WrongUseError,
     answering,
     between,
-    judged,
     settings_of,
 )
 from genesis_otel._cli.tables import Format, Written, say, write
 from genesis_otel._money import dollars, unpriced
-from genesis_otel._read.format import ago, moment, number, one_line, signed, size
+from genesis_otel._read.format import ago, counted, moment, number, one_line, signed, size
 from genesis_otel._store.new_file import whole
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
 # --- reading ----------------------------------------------------------------------------------------------------------
 
-
-MANY = 10_000
-"""More runs than are ever open at once."""
 
 RUNS = {
     "run_id": Column("run", brief=13, middle=True),
@@ -87,6 +84,7 @@ def runs(
             metavar="STATUS",
             show_default=False,
             help="Show only runs with this status: running, stalled, completed, stopped or failed.",
+            autocompletion=completion.statuses,
         ),
     ] = "",
     tag: Annotated[
@@ -114,11 +112,15 @@ def runs(
     genesis-otel runs --format json | jq -r '.[].run_id'
     ```
     """
+    from genesis_otel._read import health
     from genesis_otel._read.client import NotFoundError, reader
 
     settings = settings_of(context)
     with reader(settings) as client:
-        rows = _closed(client, settings, task) if close_stalled else _runs(client, settings, task, status, tag, limit)
+        if close_stalled:
+            rows = _closed(client, settings, task)
+        else:
+            rows = health.runs(client, settings.stalled_after, task=task, status=status, tag=tag, limit=limit)
     if close_stalled and not rows:
         say("No run is stalled.")
         return
@@ -133,22 +135,12 @@ def runs(
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, columns=columns)
 
 
-def _runs(client: Client, settings: Settings, task: str, status: str, tag: str, limit: int) -> list[dict[str, Any]]:
-    from genesis_otel import queries
-    from genesis_otel._read.health import alive
-
-    # Only this machine, not the store, knows which of the silent runs are alive.
-    asked, several = ("open", MANY) if status in ("running", "stalled") else (status, limit)
-    parameters = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": settings.stalled_after}
-    rows = alive(client, queries.ask(client, "runs", **parameters))
-    return [row for row in rows if not status or row["status"] == status][:limit]
-
-
 def _closed(client: Client, settings: Settings, task: str) -> list[dict[str, Any]]:
     """End the stalled runs, and return them."""
+    from genesis_otel._read import health
     from genesis_otel._read.close import close
 
-    stalled = _runs(client, settings, task, "stalled", "", MANY)
+    stalled = health.runs(client, settings.stalled_after, task=task, status="stalled", limit=health.OPEN)
     if stalled:
         close(settings, stalled)
     return [{**row, "status": "failed"} for row in stalled]
@@ -196,7 +188,7 @@ def lineage(
         run_id = run_id_of(client, run)
         individual_id = individual_id_of(client, run_id, individual)
         rows = [asdict(step) for step in ancestors(client, run_id, individual_id)]
-    title = f"{individual_id} of {run_id}, in {len(rows) - 1} steps"
+    title = f"{individual_id} of {run_id}, in {counted(len(rows) - 1, 'step')}"
     columns = _shown(LINEAGE, rows, gives_way=("mutation_type",))
     write(list(rows[0]), [[list(row.values()) for row in rows]], format, title=title, columns=columns)
 
@@ -286,7 +278,7 @@ def _ask(
 ) -> None:
     from genesis_otel import queries
     from genesis_otel._read import parquet
-    from genesis_otel._read.client import hint, reader, stream
+    from genesis_otel._read.client import brief, hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
     values: dict[str, Any] = queries.values(named, given) if named else dict(given)
@@ -310,12 +302,10 @@ def _ask(
             with stream(client, asked, values) as (names, blocks), _opened(output) as out:
                 write(names, blocks, format, title=title, out=out)
         except Error as error:
-            said = hint(error, sql)
-            code, text = judged(error)
-            say(f"Error: {text}")
-            if said:
-                say(said)
-            raise typer.Exit(code) from None
+            say(f"Error: {brief(error)}")
+            if todo := hint(error, sql):
+                say(todo)
+            raise typer.Exit(FAILED) from None
 
 
 @contextlib.contextmanager

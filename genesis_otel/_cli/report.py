@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from genesis_otel._cli import completion
 from genesis_otel._cli.common import RunArgument, answering, between, settings_of
 from genesis_otel._cli.tables import say
 
@@ -49,6 +50,7 @@ def report(
             metavar="RUN",
             show_default=False,
             help="Add this run's best scores and figures; may be repeated.",
+            autocompletion=completion.runs,
         ),
     ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,

@@ -12,7 +12,7 @@ import typer
 from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, answering, between, settings_of
 from genesis_otel._cli.tables import say, write
-from genesis_otel._read.format import ago
+from genesis_otel._read.format import ago, counted
 
 spool_app = typer.Typer(no_args_is_help=False)
 
@@ -70,7 +70,7 @@ def spool_drain(
     from genesis_otel._read.spool import deliver
 
     done = deliver(settings_of(context), timeout)
-    typer.echo(f"{done.delivered:,} spans delivered, {done.waiting:,} still wait.")
+    typer.echo(f"{counted(done.delivered, 'span')} delivered, {done.waiting:,} still waiting.")
 
 
 @spool_app.command("dead")
@@ -93,6 +93,5 @@ def spool_requeue(context: typer.Context) -> None:
     """Send the refused spans again, for instance after an upgrade of the store."""
     from genesis_otel._read.spool import retry
 
-    typer.echo(
-        f"{retry(settings_of(context)):,} spans are back in the spool. To deliver them now: genesis-otel spool drain"
-    )
+    back = counted(retry(settings_of(context)), "span")
+    typer.echo(f"{back} put back into the spool. To deliver now: genesis-otel spool drain")

@@ -16,6 +16,7 @@ from genesis_otel._cli.columns import Column
 from genesis_otel._cli.common import FormatOption, answering, between, settings_of
 from genesis_otel._cli.tables import Format, say, write
 from genesis_otel._money import dollars
+from genesis_otel._read.format import counted
 
 if TYPE_CHECKING:
     from genesis_otel._settings import Embedded, Settings
@@ -84,7 +85,9 @@ def init(
             rows: Counter[str] = Counter()
             for stretch, gained in filling(client):
                 rows.update(gained)
-                say(f"{stretch.begin:%Y-%m-%d %H:%M}: {stretch.spans:,} spans, {sum(gained.values()):,} rows gained")
+                say(
+                    f"{stretch.begin:%Y-%m-%d %H:%M}: {counted(stretch.spans, 'span')}, {counted(sum(gained.values()), 'row')} gained"
+                )
             told = ", ".join(f"{table} {count:,}" for table, count in rows.items() if count)
             typer.echo(
                 f"The tables gained {told}." if told else "Nothing to backfill: every span of a search has its rows."
@@ -323,7 +326,7 @@ def stop(
     store = _embedded(settings_of(context))
     pid = store_process.stop(store.folder, timeout)
     waiting = status(store.folder / store_process.SPOOL).waiting
-    left = f"; {waiting:,} spans wait on disk for the next one" if waiting else ""
+    left = f"; {counted(waiting, 'span')} left on disk for the next one" if waiting else ""
     say(
         f"No process serves {store}{left}."
         if pid is None

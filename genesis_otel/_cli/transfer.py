@@ -16,7 +16,7 @@ import typer
 
 from genesis_otel._cli.common import GivenRun, answering, settings_of
 from genesis_otel._cli.tables import say
-from genesis_otel._read.format import size
+from genesis_otel._read.format import counted, size
 
 
 @answering
@@ -93,7 +93,7 @@ def bring(
         imported = archive.bring(client, file, with_raw_traces=not without_raw_traces)
     head, added = imported
     there = sum(head.rows[table] for table in added) - sum(added.values())
-    before = f"; {there:,} rows were already there" if there else ""
+    before = f"; {counted(there, 'row')} already there" if there else ""
     say(f"{head.run_id}: {row_counts(added) or 'nothing'} imported{before}")
 
 

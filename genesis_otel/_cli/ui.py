@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import typer
 
+from genesis_otel._cli import completion
 from genesis_otel._cli.common import answering, between, settings_of
 from genesis_otel._cli.tables import say
 
@@ -33,6 +34,7 @@ def ui(
             metavar="[RUN]",
             show_default=False,
             help="Start with this run: its id, the start of its id, latest, or a task; by default with the list of runs.",
+            autocompletion=completion.runs,
         ),
     ] = "",
     port: Annotated[

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from genesis_otel._cli.columns import STATUS
 from genesis_otel._money import dollars, money
-from genesis_otel._read.format import ago, duration, number, one_line, plain, visible
+from genesis_otel._read.format import ago, counted, duration, number, one_line, plain, visible
 from genesis_otel._read.health import QUIET, SILENT
 from genesis_otel._read.watch import Look, Row
 
@@ -176,7 +176,7 @@ def _cost(look: Look) -> Iterator[Piece]:
 
 def _llm(look: Look) -> Iterator[Piece]:
     pulse = look.pulse
-    yield f"{pulse['llm_calls']:,} calls", "bold"
+    yield counted(pulse["llm_calls"], "call"), "bold"
     rate = look.per_minute("llm_calls")
     if rate is not None and pulse["llm_calls"]:
         yield f"{_few(rate)}/min", ""

@@ -19,7 +19,7 @@ from genesis_otel._emit.context import Place, derived_context, place_of, placed
 from genesis_otel._emit.handle import Handle
 from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.values import integer, text
-from genesis_otel._log import warn_once
+from genesis_otel._log import printed, warn_once
 
 
 def at(run_id: str, generation: int | None = None, individual_id: str | None = None) -> Context:
@@ -38,7 +38,7 @@ def check(kind: str, place: Place, *, recording: bool) -> None:
             "%s was started where no run is current, as in the threads of a pool: it is assigned to the only open run (%s), and its "
             'metadata says "place": "guessed". Pass run=, generation= or individual=, or attach handle.context in the thread',
             kind,
-            place.run_id,
+            printed(place.run_id),
         )
     elif not recording:
         forgotten.in_worker(kind)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._log import printed
 from genesis_otel._money import dollars, exceeding
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Spending:
             logger.warning(
                 "the run %s has calls without a price: until the priced ones exceed its budget of %s, it is unknown whether the "
                 "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",
-                self.run_id,
+                printed(self.run_id),
                 dollars(self.budget),
             )
 
@@ -87,10 +88,10 @@ class Spending:
             return
         spent = self.spent
         then = ": it stops at its next step" if self.will_stop else ""
-        logger.warning("the run %s has cost %s%s", self.run_id, exceeding(spent, self.budget or 0.0), then)
+        logger.warning("the run %s has cost %s%s", printed(self.run_id), exceeding(spent, self.budget or 0.0), then)
         if tell is not None:
             try:
                 tell(spent)
             except Exception as error:
                 pass_on(error)
-                logger.warning("on_over_budget of the run %s raised", self.run_id, exc_info=True)
+                logger.warning("on_over_budget of the run %s raised", printed(self.run_id), exc_info=True)

@@ -15,7 +15,7 @@ from opentelemetry import trace
 from genesis_otel._emit import configured
 from genesis_otel._emit.context import tracer
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._log import warn_once
+from genesis_otel._log import printed, warn_once
 from genesis_otel._truth import truth
 
 REMEDY = "call genesis_otel.configure() first, or set GENESIS_OTEL_ENABLED=false"
@@ -29,7 +29,7 @@ def records() -> bool:
 def at_run(run_id: str) -> None:
     """Warn if a run starts unrecorded."""
     if _nowhere():
-        warn_once("forgotten", "Run %s is not recorded: %s", run_id, REMEDY)
+        warn_once("forgotten", "Run %s is not recorded: %s", printed(run_id), REMEDY)
 
 
 def in_worker(kind: str) -> None:

@@ -10,7 +10,7 @@ import os
 
 from genesis_otel._emit import configured, tally
 from genesis_otel._emit.run import BUDGET_VARIABLE, Run
-from genesis_otel._log import warn_once
+from genesis_otel._log import printed, warn_once
 from genesis_otel._money import exceeding
 from genesis_otel._truth import truth
 
@@ -31,7 +31,7 @@ class Stopper:
             warn_once(
                 f"no budget {run.id}",
                 "the run %s is to stop when its budget is spent, but has none: nothing stops it; %s sets one, in USD",
-                run.id,
+                printed(run.id),
                 BUDGET_VARIABLE,
             )
 

@@ -70,8 +70,9 @@ class RunTally:
         """The same, for an individual that is already in the notes."""
         if member.fitness is not None:
             keep(self.fitness, member.individual_id, member.fitness, FITNESS_KEPT)
-        if member.score is not None:
-            self.best = member.score if self.best is None else self.best_of((self.best, member.score))
+        score = member.score
+        if score is not None:
+            self.best = score if self.best is None else self.best_of((self.best, score))
 
     def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None) -> None:
         """Note that a generation has ended, with the front that it reported."""
@@ -97,8 +98,7 @@ class RunTally:
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
-                if not member.copied:
-                    self.spending.paid_before(member.cost)
+                self.spending.paid_before(member.cost)
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)

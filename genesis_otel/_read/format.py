@@ -34,6 +34,11 @@ def visible(text: str, *, keep: str = "") -> str:
     return HIDDEN.sub(escaped, text)
 
 
+def counted(number: int, what: str) -> str:
+    """A number with the name of what it counts: "1 step", "1,200 steps"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def plain(value: Any) -> Any:
     """``value`` in JSON's types: times in ISO 8601, NaN and infinities as None, everything else as text."""
     if value is None or isinstance(value, (bool, int, str)):

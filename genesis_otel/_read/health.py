@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from clickhouse_connect.driver.exceptions import Error
 
 from genesis_otel import queries
+from genesis_otel._read.client import NotFoundError
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -23,6 +24,9 @@ QUIET, SILENT = 120, 600
 """Seconds without a sign of life after which a run is shown as silent, and after which that is alarming; also in the dashboards."""
 STALLED = 900
 """Seconds without a sign of life after which a run is stalled, unless `GENESIS_OTEL_STALLED_AFTER` says otherwise."""
+
+OPEN = 10_000
+"""More runs than are ever open at once."""
 
 
 def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -33,10 +37,32 @@ def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     return [{**row, "status": "running"} if row["run_id"] in here else row for row in listed]
 
 
+def runs(
+    client: Client, stalled_after: float, *, task: str = "", status: str = "", tag: str = "", limit: int
+) -> list[dict[str, Any]]:
+    """The newest runs, as the query `runs` lists them, with the status that `alive` gives them."""
+    # Only this machine, not the store, knows which of the silent runs are alive.
+    asked, several = ("open", OPEN) if status in ("running", "stalled") else (status, limit)
+    parameters = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": stalled_after}
+    rows = alive(client, queries.ask(client, "runs", **parameters))
+    return [row for row in rows if status in ("", "open", row["status"])][:limit]
+
+
 def summary(client: Client, run_id: str, stalled_after: float) -> dict[str, Any] | None:
     """How a run stands, as the query `run_summary` says it; None if its start is not in the store."""
     rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
     return rows[0] if rows else None
+
+
+def begun(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
+    """The same of a run whose start must be in the store.
+
+    :raises NotFoundError: it is not.
+    """
+    found = summary(client, run_id, stalled_after)
+    if found is None:
+        raise NotFoundError(f"the start of the run {run_id} is not in the store")
+    return found
 
 
 def _living(client: Client, run_ids: list[str]) -> frozenset[str]:

@@ -35,12 +35,14 @@ class Bell:
         with contextlib.suppress(OSError):
             os.write(self._writing, b"x")
 
-    def wait(self, seconds: float) -> None:
-        """Wait at most ``seconds`` until it is rung; return at once if it was rung since the last call."""
-        if select.select([self._reading], [], [], seconds)[0]:
+    def wait(self, seconds: float) -> bool:
+        """Wait at most ``seconds`` until it is rung, and return whether it was, now or since the last call."""
+        is_rung = bool(select.select([self._reading], [], [], seconds)[0])
+        if is_rung:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._reading, 4096):
                     pass
+        return is_rung
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ from genesis_otel._serve.client import (
     running,
     version_of_package,
 )
-from genesis_otel._serve.looks import Looks
+from genesis_otel._serve.looks import FRESH, Looks
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import status as spool_status
 
@@ -120,10 +120,14 @@ def serve(
         if not is_current and (why := room.lacking(folder)):
             raise error_of(why)
         if is_current:
-            if not spool_status(folder / SPOOL).waiting:
+            is_empty = not spool_status(folder / SPOOL).waiting
+            if is_empty:
                 with looks.one():  # finds nothing
                     pass
             front = stack.enter_context(_front(folder, host, address, looks, ready))
+            # What inserts takes 0.2 s of CPU to load: until a reader waits for a look, or somebody rings, the first answers come first.
+            if is_empty and bell.wait(FRESH):
+                bell.ring()
             exporter, merges = stack.enter_context(_exporter(folder))
         else:
             exporter, merges = stack.enter_context(_exporter(folder))

@@ -45,7 +45,8 @@ class CorrelationProcessor(SpanProcessor):
                 keep(self._places, span.get_span_context().span_id, named, OPEN_AT_ONCE)
 
     def on_end(self, span: ReadableSpan) -> None:
-        place = self._places.pop(span.context.span_id, None) if span.context is not None else None
+        context = span.context if self._places else None
+        place = None if context is None else self._places.pop(context.span_id, None)
         if span.dropped_attributes:
             warn_once(
                 "attributes cut",

@@ -10,6 +10,7 @@ forks copy: then sibling workers, or a search and its repetition, would produce 
 from __future__ import annotations
 
 import os
+import struct
 
 from opentelemetry import context
 from opentelemetry.sdk.trace.id_generator import IdGenerator
@@ -27,12 +28,12 @@ class DerivedIdGenerator(IdGenerator):
     def generate_trace_id(self) -> int:
         """The trace id derived for the span being started, or a random one."""
         ids = _derived()
-        return ids[0] if ids is not None else _random(16)
+        return ids[0] if ids is not None else _random() << 64 | _random()
 
     def generate_span_id(self) -> int:
         """The span id derived for the span being started, or a random one."""
         ids = _derived()
-        return ids[1] if ids is not None else _random(8)
+        return ids[1] if ids is not None else _random()
 
     def is_trace_id_random(self) -> bool:
         """True: the derived ids are parts of a SHA-256, and so evenly distributed that samplers based on them work."""
@@ -45,6 +46,24 @@ def _derived() -> tuple[int, int] | None:
     return None if not isinstance(ids, tuple) or handler_within(start_root.__code__) else ids
 
 
-def _random(size: int) -> int:
-    # Zero is not a valid id.
-    return int.from_bytes(os.urandom(size), "big") or 1
+_numbers: list[int] = []
+"""Random numbers of 64 bits, fetched by the hundred, since each request is a system call."""
+
+
+def _random() -> int:
+    numbers = _numbers
+    while True:
+        try:
+            # Zero is not a valid id.
+            return numbers.pop() or 1
+        except IndexError:
+            numbers.extend(struct.unpack("<128Q", os.urandom(1024)))
+
+
+def _forked() -> None:
+    # Another list, rather than an empty one: a signal handler may have forked just before the parent's numbers are added to it.
+    global _numbers
+    _numbers = []
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -151,8 +151,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         if status in (429, 500):
             self.send_header("retry-after-ms", "30")
-        self.end_headers()
-        self.wfile.write(body)
+        # A search that was stopped no longer waits for its answer.
+        with contextlib.suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the spans record it."""

@@ -27,7 +27,7 @@ from genesis_otel._destinations import open_client
 from genesis_otel._fields import Secret
 from genesis_otel._log import first_line
 from genesis_otel._money import money
-from genesis_otel._read.format import number
+from genesis_otel._read.format import counted, number
 from genesis_otel._settings import Disabled, Settings, load_settings
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.tables import TABLES
@@ -137,7 +137,14 @@ def run_demo(
             settings=_plain(settings),
         )
         process = opened.enter_context(_started(of, order, log, real=real))
-        _watch(process, f"Run {run_id}: {iterations} iterations of {of.title}", run_id, iterations, settings, progress)
+        _watch(
+            process,
+            f"Run {run_id}: {counted(iterations, 'iteration')} of {of.title}",
+            run_id,
+            iterations,
+            settings,
+            progress,
+        )
     if process.returncode != 0:
         raise DemoError(f"the search failed: {_last_line(results / 'demo.log')} (its log is {results / 'demo.log'})")
     return DemoResult(run_id, iterations, time.monotonic() - began, results)

@@ -14,6 +14,7 @@ from rich.text import Text
 from genesis_otel import queries
 from genesis_otel._money import money
 from genesis_otel._read.ancestry import ancestors
+from genesis_otel._read.format import counted
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -47,7 +48,7 @@ def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None
     fitness = steps[-1].fitness_score
     told = "unknown" if fitness is None else f"{fitness:.4f}"
     table = _table(
-        f"Best individual {best}: fitness {told}, in {len(steps) - 1} steps",
+        f"Best individual {best}: fitness {told}, in {counted(len(steps) - 1, 'step')}",
         ("generation", "how", "fitness", "gain", "cost", "what changed", "trace"),
         right=(0, 2, 3, 4),
     )

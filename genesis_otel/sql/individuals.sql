@@ -67,37 +67,28 @@ SELECT
 FROM
 (
     SELECT
-        TraceId, SpanId, SpanAttributes, ended, StatusMessage, told_metrics, exception, is_error,
+        TraceId, SpanId, SpanAttributes, ended, StatusMessage,
+        SpanAttributes['genesis.individual.metrics'] AS told_metrics,
+        JSONExtractRaw(told_metrics, 'correct') AS correct_metric,
+        event_attributes[indexOf(event_names, 'exception')] AS exception,
+        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
         CAST(multiIf(
             SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
             correct_metric IN ('true', 'false'), correct_metric,
             NULL
         ), 'Nullable(Bool)') AS correct,
+        correct_metric = 'false'
+            OR (is_error AND (JSONHas(told_metrics, 'error') OR JSONExtractRaw(told_metrics, 'timeout') = 'true')) AS is_of_a_failure,
         -- A score is a finite number or NULL; of what else was told, `score_told` keeps the word.
         arrayMap(
-            (told, number, is_of_a_failure) -> if(
-                isFinite(number) AND NOT (number = 0 AND is_of_a_failure),
-                (number, ''),
-                (NULL, if(told IN ('', 'null'), '', ifNull(toString(number), told)))
+            (told, number) -> multiIf(
+                isFinite(number) AND NOT (number = 0 AND is_of_a_failure), (number, ''),
+                told IN ('', 'null'), (NULL, ''),
+                (NULL, ifNull(toString(number), told))
             ),
-            told_scores,
-            arrayMap(told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', '')), told_scores),
-            replicate(
-                correct_metric = 'false'
-                    OR (is_error AND (JSONHas(told_metrics, 'error') OR JSONExtractRaw(told_metrics, 'timeout') = 'true')),
-                told_scores
-            )
-        ) AS scores
-    FROM
-    (
-        SELECT
-            TraceId, SpanId, SpanAttributes, ended, StatusMessage,
-            SpanAttributes['genesis.individual.metrics'] AS told_metrics,
-            JSONExtractRaw(told_metrics, 'correct') AS correct_metric,
             [SpanAttributes['genesis.individual.fitness_score'], SpanAttributes['genesis.individual.combined_score']] AS told_scores,
-            arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
-            StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error
-        FROM individual_spans
-        WHERE SpanAttributes['genesis.record'] = 'individual'
-    )
+            arrayMap(told -> toFloat64OrNull(replaceOne(told, 'json: unsupported value: ', '')), told_scores)
+        ) AS scores
+    FROM individual_spans
+    WHERE SpanAttributes['genesis.record'] = 'individual'
 );

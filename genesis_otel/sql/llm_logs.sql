@@ -97,9 +97,10 @@ WHERE (
     AND SpanAttributes['genesis.llm.within'] = ''
     AND SpanAttributes['genesis.record'] = '';
 
--- Of these, what is read more than once, as it came.
-CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
+-- What is read alike of every call: what it was for, and its messages, if they are plain.
+CREATE TABLE IF NOT EXISTS llm_read /*ON CLUSTER*/
 (
+    id UUID,
     Timestamp DateTime64(9),
     TraceId String,
     SpanId String,
@@ -107,21 +108,194 @@ CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
     ScopeName String,
     StatusCode LowCardinality(String),
     StatusMessage String,
-    ResourceAttributes Map(LowCardinality(String), String),
-    execution_time Float64,
+    a Map(LowCardinality(String), String),
     event_times Array(DateTime64(9)),
     event_names Array(LowCardinality(String)),
-    exception Map(String, String),
-    of_events Array(String),
-    a Map(LowCardinality(String), String),
-    named Map(String, String),
-    numbered_attributes Map(LowCardinality(String), String),
+    event_attributes Array(Map(LowCardinality(String), String)),
+    execution_time Float64,
+    metadata String,
+    run_id String,
+    generation Nullable(Int32),
+    individual_id String,
     asked_json String,
-    asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
-    asked_parts Array(Tuple(type String, content String)),
+    asked Array(Tuple(role String, content String)),
+    asked_is_plain Bool,
     answered_json String,
-    answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
-    answered_parts Array(Tuple(type String, content String)),
+    plain_response String,
+    plain_thoughts Array(String),
+    answered_is_plain Bool,
+    is_told_simply Bool
+)
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_read_mv /*ON CLUSTER*/ TO llm_read AS
+WITH
+    SpanAttributes AS a,
+    a['gen_ai.input.messages'] AS asked_json,
+    JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
+    arrayFlatten(asked_typed.2) AS asked_parts,
+    a['gen_ai.output.messages'] AS answered_json,
+    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
+    arrayFlatten(answered_typed.2) AS answered_parts
+SELECT
+    reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
+    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage,
+    a, event_times, event_names, event_attributes,
+    greatest(Duration, 0) / 1e9 AS execution_time,
+    -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
+    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
+        (key, value) -> (if(key = 'genesis.place', 'place', key), value),
+        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
+    )))) AS metadata,
+    if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
+    toInt32OrNull(if(
+        a['genesis.generation.number'] != '', a['genesis.generation.number'], ResourceAttributes['genesis.generation.number']
+    )) AS generation,
+    if(
+        a['genesis.individual.id'] != '', a['genesis.individual.id'], ResourceAttributes['genesis.individual.id']
+    ) AS individual_id,
+    asked_json,
+    answered_json,
+    arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2) AS asked,
+    arrayStringConcat(
+        arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
+        '\n'
+    ) AS plain_response,
+    arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1) AS plain_thoughts,
+    -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
+    -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
+    notEmpty(asked_parts)
+        AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
+        AND NOT has(asked_parts.2, '')
+        AND hasAll(['text'], asked_parts.1)
+        AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
+        AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
+    notEmpty(answered_parts)
+        AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
+        AND NOT has(answered_parts.2, '')
+        AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
+        AND NOT has(answered_parts.2, '[]')
+        AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+    empty(event_names)
+        AND ScopeName NOT IN (
+            'opentelemetry.instrumentation.bedrock', 'openlit', 'openlit.otel.tracing',
+            'opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'
+        )
+        AND StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')
+        AND a['genesis.llm.cost_source'] != ''
+        AND hasAll([
+            'genesis.run.id', 'genesis.generation.number', 'genesis.individual.id', 'genesis.place', 'genesis.llm.role',
+            'genesis.llm.cost_source', 'genesis.llm.metadata', 'gen_ai.operation.name', 'gen_ai.provider.name', 'server.address',
+            'gen_ai.request.model', 'gen_ai.response.model', 'gen_ai.response.id', 'gen_ai.response.finish_reasons',
+            'gen_ai.response.time_to_first_chunk', 'gen_ai.input.messages', 'gen_ai.output.messages', 'gen_ai.usage.cost',
+            'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.cache_read.input_tokens',
+            'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.reasoning.output_tokens'
+        ], mapKeys(a)) AS is_told_simply
+FROM call_spans;
+
+-- Calls as this package records them, without an error and with plain messages: each of their attributes has one name, and there is
+-- nothing to find out about their token counts. Their rows are those that the views after this one would make of them, for half of the cost.
+CREATE TABLE IF NOT EXISTS simple_calls /*ON CLUSTER*/ AS llm_read
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS simple_calls_mv /*ON CLUSTER*/ TO simple_calls AS
+SELECT
+    id, Timestamp, TraceId, SpanId, ParentSpanId, a, execution_time, metadata, run_id, generation, individual_id,
+    asked, plain_response, plain_thoughts
+FROM llm_read
+WHERE is_told_simply AND (asked_is_plain OR empty(asked_json)) AND (answered_is_plain OR empty(answered_json));
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS llm_simple_mv /*ON CLUSTER*/ TO llm_logs AS
+SELECT
+    id,
+    toDateTime64(Timestamp, 3) AS timestamp,
+    if(a['gen_ai.request.model'] != '', a['gen_ai.request.model'], response_model) AS model,
+    if(cost_told > 0 AND isFinite(cost_told), cost_told, 0) AS cost,
+    execution_time,
+    metadata,
+    run_id,
+    generation,
+    individual_id,
+    a['genesis.llm.role'] AS role,
+    if((@provider_at(host) AS known) != '', known, a['gen_ai.provider.name']) AS provider,
+    transform(a['gen_ai.operation.name'], ['completion', 'embedding'], ['text_completion', 'embeddings']) AS operation,
+    response_model,
+    if((arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ',') AS reasons) != '', reasons, finish_reasons) AS finish_reason,
+    'ok' AS status,
+    '' AS error,
+    cached_tokens,
+    cache_write_tokens,
+    toFloat64OrZero(replaceOne(a['gen_ai.response.time_to_first_chunk'], 'json: unsupported value: ', '')) AS time_to_first_token,
+    a['genesis.llm.cost_source'] AS cost_source,
+    TraceId AS trace_id,
+    SpanId AS span_id,
+    ParentSpanId AS parent_span_id,
+    a['gen_ai.response.id'] AS response_id,
+    input_told + if(cached_tokens + cache_write_tokens > input_told, cached_tokens + cache_write_tokens, 0) AS input_tokens,
+    output_told + if(reasoning_tokens > output_told, reasoning_tokens, 0) AS output_tokens,
+    reasoning_tokens,
+    if(notEmpty(asked), toJSONString(asked), '') AS messages,
+    plain_response AS response,
+    arrayStringConcat(arrayFilter(text -> text != '', plain_thoughts), '\n') AS thought
+FROM
+(
+    SELECT
+        id, Timestamp, TraceId, SpanId, ParentSpanId, a, execution_time, metadata, run_id, generation, individual_id,
+        asked, plain_response, plain_thoughts,
+        @host_of(a['server.address']) AS host,
+        a['gen_ai.response.model'] AS response_model,
+        a['gen_ai.response.finish_reasons'] AS finish_reasons,
+        toFloat64OrZero(a['gen_ai.usage.cost']) AS cost_told,
+        toUInt64OrZero(a['gen_ai.usage.input_tokens']) AS input_told,
+        toUInt64OrZero(a['gen_ai.usage.output_tokens']) AS output_told,
+        toUInt64OrZero(a['gen_ai.usage.cache_read.input_tokens']) AS cached_tokens,
+        toUInt64OrZero(a['gen_ai.usage.cache_write.input_tokens']) AS cache_write_tokens,
+        toUInt64OrZero(a['gen_ai.usage.reasoning.output_tokens']) AS reasoning_tokens
+    FROM simple_calls
+);
+
+-- All others.
+CREATE TABLE IF NOT EXISTS other_calls /*ON CLUSTER*/ AS llm_read
+ENGINE = Null;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS other_calls_mv /*ON CLUSTER*/ TO other_calls AS
+SELECT
+    id, Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage, a, event_times, event_names, event_attributes,
+    execution_time, metadata, run_id, generation, individual_id,
+    asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts, answered_is_plain
+FROM llm_read
+WHERE NOT (is_told_simply AND (asked_is_plain OR empty(asked_json)) AND (answered_is_plain OR empty(answered_json)));
+
+-- Of these, what is read more than once, as it came.
+CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/
+(
+    id UUID,
+    Timestamp DateTime64(9),
+    TraceId String,
+    SpanId String,
+    ParentSpanId String,
+    ScopeName String,
+    StatusMessage String,
+    a Map(LowCardinality(String), String),
+    event_names Array(LowCardinality(String)),
+    event_attributes Array(Map(LowCardinality(String), String)),
+    execution_time Float64,
+    metadata String,
+    run_id String,
+    generation Nullable(Int32),
+    individual_id String,
+    asked_json String,
+    asked Array(Tuple(role String, content String)),
+    asked_is_plain Bool,
+    answered_json String,
+    plain_response String,
+    plain_thoughts Array(String),
+    answered_is_plain Bool,
+    first_token DateTime64(9),
+    exception Map(String, String),
+    is_failed Bool,
+    named Map(String, String),
+    content_attributes Map(LowCardinality(String), String),
     system_json String,
     system_text String,
     answer String,
@@ -169,17 +343,12 @@ WITH
         'cost', 'cost', 'cost', 'cost', 'cost', 'cost'
     ] AS meanings
 SELECT
-    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage, ResourceAttributes,
-    greatest(Duration, 0) / 1e9 AS execution_time,
-    event_times,
-    event_names,
-    arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
-    arrayMap(
-        (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', event_attributes, event_names)[key],
-        ['gen_ai.content.prompt', 'gen_ai.content.completion'],
-        ['gen_ai.prompt', 'gen_ai.completion']
-    ) AS of_events,
-    SpanAttributes AS a,
+    id, Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusMessage, a, event_names, event_attributes,
+    execution_time, metadata, run_id, generation, individual_id,
+    asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts, answered_is_plain,
+    event_times[indexOf(event_names, 'First Token Stream Event')] AS first_token,
+    event_attributes[indexOf(event_names, 'exception')] AS exception,
+    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_failed,
     -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found. Of costs, the
     -- first that is a finite number above 0: instrumentations tell 0 of models that they have no price for.
     mapApply(
@@ -195,16 +364,8 @@ SELECT
         mapSort((key, value) -> indexOf(names, key), mapFilter((key, value) -> value != '' AND has(names, key), a))
     ) AS named,
     mapFilter(
-        (key, value) -> startsWith(key, 'gen_ai.prompt.') OR startsWith(key, 'gen_ai.completion.')
-            OR startsWith(key, 'llm.input_messages.') OR startsWith(key, 'llm.output_messages.'),
-        a
-    ) AS numbered_attributes,
-    a['gen_ai.input.messages'] AS asked_json,
-    JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
-    arrayFlatten(asked_typed.2) AS asked_parts,
-    a['gen_ai.output.messages'] AS answered_json,
-    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
-    arrayFlatten(answered_typed.2) AS answered_parts,
+        (key, value) -> match(key, '^(gen_ai[.](prompt|completion)|llm[.](input|output)_messages[.]|(input|output)[.]value$)'), a
+    ) AS content_attributes,
     a['gen_ai.system_instructions'] AS system_json,
     arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
     -- What a model answers may be JSON, too, and has no model's name beside an id.
@@ -217,28 +378,34 @@ SELECT
     a['gen_ai.response.finish_reasons'] AS finish_reasons,
     a['genesis.llm.cost_source'] AS cost_source_told,
     a['error.type'] AS error_type_told
-FROM call_spans;
+FROM other_calls;
 
 -- What they tell, in our types: what is read more than once of that.
 CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
 (
+    id UUID,
     Timestamp DateTime64(9),
     TraceId String,
     SpanId String,
     ParentSpanId String,
     ScopeName String,
-    ResourceAttributes Map(LowCardinality(String), String),
-    execution_time Float64,
-    of_events Array(String),
     a Map(LowCardinality(String), String),
-    named Map(String, String),
-    numbered_attributes Map(LowCardinality(String), String),
+    event_names Array(LowCardinality(String)),
+    event_attributes Array(Map(LowCardinality(String), String)),
+    execution_time Float64,
+    metadata String,
+    run_id String,
+    generation Nullable(Int32),
+    individual_id String,
     asked_json String,
-    asked_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
-    asked_parts Array(Tuple(type String, content String)),
+    asked Array(Tuple(role String, content String)),
+    asked_is_plain Bool,
     answered_json String,
-    answered_typed Array(Tuple(role String, parts Array(Tuple(type String, content String)))),
-    answered_parts Array(Tuple(type String, content String)),
+    plain_response String,
+    plain_thoughts Array(String),
+    answered_is_plain Bool,
+    named Map(String, String),
+    content_attributes Map(LowCardinality(String), String),
     system_json String,
     system_text String,
     answer String,
@@ -247,8 +414,6 @@ CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
     request_type String,
     finish_reasons String,
     cost_source_told String,
-    asked_is_plain Bool,
-    answered_is_plain Bool,
     system Array(String),
     host String,
     charged Float64,
@@ -271,29 +436,15 @@ ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_told_mv /*ON CLUSTER*/ TO llm_told AS
 SELECT
-    * EXCEPT (StatusCode, StatusMessage, exception, error_type_told, event_times, event_names),
-    -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
-    -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
-    notEmpty(asked_parts)
-        AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
-        AND NOT has(asked_parts.2, '')
-        AND hasAll(['text'], asked_parts.1)
-        AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
-        AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
-    notEmpty(answered_parts)
-        AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
-        AND NOT has(answered_parts.2, '')
-        AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
-        AND NOT has(answered_parts.2, '[]')
-        AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+    id, Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, a, event_names, event_attributes, execution_time, metadata, run_id,
+    generation, individual_id, asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts,
+    answered_is_plain, named, content_attributes, system_json, system_text, answer, operation_told, openinference_kind,
+    request_type, finish_reasons, cost_source_told,
     -- The system's instructions, where there are any.
     if(system_json IN ('', '[]'), [], [if(system_text = '', system_json, system_text)]) AS system,
-    concat('.', lower(extract(
-        arrayFirst(text -> text != '', [
-            named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
-        ]),
-        '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://)?(?:[^/@]*@)?([^/:?#]+)'
-    ))) AS host,
+    @host_of(arrayFirst(text -> text != '', [
+        named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
+    ])) AS host,
     -- What the call cost, as it was told: the provider's own word first.
     JSONExtractFloat(answer, 'usage', 'cost') + if(
         JSONExtractBool(answer, 'usage', 'is_byok'),
@@ -302,9 +453,7 @@ SELECT
     ) AS charged,
     if(
         (named['first_chunk'] AS first_chunk) = '' AND has(event_names, 'First Token Stream Event'),
-        greatest(toFloat64(dateDiff(
-            'nanosecond', Timestamp, arrayFirst((time, name) -> name = 'First Token Stream Event', event_times, event_names)
-        )) / 1e9, 0),
+        greatest(toFloat64(dateDiff('nanosecond', Timestamp, first_token)) / 1e9, 0),
         toFloat64OrZero(replaceOne(first_chunk, 'json: unsupported value: ', ''))
     ) AS time_to_first_token,
     toUInt64OrZero(named['input']) AS input_told,
@@ -322,7 +471,7 @@ SELECT
     ]) AS cost_of_litellm,
     toFloat64OrZero(named['cost']) AS cost_told,
     mapContains(named, 'free') AS is_told_free,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') OR error_type_told != '' AS is_error,
+    is_failed OR error_type_told != '' AS is_error,
     if(error_type_told != '', error_type_told, exception['exception.type']) AS error_type,
     if(exception['exception.message'] != '', exception['exception.message'], StatusMessage) AS error_message
 FROM llm_spans;
@@ -364,15 +513,16 @@ CREATE TABLE IF NOT EXISTS llm_calls /*ON CLUSTER*/
     system Array(String),
     system_json String,
     system_text String,
-    numbered_attributes Map(LowCardinality(String), String),
-    prompts Array(String),
-    completions Array(String)
+    content_attributes Map(LowCardinality(String), String),
+    event_names Array(LowCardinality(String)),
+    event_attributes Array(Map(LowCardinality(String), String)),
+    openinference_kind String
 )
 ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_calls_mv /*ON CLUSTER*/ TO llm_calls AS
 SELECT
-    reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
+    id,
     toDateTime64(Timestamp, 3) AS timestamp,
     arrayFirst(text -> text != '', [
         named['request_model'],
@@ -382,44 +532,14 @@ SELECT
     ]) AS model,
     multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     execution_time,
-    -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
-    if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
-        (key, value) -> (if(key = 'genesis.place', 'place', key), value),
-        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
-    )))) AS metadata,
-    if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
-    toInt32OrNull(if(
-        a['genesis.generation.number'] != '', a['genesis.generation.number'], ResourceAttributes['genesis.generation.number']
-    )) AS generation,
-    if(
-        a['genesis.individual.id'] != '', a['genesis.individual.id'], ResourceAttributes['genesis.individual.id']
-    ) AS individual_id,
+    metadata,
+    run_id,
+    generation,
+    individual_id,
     a['genesis.llm.role'] AS role,
     -- Whom the call went to: by the host, where it is a known one (_store/providers.py), else as the instrumentation names it.
     arrayFirst(text -> text != '', [
-        if(host = '.', '', arrayFirst((provider, end) -> endsWith(host, end), [
-            'openrouter', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.inference',
-            'azure.ai.inference', 'azure.ai.inference', 'anthropic', 'aws.bedrock', 'aws.bedrock', 'aws.bedrock', 'gcp.gemini',
-            'gcp.vertex_ai', 'groq', 'together_ai', 'together_ai', 'fireworks_ai', 'deepseek', 'mistral_ai', 'mistral_ai', 'x_ai',
-            'perplexity', 'cohere', 'cohere', 'cerebras', 'moonshot_ai', 'moonshot_ai', 'z_ai', 'zhipu_ai', 'minimax', 'minimax',
-            'minimax', 'novita', 'github_copilot', 'voyage_ai', 'databricks', 'databricks', 'databricks', 'cloudflare', 'baseten',
-            'ovhcloud', 'deepinfra', 'sambanova', 'nebius', 'nebius', 'nebius', 'hyperbolic', 'alibaba_cloud', 'siliconflow',
-            'siliconflow', 'volcengine', 'nvidia', 'replicate', 'huggingface', 'huggingface', 'github_models', 'ibm.watsonx.ai',
-            'ollama_cloud'
-        ], [
-            '.openrouter.ai', '.api.openai.com', '.openai.azure.com', '.openai.azure.us', '.cognitiveservices.azure.com',
-            '.azure-api.net', '.services.ai.azure.com', '.models.ai.azure.com', '.inference.ai.azure.com', '.api.anthropic.com',
-            '.amazonaws.com', '.amazonaws.com.cn', '.api.aws', '.generativelanguage.googleapis.com', '.googleapis.com', '.api.groq.com',
-            '.api.together.xyz', '.api.together.ai', '.api.fireworks.ai', '.api.deepseek.com', '.api.mistral.ai',
-            '.codestral.mistral.ai', '.api.x.ai', '.api.perplexity.ai', '.api.cohere.com', '.api.cohere.ai', '.api.cerebras.ai',
-            '.api.moonshot.ai', '.api.moonshot.cn', '.api.z.ai', '.open.bigmodel.cn', '.api.minimax.io', '.api.minimax.chat',
-            '.api.minimaxi.com', '.api.novita.ai', '.githubcopilot.com', '.api.voyageai.com', '.cloud.databricks.com',
-            '.azuredatabricks.net', '.gcp.databricks.com', '.api.cloudflare.com', '.inference.baseten.co', '.cloud.ovh.net',
-            '.api.deepinfra.com', '.api.sambanova.ai', '.api.studio.nebius.ai', '.api.studio.nebius.com', '.api.tokenfactory.nebius.com',
-            '.api.hyperbolic.xyz', '.aliyuncs.com', '.api.siliconflow.cn', '.api.siliconflow.com', '.volces.com',
-            '.integrate.api.nvidia.com', '.api.replicate.com', '.router.huggingface.co', '.api-inference.huggingface.co',
-            '.models.github.ai', '.ml.cloud.ibm.com', '.ollama.com'
-        ])),
+        @provider_at(host),
         named['provider']
     ]) AS provider,
     multiIf(
@@ -478,33 +598,20 @@ SELECT
     arrayFirst(text -> text != '', [a['gen_ai.response.id'], JSONExtractString(answer, 'id')]) AS response_id,
     if(
         asked_is_plain,
-        toJSONString(CAST(arrayConcat(
-            -- Some tell them among the messages, too.
-            if(
-                arrayExists((role, parts) -> role = 'system' AND arrayStringConcat(parts.2, '\n') = system_text, asked_typed.1, asked_typed.2),
-                [],
-                arrayMap(text -> ('system', text), system)
-            ),
-            arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2)
-        ), 'Array(Tuple(role String, content String))')),
+        -- Some tell the system's instructions among the messages, too.
+        toJSONString(CAST(
+            arrayConcat(if(has(asked, ('system', system_text)), [], arrayMap(text -> ('system', text), system)), asked),
+            'Array(Tuple(role String, content String))'
+        )),
         ''
     ) AS plain_messages,
-    if(
-        answered_is_plain,
-        arrayStringConcat(
-            arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
-            '\n'
-        ),
-        ''
-    ) AS plain_response,
-    if(answered_is_plain, arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1), []) AS plain_thoughts,
-    [a['gen_ai.prompt'], of_events[1], a['input.value']] AS prompts,
-    -- Of an embedding the output is the vector.
-    [a['gen_ai.completion'], of_events[2], if(openinference_kind = 'EMBEDDING', '', a['output.value'])] AS completions,
-    empty(numbered_attributes)
-        AND (asked_is_plain OR (empty(asked_json) AND empty(system_json) AND hasAll([''], prompts)))
-        AND (answered_is_plain OR (empty(answered_json) AND hasAll([''], completions))) AS is_read,
-    asked_json, answered_json, system, system_json, system_text, numbered_attributes
+    if(answered_is_plain, plain_response, '') AS plain_response,
+    if(answered_is_plain, plain_thoughts, []) AS plain_thoughts,
+    empty(content_attributes)
+        AND NOT hasAny(event_names, ['gen_ai.content.prompt', 'gen_ai.content.completion'])
+        AND (asked_is_plain OR (empty(asked_json) AND empty(system_json)))
+        AND (answered_is_plain OR empty(answered_json)) AS is_read,
+    asked_json, answered_json, system, system_json, system_text, content_attributes, event_names, event_attributes, openinference_kind
 FROM llm_told;
 
 -- Calls whose messages are still to be read.
@@ -512,17 +619,16 @@ CREATE TABLE IF NOT EXISTS llm_unread /*ON CLUSTER*/ AS llm_calls
 ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_unread_mv /*ON CLUSTER*/ TO llm_unread AS
-SELECT *
+SELECT
+    @called(),
+    tokens, plain_messages, plain_response, plain_thoughts, asked_json, answered_json, system, system_json, system_text,
+    content_attributes, event_names, event_attributes, openinference_kind
 FROM llm_calls
 WHERE NOT is_read;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_parsed_mv /*ON CLUSTER*/ TO llm_logs AS
 SELECT
-    * EXCEPT (
-        tokens, plain_messages, plain_response, plain_thoughts, prompts, completions, is_read,
-        asked_json, answered_json, system, system_json, system_text, numbered_attributes,
-        thoughts, fields, thought_in_numbered, other_messages, numbered_messages, read_messages, numbered
-    ),
+    @called(),
     tokens.1 AS input_tokens,
     tokens.2 AS output_tokens,
     tokens.3 AS reasoning_tokens,
@@ -543,10 +649,10 @@ SELECT
             ), ','), ']')
         ),
         numbered.1[1],
-        prompts[1],
-        prompts[2],
+        content_attributes['gen_ai.prompt'],
+        of_events[1],
         numbered.1[2],
-        prompts[3],
+        content_attributes['input.value'],
         system_json
     ]) AS messages,
     arrayFirst(text -> text NOT IN ('', '[]'), [
@@ -555,11 +661,12 @@ SELECT
         answered_json,
         numbered.2[3],
         numbered.1[3],
-        completions[1],
-        completions[2],
+        content_attributes['gen_ai.completion'],
+        of_events[2],
         numbered.2[4],
         numbered.1[4],
-        completions[3]
+        -- Of an embedding the output is the vector.
+        if(openinference_kind = 'EMBEDDING', '', content_attributes['output.value'])
     ]) AS response,
     arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(plain_thoughts, arrayFlatten(read_messages[2].4), thought_in_numbered)), '\n') AS thought
 FROM
@@ -648,7 +755,12 @@ FROM
         (
             SELECT
                 *,
-                mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), numbered_attributes)) AS thoughts,
+                arrayMap(
+                    (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', event_attributes, event_names)[key],
+                    ['gen_ai.content.prompt', 'gen_ai.content.completion'],
+                    ['gen_ai.prompt', 'gen_ai.completion']
+                ) AS of_events,
+                mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), content_attributes)) AS thoughts,
                 -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
                 -- (prefix, N, what it is, name, value).
                 arraySort(arrayMap(
@@ -671,14 +783,14 @@ FROM
                         name,
                         value
                     ),
-                    mapKeys(numbered_attributes),
-                    mapValues(numbered_attributes),
-                    arrayMap(key -> extractGroups(key, '^(gen_ai\\.(?:prompt|completion)\\.|llm\\.(?:input|output)_messages\\.)([0-9]*)'), mapKeys(numbered_attributes))
+                    mapKeys(content_attributes),
+                    mapValues(content_attributes),
+                    arrayMap(key -> extractGroups(key, '^(gen_ai\\.(?:prompt|completion)\\.|llm\\.(?:input|output)_messages\\.)([0-9]*)'), mapKeys(content_attributes))
                 )) AS fields,
                 mapValues(mapSort(mapFilter(
                     (key, value) -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text')
                         AND has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
-                    numbered_attributes
+                    content_attributes
                 ))) AS thought_in_numbered
             FROM llm_unread
         )
@@ -688,10 +800,7 @@ FROM
 -- Last: where a store is upgraded, this view reads the landing table until all the others are there.
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_mv /*ON CLUSTER*/ TO llm_logs AS
 SELECT
-    * EXCEPT (
-        tokens, plain_messages, plain_response, plain_thoughts, prompts, completions, is_read,
-        asked_json, answered_json, system, system_json, system_text, numbered_attributes
-    ),
+    @called(),
     tokens.1 AS input_tokens,
     tokens.2 AS output_tokens,
     tokens.3 AS reasoning_tokens,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grafana.source import alerts
 from grafana.source.boards import compare, lineage, llm, pipeline, run, runs, traces
-from grafana.source.panels import rendered
+from grafana.source.dashboard import rendered
 
 HERE = Path(__file__).parents[1]
 

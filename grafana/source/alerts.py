@@ -16,8 +16,10 @@ from genesis_otel._grafana.contact import NAME
 from genesis_otel._grafana.files import DATASOURCE
 from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
-from grafana.source.panels import FOLDER, LLM, PIPELINE, RUN, TABLE, Target
+from grafana.source.dashboard import FOLDER
+from grafana.source.links import LLM, PIPELINE, RUN
 from grafana.source.sql import NEWEST_ROW, burn, found, state
+from grafana.source.targets import TABLE, Target
 
 THRESHOLDS = {
     "run stalled": float(STALLED),  # seconds without a sign of life

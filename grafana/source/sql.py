@@ -8,7 +8,8 @@ from __future__ import annotations
 from genesis_otel._read.health import STALLED
 from genesis_otel._store.tables import STORED_IN
 from genesis_otel.queries import part
-from grafana.source.panels import OF_TASK, value
+from grafana.source.targets import value
+from grafana.source.variables import OF_TASK
 
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""

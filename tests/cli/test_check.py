@@ -18,6 +18,7 @@ from tests.support.pipeline import free_ports
 from tests.support.searched import (
     FACTS,
     LATER,
+    RUN,
 )
 
 pytestmark = pytest.mark.usefixtures("on_the_filled_store")
@@ -154,3 +155,18 @@ def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")
     code, out, _ = run("check")
     assert code == 0 and "Recording is off: GENESIS_OTEL_ENABLED is false." in out
+
+
+def test_a_user_who_can_only_read_is_told_so(run: Run, filled: Path) -> None:
+    """Deleting and importing name the user as what is wrong; nothing changes."""
+    assert run("runs")[0] == 0 and run("export", RUN, "-o", "search.zip")[0] == 0
+    address = store_process.running(filled / "store")
+    assert address
+    reader = f"http://reader:{address.reader}@127.0.0.1:{address.port}/default"
+    for command in (("delete", RUN, "--yes"), ("import", "search.zip")):
+        code, out, err = run("--url", reader, *command)
+        assert (code, out) == (1, "")
+        assert err.endswith(
+            "Error: the user of CLICKHOUSE_URL can only read (readonly): use one who may insert and delete\n"
+        )
+    assert run("show", RUN)[0] == 0

@@ -63,6 +63,8 @@ def test_an_agent_reads_a_search(filled: Path) -> None:
         assert all(each.description and each.description.endswith(".") for each in tools)
         runs = (await told(client, "runs"))["rows"]
         assert {each["run_id"] for each in runs} == {RUN, GOING_ON}
+        assert [each["run_id"] for each in (await told(client, "runs", status="completed"))["rows"]] == [RUN]
+        assert (await told(client, "runs", tag="nothing"))["rows"] == []
         (shown,) = (await told(client, "show_run", run=RUN))["rows"]
         assert (shown["run_id"], shown["status"]) == (RUN, "completed")
         best = (await told(client, "show_individual", run=RUN))["individual"]
@@ -94,6 +96,7 @@ def test_errors_are_explained_and_the_server_goes_on(filled: Path) -> None:
         wrong = await refusal(client, "query", name="top_individuals", run=RUN, parameters={"most": 1})
         assert "has no parameter most" in wrong and "Traceback" not in wrong
         assert "no query is named" in await refusal(client, "query", name="DROP TABLE individuals")
+        assert "'stalled'" in await refusal(client, "runs", status="stuck")
         assert (await told(client, "runs", limit=1))["rows"]
 
     talk(filled, work)

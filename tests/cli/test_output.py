@@ -14,7 +14,7 @@ import pytest
 
 from genesis_otel._cli.tables import Format, write
 from genesis_otel._money import dollars, exceeding
-from genesis_otel._read.format import ago, visible
+from genesis_otel._read.format import ago, counted, visible
 from tests.support.command import Run, on_terminal, started, without_styles
 from tests.support.searched import (
     FACTS,
@@ -122,6 +122,11 @@ def test_a_cost_over_its_budget_looks_like_more() -> None:
     """The two amounts have as many digits as it takes to tell them apart; calls without a price are counted."""
     assert exceeding(2, 1) == "$2.00, more than its budget of $1.00"
     assert exceeding(2.004, 2, 3) == "$2.004 + 3 unpriced, more than its budget of $2"
+
+
+def test_one_is_not_many() -> None:
+    """A number stands with the singular only if it is one."""
+    assert [counted(each, "step") for each in (0, 1, 2, 1200)] == ["0 steps", "1 step", "2 steps", "1,200 steps"]
 
 
 def test_how_long_ago() -> None:

@@ -17,10 +17,11 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
-from tests.support.searched import BEST, FACTS, GOING_ON, RUN, TASK, code
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
 
 Run = Callable[..., tuple[int, str, str]]
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
+HOSTILE = ["x-1", "x$(id)", "x\\$(id)", "x`id`", "x;id", "x y", "x\x1b[31m", "x'\"y"]
 PARENT = next(fact for fact in FACTS if fact.id == "three_best")
 
 
@@ -93,18 +94,34 @@ def completed(run: Run, words: str, monkeypatch: pytest.MonkeyPatch) -> list[str
 
 
 def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Runs are completed if the store process runs, which is not started for this; without a store to query, nothing is
-    printed."""
-    assert run("runs", "--limit", "1")[0] == 0
+    """Wherever a run or an individual is named, also if the store process has to be started first; a store that does not
+    exist is not created, and nothing is printed."""
+    assert run("stop")[0] == 0
     assert completed(run, "rep", monkeypatch) == ["reprice", "report"]
     assert set(completed(run, "show ", monkeypatch)) == {"latest", RUN, GOING_ON}
-    assert RUN in completed(run, f"export {RUN[:-1]}", monkeypatch)
+    for words in ("export", "ui", "watch", "diff best --run", "diff best best --other-run", "report --compare"):
+        assert completed(run, f"{words} {RUN[:-1]}", monkeypatch) == [RUN]
+    assert set(completed(run, f"show {RUN} three_", monkeypatch)) == {"three_a", "three_best", "three_b"}
+    assert completed(run, f"lineage {RUN} be", monkeypatch) == ["best"]
     assert completed(run, "query top_", monkeypatch) == ["top_individuals"]
+    assert set(completed(run, "runs --status st", monkeypatch)) == {"stalled", "stopped"}
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
     assert completed(run, "show ", monkeypatch) == ["latest"]
     assert not list(tmp_path.iterdir())
     monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:9/nowhere")
     assert completed(run, "show ", monkeypatch) == ["latest"]
+
+
+def test_an_id_that_a_shell_would_run_is_not_completed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id is whatever a search, or an imported file, says: with a command in it, it is left to be typed."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    fill(tmp_path / "store", [span for name in HOSTILE for span in search_spans(name, facts=LATER[:1])])
+    listed = json.loads(run("runs", "--format", "json")[1])
+    assert {each["run_id"] for each in listed} == set(HOSTILE)
+    assert completed(run, "show ", monkeypatch) == ["latest", "x-1"]
+    end_store(tmp_path / "store")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from genesis_otel import queries
 from genesis_otel._cli.grid import ROWS_OF_A_TABLE
-from tests.support.command import Run
+from tests.support.command import Run, on_terminal, without_styles
 from tests.support.searched import (
     BEST,
     FACTS,
@@ -107,7 +107,14 @@ def test_query_only_reads(statement: str, run: Run) -> None:
     assert (code, out) == (1, "") and err.startswith("Error: ")
     assert run("query", "table_rows") == before
     if not re.search("OUTFILE|;", statement):
-        assert "only read-only statements are allowed here" in err
+        assert "Only read-only statements are allowed here" in err
+
+
+def test_a_narrow_terminal_cuts_ids_before_it_gives_up_columns(run: Run) -> None:
+    """In few columns an answer stays a table, with ids cut in the middle; a wide terminal and a pipe have them whole."""
+    narrow = without_styles(on_terminal("query", "run_costs", columns=75))
+    assert re.search(r"^run_20…142345 +circle_packing ", narrow, re.MULTILINE)
+    assert RUN in on_terminal("query", "run_costs", columns=200) and RUN in run("query", "run_costs")[1]
 
 
 def test_query_says_what_is_wrong(run: Run) -> None:

@@ -31,8 +31,8 @@ def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
     spooled(empty / "store" / "spool", spans)
     (status,) = json.loads(run("spool", "--format", "json")[1])
     assert (status["waiting"], status["dead"], status["dropped"], status["writers"]) == (len(spans), 0, 0, 0)
-    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
-    assert run("spool", "drain")[1] == "0 spans delivered, 0 still wait.\n"
+    assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still waiting.\n", "")
+    assert run("spool", "drain")[1] == "0 spans delivered, 0 still waiting.\n"
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 
 
@@ -55,7 +55,7 @@ def test_spool_of_a_server(run: Run, filled: Path, empty: Path) -> None:
     assert (code, out) == (1, "") and "3 spans still wait" in err and "Connection refused" in err
     code, _, err = run("--url", away, "spool")
     assert code == 0 and f"Spans for another destination wait in {spool}" in err
-    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still wait.\n", "")
+    assert run("--url", url, "spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still waiting.\n", "")
     assert run("--url", url, "query", "SELECT count() AS n FROM generations")[1] == "n\n5\n"
 
 
@@ -71,8 +71,8 @@ def test_dead_letters(encode: Callable[[ReadableSpan], bytes], run: Run, empty: 
     assert (letter["reason"], letter["span"], letter["run_id"]) == ("Code: 6, CANNOT_PARSE_TEXT", span.name, RUN)
     assert json.loads(run("spool", "--format", "json")[1])[0]["dead"] == 1
     assert "1 were refused" in run("check")[1]
-    assert run("spool", "requeue")[1].startswith("1 spans are back in the spool")
-    assert run("spool", "drain")[1].endswith("0 still wait.\n")
+    assert run("spool", "requeue")[1].startswith("1 span put back into the spool")
+    assert run("spool", "drain")[1].endswith("0 still waiting.\n")
     assert spool_status(spool).dead == 0
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
 

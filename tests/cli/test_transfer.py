@@ -24,6 +24,7 @@ from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import STORED_IN
+from tests.support.command import asked_on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
@@ -111,7 +112,7 @@ def test_a_run_is_copied_into_another_store_once(run: Run, source: Path, target:
     with opened(target) as client:
         assert content(client) == before
         code, _, err = run(target, "import", str(file))
-        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows were already there" in err
+        assert code == 0 and f"nothing imported; {sum(map(len, before.values()))} rows already there" in err
         assert content(client) == before
     assert run(target, "best", RUN, "--code") == run(source, "best", RUN, "--code")
     code, _, err = run(source, "export", RUN, "-o", str(file))
@@ -316,6 +317,18 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         left = "SELECT individual_id FROM individuals WHERE run_id = {run:String}"
         eventually(lambda: client.query(left, parameters={"run": RUN}).result_rows == [("anew",)])
         assert not deleted.sweep(client)
+
+
+def test_only_a_yes_deletes(run: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No, nothing, and the end of the input (as Ctrl-C) leave the run as it is; none of them is an error of the program."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(source))
+    for typed, code in ((b"n\n", 0), (b"\n", 0), (b"\x04", 130)):
+        ended, shown = asked_on_terminal(typed, "delete", RUN)
+        assert ended == code and "Delete them? [y/N]: " in shown and "Error" not in shown
+        assert run(source, "show", RUN)[0] == 0
+    ended, shown = asked_on_terminal(b"y\n", "delete", RUN)
+    assert ended == 0 and shown.endswith(f"{RUN}: deleted\n")
+    assert run(source, "show", RUN)[0] == 3
 
 
 def test_a_reader_in_mid_query_sees_the_run_as_it_was(run: Run, source: Path, tmp_path: Path) -> None:

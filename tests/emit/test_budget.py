@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import threading
 
 import pytest
 
+from genesis_otel import _log, spans
 from genesis_otel import attributes as names
-from genesis_otel import spans
+from genesis_otel._emit import forgotten
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.recording import Recorded, record
@@ -73,6 +75,36 @@ def test_reported_costs_beyond_the_calls_count() -> None:
         generation = run.generation(1)
         generation.end(total_cost=0.25)
         assert (run.over_budget, told) == (True, [1.0])
+
+
+def test_a_generation_s_reported_cost_includes_what_was_paid_in_it() -> None:
+    """Only what exceeds its calls and individuals is added to the run's cost; a reported cost below that adds nothing."""
+    with spans.run("task", run_id="whole", budget=1.0) as run:
+        generation = run.generation(0)
+        call(generation, 0.25)
+        with generation.individual() as individual:
+            individual.record(api_cost=0.25)
+        generation.end(total_cost=0.75)
+        generation = run.generation(1)
+        call(generation, 0.25)
+        generation.end(total_cost=0.125)
+        assert run.over_budget is False
+        call(run, 0.125)
+        assert run.over_budget is True
+
+
+def test_a_call_that_outlasts_its_individual_is_in_the_generation_s_cost(recorded: Recorded) -> None:
+    """It began before the individual got its id, and ends after the individual."""
+    generation = spans.run("t").generation(1)
+    individual = generation.individual()
+    made = individual.llm_call("m")
+    individual.id = "late"
+    individual.end()
+    made.response("!", cost=0.25)
+    made.end()
+    generation.end()
+    (found,) = recorded.records("generation")
+    assert found[names.GENERATION_TOTAL_COST] == 0.25
 
 
 def test_threads_lose_no_cost_and_one_calls_the_callback() -> None:
@@ -180,3 +212,26 @@ def test_stopping_without_a_budget_warns_and_stops_nothing(caplog: pytest.LogCap
     assert not stopper.is_due()
     (said,) = warnings(caplog)
     assert "nothing stops it" in said and "GENESIS_OTEL_BUDGET" in said
+
+
+def test_a_hostile_run_id_is_quoted_in_log_lines(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal obeys no control or bidirectional character of a run's id, and no line of a log begins within it, whichever line
+    names the run: about its budget, its prices, its callback, stopping, a guessed place, or that it is not recorded."""
+    monkeypatch.setattr(_log, "_said", {})
+
+    def tell(spent: float) -> None:
+        raise ValueError("of the caller")
+
+    run = spans.run("task", run_id="ru\x1b[31mn\n\u202eid", budget=0.5, on_over_budget=tell)
+    run.llm_call("unheard-of").end()
+    spans.action("guessed")
+    call(run, 1)
+    Stopper(spans.run("task", run_id="other\x1b\u202e"), told=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forgotten, "_nowhere", lambda: True)
+        forgotten.at_run("third\x1b\u202e")
+    said = [each.getMessage() for each in caplog.records]
+    assert len(said) == 6
+    assert all(line.isprintable() and re.search(r"(ru|other|third)\\x1b", line) for line in said)

@@ -287,6 +287,42 @@ class Verdict:
     accuracy: float
 
 
+def test_a_failed_individual_is_not_incorrect_as_well(recorded: Recorded) -> None:
+    """An individual that failed and did not pass its checks is counted once, as failed."""
+    generation = spans.run("t").generation(1)
+    with generation.individual("both") as one:
+        one.record(fitness=1.0, correct=False)
+        one.fail("crashed")
+    scored(generation, "wrong", 1.0, correct=False)
+    generation.end()
+    (found,) = recorded.records("generation")
+    metadata = json.loads(found[names.GENERATION_METADATA])
+    assert (metadata["failed"], metadata["incorrect"]) == (1, 1)
+
+
+@pytest.mark.parametrize("metrics", [{"error": 0.5}, {"timeout": True}])
+def test_a_score_of_zero_is_one_unless_the_individual_failed(recorded: Recorded, metrics: dict[str, Any]) -> None:
+    """A metric may be called `error` or `timeout`: 0 is no score only beside them if the individual failed."""
+    generation = spans.run("t").generation(1)
+    scored(generation, "ran", 0.0, metrics=metrics)
+    with generation.individual("failed") as one:
+        one.record(fitness=0.0, metrics=metrics)
+        one.fail("crashed")
+    generation.end()
+    (found,) = recorded.records("generation")
+    assert found[names.GENERATION_BEST_SCORE] == 0.0
+    assert json.loads(found[names.GENERATION_METADATA])["std_dev"] == 0.0
+
+
+def test_an_individual_evaluated_again_is_not_compared_with_itself(recorded: Recorded) -> None:
+    """One that came out worse the second time is on the front as it is now: what it was before excludes nobody."""
+    generation = spans.run("t", objectives={"fitness": "max"}).generation(1)
+    scored(generation, "again", 2.0)
+    scored(generation, "again", 1.0)
+    generation.end()
+    assert [each[names.INDIVIDUAL_IS_PARETO] for each in recorded.records("individual")] == [True, True]
+
+
 @pytest.mark.parametrize(
     "metrics",
     [

@@ -73,6 +73,10 @@ def test_scores_go_out_as_evaluation_events_too(recorded: Recorded) -> None:
     }
     assert scores == {"fitness": 0.9, "combined": 0.8, **{f"m{n}": float(n) for n in range(13)}}
     assert json.loads(str(attributes_of(span)[names.INDIVIDUAL_METRICS])) == {**metrics, "nan": "NaN"}
+    with spans.individual("b") as individual:
+        individual.record(fitness=0.9)
+    (event,) = recorded.spans[-1].events  # the combined score, which is the fitness, is not sent again
+    assert (event.attributes or {})[names.GEN_AI_EVALUATION_NAME] == "fitness"
 
 
 def test_lineage_has_an_edge_per_parent_with_the_childs_gain(recorded: Recorded) -> None:

@@ -177,6 +177,21 @@ with generation.llm_call("m") as call:
     assert [member["individual_id"] for member in json.loads(front)] == ["a"]
 
 
+def test_the_calls_of_a_copy_count_for_the_budget_after_a_resumption(tmp_path: Path) -> None:
+    """A copy costs nothing, but a call made for it was paid, by whichever process."""
+    code = f"""{BEGIN}
+run = spans.run("t", run_id="r", budget=1.0)
+with run.generation(0) as generation, generation.individual(mutation_type="migration") as individual:
+    individual.record(api_cost=50)
+    with individual.llm_call("m") as call:
+        call.response("x", cost=0.75)
+assert run.over_budget is AFTER
+os._exit(9)
+"""
+    search(code.replace("AFTER", "False"), tmp_path, expected=9)
+    search(code.replace("AFTER", "True"), tmp_path, expected=9)
+
+
 def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
     """Nothing kept for one run affects another."""
     search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)

@@ -305,6 +305,19 @@ def test_settings_of_a_query_end_with_it(served: Store) -> None:
     assert ask(served, "POST", query)[2] != b"77\n"
 
 
+def test_a_query_that_is_asked_often_is_not_compiled(served: Store) -> None:
+    """By default the engine stops to compile it at the fourth time, which takes longer than answering; whoever wants that
+    can ask for it."""
+    sql = "SELECT number % 3 AS n, sum(number * 2 + 1) AS s FROM numbers(100) GROUP BY n ORDER BY s + n * 2, n"
+    compiled = {"query": "SELECT value FROM system.events WHERE event = 'CompileFunction'"}
+    for _ in range(6):
+        assert ask(served, "POST", {"query": sql})[0] == 200
+    assert ask(served, "POST", compiled)[2] == b""
+    for _ in range(6):
+        assert ask(served, "POST", {"query": sql, "compile_expressions": 1})[0] == 200
+    assert int(ask(served, "POST", compiled)[2]) > 0
+
+
 def test_the_reader_reads_and_changes_nothing(served: Store) -> None:
     """The second user can run any read query, sends its own limits as Grafana does, and cannot change anything."""
     assert (

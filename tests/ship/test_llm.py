@@ -53,6 +53,20 @@ def test_every_dialect_is_priced_and_cached_tokens_count_once(dialect: str, monk
     assert attributes_of(span)[names.LLM_COST_SOURCE] == "genai-prices"
 
 
+@pytest.mark.parametrize("name", ["gen_ai.usage.cost", "llm.cost.total", "gen_ai.cost.total_cost"])
+def test_a_cost_of_zero_beside_tokens_says_that_there_is_no_price(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instrumentations write 0 for models that they have no price for: the cost is computed. Without tokens, 0 is what it cost."""
+    recorded = through(monkeypatch)
+    full, _, output = GPT_4O
+    call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o", name: 0.0}
+    counted = attributes_of(
+        emitted(recorded, {**call, "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10})
+    )
+    assert counted[names.GEN_AI_USAGE_COST] == pytest.approx((100 * full + 10 * output) / 1e6)
+    assert counted[names.LLM_COST_SOURCE] == "genai-prices"
+    assert attributes_of(emitted(recorded, call))[names.LLM_COST_SOURCE] == "told"
+
+
 def test_separately_counted_tokens_are_not_lost() -> None:
     """Cached tokens that exceed the input (Anthropic's raw counts) were counted separately and are added to it."""
     call = {"gen_ai.usage.output_tokens": 0, "gen_ai.request.model": "claude-3-5-sonnet-20241022"}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from genesis_otel._ship.delivery.contract import Limits
 from genesis_otel._ship.delivery.requeue import requeue
-from genesis_otel._ship.spool import account, dead_letters, layout, losses
+from genesis_otel._ship.spool import account, dead_letters, layout, limit, losses
 from genesis_otel._ship.spool.queue import Queue, take
 from genesis_otel._ship.spool.status import status
 from genesis_otel._ship.spool.turn import Turn
@@ -214,6 +214,33 @@ def test_over_the_limit_the_oldest_are_deleted_counted_and_logged(
     assert "over its limit" in caplog.text
     source.close()
     assert everything(tmp_path) == records[-state.waiting :]
+
+
+def test_a_spool_that_is_exactly_full_keeps_everything(tmp_path: Path) -> None:
+    """At the limit nothing is deleted, one byte above it one segment is: the oldest."""
+    source = writer(tmp_path, segment_bytes=1000)
+    records = [f"{number:03d}".encode() * 100 for number in range(20)]
+    for record in records:
+        source.append(record)
+    source.close()
+    size = status(tmp_path).bytes
+    limit.enforce(tmp_path, size)
+    assert status(tmp_path).dropped == 0
+    limit.enforce(tmp_path, size - 1)
+    dropped = status(tmp_path).dropped
+    assert 0 < dropped <= 4
+    assert everything(tmp_path) == records[dropped:]
+
+
+def test_the_segment_being_written_is_never_deleted(tmp_path: Path) -> None:
+    """However small the limit, what a living process is writing to stays, until that process is gone."""
+    source = writer(tmp_path)
+    source.append(b"of a living process")
+    limit.enforce(tmp_path, 1)
+    assert (status(tmp_path).waiting, status(tmp_path).dropped) == (1, 0)
+    source.close()
+    limit.enforce(tmp_path, 1)
+    assert (status(tmp_path).waiting, status(tmp_path).dropped) == (0, 1)
 
 
 def test_a_full_disk_raises_and_leaves_nothing_half_written(tmp_path: Path) -> None:

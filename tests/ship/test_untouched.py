@@ -70,6 +70,8 @@ def places(text: str) -> list[ReadableSpan]:
         span_of({"plain": 1}, status=Status(StatusCode.ERROR, text)),
         span_of({"plain": 1}, events=[Event("exception", {"exception.message": text}, 1)]),
         span_of({"plain": 1}, events=[Event("gen_ai.choice", {"message.id": text}, 1)]),
+        span_of({"plain": 1}, events=[Event("told", {"a": 1}, 1), Event(text, {"api_key": text, "their.id": text}, 2)]),
+        span_of(INDIVIDUAL, events=[Event(names.EVENT_PARETO_FRONT, {names.PARETO_FRONT_MEMBERS: text}, 1)]),
         span_of({"plain": 1}, links=[Link(CONTEXT, {"why": text})]),
         span_of({"plain": 1}, resource=Resource({"process.command_line": text})),
     ]

@@ -39,9 +39,9 @@ def test_every_file_goes_on_cluster_with_replicated_engines(parsed: Parsed) -> N
         for statement in _tables.statements(file, cluster=NAME):
             parsed.command(statement)
     tables = [statement for statement in parsed.statements if statement.startswith("CREATE TABLE")]
-    assert len(parsed.statements) == 37 and len(tables) == 18
+    assert len(parsed.statements) == 44 and len(tables) == 21
     passing = [statement for statement in tables if "ENGINE = `Null`" in statement]
-    assert len(passing) == 9
+    assert len(passing) == 12
     for statement in parsed.statements:
         assert "ON CLUSTER `my \\`odd\\` cluster`" in statement
     for statement in tables:

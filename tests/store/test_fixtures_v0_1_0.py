@@ -283,7 +283,7 @@ def test_dead_letters_are_read_and_delivered_with_every_row(tmp_path: Path) -> N
     letters = json.loads(command("spool", "dead", "--format", "json", **environment))
     assert [[Path(each["file"]).name, each["span"], each["run_id"]] for each in letters] == expected["letters"]
     assert all("Cannot parse" in each["reason"] for each in letters)
-    assert f"{len(letters)} spans are back in the spool" in command("spool", "requeue", **environment)
+    assert f"{len(letters)} spans put back into the spool" in command("spool", "requeue", **environment)
     with opened(folder) as client:
         until(lambda: spool(**environment)["waiting"] == 0, "the delivery")
         found, rows = asked(client, expected)

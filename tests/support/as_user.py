@@ -1,4 +1,4 @@
-"""The rights of a user, tested on the real engine for tests/whole/test_compose.py: ``as_user.py USER`` in a separate
+"""The rights of a user, tested on the real engine for tests/deploy: ``as_user.py USER`` in a separate
 folder.
 
 In: users.d/*.xml of the working folder, and statements as a JSON list on standard input, where `init`, `ensure` and

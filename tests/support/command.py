@@ -37,6 +37,11 @@ def started(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
 
 def on_terminal(*arguments: str, columns: int = 200) -> str:
     """What the command writes to a terminal of that width."""
+    return asked_on_terminal(b"", *arguments, columns=columns)[1]
+
+
+def asked_on_terminal(typed: bytes, *arguments: str, columns: int = 200) -> tuple[int, str]:
+    """The command's exit code, and what it writes to a terminal, if that is typed when it asks."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     process = subprocess.Popen(
@@ -52,10 +57,14 @@ def on_terminal(*arguments: str, columns: int = 200) -> str:
     with contextlib.suppress(OSError):  # the end of a terminal
         while select.select([ours], [], [], 150)[0] and (piece := os.read(ours, 65536)):
             shown += piece
-    process.wait(60)
+            if typed and shown.endswith(b": "):
+                os.write(ours, typed)
+                typed = b""
+    code = process.wait(60)
     os.close(ours)
     # On a busy machine it logs that it waits for the store; only the awaited output matters.
-    return "".join(line for line in shown.decode().replace("\r\n", "\n").splitlines(True) if "s at most" not in line)
+    lines = shown.decode().replace("\r\n", "\n").splitlines(True)
+    return code, "".join(line for line in lines if "s at most" not in line)
 
 
 def without_styles(shown: str) -> str:

@@ -178,6 +178,7 @@ def named() -> dict[str, list[tuple[str, str]]]:
         "password in XML": [
             ("hunter2", "<password>hunter2</password>"),
             ("hunter2", '<add key="Password" value="hunter2"/>'),
+            ("s3cr3t!pw", "<password><![CDATA[s3cr3t!pw]]></password>"),
         ],
         "password in a URL": [
             (w, f"{scheme}://me:{w}@db.example.com:5432/x")
@@ -246,6 +247,19 @@ def named() -> dict[str, list[tuple[str, str]]]:
         "in a list": [
             (secret[5], json.dumps({"x-api-key": [secret[5]]})),
             ("hunter2", "User(name='x', password=SecretStr('hunter2'))"),
+            ("s3cr3t!pw", json.dumps({"passwords": ["hunter2", "s3cr3t!pw"]})),
+            ("correcthorse9", "passwords = ('hunter2', \"s3cr3t!pw\", 'correcthorse9')"),
+        ],
+        "as the next argument": [
+            ("s3cr3t!pw", 'props.setProperty("password", "s3cr3t!pw");'),
+            ("s3cr3t!pw", 'os.Setenv("DB_PASSWORD", "s3cr3t!pw")'),
+            ("s3cr3t!pw", "os.environ.setdefault('DB_PASSWORD', 's3cr3t!pw')"),
+        ],
+        "a block, an anchor or a tag of YAML": [
+            ("s3cr3t!pw", "database:\n  password: |\n    s3cr3t!pw\n"),
+            ("s3cr3t!pw", json.dumps({"file": "database:\n  password: >-\n    s3cr3t!pw\n"})),
+            ("s3cr3t!pw", "password: &db s3cr3t!pw\n"),
+            ("s3cr3t!pw", "password: !!str s3cr3t!pw\n"),
         ],
         "pairs with blanks": [
             ("hunter2", "psql 'host=db user=me password=hunter2 dbname=x'"),
@@ -471,6 +485,12 @@ HARMLESS = (
     "eyJust a word that begins so",
     # lists, pairs and logins that hold none
     "secrets: ['DB_PASSWORD', 'API_KEY']",
+    '"required": ["username", "password", "email"]',
+    'form.setItem("password", "required")',
+    "password: |\n    The password used for authentication\n",
+    "token: >-\n  {{ vault_token }}\n",
+    "password: !Ref DBPassword",
+    "<password><![CDATA[${pw}]]></password>",
     'ADD_CREDENTIAL: ("POST", "/session/authenticator/credential"),',
     '{"name": "password", "value": ""}',
     '{"name": "password", "type": "string", "value": "required"}',

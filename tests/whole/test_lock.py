@@ -158,7 +158,7 @@ def test_the_lock_is_up_to_date(checkout: Path) -> None:
 def test_a_changed_range_needs_a_new_lock(checkout: Path) -> None:
     """If pyproject.toml requires something else, the check names each file."""
     project = checkout / "pyproject.toml"
-    project.write_text(project.read_text().replace('"rich>=13.7,<16"', '"rich>=13.8,<16"'))
+    project.write_text(project.read_text().replace('"rich>=13.8,<16"', '"rich>=13.9,<16"'))
     done = checked(checkout)
     assert done.returncode == 1
     assert re.findall(r"requirements/(\w+)\.txt", done.stderr) == ["dev", "demo", "image", "build"]

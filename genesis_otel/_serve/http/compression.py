@@ -12,7 +12,6 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 from genesis_otel._serve.http.guard import RefusedError, unsupported
@@ -79,7 +78,7 @@ def framed(data: bytes) -> bytes:
     frames: list[bytes] = []
     for at in range(0, len(data), FRAME_BYTES):
         plain = data[at : at + FRAME_BYTES]
-        packed = _lz4("block").compress(plain, store_size=False)
+        packed = _lz4().block.compress(plain, store_size=False)
         frame = struct.pack("<BII", LZ4, len(packed) + _BEHIND_HASH, len(plain)) + packed
         frames += (_checksum(frame), frame)
     return b"".join(frames)
@@ -97,7 +96,7 @@ def packer(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]
         zipper = zlib.compressobj(1, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
         return lambda piece: zipper.compress(piece) + zipper.flush(zlib.Z_SYNC_FLUSH), zipper.flush
     if encoding == "lz4":
-        frame = _lz4("frame").LZ4FrameCompressor(auto_flush=True)
+        frame = _lz4().frame.LZ4FrameCompressor(auto_flush=True)
         begun = [frame.begin()]
         return (
             lambda piece: (begun.pop() if begun else b"") + frame.compress(piece),
@@ -131,7 +130,7 @@ def _decompressor(encoding: str) -> Any:
     if encoding in ("gzip", "deflate"):
         return zlib.decompressobj(47 if encoding == "gzip" else 15)
     if encoding == "lz4":
-        return _lz4("frame").LZ4FrameDecompressor()
+        return _lz4().frame.LZ4FrameDecompressor()
     if encoding == "zstd":
         return _zstd().ZstdDecompressor()
     raise unsupported(f"The encoding '{encoding}' is not supported here; use {', '.join(ENCODINGS)} or none.")
@@ -147,7 +146,7 @@ def _decompressed_frame(method: int, data: bytes, size: int) -> bytes:
     try:
         plain = data
         if method == LZ4:
-            plain = bytes(_lz4("block").decompress(data, uncompressed_size=size)) if size else b""
+            plain = bytes(_lz4().block.decompress(data, uncompressed_size=size)) if size else b""
         elif method == ZSTD:
             plain = bytes(_zstd().ZstdDecompressor().decompress(data, size + 1))
     except Exception as error:
@@ -168,9 +167,16 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("<QQ", value >> 64, value & 0xFFFFFFFFFFFFFFFF)
 
 
-def _lz4(name: str) -> Any:
-    return import_module(f"lz4.{name}")
+def _lz4() -> Any:
+    import lz4.block  # type: ignore[import-untyped]
+    import lz4.frame  # type: ignore[import-untyped]
+
+    return lz4
 
 
 def _zstd() -> Any:
-    return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd

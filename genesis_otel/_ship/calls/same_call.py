@@ -138,6 +138,8 @@ class Calls:
 
     def ended(self, span: ReadableSpan) -> None:
         """Forget a span that has ended."""
+        if not self._open:
+            return
         span_id = _id(span)
         self._open.pop(span_id, None)
         self._of_others.pop(span_id, None)

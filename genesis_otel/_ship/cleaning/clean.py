@@ -205,7 +205,9 @@ class Changed(ReadableSpan):
             context=span.context,
             parent=span.parent,
             resource=span.resource if resource is None else resource,
-            attributes={name: value for name, value in attributes.items() if value is not None},
+            attributes={name: value for name, value in attributes.items() if value is not None}
+            if None in attributes.values()
+            else attributes,
             events=span.events if events is None else tuple(events),
             links=span.links if links is None else links,
             kind=span.kind,
@@ -214,19 +216,19 @@ class Changed(ReadableSpan):
             end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )
-        self._dropped = (span.dropped_attributes, span.dropped_events, span.dropped_links)
+        self._original = span
 
     @property
     def dropped_attributes(self) -> int:
-        return self._dropped[0]
+        return self._original.dropped_attributes
 
     @property
     def dropped_events(self) -> int:
-        return self._dropped[1]
+        return self._original.dropped_events
 
     @property
     def dropped_links(self) -> int:
-        return self._dropped[2]
+        return self._original.dropped_links
 
 
 def bare(span: ReadableSpan) -> ReadableSpan:

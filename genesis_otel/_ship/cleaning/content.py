@@ -165,7 +165,7 @@ def strings(values: Iterable[Any]) -> Iterator[str]:
 
 def has_names(value: Any) -> bool:
     """Whether there is a mapping in a value: its names, like those of attributes, can say that a text is a secret."""
-    return isinstance(value, Mapping) or (isinstance(value, (tuple, list)) and any(map(has_names, value)))
+    return any(map(has_names, value)) if isinstance(value, (tuple, list)) else isinstance(value, Mapping)
 
 
 def _hidden(value: Any) -> Any:

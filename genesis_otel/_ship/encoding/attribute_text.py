@@ -47,9 +47,7 @@ def value_text(value: object) -> str:
     else:
         encoded = json_text(value)
     # Go's encoder escapes the two line separators that are invalid in JavaScript strings.
-    for character in "\u2028\u2029":
-        encoded = encoded.replace(character, f"\\u{ord(character):04x}")
-    return encoded
+    return encoded.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def int_text(value: int) -> str:

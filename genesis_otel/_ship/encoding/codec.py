@@ -156,10 +156,11 @@ def plain(value: Any) -> Any:
     """``value`` as builtin types: a pickled subclass (numpy's float, an enumeration of str) would name its class."""
     if type(value) in PLAIN:
         return value
-    if isinstance(value, Mapping):
-        return {plain(name): plain(of) for name, of in value.items()}
+    # Lists before mappings, which take longer to recognise.
     if isinstance(value, (list, tuple)):
         return tuple(map(plain, value))
+    if isinstance(value, Mapping):
+        return {plain(name): plain(of) for name, of in value.items()}
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.resources import Resource
@@ -64,6 +63,7 @@ HEAD = struct.Struct("<BqQB32sB16s")
 """The mark, start, duration, and both ids with their lengths."""
 NO_HEAD = struct.Struct("<BqQ2s")
 """The same for a span without ids."""
+_TIME = struct.Struct("<q").pack
 KEPT = 4096
 """Maximum names, resources and scopes whose bytes are cached; a search has a few hundred."""
 LONGEST_KEPT = 200
@@ -105,8 +105,8 @@ def encode(span: ReadableSpan) -> bytes:
     _add(span.attributes, parts)
     events, links = span.events, span.links
     if events:
-        size = varint(len(events))
-        parts += (size, struct.pack(f"<{len(events)}q", *[clock(event.timestamp) for event in events]))
+        size = _SIZES[len(events)]
+        parts += (size, *[_TIME(clock(event.timestamp)) for event in events])
         parts += (size, *[_name(event.name) for event in events])
         parts.append(size)
         for event in events:
@@ -128,6 +128,8 @@ def encode(span: ReadableSpan) -> bytes:
 
 def clock(nanoseconds: int | None) -> int:
     """A time in nanoseconds since 1970, clamped to the column's range; 0 if there is none."""
+    if nanoseconds is not None and 0 <= nanoseconds <= LAST_NS:
+        return nanoseconds
     return min(max(nanoseconds or 0, 0), LAST_NS)
 
 
@@ -144,10 +146,11 @@ STATES = {
 
 
 class _Names(dict[str, bytes]):
-    """Names as strings of a row; empty for a name that UTF-8 cannot represent, whose escaped form may equal another name."""
+    """Names as strings of a row; UnicodeEncodeError for one that UTF-8 cannot represent, whose escaped form may equal another name."""
 
     def __missing__(self, name: str) -> bytes:
-        found = _string(name) if text(name) == name else b""
+        data = name.encode()
+        found = varint(len(data)) + data
         if len(name) <= LONGEST_KEPT:
             if len(self) >= KEPT:
                 self.clear()
@@ -162,14 +165,17 @@ class _Sizes(dict[int, bytes]):
     """Lengths as varints: short ones are in it, longer ones are computed."""
 
     def __missing__(self, size: int) -> bytes:
-        return varint(size)
+        return bytes((size & 0x7F | 0x80, size >> 7)) if size < 1 << 14 else varint(size)
 
 
 _SIZES = _Sizes(enumerate(SMALL))
 
 
 def _name(value: object) -> bytes:
-    return (_NAMES[value] if type(value) is str else b"") or _string(value)
+    try:
+        return _NAMES[value] if type(value) is str else _string(value)
+    except UnicodeEncodeError:
+        return _string(value)
 
 
 def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
@@ -180,24 +186,25 @@ def _add(attributes: Mapping[str, Any] | None, parts: list[bytes]) -> None:
         # The SDK's own mapping is quick to copy but slow to iterate: a microsecond per attribute.
         copy = getattr(attributes, "copy", None)
         found = copy() if copy is not None else attributes or {}
-    keys = [*map(_NAMES.__getitem__, found)]
-    if b"" in keys:
-        _add({text(name): value for name, value in found.items()}, parts)
-        return
+    before = len(parts)
+    parts.append(_SIZES[len(found)])
     try:
-        # Most values are texts that UTF-8 can represent.
-        values = [value.encode() if type(value) is str else _value(value) for value in found.values()]
+        # A plain loop: most events have two attributes, for which iterators take longer to set up than to run.
+        for name, value in found.items():
+            if type(value) is str:
+                data = value.encode()
+            elif type(value) is float:
+                data = float_text(value).encode()
+            else:
+                data = _value(value)
+            parts += (_NAMES[name], _SIZES[len(data)], data)
     except UnicodeEncodeError:
-        values = [value_text(plain(value)).encode() for value in found.values()]
-    parts.append(_SIZES[len(keys)])
-    parts.extend(chain.from_iterable(zip(keys, map(_SIZES.__getitem__, map(len, values)), values, strict=True)))
+        del parts[before:]
+        _add({text(name): value_text(plain(value)) for name, value in found.items()}, parts)
 
 
 def _value(value: Any) -> bytes:
-    kind = type(value)
-    if kind is float:
-        return float_text(value).encode()
-    return (int_text(value) if kind is int else value_text(plain(value))).encode()
+    return (int_text(value) if type(value) is int else value_text(plain(value))).encode()
 
 
 _KEPT: dict[int, tuple[Resource | InstrumentationScope, bytes]] = {}

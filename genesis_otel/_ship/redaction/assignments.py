@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.patterns import BEHIND_NAME, LIKELY_NAME, SURE_NAME, TRAILER
@@ -36,6 +37,13 @@ _LISTED = re.compile(rb"""[^\s"'`,;&<>(){}\[\]|\\=\0]{1,200}[ \t]+[A-Za-z_][\w.-
 _PAIR_BEFORE = re.compile(rb"""[A-Za-z_][\w.-]{0,40}=[^\s"'`,;&<>(){}\[\]=]{1,200}[ \t]+$""")
 """``host=db password=x dbname=y``: pairs with blanks between them, as in libpq, logfmt and inventories, are not a program's."""
 _WRAPPED = re.compile(rb"""(?:(?:SecretStr|Secret|str|bytes)?[\[(]\s*){1,2}(?=[rbfuRBFU]{0,2}\\*["'`])""")
+_NEXT = re.compile(rb"""\s*,\s*(?=[rbfuRBFU]{0,2}\\*["'`])""")
+"""What follows a value of a list, and precedes the next one."""
+_SETS = re.compile(rb"""(?i)(?:define|put(?:env)?|set(?:env|default|item|property|header|attribute)?)\(\s*\\*["']?$""")
+"""What precedes a name whose value is the next argument: ``os.Setenv("DB_PASSWORD", "...")``."""
+_OPENED = re.compile(rb"""[|>][+-]?[ \t]*(?:\r?\n|\\+n)[ \t]+|[&!][\w!/:-]{1,40}[ \t]+""")
+"""What YAML has between the colon and the value: a block's mark and the end of its line, an anchor, a tag."""
+_CDATA = re.compile(rb"<!\[CDATA\[")
 _LINE_END = re.compile(rb"[ \t]*(?:[\r\n\0]|\\+[nr]|$|[ \t]#)")
 _TO_LINE_END = re.compile(rb"""[^\r\n\0"'\\`]*""")
 
@@ -79,7 +87,7 @@ def of_name(data: bytes, start: int, end: int) -> Verdict | None:
     elif sign in (b",", b"("):
         if _QUOTE.match(data, value_at) is None:
             return None
-        if kind is Kind.SURE and b"define(" not in data[max(0, begin - 12) : begin]:
+        if kind is Kind.SURE and _SETS.search(data[max(0, begin - 24) : begin]) is None:
             kind = Kind.LIKELY
     if kind is Kind.HEADER:
         return _of_header(data, name, value_at)
@@ -127,8 +135,9 @@ def of_value(
     :param shouted: the name is in capitals.
     """
     wrapped = _WRAPPED.match(data, at)
-    if wrapped is not None:
-        at = wrapped.end()
+    marked = wrapped or (_OPENED.match(data, at) if colon else _CDATA.match(data, at) if literal else None)
+    if marked is not None:
+        at = marked.end()
     opened = _QUOTE.match(data, at)
     if opened is not None:
         span = _quoted(data, opened)
@@ -139,7 +148,10 @@ def of_value(
         written = Written(quoted=True, tight=tight, literal=literal, alone=False, followed=followed)
         if not _DIGIT.search(value) and (wrapped is not None or (opened[2] == b"`" and not tight)):
             return None  # a list of names; Markdown, not a program
-        return Verdict((span,), span[1]) if is_secret_value(value, kind, written) else None
+        if not is_secret_value(value, kind, written):
+            return None
+        spans = (span,) if wrapped is None else (span, *_others(data, span[1] + len(opened[1]) + len(opened[2])))
+        return Verdict(spans, spans[-1][1])
     braced = _BRACED.match(data, at)
     if braced is not None and tight:
         return Verdict((braced.span(1),), braced.end())
@@ -169,6 +181,16 @@ def of_value(
         quoted=False, tight=tight, literal=literal, alone=alone and (colon or tight or with_digit), followed=followed
     )
     return Verdict(((at, stop),), stop) if is_secret_value(text, kind, written) else None
+
+
+def _others(data: bytes, at: int) -> Iterator[Span]:
+    """The further values of a list of which the first is a secret, up to one that is not quoted."""
+    while (following := _NEXT.match(data, at)) and (opened := _QUOTE.match(data, following.end())):
+        span = _quoted(data, opened)
+        if span is None:
+            return
+        yield span
+        at = span[1] + len(opened[1]) + len(opened[2])
 
 
 def _quoted(data: bytes, opened: re.Match[bytes]) -> Span | None:

@@ -8,9 +8,11 @@ many candidates to judge (``matches``), which only an attack has, is replaced as
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel._ship.redaction.names import is_secret_name
@@ -49,11 +51,6 @@ def redactor(patterns: Iterable[str] = (), *, defaults: bool = True) -> Redact:
     return redact
 
 
-def recognised(text: str) -> str:
-    """A text without the secrets that we recognise: what :func:`redactor` returns without custom patterns."""
-    return _redacted(text) if len(text) >= SHORTEST else text
-
-
 SHORTEST = 6
 """Length of the shortest text that can hold a secret and identify it as one: ``pw: x1``."""
 
@@ -79,14 +76,22 @@ def is_secret_setting(name: str, value: object) -> bool:
     return not isinstance(value, bool) and bool(value) and is_secret_name(name)
 
 
-def _redacted(text: str) -> str:
+@functools.cache
+def _scan() -> ModuleType:
     # Imported only when there is a text: the expressions take 10 ms to compile, a fifth of a program's start with this package.
-    from genesis_otel._ship.redaction.scan import has_candidates
+    from genesis_otel._ship.redaction import scan
 
+    return scan
+
+
+def recognised(text: str) -> str:
+    """A text without the secrets that we recognise: what :func:`redactor` returns without custom patterns."""
+    if len(text) < SHORTEST:
+        return text
     data = b"\n" + text.encode("utf-8", "surrogatepass")
     # rfind() takes half the time of "in" here.
     escaped = data.rfind(b"\\u00") >= 0
-    if not escaped and not has_candidates(data):
+    if not escaped and not _scan().has_candidates(data):
         return text
     # Imported only for a text that may hold a secret: its expressions take another 12 ms.
     from genesis_otel._ship.redaction.matches import spans_of

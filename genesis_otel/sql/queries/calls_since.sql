@@ -22,4 +22,5 @@ SELECT
 FROM llm_logs
 WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
 ORDER BY ingested_at, timestamp, span_id
+LIMIT 1 BY span_id
 LIMIT {limit:UInt32}

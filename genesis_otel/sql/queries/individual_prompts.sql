@@ -15,13 +15,18 @@ SELECT
     status,
     error,
     execution_time,
-    if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
+    if(without_price, NULL, c.cost) AS cost,
     input_tokens,
     output_tokens,
     substringUTF8(messages, 1, {characters:UInt32}) AS messages,
     substringUTF8(response, 1, {characters:UInt32}) AS response,
     substringUTF8(thought, 1, {characters:UInt32}) AS thought
-FROM llm_logs
-WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
-ORDER BY individual_id, timestamp
+FROM (
+    SELECT *, llm_logs.unpriced AS without_price
+    FROM llm_logs
+    WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
+    ORDER BY individual_id, timestamp, span_id, ingested_at DESC
+    LIMIT 1 BY individual_id, span_id
+) AS c
+ORDER BY individual_id, timestamp, span_id
 LIMIT {calls:UInt32} BY individual_id

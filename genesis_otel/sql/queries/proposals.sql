@@ -40,7 +40,7 @@ LEFT JOIN (
 ) AS a ON a.individual_id = i.individual_id
 LEFT JOIN (
     SELECT individual_id, count() AS judged, sum(llm_logs.cost) AS cost, countIf(llm_logs.unpriced) AS unpriced
-    FROM llm_logs
+    FROM llm_logs FINAL
     WHERE run_id = {run_id:String} AND role = 'novelty' AND operation != 'embeddings' AND status = 'ok'
     GROUP BY individual_id
 ) AS c ON c.individual_id = i.individual_id

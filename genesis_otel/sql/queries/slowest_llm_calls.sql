@@ -7,5 +7,5 @@
 SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, if(llm_logs.unpriced, NULL, cost) AS cost, status, trace_id
 FROM llm_logs FINAL
 WHERE {run_id:String} = '' OR run_id = {run_id:String}
-ORDER BY execution_time DESC, timestamp
+ORDER BY execution_time DESC, timestamp, span_id
 LIMIT {limit:UInt32}

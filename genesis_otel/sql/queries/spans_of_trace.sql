@@ -24,4 +24,5 @@ WHERE TraceId = the_trace
     AND Timestamp >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = the_trace)
     AND Timestamp <= (SELECT max(End) + 1 FROM otel_traces_trace_id_ts WHERE TraceId = the_trace)
 ORDER BY seconds DESC, span_id
+LIMIT 1 BY span_id
 LIMIT {limit:UInt32}

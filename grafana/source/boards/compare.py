@@ -6,27 +6,13 @@ from typing import Any
 
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
-from grafana.source import panels
-from grafana.source.panels import (
-    COMPARE,
-    NEWEST_RUNS,
-    TASK,
-    TO_RUN,
-    a_dashboard,
-    a_table,
-    by_number,
-    called,
-    choice,
-    color,
-    colored,
-    gauge,
-    runs_among,
-    scatter,
-    unit,
-    value,
-    width,
-)
+from grafana.source.columns import GOOD_WHEN_LOW, band, called, color, colored, gauge, limits, unit, unpriced, width
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import COMPARE, TO_RUN
+from grafana.source.panels import a_table, by_number, scatter
 from grafana.source.sql import FOLDED, cost, edges, found, objectives, programs, spent, state, steps, value_of
+from grafana.source.targets import runs_among, value
+from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
 OF_RUNS = runs_among("runs")
 
@@ -159,6 +145,7 @@ SELECT run_id, {value_of("x")} AS x, {value_of("y")} AS y, individual_id
 FROM pareto_fronts
 WHERE {OF_RUNS} AND (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
 ORDER BY run_id, x
+LIMIT 1 BY run_id, individual_id
 LIMIT 2000
 """
 
@@ -234,7 +221,7 @@ def board() -> dict[str, Any]:
         "Compare",
         "Two or more searches side by side: by generation, cost and time.",
         [
-            panels.datasource(),
+            datasource(),
             TASK,
             choice(
                 "runs", "Runs", NEWEST_RUNS, multi=True, description="Choose two or more; in *Runs* they can be ticked."
@@ -259,10 +246,10 @@ def board() -> dict[str, Any]:
                     "reached_in_generation": [*called("reached in"), *width(100)],
                     "individuals": width(95),
                     "distinct_programs": [*called("distinct"), *gauge(), *width(120)],
-                    "failed": [*unit("percentunit", 0), *panels.limits(panels.GOOD_WHEN_LOW), *width(75)],
+                    "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(75)],
                     "improvements": width(115),
                     "cost": [*unit("currencyUSD", 2), *width(85)],
-                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "unpriced": [*unpriced(), *width(85)],
                     "gain_per_dollar": [*unit("short", 3), *width(115)],
                     "took": [*unit("s"), *width(90)],
                     "llm_p95": [*called("LLM p95"), *unit("s"), *width(85)],
@@ -298,11 +285,11 @@ def board() -> dict[str, Any]:
                 "generation",
                 columns={
                     name: settings
-                    for band, hue in BAND.items()
+                    for group, hue in BAND.items()
                     for name, settings in (
-                        (band, [*color(hue), Setting("custom.fillOpacity", 0)]),
-                        (f"{band} upper quartile", panels.band(f"{band} lower quartile", hue)),
-                        (f"{band} lower quartile", panels.band(None, hue)),
+                        (group, [*color(hue), Setting("custom.fillOpacity", 0)]),
+                        (f"{group} upper quartile", band(f"{group} lower quartile", hue)),
+                        (f"{group} lower quartile", band(None, hue)),
                     )
                 },
                 size=(16, 10),
@@ -349,10 +336,10 @@ def board() -> dict[str, Any]:
                     "model": width(140),
                     "calls": width(65),
                     "cost": [*unit("currencyUSD", 2), *width(75)],
-                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "unpriced": [*unpriced(), *width(85)],
                     "p50": [*unit("s"), *width(70)],
                     "p95": [*unit("s"), *width(70)],
-                    "errors": [*unit("percentunit", 1), *panels.limits(panels.GOOD_WHEN_LOW), *width(75)],
+                    "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(75)],
                 },
                 size=(12, 9),
                 empty=NO_RUNS,

@@ -7,30 +7,25 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel.queries import part
-from grafana.source import panels
-from grafana.source.panels import (
-    LINEAGE,
-    ONE_RUN,
-    TASK,
-    TO_TRACE,
-    TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
+from grafana.source.columns import (
+    UNPRICED,
     called,
-    choice,
     color,
+    colored,
+    limits,
     link,
+    links,
     long_text,
-    named,
-    node_graph,
-    scatter,
-    to_dashboard,
+    point_size,
     unit,
-    value,
     width,
 )
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
+from grafana.source.panels import a_stat, a_table, node_graph, scatter
 from grafana.source.sql import THIS_RUN, climb, edges, programs, spent
+from grafana.source.targets import named, value
+from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
 SHOWN = 150
 """How many of the best individuals the tree shows, each with all its ancestors: a browser copes with a few hundred nodes."""
@@ -233,7 +228,7 @@ def board() -> dict[str, Any]:
         "Lineage",
         "Where programs come from: the tree of a search, and the path to its best program.",
         [
-            panels.datasource(),
+            datasource(),
             TASK,
             ONE_RUN,
             choice(
@@ -266,7 +261,7 @@ def board() -> dict[str, Any]:
                 "USD for all of its ancestors and itself.",
                 PATH_COST,
                 unit="currencyUSD",
-                columns=panels.UNPRICED,
+                columns=UNPRICED,
                 size=(4, 4),
             ),
             a_stat(
@@ -290,7 +285,7 @@ def board() -> dict[str, Any]:
                 GRAPH_EDGES,
                 {
                     # Links go on columns that only nodes or only edges have: both have an `id`, and each would get the other's links.
-                    "title": panels.links(
+                    "title": links(
                         ("Show this individual", to_dashboard(LINEAGE, run="$run", individual="id")),
                         ("Open the trace", to_dashboard(TRACE, trace="detail__trace_id")),
                     ),
@@ -300,9 +295,9 @@ def board() -> dict[str, Any]:
                     "arc__front": color("blue"),
                     "arc__failed": color("red"),
                     "arc__other": color("gray"),
-                    "detail__edit": panels.called("edit"),
-                    "detail__metrics": panels.called("metrics"),
-                    "detail__trace_id": panels.called("trace"),
+                    "detail__edit": called("edit"),
+                    "detail__metrics": called("metrics"),
+                    "detail__trace_id": called("trace"),
                 },
                 size=(24, 16),
             ),
@@ -315,9 +310,9 @@ def board() -> dict[str, Any]:
                     "individual_id": [*called("individual"), *HERE, *width(230)],
                     "mutation_type": width(120),
                     "score": signed,
-                    "gain": [*signed, *panels.limits(((None, "red"), (0, "text"), (1e-12, "green")))],
+                    "gain": [*signed, *limits(((None, "red"), (0, "text"), (1e-12, "green")))],
                     "cost": unit("currencyUSD", 4),
-                    **panels.UNPRICED,
+                    **UNPRICED,
                     "edit": long_text(),
                     "prompt": long_text(),
                     "response": long_text(),
@@ -334,7 +329,7 @@ def board() -> dict[str, Any]:
                 y_title="score",
                 columns={
                     "all individuals": color("gray"),
-                    "score of the path": [*color("green"), *panels.point_size(8)],
+                    "score of the path": [*color("green"), *point_size(8)],
                 },
             ),
             a_table(
@@ -361,7 +356,7 @@ def board() -> dict[str, Any]:
                     "individual_id": [*called("individual"), *HERE],
                     "mutation_type": width(120),
                     "generation": width(95),
-                    "status": panels.colored(),
+                    "status": colored(),
                     "score": signed,
                     "gain": signed,
                     "edit": long_text(),

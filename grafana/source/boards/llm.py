@@ -8,32 +8,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.source import panels
-from grafana.source.panels import (
+from grafana.source.columns import (
     GOOD_WHEN_LOW,
-    LLM,
-    OF_RUNS,
-    OF_TASK,
-    TASK,
-    TO_RUN,
-    TO_TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
-    among,
-    by_number,
+    UNPRICED,
+    UNPRICED_POINTS,
+    YIELD_COLUMNS,
     called,
-    choice,
     color,
     colored,
-    folded,
     limits,
     long_text,
-    over_time,
     unit,
+    unpriced,
     width,
 )
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import LLM, TO_RUN, TO_TRACE
+from grafana.source.panels import a_stat, a_table, bars, by_number, folded, over_time
 from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
+from grafana.source.targets import among
+from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
@@ -103,7 +97,7 @@ LIMIT 100
 SUMMARY_COLUMNS = {
     "calls": width(80),
     "total_cost": [*called("cost"), *unit("currencyUSD", 2), *width(85)],
-    "unpriced": [*panels.unpriced(), *width(85)],
+    "unpriced": [*unpriced(), *width(85)],
     "cost_per_call": [*called("$/call"), *unit("currencyUSD", 4), *width(85)],
     "errors": [*unit("percentunit", 1), *limits(GOOD_WHEN_LOW), *width(75)],
     "rate_limited": width(100),
@@ -179,7 +173,7 @@ SELECT
     substring(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (
-    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC LIMIT 20
+    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC, timestamp, span_id LIMIT 20
 )
 ORDER BY {order} DESC
 """
@@ -370,7 +364,7 @@ def board() -> dict[str, Any]:
         "LLM latency and cost",
         "How long models take, where a generation's time goes, and what it costs.",
         [
-            panels.datasource(),
+            datasource(),
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
             choice("model", "Model", MODELS, multi=True, everything=True, by_time=True),
@@ -423,7 +417,7 @@ def board() -> dict[str, Any]:
                 f"SELECT sum(cost) AS cost, countIf(llm_logs.unpriced) AS unpriced {CALLS}",
                 unit="currencyUSD",
                 decimals=2,
-                columns=panels.UNPRICED,
+                columns=UNPRICED,
             ),
             a_table(
                 "By model",
@@ -439,7 +433,7 @@ def board() -> dict[str, Any]:
                 COST,
                 name=of_model,
                 unit="currencyUSD",
-                columns=panels.UNPRICED_POINTS,
+                columns=UNPRICED_POINTS,
                 style="bars",
                 stacked=True,
             ),
@@ -451,7 +445,7 @@ def board() -> dict[str, Any]:
                     "with a 90 % bootstrap interval over individuals. Gains of different tasks have different units: choose one "
                     "task.",
                     YIELD,
-                    panels.YIELD_COLUMNS,
+                    YIELD_COLUMNS,
                     size=(24, 9),
                     empty="No call in the time range.",
                 ),
@@ -477,7 +471,7 @@ def board() -> dict[str, Any]:
                     },
                     empty="No spans of this run in the time range.",
                 ),
-                panels.bars(
+                bars(
                     "All generations",
                     "Seconds that each part took over that run.",
                     f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
@@ -597,7 +591,7 @@ def board() -> dict[str, Any]:
                     COST_BY_ROLE,
                     name=of_role,
                     unit="currencyUSD",
-                    columns=panels.UNPRICED_POINTS,
+                    columns=UNPRICED_POINTS,
                     style="bars",
                     stacked=True,
                     size=(12, 8),

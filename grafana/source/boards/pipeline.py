@@ -8,25 +8,13 @@ from typing import Any
 from genesis_otel._read import health
 from genesis_otel._store.tables import STORED_IN, TABLES
 from genesis_otel.attributes import ACTION_SPOOL_STATE
-from grafana.source import panels
-from grafana.source.panels import (
-    PIPELINE,
-    TO_RUN,
-    TO_TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
-    called,
-    colored,
-    limits,
-    named,
-    over_time,
-    row,
-    unit,
-    width,
-    words,
-)
+from grafana.source.columns import called, colored, limits, unit, width
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import PIPELINE, TO_RUN, TO_TRACE
+from grafana.source.panels import a_stat, a_table, over_time, row, words
 from grafana.source.sql import NEWEST_ROW, state
+from grafana.source.targets import named
+from grafana.source.variables import datasource
 
 # The column with the time of a row's event; a run reports more than once.
 HAPPENED = {table: "told_at" if table == "evolution_runs" else "timestamp" for table in TABLES}
@@ -105,9 +93,9 @@ LIMIT 100
 
 # A parent ends after its children, so spans that ended an hour ago have their parents, unless those were lost or are still running.
 ORPHANS = """
-SELECT run_id, count() AS spans, min(Timestamp) AS first, any(trace) AS trace_id
+SELECT run_id, uniqExact(trace, SpanId) AS spans, min(Timestamp) AS first, any(trace) AS trace_id
 FROM (
-    SELECT TraceId AS trace, Timestamp, ParentSpanId, SpanAttributes['genesis.run.id'] AS run_id
+    SELECT TraceId AS trace, SpanId, Timestamp, ParentSpanId, SpanAttributes['genesis.run.id'] AS run_id
     FROM otel_traces
     WHERE $__timeFilter(Timestamp) AND Timestamp < now() - INTERVAL 1 HOUR AND ParentSpanId != ''
 )
@@ -171,7 +159,7 @@ def board() -> dict[str, Any]:
         PIPELINE,
         "Pipeline",
         "Whether the data on the other dashboards is complete and up to date.",
-        [panels.datasource()],
+        [datasource()],
         [
             a_stat(
                 "Since the last row",

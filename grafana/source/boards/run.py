@@ -10,36 +10,29 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT
-from grafana.source import panels
-from grafana.source.panels import (
+from grafana.source.columns import (
     GOOD_WHEN_LOW,
-    LINEAGE,
-    ONE_RUN,
-    RUN,
     STATUS_COLORS,
-    TASK,
-    TIMES_OF_ROW,
-    TO_TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
-    by_number,
+    UNPRICED,
+    UNPRICED_POINTS,
+    YIELD_COLUMNS,
+    as_line,
     called,
-    choice,
     color,
-    folded,
+    gauge,
+    limit_line,
     limits,
     link,
     long_text,
-    named,
-    over_time,
-    row,
-    scatter,
-    to_dashboard,
+    not_drawn,
+    point_size,
+    right_axis,
     unit,
-    value,
     width,
 )
+from grafana.source.dashboard import a_dashboard, breakthroughs
+from grafana.source.links import LINEAGE, RUN, TIMES_OF_ROW, TO_TRACE, to_dashboard
+from grafana.source.panels import a_stat, a_table, bars, by_number, folded, over_time, row, scatter
 from grafana.source.sql import (
     PLANNED,
     THIS_RUN,
@@ -56,6 +49,8 @@ from grafana.source.sql import (
     state,
     value_of,
 )
+from grafana.source.targets import named, value
+from grafana.source.variables import ONE_RUN, TASK, choice, datasource, typed
 
 STATE = f"""
 SELECT
@@ -181,7 +176,7 @@ FROM (
         toInt64(countIf(action_type = 'job_submitted')) - toInt64(countIf(action_type != 'job_submitted')) AS delta,
         countIf(action_type = 'job_completed') AS completed,
         countIf(action_type = 'job_failed') AS failed
-    FROM agent_actions
+    FROM agent_actions FINAL
     WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
     GROUP BY time
 )
@@ -310,8 +305,8 @@ WHERE component != ''
 FRONT_OVER_TIME = f"""
 SELECT
     generation,
-    count() AS members,
-    countIf(generation = first) AS "new members"
+    uniqExact(individual_id) AS members,
+    uniqExactIf(individual_id, generation = first) AS "new members"
 FROM (
     SELECT generation, individual_id, min(generation) OVER (PARTITION BY individual_id) AS first
     FROM pareto_fronts
@@ -338,6 +333,7 @@ SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS
 FROM pareto_fronts
 WHERE {THIS_RUN} AND pareto_fronts.generation < {LAST_FRONT}
 ORDER BY pareto_fronts.generation DESC, x
+LIMIT 1 BY pareto_fronts.generation, individual_id
 LIMIT 1000
 """,
     f"""
@@ -345,12 +341,13 @@ SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
 FROM pareto_fronts
 WHERE {THIS_RUN} AND generation = {LAST_FRONT}
 ORDER BY x
+LIMIT 1 BY individual_id
 """,
 ]
 
 ACTIONS = f"""
 SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(action_type) AS action, count() AS actions
-FROM agent_actions
+FROM agent_actions FINAL
 WHERE {THIS_RUN}
 GROUP BY time, action
 ORDER BY time
@@ -366,7 +363,7 @@ def board() -> dict[str, Any]:
         "Run",
         "One search: what it has found, what it costs, what it is doing, and what goes wrong.",
         [
-            panels.datasource(),
+            datasource(),
             TASK,
             ONE_RUN,
             choice(
@@ -383,7 +380,7 @@ def board() -> dict[str, Any]:
                 by_time=True,
                 description="Objective on the y axis.",
             ),
-            panels.typed("budget", "Budget (USD)", description="For a run that was started without one."),
+            typed("budget", "Budget (USD)", description="For a run that was started without one."),
         ],
         [
             a_stat(
@@ -431,7 +428,7 @@ def board() -> dict[str, Any]:
                 COST,
                 unit="currencyUSD",
                 decimals=2,
-                columns=panels.UNPRICED,
+                columns=UNPRICED,
             ),
             a_stat(
                 "Cost per improvement",
@@ -439,7 +436,7 @@ def board() -> dict[str, Any]:
                 COST_PER_IMPROVEMENT,
                 unit="currencyUSD",
                 decimals=2,
-                columns=panels.UNPRICED,
+                columns=UNPRICED,
                 empty="No improvement",
             ),
             a_stat(
@@ -499,9 +496,9 @@ def board() -> dict[str, Any]:
                 columns={
                     "best_score": [*called("best"), *color("green")],
                     "avg_score": [*called("mean"), *color("blue")],
-                    "total_cost": panels.not_drawn(),
-                    "pareto_size": panels.not_drawn(),
-                    "unpriced": panels.not_drawn(),
+                    "total_cost": not_drawn(),
+                    "pareto_size": not_drawn(),
+                    "unpriced": not_drawn(),
                 },
                 empty="No generation has ended yet.",
             ),
@@ -512,9 +509,9 @@ def board() -> dict[str, Any]:
                 unit="currencyUSD",
                 columns={
                     "spent so far": color("blue"),
-                    "budget": [*color("red"), *panels.limit_line()],
-                    "USD per hour": [*panels.right_axis(), *color("orange")],
-                    **panels.UNPRICED_POINTS,
+                    "budget": [*color("red"), *limit_line()],
+                    "USD per hour": [*right_axis(), *color("orange")],
+                    **UNPRICED_POINTS,
                 },
                 minimum=0,
                 empty="Nothing has cost anything yet.",
@@ -528,8 +525,8 @@ def board() -> dict[str, Any]:
                 style="bars",
                 columns={
                     "total_cost": [*called("cost"), *color("blue")],
-                    "cost_per_individual": [*called("per individual"), *panels.as_line(), *color("orange")],
-                    **panels.UNPRICED_POINTS,
+                    "cost_per_individual": [*called("per individual"), *as_line(), *color("orange")],
+                    **UNPRICED_POINTS,
                 },
             ),
             row("Pareto front"),
@@ -543,7 +540,7 @@ def board() -> dict[str, Any]:
                 columns={
                     "other individuals": color("gray"),
                     "earlier fronts": color("blue"),
-                    "front of the last generation": [*color("green"), *panels.point_size(9)],
+                    "front of the last generation": [*color("green"), *point_size(9)],
                 },
                 empty="This run has recorded no front.",
             ),
@@ -566,11 +563,11 @@ def board() -> dict[str, Any]:
                     "individuals (none if there are few, or without an improvement). Overlapping intervals mean that the two "
                     "cannot be told apart.",
                     YIELD,
-                    panels.YIELD_COLUMNS,
+                    YIELD_COLUMNS,
                     size=(24, 9),
                     empty="No call was recorded.",
                 ),
-                panels.bars(
+                bars(
                     "Spent on",
                     "USD by purpose: failed and incorrect individuals, and programs that were proposed before, bought nothing.",
                     WASTED,
@@ -591,7 +588,7 @@ def board() -> dict[str, Any]:
                         "individuals": width(100),
                         "better_than_parent": [*called("better than a parent"), *width(150)],
                         "of_pairs": [*called("of pairs"), *width(95)],
-                        "success": panels.gauge(),
+                        "success": gauge(),
                         "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(90)],
                         "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
                         "mean_gain": unit("short", 4),
@@ -610,7 +607,7 @@ def board() -> dict[str, Any]:
                     columns={
                         "individuals": color("blue"),
                         "distinct programs": color("green"),
-                        "share": [*panels.right_axis(), *unit("percentunit", 0), *color("orange")],
+                        "share": [*right_axis(), *unit("percentunit", 0), *color("orange")],
                     },
                     minimum=0,
                     empty="No code was recorded.",
@@ -695,7 +692,7 @@ def board() -> dict[str, Any]:
                         "combined": [*unit("short", 5), *width(100)],
                         "on_front": width(85),
                         "cost": [*unit("currencyUSD", 4), *width(90)],
-                        **panels.UNPRICED,
+                        **UNPRICED,
                         "bytes": unit("bytes"),
                         "metrics": long_text(),
                         "edit": long_text(),
@@ -716,7 +713,7 @@ def board() -> dict[str, Any]:
                     size=(12, 7),
                     empty="No program was proposed twice.",
                 ),
-                panels.bars(
+                bars(
                     "Cost by component",
                     "What the individuals cost in USD: mutations, embeddings, novelty judgements.",
                     COMPONENTS,
@@ -826,5 +823,5 @@ FROM evolution_runs WHERE {THIS_RUN}
             ),
         ],
         refresh="1m",
-        annotations=[panels.breakthroughs(BREAKTHROUGHS)],
+        annotations=[breakthroughs(BREAKTHROUGHS)],
     )

@@ -9,36 +9,27 @@ from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT, STALLED
 from genesis_otel.queries import part
-from grafana.source import panels
 from grafana.source.alerts import CALLS_AT_LEAST, THRESHOLDS
-from grafana.source.panels import (
-    COMPARE,
+from grafana.source.columns import (
     GOOD_WHEN_LOW,
-    NEWEST_RUNS,
-    RUN,
-    RUNS,
     STATUS_COLORS,
-    TASK,
-    TIMES_OF_ROW,
-    TO_TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
+    UNPRICED,
+    UNPRICED_POINTS,
     called,
-    choice,
     colored,
-    folded,
     gauge,
     hidden,
     limits,
     links,
-    over_time,
-    row,
+    long_text,
     sparkline,
-    to_dashboard,
     unit,
+    unpriced,
     width,
 )
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import COMPARE, RUN, RUNS, SOURCE, TIMES_OF_ROW, TO_RUN, TO_TRACE, to_dashboard, way
+from grafana.source.panels import a_stat, a_table, folded, over_time, row
 from grafana.source.sql import (
     ALIVE_RUNS,
     COPIED,
@@ -53,6 +44,7 @@ from grafana.source.sql import (
     spent_on,
     state,
 )
+from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
 OVERVIEW = f"""
 WITH
@@ -257,7 +249,7 @@ TICKED = "${runs:queryparam}"
 USD = unit("currencyUSD", 2)
 MONEY_COLUMNS = {
     "total_cost": [*called("cost"), *USD, *width(80)],
-    "unpriced": [*panels.unpriced(), *width(85)],
+    "unpriced": [*unpriced(), *width(85)],
     "failures": [*USD, *width(80)],
     "incorrect": [*USD, *width(80)],
     "duplicates": [*USD, *width(90)],
@@ -278,7 +270,7 @@ def board() -> dict[str, Any]:
         "Runs",
         "All searches: which are worth their money, which are stuck, and why.",
         [
-            panels.datasource(),
+            datasource(),
             TASK,
             choice("runs", "To compare", NEWEST_RUNS, multi=True, description="Tick runs, then follow *Compare*."),
         ],
@@ -302,7 +294,7 @@ def board() -> dict[str, Any]:
                 "USD in the time range, for the runs shown. Calls without a known price are not included.",
                 SPENT,
                 unit="currencyUSD",
-                columns=panels.UNPRICED,
+                columns=UNPRICED,
                 empty="0",
                 size=(4, 4),
             ),
@@ -352,7 +344,7 @@ def board() -> dict[str, Any]:
                     "trend": [*sparkline(), *width(130)],
                     "waited": [*unit("none"), *width(80)],
                     "cost": [*unit("currencyUSD", 2), *width(85)],
-                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "unpriced": [*unpriced(), *width(85)],
                     "gain_per_dollar": [*unit("short", 3), *width(115)],
                     "individuals": [*unit("none"), *width(95)],
                     "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(75)],
@@ -383,7 +375,7 @@ def board() -> dict[str, Any]:
                 COST_SO_FAR,
                 name=f"${{__field.name}} {by_run}",
                 unit="currencyUSD",
-                columns=panels.UNPRICED_POINTS,
+                columns=UNPRICED_POINTS,
                 minimum=0,
             ),
             over_time(
@@ -408,7 +400,7 @@ def board() -> dict[str, Any]:
                     "USD in the time range, and how much of it went to individuals that failed or are incorrect, and to programs "
                     "that the run had already proposed.",
                     MONEY_BY_RUN,
-                    {"run_id": [*called("run"), *panels.TO_RUN, *width(200)], **MONEY_COLUMNS},
+                    {"run_id": [*called("run"), *TO_RUN, *width(200)], **MONEY_COLUMNS},
                     size=(12, 9),
                     empty="Nothing was spent in this time range.",
                 ),
@@ -439,9 +431,9 @@ def board() -> dict[str, Any]:
                 FAILURES,
                 {
                     "time": width(180),
-                    "run_id": [*called("run"), *panels.TO_RUN, *width(230)],
+                    "run_id": [*called("run"), *TO_RUN, *width(230)],
                     "what": width(200),
-                    "error": panels.long_text(),
+                    "error": long_text(),
                     "generation": width(95),
                     "individual_id": [*called("individual"), *width(230)],
                     "trace_id": [*called("trace"), *TO_TRACE],
@@ -452,5 +444,5 @@ def board() -> dict[str, Any]:
         ],
         since="now-7d",
         refresh="30s",
-        more=[panels.way("Compare ticked runs", f"/d/{COMPARE}?{panels.SOURCE}&{TICKED}")],
+        more=[way("Compare ticked runs", f"/d/{COMPARE}?{SOURCE}&{TICKED}")],
     )

@@ -6,33 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from grafana.source import panels
 from grafana.source.boards.llm import RUNS_IN_RANGE
-from grafana.source.panels import (
-    LINEAGE,
-    OF_RUNS,
-    RUN,
-    TASK,
-    TO_RUN,
-    TRACE,
-    a_dashboard,
-    a_stat,
-    a_table,
-    called,
-    choice,
-    color,
-    colored,
-    link,
-    long_text,
-    over_time,
-    row,
-    to_dashboard,
-    trace_view,
-    typed,
-    unit,
-    value,
-    width,
-)
+from grafana.source.columns import at_least, called, color, colored, limits, link, long_text, unit, unpriced, width
+from grafana.source.dashboard import a_dashboard
+from grafana.source.links import LINEAGE, RUN, TO_RUN, TRACE, to_dashboard
+from grafana.source.panels import a_stat, a_table, over_time, row, trace_view
+from grafana.source.targets import value
+from grafana.source.variables import OF_RUNS, TASK, choice, datasource, listed, typed
 
 FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 THIS_TRACE = value("trace")
@@ -78,6 +58,7 @@ SELECT
 FROM otel_traces
 WHERE {OF_TRACE}
 ORDER BY startTime
+LIMIT 1 BY spanID
 LIMIT 5000
 """
 
@@ -99,6 +80,7 @@ FROM (
     WHERE {OF_TRACE}
 )
 ORDER BY took DESC
+LIMIT 1 BY span_id
 LIMIT 200
 """
 
@@ -173,26 +155,26 @@ def board() -> dict[str, Any]:
         "Traces",
         "From a generation down to the one call that made it slow: the spans of a trace, and traces to choose from.",
         [
-            panels.datasource(),
+            datasource(),
             typed("trace", "Trace", description="A trace id, as linked from every table of these dashboards."),
             TASK,
             choice("run", "Run", RUNS_IN_RANGE, multi=True, everything=True, by_time=True),
-            panels.listed("only", "Show", ["all traces", "with failures"]),
+            listed("only", "Show", ["all traces", "with failures"]),
             typed("slower", "Calls slower than (s)", "0", "Traces with an LLM call of at least this many seconds."),
         ],
         [
-            a_stat("Spans", "In this trace.", f"SELECT count() {ABOUT}", size=(4, 3)),
+            a_stat("Spans", "In this trace.", f"SELECT uniqExact(SpanId) {ABOUT}", size=(4, 3)),
             a_stat(
                 "Took",
                 "From the start of the first span to the end of the last.",
-                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
+                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
                 unit="s",
                 size=(4, 3),
             ),
             a_stat(
                 "Failed spans",
                 "Spans with an error.",
-                f"SELECT countIf({FAILED}) {ABOUT}",
+                f"SELECT uniqExactIf(SpanId, {FAILED}) {ABOUT}",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 3),
             ),
@@ -211,8 +193,8 @@ FROM evolution_runs
 WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttributes['genesis.run.id'] != '')
 """,
                 {
-                    "run_id": [*called("run"), *TO_RUN, *panels.at_least(100)],
-                    "task": panels.at_least(75),
+                    "run_id": [*called("run"), *TO_RUN, *at_least(100)],
+                    "task": at_least(75),
                     "status": [*colored(), *width(88)],
                 },
                 size=(8, 3),
@@ -272,9 +254,9 @@ WHERE run_id IN (SELECT SpanAttributes['genesis.run.id'] {ABOUT} AND SpanAttribu
                     "took": [*unit("s"), *width(90)],
                     "individuals": width(95),
                     "llm_calls": [*called("LLM calls"), *width(90)],
-                    "failed": [*panels.limits(((None, "text"), (1, "red"))), *width(70)],
+                    "failed": [*limits(((None, "text"), (1, "red"))), *width(70)],
                     "cost": [*unit("currencyUSD", 4), *width(90)],
-                    "unpriced": [*panels.unpriced(), *width(85)],
+                    "unpriced": [*unpriced(), *width(85)],
                     "slowest_call": [*unit("s"), *width(100)],
                 },
                 size=(24, 12),

@@ -191,7 +191,7 @@ def build(root: Path, context: Path) -> Image:
             told = {"PIP_CACHE_DIR": PIP_CACHE} if "type=cache" in options.get("mount", "") else {}
             run(image, ["sh", "-c", rest], told)
         elif name == "USER":
-            pass  # another user could not read the folders of a test; test_compose.py checks which user it is
+            pass  # another user could not read the folders of a test; test_services.py checks which user it is
         elif name == "ENTRYPOINT":
             image.entrypoint = tuple(json.loads(rest))
         elif name == "CMD":
