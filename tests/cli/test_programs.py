@@ -201,7 +201,7 @@ def test_diff(run: Run) -> None:
 
 
 def test_a_diff_can_be_applied() -> None:
-    """Line ends, and a missing newline at the end, are differences; only a newline ends a line."""
+    """Line ends, and a missing newline at the end, are differences; only a newline ends a line, and no id adds one."""
 
     def diff(before: str, after: str) -> list[str]:
         return list(difference({"individual_id": "a", "code": before}, {"individual_id": "b", "code": after}))
@@ -212,6 +212,8 @@ def test_a_diff_can_be_applied() -> None:
     assert diff("x\n", "x") == [*head, "-x", "+x", "\\ No newline at end of file"]
     assert diff("x\fy\u2028z\n", "x\n") == [*head, "-x\fy\u2028z", "+x"]
     assert diff("", "x\n") == ["--- a", "+++ b", "@@ -0,0 +1 @@", "+x"]
+    first, *_ = difference({"individual_id": "a\n+++ c", "code": "x"}, {"individual_id": "b", "code": "y"})
+    assert first == "--- a\\n+++ c"
 
 
 def test_a_diff_has_no_colours_if_none_are_wanted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
