@@ -17,7 +17,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, Fact, code, end_store, fill, search_spans
 
 Run = Callable[..., tuple[int, str, str]]
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
@@ -110,6 +110,21 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
     monkeypatch.setenv("CLICKHOUSE_URL", "http://127.0.0.1:9/nowhere")
     assert completed(run, "show ", monkeypatch) == ["latest"]
+
+
+def test_a_name_is_taken_by_its_word_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be called `latest`, and an individual begin with `best`: these are meant then, and otherwise the newest run
+    and the best individual."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    facts = [Fact("good", 0, (), "init", 0.9, 10), Fact("bestial", 0, (), "init", 0.1, 10)]
+    named = search_spans("latest", facts=facts)
+    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:1])])
+    assert pairs(run("show", "latest")[1])["run"] == "latest"
+    assert pairs(run("show", "latest", "best")[1])["individual"] == "bestial"
+    assert pairs(run("show", "latest_", "best")[1])["individual"] == "good"
+    assert run("delete", "latest", "--yes", "--force")[0] == 0
+    assert pairs(run("show", "latest", "best")[1])["run"] == "latest_but_one"
+    end_store(tmp_path / "store")
 
 
 def test_an_id_that_a_shell_would_run_is_not_completed(
