@@ -183,7 +183,7 @@ lock:
 	build/lock/bin/python scripts/lock.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The locked requirements with their hashes, then the checkout. pip does not check hashes of build requirements: they are installed

@@ -214,17 +214,20 @@ def compared(client: Client, run_ids: Sequence[str], stalled_after: float) -> li
     """Runs side by side: each one's state, and its best so far by individuals (without copies), seconds, cost and generation."""
     result = []
     for run_id in run_ids:
-        points = queries.ask(client, "individual_points", run_id=run_id)
-        step = max(1, len(points) // POINTS)
-        kept = [row for at, row in enumerate(points) if at % step == 0 or row["improved"] or at == len(points) - 1]
-        finished = itertools.accumulate(int(not row["copied"]) for row in points)
-        places = {row["individual_id"]: at for row, at in zip(points, finished, strict=True)}
+        points = queries.columns(client, "individual_points", run_id=run_id)
+        copied, improved = points.get("copied", ()), points.get("improved", ())
+        step = max(1, len(copied) // POINTS)
+        kept = [at for at in range(len(copied)) if at % step == 0 or improved[at] or at == len(copied) - 1]
+        finished = list(itertools.accumulate(int(not each) for each in copied))
         result.append(
             {
                 "run": run(client, run_id, stalled_after),
                 "config": _config(client, run_id),
-                "place": [places[row["individual_id"]] for row in kept],
-                **{name: [plain(row[name]) for row in kept] for name in ("seconds", "spent", "reached", "best_so_far")},
+                "place": [finished[at] for at in kept],
+                **{
+                    name: [plain(points[name][at]) for at in kept]
+                    for name in ("seconds", "spent", "reached", "best_so_far")
+                },
             }
         )
     return result

@@ -176,8 +176,11 @@ SELECT
         AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
         AND NOT has(answered_parts.2, '[]')
         AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
-    ScopeName = 'genesis_otel'
-        AND empty(event_names)
+    empty(event_names)
+        AND ScopeName NOT IN (
+            'opentelemetry.instrumentation.bedrock', 'openlit', 'openlit.otel.tracing',
+            'opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'
+        )
         AND StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')
         AND a['genesis.llm.cost_source'] != ''
         AND hasAll([
@@ -190,8 +193,8 @@ SELECT
         ], mapKeys(a)) AS is_told_simply
 FROM call_spans;
 
--- Calls as this package records them, without an error and with plain messages: each of their attributes has one name, and their token
--- counts leave nothing to find out. Their rows are those that the views after this one would make of them, for half of the cost.
+-- Calls as this package records them, without an error and with plain messages: each of their attributes has one name, and there is
+-- nothing to find out about their token counts. Their rows are those that the views after this one would make of them, for half of the cost.
 CREATE TABLE IF NOT EXISTS simple_calls /*ON CLUSTER*/ AS llm_read
 ENGINE = Null;
 

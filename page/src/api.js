@@ -55,10 +55,11 @@ export const SHARE = 10, SILENT = 30_000;
 
 const NONE = [];
 
-// An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
+// An individual's `parent` is its first, if it has a row; its children are those whose first parent it is. An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
 // name took three times as long.
 class Individual {
   constructor(columns, at) {
+    this.parent = null;
     this.children = NONE;
     this.place = 0;
     this.x = 0;
@@ -123,6 +124,8 @@ export class RunData {
     this.loaded = this.whole = false;
     this.list = [];
     this.byId = new Map();
+    // What the tabs know of it beyond this, by path.
+    this.news = new Map();
     this.begin();
   }
 
@@ -236,14 +239,14 @@ export class RunData {
     for (const one of fresh) this.list.push(one);
     if (!after) {
       this.list.sort(byTime);
-      for (const one of this.list) one.children = NONE;
+      for (const one of this.list) { one.children = NONE; one.parent = null; }
       this.begin();
     }
     const before = this.best;
     for (const one of after ? fresh : this.list) this.add(one);
     if (this.best === before) return;
     this.bestPath = new Set();
-    for (let one = this.best; one && !this.bestPath.has(one.id); one = this.byId.get(one.parents[0])) this.bestPath.add(one.id);
+    for (let one = this.best; one && !this.bestPath.has(one.id); one = one.parent) this.bestPath.add(one.id);
   }
 
   add(one) {
@@ -255,9 +258,12 @@ export class RunData {
       this.low = this.low === null ? one.score : Math.min(this.low, one.score);
       this.high = this.high === null ? one.score : Math.max(this.high, one.score);
     }
+    if (!one.parents.length) return;
     const parent = this.byId.get(one.parents[0]);
-    if (!parent) { if (one.parents.length) this.missing.add(one.parents[0]); } else if (parent === one) return;
-    else if (parent.children === NONE) parent.children = [one];
+    if (!parent) this.missing.add(one.parents[0]);
+    if (!parent || parent === one) return;
+    one.parent = parent;
+    if (parent.children === NONE) parent.children = [one];
     else parent.children.push(one);
   }
 

@@ -34,13 +34,14 @@ function useLooks(data, at, every, look) {
 // An answer about the whole run.
 export const useWhole = (path, data) => useLooks(data, path, 10_000, () => ask(path, { run: data.id }));
 
-// Answers that add up: `begin()` makes an object whose `take(piece)` takes what is new, and whose `show()` returns what to show.
+// Answers that add up: `begin()` makes an object whose `take(piece)` takes what is new, and whose `show()` returns what to show. It stays with
+// the run: on another visit of the tab only what is new since the last one is asked for.
 export function useNews(path, data, begin) {
-  let since = 0, all = null;
   const look = async () => {
-    all ||= begin();
-    await pieces(path, { run: data.id, since }, (piece) => { all.take(piece); since = piece.since; });
-    return all.show();
+    if (!data.news.has(path)) data.news.set(path, { since: 0, all: begin() });
+    const kept = data.news.get(path);
+    await pieces(path, { run: data.id, since: kept.since }, (piece) => { kept.all.take(piece); kept.since = piece.since; });
+    return kept.all.show();
   };
   return useLooks(data, path, 2_000, look);
 }

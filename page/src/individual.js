@@ -24,7 +24,7 @@ export function Individual({ data, id, part, show, choose, close }) {
     const answered = (answer) => { if (asked.current !== about) return; asked.current = ""; tell(answer); };
     ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message }));
   }, [id, data.id, known?.timestamp]);
-  const seed = () => { let one = known; const seen = new Set(); while (one && data.byId.get(one.parents[0]) && !seen.has(one.id)) { seen.add(one.id); one = data.byId.get(one.parents[0]); } return one; };
+  const seed = () => { let one = known; const seen = new Set(); while (one?.parent && !seen.has(one.id)) { seen.add(one.id); one = one.parent; } return one; };
   useEffect(() => {
     if (!told || told.refused) return;
     if (other === "parent") { took(told.parent); return; }
@@ -132,7 +132,7 @@ function Family({ data, one, choose }) {
   const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.copied ? "copy" : each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${begun(each.edit_summary)}</span></li>`;
   const chain = [];
   const seen = new Set();
-  for (let each = one; each && !seen.has(each.id); each = data.byId.get(each.parents[0])) { seen.add(each.id); chain.unshift(each); }
+  for (let each = one; each && !seen.has(each.id); each = each.parent) { seen.add(each.id); chain.unshift(each); }
   return html`<h3>Ancestry</h3><ol class="story">${chain.map(line)}</ol>
     ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
     <h3>Children: ${one.children.length}</h3><ul>${one.children.slice(0, 200).map(line)}</ul>`;

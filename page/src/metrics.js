@@ -33,7 +33,7 @@ export function Metrics({ data, choose, chosen }) {
     if (name === "place") return one.place + 1;
     if (name === "children") return one.children.length;
     if (name === "gain" || name === "grown") {
-      const parent = one.copied ? null : data.byId.get(one.parents[0]), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
+      const parent = one.copied ? null : one.parent, [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
       return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;
     }
     if (name in BY_ITSELF) return one[name] ?? null;

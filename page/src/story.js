@@ -14,9 +14,9 @@ export function Story({ data, chosen, choose }) {
 
 function Step({ data, one, chosen, choose }) {
   // A copy has no score of its own: what it is a copy of has.
-  let parent = data.byId.get(one.parents[0]);
+  let { parent } = one;
   const seen = new Set();
-  while (parent?.copied && !seen.has(parent.id)) { seen.add(parent.id); parent = data.byId.get(parent.parents[0]); }
+  while (parent?.copied && !seen.has(parent.id)) { seen.add(parent.id); parent = parent.parent; }
   const gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
   const [open, turn] = useState(false), [told, tell] = useState(null);
   useEffect(() => {

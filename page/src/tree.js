@@ -20,7 +20,7 @@ export function layout(data, folded) {
   // An individual has a `y` once it is placed.
   for (const one of data.list) one.y = one.x = undefined;
   for (const root of data.list) {
-    if (root.parents.length && root.parents[0] !== root.id && data.byId.has(root.parents[0])) continue;
+    if (root.parent) continue;
     const stack = [[root, 0]];
     while (stack.length) {
       const top = stack[stack.length - 1], [one, next] = top;
@@ -84,16 +84,16 @@ export function Tree({ data, version, chosen, choose, search }) {
     canvas.current.width = width * ratio;
     canvas.current.height = height * ratio;
     const context = canvas.current.getContext("2d");
-    const mark = Math.max(LEAST, Math.min(6, 6 * view.current.zoom)), edges = [], branches = [], gold = [], shown = [];
+    const { x: left, y: top, zoom, zoomX } = view.current, mark = Math.max(LEAST, Math.min(6, 6 * zoom)), edges = [], branches = [], gold = [], shown = [];
     for (const one of placed) {
-      const [x, y] = at(one);
-      const parent = one.parents.length ? data.byId.get(one.parents[0]) : null;
+      const x = left + one.x * STEP_X * zoomX, y = top + one.y * STEP_Y * zoom, parent = one.parent;
       if (parent && parent.y !== undefined) {
-        const [px, py] = at(parent);
-        const away = (x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height);
-        const best = data.bestPath.has(one.id) && data.bestPath.has(parent.id);
-        if (!away) (best ? gold : edges).push(px, py, x, y);
-        if (!away && !best) branches.push(one.children.length > 0);
+        const px = left + parent.x * STEP_X * zoomX, py = top + parent.y * STEP_Y * zoom;
+        if (!((x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height))) {
+          const best = data.bestPath.has(one.id) && data.bestPath.has(parent.id);
+          (best ? gold : edges).push(px, py, x, y);
+          if (!best) branches.push(one.children.length > 0);
+        }
       }
       if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push(one);
     }
@@ -136,9 +136,10 @@ export function Tree({ data, version, chosen, choose, search }) {
 
   const nearest = (event) => {
     const box = canvas.current.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
+    const { x: left, y: top, zoom, zoomX } = view.current;
     let found = null, distance = 144;
     for (const one of placed) {
-      const [ox, oy] = at(one), away = (ox - x) ** 2 + (oy - y) ** 2;
+      const away = (left + one.x * STEP_X * zoomX - x) ** 2 + (top + one.y * STEP_Y * zoom - y) ** 2;
       if (away < distance) [found, distance] = [one, away];
     }
     return found;
@@ -184,9 +185,9 @@ export function Tree({ data, version, chosen, choose, search }) {
   };
   const key = (event) => {
     const one = data.byId.get(chosen) || data.best || data.list[0];
-    const siblings = data.byId.get(one?.parents[0])?.children || [];
+    const siblings = one?.parent?.children || [];
     const beside = siblings.indexOf(one);
-    const next = { ArrowLeft: data.byId.get(one?.parents[0]), ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
+    const next = { ArrowLeft: one?.parent, ArrowRight: one?.children[0], ArrowDown: siblings[beside + 1], ArrowUp: siblings[beside - 1] }[event.key];
     if (next) { event.preventDefault(); choose(next.id); }
     if (event.key === " ") { event.preventDefault(); turn(one); }
     const by = { "+": 1.3, "-": 1 / 1.3 }[event.key], [x, y] = one?.y === undefined ? [size[0] / 2, size[1] / 2] : at(one);

@@ -45,8 +45,8 @@ const WINDOW = 20, STEPS = 400;
 // Whether a search still makes programs that run, and that are better than what they come from: shares of those that finished last.
 function Rates({ data }) {
   const rates = useMemo(() => {
-    const made = data.list.filter((one) => !one.copied && data.byId.has(one.parents[0])), wide = Math.max(WINDOW, Math.ceil(made.length / 50)), step = Math.ceil(made.length / STEPS);
-    const above = (one) => { const parent = data.byId.get(one.parents[0]); return one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; };
+    const made = data.list.filter((one) => !one.copied && one.parent), wide = Math.max(WINDOW, Math.ceil(made.length / 50)), step = Math.ceil(made.length / STEPS);
+    const above = (one) => { const { parent } = one; return one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; };
     const x = [], right = [], better = [];
     let [ok, up] = [0, 0];
     made.forEach((one, at) => {

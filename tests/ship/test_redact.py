@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import re
 import string
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -284,6 +286,46 @@ def test_forked_while_another_thread_searches() -> None:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def _redact_as_compiled(compiled: list[Any]) -> None:
+    redacted("plain text")
+    os._exit(0 if [*scan._compiled.values()] == compiled else 1)
+
+
+def test_forked_while_nobody_searches() -> None:
+    """A child uses the expressions that its parent compiled."""
+    redacted("plain text")
+    child = multiprocessing.get_context("fork").Process(target=_redact_as_compiled, args=([*scan._compiled.values()],))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+
+
+FORKS_IN_A_SEARCH = """
+import os, signal, sys
+from genesis_otel._ship.redaction.redact import recognised
+child = None
+def fork(*_):
+    global child
+    if child is None:
+        child = os.fork()
+signal.signal(signal.SIGALRM, fork)
+key = "gh" + "p_" + "B3" * 18
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+while child is None:
+    recognised("x y " * 50_000)
+signal.setitimer(signal.ITIMER_REAL, 0, 0)
+whole = recognised(f"x {key}") == "x [REDACTED]" and recognised("x y") == "x y"
+if child == 0:
+    os._exit(0 if whole else 1)
+sys.exit(0 if whole and os.waitpid(child, 0)[1] == 0 else 1)
+"""
+
+
+def test_forked_by_a_signal_handler_in_the_middle_of_a_search() -> None:
+    """Both processes redact after a signal handler has forked in the middle of a search."""
+    subprocess.run([sys.executable, "-c", FORKS_IN_A_SEARCH], check=True, timeout=120)
 
 
 def test_own_patterns_join_the_default_ones() -> None:

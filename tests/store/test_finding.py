@@ -12,14 +12,30 @@ from genesis_otel import queries
 RUN = "run"
 
 
-def individuals(store: Client, scores: list[float], how: str = "diff", first: int = 0, status: str = "ok") -> None:
-    """Individuals that finish in this order, one per generation."""
+def individuals(
+    store: Client,
+    scores: list[float],
+    how: str = "diff",
+    first: int = 0,
+    status: str = "ok",
+    again: str = "",
+    later: int = 0,
+) -> None:
+    """Individuals that finish in this order, one per generation; ``again`` names the spans of a later evaluation."""
     store.command(
         "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, status, span_id)"
         " SELECT {run:String}, concat('i', toString(number + {first:UInt32}) AS place), place, {how:String},"
-        " addMilliseconds(now64(3) - 60, number + {first:UInt32}), {scores:Array(Float64)}[number + 1], {status:String}, place"
+        " addMilliseconds(now64(3) - 60, 1000 * (number + {first:UInt32} + {later:UInt32})), {scores:Array(Float64)}[number + 1], {status:String}, concat({again:String}, place)"
         " FROM numbers(length({scores:Array(Float64)}))",
-        parameters={"run": RUN, "scores": scores, "how": how, "first": first, "status": status},
+        parameters={
+            "run": RUN,
+            "scores": scores,
+            "how": how,
+            "first": first,
+            "status": status,
+            "again": again,
+            "later": later,
+        },
     )
 
 
@@ -50,3 +66,48 @@ def test_a_copy_counts_neither_as_a_failure_nor_as_an_individual(store: Client) 
     assert queries.ask(store, "mutation_effectiveness", run_id=RUN)[0]["count"] == 2
     assert not queries.ask(store, "failures", run_id=RUN)
     assert not [row for row in queries.ask(store, "events", run_id=RUN) if row["failed"]]
+
+
+def test_an_individual_counts_as_it_was_last(store: Client) -> None:
+    """Evaluated again after a resumption, it is one individual, with its latest score, outcome and cost."""
+    individuals(store, [9.0, 5.0, 1.0], first=1)
+    individuals(store, [7.0], first=1, again="again", later=9)
+    shown = pulse(store)
+    assert (shown["individuals"], shown["best_score"], shown["best_individual"]) == (3, 7.0, "i1")
+    individuals(store, [8.0], first=1, again="and again", later=19, status="error")
+    shown = pulse(store)
+    assert (shown["individuals"], shown["failed_individuals"], shown["best_score"]) == (3, 1, 5.0)
+    (row,) = [each for each in queries.ask(store, "top_individuals", run_id=RUN) if each["individual_id"] == "i2"]
+    assert row["fitness_score"] == 5.0
+
+
+def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
+    """Edges to copies are in no rate of success, no list of gains, and no count of a parent's children, and neither is the gain of an
+    individual that failed or is incorrect."""
+    individuals(store, [1.0, 2.0], first=1)
+    individuals(store, [3.0], how="migration", first=3)
+    individuals(store, [4.0], first=4, status="incorrect")
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id)"
+        " SELECT {run:String}, concat('i', toString(number)), 'i1', number, if(number = 3, 'migration', 'diff'),"
+        " now64(3) - 60 + number, number - 1., toString(number) FROM numbers(2, 3)",
+        parameters={"run": RUN},
+    )
+    (rate,) = queries.ask(store, "mutation_success_rate", run_id=RUN)
+    assert (rate["mutation_type"], rate["total"], rate["improvements"], rate["avg_gain"]) == ("diff", 2, 1, 1.0)
+    (gains,) = queries.ask(store, "mutation_gains", run_id=RUN)
+    assert (gains["count"], gains["best_improvement"]) == (1, 1.0)
+    assert [row["child_id"] for row in queries.ask(store, "best_mutations", run_id=RUN)] == ["i2"]
+    (parent,) = queries.ask(store, "prolific_parents", run_id=RUN)
+    assert parent["parent_id"] == "i1" and parent["num_children"] == 2
+
+
+def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:
+    """With a cost of 0, as one of a free model is: it is not left out."""
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp) VALUES ('free', 0, now64(3)), ('free', 1, now64(3))"
+    )
+    store.command("INSERT INTO evolution_runs_log (run_id, task_name) VALUES ('begun', 'task')")
+    store.command("INSERT INTO llm_logs (id, run_id, timestamp, cost) VALUES (generateUUIDv4(), 'paid', now64(3), 0.5)")
+    listed = [tuple(row.values()) for row in queries.ask(store, "run_costs")]
+    assert listed == [("paid", "", 0.5, 0, 0), ("begun", "task", 0.0, 0, 0), ("free", "", 0.0, 2, 0)]

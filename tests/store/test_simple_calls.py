@@ -54,7 +54,7 @@ ASKED: tuple[object, ...] = (
     [message("user", ("text", ""))],
     [],
 )
-ANSWERED = (
+ANSWERED: tuple[object, ...] = (
     [message("assistant", ("text", "Done.")) | {"finish_reason": "stop"}],
     [message("assistant", ("reasoning", "Hm."), ("text", "Done."), ("thinking", "Well."))],
     [message("assistant", ("reasoning", "Hm."))],
@@ -78,20 +78,21 @@ def call(chance: random.Random) -> dict[str, str]:
 
 
 def test_both_ways_make_the_same_row(store: Client) -> None:
-    """The same call by this package's tracer and by another's, which takes the long way, are equal rows, column by column."""
+    """The same call as it is and with one more name, which makes it take the long way, are equal rows, column by column."""
     store.command("CREATE TABLE seen (trace_id String) ENGINE = MergeTree ORDER BY trace_id")
     store.command("CREATE MATERIALIZED VIEW seen_mv TO seen AS SELECT TraceId AS trace_id FROM simple_calls")
     chance = random.Random(17)
     rows = []
     for number in range(600):
         attributes = call(chance)
-        for scope in ("genesis_otel", "another"):
-            rows.append((1_760_000_000_000_000_000, f"{number:032x}", scope, scope, attributes, 2 * 10**9, "Ok"))
+        for way, more in (("short", {}), ("long", {"genesis.llm.within": ""})):
+            told = attributes | more
+            rows.append((1_760_000_000_000_000_000, f"{number:032x}", way, "genesis_otel", told, 2 * 10**9, "Ok"))
     store.insert("otel_traces", rows, column_names=COLUMNS)
     compared = "* EXCEPT (id, span_id, ingested_at)"
     short, long = (
-        store.query(f"SELECT {compared} FROM llm_logs WHERE span_id = '{scope}' ORDER BY trace_id").result_rows
-        for scope in ("genesis_otel", "another")
+        store.query(f"SELECT {compared} FROM llm_logs WHERE span_id = '{way}' ORDER BY trace_id").result_rows
+        for way in ("short", "long")
     )
     assert len(short) == len(long) == 600
     assert [str(row) for row in short] == [str(row) for row in long]

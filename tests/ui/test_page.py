@@ -360,7 +360,7 @@ def test_keys_search_and_close(page: Page, browse: Callable[..., WebDriver]) -> 
     """A slash goes to the field for searching and does not write into it, Escape leaves it, and then closes the individual."""
     driver = browse(page.address)
     driver.get(page.at(f"#/run/{RUN}/table/{BEST}"))
-    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".pane"))
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".left input[type=search]"))
     body = driver.find_element(By.TAG_NAME, "body")
     body.send_keys("/")
     field = driver.switch_to.active_element

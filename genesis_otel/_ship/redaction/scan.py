@@ -36,12 +36,14 @@ class _Compiled(dict[bytes, Any]):
 
 
 _compiled = _Compiled()
+_searching: list[None] = []
+"""An item for each search in progress."""
 
 
 def has_candidates(data: bytes) -> bool:
     """Whether there is any: most texts have none, and need nothing but this."""
     # Two expressions, since a single one needs so many states on hostile texts that building them takes ten times the search.
-    return _compiled[NAMES].search(data) is not None or _compiled[BEGINNINGS].search(data) is not None
+    return _found(NAMES, data) is not None or _found(BEGINNINGS, data) is not None
 
 
 def candidates(data: bytes) -> Search:
@@ -68,13 +70,22 @@ def escapes(data: bytes) -> Search:
 
 
 def _search(pattern: bytes, data: bytes) -> Search:
-    search = _compiled[pattern].search
-
     def next_one(at: int) -> tuple[int, int] | None:
-        found = search(data, at)
+        found = _found(pattern, data, at)
         return None if found is None else found.span()
 
     return next_one
+
+
+def _found(pattern: bytes, data: bytes, at: int = 0) -> Any:
+    """The first match from a position on; None if there is none."""
+    # The list as it is now: if a signal handler forks meanwhile, the child has another one.
+    searching = _searching
+    searching.append(None)
+    try:
+        return _compiled[pattern].search(data, at)
+    finally:
+        searching.pop()
 
 
 def _compile(pattern: bytes) -> Any:
@@ -90,8 +101,13 @@ def _compile(pattern: bytes) -> Any:
 
 
 def _forked() -> None:
-    """RE2 searches without the GIL and under its own locks: one that another thread held would stay locked for ever in the child."""
-    if re2 is not None and _compiled:
+    """RE2 searches without the GIL and under its own locks: one that another thread held would stay locked for ever in the child.
+
+    Usually none does, and the child need not compile the expressions again, which takes as long as recording fifty spans.
+    """
+    global _searching
+    if re2 is not None and _searching:
+        _searching = []
         _KEPT.extend(_compiled.values())
         _compiled.clear()
         re2.purge()

@@ -5,10 +5,17 @@
 SELECT
     c.run_id AS run_id,
     r.task_name AS task_name,
-    c.cost AS total_evolution_cost,
-    g.generations AS generations,
-    c.unpriced AS unpriced
-FROM (@cost(run_id != '')) AS c
+    c.paid AS total_evolution_cost,
+    c.number AS generations,
+    c.without_price AS unpriced
+FROM (
+    SELECT run_id, sum(cost) AS paid, sum(unpriced) AS without_price, max(generations) AS number
+    FROM (
+        SELECT run_id, cost, unpriced, toUInt64(0) AS generations FROM (@cost(run_id != ''))
+        UNION ALL
+        SELECT run_id, 0., 0, generations FROM (@counted(run_id != ''))
+    )
+    GROUP BY run_id
+) AS c
 LEFT JOIN (@folded()) AS r ON r.run_id = c.run_id
-LEFT JOIN (@counted(run_id != '')) AS g ON g.run_id = c.run_id
 ORDER BY total_evolution_cost DESC, run_id
