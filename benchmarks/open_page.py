@@ -79,7 +79,8 @@ def sample(driver: webdriver.Chrome, began: float, server: psutil.Process, store
     """Take a sample, after a garbage collection in the browser."""
     driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
     told = {each["name"]: each["value"] for each in driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]}
-    shown = " ".join(each.text for each in driver.find_elements(By.CSS_SELECTOR, ".head dl > div"))
+    # In one step: the page may draw them anew at any time.
+    shown = driver.execute_script("return document.querySelector('.head dl').innerText")
     counts = {name: re.search(rf"{name}\s+([\d,]+)", shown) for name in ("individuals", "calls")}
     individuals, calls = (int(each[1].replace(",", "")) if each else 0 for each in counts.values())
     rss = [process.memory_info().rss / 1e6 for process in (server, store)]

@@ -64,6 +64,7 @@ class Individual {
     this.place = 0;
     this.x = 0;
     this.y = undefined;
+    this.below = 0;
     this.take(columns, at);
   }
 

@@ -50,6 +50,12 @@ const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202
 export const visible = (text) =>
   String(text ?? "").replace(HIDDEN, (found) => (found === "\r" ? "" : "\\u" + found.charCodeAt(0).toString(16).padStart(4, "0")));
 
+// Whether texts contain what somebody typed, in either case; without a copy in lower case of a hundred thousand texts.
+export const containing = (wanted) => {
+  const pattern = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
+  return (text) => pattern.test(text);
+};
+
 // Ids are cut in the middle: those of one search often begin alike (with a date, or with the run's id).
 export const short = (id, length = 10) => visible(id.length <= length + 2 ? id : id.slice(0, Math.ceil(length / 2)) + "…" + id.slice(-Math.floor(length / 2)));
 

@@ -63,7 +63,7 @@ export function Individual({ data, id, part, show, choose, close }) {
       ${recorded.length ? html`<h3>What the search told of it</h3><table><tbody>${recorded.map(([name, value]) => html`<tr><th>${visible(name)}</th><td>${linked(value)}</td></tr>`)}</tbody></table>` : ""}
       ${!told.error && !told.metrics.length && !recorded.length && !told.outputs.length ? html`<p class="none">No metrics and no output of its evaluation were recorded.</p>` : ""}
       ${told.outputs.map((each) => html`<h3>${visible(each.name)}${each.failed ? html` <span class="failed">failed</span>` : ""} <span class="mute">${visible(each.job)}</span></h3><pre>${visible(each.text)}</pre>`)}`;
-    if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of}/>`;
+    if (part === "trace") return html`<${Waterfall} spans=${told.spans} of=${told.spans_of} id=${id}/>`;
     const parents = told.parent_ids.slice(1), odd = other.startsWith("id:") && ![...parents, pinned].includes(other.slice(3));
     const option = (one, what) => html`<option value=${"id:" + one}>${what} ${short(one)}</option>`;
     return html`<div class="tools"><label>compare with <select value=${other} onChange=${(event) => compare(event.target.value)}>
@@ -101,10 +101,12 @@ export function Call({ call }) {
     <details open><summary>answer</summary><pre>${visible(call.response)}</pre></details></section>`;
 }
 
-function Waterfall({ spans, of }) {
+// A trace is that of a whole generation: the spans of other individuals come last, and are faint.
+function Waterfall({ spans, of, id }) {
   if (!spans.length) return html`<p class="none">The store has no spans of its trace.</p>`;
-  const listed = nested(spans), whole = spans.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
-  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}<div class="scroll" tabindex="0"><svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same data">${listed.map(([span, deep], row) => html`<g>
+  const isOther = (span) => span.individual_id && span.individual_id !== id;
+  const all = nested(spans), listed = [...all.filter(([span]) => !isOther(span)), ...all.filter(([span]) => isOther(span))], whole = spans.reduce((end, span) => Math.max(end, span.began + span.seconds), 1e-9);
+  return html`${of > spans.length ? html`<p class="mute">The longest ${spans.length} of ${count(of, "span")}.</p>` : ""}${spans.some(isOther) ? html`<p class="hint">Its own spans come first; faint ones are of other individuals of its generation.</p>` : ""}<div class="scroll" tabindex="0"><svg class="waterfall" viewBox="0 0 600 ${listed.length * 20}" role="img" aria-label="Spans of its trace; the table below has the same data">${listed.map(([span, deep], row) => html`<g class=${isOther(span) ? "beside-it" : ""}>
     <title>${`${visible(span.name)}: began after ${duration(span.began)}, took ${duration(span.seconds)}${span.failed ? ", failed" : ""}`}</title>
     <rect x=${260 + (span.began / whole) * 270} y=${row * 20 + 4} width=${Math.max(1.5, (span.seconds / whole) * 270)} height="12" class=${span.failed ? "failed" : span.model ? "model" : span.record || "other"}/>
     <text x=${deep * 10} y=${row * 20 + 14}>${visible(span.name).slice(0, 42 - 2 * deep)}</text><text x="598" y=${row * 20 + 14} text-anchor="end">${duration(span.seconds)}</text></g>`)}</svg></div>

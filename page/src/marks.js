@@ -51,7 +51,7 @@ export function path(context, shape, x, y, size) {
   }
 }
 
-const STEPS = 64, FAINT = 30;
+const STEPS = 64, FAINT = 60;
 
 // Draws individuals as small marks in a `Raster`: squares in the colour of the score; red stands for the outline of a failure, and grey for
 // that of a copy. `place(one)` is [x, y], or null if it is not shown; those that are not among `matches(one)` are faint and below the others, and the

@@ -1,7 +1,7 @@
 // Models: the cost and yield of each, by mutation too, and how the search chose among them.
 import { html } from "htm/preact";
 import { rows, useNews, useWhole } from "./asked.js";
-import { duration, money, number, visible } from "./format.js";
+import { count, duration, money, number, visible } from "./format.js";
 import { colour, isBright } from "./marks.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -10,8 +10,8 @@ import { numeric, Table } from "./table.js";
 const time = (name) => ({ name, head: name === "p50" ? "median" : name, right: true, show: (row) => duration(row[name]) });
 const MODELS = [{ name: "model", head: "model" }, numeric("calls"), numeric("failed"), { name: "total_cost", head: "cost", right: true, show: (row) => money(row.total_cost, row.unpriced) },
   time("p50"), time("p90"), time("p99"), numeric("input_tokens", "tokens in"), numeric("output_tokens", "tokens out")];
-const percent = (row) => Math.round(100 * row.success_rate) + " %";
-const PAIRS = [{ name: "model", head: "model" }, { name: "mutation_type", head: "mutation" }, numeric("individuals"), numeric("better", "better than the first parent"),
+const percent = (row) => (row.success_rate === null ? "–" : Math.round(100 * row.success_rate) + " %");
+const PAIRS = [{ name: "model", head: "model" }, { name: "mutation_type", head: "mutation" }, numeric("individuals"), { name: "better", head: "better than a parent", right: true, show: (row) => (row.compared ? `${number(row.better)} of ${number(row.compared)}` : "") },
   { name: "success_rate", head: "success", right: true, show: percent }, numeric("improvements", "new best of the run"), numeric("gain", "gain over all before"), numeric("failed"), numeric("incorrect"),
   { name: "cost", head: "cost", right: true, show: (row) => money(row.cost, row.unpriced) }, numeric("gain_per_dollar", "gain per dollar")];
 
@@ -23,7 +23,7 @@ export function Models({ data }) {
     ${told.pairs.length ? html`<${Pairs} pairs=${told.pairs}/>` : ""}<${Choices} data=${data}/>`;
 }
 
-const SHADED = { success_rate: "success: better than the first parent", gain_per_dollar: "gain per dollar", gain: "gain over all before", individuals: "individuals", cost: "cost" };
+const SHADED = { success_rate: "success: better than a parent", gain_per_dollar: "gain per dollar", gain: "gain over all before", individuals: "individuals", cost: "cost" };
 
 // Models by mutation, as a heat map and as a table. An unknown value has no colour.
 function Pairs({ pairs }) {
@@ -36,9 +36,9 @@ function Pairs({ pairs }) {
     const each = pairs.find((pair) => pair.model === model && pair.mutation_type === mutation);
     if (!each) return html`<td></td>`;
     const part = each[of] === null || high === low ? null : (each[of] - low) / (high - low);
-    return html`<td class=${"shade " + (isBright(part) ? "bright" : "deep")} ref=${(td) => { if (td) td.style.background = colour(part); }} title=${`${number(each.individuals)} individuals, ${number(each.better)} better than their first parent`}>${shown(each)}<small>${number(each.individuals)}</small></td>`;
+    return html`<td class=${"shade " + (isBright(part) ? "bright" : "deep")} ref=${(td) => { if (td) td.style.background = colour(part); }} title=${`${count(each.individuals, "individual")}, better than a parent in ${number(each.better)} of ${number(each.compared)} comparisons`}>${shown(each)}<small>${number(each.individuals)}</small></td>`;
   };
-  return html`<h2>Models by mutation</h2><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small numbers: individuals, failed ones included, which success is a share of.</span></div>
+  return html`<h2>Models by mutation</h2><div class="tools"><label>colour <select value=${of} onChange=${(event) => shade(event.target.value)}>${Object.entries(SHADED).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label><span class="hint">Small numbers: individuals, failed ones included. Success is a share of their comparisons, one with each parent.</span></div>
     <div class="scroll" tabindex="0"><table class="heat" aria-label="Models by mutation"><thead><tr><td></td>${mutations.map((each) => html`<th>${visible(each)}</th>`)}</tr></thead>
     <tbody>${models.map((model) => html`<tr><th>${visible(model)}</th>${mutations.map((mutation) => cell(model, mutation))}</tr>`)}</tbody></table></div>
     <${Table} label="Yield of models by mutation" rows=${pairs} columns=${PAIRS} keyOf=${(row) => row.model + " " + row.mutation_type}/>`;

@@ -3,7 +3,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData, SHARE } from "./api.js";
 import { file } from "./file.js";
-import { ago, begun, count, duration, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
+import { ago, begun, containing, count, duration, isOpen, money, number, perDollar, short, took, visible } from "./format.js";
 import { Calls } from "./calls.js";
 import { Story } from "./story.js";
 import { Events, Failures } from "./events.js";
@@ -135,7 +135,10 @@ function Head({ run, data }) {
 function Individuals({ data, chosen, choose, search }) {
   const kept = useSetting("sort", "");
   const wanted = search.trim().toLowerCase();
-  const rows = useMemo(() => (wanted ? data.list.filter((one) => [one.id, one.mutation_type, one.edit_summary, one.outcome].some((text) => String(text).toLowerCase().includes(wanted))) : data.list), [wanted, data.version]);
+  const rows = useMemo(() => {
+    const has = containing(wanted);
+    return wanted ? data.list.filter((one) => has(one.id) || has(one.mutation_type) || has(one.edit_summary) || has(one.outcome)) : data.list;
+  }, [wanted, data.version]);
   const columns = [
     { name: "place", head: "#", show: (one) => (one.copied ? "" : one.place + 1), right: true },
     { name: "id", head: "individual", show: (one) => html`<span title=${visible(one.id)}>${short(one.id)}</span>` },

@@ -25,7 +25,7 @@ function Step({ data, one, chosen, choose }) {
     ask("run/individual", { run: data.id, individual: one.id }).then((answer) => !over && tell(answer), (refused) => !over && tell({ refused: refused.message }));
     return () => { over = true; };
   }, [open, one.id]);
-  const score = one.copied ? "copy" : number(one.score);
+  const score = one.copied ? "copy" : one.outcome === "ok" ? number(one.score) : html`<span class="failed">${one.outcome}</span>`;
   return html`<li class=${chosen === one.id ? "chosen" : ""}><button class="link" title=${visible(one.id)} onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${score}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span> <span class="mute">${[`generation ${one.generation}`, visible(one.mutation_type), one.island !== "" ? `island ${visible(one.island)}` : ""].filter(Boolean).join(" · ")}</span>
     ${one.edit_summary && !told?.edit_summary ? html`<p>${begun(one.edit_summary)}</p>` : ""}
     ${parent && !one.copied ? html`<details onToggle=${(event) => turn(event.target.open)}><summary>what it changed</summary>${open ? html`<${Change} told=${told}/>` : ""}</details>` : ""}</li>`;

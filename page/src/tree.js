@@ -3,13 +3,15 @@
 import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { draw, drawSmall, GOLD, Scale, shapesOf } from "./marks.js";
-import { count, number, short, visible } from "./format.js";
+import { containing, count, number, short, visible } from "./format.js";
 import { inOrder, useIsland } from "./island_choice.js";
 import { channels, MANY, pixel, Raster } from "./raster.js";
 
 const STEP_X = 46, STEP_Y = 16, LEAST = 2, CLOSE = 0.5;
 // The opacity of a line among very many, from 0 to 255: one to an individual with children, and one to any other.
 const BRANCH = 40, TWIG = 8;
+// From how many individuals in the picture on only those with the most descendants stand out.
+const CROWD = 20_000;
 // How far a child of its parent's own generation is to the right of it, in generations.
 const ASIDE = 0.35;
 
@@ -35,13 +37,20 @@ export function layout(data, folded) {
         continue;
       }
       stack.pop();
-      let low = null, high = null;
-      for (const child of children) if (child.y !== undefined) { low ??= child.y; high = child.y; }
+      let low = null, high = null, below = 0;
+      for (const child of children) if (child.y !== undefined) { low ??= child.y; high = child.y; below += 1 + child.below; }
+      one.below = below;
       one.y = low === null ? row++ : (low + high) / 2;
       placed.push(one);
     }
   }
   return placed;
+}
+
+// The number of descendants from which on an individual stands out among very many, so that a few thousand do.
+function standing(list) {
+  const counts = Int32Array.from(list, (one) => one.below).sort();
+  return Math.max(1, counts[Math.max(0, counts.length - MANY)]);
 }
 
 export function Tree({ data, version, chosen, choose, search }) {
@@ -57,8 +66,8 @@ export function Tree({ data, version, chosen, choose, search }) {
   // Those that were searched for, or null for all.
   const matching = useMemo(() => {
     if (!wanted && !island) return null;
-    const has = (text) => text.toLowerCase().includes(wanted);
-    return new Set(data.list.filter((one) => (!island || one.island === island) && (!wanted || has(one.id) || has(one.mutation_type) || has(one.edit_summary || "") || String(one.island) === wanted)));
+    const has = containing(wanted);
+    return new Set(data.list.filter((one) => (!island || one.island === island) && (!wanted || has(one.id) || has(one.mutation_type) || has(one.edit_summary) || String(one.island) === wanted)));
   }, [wanted, island, version]);
   const matches = (one) => matching === null || matching.has(one);
 
@@ -92,7 +101,7 @@ export function Tree({ data, version, chosen, choose, search }) {
         if (!((x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height))) {
           const best = data.bestPath.has(one.id) && data.bestPath.has(parent.id);
           (best ? gold : edges).push(px, py, x, y);
-          if (!best) branches.push(one.children.length > 0);
+          if (!best) branches.push(one.below);
         }
       }
       if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push(one);
@@ -102,8 +111,10 @@ export function Tree({ data, version, chosen, choose, search }) {
     const golden = () => { context.strokeStyle = GOLD; context.lineWidth = 2.5; context.beginPath(); strokes(gold); context.stroke(); };
     if (many) {
       const raster = new Raster(canvas.current.width, canvas.current.height), colour = pixel(channels(dark ? "#aab2bd" : "#59616d"), 0);
-      for (let edge = 0; edge < edges.length; edge += 4) raster.line(edges[edge] * ratio, edges[edge + 1] * ratio, edges[edge + 2] * ratio, edges[edge + 3] * ratio, colour, branches[edge / 4] ? BRANCH : TWIG);
-      drawSmall(raster, data, shown, (one) => at(one).map((each) => each * ratio), (mark * ratio) / 2, matches);
+      // Where they cover each other, those with the most descendants stand out, and only their lines are drawn.
+      const crowded = !matching && shown.length > CROWD, least = crowded ? standing(shown) : 0, stands = crowded ? (one) => one.below >= least || data.bestPath.has(one.id) : matches;
+      for (let edge = 0; edge < edges.length; edge += 4) if (branches[edge / 4] >= least) raster.line(edges[edge] * ratio, edges[edge + 1] * ratio, edges[edge + 2] * ratio, edges[edge + 3] * ratio, colour, branches[edge / 4] ? BRANCH : TWIG);
+      drawSmall(raster, data, shown, (one) => [(left + one.x * STEP_X * zoomX) * ratio, (top + one.y * STEP_Y * zoom) * ratio], (mark * ratio) / 2, stands);
       raster.put(context);
       context.scale(ratio, ratio);
       golden();
@@ -205,7 +216,7 @@ export function Tree({ data, version, chosen, choose, search }) {
     <div class="canvas"><canvas ref=${canvas} tabindex="0" role="img" aria-label=${`Family tree of ${count(data.list.length, "individual")}; the tab Individuals lists them`}
       onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onDblClick=${(event) => turn(nearest(event))} onKeyDown=${key} onPointerLeave=${() => hover(null)}></canvas></div>
     <p class="hint" aria-live="off">${over ? html`<b>${short(over.id, 18)}</b> ${visible(over.mutation_type)} · generation ${over.generation} · ${over.outcome === "ok" ? number(over.score) : over.outcome}${over.island !== "" ? " · island " + visible(over.island) : ""} ${visible(over.edit_summary)}`
-      : "Wheel zooms, drag pans, click selects, double click folds. Arrow keys go to the parent, children and siblings, the space bar folds, + and − zoom."}</p>
+      : `Wheel zooms, drag pans, click selects, double click folds. Arrow keys go to the parent, children and siblings, the space bar folds, + and − zoom.${placed.length > CROWD ? " Of this many individuals, those with few descendants are faint until you zoom in." : ""}`}</p>
   </div>`;
 }
 

@@ -19,7 +19,7 @@ function Front({ front, choose }) {
   const read = front.map((row) => { try { return { ...row, told: JSON.parse(row.metrics) ?? {} }; } catch { return { ...row, told: {} }; } });
   const names = [...new Set(read.flatMap(({ told }) => Object.keys(told).filter((name) => typeof told[name] === "number")))];
   const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: visible(name), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? +told[name].toPrecision(6) : null) }));
-  return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values.${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
+  return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values. Which of them are to be high or low is not recorded.${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
     <${Table} label="Pareto front" rows=${read} columns=${[...FRONT, ...columns]} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>`;
 }
 
@@ -42,22 +42,23 @@ export function Yields({ data, choose }) {
 
 const WINDOW = 20, STEPS = 400;
 
-// Whether a search still makes programs that run, and that are better than what they come from: shares of those that finished last.
+// Whether a search still makes programs that run, and that are better than what they come from: shares of those that finished last, and of
+// their comparisons with each parent.
 function Rates({ data }) {
   const rates = useMemo(() => {
     const made = data.list.filter((one) => !one.copied && one.parent), wide = Math.max(WINDOW, Math.ceil(made.length / 50)), step = Math.ceil(made.length / STEPS);
-    const above = (one) => { const { parent } = one; return one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; };
+    const above = (one) => one.parents.filter((id) => { const parent = data.byId.get(id); return parent && one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; }).length;
     const x = [], right = [], better = [];
-    let [ok, up] = [0, 0];
+    let [ok, up, pairs] = [0, 0, 0];
     made.forEach((one, at) => {
       const gone = made[at - wide];
-      ok += (one.outcome === "ok") - (gone?.outcome === "ok" || 0); up += above(one) - (gone ? above(gone) : 0);
+      ok += (one.outcome === "ok") - (gone?.outcome === "ok" || 0); up += above(one) - (gone ? above(gone) : 0); pairs += one.parents.length - (gone?.parents.length || 0);
       if (at + 1 < wide || (at % step && at < made.length - 1)) return;
-      x.push(one.place + 1); right.push((100 * ok) / wide); better.push((100 * up) / wide);
+      x.push(one.place + 1); right.push((100 * ok) / wide); better.push((100 * up) / pairs);
     });
     return { x, right, better, wide };
   }, [data.version]);
   if (!rates.x.length) return "";
-  return html`<h2>Of the last ${number(rates.wide)} children</h2><${Plot} label="Share of the last children that are correct, and that are better than their first parent" x=${rates.x} xLabel="individuals" yLabel="%" within=${[0, 100]} height=${200}
-    series=${[{ label: "correct", values: rates.right, color: "#3b6fd4" }, { label: "better than their first parent", values: rates.better, color: "#d99a00" }]}/>`;
+  return html`<h2>Of the last ${number(rates.wide)} children</h2><${Plot} label="Share of the last children that are correct, and of their comparisons with a parent in which they are better" x=${rates.x} xLabel="individuals" yLabel="%" within=${[0, 100]} height=${200}
+    series=${[{ label: "correct", values: rates.right, color: "#3b6fd4" }, { label: "better than a parent", values: rates.better, color: "#d99a00" }]}/>`;
 }

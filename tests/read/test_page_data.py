@@ -244,17 +244,23 @@ def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
         gain = max(0.0, fact.fitness - so_far)
         so_far = max(so_far, fact.fitness)
         key = (MODELS[number % 2], fact.how)
-        better = delta(fact, fact.parents[0]) > 0
-        found = (1, better, gain > 0, gain, cost(number) + EMBED_COST + NOVELTY_COST)
-        expected[key] = [sum(pair) for pair in zip(expected.get(key, [0.0] * 5), found, strict=True)]
-    names = ("individuals", "better", "improvements", "gain", "cost")
+        better = sum(delta(fact, parent) > 0 for parent in fact.parents)
+        found = (1, len(fact.parents), better, gain > 0, gain, cost(number) + EMBED_COST + NOVELTY_COST)
+        expected[key] = [sum(pair) for pair in zip(expected.get(key, [0.0] * 6), found, strict=True)]
+    names = ("individuals", "compared", "better", "improvements", "gain", "cost")
     rows = queries.ask(store, "model_mutation_yield", run_id=RUN)
     assert {
         (row["model"], row["mutation_type"]): pytest.approx([row[name] for name in names]) for row in rows
     } == expected
     for row in rows:
-        assert row["success_rate"] == row["better"] / row["individuals"] and row["unpriced"] == 0
+        assert row["success_rate"] == row["better"] / row["compared"] and row["unpriced"] == 0
         assert row["gain_per_dollar"] == pytest.approx(row["gain"] / row["cost"])
+    # By mutation, it is the same success as without the models.
+    by_mutation = {row["mutation_type"]: row for row in queries.ask(store, "mutation_success_rate", run_id=RUN)}
+    for how in {row["mutation_type"] for row in rows}:
+        of_models = [row for row in rows if row["mutation_type"] == how]
+        assert sum(row["compared"] for row in of_models) == by_mutation[how]["total"]
+        assert sum(row["better"] for row in of_models) == by_mutation[how]["improvements"]
 
 
 # --- before and during evaluations ------------------------------------------------------------------------------------

@@ -1,16 +1,17 @@
 -- Model yield by mutation type
 --
--- What each model achieved with each mutation type: how many individuals, how many of those beat their parent (`better`) or all before them
--- (`improvements`), the total gain over all before (`gain`), how many failed or are incorrect, and what they cost in USD. The model is that
--- of the last answered mutation call. `gain_per_dollar` is unknown if a call has no price.
+-- What each model achieved with each mutation type: how many individuals, how many pairs of a child and a parent these are (`compared`), in how
+-- many of them the child is better (`better`), how many beat all before them (`improvements`), the total gain over all before (`gain`), how many failed or are
+-- incorrect, and what they cost in USD. The model is that of the last answered mutation call. `gain_per_dollar` is unknown if a call has no price.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     m.model AS model,
     i.mutation_type AS mutation_type,
     count() AS individuals,
-    countIf(e.gain > 0) AS better,
-    better / individuals AS success_rate,
+    sum(e.pairs) AS compared,
+    sum(e.beaten) AS better,
+    better / nullIf(compared, 0) AS success_rate,
     countIf(i.improved) AS improvements,
     sum(i.gain) AS gain,
     countIf(i.outcome = 'failed') AS failed,
@@ -28,7 +29,7 @@ INNER JOIN (
     GROUP BY individual_id
 ) AS m ON m.individual_id = i.individual_id
 LEFT JOIN (
-    SELECT child_id, argMin(gain, position) AS gain FROM (@edges(run_id = {run_id:String})) GROUP BY child_id
+    SELECT child_id, @success() FROM (@edges(run_id = {run_id:String})) GROUP BY child_id
 ) AS e ON e.child_id = i.individual_id
 LEFT JOIN (
     SELECT individual_id, sum(cost) AS paid, sum(unpriced) AS without_price FROM (@spent(run_id = {run_id:String})) GROUP BY individual_id

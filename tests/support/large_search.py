@@ -1,4 +1,4 @@
-"""Generates a store with a few large searches for benchmarks of the page: any number of individuals each, one seed apart.
+"""Generates a store with a few large searches for the page's tests and benchmark: any number of individuals each, one seed apart.
 
 In: a folder like that of `genesis-otel serve`, the number of individuals of each search, and how many searches. Out: that folder with its
 tables filled; one that already has them is left unchanged. On failure: what ClickHouse raises, and the next call starts over.
