@@ -24,7 +24,7 @@ help:
 	@echo 'make frameworks compare the record of the newest ShinkaEvolve with its own database (needs the package index)'
 	@echo 'make check      lint, format, types, and the built wheel in a fresh environment (Python 3.11 or later)'
 	@echo 'make beside     ask pip whether the package installs beside Genesis, ShinkaEvolve, GEPA and DSPy (needs the package index)'
-	@echo 'make versions   run the tests of each framework with its oldest and newest version (needs the package index)'
+	@echo 'make versions   run the tests of each framework with its oldest and newest version, and of the package with the oldest of all (needs the package index)'
 	@echo 'make docs       write the documentation and the API reference as HTML to build/docs'
 	@echo 'make audit      check the packages locked in requirements/ for known vulnerabilities (needs the network; part of make check)'
 	@echo 'make collector  build the OpenTelemetry Collector for the tests, once, and print its path (needs Go)'

@@ -38,8 +38,15 @@ RARE = 50
 """Spans of other kinds for each one with 10 MB."""
 OURS = ("individual, 3 kB of code", "call, prompt of 5 kB", "call, prompt of 50 kB", "evaluation")
 FOREIGN = ("traceloop's call, 5 kB", "OpenInference's call, 5 kB", "call of another, 10 MB")
-CALL, INDIVIDUAL = 2 / 3, 3.0
-"""Maximum ratios: to a call at the earlier commit; to the bare SDK's span for an individual."""
+CALL = 2 / 3
+"""Maximum ratio to the earlier commit for a call with a prompt of 5 kB: a third less."""
+INDIVIDUAL, EVALUATION = 1.3, 1.4
+"""The same for an individual and for an evaluation, which is two spans. They do what they did not at 004817d, among it (µs of CPU, of 125
+and 75 then, with nothing else in between): an individual is noted for a process that resumes the run (13), becomes a row, which the drain
+need not convert (7), and may be ended by a signal handler (5); an evaluation is searched for secrets in all its texts rather than in its
+details alone (14), and its spans become rows and may be ended by a signal handler (11)."""
+BARE = 6.0
+"""Maximum ratio of an individual to the bare SDK's span, which is not on disk, and whose hash, JSON and scores were made beforehand."""
 
 NOBODY = "http://genesis:none@127.0.0.1:9/default"
 """A port where nothing listens."""
@@ -200,9 +207,14 @@ def main() -> int:
 
     limits = [
         Limit(f"{OURS[1]}, beside {given.against}", beside(OURS[1], "earlier"), CALL),
-        Limit(f"{OURS[0]}, beside the SDK's span", beside(OURS[0], "SDK"), INDIVIDUAL),
+        Limit(f"{OURS[0]}, beside the SDK's span", beside(OURS[0], "SDK"), BARE),
     ]
-    limits += [Limit(f"{kind}, beside {given.against}", beside(kind, "earlier"), 1.0) for kind in OURS + FOREIGN]
+    most = {OURS[0]: INDIVIDUAL, OURS[3]: EVALUATION}
+    limits += [
+        Limit(f"{kind}, beside {given.against}", beside(kind, "earlier"), most.get(kind, 1.0))
+        for kind in OURS + FOREIGN
+        if kind != OURS[1]
+    ]
     return verdict(limits)
 
 

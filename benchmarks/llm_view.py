@@ -28,6 +28,7 @@ from rich.table import Table
 from rounds import Limit, console, verdict
 
 from genesis_otel._store import connection, tables
+from genesis_otel.queries import composed
 
 ROUNDS = 9
 CALLS = 1_000
@@ -116,7 +117,7 @@ def database(engine: Path, name: str, llm_logs: str | None) -> Client:
     client.command(f"CREATE DATABASE {name}")
     client.database = name
     client.command(next(tables.statements(tables.LANDING)))
-    for statement in re.split(r";\s*$", llm_logs or "", flags=re.MULTILINE):
+    for statement in re.split(r";\s*$", composed(llm_logs or ""), flags=re.MULTILINE):
         if "CREATE" in statement:
             client.command(statement)
     return client
@@ -133,6 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="another text of llm_logs.sql")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--calls", type=int, default=CALLS, help="an insert")
     options = parser.parse_args()
     sql = Path(tables.__file__).parents[1] / "sql"
     texts: dict[str, str | None] = {
@@ -143,9 +145,9 @@ def main() -> int:
     if options.before is not None:
         texts["before"] = options.before.read_text()
     shapes = {
-        "call, prompt of 5 kB, µs": (ours, 5_000, CALLS),
-        "call, prompt of 50 kB, µs": (ours, 50_000, CALLS // 4),
-        "traceloop's call, 5 kB, µs": (traceloop, 5_000, CALLS),
+        "call, prompt of 5 kB, µs": (ours, 5_000, options.calls),
+        "call, prompt of 50 kB, µs": (ours, 50_000, max(2, options.calls // 4)),
+        "traceloop's call, 5 kB, µs": (traceloop, 5_000, options.calls),
         "insert of one call, ms": (ours, 5_000, 1),
         "insert of one individual, ms": (individual, 3_000, 1),
     }

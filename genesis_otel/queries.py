@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 LATEST = "latest"
-"""As a ``run_id``: the newest run."""
+"""As a ``run_id``: the newest run, unless one has this id."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+):([^}]+)\}")
 _PARAMETER = re.compile(r"(\w+)(?: = ?([^:]*))?: (.+)")
@@ -206,6 +206,6 @@ def _answer(client: Client, name: str, given: Mapping[str, Any], formats: dict[s
     query = load(name)
     parameters = values(query, given)
     if parameters.get("run_id") == LATEST:
-        newest = ask(client, "matching_runs", run="", limit=1)
+        newest = ask(client, "matching_runs", run=LATEST, limit=1)
         parameters["run_id"] = newest[0]["run_id"] if newest else ""
     return client.query(query.sql, parameters=parameters, tz_mode="aware", query_formats=formats)

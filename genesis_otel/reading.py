@@ -75,7 +75,7 @@ class Store:
         return Answer(self._settings, sql, given)
 
     def runs(self, **parameters: Any) -> Answer:
-        """The runs, newest first: the named query ``runs``."""
+        """The runs, newest first: the named query ``runs``, which calls a silent run stalled even if its process is alive here."""
         return self.query("runs", **{"stalled_after": self._settings.stalled_after, **parameters})
 
     def run(self, run: str = queries.LATEST) -> Run:

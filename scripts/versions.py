@@ -1,8 +1,10 @@
-"""Runs the tests of each framework and instrumentation against the oldest and the newest version that pyproject.toml allows.
+"""Runs the tests of each framework and instrumentation against the oldest and the newest version that pyproject.toml allows, and
+tests of the package with the oldest of everything that it requires.
 
-In: the name of one of :data:`TESTS`, or none for all of them, the checkout's environment and the package index. Out: pytest's result for
-each version. Every version is installed into its own folder under build/versions, without its dependencies, and takes precedence over
-the environment. On failure: exit code 1, after all versions have been tested.
+In: the name of one of :data:`TESTS`, or :data:`OLDEST`, or none for all of them, the checkout's environment and the package index. Out:
+pytest's result for each version. Every version is installed into its own folder under build/versions, without its dependencies, and takes
+precedence over the environment; the oldest of everything gets an environment. What `make test` runs with is the newest, if the lock is. On
+failure: exit code 1, after all versions have been tested.
 
     python scripts/versions.py [NAME]
 """
@@ -28,7 +30,7 @@ TESTS = {
         "tests/whole/test_openevolve_off.py",
         *CALLS,
     ],
-    "gepa": ["tests/whole/test_gepa.py"],
+    "gepa": ["tests/whole/test_gepa.py", "tests/whole/test_gepa_calls.py"],
     "opentelemetry-instrumentation-genai-openai": CALLS,
     "openinference-instrumentation-openai": CALLS,
 }
@@ -40,11 +42,56 @@ WITHOUT = {
 }
 """For a version that lacks features: the tests that it can run, as an argument to pytest's -k."""
 
+OLDEST = "oldest"
+"""The oldest versions of the package's own requirements and of those of :data:`EXTRAS`, all together."""
+EXTRAS = ("", "embedded", "mcp", "ui")
+USERS = [
+    "tests/cli/test_check.py",
+    "tests/cli/test_help.py",
+    "tests/cli/test_mcp.py",
+    "tests/emit/test_spans.py",
+    "tests/serve/test_front.py",
+    "tests/ship/test_otlp.py",
+    "tests/store/test_prices.py",
+    "tests/whole/test_config.py",
+]
+"""Where most of them are used."""
+TOOLS = ("hypothesis", "numpy", "psutil", "pytest", "pytest-timeout")
+"""What these tests need besides, of the extra `dev`."""
+
+
+def required() -> list[Requirement]:
+    """Everything that pyproject.toml names."""
+    return [Requirement(line) for line in metadata.requires("genesis-otel") or ()]
+
 
 def allowed(name: str) -> Requirement:
     """The range in pyproject.toml."""
-    told = (Requirement(line) for line in metadata.requires("genesis-otel") or ())
-    return next(one for one in told if one.name == name)
+    return next(one for one in required() if one.name == name)
+
+
+def oldest(one: Requirement) -> str:
+    """The first version of a range."""
+    return next(each.version for each in one.specifier if each.operator == ">=")
+
+
+def run_oldest() -> bool:
+    """Whether the tests pass with the oldest of everything."""
+    print(OLDEST, flush=True)
+    folder = ROOT / "build" / "versions" / OLDEST
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    python = str(folder / "bin" / "python")
+    ours = [
+        one
+        for one in required()
+        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in EXTRAS)
+    ]
+    pins = {f"{one.name}=={oldest(one)}" for one in ours}
+    tools = {f"{name}{allowed(name).specifier}" for name in TOOLS}
+    pip = [python, "-m", "pip", "install", "--quiet", "--editable", str(ROOT), *sorted(pins | tools)]
+    subprocess.run(pip, check=True, cwd=ROOT)
+    tests = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *USERS]
+    return subprocess.run(tests, check=False, cwd=ROOT).returncode == 0
 
 
 def put(wanted: str, folder: Path) -> str:
@@ -68,11 +115,13 @@ def run(name: str, folder: Path, version: str) -> bool:
 def main(names: list[str]) -> None:
     """Test the oldest and the newest version of each."""
     failed = []
-    for name in names or TESTS:
+    for name in names or [*TESTS, OLDEST]:
+        if name == OLDEST:
+            failed += [] if run_oldest() else [OLDEST]
+            continue
         told = allowed(name)
-        oldest = next(one.version for one in told.specifier if one.operator == ">=")
         seen: set[str] = set()
-        for label, wanted in (("oldest", f"{name}=={oldest}"), ("newest", f"{name}{told.specifier}")):
+        for label, wanted in (("oldest", f"{name}=={oldest(told)}"), ("newest", f"{name}{told.specifier}")):
             folder = ROOT / "build" / "versions" / f"{name}-{label}"
             version = put(wanted, folder)
             if version not in seen and not run(name, folder, version):

@@ -106,9 +106,7 @@ def run_id_of(client: Client, text: str) -> str:
     found = queries.ask(client, "matching_runs", run=text)
     if not found:
         raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
-    if text == queries.LATEST and not found[0]["is_it"]:
-        return str(queries.ask(client, "matching_runs", run="", limit=1)[0]["run_id"])
-    if found[0]["of_task"] and not found[0]["begins"]:
+    if text == queries.LATEST or (found[0]["of_task"] and not found[0]["begins"]):
         return str(found[0]["run_id"])
     return _one(found, "run_id", f"no run or task is named {text!r}", text)
 
@@ -120,11 +118,9 @@ def individual_id_of(client: Client, run_id: str, text: str) -> str:
     :raises AmbiguousError: several individuals match.
     """
     found = queries.ask(client, "matching_individuals", run_id=run_id, individual=text)
-    if text == BEST and not (found and (found[0]["is_it"] or found[0]["begins"])):
-        text, found = "", queries.ask(client, "matching_individuals", run_id=run_id, individual="")
-    if not text and found:
+    if found and (not text or (text == BEST and not found[0]["begins"])):
         return str(found[0]["individual_id"])
-    missing = f"the run {run_id} has no individual {text!r}" if text else f"the run {run_id} has no individuals yet"
+    missing = f"the run {run_id} has no individual {text!r}" if found else f"the run {run_id} has no individuals yet"
     return _one(found, "individual_id", missing, text)
 
 

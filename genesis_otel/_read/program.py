@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from genesis_otel import queries
 from genesis_otel._read.client import NotFoundError
+from genesis_otel._read.format import visible
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -89,9 +90,9 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
     """The lines of the unified diff of two individuals' programs, as `patch` reads it; none if they are equal."""
     # Only at "\n", so that a change of line ends is a change, and no other character ends a line.
     old, new = (str(each["code"]).split("\n") for each in (before, after))
-    for line in difflib.unified_diff(
-        _ended(old), _ended(new), before["individual_id"], after["individual_id"], lineterm=""
-    ):
+    # A line end in an id would be one of the diff.
+    name, other = (visible(str(each["individual_id"])) for each in (before, after))
+    for line in difflib.unified_diff(_ended(old), _ended(new), name, other, lineterm=""):
         yield from line.split("\n")
 
 

@@ -67,9 +67,6 @@ STEADY_PAUSE = 10.0
 """The longest pause while all is well. Whoever reads ends it: see :mod:`genesis_otel._serve.looks`."""
 LONGEST_PAUSE = 10.0
 """Seconds between two tries while the engine takes nothing."""
-RARELY_COMPILED = {"min_count_to_compile_expression": 100}
-"""Settings of inserts: by default the engine compiles what the views compute at the second and the fourth insert, for 0.2 s of CPU, which
-pays where a store process lives on, and not for a search of a minute."""
 LOG_BYTES = 1 << 20
 """Size at which ``store.log`` becomes ``store.log.1`` and is begun anew."""
 
@@ -161,7 +158,7 @@ def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
     from genesis_otel._store.schema import init_schema
 
     client = open_embedded(folder / ENGINE)
-    exporter = InsertExporter(lambda: open_embedded(folder / ENGINE, settings=RARELY_COMPILED))
+    exporter = InsertExporter(lambda: open_embedded(folder / ENGINE))
     try:
         init_schema(client)
         yield exporter, room.Merges(client.command)

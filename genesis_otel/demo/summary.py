@@ -7,6 +7,7 @@ what it cost, how long the model took, and what to look at next. On failure: the
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -68,13 +69,13 @@ def _lineage(client: "Client", run_id: str, best: str, console: Console) -> None
 def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], console: Console) -> None:
     table = _table(
         f"LLM calls: {money(sum(row['total_cost'] for row in costs), sum(row['unpriced'] for row in costs))} in all",
-        ("model", "calls", "failed", "tokens in", "cached", "out", "cost", "p50", "p90", "p99"),
-        right=range(1, 10),
+        ("model", "calls", "failed", "tokens in", "cached", "out", "cost", "p50", "p99"),
+        right=range(1, 9),
     )
     for row in costs:
         took = latency[row["model"]]
         counts = (row["calls"], took["failed"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
-        seconds = (f"{took[quantile]:.2f} s" for quantile in ("p50", "p90", "p99"))
+        seconds = (f"{took[quantile]:.2f} s" for quantile in ("p50", "p99"))
         table.add_row(
             row["model"], *(f"{each:,}" for each in counts), money(row["total_cost"], row["unpriced"]), *seconds
         )
@@ -110,10 +111,22 @@ def _brief(summary: str) -> str:
 
 
 def _table(title: str, columns: Sequence[str], right: Iterable[int]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+    """A table in which only texts wrap, never numbers, which stand at the right."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     at_right = set(right)
     for position, name in enumerate(columns):
-        table.add_column(name, justify="right" if position in at_right else "left", overflow="fold")
+        if position in at_right:
+            table.add_column(name, justify="right", no_wrap=True)
+        else:
+            table.add_column(name, overflow="fold")
     return table
 
 

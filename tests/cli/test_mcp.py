@@ -16,20 +16,22 @@ from mcp.types import CallToolResult
 from genesis_otel import queries
 from genesis_otel._cli.app import main
 from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, _piece, bounded
+from genesis_otel._serve import client as store_process
+from tests.support.between import between, passes
 from tests.support.environment import without_settings
 from tests.support.searched import GOING_ON, RUN
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
 
-def talk(filled: Path, work: Callable[[Client], Awaitable[None]]) -> None:
+def talk(filled: Path, work: Callable[[Client], Awaitable[None]], **settings: str) -> None:
     """Start the command as an agent's client does, and talk to it."""
 
     async def talking() -> None:
         started = StdioServerParameters(
             command=sys.executable,
             args=["-m", "genesis_otel", "mcp"],
-            env=without_settings(GENESIS_OTEL_DATA_DIR=str(filled)),
+            env=without_settings(GENESIS_OTEL_DATA_DIR=str(filled), **settings),
         )
         async with Client(started, read_timeout_seconds=100) as client:
             await work(client)
@@ -100,6 +102,29 @@ def test_errors_are_explained_and_the_server_goes_on(filled: Path) -> None:
         assert (await told(client, "runs", limit=1))["rows"]
 
     talk(filled, work)
+
+
+def test_a_call_that_waits_for_the_store_holds_up_no_other(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store does not answer, another tool does, and the call can be given up; later calls are answered again."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(filled))
+    assert main(["runs"]) == 0
+    address = store_process.running(filled / "store")
+    assert address
+    with between(address.port) as server:
+
+        async def work(client: Client) -> None:
+            assert (await told(client, "runs"))["rows"]
+            server.behaviour, asked = server.hangs, len(server.requests)
+            async with anyio.create_task_group() as group:
+                group.start_soon(told, client, "runs")
+                while len(server.requests) == asked:
+                    await anyio.sleep(0.05)
+                assert (await told(client, "list_queries"))["queries"]
+                group.cancel_scope.cancel()
+            server.behaviour = passes
+            assert (await told(client, "runs"))["rows"]
+
+        talk(filled, work, CLICKHOUSE_URL=f"http://reader:{address.reader}@127.0.0.1:{server.port}/default")
 
 
 def test_answers_are_bounded() -> None:

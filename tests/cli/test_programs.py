@@ -17,7 +17,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
-from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
+from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, Fact, code, end_store, fill, search_spans
 
 Run = Callable[..., tuple[int, str, str]]
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
@@ -112,6 +112,21 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
     assert completed(run, "show ", monkeypatch) == ["latest"]
 
 
+def test_a_name_is_taken_by_its_word_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be called `latest`, and an individual begin with `best`: these are meant then, and otherwise the newest run
+    and the best individual."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    facts = [Fact("good", 0, (), "init", 0.9, 10), Fact("bestial", 0, (), "init", 0.1, 10)]
+    named = search_spans("latest", facts=facts)
+    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:1])])
+    assert pairs(run("show", "latest")[1])["run"] == "latest"
+    assert pairs(run("show", "latest", "best")[1])["individual"] == "bestial"
+    assert pairs(run("show", "latest_", "best")[1])["individual"] == "good"
+    assert run("delete", "latest", "--yes", "--force")[0] == 0
+    assert pairs(run("show", "latest", "best")[1])["run"] == "latest_but_one"
+    end_store(tmp_path / "store")
+
+
 def test_an_id_that_a_shell_would_run_is_not_completed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +216,7 @@ def test_diff(run: Run) -> None:
 
 
 def test_a_diff_can_be_applied() -> None:
-    """Line ends, and a missing newline at the end, are differences; only a newline ends a line."""
+    """Line ends, and a missing newline at the end, are differences; only a newline ends a line, and no id adds one."""
 
     def diff(before: str, after: str) -> list[str]:
         return list(difference({"individual_id": "a", "code": before}, {"individual_id": "b", "code": after}))
@@ -212,6 +227,8 @@ def test_a_diff_can_be_applied() -> None:
     assert diff("x\n", "x") == [*head, "-x", "+x", "\\ No newline at end of file"]
     assert diff("x\fy\u2028z\n", "x\n") == [*head, "-x\fy\u2028z", "+x"]
     assert diff("", "x\n") == ["--- a", "+++ b", "@@ -0,0 +1 @@", "+x"]
+    first, *_ = difference({"individual_id": "a\n+++ c", "code": "x"}, {"individual_id": "b", "code": "y"})
+    assert first == "--- a\\n+++ c"
 
 
 def test_a_diff_has_no_colours_if_none_are_wanted(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

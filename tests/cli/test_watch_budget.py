@@ -55,10 +55,12 @@ def test_a_run_shows_its_budget(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_within_its_budget_ends_well(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 0 when it has ended; a run without a budget uses the one from the settings, or is a usage error."""
+    """With 0 when it has ended; a run without a budget uses the one from the settings, or is a usage error; one with a budget of its own
+    keeps to that."""
     assert main(["watch", "within", "--fail-over-budget"]) == 0
     assert main(["watch", "free", "--fail-over-budget"]) == 2
     assert "free has no budget" in capfd.readouterr().err
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "1.5")
     assert main(["watch", "free", "--fail-over-budget"]) == 4
+    assert main(["watch", "within", "--fail-over-budget"]) == 0
     assert main(["watch", "free"]) == 0

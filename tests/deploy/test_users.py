@@ -18,7 +18,7 @@ DENIED, READ_ONLY = 497, 164
 SPAN = """
 INSERT INTO genesis.otel_traces (Timestamp, TraceId, SpanId, SpanName, SpanAttributes, Events.Timestamp, Events.Name, Events.Attributes)
 SETTINGS async_insert = 0, insert_deduplicate = 1, deduplicate_blocks_in_dependent_materialized_views = 1,
-    parallel_view_processing = 1, throw_on_max_partitions_per_insert_block = 0, max_execution_time = 65
+    parallel_view_processing = 1, compile_expressions = 0, throw_on_max_partitions_per_insert_block = 0, max_execution_time = 65
 VALUES
 """
 SPANS = SPAN + ", ".join(

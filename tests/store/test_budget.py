@@ -66,6 +66,15 @@ def test_a_running_search_is_projected_by_its_generations(store: Client) -> None
     assert row["budget_seconds"] == pytest.approx(2 * HOUR, rel=0.02)
 
 
+def test_a_spent_budget_lasts_no_longer_and_a_plan_that_was_passed_is_done(store: Client) -> None:
+    """Nothing is left of a budget that is overspent, nor of a plan of fewer generations than there are: never a negative time, and no
+    projection below what was spent."""
+    begun(store, 1, planned=2, budget=1.0)
+    evaluated(store, (2, 2.0, "ok", "a"), (4, 2.0, "ok", "b"))
+    row = budget(store)
+    assert (row["budget_seconds"], row["seconds_left"], row["projected"], row["share"]) == (0.0, 0.0, 4.0, 4.0)
+
+
 def test_the_unknown_is_not_projected(store: Client) -> None:
     """Without a plan or a completed generation there is no end to project to, and without a budget there is no share of it."""
     begun(store, 1)

@@ -111,3 +111,53 @@ def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:
     store.command("INSERT INTO llm_logs (id, run_id, timestamp, cost) VALUES (generateUUIDv4(), 'paid', now64(3), 0.5)")
     listed = [tuple(row.values()) for row in queries.ask(store, "run_costs")]
     assert listed == [("paid", "", 0.5, 0, 0), ("begun", "task", 0.0, 0, 0), ("free", "", 0.0, 2, 0)]
+
+
+def test_a_reported_cost_is_never_below_that_of_its_calls(store: Client) -> None:
+    """Who reports less than the calls cost takes nothing back; what a copy reports is what the original cost, and is not added."""
+    individuals(store, [1.0, 2.0], first=1)
+    individuals(store, [1.0], how="migration", first=3)
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, api_cost, span_id)"
+        " SELECT run_id, individual_id, generation, mutation_type, timestamp + 1, [0.25, 1., 50.][generation], concat('told ', span_id)"
+        " FROM individuals WHERE run_id = {run:String}",
+        parameters={"run": RUN},
+    )
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, individual_id, generation, timestamp, cost, cost_source, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, concat('i', toString(number)), number, now64(3), 0.5, 'told', toString(number) FROM numbers(1, 2)",
+        parameters={"run": RUN},
+    )
+    assert pulse(store)["cost"] == 1.5
+    # Of generations, too: one whose reported cost is all of it, and one whose calls name no individual.
+    individuals(store, [1.0], first=4)
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, api_cost, span_id) VALUES ({run:String}, 'i5', 5, now64(3), 0.75, 's')",
+        parameters={"run": RUN},
+    )
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, generation, timestamp, cost, cost_source, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, 5, now64(3), 0.5, 'told', 'c'",
+        parameters={"run": RUN},
+    )
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp, total_cost, span_id) SELECT {run:String}, 1, now64(3), 1, 'g'",
+        parameters={"run": RUN},
+    )
+    spent = {row["generation"]: row["total_cost"] for row in queries.ask(store, "generation_costs", run_id=RUN)}
+    assert spent == {1: 1.0, 2: 1.0, 5: 0.75}
+
+
+def test_a_generation_s_scores_are_those_of_its_individuals(store: Client) -> None:
+    """What was reported of a generation is shown only if no individual of it is known."""
+    individuals(store, [1.0], first=1)
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp, best_score, avg_score, span_id)"
+        " SELECT {run:String}, number, now64(3), 9, 9, toString(number) FROM numbers(1, 2)",
+        parameters={"run": RUN},
+    )
+    shown = [
+        (row["generation"], row["best_score"], row["avg_score"])
+        for row in queries.ask(store, "fitness_trajectory", run_id=RUN)
+    ]
+    assert shown == [(1, 1.0, 1.0), (2, 9.0, 9.0)]

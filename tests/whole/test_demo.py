@@ -323,7 +323,8 @@ def test_the_demo_has_every_kind_of_event(demo: Demo) -> None:
 
 
 def test_the_summary_says_what_was_recorded(demo: Demo) -> None:
-    """Rows per table, the best individual with its ancestors from the seed, cost, latencies, and what to run next."""
+    """Rows per table, the best individual with its ancestors from the seed, cost, latencies, and what to run next; in 80
+    columns models and numbers are whole."""
     result, client, _, _ = demo
     shown = io.StringIO()
     summarise(client, result.run_id, Console(file=shown, width=160))
@@ -335,10 +336,15 @@ def test_the_summary_says_what_was_recorded(demo: Demo) -> None:
         "SELECT individual_id, fitness_score FROM individuals ORDER BY fitness_score DESC, timestamp, individual_id LIMIT 1"
     ).result_rows
     assert f"{best}: fitness {fitness:.4f}" in text
-    generations = [int(each) for each in re.findall(r"^│ +(\d+) │ (?:init|diff|migration)", text, re.MULTILINE)]
+    generations = [int(each) for each in re.findall(r"^ +(\d+)  (?:init|diff|migration)", text, re.MULTILINE)]
     assert generations[0] == 0 and all(a <= b for a, b in itertools.pairwise(generations)) and len(generations) > 1
     assert re.search(r"LLM calls: \$0\.\d+ in all", text) and "p99" in text and "The slowest call took" in text
     assert f"genesis-otel lineage {result.run_id}" in text
+    shown = io.StringIO()
+    summarise(client, result.run_id, Console(file=shown, width=80))
+    assert re.search(
+        r"^gpt-4.1-mini +[\d,]+ +\d+ +[\d,]+ +[\d,]+ +[\d,]+ +\$0\.\d+ +\d", shown.getvalue(), re.MULTILINE
+    )
 
 
 def test_the_best_program_is_as_good_as_its_record(demo: Demo, tmp_path: Path) -> None:

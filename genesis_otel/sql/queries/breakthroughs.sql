@@ -3,7 +3,7 @@
 -- Generations that improved the previous best score by more than a given share.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
--- threshold = 0.1: minimum improvement as a share of the earlier score; 0.1 is 10 %
+-- threshold = 0.1: share of the earlier score that the improvement has to exceed; 0.1 is 10 %
 SELECT
     generation,
     best_score,

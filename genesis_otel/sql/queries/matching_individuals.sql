@@ -1,6 +1,7 @@
 -- Individuals by part of their id
 --
--- Individuals of a run by how closely their id matches a text, ids that start with it first; with an empty text, the best ones.
+-- Individuals of a run by how closely their id matches a text, ids that start with it first; with an empty text the best ones, and with
+-- best as well, after those whose id starts so.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual = : text to match
@@ -10,7 +11,7 @@ FROM (@climb(run_id = {run_id:String}))
 ORDER BY
     is_it DESC,
     begins DESC,
-    if({individual:String} = '', 0, ngramDistanceCaseInsensitive(individual_id, {individual:String})),
+    if({individual:String} IN ('', 'best'), 0, ngramDistanceCaseInsensitive(individual_id, {individual:String})),
     height DESC NULLS LAST,
     place
 LIMIT {limit:UInt32}

@@ -1,13 +1,15 @@
 -- Runs by part of their id, or by task
 --
 -- Runs by how closely their id matches a text: ids that start with it first, then runs whose task has this name, newest first; with an
--- empty text, the newest. A run whose start was not recorded is known by its generations and individuals.
+-- empty text the newest, and with latest as well, after a run of that id. A run whose start was not recorded is known by its generations and
+-- individuals.
 --
 -- run = : text to match
 -- limit = 5: maximum number of rows
-SELECT run_id, run_id = {run:String} AS is_it, startsWith(run_id, {run:String}) AS begins, of_task
+WITH {run:String} IN ('', 'latest') AS newest
+SELECT run_id, run_id = {run:String} AS is_it, NOT newest AND startsWith(run_id, {run:String}) AS begins, of_task
 FROM (
-    SELECT run_id, min(seen) AS seen, {run:String} != '' AND max(task = {run:String}) AS of_task
+    SELECT run_id, min(seen) AS seen, NOT newest AND max(task = {run:String}) AS of_task
     FROM (
         SELECT run_id, start_time AS seen, task_name AS task FROM (@folded())
         UNION ALL
@@ -22,7 +24,7 @@ ORDER BY
     is_it DESC,
     begins DESC,
     of_task DESC,
-    if({run:String} = '' OR of_task, 0, ngramDistanceCaseInsensitive(run_id, {run:String})),
+    if(newest OR of_task, 0, ngramDistanceCaseInsensitive(run_id, {run:String})),
     seen DESC,
     run_id
 LIMIT {limit:UInt32}
