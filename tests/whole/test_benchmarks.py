@@ -26,7 +26,7 @@ SMALLEST = {
     "open_page": ("--help",),
 }
 """The arguments of each."""
-PARTS = {"drainer", "large_search", "rounds", "searched", "searches", "sender", "shapes"}
+PARTS = {"drainer", "rounds", "searched", "searches", "sender", "shapes"}
 """What the benchmarks import or start."""
 
 
