@@ -13,6 +13,8 @@ def dollars(amount: float | None) -> str:
     """An amount in USD: cents from a dollar on, four decimal places below, and two digits of what would be 0 with four."""
     if amount is None:
         return ""
+    # Sums of the same amounts in another order differ in their last bits: $0.11065 would be $0.1106 here and $0.1107 there.
+    amount = float(f"{amount:.12g}")
     size = abs(amount)
     if size >= 1 or not size:
         return f"${amount:,.2f}"

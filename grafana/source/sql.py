@@ -56,6 +56,9 @@ analyses each repetition of any other subquery, which took a third of the time o
 FOLDED = part("folded")
 """Runs, each in one row, for queries that join them with anything."""
 
+SUCCESS = part("success")
+"""How often children beat a parent, as the columns `pairs` and `beaten` over rows of `edges`."""
+
 
 def state(where: str) -> str:
     """Runs with their current status, including `stalled`."""

@@ -12,8 +12,9 @@ export const count = (value, name) => (value === null || value === undefined ? "
 export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
 
 // The same rule as in genesis_otel/_money.py.
-export const dollars = (value) => {
-  if (value === null || value === undefined) return "";
+export const dollars = (amount) => {
+  if (amount === null || amount === undefined) return "";
+  const value = +amount.toPrecision(12);
   const size = Math.abs(value);
   if (size >= 1 || value === 0) return "$" + value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   // A call for a hundred-thousandth of a dollar did cost something.

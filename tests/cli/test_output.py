@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -116,6 +117,12 @@ def test_lone_surrogates_can_be_written() -> None:
 def test_only_nothing_costs_nothing(amount: float | None, text: str) -> None:
     """No cost is too small to be told from 0, and an unknown one is no number."""
     assert dollars(amount) == text
+
+
+def test_a_sum_looks_the_same_in_any_order() -> None:
+    """Sums that differ in their last bit only are the same text, also halfway between two texts."""
+    for amount in (0.11065, 1.005, 0.00025):
+        assert {dollars(math.nextafter(amount, 0)), dollars(math.nextafter(amount, 9))} == {dollars(amount)}
 
 
 def test_a_cost_over_its_budget_looks_like_more() -> None:

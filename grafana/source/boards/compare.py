@@ -10,7 +10,7 @@ from grafana.source.columns import GOOD_WHEN_LOW, band, called, color, colored, 
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import COMPARE, TO_RUN
 from grafana.source.panels import a_table, by_number, scatter
-from grafana.source.sql import FOLDED, cost, edges, found, objectives, programs, spent, state, steps, value_of
+from grafana.source.sql import FOLDED, SUCCESS, cost, edges, found, objectives, programs, spent, state, steps, value_of
 from grafana.source.targets import runs_among, value
 from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
@@ -90,16 +90,13 @@ ORDER BY run_id, x
 
 
 MUTATIONS = f"""
-SELECT
-    run_id,
-    toString(mutation_type) AS mutation_type,
-    count() AS pairs,
-    countIf(gain > 0) / count() AS success,
-    avg(gain) AS mean_gain,
-    max(gain) AS best_gain
-FROM ({edges(OF_RUNS)})
-WHERE generation > 0
-GROUP BY run_id, mutation_type
+SELECT run_id, toString(mutation_type) AS mutation_type, pairs, beaten / pairs AS success, mean_gain, best_gain
+FROM (
+    SELECT run_id, mutation_type, {SUCCESS}, avg(gain) AS mean_gain, max(gain) AS best_gain
+    FROM ({edges(OF_RUNS)})
+    WHERE generation > 0
+    GROUP BY run_id, mutation_type
+)
 ORDER BY mutation_type, success DESC
 """
 
