@@ -295,9 +295,12 @@ WITH
             SpanName = 'individual' AS of_individual,
             SpanName = 'evaluation' AS of_evaluation,
             0 AS of_model
-        FROM otel_traces
-        WHERE SpanName IN ('generation', 'individual', 'evaluation') AND Timestamp BETWEEN began AND ended
-            AND TraceId IN (SELECT trace_id FROM traces)
+        FROM (
+            SELECT DISTINCT TraceId, SpanId, SpanName, Timestamp, Duration
+            FROM otel_traces
+            WHERE SpanName IN ('generation', 'individual', 'evaluation') AND Timestamp BETWEEN began AND ended
+                AND TraceId IN (SELECT trace_id FROM traces)
+        )
         UNION ALL
         SELECT
             trace_id,
