@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,9 @@ def test_an_answer_with_many_rows_is_several_lines() -> None:
 
 def test_a_large_search_is_drawn(tmp_path: Path) -> None:
     """All individuals and calls are counted, the tree has the colours of scores, and a click on it opens an individual with its program."""
-    run, _ = filled(tmp_path / "store", INDIVIDUALS)
+    # In another process: one has a single folder of the engine, and here that may be another test's.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
+        run, _ = elsewhere.submit(filled, tmp_path / "store", INDIVIDUALS).result()
     process = subprocess.Popen(
         [sys.executable, "-m", "genesis_otel", "ui", "--no-open"],
         env={**without_settings(), "GENESIS_OTEL_DATA_DIR": str(tmp_path)},

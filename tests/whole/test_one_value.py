@@ -328,10 +328,9 @@ def test_recording_and_reading_agree_on_copies() -> None:
 
 
 def test_every_sql_part_is_used(store: Client) -> None:
-    """Each part of SQL is used by a query, another part or a dashboard, and declares its parameters."""
+    """Each part of SQL is used by a table's views, a query, another part or a dashboard, and declares its parameters."""
     folder = Path(queries.__file__).parent / "sql"
-    texts = {path.stem: path.read_text() for path in [*folder.glob("queries/*.sql"), *folder.glob("parts/*.sql")]}
-    named = set(re.findall(r"@(\w+)\(", "\n".join(texts.values())))
+    named = set(re.findall(r"@(\w+)\(", "\n".join(path.read_text() for path in folder.rglob("*.sql"))))
     boards = Path(queries.__file__).parent.parent / "grafana" / "source"
     for path in boards.rglob("*.py"):
         named |= set(re.findall(r"\bpart\(\s*\"(\w+)\"", path.read_text()))
