@@ -96,3 +96,77 @@ def test_islands_have_their_first_leader_and_those_who_came(store: Client) -> No
     assert counted == {"x": (3, 0), "y": (2, 2)}
     cells = {row["island"]: row["individuals"] for row in queries.ask(store, "cells", run_id=RUN, until=AT + 2000)}
     assert cells == {"x": 2, "y": 1}
+
+
+def actions(store: Client, *made: tuple[str, str, str, int]) -> None:
+    """Actions a second apart from :data:`MOMENT`: run, type, job or details, and the second."""
+    for number, (run, kind, details, second) in enumerate(made):
+        store.command(
+            "INSERT INTO agent_actions (id, run_id, timestamp, action_type, details, span_id)"
+            " SELECT generateUUIDv4(), {run:String}, fromUnixTimestamp64Milli({at:Int64}), {kind:String}, {details:String}, toString({number:Int32})",
+            parameters={"run": run, "at": AT + 1000 * second, "kind": kind, "details": details, "number": number},
+        )
+
+
+def test_a_job_runs_until_it_ends_as_often_as_it_was_submitted(store: Client) -> None:
+    """A job submitted again after its end runs; one that ended, however often that was told, does not."""
+    actions(
+        store,
+        *((RUN, kind, '{"job_id":"ended"}', 0) for kind in ("job_submitted", "job_completed")),
+        *((RUN, kind, '{"job_id":"again"}', 1) for kind in ("job_submitted", "job_failed", "job_submitted")),
+        *((RUN, kind, '{"job_id":"told twice"}', 2) for kind in ("job_submitted", "job_completed", "job_completed")),
+        (RUN, "job_submitted", '{"job_id":"open"}', 3),
+    )
+    assert [row["job"] for row in queries.ask(store, "running_jobs", run_id=RUN)] == ["again", "open"]
+
+
+def test_a_spool_is_as_its_last_report_says(store: Client) -> None:
+    """Not as the report says that arrived last, or that names most."""
+    for second, waiting in ((5, 1), (9, 2), (7, 3)):
+        actions(store, ("", "spool_state", f'{{"host":"h","folder":"f","waiting":{waiting}}}', second))
+    assert [row["waiting"] for row in queries.ask(store, "spools")] == [2]
+
+
+def test_a_generation_lasts_as_long_as_its_individuals_and_their_calls(store: Client) -> None:
+    """A call that is no individual's, such as a summary for the run, is not part of it."""
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, timestamp, execution_time, individual_id, trace_id, generation, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, fromUnixTimestamp64Milli({at:Int64}), seconds, individual, trace, 1, trace"
+        " FROM values('seconds Float64, individual String, trace String', (5, 'a', 'slow'), (60, '', 'summary'))",
+        parameters={"run": RUN, "at": AT},
+    )
+    (found,) = queries.ask(store, "slowest_generation", run_id=RUN)
+    assert (found["trace_id"], found["seconds"]) == ("slow", 5.0)
+
+
+def test_a_copy_is_no_second_proposal_of_its_program(store: Client) -> None:
+    """Programs are duplicates if two individuals proposed them; a migrant was moved."""
+    individuals(
+        store,
+        ("a", 1.0, "x", "", "init"),
+        ("b", 1.0, "y", "a", "migration"),
+        ("c", 2.0, "x", "", "init"),
+        ("d", 2.0, "x", "c", "diff"),
+    )
+    store.command(
+        "ALTER TABLE individuals UPDATE code_hash = if(individual_id IN ('a', 'b'), 'moved', 'twice') WHERE 1",
+        settings={"mutations_sync": 2},
+    )
+    found = [
+        (row["code_hash"], row["count"], row["first_individual"])
+        for row in queries.ask(store, "duplicates", run_id=RUN)
+    ]
+    assert found == [("twice", 2, "c")]
+
+
+def test_what_is_recent_is_counted_back_from_the_end(store: Client) -> None:
+    """Of a run that has ended, the calls and costs of its last seconds; what came exactly that long before is not part of them."""
+    calls(store)
+    store.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, end_time, status, span_id)"
+        " SELECT {run:String}, fromUnixTimestamp64Milli({at:Int64}), fromUnixTimestamp64Milli({at:Int64} + 4000), 'completed', 's'",
+        parameters={"run": RUN, "at": AT},
+    )
+    (found,) = queries.ask(store, "pulse", run_id=RUN, window=3)
+    assert (found["llm_calls"], found["recent_llm_calls"]) == (4, 2)
+    assert (found["cost"], found["recent_cost"]) == (3.0, 1.5)
