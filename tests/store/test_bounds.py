@@ -170,3 +170,20 @@ def test_what_is_recent_is_counted_back_from_the_end(store: Client) -> None:
     (found,) = queries.ask(store, "pulse", run_id=RUN, window=3)
     assert (found["llm_calls"], found["recent_llm_calls"]) == (4, 2)
     assert (found["cost"], found["recent_cost"]) == (3.0, 1.5)
+
+
+def test_whose_calls_a_proposal_is_by_their_role(store: Client) -> None:
+    """An individual's model is the one that answered its mutation, not one that judged it; only calls of a model that judged its novelty,
+    neither embeddings nor failures, are judgements."""
+    individuals(store, ("a", 1.0, "", "", "init"), ("b", 2.0, "", "a", "diff"))
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, timestamp, individual_id, model, role, operation, status, cost, cost_source, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, fromUnixTimestamp64Milli({at:Int64} + at), 'b', model, role, operation, status, 1, 'told', model"
+        " FROM values('at Int64, model String, role String, operation String, status String',"
+        " (1, 'writer', 'mutation', 'chat', 'ok'), (2, 'broken', 'mutation', 'chat', 'error'),"
+        " (3, 'judge', 'novelty', 'chat', 'ok'), (4, 'silent', 'novelty', 'chat', 'error'), (5, 'vectors', 'novelty', 'embeddings', 'ok'))",
+        parameters={"run": RUN, "at": AT},
+    )
+    assert [row["model"] for row in queries.ask(store, "model_mutation_yield", run_id=RUN)] == ["writer"]
+    (found,) = queries.ask(store, "proposals", run_id=RUN)
+    assert (found["judged"], found["cost"]) == (1, 1.0)
