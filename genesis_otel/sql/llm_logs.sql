@@ -203,7 +203,7 @@ SELECT
     id, Timestamp, TraceId, SpanId, ParentSpanId, a, execution_time, metadata, run_id, generation, individual_id,
     asked, plain_response, plain_thoughts
 FROM llm_read
-WHERE is_told_simply AND (asked_is_plain OR empty(asked_json)) AND (answered_is_plain OR empty(answered_json));
+WHERE @told_simply();
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_simple_mv /*ON CLUSTER*/ TO llm_logs AS
 SELECT
@@ -264,7 +264,7 @@ SELECT
     execution_time, metadata, run_id, generation, individual_id,
     asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts, answered_is_plain
 FROM llm_read
-WHERE NOT (is_told_simply AND (asked_is_plain OR empty(asked_json)) AND (answered_is_plain OR empty(answered_json)));
+WHERE NOT (@told_simply());
 
 -- Of these, what is read more than once, as it came.
 CREATE TABLE IF NOT EXISTS llm_spans /*ON CLUSTER*/

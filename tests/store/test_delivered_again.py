@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import attributes, queries, spans
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, dashboards, queries_of
-from tests.support.grafana_query import ALL, Value, sent
+from tests.support.dashboards import Asked, around_now, dashboards, linked, queries_of
+from tests.support.grafana_query import sent
 from tests.support.hard_cases import GOING_ON, TASK, UPWARDS
 from tests.support.recording import record
 from tests.support.searched import RUN, search_spans, stored
@@ -95,32 +95,14 @@ def test_a_query_counts_once_what_was_delivered_twice(stores: tuple[Client, Clie
     assert again == once
 
 
-def value_of(asked: Asked, run: str) -> Mapping[str, Value]:
-    """The variables of a dashboard as a link to the run sets them."""
-    known: Mapping[str, Value] = {
-        **{
-            "datasource": "d",
-            "trace": "",
-            "x": "accuracy",
-            "y": "size",
-            "only": "all traces",
-            "slower": "0",
-            "budget": "1",
-        },
-        **{"individual": "four_best", "runs": RUNS, "run": run},
-    }
-    return {
-        each["name"]: ALL if each.get("includeAll") else known[each["name"]]
-        for each in BOARDS[asked.board]["templating"]["list"]
-    }
-
-
 @pytest.mark.parametrize("asked", [asked for asked in ASKED if asked.title not in OF_ARRIVAL], ids=str)
 def test_a_panel_counts_once_what_was_delivered_twice(stores: tuple[Client, Client], asked: Asked) -> None:
     """Each query of each dashboard answers as if each span had been delivered once."""
     times = around_now()
     everything = {"task": (TASK,), "run": RUNS, "runs": RUNS, "model": (hard_cases.PRICED, hard_cases.UNPRICED)}
     for run in RUNS:
-        sql = sent(asked.sql, value_of(asked, run), times, everything)
+        sql = sent(
+            asked.sql, linked(BOARDS[asked.board], run=run, runs=RUNS, individual="four_best"), times, everything
+        )
         once, again = (comparable(client.query(sql).named_results()) for client in stores)
         assert again == once

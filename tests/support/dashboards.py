@@ -90,6 +90,20 @@ def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[st
     return values
 
 
+def linked(
+    board: Mapping[str, Any], *, run: str, runs: tuple[str, ...], individual: str, **others: str
+) -> dict[str, Value]:
+    """The variables as a link to a run sets them; all of what can be all, except for ``others``."""
+    known: dict[str, Value] = {
+        **{"datasource": "d", "trace": "", "x": "accuracy", "y": "size", "only": "all traces", "slower": "0"},
+        **{"budget": "1", "run": run, "runs": runs, "individual": individual, **others},
+    }
+    return {
+        each["name"]: ALL if each.get("includeAll") and each["name"] not in others else known[each["name"]]
+        for each in board["templating"]["list"]
+    }
+
+
 @contextmanager
 def searches_in(folder: Path, database: str) -> Iterator[Client]:
     """A client on a database of this name with three searches in it, until the end of the block."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, dashboards, panels_of, queries_of
-from tests.support.grafana_query import ALL, Value, sent
+from tests.support.dashboards import Asked, around_now, dashboards, linked, panels_of, queries_of
+from tests.support.grafana_query import Value, sent
 from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
 from tests.support.searched import stored
 
@@ -52,23 +52,7 @@ EVERYTHING = {"task": (TASK,), "run": RUNS, "model": (hard_cases.PRICED, hard_ca
 
 def chosen(asked: Asked, run: str, **others: str) -> dict[str, Value]:
     """The variables of a dashboard as a link to the run sets them."""
-    known: Mapping[str, Value] = {
-        **{
-            "datasource": "d",
-            "trace": "",
-            "x": "accuracy",
-            "y": "size",
-            "only": "all traces",
-            "slower": "0",
-            "budget": "1",
-        },
-        **{"individual": TRUTHS[run].best_individual, "runs": RUNS, "run": run, **others},
-    }
-    variables = BOARDS[asked.board]["templating"]["list"]
-    return {
-        each["name"]: ALL if each.get("includeAll") and each["name"] not in others else known[each["name"]]
-        for each in variables
-    }
+    return linked(BOARDS[asked.board], run=run, runs=RUNS, individual=TRUTHS[run].best_individual, **others)
 
 
 def asked_of_all(client: Client, name: str, run: str) -> list[dict[str, Any]]:
