@@ -314,8 +314,11 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
             begun.individual("anew", start_time=now).end(now)
             begun.end()
         fill(source / "store", [*recorded.spans, *SPANS])
-        left = "SELECT individual_id FROM individuals WHERE run_id = {run:String}"
-        eventually(lambda: client.query(left, parameters={"run": RUN}).result_rows == [("anew",)])
+        # The late rows disappear table by table, so all of the tables are waited for.
+        left = {"evolution_runs_log": 2, "individuals": 1, "code_lineages": 1}
+        eventually(lambda: {table: len(rows) for table, rows in content(client).items() if rows} == left)
+        kept = "SELECT individual_id FROM individuals WHERE run_id = {run:String}"
+        assert client.query(kept, parameters={"run": RUN}).result_rows == [("anew",)]
         assert not deleted.sweep(client)
 
 
