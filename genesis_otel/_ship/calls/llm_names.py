@@ -24,9 +24,19 @@ TOO_MANY = 2**63 - 1024
 
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
-OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"})
+OPERATIONS = frozenset(
+    {
+        *("chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"),
+        # LiteLLM's `otel` callback, by the function that was called
+        *("acompletion", "atext_completion", "aembedding", "responses", "aresponses", "anthropic_messages"),
+        *("agenerate_content", "generate_content_stream", "agenerate_content_stream"),
+        # Semantic Kernel, current and older
+        *("chat.completions", "chat.streaming_completions"),
+        *("text_completions", "text.completions", "text.streaming_completions"),
+    }
+)
+"""Values of ``gen_ai.operation.name`` and of traceloop's ``llm.request.type``."""
 OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
-REQUEST_TYPES = frozenset({"chat", "completion", "embedding"})
 
 REQUESTED_MODELS = (names.GEN_AI_REQUEST_MODEL, "llm.request.model", "llm.request.model_name")
 INVOCATIONS = ("llm.invocation_parameters", "embedding.invocation_parameters")
@@ -58,12 +68,22 @@ CACHE_READ_TOKENS = (
     names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
+    "llm.token_count.prompt_details.cache_input",
+    "gen_ai.usage.prompt_tokens_details.cache_read",
+    "gen_ai.usage.details.cache_read_tokens",
+    "gen_ai.usage.details.cache_read_input_tokens",
+    "gen_ai.usage.details.cached_tokens",
+    "gen_ai.usage.details.cached_content_tokens",
 )
 CACHE_WRITE_TOKENS = (
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
     "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_creation_input_tokens",
     "llm.token_count.prompt_details.cache_write",
+    "gen_ai.usage.cache_write_input_tokens",
+    "gen_ai.usage.prompt_tokens_details.cache_write",
+    "gen_ai.usage.details.cache_write_tokens",
+    "gen_ai.usage.details.cache_creation_input_tokens",
 )
 REASONING_TOKENS = (
     names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
@@ -71,6 +91,8 @@ REASONING_TOKENS = (
     "gen_ai.usage.details.reasoning_tokens",
     "llm.usage.reasoning_tokens",
     "llm.token_count.completion_details.reasoning",
+    "gen_ai.usage.completion_tokens_details.reasoning",
+    "gen_ai.usage.details.thoughts_tokens",
 )
 TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
 _COUNTED = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)
@@ -104,7 +126,7 @@ def is_llm_call(attributes: Attributes) -> bool:
     return (
         operation in OPERATIONS
         or text_of(attributes, "openinference.span.kind") in OPENINFERENCE_KINDS
-        or text_of(attributes, "llm.request.type") in REQUEST_TYPES
+        or text_of(attributes, "llm.request.type") in OPERATIONS
         or not (
             operation or not text_of(attributes, "gen_ai.system") or not text_of(attributes, names.GEN_AI_REQUEST_MODEL)
         )
