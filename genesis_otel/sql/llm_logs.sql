@@ -78,12 +78,16 @@ SELECT
     toInt64(Duration) AS Duration, Events.Timestamp AS event_times, Events.Name AS event_names, Events.Attributes AS event_attributes
 FROM otel_traces
 WHERE (
-        hasAny([SpanAttributes['gen_ai.operation.name'], SpanAttributes['llm.request.type']], [
+        SpanAttributes['gen_ai.operation.name'] IN (
             'chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion',
             'acompletion', 'atext_completion', 'aembedding', 'responses', 'aresponses', 'anthropic_messages',
             'agenerate_content', 'generate_content_stream', 'agenerate_content_stream',
             'chat.completions', 'chat.streaming_completions', 'text_completions', 'text.completions', 'text.streaming_completions'
-        ])
+        )
+        OR SpanAttributes['llm.request.type'] IN (
+            'chat', 'completion', 'embedding', 'acompletion', 'text_completion', 'atext_completion', 'aembedding', 'responses',
+            'aresponses', 'anthropic_messages', 'generate_content', 'agenerate_content', 'generate_content_stream', 'agenerate_content_stream'
+        )
         OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
         OR (
             SpanAttributes['gen_ai.operation.name'] = ''

@@ -24,18 +24,23 @@ TOO_MANY = 2**63 - 1024
 
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
-OPERATIONS = frozenset(
+REQUEST_TYPES = frozenset(
     {
-        *("chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"),
+        *("chat", "completion", "embedding"),
         # LiteLLM's `otel` callback, by the function that was called
-        *("acompletion", "atext_completion", "aembedding", "responses", "aresponses", "anthropic_messages"),
-        *("agenerate_content", "generate_content_stream", "agenerate_content_stream"),
-        # Semantic Kernel, current and older
-        *("chat.completions", "chat.streaming_completions"),
-        *("text_completions", "text.completions", "text.streaming_completions"),
+        *("acompletion", "text_completion", "atext_completion", "aembedding", "responses", "aresponses"),
+        *("anthropic_messages", "generate_content", "agenerate_content"),
+        *("generate_content_stream", "agenerate_content_stream"),
     }
 )
-"""Values of ``gen_ai.operation.name`` and of traceloop's ``llm.request.type``."""
+"""Values of ``llm.request.type``, traceloop's and LiteLLM's."""
+OPERATIONS = REQUEST_TYPES | {
+    "embeddings",
+    # Semantic Kernel, current and older
+    *("chat.completions", "chat.streaming_completions"),
+    *("text_completions", "text.completions", "text.streaming_completions"),
+}
+"""Values of ``gen_ai.operation.name``."""
 OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 
 REQUESTED_MODELS = (names.GEN_AI_REQUEST_MODEL, "llm.request.model", "llm.request.model_name")
@@ -126,7 +131,7 @@ def is_llm_call(attributes: Attributes) -> bool:
     return (
         operation in OPERATIONS
         or text_of(attributes, "openinference.span.kind") in OPENINFERENCE_KINDS
-        or text_of(attributes, "llm.request.type") in OPERATIONS
+        or text_of(attributes, "llm.request.type") in REQUEST_TYPES
         or not (
             operation or not text_of(attributes, "gen_ai.system") or not text_of(attributes, names.GEN_AI_REQUEST_MODEL)
         )
