@@ -240,7 +240,7 @@ OF_A_RUN = [
 @pytest.mark.parametrize("asked", OF_A_RUN, ids=str)
 def test_panels_of_a_run_read_by_its_id(searches: Client, trace: str, asked: Asked) -> None:
     """The engine looks each table up by the run, the first part of its sort key: no panel reads all runs to show one."""
-    sql = sent(asked.sql, chosen(BOARDS[asked.board], GOING_ON, trace), around_now(), EVERYTHING)
+    sql = sent(asked.sql, chosen(BOARDS[asked.board], GOING_ON, trace=trace), around_now(), EVERYTHING)
     plan = "\n".join(str(row[0]) for row in searches.query(f"EXPLAIN indexes = 1 {sql}").result_rows)
     tables = "|".join(STORED_IN.values())
     reads = re.findall(rf"ReadFromMergeTree \(\w+\.(?:{tables})\).*?(?=ReadFromMergeTree|\Z)", plan, re.DOTALL)
