@@ -230,8 +230,8 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "took", "" if is_open or not run["seconds"] else duration(run["seconds"])
     yield "last sign of life", _last_sign(run) if is_open else ""
     yield "generations", number(run["generations"])
-    counted = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
-    yield "individuals", ", ".join([number(run["individuals"]), *counted])
+    bad = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
+    yield "individuals", ", ".join([number(run["individuals"]), *bad])
     yield "best score", number(run["best_score"])
     yield (
         "best individual",

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genesis_otel._log import waiting
 from genesis_otel._ship.spool import layout
@@ -176,7 +176,6 @@ def open_store(
     *,
     start: bool = False,
     timeout: float = OPEN_TIMEOUT,
-    settings: dict[str, Any] | None = None,
     say: bool = False,
     answer_timeout: float = 300.0,
 ) -> "Client":
@@ -201,12 +200,12 @@ def open_store(
         address = running(folder)
         if address:
             with contextlib.suppress(Unanswered):  # it has just exited, or does not answer
-                return _open_there(address, settings, max(1.0, deadline - time.monotonic()), answer_timeout, say)
+                return _open_there(address, max(1.0, deadline - time.monotonic()), answer_timeout, say)
         elif not start:
             prepare(folder)
             lock = ProcessLock(folder / LOCK)
             if lock.take(0.0):
-                return _open_here(folder, lock, settings)
+                return _open_here(folder, lock)
         if time.monotonic() > deadline:
             raise held(folder)
         time.sleep(0.1)
@@ -223,9 +222,7 @@ class Unanswered(Exception):  # noqa: N818
     """A store process did not answer."""
 
 
-def _open_there(
-    address: Address, settings: dict[str, Any] | None, timeout: float, answer_timeout: float, say: bool
-) -> "Client":
+def _open_there(address: Address, timeout: float, answer_timeout: float, say: bool) -> "Client":
     from typing import cast
 
     import clickhouse_connect
@@ -243,7 +240,6 @@ def _open_there(
             username=USER,
             password=address.secret,
             database="default",
-            settings=settings,
             compress=False,  # on loopback, compression costs more than it saves
             autogenerate_session_id=False,
             connect_timeout=timeout,
@@ -257,7 +253,7 @@ def _open_there(
     return client
 
 
-def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Client":
+def _engine_with_tables(folder: Path) -> "Client":
     from genesis_otel._serve import room
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
@@ -266,7 +262,7 @@ def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Clien
     why = room.lacking(folder)
     if why and not (folder / ENGINE).is_dir():
         raise error_of(why)
-    client = open_embedded(folder / ENGINE, settings=settings)
+    client = open_embedded(folder / ENGINE)
     if not why:
         init_schema(client)
     elif not is_current(client):
@@ -275,9 +271,9 @@ def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Clien
     return client
 
 
-def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
+def _open_here(folder: Path, lock: ProcessLock) -> "Client":
     try:
-        client = _engine_with_tables(folder, settings)
+        client = _engine_with_tables(folder)
     except BaseException:
         lock.release()
         raise
