@@ -301,7 +301,7 @@ class Drain:
                 losses.note(self._folder, 1, f"refused, and the dead letter could not be written: {error.strerror}")
         # The reasons may quote a prompt: they are in the dead letters, which only the user can read.
         logger.warning(
-            "%d spans were refused for their content and are kept in %s", kept, self._folder / dead_letters.DEAD
+            "spans refused for their content: %d; they are kept in %s", kept, self._folder / dead_letters.DEAD
         )
 
 
@@ -335,7 +335,7 @@ def send_halving(exporter: Sender, spans: list[Any], prepared: Any) -> Sent:
             if told is not None:
                 rejected += told.spans
                 # The reason may quote a span: so only at debug level.
-                logger.debug("%d spans were rejected: %s", told.spans, told.reason)
+                logger.debug("spans rejected: %d: %s", told.spans, told.reason)
     return Sent(refused, rejected, largest if too_large else None)
 
 
