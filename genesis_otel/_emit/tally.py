@@ -31,6 +31,8 @@ RUNS_KEPT = 64
 FITNESS_KEPT = 200_000
 """Maximum individuals per run whose fitness is remembered, the latest ones: some 30 MB."""
 
+EMBEDDINGS = frozenset({"embeddings", "embedding", "aembedding"})
+"""What instrumentations call an embedding."""
 API, EMBED, NOVELTY = range(3)
 """The cost columns of an individual, as positions in its sums."""
 
@@ -315,11 +317,11 @@ def close_individual(place: Place, opened: OpenIndividual) -> list[tuple[int, fl
 
 
 def is_embedding(attributes: Mapping[str, Any]) -> bool:
-    """Whether an LLM call is an embedding; LiteLLM uses its own name for it."""
+    """Whether an LLM call is an embedding; LiteLLM uses its own names for it."""
     return (
-        attributes.get(names.GEN_AI_OPERATION_NAME) in ("embeddings", "embedding")
+        attributes.get(names.GEN_AI_OPERATION_NAME) in EMBEDDINGS
         or attributes.get("openinference.span.kind") == "EMBEDDING"
-        or attributes.get("llm.request.type") == "embedding"
+        or attributes.get("llm.request.type") in EMBEDDINGS
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
-from genesis_otel._store.tables import STORED_IN
+from genesis_otel._store.tables import SCHEMA, STORED_IN
 from tests.support.command import asked_on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
@@ -221,6 +222,52 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         assert code == 1 and said in err, (name, err)
     with opened(target) as client:
         assert not any(content(client).values())
+
+
+def marked(file: Path, to: Path, local: int, central: int, value: int) -> Path:
+    """The archive with a byte of each member's headers set, at these offsets in the member's own and in the directory's."""
+    content = bytearray(file.read_bytes())
+    for header, at in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        for found in re.finditer(header, bytes(content)):
+            content[found.start() + at] = value
+    to.write_bytes(content)
+    return to
+
+
+def test_a_hostile_file_is_an_error_like_any_other(
+    run: Run, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encrypted, in an unknown compression, with JSON nested too deeply, with numbers that are none, or unpacking to more than a header or
+    a row can have: one line, without a traceback."""
+    monkeypatch.setattr(archive, "LONGEST_ROW", 1 << 16)
+    rows = dict.fromkeys(archive.ORDER, 0) | {"individuals": 1}
+    head = {"format": archive.FORMAT, "run_id": "r", "task": "t", "schema": SCHEMA, "rows": rows}
+
+    def made(name: str, told: str, row: bytes = b"{}", compression: int = zipfile.ZIP_DEFLATED) -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w", compression) as file:
+            file.writestr(archive.HEAD, told)
+            for table in archive.ORDER:
+                file.writestr(f"{table}.jsonl", row + b"\n" if table == "individuals" else b"")
+        return tmp_path / name
+
+    usual = made("usual.zip", json.dumps(head))
+    packed = made("packed.zip", json.dumps(head), compression=zipfile.ZIP_BZIP2)
+    content = packed.read_bytes()
+    (tmp_path / "spoilt.zip").write_bytes(content[:70] + bytes(20) + content[90:])
+    files = (
+        made("deep.zip", json.dumps(head), b'{"run_id": "r", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        made("deep_head.zip", "[" * 200_000),
+        made("infinite.zip", '{"format": Infinity}'),
+        made("long.zip", json.dumps(head), b'{"run_id": "r", "x": "' + b"x" * (1 << 17) + b'"}'),
+        made("long_head.zip", json.dumps(head | {"task": "x" * archive.LONGEST_HEAD})),
+        marked(usual, tmp_path / "encrypted.zip", 6, 8, 1),
+        marked(usual, tmp_path / "unknown.zip", 8, 10, 77),
+        tmp_path / "spoilt.zip",
+    )
+    for file in files:
+        code, _, err = run(target, "import", str(file))
+        assert code == 1 and "Traceback" not in err, (file, err)
+        assert "damaged" in err or "not a genesis-otel export" in err, (file, err)
 
 
 def test_an_interrupted_import_says_so_and_can_be_repeated(
