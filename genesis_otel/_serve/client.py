@@ -16,12 +16,11 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genesis_otel._log import waiting
 from genesis_otel._ship.spool import layout
@@ -47,16 +46,19 @@ START_TIMEOUT = 60.0
 """Seconds that a new store process has to become ready: loading the engine takes one or two, on a busy machine many more."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """The address of a store process, and its secrets."""
 
     host: str
     port: int
-    secret: str = field(repr=False)
+    secret: str
     pid: int
-    reader: str = field(default="", repr=False)
+    reader: str = ""
     """The password of the read-only user."""
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"Address({self.host!r}, {self.port}, pid={self.pid})"
 
 
 def running(folder: Path) -> Address | None:
@@ -65,7 +67,7 @@ def running(folder: Path) -> Address | None:
         holder = ProcessLock.holder(folder / LOCK)
         told = json.loads((folder / ADDRESS).read_text()) if holder else {}
         # A later version may write more keys.
-        known = {each.name: told[each.name] for each in fields(Address) if each.name in told}
+        known = {name: told[name] for name in Address._fields if name in told}
         address = Address(**known) if known else None
     except (OSError, ValueError, TypeError):
         return None
@@ -295,8 +297,10 @@ def prepare(folder: Path) -> None:
     try:
         for each in (folder, folder / SPOOL):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        # Like a temporary file of ``tempfile``, which loads five modules more.
+        written = folder / f"written-{uuid.uuid4().hex}"
+        written.touch(mode=0o600, exist_ok=False)
+        written.unlink()
     except FileExistsError as error:
         raise error_of(f"{error.filename} is a file, but the store needs a folder there: {_ELSEWHERE}") from error
     except NotADirectoryError as error:
@@ -310,6 +314,10 @@ def prepare(folder: Path) -> None:
 _ELSEWHERE = "choose another folder with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
 
 
+DETACHED = ("/bin/sh", "-c", '"$@" &', "sh")
+"""Runs the command that follows in the background."""
+
+
 def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None) -> None:
     """Start a detached store process, and wait for its report."""
     reading, writing = os.pipe()
@@ -317,8 +325,9 @@ def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None
         try:
             output = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                # Through the shell, which exits at once: the process belongs to nobody, and what it loads is not charged to the search.
                 subprocess.run(
-                    [sys.executable, "-m", "genesis_otel._serve", str(folder.resolve()), str(writing)],
+                    [*DETACHED, sys.executable, "-m", "genesis_otel._serve", str(folder.resolve()), str(writing)],
                     pass_fds=[writing],
                     stdin=subprocess.DEVNULL,
                     stdout=output,

@@ -16,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -196,10 +195,10 @@ def _front(
         said = error.strerror if isinstance(error, OSError) else error
         raise error_of(f"{what} is not available: {said}; choose another port, or none for any free one") from error
     threading.Thread(target=server.run, name="genesis-otel-http", daemon=True).start()
-    address = replace(address, port=int(server.effective_port))
+    address = address._replace(port=int(server.effective_port))
     try:
         _write_private(folder / VERSION, json.dumps([address.pid, *version_of_package()]))
-        _write_private(folder / ADDRESS, json.dumps(asdict(address)))
+        _write_private(folder / ADDRESS, json.dumps(address._asdict()))
         if ready:
             ready(address)
         yield front
