@@ -120,19 +120,32 @@ def earned(where: str) -> str:
     return part("earned", where)
 
 
+def front(where: str) -> str:
+    """The front of each generation, each member once."""
+    return part("front", where)
+
+
 def objectives(where: str, but: str) -> str:
-    """Names of possible axes: every metric of the runs' fronts, then the two scores."""
+    """Possible axes: every metric of the runs' fronts, then the two scores; and each with its direction, as far as all runs agree on it."""
     return f"""
-SELECT name
+WITH (SELECT groupArray((direction, objectives)) FROM ({FOLDED}) WHERE {where}) AS told
+SELECT
+    name,
+    concat(name, multiIf(ways = ['max'], ' (higher is better)', ways = ['min'], ' (lower is better)', ' (direction unknown)')) AS title
 FROM (
-    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
-    FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
-    UNION ALL
-    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    SELECT
+        name, min(rank) AS place,
+        arrayDistinct(arrayMap(one -> if(name = 'fitness_score', one.1, one.2[name]), told)) AS ways
+    FROM (
+        SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS rank
+        FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
+        UNION ALL
+        SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    )
+    WHERE name != {but}
+    GROUP BY name
 )
-WHERE name != {but}
-GROUP BY name
-ORDER BY min(place), name
+ORDER BY place, name
 """
 
 

@@ -4,7 +4,7 @@
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
 SELECT
-    r.run_id AS run_id, task_name, start_time, end_time, config, direction, error, budget, total_generations, population_size, cluster_type,
+    r.run_id AS run_id, task_name, start_time, end_time, config, direction, objectives, error, budget, total_generations, population_size, cluster_type,
     database_path, trace_id,
     told_status = 'running' AS open,
     greatest(start_time, end_time, seen) AS last_seen,

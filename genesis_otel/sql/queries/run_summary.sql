@@ -10,6 +10,7 @@ SELECT
     r.status AS status,
     r.error AS error,
     r.direction AS direction,
+    r.objectives AS objectives,
     r.start_time AS start_time,
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
