@@ -277,7 +277,7 @@ def _ask(
     output: Path | None,
 ) -> None:
     from genesis_otel import queries
-    from genesis_otel._read import parquet
+    from genesis_otel._read import health, parquet
     from genesis_otel._read.client import brief, hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
@@ -286,8 +286,12 @@ def _ask(
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
     # clickhouse-connect's own default: a statement that somebody typed may take long.
-    with reader(settings_of(context), answer_timeout=300.0) as client:
+    settings = settings_of(context)
+    with reader(settings, answer_timeout=300.0) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
+        if named:
+            own = {name: values[name] for name in given}
+            values |= health.known(client, named, own, settings.stalled_after)
         title = named.title if named else ""
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"

@@ -60,9 +60,13 @@ SUCCESS = part("success")
 """How often children beat a parent, as the columns `pairs` and `beaten` over rows of `edges`."""
 
 
+NOBODY = "[]"
+"""The runs whose process is known to be alive: a dashboard cannot tell."""
+
+
 def state(where: str) -> str:
     """Runs with their current status, including `stalled`."""
-    return part("state", where, str(STALLED))
+    return part("state", where, str(STALLED), NOBODY)
 
 
 def climb(where: str) -> str:
@@ -102,7 +106,7 @@ def cost(where: str) -> str:
 
 def burn(where: str, otherwise: str) -> str:
     """How runs spend their money; ``otherwise`` is the budget of runs without one of their own."""
-    return part("burn", where, str(STALLED), otherwise)
+    return part("burn", where, str(STALLED), NOBODY, otherwise)
 
 
 def spent_on(where: str) -> str:
