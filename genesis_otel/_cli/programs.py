@@ -233,8 +233,8 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "took", "" if is_open or not run["seconds"] else duration(run["seconds"])
     yield "last sign of life", _last_sign(run) if is_open else ""
     yield "generations", number(run["generations"])
-    counted = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
-    yield "individuals", ", ".join([number(run["individuals"]), *counted])
+    bad = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
+    yield "individuals", ", ".join([number(run["individuals"]), *bad])
     best = number(run["best_score"])
     yield "best score", f"{best} ({BETTER['min']})" if best and run["direction"] == "min" else best
     yield "objectives", ", ".join(f"{name} ({BETTER[way]})" for name, way in run["objectives"].items())

@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from genesis_otel._settings import Settings
-    from genesis_otel.queries import Query
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
+    from genesis_otel.queries import Parameter, Query
 
 
 RUNS = {
@@ -277,6 +274,7 @@ def _ask(
     output: Path | None,
 ) -> None:
     from genesis_otel import queries
+    from genesis_otel._destinations import ANSWER_TIMEOUT
     from genesis_otel._read import health, parquet
     from genesis_otel._read.client import brief, hint, reader, stream
 
@@ -285,9 +283,9 @@ def _ask(
     unknown = [name for name in values if name not in types]
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
-    # clickhouse-connect's own default: a statement that somebody typed may take long.
+    # A statement that somebody typed may take long.
     settings = settings_of(context)
-    with reader(settings, answer_timeout=300.0) as client:
+    with reader(settings, answer_timeout=ANSWER_TIMEOUT) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
         if named:
             own = {name: values[name] for name in given}
@@ -351,7 +349,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _usage(parameter: Any) -> str:
+def _usage(parameter: Parameter) -> str:
     return parameter.name if parameter.default is None else f"{parameter.name}={parameter.default}"
 
 

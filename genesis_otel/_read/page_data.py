@@ -147,6 +147,11 @@ def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     return {**news, "metrics": dict(sorted(columns.items()))}
 
 
+def vectors(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The programs that arrived since the cursor as vectors of their words, in columns."""
+    return _news(queries.columns(client, "code_vectors_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
+
+
 def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
     """The per-example scores of the individuals that arrived since the cursor, in columns."""
     return _news(queries.columns(client, "example_scores", run_id=run_id, since=max(0, since - OVERLAP)), since)

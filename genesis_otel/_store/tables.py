@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
-
-from genesis_otel.queries import composed
 
 TABLES = (
     "evolution_runs",
@@ -66,7 +63,9 @@ def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
 
     With a cluster, its name replaces the ``/*ON CLUSTER*/`` marks, and the engines become replicated.
     """
-    text = composed(resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8"))
+    from genesis_otel.queries import SQL, composed  # a search that starts asks for SCHEMA alone
+
+    text = composed(SQL.joinpath(f"{name}.sql").read_text(encoding="utf-8"))
     if cluster is not None:
         quoted = "`" + cluster.replace("\\", "\\\\").replace("`", "\\`") + "`"
         text = text.replace("/*ON CLUSTER*/", f"ON CLUSTER {quoted}")

@@ -14,6 +14,9 @@ from grafana.source.variables import OF_TASK
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
+BUCKET = f"(SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})"
+"""Seconds of an interval on a chart over the life of the run: about 300 of them, whatever its length; a browser need not draw more."""
+
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
 """Calls that a provider rejected for lack of capacity or quota."""
 

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from genesis_otel._settings import Settings, load_settings
 from tests.support.searched import end_store
+from tests.support.waiting import until
 
 SEARCH = """
 import os, signal, sys, time
@@ -100,20 +100,13 @@ def runs(*arguments: str) -> dict[str, dict[str, Any]]:
     return {row["run_id"]: row for row in json.loads(done.stdout or "[]")}
 
 
-def eventually(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not what() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert what()
-
-
 def test_a_killed_search_is_stalled_and_a_busy_one_is_not(folder: Path) -> None:
     """Both have been silent for longer than the setting, but the process of one lives on this machine. runs, watch, report, page,
     connect() and named queries agree, and a run that goes on has lasted until now. --close-stalled ends the dead one as failed at its
     last sign of life, with the reason, and leaves the other."""
     with search("killed"), search("thinking"):
-        eventually(lambda: runs().get("killed", {}).get("status") == "stalled")
-        eventually(lambda: runs()["thinking"]["silent_seconds"] > 1)
+        until(lambda: runs().get("killed", {}).get("status") == "stalled", "the stall of the killed run")
+        until(lambda: runs()["thinking"]["silent_seconds"] > 1, "a second of silence")
         assert runs()["thinking"]["status"] == "running"
         assert set(runs("--status", "running")) == {"thinking"} and set(runs("--status", "stalled")) == {"killed"}
         settings = load_settings()
@@ -142,4 +135,4 @@ def test_a_killed_search_is_stalled_and_a_busy_one_is_not(folder: Path) -> None:
         assert (closed["killed"]["status"], closed["thinking"]["status"]) == ("failed", "running")
         assert closed["killed"]["error"] == f"stalled: no sign of life since {seen}"
         assert CliRunner().invoke(application(), ["runs", "--close-stalled"]).stderr == "No run is stalled.\n"
-    eventually(lambda: runs()["thinking"]["status"] == "stalled")
+    until(lambda: runs()["thinking"]["status"] == "stalled", "the stall of the dead run")

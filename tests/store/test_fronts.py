@@ -14,7 +14,7 @@ from genesis_otel import attributes as names
 from genesis_otel import queries
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.support.dashboards import around_now, dashboards, linked, queries_of
+from tests.support.dashboards import around_now, chosen, dashboards, queries_of
 from tests.support.golden import SECOND, START, Case, span
 from tests.support.grafana_query import sent
 from tests.support.mapping import spans_of
@@ -97,7 +97,7 @@ def panels(client: Client) -> dict[str, list[dict[str, Any]]]:
     boards = dashboards()
     found = {}
     for asked in PANELS:
-        values = linked(boards[asked.board], run="r", runs=("r",), individual="nobody")
+        values = chosen(boards[asked.board], run="r", runs=("r",), individual="nobody")
         sql = sent(asked.sql, values, around_now(), {"task": (), "runs": ("r",), "run": ("r",)})
         found[str(asked)] = list(client.query(sql).named_results())
     return found
@@ -209,7 +209,7 @@ def test_an_axis_says_which_way_is_better(store: Client, connect: Connect) -> No
 
     def titles(board: str, axis: str, *runs: str) -> list[str]:
         asked = axes[board, f"${axis}"]
-        values = linked(boards[board], run=runs[0], runs=runs, individual="a")
+        values = chosen(boards[board], run=runs[0], runs=runs, individual="a")
         return [row[1] for row in store.query(sent(asked.sql, values, around_now(), {"task": ()})).result_rows]
 
     known = ["accuracy (higher is better)", "size (lower is better)", "speed (direction unknown)"]
