@@ -18,7 +18,7 @@ from genesis_otel._read import health, page_data
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from genesis_otel._ship.finish import LLMSpanProcessor
-from tests.support.dashboards import around_now, dashboards, linked, queries_of
+from tests.support.dashboards import around_now, chosen, dashboards, queries_of
 from tests.support.grafana_query import sent
 from tests.support.recording import record
 from tests.support.searched import stored
@@ -161,7 +161,7 @@ def panel(client: Client, name: str) -> dict[str, dict[str, Any]]:
     """A panel's rows by run."""
     asked = ASKED[name]
     runs = tuple(SEARCHES)
-    values = linked(BOARDS[asked.board], run=runs[0], runs=runs, individual="i1")
+    values = chosen(BOARDS[asked.board], runs[0], runs=runs)
     rows = client.query(sent(asked.sql, values, around_now(), {"task": (TASK,), "runs": runs, "run": runs}))
     return {row["run_id"]: row for row in rows.named_results()}
 
