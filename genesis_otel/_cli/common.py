@@ -138,6 +138,12 @@ def between(kind: type[N], least: float, most: float = math.inf) -> Callable[[An
     return parsed
 
 
+PortOption = Annotated[
+    int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
+]
+HostOption = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS.")
+]
 FormatOption = Annotated[
     Format | None,
     typer.Option(
@@ -149,6 +155,16 @@ HOW_A_RUN_IS_NAMED = "Its id, the start of its id, latest, or a task: its newest
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 """Without a default, for commands that export, mark or delete the run."""
+OnlyRun = Annotated[
+    str,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        show_default=False,
+        help="Only calls of this run: its id, the start of its id, latest, or a task.",
+        autocompletion=completion.runs,
+    ),
+]
 IndividualArgument = Annotated[
     str,
     typer.Argument(

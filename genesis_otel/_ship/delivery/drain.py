@@ -12,7 +12,6 @@ import gc
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -263,7 +262,7 @@ class Drain:
     def _fit(self, batch: Batch, largest: int) -> None:
         """Limit batches to the size that went in, for the rest of this process: each larger one would be sent in vain."""
         size = sum(map(len, batch.records)) * largest // len(batch.records)
-        self._limits = replace(self._limits, max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
+        self._limits = self._limits._replace(max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
         logger.info(
             "batches from %s are limited to %d bytes from now on: larger ones are refused",
             self._folder,
