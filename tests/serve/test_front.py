@@ -25,7 +25,8 @@ from genesis_otel._serve.http import compression, native_format
 from genesis_otel._store.errors import StoreError
 from tests.conftest import Connect
 from tests.support.environment import without_settings
-from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running, until
+from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running
+from tests.support.waiting import until
 
 PROBE = Path(__file__).parents[1] / "support" / "clickhouse_go"
 

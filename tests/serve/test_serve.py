@@ -30,7 +30,7 @@ from genesis_otel._serve import process as _process
 from genesis_otel._serve.http.guard import split_data
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store.errors import StoreError
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 
 def end(folder: Path, number: int = signal.SIGTERM) -> None:

@@ -24,7 +24,7 @@ from genesis_otel._store.errors import StoreError
 from genesis_otel.processor import Limits
 from tests.support.environment import PATIENT
 from tests.support.otlp_receiver import receiving
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 SEARCH = """
 import logging, pathlib, sys, time

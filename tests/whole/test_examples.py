@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.support.environment import without_settings
-from tests.support.pipeline import PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
+from tests.support.pipeline import PASSWORD, ROOT, Collector, Store, binary, environment_of, running
 from tests.support.searched import end_store
+from tests.support.waiting import until
 
 EXAMPLES = ROOT / "examples"
 FOLDERS = sorted(each.parent.name for each in EXAMPLES.glob("*/README.md"))
