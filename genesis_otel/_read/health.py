@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import Error
-
 from genesis_otel import queries
 from genesis_otel._read.client import NotFoundError
 
@@ -67,6 +65,9 @@ def begun(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
 
 def _living(client: Client, run_ids: list[str]) -> frozenset[str]:
     """Those of the runs whose process is alive on this machine."""
+    # Not imported above: see `reader`.
+    from clickhouse_connect.driver.exceptions import Error
+
     try:
         rows = queries.ask(client, "processes", run_ids=run_ids)
     except Error:  # otel_traces has another layout, or may not be read
