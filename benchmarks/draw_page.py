@@ -49,6 +49,7 @@ VIEWS: dict[str, tuple[str, str]] = {
     "Runs": ("#/", "rows('Runs') > 1"),
     "Run": ("#/run/{run}", "find('.view .u-wrap') && !waits()"),
     "Tree": ("#/run/{run}/tree", PAINTED.format(".tree canvas", "!waits()")),
+    "Map": ("#/run/{run}/map", PAINTED.format(".plane canvas", "!waits()")),
     "Individuals": ("#/run/{run}/table", "rows('Individuals') > 50"),
     "Cells": ("#/run/{run}/yields", "find('svg.cells rect')"),
     "Islands": ("#/run/{run}/islands", "rows('Islands') > 1 && find('.u-wrap')"),

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
@@ -49,6 +48,7 @@ from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
     from typing_extensions import Unpack
 
 __all__ = ["Telemetry", "configure", "ensure_configured"]

@@ -28,10 +28,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._log import first_line
@@ -41,6 +41,9 @@ from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import taken, waiting_in
 from genesis_otel._ship.spool.turn import Turn
 from genesis_otel._ship.spool.writer import Writer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 __all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 

@@ -275,7 +275,7 @@ def _ask(
 ) -> None:
     from genesis_otel import queries
     from genesis_otel._destinations import ANSWER_TIMEOUT
-    from genesis_otel._read import parquet
+    from genesis_otel._read import health, parquet
     from genesis_otel._read.client import brief, hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
@@ -284,8 +284,12 @@ def _ask(
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
     # A statement that somebody typed may take long.
-    with reader(settings_of(context), answer_timeout=ANSWER_TIMEOUT) as client:
+    settings = settings_of(context)
+    with reader(settings, answer_timeout=ANSWER_TIMEOUT) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
+        if named:
+            own = {name: values[name] for name in given}
+            values |= health.known(client, named, own, settings.stalled_after)
         title = named.title if named else ""
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"

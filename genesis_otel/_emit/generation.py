@@ -160,6 +160,8 @@ class Generation(Handle):
             return
         try:
             if self._open.front is None:
+                if not self._open.members:
+                    return  # its individuals are another process' or are logged as rows: nobody here knows its front
                 members = [member for member in self._open.latest() if member.counts]
                 values = [[member.objective(name) for name in objectives] for member in members]
                 self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]

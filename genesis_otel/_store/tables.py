@@ -21,9 +21,9 @@ TABLES = (
 )
 """The seven tables, in the order of the reference."""
 
-SCHEMA = 3
+SCHEMA = 4
 """This package's schema version. 1: that of 0.1.0. 2: scores may be NULL; adds direction, error, budget, correct.
-3: adds output, cell; an action's generation may be NULL."""
+3: adds output, cell; an action's generation may be NULL. 4: adds objectives."""
 
 LANDING = "otel_traces"
 """The table that both ways write to; the views fill the seven from it."""

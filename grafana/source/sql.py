@@ -63,9 +63,13 @@ SUCCESS = part("success")
 """How often children beat a parent, as the columns `pairs` and `beaten` over rows of `edges`."""
 
 
+NOBODY = "[]"
+"""The runs whose process is known to be alive: a dashboard cannot tell."""
+
+
 def state(where: str) -> str:
     """Runs with their current status, including `stalled`."""
-    return part("state", where, str(STALLED))
+    return part("state", where, str(STALLED), NOBODY)
 
 
 def climb(where: str) -> str:
@@ -105,7 +109,7 @@ def cost(where: str) -> str:
 
 def burn(where: str, otherwise: str) -> str:
     """How runs spend their money; ``otherwise`` is the budget of runs without one of their own."""
-    return part("burn", where, str(STALLED), otherwise)
+    return part("burn", where, str(STALLED), NOBODY, otherwise)
 
 
 def spent_on(where: str) -> str:
@@ -123,19 +127,32 @@ def earned(where: str) -> str:
     return part("earned", where)
 
 
+def front(where: str) -> str:
+    """The front of each generation, each member once."""
+    return part("front", where)
+
+
 def objectives(where: str, but: str) -> str:
-    """Names of possible axes: every metric of the runs' fronts, then the two scores."""
+    """Possible axes: every metric of the runs' fronts, then the two scores; and each with its direction, as far as all runs agree on it."""
     return f"""
-SELECT name
+WITH (SELECT groupArray((direction, objectives)) FROM ({FOLDED}) WHERE {where}) AS told
+SELECT
+    name,
+    concat(name, multiIf(ways = ['max'], ' (higher is better)', ways = ['min'], ' (lower is better)', ' (direction unknown)')) AS title
 FROM (
-    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
-    FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
-    UNION ALL
-    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    SELECT
+        name, min(rank) AS place,
+        arrayDistinct(arrayMap(one -> if(name = 'fitness_score', one.1, one.2[name]), told)) AS ways
+    FROM (
+        SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS rank
+        FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
+        UNION ALL
+        SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    )
+    WHERE name != {but}
+    GROUP BY name
 )
-WHERE name != {but}
-GROUP BY name
-ORDER BY min(place), name
+ORDER BY place, name
 """
 
 

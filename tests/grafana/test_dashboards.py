@@ -389,8 +389,9 @@ def _scrolls(asked: Asked) -> bool:
 
 
 def of_variable(asked: Asked, result: Any) -> None:
-    assert len(result.column_names) == 1
-    assert all(isinstance(row[0], str) for row in result.result_rows)
+    """The plugin takes one column for both value and text, or the value from the first and the text from the second."""
+    assert len(result.column_names) in (1, 2)
+    assert all(isinstance(text, str) for row in result.result_rows for text in row)
 
 
 def of_annotation(asked: Asked, result: Any) -> None:

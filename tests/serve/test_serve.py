@@ -421,6 +421,15 @@ def test_ten_at_once_start_one(folder: Path) -> None:
     assert [each.pid for each in serving] == [address.pid]
 
 
+def test_it_belongs_to_nobody(folder: Path) -> None:
+    """A store process is in a session of its own, and no child of the process that needed it, which neither waits for it nor is charged for
+    what it loads."""
+    store_process.ensure_store_process(folder)
+    address = store_process.running(folder)
+    assert address
+    assert psutil.Process(address.pid).ppid() != os.getpid() and os.getsid(address.pid) != os.getsid(0)
+
+
 def test_it_loads_no_arrays(folder: Path) -> None:
     """A store process does not load pyarrow and numpy, which chDB loads if they are installed; Arrow answers work all the same."""
     store_process.ensure_store_process(folder)

@@ -456,3 +456,36 @@ def test_settings_named_like_secrets_are_redacted() -> None:
         "secret": None,
     }
     assert without_secrets("api_key: not JSON") == "api_key: not JSON"
+
+
+ENDS_BESIDE_THREADS = """
+import threading, time
+from genesis_otel._ship.redaction.redact import recognised
+
+found = []
+
+def search():
+    while True:
+        found.append(recognised("x = 1\\n" * 20_000 + "password = 'hunter2'"))
+
+for _ in range(4):
+    threading.Thread(target=search, daemon=True).start()
+while len(found) < 8:
+    time.sleep(0.01)
+"""
+
+
+def test_a_process_ends_well_beside_daemon_threads_that_search() -> None:
+    """A daemon thread that is searching when the interpreter ends does not abort the process, as RE2's wrapper would."""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", ENDS_BESIDE_THREADS], capture_output=True, timeout=100, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_thread_searches_the_same_when_the_process_is_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter ends, other threads find what they would have found before."""
+    monkeypatch.setattr(scan, "_ending", [0])
+    for secret in SECRETS[::10]:
+        assert secret.hidden not in redacted(secret.text)

@@ -321,5 +321,5 @@ def test_every_sql_part_is_used(store: Client) -> None:
     for path in boards.rglob("*.py"):
         named |= set(re.findall(r"\bpart\(\s*\"(\w+)\"", path.read_text()))
     assert {path.stem for path in folder.glob("parts/*.sql")} == named
-    with pytest.raises(queries.ParameterError, match="takes runs, stalled_after"):
+    with pytest.raises(queries.ParameterError, match="takes runs, stalled_after, alive"):
         queries.part("state", "1")

@@ -8,6 +8,7 @@
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- window = 300: how many seconds count as recent
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
+-- alive = []: runs that are not stalled, as their process is alive
 WITH
     assumeNotNull((
         SELECT if(any(status) IN ('', 'running'), now64(3), max(end_time))
@@ -58,7 +59,7 @@ FROM (
         max(end_time) AS ended,
         max(asked) AS planned,
         any(budget) AS allowed
-    FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
+    FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32}, {alive:Array(String)})))
 ) AS r
 CROSS JOIN (
     SELECT uniqExact(generation) AS generations, max(generation) AS newest, min(timestamp) AS first, max(timestamp) AS last

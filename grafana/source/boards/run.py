@@ -11,6 +11,7 @@ from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT
 from grafana.source.boards import run_jobs, run_search
+from grafana.source.boards.run_search import LATEST_FRONT
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
     STATUS_COLORS,
@@ -41,6 +42,7 @@ from grafana.source.sql import (
     climb,
     cost,
     found,
+    front,
     objectives,
     programs,
     spent,
@@ -130,12 +132,11 @@ WASTED = f"SELECT purpose, sum(cost) AS cost FROM ({spent_on(THIS_RUN)}) GROUP B
 FRONT_OVER_TIME = f"""
 SELECT
     generation,
-    uniqExact(individual_id) AS members,
-    uniqExactIf(individual_id, generation = first) AS "new members"
+    count() AS members,
+    countIf(generation = first) AS "new members"
 FROM (
     SELECT generation, individual_id, min(generation) OVER (PARTITION BY individual_id) AS first
-    FROM pareto_fronts
-    WHERE {THIS_RUN}
+    FROM ({front(THIS_RUN)})
 )
 GROUP BY generation
 ORDER BY generation
@@ -143,30 +144,32 @@ ORDER BY generation
 
 
 X, Y = value_of("x"), value_of("y")
-LAST_FRONT = f"(SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})"
-
 FRONT = [
     f"""
 SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
 FROM ({programs(THIS_RUN)}) AS individuals
-WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN})
+WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM ({front(THIS_RUN)}))
 ORDER BY individuals.generation DESC, individual_id
 LIMIT 2000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS generation
-FROM pareto_fronts
-WHERE {THIS_RUN} AND pareto_fronts.generation < {LAST_FRONT}
-ORDER BY pareto_fronts.generation DESC, x
-LIMIT 1 BY pareto_fronts.generation, individual_id
+FROM ({front(THIS_RUN)}) AS fronts
+WHERE fronts.generation < (SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})
+ORDER BY fronts.generation DESC, x
 LIMIT 1000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
-FROM pareto_fronts
-WHERE {THIS_RUN} AND generation = {LAST_FRONT}
+FROM ({LATEST_FRONT})
+WHERE NOT ifNull(dominated, false)
 ORDER BY x
-LIMIT 1 BY individual_id
+""",
+    f"""
+SELECT {X} AS x, {Y} AS "dominated on it", individual_id
+FROM ({LATEST_FRONT})
+WHERE dominated
+ORDER BY x
 """,
 ]
 
@@ -348,13 +351,15 @@ def board() -> dict[str, Any]:
             scatter(
                 "Pareto front",
                 "The trade-off between two objectives, chosen above: the front of the last generation, earlier fronts, and all "
-                "other individuals.",
+                "other individuals. A member is dominated if another one is no worse in any of the run's objectives and better in one, "
+                "whatever the search says.",
                 FRONT,
-                x_title="${x}",
-                y_title="${y}",
+                x_title="${x:text}",
+                y_title="${y:text}",
                 columns={
                     "other individuals": color("gray"),
                     "earlier fronts": color("blue"),
+                    "dominated on it": [*color("orange"), *point_size(9)],
                     "front of the last generation": [*color("green"), *point_size(9)],
                 },
                 empty="This run has recorded no front.",
@@ -399,7 +404,7 @@ def board() -> dict[str, Any]:
                     "Run",
                     "What the run recorded about itself; click for the full configuration.",
                     f"""
-SELECT task_name AS task, error, direction, start_time AS started, population_size, cluster_type, database_path, config, trace_id
+SELECT task_name AS task, error, direction, toString(objectives) AS objectives, start_time AS started, population_size, cluster_type, database_path, config, trace_id
 FROM evolution_runs WHERE {THIS_RUN}
 """,
                     {

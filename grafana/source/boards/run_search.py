@@ -94,10 +94,12 @@ FROM ({named("cells", run_id=value("run"), limit="200")})
 ORDER BY best_score IS NULL, island, cell
 """
 
+LATEST_FRONT = named("pareto_latest", run_id=value("run"))
+
 TOP = f"""
 SELECT
     i.individual_id AS individual_id, i.generation AS generation, i.mutation_type AS mutation_type,
-    i.score AS score, i.combined_score AS combined, i.individual_id IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN}) AS on_front,
+    i.score AS score, i.combined_score AS combined, i.individual_id IN (SELECT individual_id FROM ({LATEST_FRONT})) AS on_front,
     s.cost AS cost, s.unpriced AS unpriced, i.code_size AS bytes, i.metrics AS metrics,
     l.edit_summary AS edit, c.code AS code, i.trace_id AS trace_id
 FROM (
