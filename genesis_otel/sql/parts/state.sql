@@ -20,7 +20,7 @@ LEFT JOIN (
         SELECT run_id, timestamp AS at FROM individuals
         UNION ALL SELECT run_id, timestamp FROM generations
         UNION ALL SELECT run_id, timestamp FROM llm_logs
-        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE action_type NOT IN ('tag', 'untag', 'note')
+        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE NOT @annotates()
     )
     WHERE run_id IN (
         SELECT log.run_id FROM evolution_runs_log AS log WHERE @runs GROUP BY log.run_id HAVING @told_status() = 'running'
