@@ -15,9 +15,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import ToolAnnotations
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import Field
 
 from genesis_otel import __version__, queries
@@ -49,12 +49,25 @@ From = Annotated[int, Field(ge=0, description="The first character to return, to
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 
 
+class Strict(MCPServer):
+    """A server that refuses arguments that a tool does not have: the SDK drops them, and a misspelt filter would filter nothing."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> CallToolResult | InputRequiredResult:
+        known = {each.name: list(each.input_schema.get("properties", {})) for each in await self.list_tools()}
+        unknown = [argument for argument in arguments if argument not in known.get(name, arguments)]
+        if unknown:
+            raise ToolError(f"{name} has no argument {', '.join(unknown)}; it has: {', '.join(known[name]) or 'none'}")
+        return await super().call_tool(name, arguments, context)
+
+
 def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer:
     """A server for the store of ``settings``.
 
     :param explain: turns an exception into a message.
     """
-    made = MCPServer(
+    made = Strict(
         "genesis-otel", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING", subscriptions=False
     )
 
@@ -122,9 +135,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
         named = queries.load(name)
         given = dict(parameters or {})
         known = {each.name for each in named.parameters}
-        if "stalled_after" in known:
-            given.setdefault("stalled_after", settings.stalled_after)
         with reader(settings) as client:
+            given |= health.known(client, named, given, settings.stalled_after)
             if "run_id" in known:
                 given["run_id"] = run_id_of(client, str(given.get("run_id") or run))
             return _first(client, named.sql, queries.values(named, given), limit)

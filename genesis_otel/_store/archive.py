@@ -15,7 +15,6 @@ import contextlib
 import json
 import uuid
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,6 +38,9 @@ ORDER = (*(table for table in STORED_IN.values() if table != STORED_IN["evolutio
 
 CHUNK = 8 << 20
 """Bytes per insert: small enough for proxies and the store process, large enough to create few parts."""
+
+LONGEST_HEAD, LONGEST_ROW = 1 << 20, 256 << 20
+"""Bytes: a small file can unpack to any size. A row has a few texts of 16 MiB at most, escaped."""
 
 READING: dict[str, Any] = {
     "session_timezone": "UTC",
@@ -115,31 +117,35 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
     :param with_raw_traces: also import the raw traces, if the file has any.
     :raises StoreError: the file is not an export, is damaged, or has another schema; or the import was interrupted.
     """
-    try:
-        with zipfile.ZipFile(path) as file:
+    with contextlib.ExitStack() as opened:
+        try:
+            file = opened.enter_context(zipfile.ZipFile(path))
             head = _head(file, path)
             _check(file, head, path)
-            tables = [table for table in ORDER if table in head.rows]
-            if with_raw_traces and LANDING in head.rows:
-                raw_traces.columns(client)
-                tables.insert(0, LANDING)
-            # Importing a run that was deleted here brings it back.
-            deleted.restore(client, head.run_id)
-            added: dict[str, int] = dict.fromkeys(tables, 0)
-            for table in tables:
-                try:
-                    for taken in _insert(client, file, table, head):
-                        added[table] += taken
-                except Exception as error:
-                    raise StoreError(
-                        f"the import was interrupted: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
-                        f"which will not list the run until all of them are. Import the file again to resume ({error})"
-                    ) from error
-            return Imported(head, added)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise StoreError(
-            f"{path} is not a genesis-otel export, or is damaged: {error}; nothing was imported"
-        ) from error
+        except Exception as error:
+            # Whatever a file may hold: encryption, an unknown compression, JSON that is too deep. An error of the operating system is another matter.
+            if isinstance(error, StoreError) or (isinstance(error, OSError) and error.errno is not None):
+                raise
+            raise StoreError(
+                f"{path} is not a genesis-otel export, or is damaged: {error}; nothing was imported"
+            ) from error
+        tables = [table for table in ORDER if table in head.rows]
+        if with_raw_traces and LANDING in head.rows:
+            raw_traces.columns(client)
+            tables.insert(0, LANDING)
+        # Importing a run that was deleted here brings it back.
+        deleted.restore(client, head.run_id)
+        added: dict[str, int] = dict.fromkeys(tables, 0)
+        for table in tables:
+            try:
+                for taken in _insert(client, file, table, head):
+                    added[table] += taken
+            except Exception as error:
+                raise StoreError(
+                    f"the import was interrupted: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
+                    f"which will not list the run until all of them are. Import the file again to resume ({error})"
+                ) from error
+        return Imported(head, added)
 
 
 def _columns(client: Client) -> dict[str, Sequence[str]]:
@@ -168,7 +174,8 @@ def _head(file: zipfile.ZipFile, path: Path) -> Head:
     :raises StoreError: this package cannot import it; the text says what to do.
     """
     try:
-        contents = json.loads(file.read(HEAD))
+        with file.open(HEAD) as member:
+            contents = json.loads(member.read(LONGEST_HEAD))
         format, schema = int(contents["format"]), int(contents["schema"])
         rows = {table: int(contents["rows"][table]) for table in ORDER}
         if LANDING in contents["rows"]:
@@ -214,7 +221,7 @@ def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[
     except KeyError as error:
         raise StoreError(f"{path} is damaged: {table} is missing; nothing was imported") from error
     with member:
-        for line in member:
+        while line := member.readline(LONGEST_ROW):
             try:
                 row = json.loads(line)
             except ValueError as error:

@@ -78,9 +78,17 @@ SELECT
     toInt64(Duration) AS Duration, Events.Timestamp AS event_times, Events.Name AS event_names, Events.Attributes AS event_attributes
 FROM otel_traces
 WHERE (
-        SpanAttributes['gen_ai.operation.name'] IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion')
+        SpanAttributes['gen_ai.operation.name'] IN (
+            'chat', 'text_completion', 'generate_content', 'embeddings', 'embedding', 'completion',
+            'acompletion', 'atext_completion', 'aembedding', 'responses', 'aresponses', 'anthropic_messages',
+            'agenerate_content', 'generate_content_stream', 'agenerate_content_stream',
+            'chat.completions', 'chat.streaming_completions', 'text_completions', 'text.completions', 'text.streaming_completions'
+        )
+        OR SpanAttributes['llm.request.type'] IN (
+            'chat', 'completion', 'embedding', 'acompletion', 'text_completion', 'atext_completion', 'aembedding', 'responses',
+            'aresponses', 'anthropic_messages', 'generate_content', 'agenerate_content', 'generate_content_stream', 'agenerate_content_stream'
+        )
         OR SpanAttributes['openinference.span.kind'] IN ('LLM', 'EMBEDDING')
-        OR SpanAttributes['llm.request.type'] IN ('chat', 'completion', 'embedding')
         OR (
             SpanAttributes['gen_ai.operation.name'] = ''
             AND SpanAttributes['gen_ai.system'] != ''
@@ -145,7 +153,7 @@ SELECT
     -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
     if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
         (key, value) -> (if(key = 'genesis.place', 'place', key), value),
-        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|genesis\\.(record|run|individual|llm)\\.)'), a)
+        mapFilter((key, value) -> NOT match(key, '^(gen_ai\\.(prompt|completion|input|output|system_instructions|tool\\.definitions)|llm\\.(input_messages|output_messages|prompts|tools)|input\\.|output\\.|embedding\\.embeddings|(events|request_data|response_data)$|genesis\\.(record|run|individual|llm)\\.)'), a)
     )))) AS metadata,
     if(a['genesis.run.id'] != '', a['genesis.run.id'], ResourceAttributes['genesis.run.id']) AS run_id,
     toInt32OrNull(if(
@@ -193,8 +201,9 @@ SELECT
         ], mapKeys(a)) AS is_told_simply
 FROM call_spans;
 
--- Calls as this package records them, without an error and with plain messages: each of their attributes has one name, and there is
--- nothing to find out about their token counts. Their rows are those that the views after this one would make of them, for half of the cost.
+-- Calls in current names alone, whoever recorded them, that passed through a process of ours (it notes where the cost comes from), without
+-- events or an error and with plain messages: each of their attributes has one name, and there is nothing to find out about their token
+-- counts. Their rows are those that the views after this one would make of them, for half of the cost.
 CREATE TABLE IF NOT EXISTS simple_calls /*ON CLUSTER*/ AS llm_read
 ENGINE = Null;
 
@@ -218,7 +227,7 @@ SELECT
     individual_id,
     a['genesis.llm.role'] AS role,
     if((@provider_at(host) AS known) != '', known, a['gen_ai.provider.name']) AS provider,
-    transform(a['gen_ai.operation.name'], ['completion', 'embedding'], ['text_completion', 'embeddings']) AS operation,
+    @operation_of(a['gen_ai.operation.name']) AS operation,
     response_model,
     if((arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ',') AS reasons) != '', reasons, finish_reasons) AS finish_reason,
     'ok' AS status,
@@ -315,13 +324,18 @@ WITH
         'gen_ai.response.model', 'llm.response.model', 'llm.response.model_name', 'llm.model_name', 'embedding.model_name',
         'gen_ai.provider.name', 'gen_ai.system', 'llm.provider', 'llm.system',
         'server.address', 'gen_ai.openai.api_base', 'openai.api_base', 'llm.openai.api_base', 'url.full', 'http.url',
-        'gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason',
-        'gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token',
+        'gen_ai.completion.0.finish_reason', 'llm.finish_reason', 'anthropic.message.stop_reason', 'gen_ai.response.finish_reason',
+        'gen_ai.response.time_to_first_chunk', 'gen_ai.server.time_to_first_token', 'gen_ai.client.operation.time_to_first_chunk',
         'gen_ai.usage.input_tokens', 'gen_ai.usage.prompt_tokens', 'llm.usage.prompt_tokens', 'llm.token_count.prompt',
         'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens', 'llm.usage.completion_tokens', 'llm.token_count.completion',
         'gen_ai.usage.cache_read.input_tokens', 'gen_ai.usage.cache_read_input_tokens', 'llm.token_count.prompt_details.cache_read',
+        'llm.token_count.prompt_details.cache_input', 'gen_ai.usage.prompt_tokens_details.cache_read', 'gen_ai.usage.details.cache_read_tokens',
+        'gen_ai.usage.details.cache_read_input_tokens', 'gen_ai.usage.details.cached_tokens', 'gen_ai.usage.details.cached_content_tokens',
         'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.cache_creation.input_tokens', 'gen_ai.usage.cache_creation_input_tokens', 'llm.token_count.prompt_details.cache_write',
+        'gen_ai.usage.cache_write_input_tokens', 'gen_ai.usage.prompt_tokens_details.cache_write', 'gen_ai.usage.details.cache_write_tokens',
+        'gen_ai.usage.details.cache_creation_input_tokens',
         'gen_ai.usage.reasoning.output_tokens', 'gen_ai.usage.reasoning_tokens', 'gen_ai.usage.details.reasoning_tokens', 'llm.usage.reasoning_tokens', 'llm.token_count.completion_details.reasoning',
+        'gen_ai.usage.completion_tokens_details.reasoning', 'gen_ai.usage.details.thoughts_tokens',
         'gen_ai.usage.total_tokens', 'llm.usage.total_tokens', 'llm.token_count.total',
         'gen_ai.cost.total_cost', 'litellm.cost.total',
         'gen_ai.usage.cost', 'llm.cost.total', 'gen_ai.usage.total_cost', 'gen_ai.usage.cost_usd', 'llm.usage.total_cost', 'operation.cost'
@@ -331,13 +345,13 @@ WITH
         'response_model', 'response_model', 'response_model', 'response_model', 'response_model',
         'provider', 'provider', 'provider', 'provider',
         'server', 'server', 'server', 'server', 'server', 'server',
-        'finish_reason', 'finish_reason', 'finish_reason',
-        'first_chunk', 'first_chunk',
+        'finish_reason', 'finish_reason', 'finish_reason', 'finish_reason',
+        'first_chunk', 'first_chunk', 'first_chunk',
         'input', 'input', 'input', 'input',
         'output', 'output', 'output', 'output',
-        'cache_read', 'cache_read', 'cache_read',
-        'cache_write', 'cache_write', 'cache_write', 'cache_write',
-        'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning',
+        'cache_read', 'cache_read', 'cache_read', 'cache_read', 'cache_read', 'cache_read', 'cache_read', 'cache_read', 'cache_read',
+        'cache_write', 'cache_write', 'cache_write', 'cache_write', 'cache_write', 'cache_write', 'cache_write', 'cache_write',
+        'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning', 'reasoning',
         'total', 'total', 'total',
         'cost_of_litellm', 'cost_of_litellm',
         'cost', 'cost', 'cost', 'cost', 'cost', 'cost'
@@ -364,7 +378,7 @@ SELECT
         mapSort((key, value) -> indexOf(names, key), mapFilter((key, value) -> value != '' AND has(names, key), a))
     ) AS named,
     mapFilter(
-        (key, value) -> match(key, '^(gen_ai[.](prompt|completion)|llm[.](input|output)_messages[.]|(input|output)[.]value$)'), a
+        (key, value) -> match(key, '^(gen_ai[.](prompt|completion)|llm[.](input|output)_messages[.]|((input|output)[.]value|events|request_data|response_data)$)'), a
     ) AS content_attributes,
     a['gen_ai.system_instructions'] AS system_json,
     arrayStringConcat(arrayMap(part -> JSONExtractString(part, 'content'), JSONExtractArrayRaw(system_json)), '\n') AS system_text,
@@ -542,13 +556,9 @@ SELECT
         @provider_at(host),
         named['provider']
     ]) AS provider,
-    multiIf(
-        operation_told = 'completion', 'text_completion',
-        operation_told NOT IN ('', 'embedding'), operation_told,
-        operation_told = 'embedding' OR openinference_kind = 'EMBEDDING' OR request_type = 'embedding', 'embeddings',
-        request_type = 'completion', 'text_completion',
-        'chat'
-    ) AS operation,
+    @operation_of(arrayFirst(text -> text != '', [
+        operation_told, if(openinference_kind = 'EMBEDDING', 'embeddings', ''), request_type, 'chat'
+    ])) AS operation,
     named['response_model'] AS response_model,
     arrayFirst(text -> text != '', [
         arrayStringConcat(JSONExtract(finish_reasons, 'Array(String)'), ','), finish_reasons, named['finish_reason']
@@ -608,7 +618,7 @@ SELECT
     if(answered_is_plain, plain_response, '') AS plain_response,
     if(answered_is_plain, plain_thoughts, []) AS plain_thoughts,
     empty(content_attributes)
-        AND NOT hasAny(event_names, ['gen_ai.content.prompt', 'gen_ai.content.completion'])
+        AND NOT hasAny(event_names, ['gen_ai.content.prompt', 'gen_ai.content.completion', 'gen_ai.choice'])
         AND (asked_is_plain OR (empty(asked_json) AND empty(system_json)))
         AND (answered_is_plain OR empty(answered_json)) AS is_read,
     asked_json, answered_json, system, system_json, system_text, content_attributes, event_names, event_attributes, openinference_kind
@@ -651,8 +661,11 @@ SELECT
         numbered.1[1],
         content_attributes['gen_ai.prompt'],
         of_events[1],
+        if(empty(asked_events), '', concat('[', arrayStringConcat(asked_events.2, ','), ']')),
         numbered.1[2],
         content_attributes['input.value'],
+        JSONExtractRaw(content_attributes['request_data'], 'messages'),
+        content_attributes['request_data'],
         system_json
     ]) AS messages,
     arrayFirst(text -> text NOT IN ('', '[]'), [
@@ -663,6 +676,13 @@ SELECT
         numbered.1[3],
         content_attributes['gen_ai.completion'],
         of_events[2],
+        arrayStringConcat(arrayMap(
+            choice -> if((JSONExtractString(choice, 'message', 'content') AS text) != '', text, JSONExtractRaw(choice, 'message')),
+            answered_events.2
+        ), '\n'),
+        JSONExtractString(content_attributes['response_data'], 'message', 'content'),
+        JSONExtractString(content_attributes['response_data'], 'combined_chunk_content'),
+        content_attributes['response_data'],
         numbered.2[4],
         numbered.1[4],
         -- Of an embedding the output is the vector.
@@ -760,6 +780,13 @@ FROM
                     ['gen_ai.content.prompt', 'gen_ai.content.completion'],
                     ['gen_ai.prompt', 'gen_ai.completion']
                 ) AS of_events,
+                -- Messages as events, each (name, JSON): in an attribute (pydantic-ai's first format, logfire), or of the span (Azure's).
+                arrayConcat(
+                    arrayMap(event -> (JSONExtractString(event, 'event.name'), event), JSONExtractArrayRaw(content_attributes['events'])),
+                    arrayMap((name, attributes) -> (name, attributes['gen_ai.event.content']), event_names, event_attributes)
+                ) AS message_events,
+                arrayFilter(event -> endsWith(event.1, '.message') AND event.2 != '', message_events) AS asked_events,
+                arrayFilter(event -> event.1 = 'gen_ai.choice' AND event.2 != '', message_events) AS answered_events,
                 mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), content_attributes)) AS thoughts,
                 -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
                 -- (prefix, N, what it is, name, value).

@@ -88,7 +88,7 @@ def test_an_agent_reads_a_search(filled: Path) -> None:
 
 
 def test_errors_are_explained_and_the_server_goes_on(filled: Path) -> None:
-    """For an unknown run, individual, query or parameter, the tool's error has the command's own message, without a
+    """For an unknown run, individual, query, parameter or argument, the tool's error has the command's own message, without a
     traceback; SQL is not accepted as a query."""
 
     async def work(client: Client) -> None:
@@ -99,6 +99,10 @@ def test_errors_are_explained_and_the_server_goes_on(filled: Path) -> None:
         assert "has no parameter most" in wrong and "Traceback" not in wrong
         assert "no query is named" in await refusal(client, "query", name="DROP TABLE individuals")
         assert "'stalled'" in await refusal(client, "runs", status="stuck")
+        misspelt = await refusal(client, "runs", limits=1, taks="x", limit=1)
+        assert misspelt == "runs has no argument limits, taks; it has: task, status, tag, limit"
+        assert await refusal(client, "list_queries", run=RUN) == "list_queries has no argument run; it has: none"
+        assert "drop" in await refusal(client, "drop", run=RUN)
         assert (await told(client, "runs", limit=1))["rows"]
 
     talk(filled, work)

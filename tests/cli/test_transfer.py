@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +24,12 @@ from genesis_otel._ship.run_memory import RunMemory
 from genesis_otel._ship.spool import dead_letters
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
-from genesis_otel._store.tables import STORED_IN
+from genesis_otel._store.tables import SCHEMA, STORED_IN
 from tests.support.command import asked_on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
+from tests.support.waiting import until
 
 Ran = tuple[int, str, str]
 Run = Callable[..., Ran]
@@ -223,6 +225,52 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         assert not any(content(client).values())
 
 
+def marked(file: Path, to: Path, local: int, central: int, value: int) -> Path:
+    """The archive with a byte of each member's headers set, at these offsets in the member's own and in the directory's."""
+    content = bytearray(file.read_bytes())
+    for header, at in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        for found in re.finditer(header, bytes(content)):
+            content[found.start() + at] = value
+    to.write_bytes(content)
+    return to
+
+
+def test_a_hostile_file_is_an_error_like_any_other(
+    run: Run, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encrypted, in an unknown compression, with JSON nested too deeply, with numbers that are none, or unpacking to more than a header or
+    a row can have: one line, without a traceback."""
+    monkeypatch.setattr(archive, "LONGEST_ROW", 1 << 16)
+    rows = dict.fromkeys(archive.ORDER, 0) | {"individuals": 1}
+    head = {"format": archive.FORMAT, "run_id": "r", "task": "t", "schema": SCHEMA, "rows": rows}
+
+    def made(name: str, told: str, row: bytes = b"{}", compression: int = zipfile.ZIP_DEFLATED) -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w", compression) as file:
+            file.writestr(archive.HEAD, told)
+            for table in archive.ORDER:
+                file.writestr(f"{table}.jsonl", row + b"\n" if table == "individuals" else b"")
+        return tmp_path / name
+
+    usual = made("usual.zip", json.dumps(head))
+    packed = made("packed.zip", json.dumps(head), compression=zipfile.ZIP_BZIP2)
+    content = packed.read_bytes()
+    (tmp_path / "spoilt.zip").write_bytes(content[:70] + bytes(20) + content[90:])
+    files = (
+        made("deep.zip", json.dumps(head), b'{"run_id": "r", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        made("deep_head.zip", "[" * 200_000),
+        made("infinite.zip", '{"format": Infinity}'),
+        made("long.zip", json.dumps(head), b'{"run_id": "r", "x": "' + b"x" * (1 << 17) + b'"}'),
+        made("long_head.zip", json.dumps(head | {"task": "x" * archive.LONGEST_HEAD})),
+        marked(usual, tmp_path / "encrypted.zip", 6, 8, 1),
+        marked(usual, tmp_path / "unknown.zip", 8, 10, 77),
+        tmp_path / "spoilt.zip",
+    )
+    for file in files:
+        code, _, err = run(target, "import", str(file))
+        assert code == 1 and "Traceback" not in err, (file, err)
+        assert "damaged" in err or "not a genesis-otel export" in err, (file, err)
+
+
 def test_an_interrupted_import_says_so_and_can_be_repeated(
     run: Run, source: Path, target: Path, tmp_path: Path
 ) -> None:
@@ -305,8 +353,8 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         assert requeue(folder, Limits()) == len(SPANS) - half - 1
         came = "SELECT count() FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String}"
         arrived = 2 * len(SPANS) - 1
-        eventually(lambda: number(client, came, RUN) == arrived)
-        eventually(lambda: not any(content(client).values()))
+        until(lambda: number(client, came, RUN) == arrived, "the arrival of the late spans")
+        until(lambda: not any(content(client).values()), "the removal of the late rows")
         now = time.time_ns()
         with pytest.MonkeyPatch.context() as patch:
             recorded = record(patch)
@@ -316,7 +364,10 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         fill(source / "store", [*recorded.spans, *SPANS])
         # The late rows disappear table by table, so all of the tables are waited for.
         left = {"evolution_runs_log": 2, "individuals": 1, "code_lineages": 1}
-        eventually(lambda: {table: len(rows) for table, rows in content(client).items() if rows} == left)
+        until(
+            lambda: {table: len(rows) for table, rows in content(client).items() if rows} == left,
+            "the removal of late rows",
+        )
         kept = "SELECT individual_id FROM individuals WHERE run_id = {run:String}"
         assert client.query(kept, parameters={"run": RUN}).result_rows == [("anew",)]
         assert not deleted.sweep(client)
@@ -360,11 +411,3 @@ def refuse(folder: Path, ended: Sequence[ReadableSpan]) -> None:
     """Put spans among the dead letters of a spool."""
     for span in ended:
         dead_letters.bury(folder, encode(span), "refused")
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    """Wait for the store process, for at most a minute."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

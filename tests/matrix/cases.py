@@ -46,6 +46,8 @@ HERE = (
     Case("openai-async", ("genai-openai",), (PLAIN, "stream", ERROR)),
     Case("own", ("genai-openai",), USUAL),
     Case("own-told", ("openinference-openai",), (PLAIN, "stream")),
+    # It does not report cached tokens, but LiteLLM's own cost.
+    Case("litellm-async", ("litellm-otel",), (PLAIN, "embeddings", ERROR)),
 )
 """The development environment's clients: one of each kind."""
 

@@ -249,6 +249,25 @@ def litellm(url: str, way: str) -> None:
         litellm.completion(**asked)
 
 
+def litellm_async(url: str, way: str) -> None:
+    """The same, asynchronously: its callback calls the operation otherwise then, and runs in the event loop after the call."""
+    import litellm
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    at: dict[str, Any] = {"api_base": f"{url}/v1", "api_key": SECRET, "num_retries": 0}
+
+    async def call() -> None:
+        try:
+            if way == "embeddings":
+                await litellm.aembedding(model="openai/text-embedding-3-small", input=[PROMPT], **at)
+            else:
+                await litellm.acompletion(model=f"openai/{model_of(way)}", messages=ASKED, **at)
+        finally:
+            await GLOBAL_LOGGING_WORKER.flush()
+
+    asyncio.run(call())
+
+
 def langchain(url: str, way: str) -> None:
     """LangChain's chat model over OpenAI's client."""
     from langchain_openai import ChatOpenAI
@@ -307,6 +326,7 @@ CLIENTS: dict[str, Callable[[str, str], None]] = {
     "groq": groq,
     "cohere": cohere,
     "litellm": litellm,
+    "litellm-async": litellm_async,
     "langchain": langchain,
     "pydantic-ai": pydantic_ai,
     "dspy": dspy,
@@ -344,7 +364,7 @@ def main(told: dict[str, Any]) -> None:
             with generation.individual("ind"):
                 for _ in range(CALLS):
                     make(call, told["url"], way)
-                if told["client"] == "litellm":
+                if told["client"].startswith("litellm"):
                     settle()
     telemetry.shutdown()
 

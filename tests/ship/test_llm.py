@@ -502,6 +502,6 @@ def test_the_list_of_names_is_the_one_of_the_tables() -> None:
         *(llm_names.PROVIDERS, llm_names.MODELS, llm_names.INPUT_TOKENS, llm_names.OUTPUT_TOKENS, llm_names.COSTS),
         *(llm_names.CACHE_READ_TOKENS, llm_names.CACHE_WRITE_TOKENS, llm_names.REASONING_TOKENS),
         *(llm_names.TOTAL_TOKENS, llm_names.SERVERS, llm_names.COSTS_OF_LITELLM),
-        *(llm_names.OPERATIONS, llm_names.OPENINFERENCE_KINDS, llm_names.REQUEST_TYPES),
+        *(llm_names.OPERATIONS, llm_names.OPENINFERENCE_KINDS),
     ):
         assert not [key for key in keys if f"'{key}'" not in sql]

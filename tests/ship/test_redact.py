@@ -328,6 +328,26 @@ def test_forked_by_a_signal_handler_in_the_middle_of_a_search() -> None:
     subprocess.run([sys.executable, "-c", FORKS_IN_A_SEARCH], check=True, timeout=120)
 
 
+def test_the_other_columns_of_a_table_stay() -> None:
+    """Of a table only the secrets are replaced, also when it is in JSON; what stands after it stays."""
+    table = "user,password,age\nme,hunter2,5\nyou,s3cr3t!pw,6\n\nDone.\n"
+    expected = "user,password,age\nme,[REDACTED],5\nyou,[REDACTED],6\n\nDone.\n"
+    assert redacted(table) == expected
+    assert json.loads(redacted(json.dumps({"file": table, "n": [1]}))) == {"file": expected, "n": [1]}
+    tabbed = json.dumps("user\tpassword\tage\nme\thunter2\t5\n")
+    assert json.loads(redacted(tabbed)) == "user\tpassword\tage\nme\t[REDACTED]\t5\n"
+    markdown = "# Users\n\n| user | password | age |\n|:--|---|--:|\n| me | hunter2 | 5 |\n\nDone: hunter2 left.\n"
+    assert redacted(markdown) == markdown.replace("| hunter2 |", "| [REDACTED] |")
+
+
+def test_a_long_table_of_secrets_is_replaced_from_some_row_on() -> None:
+    """None of a thousand passwords is left, and the text around the table is."""
+    rows = "".join(f"name{number},pass!word{number}\n" for number in range(1000))
+    cleaned = redacted(f"{'x = 1' * 200_000}\nuser,password\n{rows}\nafter\n")
+    assert "pass!word" not in cleaned and cleaned.endswith("[REDACTED]\n\nafter\n")
+    assert "name7,[REDACTED]" in cleaned
+
+
 def test_own_patterns_join_the_default_ones() -> None:
     """Custom regular expressions redact too, alone if wanted; the error for an invalid one quotes it."""
     key = "AK" + "IA" + "B3" * 8
@@ -456,3 +476,36 @@ def test_settings_named_like_secrets_are_redacted() -> None:
         "secret": None,
     }
     assert without_secrets("api_key: not JSON") == "api_key: not JSON"
+
+
+ENDS_BESIDE_THREADS = """
+import threading, time
+from genesis_otel._ship.redaction.redact import recognised
+
+found = []
+
+def search():
+    while True:
+        found.append(recognised("x = 1\\n" * 20_000 + "password = 'hunter2'"))
+
+for _ in range(4):
+    threading.Thread(target=search, daemon=True).start()
+while len(found) < 8:
+    time.sleep(0.01)
+"""
+
+
+def test_a_process_ends_well_beside_daemon_threads_that_search() -> None:
+    """A daemon thread that is searching when the interpreter ends does not abort the process, as RE2's wrapper would."""
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", ENDS_BESIDE_THREADS], capture_output=True, timeout=100, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_thread_searches_the_same_when_the_process_is_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter ends, other threads find what they would have found before."""
+    monkeypatch.setattr(scan, "_ending", [0])
+    for secret in SECRETS[::10]:
+        assert secret.hidden not in redacted(secret.text)

@@ -219,6 +219,31 @@ def test_success_says_what_it_is_a_share_of(page: Page, browse: Callable[..., We
     assert (told["individuals"], told["better than a parent"], told["success"]) == ("2", "3 of 4", "75 %")
 
 
+def test_an_axis_of_a_front_says_which_way_is_better(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """The Pareto front, as a table and over two axes, says of each value whether higher or lower is better, or that nobody has said; and
+    of each member whether another one dominates it."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/yields"))
+    shown(driver, "Yields")
+    heads = eventually(lambda: texts(driver, "[aria-label='Pareto front'] thead th"))
+    known = [
+        "fitness (higher is better)",
+        "combined (direction unknown)",
+        "accuracy (higher is better)",
+        "size (lower is better)",
+    ]
+    assert heads == ["individual", "dominated", *known]
+    assert set(texts(driver, "[aria-label='Pareto front'] tbody td:nth-child(2)")) == {""}
+    for setting, axes in {
+        "x=m.size&y=score": "score (higher is better) over size (lower is better)",
+        "x=code_size&y=m.accuracy": "accuracy (higher is better) over bytes of code",
+    }.items():
+        driver.get("about:blank")
+        driver.get(page.at(f"#/run/{RUN}/metrics?{setting}"))
+        labelled = f'canvas.scatter[aria-label="{axes}; the table below has the same data"]'
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, labelled))  # noqa: B023
+
+
 def cells_of(facts: Sequence[Fact], on: str | None = None) -> int:
     """How many cells of the grid these individuals fill, on all islands together or on one."""
     return len({cell(fact)["size"] for fact in facts if on in (None, island(fact))})

@@ -24,9 +24,24 @@ TOO_MANY = 2**63 - 1024
 
 # --- which spans are LLM calls, and the names in use (the SQL of llm_logs reads the same ones) ------------------------
 
-OPERATIONS = frozenset({"chat", "text_completion", "generate_content", "embeddings", "embedding", "completion"})
+REQUEST_TYPES = frozenset(
+    {
+        *("chat", "completion", "embedding"),
+        # LiteLLM's `otel` callback, by the function that was called
+        *("acompletion", "text_completion", "atext_completion", "aembedding", "responses", "aresponses"),
+        *("anthropic_messages", "generate_content", "agenerate_content"),
+        *("generate_content_stream", "agenerate_content_stream"),
+    }
+)
+"""Values of ``llm.request.type``, traceloop's and LiteLLM's."""
+OPERATIONS = REQUEST_TYPES | {
+    "embeddings",
+    # Semantic Kernel, current and older
+    *("chat.completions", "chat.streaming_completions"),
+    *("text_completions", "text.completions", "text.streaming_completions"),
+}
+"""Values of ``gen_ai.operation.name``."""
 OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
-REQUEST_TYPES = frozenset({"chat", "completion", "embedding"})
 
 REQUESTED_MODELS = (names.GEN_AI_REQUEST_MODEL, "llm.request.model", "llm.request.model_name")
 INVOCATIONS = ("llm.invocation_parameters", "embedding.invocation_parameters")
@@ -58,12 +73,22 @@ CACHE_READ_TOKENS = (
     names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
+    "llm.token_count.prompt_details.cache_input",
+    "gen_ai.usage.prompt_tokens_details.cache_read",
+    "gen_ai.usage.details.cache_read_tokens",
+    "gen_ai.usage.details.cache_read_input_tokens",
+    "gen_ai.usage.details.cached_tokens",
+    "gen_ai.usage.details.cached_content_tokens",
 )
 CACHE_WRITE_TOKENS = (
     names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS,
     "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_creation_input_tokens",
     "llm.token_count.prompt_details.cache_write",
+    "gen_ai.usage.cache_write_input_tokens",
+    "gen_ai.usage.prompt_tokens_details.cache_write",
+    "gen_ai.usage.details.cache_write_tokens",
+    "gen_ai.usage.details.cache_creation_input_tokens",
 )
 REASONING_TOKENS = (
     names.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS,
@@ -71,6 +96,8 @@ REASONING_TOKENS = (
     "gen_ai.usage.details.reasoning_tokens",
     "llm.usage.reasoning_tokens",
     "llm.token_count.completion_details.reasoning",
+    "gen_ai.usage.completion_tokens_details.reasoning",
+    "gen_ai.usage.details.thoughts_tokens",
 )
 TOTAL_TOKENS = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total")
 _COUNTED = (INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS)

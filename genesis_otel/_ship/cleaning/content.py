@@ -7,6 +7,7 @@ text that could not be redacted is replaced as a whole; nothing here raises.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,30 @@ CONTENT = frozenset(
         "output.value",
         "traceloop.entity.input",
         "traceloop.entity.output",
+        # OpenInference's retrievers, rerankers and tools
+        "document.content",
+        "reranker.query",
+        "tool.parameters",
+        # pydantic-ai, current and older formats, and logfire
+        "events",
+        "all_messages_events",
+        "pydantic_ai.all_messages",
+        "final_result",
+        "model_request_parameters",
+        "tool_arguments",
+        "tool_response",
+        "request_data",
+        "response_data",
+        # Langfuse, Google's Agent Development Kit
+        "langfuse.observation.input",
+        "langfuse.observation.output",
+        "langfuse.trace.input",
+        "langfuse.trace.output",
+        "gcp.vertex.agent.llm_request",
+        "gcp.vertex.agent.llm_response",
+        "gcp.vertex.agent.tool_call_args",
+        "gcp.vertex.agent.tool_response",
+        "gcp.vertex.agent.data",
     }
 )
 CONTENT_PREFIXES = (
@@ -48,7 +73,15 @@ CONTENT_PREFIXES = (
     "llm.function_call",
     "llm.prompt_template.",
     "embedding.embeddings.",
+    "retrieval.documents.",
+    "reranker.input_documents.",
+    "reranker.output_documents.",
 )
+RAW = re.compile(
+    r"llm\.(?!(?:request|response|usage|token_count|cost)\.)[^.]+"
+    r"\.(?:messages|prompt|input|system|contents|choices|output|content|candidates|data|tools)"
+)
+"""Names under which LiteLLM repeats a request and its answer: ``llm.openai.messages``, ``llm.anthropic.content``."""
 NO_CONTENT = frozenset({"gen_ai.prompt.name", "gen_ai.prompt.version"})
 
 MESSAGE_EVENTS = frozenset(
@@ -125,7 +158,11 @@ TEXTS = (str, tuple, list, Mapping, bytes)
 
 
 def is_content(name: str) -> bool:
-    return name in CONTENT or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
+    return (
+        name in CONTENT
+        or (name.startswith(CONTENT_PREFIXES) and name not in NO_CONTENT)
+        or (name.startswith("llm.") and RAW.fullmatch(name) is not None)
+    )
 
 
 def clean(attributes: Mapping[str, Any], redact: Redact) -> dict[str, Any]:

@@ -12,8 +12,12 @@ end starts again after each candidate, which takes quadratic time on a hostile t
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -83,14 +87,19 @@ def _found(pattern: bytes, data: bytes, at: int = 0) -> Any:
     searching = _searching
     searching.append(None)
     try:
+        if _ending and threading.get_ident() not in _ending:
+            return _slowly(pattern).search(data, at)
         return _compiled[pattern].search(data, at)
     finally:
         searching.pop()
 
 
+_slowly = functools.cache(re.compile)
+
+
 def _compile(pattern: bytes) -> Any:
     if re2 is None:
-        return re.compile(pattern)
+        return _slowly(pattern)
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = True
@@ -112,6 +121,26 @@ def _forked() -> None:
         _compiled.clear()
         re2.purge()
 
+
+_ending: list[int] = []
+"""As soon as the interpreter ends, the thread in which it does."""
+PATIENCE = 2.0
+"""Seconds within which a search of 16 MiB ends, even on a busy machine."""
+
+
+def _end() -> None:
+    """A daemon thread that comes back from RE2 into an interpreter that has ended is unwound through C++, which aborts the process.
+
+    So none goes there any more (the standard library's search is safe), and those that are there are waited for.
+    """
+    _ending.append(threading.get_ident())
+    until = time.monotonic() + PATIENCE
+    while _searching and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+if re2 is not None:
+    atexit.register(_end)
 
 _KEPT: list[Any] = []
 """The parent's expressions: destroying them could block on their locks."""
