@@ -74,9 +74,11 @@ export function ProgramMap({ data, chosen, choose, search }) {
     { name: "generation", head: "generation", right: true, show: ({ one }) => one.generation, value: ({ one }) => one.generation }, numeric("x", "across"), numeric("y", "down")];
   return html`<${Plane} data=${data} points=${points} of=${individual} find=${(id) => byId.get(id)} fit=${fit} paint=${paint} fresh=${[matching]} shapes=${shapes} chosen=${chosen} choose=${choose} step=${step} more=${same}
       tools=${html`${islandChoice}<${Legend} data=${data} shapes=${shapes}/>`} label=${`Map of ${count(points.length, "program")}; the table below has the same data`} hint="Wheel zooms, drag pans, click selects. Arrow keys go to the nearest program in their direction, + and − zoom."/>
-    <p class="hint">Near each other are programs in which the same words and numbers occur about equally often; their order, operators and the length do not count.
-      ${told.share === null ? "Here they are the same in all programs." : `Of what differs between them, the two axes hold ${Math.round(100 * told.share)} % of the variance.`}
-      ${without ? ` ${count(without, "individual")} without a recorded program ${without === 1 ? "is" : "are"} not shown.` : ""}</p>
+    <p class="hint">${[
+      "Near each other are programs in which the same words and numbers occur about equally often; their order, operators and the length do not count.",
+      told.share === null ? "Here they are the same in all programs." : `Of what differs between them, the two axes hold ${Math.round(100 * told.share)} % of the variance.`,
+      without ? `${count(without, "individual")} without a recorded program ${without === 1 ? "is" : "are"} not shown.` : "",
+    ].join(" ")}</p>
     <${Beside} table=${() => html`<${Table} label=${`Programs by their distance from ${short(center.one.id)}`} rows=${near()} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)} sorted=${{ name: "away", down: false }}/>`}/>`;
 }
 
