@@ -160,15 +160,15 @@ ORDER BY fronts.generation DESC, x
 LIMIT 1000
 """,
     f"""
-SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
-FROM ({LATEST_FRONT})
-WHERE NOT ifNull(dominated, false)
-ORDER BY x
-""",
-    f"""
 SELECT {X} AS x, {Y} AS "dominated on it", individual_id
 FROM ({LATEST_FRONT})
 WHERE dominated
+ORDER BY x
+""",
+    f"""
+SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
+FROM ({LATEST_FRONT})
+WHERE NOT ifNull(dominated, false)
 ORDER BY x
 """,
 ]
