@@ -15,9 +15,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -264,8 +263,7 @@ def _announce(settings: Settings, destination: Destination, run_id: str) -> None
 # --- setting up other processes like this one -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Elsewhere:
+class _Elsewhere(NamedTuple):
     """An exporter that exists only in another process; this process spools for it."""
 
     name: str

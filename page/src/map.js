@@ -1,5 +1,5 @@
 // A map of the programs: those that are written in the same words are near each other.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { useNews } from "./asked.js";
 import { count, isLive, number, short, visible } from "./format.js";

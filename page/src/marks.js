@@ -1,5 +1,5 @@
 // Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { number, visible } from "./format.js";
 import { channels, pixel } from "./raster.js";
 

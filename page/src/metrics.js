@@ -1,5 +1,5 @@
 // Any numeric value of the individuals over any other, or over time: the course of a metric, or a front over its two axes.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
 import { better, number, short, visible } from "./format.js";

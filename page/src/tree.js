@@ -1,6 +1,6 @@
 // The family tree of all individuals: generations from left to right, children beside their parents. A double click folds an individual's
 // descendants.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo, useState } from "preact/hooks";
 import { count, visible } from "./format.js";
 import { draw, drawSmall, GOLD, Legend, lines, OTHERS, shapesOf } from "./marks.js";

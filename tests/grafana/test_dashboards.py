@@ -44,6 +44,7 @@ NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
 
 EMPTY = {
     "genesis-run/Pareto front/A",  # of this search, everybody was on a front once
+    "genesis-run/Pareto front/D",  # no member of its last front is dominated
     "genesis-run/Running jobs/A",  # the search has ended
     "genesis-lineage/Its children/A",  # the best has none yet
     "genesis-compare/What was set differently/A",  # all three were set alike
@@ -389,8 +390,9 @@ def _scrolls(asked: Asked) -> bool:
 
 
 def of_variable(asked: Asked, result: Any) -> None:
-    assert len(result.column_names) == 1
-    assert all(isinstance(row[0], str) for row in result.result_rows)
+    """The plugin takes one column for both value and text, or the value from the first and the text from the second."""
+    assert len(result.column_names) in (1, 2)
+    assert all(isinstance(text, str) for row in result.result_rows for text in row)
 
 
 def of_annotation(asked: Asked, result: Any) -> None:
