@@ -193,7 +193,8 @@ def _check(exporter: object, redactor: object, resource_attributes: object) -> N
 
     :raises ValueError: one is.
     """
-    if exporter is not None and (isinstance(exporter, type) or not callable(getattr(exporter, "export", None))):
+    is_one = callable(getattr(exporter, "export", None)) and not isinstance(exporter, type)
+    if exporter is not None and not is_one and not isinstance(exporter, _Elsewhere):
         raise ValueError(
             "exporter must be an object with a method export(), such as an OTLPSpanExporter(); a URL is otlp_endpoint or clickhouse_url"
         )
