@@ -43,7 +43,8 @@ from shapes import SHAPES, counted
 
 sys.path.insert(0, str(ROOT))
 from genesis_otel._store import tables
-from tests.support.pipeline import CONFIGS, PASSWORD, READER, Collector, Store, binary, environment_of, running, until
+from tests.support.pipeline import CONFIGS, PASSWORD, READER, Collector, Store, binary, environment_of, running
+from tests.support.waiting import until
 
 UNITS = {"mix": 1_500, "individual": 40_000, "traceloop": 8_000, "openinference": 8_000, "huge": 10}
 LOOK = 0.2

@@ -8,9 +8,7 @@ the limits of its batches, and a clickhouse-connect client. On failure: StoreErr
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genesis_otel._serve import client as store_process
@@ -64,6 +62,8 @@ def open_client(
 
 def watch_command(settings: Settings, run_id: str) -> str:
     """The command that watches a run from another terminal; empty if the store is not known here."""
+    import shlex  # only a run that starts is announced
+
     store = settings.store
     if store is None:
         return ""
@@ -80,7 +80,7 @@ def limits_of(settings: Settings, destination: Destination) -> Limits:
     the search's own spans."""
     limits = OTLP_LIMITS if isinstance(destination, (Collector, CustomExporter)) else Limits()
     interval = None if isinstance(destination, CustomExporter) else STATE_INTERVAL
-    return replace(limits, spool_bytes=settings.spool_bytes, state_interval=interval)
+    return limits._replace(spool_bytes=settings.spool_bytes, state_interval=interval)
 
 
 def exporter_of(destination: Destination) -> SpanExporter | None:

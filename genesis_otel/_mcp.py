@@ -135,9 +135,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
         named = queries.load(name)
         given = dict(parameters or {})
         known = {each.name for each in named.parameters}
-        if "stalled_after" in known:
-            given.setdefault("stalled_after", settings.stalled_after)
         with reader(settings) as client:
+            given |= health.known(client, named, given, settings.stalled_after)
             if "run_id" in known:
                 given["run_id"] = run_id_of(client, str(given.get("run_id") or run))
             return _first(client, named.sql, queries.values(named, given), limit)

@@ -78,6 +78,9 @@ RUN_DATABASE_PATH = "genesis.run.database_path"
 RUN_DIRECTION = "genesis.run.direction"
 """str: ``max`` or ``min``: whether a higher or a lower fitness is better. If absent, higher is better."""
 
+RUN_OBJECTIVES = "genesis.run.objectives"
+"""str: JSON object of the metrics that span the Pareto front, each with ``max`` or ``min``; absent if nobody says."""
+
 RUN_ERROR = "genesis.run.error"
 """str: why a run failed, in words: an exception, a signal, a cancelled task."""
 

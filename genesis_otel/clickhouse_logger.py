@@ -93,8 +93,10 @@ class ClickHouseLogger:
         database_path: str,
         status: str = "running",
         direction: str | None = None,
+        objectives: Mapping[str, str] | None = None,
     ) -> None:
-        """A run starts. With the direction ``min`` a lower fitness is better; by default a higher one is."""
+        """A run starts. With the direction ``min`` a lower fitness is better; by default a higher one is. ``objectives`` are the metrics
+        that span the fronts, and whether more (``max``) or less (``min``) of each is better."""
         _ready()
         known, path = text(run_id), text(database_path)
         run = spans.run(
@@ -105,6 +107,7 @@ class ClickHouseLogger:
             cluster_type=cluster_type,
             database_path=path,
             direction=direction,
+            objectives=objectives,
         )
         self._current = known
         keep(self._paths, path, known, REMEMBERED)

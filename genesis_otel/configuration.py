@@ -12,18 +12,15 @@ import atexit
 import functools
 import logging
 import os
-import pickle
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
@@ -50,6 +47,7 @@ from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
     from typing_extensions import Unpack
 
 __all__ = ["Telemetry", "configure", "ensure_configured"]
@@ -282,8 +280,7 @@ def _announce(settings: Settings, destination: Destination, run_id: str) -> None
 # --- setting up other processes like this one -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Elsewhere:
+class _Elsewhere(NamedTuple):
     """An exporter that exists only in another process; this process spools for it."""
 
     name: str
@@ -334,6 +331,8 @@ def _set_up(
 
 
 def _crosses(value: object) -> bool:
+    import pickle  # few searches have an exporter or a redactor of their own
+
     try:
         pickle.dumps(value)
     except Exception as error:
@@ -384,7 +383,6 @@ def _wired(
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
     from genesis_otel._ship.metrics.export import make_provider, provider_set
-    from genesis_otel._ship.metrics.measure import MeasuringProcessor
     from genesis_otel._ship.provider import NO_LIMITS, warn_of_losses
 
     # First, because they may raise.
@@ -400,10 +398,13 @@ def _wired(
     meters = provider_set()
     ours = None if meters else make_provider(resource)
     meters = meters or ours
+    following: SpanProcessor = durable
+    if meters is not None:
+        from genesis_otel._ship.metrics.measure import MeasuringProcessor
+
+        following = MeasuringProcessor(durable, settings.spool_folder(destination), meters.get_meter(SCOPE))
     finish = LLMSpanProcessor(
-        durable
-        if meters is None
-        else MeasuringProcessor(durable, settings.spool_folder(destination), meters.get_meter(SCOPE)),
+        following,
         capture_content=settings.capture_content,
         capture_code=settings.capture_code,
         capture_output=settings.capture_output,

@@ -28,21 +28,22 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import SpanExporter
 
 from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._log import first_line
 from genesis_otel._ship.delivery.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.delivery.drain import Drain, Waiting
-from genesis_otel._ship.encoding import codec
 from genesis_otel._ship.spool import layout, losses
 from genesis_otel._ship.spool.lock import ProcessLock
 from genesis_otel._ship.spool.status import taken, waiting_in
 from genesis_otel._ship.spool.turn import Turn
 from genesis_otel._ship.spool.writer import Writer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 __all__ = ["DurableSpanProcessor", "Limits", "Outage", "Refused", "Sender"]
 
@@ -83,7 +84,7 @@ class DurableSpanProcessor(SpanProcessor):
         encode: Callable[[ReadableSpan], bytes] | None = None,
     ) -> None:
         self._exporter, self._folder, self._limits = exporter, folder, limits or Limits()
-        self.encode = encode or (exporter.encode if isinstance(exporter, Sender) else codec.encode)
+        self.encode = encode or (exporter.encode if isinstance(exporter, Sender) else _encoding())
         """Makes a span's record."""
         self._family = uuid.uuid4().hex[:8]
         self.retries = 0
@@ -92,6 +93,9 @@ class DurableSpanProcessor(SpanProcessor):
         self._begin()
         _PROCESSORS.add(self)
         if exporter is not None:
+            # Before the thread, which a fork could interrupt in the middle of an import; a process that only spools needs no drain.
+            from genesis_otel._ship.delivery import drain  # noqa: F401
+
             # Immediately: this process, and not whichever forked child comes first, is to use the exporter.
             self._start()
 
@@ -365,6 +369,8 @@ class DurableSpanProcessor(SpanProcessor):
                 raise
 
     def _run(self, mine: object) -> None:
+        from genesis_otel._ship.delivery.drain import Drain, Waiting
+
         assert self._exporter is not None  # noqa: S101 - started for an exporter alone
         done = self._done
         draining = Drain(self._folder, self._exporter, self._limits)
@@ -449,6 +455,12 @@ class DurableSpanProcessor(SpanProcessor):
         for name in layout.queues(self._folder):
             if f"-{self._family}-" in name or not layout.writer_lives(self._folder, name):
                 yield name
+
+
+def _encoding() -> Callable[[ReadableSpan], bytes]:
+    from genesis_otel._ship.encoding import codec
+
+    return codec.encode
 
 
 _PROCESSORS: weakref.WeakSet[DurableSpanProcessor] = weakref.WeakSet()

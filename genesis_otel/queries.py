@@ -19,11 +19,10 @@ text rather than objects in the store, so that readers need only the right to re
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ __all__ = [
     "values",
 ]
 
+SQL = Path(__file__).parent / "sql"
+"""The folder of the files. Not through ``importlib.resources``, whose modules every search would load, which imports this one."""
 LATEST = "latest"
 """As a ``run_id``: the newest run, unless one has this id."""
 
@@ -85,8 +86,8 @@ class Query(NamedTuple):
 @functools.cache
 def names() -> tuple[str, ...]:
     """The names of all queries, sorted."""
-    files = resources.files("genesis_otel").joinpath("sql", "queries").iterdir()
-    return tuple(sorted(file.name.removesuffix(".sql") for file in files if file.name.endswith(".sql")))
+    found = (file.name for file in SQL.joinpath("queries").iterdir())
+    return tuple(sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql")))
 
 
 @functools.cache
@@ -97,11 +98,12 @@ def load(name: str) -> Query:
     """
     name = name.replace("-", "_")
     if name not in names():
+        import difflib
+
         near = difflib.get_close_matches(name, names(), n=3)
         known = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names())}"
         raise UnknownQueryError(f"no query is named {name!r}: {known}")
-    text = resources.files("genesis_otel").joinpath("sql", "queries", f"{name}.sql").read_text(encoding="utf-8")
-    return parse(name, text)
+    return parse(name, SQL.joinpath("queries", f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def parse(name: str, text: str) -> Query:
@@ -133,7 +135,7 @@ def part(name: str, *arguments: str) -> str:
 
     :param arguments: SQL, which is not checked: conditions and numbers of this package, never user input.
     """
-    lines = resources.files("genesis_otel").joinpath("sql", "parts", f"{name}.sql").read_text("utf-8").splitlines()
+    lines = SQL.joinpath("parts", f"{name}.sql").read_text("utf-8").splitlines()
     head = next(number for number, line in enumerate(lines) if not line.startswith("--"))
     takes = [
         match[1] for line in lines[:head] if (match := _PARAMETER.fullmatch(line[2:].strip())) and match[1].islower()

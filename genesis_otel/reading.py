@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any, overload
 from genesis_otel import queries
 from genesis_otel._log import CLIENT_LOG, quiet
 from genesis_otel._money import money
-from genesis_otel._read import parquet, program
+from genesis_otel._read import health, parquet, program
 from genesis_otel._read.client import individual_id_of, reader, run_id_of
 from genesis_otel._read.format import counted, number, visible
-from genesis_otel._read.health import begun
 from genesis_otel._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -68,15 +67,15 @@ class Store:
         :raises LookupError: there is no such query or run.
         :raises ValueError: a parameter is missing or unknown, the prefix matches several runs, or the statement is empty.
         """
-        sql, given = _asked(query, parameters if run is None else {**parameters, "run_id": run})
+        sql, given = self._asked(query, parameters if run is None else {**parameters, "run_id": run})
         if given.get("run_id"):
             with reader(self._settings) as client:
                 given["run_id"] = run_id_of(client, str(given["run_id"]))
         return Answer(self._settings, sql, given)
 
     def runs(self, **parameters: Any) -> Answer:
-        """The runs, newest first: the named query ``runs``, which calls a silent run stalled even if its process is alive here."""
-        return self.query("runs", **{"stalled_after": self._settings.stalled_after, **parameters})
+        """The runs, newest first: the named query ``runs``, with its parameters."""
+        return self.query("runs", **parameters)
 
     def run(self, run: str = queries.LATEST) -> Run:
         """A run, by its id, a prefix of it, ``latest``, or a task, meaning its newest run.
@@ -85,7 +84,20 @@ class Store:
         """
         with reader(self._settings) as client:
             run_id = run_id_of(client, run)
-            return Run(self, begun(client, run_id, self._settings.stalled_after))
+            return Run(self, health.begun(client, run_id, self._settings.stalled_after))
+
+    def _asked(self, query: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The statement of a query, and its parameters with their defaults."""
+        if not query.strip():
+            raise ValueError("the query is empty: give a query's name, or SQL")
+        if not query.strip().replace("_", "").replace("-", "").isalnum():
+            return query, dict(given)
+        named = queries.load(query)
+        values = queries.values(named, given)
+        if "alive" in values:
+            with reader(self._settings) as client:
+                values |= health.known(client, named, given, self._settings.stalled_after)
+        return named.sql, values
 
     def __repr__(self) -> str:
         return f"<Store {self._settings.store}>"
@@ -179,7 +191,7 @@ class Run:
 
     def query(self, query: str, /, **parameters: Any) -> Answer:
         """Run a named query, or SQL with ``{run_id:String}``, on this run."""
-        return Answer(self._store._settings, *_asked(query, {**parameters, "run_id": self.id}))
+        return Answer(self._store._settings, *self._store._asked(query, {**parameters, "run_id": self.id}))
 
     def __repr__(self) -> str:
         best = number(self.best_score) or "unknown"
@@ -212,16 +224,6 @@ class Individual:
         facts = [(name, value) for name, value in self.details.items() if name not in ("individual_id", "code")]
         code = f"<pre>{html.escape(visible(self.code, keep=chr(10) + chr(9)))}</pre>" if self.code else ""
         return _table(["", self.id], facts) + code
-
-
-def _asked(query: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The statement of a query, and its parameters with their defaults."""
-    if not query.strip():
-        raise ValueError("the query is empty: give a query's name, or SQL")
-    if not query.strip().replace("_", "").replace("-", "").isalnum():
-        return query, dict(given)
-    named = queries.load(query)
-    return named.sql, queries.values(named, given)
 
 
 def _needed(package: str) -> Any:

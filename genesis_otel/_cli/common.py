@@ -10,8 +10,10 @@ import functools
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import typer
@@ -121,6 +123,11 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     return load_settings(**given, **overrides)
 
 
+def file_of(run_id: str, suffix: str) -> Path:
+    """The file in this folder that a run is written to unless another one is named."""
+    return Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}{suffix}")
+
+
 def between(kind: type[N], least: float, most: float = math.inf) -> Callable[[Any], N]:
     """A parser of an option's number. Typer's own message is "'x' is not a valid int range"."""
     bounds = f"of at least {least:g}" if math.isinf(most) else f"from {least:g} to {most:g}"
@@ -138,6 +145,12 @@ def between(kind: type[N], least: float, most: float = math.inf) -> Callable[[An
     return parsed
 
 
+PortOption = Annotated[
+    int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
+]
+HostOption = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS.")
+]
 FormatOption = Annotated[
     Format | None,
     typer.Option(
@@ -149,6 +162,16 @@ HOW_A_RUN_IS_NAMED = "Its id, the start of its id, latest, or a task: its newest
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 GivenRun = Annotated[str, typer.Argument(metavar="RUN", help=HOW_A_RUN_IS_NAMED, autocompletion=completion.runs)]
 """Without a default, for commands that export, mark or delete the run."""
+OnlyRun = Annotated[
+    str,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        show_default=False,
+        help="Only calls of this run: its id, the start of its id, latest, or a task.",
+        autocompletion=completion.runs,
+    ),
+]
 IndividualArgument = Annotated[
     str,
     typer.Argument(

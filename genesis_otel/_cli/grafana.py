@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genesis_otel._cli.common import answering
+from genesis_otel._cli.common import NOTHING_FOUND, answering, settings_of
 from genesis_otel._cli.tables import say
 from genesis_otel._read.format import visible
 
@@ -177,7 +177,7 @@ def pull(
             typer.echo(f"{path}: {'written' if changed else 'unchanged'}")
     if not found:
         say("This Grafana has none of the dashboards and alert rules; genesis-otel grafana push creates them.")
-        raise typer.Exit(3)
+        raise typer.Exit(NOTHING_FOUND)
 
 
 def _settings() -> GrafanaSettings:
@@ -190,12 +190,10 @@ def _wanted(
     context: typer.Context, settings: GrafanaSettings, folder: str, datasource_uid: str | None, source: Path | None
 ) -> Wanted:
     from genesis_otel._grafana.files import DATASOURCE, GrafanaError
-    from genesis_otel._settings import load_settings
 
     if datasource_uid:
         return _read(folder, datasource_uid, None, source, settings)
-    given = {"clickhouse_url": context.obj.url} if context.obj.url else {}
-    secret = settings.grafana_clickhouse_url or load_settings(**given).clickhouse_url
+    secret = settings.grafana_clickhouse_url or settings_of(context).clickhouse_url
     url = secret.get_secret_value() if secret else ""
     if not url.startswith(("http://", "https://")):
         raise GrafanaError(

@@ -219,6 +219,9 @@ def _write(found: Mapping[str, Any], pairs: Pairs, format: Format | None) -> Non
         write(list(found), [[list(found.values())]], format)
 
 
+BETTER = {"max": "higher is better", "min": "lower is better"}
+
+
 def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "run", run["run_id"]
     yield "task", run["task_name"]
@@ -230,9 +233,11 @@ def _of_run(run: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "took", "" if is_open or not run["seconds"] else duration(run["seconds"])
     yield "last sign of life", _last_sign(run) if is_open else ""
     yield "generations", number(run["generations"])
-    counted = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
-    yield "individuals", ", ".join([number(run["individuals"]), *counted])
-    yield "best score", number(run["best_score"])
+    bad = [f"{run[f'{kind}_individuals']} {kind}" for kind in ("failed", "incorrect") if run[f"{kind}_individuals"]]
+    yield "individuals", ", ".join([number(run["individuals"]), *bad])
+    best = number(run["best_score"])
+    yield "best score", f"{best} ({BETTER['min']})" if best and run["direction"] == "min" else best
+    yield "objectives", ", ".join(f"{name} ({BETTER[way]})" for name, way in run["objectives"].items())
     yield (
         "best individual",
         run["best_individual"] and f"{run['best_individual']}, of generation {run['best_generation']}",
@@ -272,7 +277,7 @@ def _of_individual(individual: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     yield "score", number(individual["fitness_score"]) or "none"
     yield "combined score", number(individual["combined_score"])
     yield "gain", signed(individual["gain"])
-    yield "on the front", "yes" if individual["is_pareto"] else ""
+    yield "front", "on that of its generation" if individual["is_pareto"] else ""
     yield "parents", "\n".join(individual["parent_ids"])
     yield "what changed", individual["edit_summary"]
     yield "metrics", "\n".join(f"{name}: {number(plain(value))}" for name, value in metrics_of(individual["metrics"]))

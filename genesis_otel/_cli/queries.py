@@ -37,10 +37,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
     from genesis_otel._settings import Settings
-    from genesis_otel.queries import Query
-
-
-# --- reading ----------------------------------------------------------------------------------------------------------
+    from genesis_otel.queries import Parameter, Query
 
 
 RUNS = {
@@ -277,7 +274,8 @@ def _ask(
     output: Path | None,
 ) -> None:
     from genesis_otel import queries
-    from genesis_otel._read import parquet
+    from genesis_otel._destinations import ANSWER_TIMEOUT
+    from genesis_otel._read import health, parquet
     from genesis_otel._read.client import brief, hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
@@ -285,9 +283,13 @@ def _ask(
     unknown = [name for name in values if name not in types]
     if unknown:
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
-    # clickhouse-connect's own default: a statement that somebody typed may take long.
-    with reader(settings_of(context), answer_timeout=300.0) as client:
+    # A statement that somebody typed may take long.
+    settings = settings_of(context)
+    with reader(settings, answer_timeout=ANSWER_TIMEOUT) as client:
         values = {name: _value(client, name, types[name], value) for name, value in values.items()}
+        if named:
+            own = {name: values[name] for name in given}
+            values |= health.known(client, named, own, settings.stalled_after)
         title = named.title if named else ""
         if named and values.get("run_id"):
             title += f" ({values['run_id']})"
@@ -347,7 +349,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _usage(parameter: Any) -> str:
+def _usage(parameter: Parameter) -> str:
     return parameter.name if parameter.default is None else f"{parameter.name}={parameter.default}"
 
 

@@ -14,10 +14,7 @@ from genesis_otel._cli.common import FormatOption, answering, between, settings_
 from genesis_otel._cli.tables import say, write
 from genesis_otel._read.format import ago, counted
 
-spool_app = typer.Typer(no_args_is_help=False)
-
-
-# --- the spool --------------------------------------------------------------------------------------------------------
+spool_app = typer.Typer()
 
 
 @spool_app.callback(invoke_without_command=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genesis_otel._cli.columns import Column
-from genesis_otel._cli.common import FormatOption, answering, between, settings_of
+from genesis_otel._cli.common import FormatOption, HostOption, OnlyRun, PortOption, answering, between, settings_of
 from genesis_otel._cli.tables import Format, say, write
 from genesis_otel._money import dollars
 from genesis_otel._read.format import counted
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from genesis_otel._settings import Embedded, Settings
     from genesis_otel._store.dedupe import Removed
     from genesis_otel._store.reprice import Repriced
-
-# --- the store --------------------------------------------------------------------------------------------------------
 
 Days = Annotated[
     int | None,
@@ -109,12 +107,7 @@ REMOVED = {"model": Column("model"), "rows": Column("rows removed", lambda rows:
 @answering
 def reprice(
     context: typer.Context,
-    run: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
-        ),
-    ] = "",
+    run: OnlyRun = "",
     again: Annotated[
         bool,
         typer.Option(
@@ -148,7 +141,6 @@ def reprice(
 
     console = Console(file=sys.stderr)
     settings = settings_of(context)
-    own = settings.own_prices
     with contextlib.closing(open_client(settings, start=True, say=True)) as client:
         run_id = run_id_of(client, run) if run else ""
         total = _reprice.open_calls(client, run_id=run_id, again=again)
@@ -160,7 +152,7 @@ def reprice(
                 run_id=run_id,
                 again=again,
                 dry_run=dry_run,
-                own=own,
+                own=settings.own_prices,
                 progress=lambda rows: bar.advance(task, rows),
             )
     _changes(changed, "every call has a cost, or is known not to have one", REPRICED, format, dry_run=dry_run)
@@ -169,12 +161,7 @@ def reprice(
 @answering
 def dedupe(
     context: typer.Context,
-    run: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN", show_default=False, help="Only calls of this run: its id, the start of its id, or latest."
-        ),
-    ] = "",
+    run: OnlyRun = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and change nothing.")] = False,
     format: FormatOption = None,
 ) -> None:
@@ -235,13 +222,8 @@ def check(context: typer.Context) -> None:
 @answering
 def serve(
     context: typer.Context,
-    port: Annotated[
-        int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
-    ] = 0,
-    host: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),
-    ] = "127.0.0.1",
+    port: PortOption = 0,
+    host: HostOption = "127.0.0.1",
     idle_timeout: Annotated[
         float | None,
         typer.Option(

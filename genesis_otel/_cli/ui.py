@@ -16,13 +16,11 @@ from urllib.parse import quote
 import typer
 
 from genesis_otel._cli import completion
-from genesis_otel._cli.common import answering, between, settings_of
+from genesis_otel._cli.common import HostOption, PortOption, answering, settings_of
 from genesis_otel._cli.tables import say
 
 if TYPE_CHECKING:
     from genesis_otel._settings import Settings
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @answering
@@ -37,13 +35,8 @@ def ui(
             autocompletion=completion.runs,
         ),
     ] = "",
-    port: Annotated[
-        int, typer.Option(parser=between(int, 0, 65535), metavar="PORT", help="The port; 0 takes a free one.")
-    ] = 0,
-    host: Annotated[
-        str,
-        typer.Option(metavar="ADDRESS", help="The address to listen on. Beyond this machine it is HTTP without TLS."),
-    ] = "127.0.0.1",
+    port: PortOption = 0,
+    host: HostOption = "127.0.0.1",
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
     """View runs in the browser while they are running: a page served by this machine that loads nothing from elsewhere.
@@ -71,6 +64,7 @@ def _serve(settings: Settings, host: str, port: int, place: str, *, show: bool) 
     import uvicorn
 
     from genesis_otel._read.client import reader
+    from genesis_otel._serve.client import LOOPBACK
     from genesis_otel._ui.app import application
 
     token = secrets.token_urlsafe(24)

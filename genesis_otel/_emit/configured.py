@@ -7,8 +7,7 @@ raises; the functions in it raise what they raise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Note = Mapping[str, Any]
 """What a process has learnt about a run, in JSON form; see :mod:`genesis_otel._emit.tally`."""
@@ -24,8 +23,7 @@ class Memory(Protocol):
         """Keep one more note; durable when this returns."""
 
 
-@dataclass(frozen=True)
-class Configured:
+class Configured(NamedTuple):
     """How telemetry is set up in this process."""
 
     run_id: str = ""

@@ -8,24 +8,26 @@ On failure: what cannot be read counts as unknown; nothing here raises.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Token
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel
-from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags, Tracer
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import integer, keep, text
 from genesis_otel._log import warn_once
+
+if TYPE_CHECKING:
+    from opentelemetry.propagators.textmap import TextMapPropagator
 
 IDS = "genesis-otel-ids"
 """Key in the OpenTelemetry context: ``(trace_id, span_id)`` for the root span being started. The provider's id
@@ -208,12 +210,21 @@ def environ(context: Context | None = None) -> dict[str, str]:
     one, into a subprocess."""
     carrier: dict[str, str] = {}
     try:
-        TraceContextTextMapPropagator().inject(carrier, context)
-        W3CBaggagePropagator().inject(carrier, context)
+        for each in _propagators():
+            each.inject(carrier, context)
     except Exception as error:
         pass_on(error)
         warn_once("environ", "The trace context could not be written into an environment", exc_info=True)
     return {name.upper(): value for name, value in carrier.items()}
+
+
+@functools.cache
+def _propagators() -> tuple[TextMapPropagator, ...]:
+    # Imported here: many searches run in one process.
+    from opentelemetry.baggage.propagation import W3CBaggagePropagator
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator(), W3CBaggagePropagator()
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Context:
@@ -222,9 +233,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Context:
     carrier = {name: found[name.upper()] for name in ENVIRONMENT_NAMES if name.upper() in found}
     context = otel.get_current()
     try:
-        context = TraceContextTextMapPropagator().extract(carrier, context)
-        return W3CBaggagePropagator().extract(carrier, context)
+        for each in _propagators():
+            context = each.extract(carrier, context)
     except Exception as error:
         pass_on(error)
         warn_once("environ", "The trace context in the environment could not be read", exc_info=True)
-        return context
+    return context

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genesis_otel._emit import pareto
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.values import number, plain, text
 from genesis_otel._log import warn_once
@@ -126,6 +127,13 @@ class Member:
             get("incorrect") is True,
             get("copied") is True,
         )
+
+
+def front_of(objectives: Mapping[str, str], members: Iterable[Member]) -> list[Member]:
+    """Those of the members that count and that no other one dominates, in their order."""
+    counted = [each for each in members if each.counts]
+    values = [[each.objective(name) for name in objectives] for each in counted]
+    return [counted[at] for at in pareto.front(objectives, values)]
 
 
 def front_members(members: object, ended: Sequence[Member]) -> list[dict[str, Any]]:

@@ -171,8 +171,8 @@ def run(
         ``run_20240115_142345_1a2b3c4d``. The id of an earlier run continues that run: its best, its front, its generations and
         the scores of its individuals count.
     :param config: the configuration, as JSON or as anything that can become JSON.
-    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better. With them, each generation's
-        Pareto front is computed, unless it is given.
+    :param objectives: metrics, and whether more (``max``) or less (``min``) of each is better: the run's ``objectives`` in the store,
+        by which fronts are read. With them, each generation's Pareto front is computed, unless it is given.
     :param direction: ``max`` or ``min``: whether a higher or a lower fitness is better. By default that of the fitness in
         ``objectives``, or of their only metric; else ``max``.
     :param budget: what the run may spend, in USD; by default the value of ``GENESIS_OTEL_BUDGET``, or no budget. A run that
@@ -196,6 +196,8 @@ def run(
     tally = _tally.run_tally(known)
     tally.task = text(task)
     tally.objectives = _objectives(objectives)
+    if tally.objectives:
+        told[names.RUN_OBJECTIVES] = json_object(tally.objectives)
     better = _direction(direction, tally.objectives)
     if better is not None:
         told[names.RUN_DIRECTION] = better
@@ -252,12 +254,11 @@ def _given_budget() -> float | str | None:
 def _objectives(told: Mapping[str, str] | None) -> dict[str, str]:
     try:
         wanted = {text(name): text(direction) for name, direction in (told or {}).items()}
-        pareto.directions(wanted)
+        return {name: "max" if more else "min" for name, more in zip(wanted, pareto.directions(wanted), strict=True)}
     except Exception as error:
         pass_on(error)
         warn_once("objectives", "The objectives cannot be read, so no front is computed: %s", error)
         return {}
-    return wanted
 
 
 def _direction(told: str | None, objectives: Mapping[str, str]) -> str | None:

@@ -51,12 +51,10 @@ class Grafana:
     def __init__(self, url: str, token: str) -> None:
         """Does not connect yet.
 
-        :raises GrafanaError: the URL is invalid, or the client is not installed.
+        :raises GrafanaError: the URL is invalid.
         """
-        try:
-            from grafana_client.api import GrafanaApi
-        except ModuleNotFoundError as error:
-            raise GrafanaError("grafana-client is not installed: pip install 'genesis-otel[grafana]'") from error
+        from grafana_client.api import GrafanaApi
+
         parts = _split(url)
         path = parts.path.strip("/")
         host = parts.hostname or ""

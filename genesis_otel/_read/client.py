@@ -34,7 +34,8 @@ BEST = "best"
 """Stands for a run's best individual wherever an individual can be named."""
 
 READONLY_MODES = ("1", "2")
-SYNTAX_ERROR = 62
+UNKNOWN_TABLE, SYNTAX_ERROR, UNSET_PARAMETER = 60, 62, 456
+"""ClickHouse's numbers of these errors."""
 
 
 class NotFoundError(LookupError):
@@ -70,27 +71,23 @@ def reader(settings: Settings, *, answer_timeout: float = ANSWER_TIMEOUT) -> Ite
         yield client
 
 
+@contextlib.contextmanager
 def stream(
-    client: Client, sql: str, parameters: Mapping[str, Any] | None = None
-) -> contextlib.AbstractContextManager[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
+    client: Client, sql: str, parameters: Mapping[str, Any]
+) -> Iterator[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
     """The column names of one statement, and its blocks of rows as they arrive; times carry their time zone."""
-
-    @contextlib.contextmanager
-    def opened() -> Iterator[tuple[list[str], Iterator[Sequence[Sequence[Any]]]]]:
-        with client.query_row_block_stream(sql, parameters=dict(parameters or {}), tz_mode="aware") as blocks:
-            names = list(blocks.source.column_names)
-            # An answer without rows has no column names either.
-            yield names or _names(client, sql, parameters), iter(blocks)
-
-    return opened()
+    with client.query_row_block_stream(sql, parameters=dict(parameters), tz_mode="aware") as blocks:
+        names = list(blocks.source.column_names)
+        # An answer without rows has no column names either.
+        yield names or _names(client, sql, parameters), iter(blocks)
 
 
-def _names(client: Client, sql: str, parameters: Mapping[str, Any] | None) -> list[str]:
+def _names(client: Client, sql: str, parameters: Mapping[str, Any]) -> list[str]:
     from clickhouse_connect.driver.exceptions import Error
 
     bare = sql.strip().rstrip(";")
     with contextlib.suppress(Error):  # not a SELECT
-        described = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters or {}))
+        described = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters))
         return [str(row[0]) for row in described.result_rows]
     return []
 
@@ -151,8 +148,8 @@ def hint(error: Error, sql: str) -> str:
         return "Run one statement at a time."
     if error.code == READONLY:
         return "Only read-only statements are allowed here."
-    if error.code == 456:
+    if error.code == UNSET_PARAMETER:
         return "Set its value with --param NAME=VALUE."
-    if error.code == 60:
+    if error.code == UNKNOWN_TABLE:
         return 'SHOW TABLES lists the tables: genesis-otel query "SHOW TABLES"'
     return ""

@@ -142,6 +142,7 @@ def one_line(value: Any) -> str:
 
 
 def time_of(value: datetime) -> str:
+    """A time in ISO 8601, in UTC, no more precise than it is."""
     known = value.astimezone(timezone.utc) if value.tzinfo else value
     whole = known.microsecond % 1000
     unit = "microseconds" if whole else "milliseconds" if known.microsecond else "seconds"

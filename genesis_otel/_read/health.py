@@ -1,21 +1,20 @@
 """When a run needs attention: the thresholds that commands, report and dashboards share, and whether a run's process is alive.
 
-In: a client, and rows of runs. Out: the same rows, where a run whose process is alive on this machine is `running` however long it has
-been silent. On failure: if the store's raw spans cannot be read, no process is known, and the rows are returned unchanged.
+In: a client, and a named query about runs. Out: its rows, where a run whose process is alive on this machine is `running` however long it
+has been silent. On failure: if the store's raw spans cannot be read, no process is known, and such a run is `stalled`.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import Error
-
 from genesis_otel import queries
 from genesis_otel._read.client import NotFoundError
+from genesis_otel.queries import Query
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -29,28 +28,39 @@ OPEN = 10_000
 """More runs than are ever open at once."""
 
 
-def alive(client: Client, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """``rows``, which have a ``run_id`` and a ``status``, with `stalled` changed to `running` if the run's process is alive here."""
-    listed = list(rows)
-    silent = [str(row["run_id"]) for row in listed if row["status"] == "stalled"]
-    here = _living(client, silent) if silent else frozenset()
-    return [{**row, "status": "running"} if row["run_id"] in here else row for row in listed]
+def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:
+    """The rows of a named query that shows the status of runs, by what this machine knows of their processes."""
+    rows = queries.ask(client, name, **given)
+    here = _living(client, [row.get("run_id", given.get("run_id")) for row in rows if row["status"] == "stalled"])
+    return queries.ask(client, name, **given, alive=here) if here else rows
 
 
-def runs(
-    client: Client, stalled_after: float, *, task: str = "", status: str = "", tag: str = "", limit: int
-) -> list[dict[str, Any]]:
-    """The newest runs, as the query `runs` lists them, with the status that `alive` gives them."""
-    # Only this machine, not the store, knows which of the silent runs are alive.
-    asked, several = ("open", OPEN) if status in ("running", "stalled") else (status, limit)
-    parameters = {"task": task, "status": asked, "tag": tag, "limit": several, "stalled_after": stalled_after}
-    rows = alive(client, queries.ask(client, "runs", **parameters))
-    return [row for row in rows if status in ("", "open", row["status"])][:limit]
+def known(client: Client, query: Query, given: Mapping[str, Any], stalled_after: float) -> dict[str, Any]:
+    """The parameters of a query that these settings and this machine know, unless given: when a run is stalled, and which are alive."""
+    if not any(each.name == "alive" for each in query.parameters):
+        return {}
+    when = given.get("stalled_after", stalled_after)
+    return {"stalled_after": when, "alive": given["alive"] if "alive" in given else living(client, when)}
+
+
+def living(client: Client, stalled_after: float) -> list[str]:
+    """The runs that have been silent for so many seconds, but whose process is alive here."""
+    rows = queries.ask(client, "active_runs", stalled_after=stalled_after)
+    return _living(client, [row["run_id"] for row in rows if row["status"] == "stalled"])
+
+
+def runs(client: Client, stalled_after: float, *, status: str = "", **asked: Any) -> list[dict[str, Any]]:
+    """The runs that the query `runs` lists, with their status by what this machine knows of their processes."""
+    asked = {"status": status, "stalled_after": stalled_after, **asked}
+    if status in ("running", "stalled"):
+        # Which runs these are depends on the processes.
+        return queries.ask(client, "runs", **asked, alive=living(client, stalled_after))
+    return ask(client, "runs", **asked)
 
 
 def summary(client: Client, run_id: str, stalled_after: float) -> dict[str, Any] | None:
     """How a run stands, as the query `run_summary` says it; None if its start is not in the store."""
-    rows = alive(client, queries.ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after))
+    rows = ask(client, "run_summary", run_id=run_id, stalled_after=stalled_after)
     return rows[0] if rows else None
 
 
@@ -65,13 +75,18 @@ def begun(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
     return found
 
 
-def _living(client: Client, run_ids: list[str]) -> frozenset[str]:
+def _living(client: Client, run_ids: list[Any]) -> list[str]:
     """Those of the runs whose process is alive on this machine."""
+    if not run_ids:
+        return []
+    # Not imported above: see `reader`.
+    from clickhouse_connect.driver.exceptions import Error
+
     try:
         rows = queries.ask(client, "processes", run_ids=run_ids)
     except Error:  # otel_traces has another layout, or may not be read
-        return frozenset()
-    return frozenset(str(row["run_id"]) for row in rows if _lives(row["host"], row["pid"], row["began"].timestamp()))
+        return []
+    return sorted({str(row["run_id"]) for row in rows if _lives(row["host"], row["pid"], row["began"].timestamp())})
 
 
 def _lives(host: str, pid: int, began: float) -> bool:

@@ -14,10 +14,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from genesis_otel import queries
-from genesis_otel._read import program
+from genesis_otel._read import health, program
 from genesis_otel._read.client import NotFoundError
 from genesis_otel._read.format import plain
-from genesis_otel._read.health import alive, summary
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -32,7 +31,7 @@ STATES = 400
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
     """Runs, newest first, as in the command `runs`; without a filter also runs whose start is not in the store, with an empty status."""
-    rows = alive(client, queries.ask(client, "runs", stalled_after=stalled_after, **asked))
+    rows = health.runs(client, stalled_after, **asked)
     if not set(asked) - {"limit"}:
         headless = queries.ask(client, "runs_without_beginning")
         rows = sorted(
@@ -51,9 +50,9 @@ def sparks(client: Client, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
     """A run's current state; a run whose start is not in the store has no status, only what its rows give."""
-    found = summary(client, run_id, stalled_after)
+    found = health.summary(client, run_id, stalled_after)
     if found is None:
-        for row in queries.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after):
+        for row in health.ask(client, "pulse", run_id=run_id, stalled_after=stalled_after):
             found = {"run_id": run_id, **row}
     if found is None:
         raise NotFoundError(f"the store has no rows of the run {run_id}")
@@ -62,10 +61,8 @@ def run(client: Client, run_id: str, stalled_after: float) -> dict[str, Any]:
 
 def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> list[dict[str, Any]]:
     """How far runs have come, and how long they will take at the current rate, if that is known."""
-    asked = [
-        row for run_id in run_ids for row in queries.ask(client, "budget", run_id=run_id, stalled_after=stalled_after)
-    ]
-    return [_shown(row) for row in alive(client, asked)]
+    found = (health.ask(client, "budget", run_id=run_id, stalled_after=stalled_after) for run_id in run_ids)
+    return [_shown(row) for rows in found for row in rows]
 
 
 def arrivals(client: Client, run_id: str) -> dict[str, str]:
@@ -148,6 +145,11 @@ def metrics(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
                 columns[name] = [None] * len(names)
             columns[name][at] = _rounded(value)
     return {**news, "metrics": dict(sorted(columns.items()))}
+
+
+def vectors(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:
+    """The programs that arrived since the cursor as vectors of their words, in columns."""
+    return _news(queries.columns(client, "code_vectors_since", run_id=run_id, since=max(0, since - OVERLAP)), since)
 
 
 def examples(client: Client, run_id: str, since: int = 0) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def gather(
         "run/yields": page_data.yields(client, run_id),
         "run/islands": page_data.islands(client, run_id),
         "run/metrics": page_data.metrics(client, run_id),
+        "run/vectors": page_data.vectors(client, run_id),
         "run/examples": _newest(page_data.examples(client, run_id)),
         "run/selection": page_data.selection(client, run_id, states=STATES),
         "run/actions": page_data.actions(client, run_id, limit=ACTIONS, characters=DETAILS),

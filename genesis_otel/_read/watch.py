@@ -125,15 +125,13 @@ def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Lo
     """What the store knows about a run now.
 
     :param stalled_after: seconds without a sign of life after which the run is stalled.
-
     :raises NotFoundError: the store has no rows of the run.
     """
 
     def ask(name: str, **parameters: Any) -> list[dict[str, Any]]:
         return queries.ask(client, name, run_id=run_id, **parameters)
 
-    found = ask("pulse", window=WINDOW, stalled_after=stalled_after)
-    pulse = health.alive(client, [{"run_id": run_id, **row} for row in found])
+    pulse = health.ask(client, "pulse", run_id=run_id, window=WINDOW, stalled_after=stalled_after)
     if not pulse:
         raise NotFoundError(f"the store has no rows of the run {run_id}")
     return Look(

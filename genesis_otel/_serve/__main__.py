@@ -4,22 +4,18 @@ In: the folder of an embedded store, and the file descriptor on which the starti
 descriptor as soon as readers are served, then the log on standard error. On failure: the error on the descriptor instead, and in the log.
 """
 
+import contextlib
+import logging
 import os
 import sys
+from pathlib import Path
 
 
 def main(folder: str, report: str) -> None:
     """Run a detached store process; ``report`` is the descriptor on which the starting process waits."""
-    if os.fork():
-        os._exit(0)
     # If pyarrow is installed, chDB loads it, and numpy with it: 95 ms of CPU and 38 MB for output formats that are never used here.
     # chDB works without it.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
-    # Imported only now: the CPU time of the process that exits above is charged to the search.
-    import contextlib
-    import logging
-    from pathlib import Path
-
     from genesis_otel._serve.process import serve
     from genesis_otel._store.errors import StoreError
 

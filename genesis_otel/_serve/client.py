@@ -16,12 +16,11 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from genesis_otel._log import waiting
 from genesis_otel._ship.spool import layout
@@ -47,16 +46,19 @@ START_TIMEOUT = 60.0
 """Seconds that a new store process has to become ready: loading the engine takes one or two, on a busy machine many more."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """The address of a store process, and its secrets."""
 
     host: str
     port: int
-    secret: str = field(repr=False)
+    secret: str
     pid: int
-    reader: str = field(default="", repr=False)
+    reader: str = ""
     """The password of the read-only user."""
+
+    def __repr__(self) -> str:
+        """Without the secrets."""
+        return f"Address({self.host!r}, {self.port}, pid={self.pid})"
 
 
 def running(folder: Path) -> Address | None:
@@ -65,7 +67,7 @@ def running(folder: Path) -> Address | None:
         holder = ProcessLock.holder(folder / LOCK)
         told = json.loads((folder / ADDRESS).read_text()) if holder else {}
         # A later version may write more keys.
-        known = {each.name: told[each.name] for each in fields(Address) if each.name in told}
+        known = {name: told[name] for name in Address._fields if name in told}
         address = Address(**known) if known else None
     except (OSError, ValueError, TypeError):
         return None
@@ -176,7 +178,6 @@ def open_store(
     *,
     start: bool = False,
     timeout: float = OPEN_TIMEOUT,
-    settings: dict[str, Any] | None = None,
     say: bool = False,
     answer_timeout: float = 300.0,
 ) -> "Client":
@@ -201,12 +202,12 @@ def open_store(
         address = running(folder)
         if address:
             with contextlib.suppress(Unanswered):  # it has just exited, or does not answer
-                return _open_there(address, settings, max(1.0, deadline - time.monotonic()), answer_timeout, say)
+                return _open_there(address, max(1.0, deadline - time.monotonic()), answer_timeout, say)
         elif not start:
             prepare(folder)
             lock = ProcessLock(folder / LOCK)
             if lock.take(0.0):
-                return _open_here(folder, lock, settings)
+                return _open_here(folder, lock)
         if time.monotonic() > deadline:
             raise held(folder)
         time.sleep(0.1)
@@ -223,9 +224,7 @@ class Unanswered(Exception):  # noqa: N818
     """A store process did not answer."""
 
 
-def _open_there(
-    address: Address, settings: dict[str, Any] | None, timeout: float, answer_timeout: float, say: bool
-) -> "Client":
+def _open_there(address: Address, timeout: float, answer_timeout: float, say: bool) -> "Client":
     from typing import cast
 
     import clickhouse_connect
@@ -243,7 +242,6 @@ def _open_there(
             username=USER,
             password=address.secret,
             database="default",
-            settings=settings,
             compress=False,  # on loopback, compression costs more than it saves
             autogenerate_session_id=False,
             connect_timeout=timeout,
@@ -257,7 +255,7 @@ def _open_there(
     return client
 
 
-def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Client":
+def _engine_with_tables(folder: Path) -> "Client":
     from genesis_otel._serve import room
     from genesis_otel._store.connection import open_embedded
     from genesis_otel._store.schema import init_schema
@@ -266,7 +264,7 @@ def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Clien
     why = room.lacking(folder)
     if why and not (folder / ENGINE).is_dir():
         raise error_of(why)
-    client = open_embedded(folder / ENGINE, settings=settings)
+    client = open_embedded(folder / ENGINE)
     if not why:
         init_schema(client)
     elif not is_current(client):
@@ -275,9 +273,9 @@ def _engine_with_tables(folder: Path, settings: dict[str, Any] | None) -> "Clien
     return client
 
 
-def _open_here(folder: Path, lock: ProcessLock, settings: dict[str, Any] | None) -> "Client":
+def _open_here(folder: Path, lock: ProcessLock) -> "Client":
     try:
-        client = _engine_with_tables(folder, settings)
+        client = _engine_with_tables(folder)
     except BaseException:
         lock.release()
         raise
@@ -299,8 +297,10 @@ def prepare(folder: Path) -> None:
     try:
         for each in (folder, folder / SPOOL):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        # Like a temporary file of ``tempfile``, which loads five modules more.
+        written = folder / f"written-{uuid.uuid4().hex}"
+        written.touch(mode=0o600, exist_ok=False)
+        written.unlink()
     except FileExistsError as error:
         raise error_of(f"{error.filename} is a file, but the store needs a folder there: {_ELSEWHERE}") from error
     except NotADirectoryError as error:
@@ -314,6 +314,10 @@ def prepare(folder: Path) -> None:
 _ELSEWHERE = "choose another folder with GENESIS_OTEL_DATA_DIR or CLICKHOUSE_URL=chdb:///folder"
 
 
+DETACHED = ("/bin/sh", "-c", '"$@" &', "sh")
+"""Runs the command that follows in the background."""
+
+
 def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None) -> None:
     """Start a detached store process, and wait for its report."""
     reading, writing = os.pipe()
@@ -321,8 +325,9 @@ def _start(folder: Path, deadline: float, meanwhile: Callable[[], object] | None
         try:
             output = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
+                # Through the shell, which exits at once: the process belongs to nobody, and what it loads is not charged to the search.
                 subprocess.run(
-                    [sys.executable, "-m", "genesis_otel._serve", str(folder.resolve()), str(writing)],
+                    [*DETACHED, sys.executable, "-m", "genesis_otel._serve", str(folder.resolve()), str(writing)],
                     pass_fds=[writing],
                     stdin=subprocess.DEVNULL,
                     stdout=output,

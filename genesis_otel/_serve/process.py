@@ -1,12 +1,9 @@
-"""The store process: owns the folder of an embedded store, drains its spools, answers readers on loopback.
+"""The store process: owns the folder of an embedded store, drains its spool, and answers readers.
 
-In: a folder, which holds ``clickhouse/`` (the engine's), ``spool/`` (queues that searches write), ``serve.json`` (where the
-process answers and with which secret; for the user alone), ``serve.lock`` (held while somebody has the engine open) and
-``store.log``. Out: the spans of every queue in the engine's tables, and ClickHouse's HTTP interface on loopback. It ends
-by itself when it has been idle, on SIGTERM and on SIGINT, after the batch in hand.
-
-On failure: `StoreError`, whose text says what to do. If the process is killed nothing is lost: spans wait in the spool,
-and the next one goes on with the same batches. Searches import this module and never the engine.
+In: the folder, whose files :mod:`genesis_otel._serve.client` describes. Out: the spans of every queue in the engine's tables, and
+ClickHouse's HTTP interface, by default on loopback. The process exits when it has been idle, on SIGTERM and on SIGINT, after its current
+batch. On failure: StoreError, whose text says what to do. If the process is killed, nothing is lost: spans wait in the spool, and the next
+process continues with the same batches.
 """
 
 import contextlib
@@ -19,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -54,21 +50,21 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - what is looked for, not what is taken
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not used as a default
 SHORTEST = 12
-"""Characters of a password that is told."""
+"""Minimum length of a password that is given."""
 HANDOVER = 3.0
-"""Seconds that a new owner of a folder waits for the last one to let go; also outlasts another process's look at the lock."""
+"""Seconds that a new owner of a folder waits for the previous one to release it; longer than another process's check of the lock."""
 PAUSE = 0.5
-"""Seconds between two looks at a spool that was empty, unless somebody rings."""
+"""Seconds between two looks at a spool that was empty, unless the bell is rung."""
 IDLE_SHARE = 39.0
-"""Seconds of pause for each second of CPU that a round took: then inserts take a fortieth of a core."""
+"""Seconds of pause for each second of CPU that a round took, so that inserts take a fortieth of a core."""
 STEADY_PAUSE = 10.0
-"""The longest pause while all is well. Whoever reads ends it: see :mod:`genesis_otel._serve.looks`."""
+"""The longest pause in seconds while nothing fails. A reader ends it: see :mod:`genesis_otel._serve.looks`."""
 LONGEST_PAUSE = 10.0
-"""Seconds between two tries while the engine takes nothing."""
+"""The longest pause in seconds between two attempts while the engine accepts nothing."""
 LOG_BYTES = 1 << 20
-"""Size at which ``store.log`` becomes ``store.log.1`` and is begun anew."""
+"""Size at which ``store.log`` is renamed to ``store.log.1`` and a new one is started."""
 
 
 def serve(
@@ -81,16 +77,16 @@ def serve(
     reader_password: str | None = None,
     ready: Callable[[Address], None] | None = None,
 ) -> None:
-    """Be the store process of ``folder``, in the foreground, until idle for ``idle_timeout`` s (None: never) or told to end.
+    """Run the store process of ``folder`` in the foreground, until it has been idle for ``idle_timeout`` s (None: forever) or is stopped.
 
-    Changes the process's working directory and its folder for temporary files: the engine sees the working directory's
-    files as tables (and a ``config.xml`` there as its own), and takes batches as files.
+    Changes the process's working directory and its folder for temporary files: the engine treats files in the working directory
+    as tables (and a ``config.xml`` there as its configuration), and receives batches as files.
 
-    :param host: the address to listen on; beyond loopback only with both passwords told.
-    :param password: of the user who owns the store; None makes a new one.
-    :param reader_password: of the user who can only read; None makes a new one.
+    :param host: the address to listen on; anything but loopback requires both passwords.
+    :param password: of the user who owns the store; by default a new one.
+    :param reader_password: of the user who can only read; by default a new one.
     :param ready: called with the address as soon as readers are answered.
-    :raises StoreError: the folder cannot be used, another process holds it, or host or passwords will not do.
+    :raises StoreError: the folder cannot be used, another process holds it, or the host or a password is not acceptable.
     """
     check_listening(host, password, reader_password)
     prepare(folder)
@@ -108,11 +104,11 @@ def serve(
         if why := room.unlimited_files():
             log.error("%s", why)
         secret, reader = (told or secrets.token_urlsafe(32) for told in (password, reader_password))
-        # Where it listens on every address, clients of this machine find it on loopback.
+        # If it listens on every address, clients on this machine use loopback.
         near = HOST if host in EVERYWHERE else host
         looks = Looks(bell.ring)
         address = Address(near, port, secret, os.getpid(), reader)
-        # Readers of a store whose tables are there are answered before this process can insert: that takes as long as all the rest.
+        # If the tables exist, readers are answered before this process can insert: preparing that takes as long as everything else.
         is_current = stack.enter_context(_opened(folder))
         if not is_current and (why := room.lacking(folder)):
             raise error_of(why)
@@ -122,7 +118,7 @@ def serve(
                 with looks.one():  # finds nothing
                     pass
             front = stack.enter_context(_front(folder, host, address, looks, ready))
-            # What inserts takes 0.2 s of CPU to load: until a reader waits for a look, or somebody rings, the first answers come first.
+            # Loading what inserts takes 0.2 s of CPU: the first answers come first, unless a reader waits for a look, or the bell is rung.
             if is_empty and bell.wait(FRESH):
                 bell.ring()
             exporter, merges = stack.enter_context(_exporter(folder))
@@ -168,15 +164,15 @@ def _exporter(folder: Path) -> "Iterator[tuple[InsertExporter, room.Merges]]":
 
 
 def check_listening(host: str, *passwords: str | None) -> None:
-    """See that nobody is let in who should not be.
+    """Check that only those with a password can be let in.
 
-    :raises StoreError: a password is too short, or one is missing where others than this machine can ask.
+    :raises StoreError: a password is too short, or one is missing although other machines can connect.
     """
     if any(told is not None and len(told) < SHORTEST for told in passwords):
-        raise error_of(f"A password of the store has at least {SHORTEST} characters: openssl rand -hex 24")
+        raise error_of(f"A password of the store needs at least {SHORTEST} characters: openssl rand -hex 24")
     if host not in LOOPBACK and None in passwords:
         raise error_of(
-            f"To answer on {host}, where other machines can ask, both passwords have to be told: "
+            f"To answer on {host}, where other machines can connect, both passwords are required: "
             "GENESIS_OTEL_SERVE_PASSWORD and GENESIS_OTEL_SERVE_READER_PASSWORD"
         )
 
@@ -185,7 +181,7 @@ def check_listening(host: str, *passwords: str | None) -> None:
 def _front(
     folder: Path, host: str, address: Address, looks: Looks, ready: Callable[[Address], None] | None
 ) -> "Iterator[Front]":
-    """Answer readers in threads; ``serve.json`` says where for as long as that is so."""
+    """Answer readers in threads; meanwhile ``serve.json`` has the address."""
     from genesis_otel._serve.http.front import Front
     from genesis_otel._serve.http.login import READER, USER
     from genesis_otel._serve.http.server import Server
@@ -197,12 +193,12 @@ def _front(
         front.close()
         what = f"{host} port {address.port}"
         said = error.strerror if isinstance(error, OSError) else error
-        raise error_of(f"{what} cannot be had: {said}; choose another port, or none for any free one") from error
+        raise error_of(f"{what} is not available: {said}; choose another port, or none for any free one") from error
     threading.Thread(target=server.run, name="genesis-otel-http", daemon=True).start()
-    address = replace(address, port=int(server.effective_port))
+    address = address._replace(port=int(server.effective_port))
     try:
         _write_private(folder / VERSION, json.dumps([address.pid, *version_of_package()]))
-        _write_private(folder / ADDRESS, json.dumps(asdict(address)))
+        _write_private(folder / ADDRESS, json.dumps(address._asdict()))
         if ready:
             ready(address)
         yield front
@@ -224,7 +220,7 @@ def _drain(
     bell: Bell,
     idle_timeout: float | None,
 ) -> str:
-    """Hand over what the queues hold, again and again, until there is a reason to end, which it gives."""
+    """Deliver what is in the queues, round after round, and return the reason for ending."""
     from genesis_otel._serve.calls_once import CallsOnce
     from genesis_otel._serve.deleted_runs import EVERY, DeletedRuns
     from genesis_otel._ship.delivery.contract import STATE_INTERVAL, Limits
@@ -242,7 +238,7 @@ def _drain(
             bell.wait(max(0.0, pause - took))
             if stop.is_set():
                 break
-            # Else this process would put into removed files what is spooled at the same path now.
+            # If the folder was replaced, this process would write into removed files what is now spooled at the same path.
             if not lock.valid():
                 return "its folder was removed"
             try:
@@ -254,12 +250,12 @@ def _drain(
                 took = time.monotonic() - began
                 pause = pause_after(delivered, time.process_time() - begun)
             except Exception as error:
-                # The engine is in this process: what fails is the disk or the memory, and both may come back.
+                # The engine is in this process: it fails for lack of disk or memory, and both may become free again.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
             if not room.lacking(folder):
                 once.look()
-                # Collectors insert through the front: whoever asked since the last look may have.
+                # Collectors insert through the front: any request since the last look may have been an insert.
                 late.look(came=bool(delivered) or front.idle_for() < 2 * EVERY)
             status = None if delivered else spool_status(folder / SPOOL)
             now = time.monotonic()
@@ -268,7 +264,7 @@ def _drain(
             elif idle_timeout is not None and min(now - busy, front.idle_for()) >= idle_timeout:
                 return "idle"
             _bound_log(folder / LOG)
-        return "told to end"
+        return "it was stopped"
     finally:
         if not room.lacking(folder):
             once.look(last=True)
@@ -277,7 +273,7 @@ def _drain(
 
 
 def pause_after(delivered: int, cpu: float) -> float:
-    """Seconds until the next look at the spool: after one that found spans, in proportion to what it cost.
+    """Seconds until the next look at the spool, in proportion to what the last one cost if it found spans.
 
     :param delivered: spans that the look found.
     :param cpu: seconds of CPU that it took.
@@ -286,7 +282,7 @@ def pause_after(delivered: int, cpu: float) -> float:
 
 
 def first_pause(cpu: float, idle_timeout: float | None) -> float:
-    """Seconds until the first look at the spool, unless somebody asks: a search's first spans go in with those that follow.
+    """Seconds until the first look at the spool, unless somebody reads: a search's first spans are inserted with those that follow.
 
     :param cpu: seconds of CPU that the start took; it counts like a round.
     """
@@ -317,7 +313,7 @@ def _emptied(folder: Path) -> Path:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write the file whole, or not at all, readable by the user alone."""
+    """Write the file completely or not at all, readable only by the user."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -326,7 +322,7 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _bound_log(path: Path) -> None:
-    """Begin the log anew when it has grown too large, if it is where this process writes."""
+    """Start a new log when it has grown too large, if this process writes to it."""
     with contextlib.suppress(OSError):
         written, named = os.fstat(2), path.stat()
         if written.st_ino == named.st_ino and written.st_dev == named.st_dev and written.st_size > LOG_BYTES:

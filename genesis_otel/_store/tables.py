@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
-
-from genesis_otel.queries import composed
 
 TABLES = (
     "evolution_runs",
@@ -24,9 +21,9 @@ TABLES = (
 )
 """The seven tables, in the order of the reference."""
 
-SCHEMA = 3
+SCHEMA = 4
 """This package's schema version. 1: that of 0.1.0. 2: scores may be NULL; adds direction, error, budget, correct.
-3: adds output, cell; an action's generation may be NULL."""
+3: adds output, cell; an action's generation may be NULL. 4: adds objectives."""
 
 LANDING = "otel_traces"
 """The table that both ways write to; the views fill the seven from it."""
@@ -66,7 +63,9 @@ def statements(name: str, *, cluster: str | None = None) -> Iterator[str]:
 
     With a cluster, its name replaces the ``/*ON CLUSTER*/`` marks, and the engines become replicated.
     """
-    text = composed(resources.files("genesis_otel").joinpath("sql", f"{name}.sql").read_text(encoding="utf-8"))
+    from genesis_otel.queries import SQL, composed  # a search that starts asks for SCHEMA alone
+
+    text = composed(SQL.joinpath(f"{name}.sql").read_text(encoding="utf-8"))
     if cluster is not None:
         quoted = "`" + cluster.replace("\\", "\\\\").replace("`", "\\`") + "`"
         text = text.replace("/*ON CLUSTER*/", f"ON CLUSTER {quoted}")

@@ -247,6 +247,7 @@ def application(opening: Open, token: str, hosts: list[str], stalled_after: floa
         Route("/api/run/calls", of_run(lambda client, run, told: data.calls(client, run, **told))),
         Route("/api/run/jobs", of_run(lambda client, run, told: data.jobs(client, run, **told))),
         Route("/api/run/metrics", of_run(lambda client, run, told: data.metrics(client, run, **told))),
+        Route("/api/run/vectors", of_run(lambda client, run, told: data.vectors(client, run, **told))),
         Route("/api/run/examples", of_run(lambda client, run, told: data.examples(client, run, **told))),
         Route("/api/run/selection", of_run(lambda client, run, told: data.selection(client, run, **told))),
         Route("/api/run/islands", of_run(lambda client, run, _: data.islands(client, run))),

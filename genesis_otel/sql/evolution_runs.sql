@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS evolution_runs_log /*ON CLUSTER*/
     told_at DateTime64(9) DEFAULT greatest(start_time, end_time),
     direction LowCardinality(String) DEFAULT '',
     error String DEFAULT '' CODEC(ZSTD(3)),
-    budget Nullable(Float64) DEFAULT NULL
+    budget Nullable(Float64) DEFAULT NULL,
+    objectives Map(String, String) DEFAULT map()
 )
 ENGINE = /*Replicated*/ReplacingMergeTree
 ORDER BY (run_id, told_at, trace_id, span_id)
@@ -56,7 +57,8 @@ SELECT
         [SpanAttributes['genesis.run.error']],
         [SpanAttributes['genesis.run.error'], StatusMessage, exception['exception.message'], exception['exception.type']]
     )) AS error,
-    if(isFinite(told_budget), told_budget, NULL) AS budget
+    if(isFinite(told_budget), told_budget, NULL) AS budget,
+    mapFilter((name, way) -> way IN ('max', 'min'), JSONExtract(SpanAttributes['genesis.run.objectives'], 'Map(String, String)')) AS objectives
 FROM milestone_spans
 WHERE SpanAttributes['genesis.record'] = 'run';
 

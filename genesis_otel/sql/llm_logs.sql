@@ -201,8 +201,9 @@ SELECT
         ], mapKeys(a)) AS is_told_simply
 FROM call_spans;
 
--- Calls as this package records them, without an error and with plain messages: each of their attributes has one name, and there is
--- nothing to find out about their token counts. Their rows are those that the views after this one would make of them, for half of the cost.
+-- Calls in current names alone, whoever recorded them, that passed through a process of ours (it notes where the cost comes from), without
+-- events or an error and with plain messages: each of their attributes has one name, and there is nothing to find out about their token
+-- counts. Their rows are those that the views after this one would make of them, for half of the cost.
 CREATE TABLE IF NOT EXISTS simple_calls /*ON CLUSTER*/ AS llm_read
 ENGINE = Null;
 

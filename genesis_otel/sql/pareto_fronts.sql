@@ -1,4 +1,5 @@
--- pareto_fronts: one row per member of a front. The front is one event whose members are one JSON attribute.
+-- pareto_fronts: one row per member of a front. The front is one event whose members are one JSON attribute; of several that a span has
+-- within the same millisecond only the last is kept, since their rows could not be told apart.
 
 CREATE TABLE IF NOT EXISTS pareto_fronts /*ON CLUSTER*/
 (
@@ -52,14 +53,21 @@ FROM
         TraceId AS trace_id,
         SpanId AS span_id,
         arrayFlatten(arrayMap(
-            (name, time, attributes) -> if(
+            (name, time, attributes, at) -> if(
                 name = 'genesis.pareto_front',
-                arrayMap(raw -> (time, raw), JSONExtractArrayRaw(attributes['genesis.pareto_front.members'])),
+                arrayMap(raw -> (time, raw, at), JSONExtractArrayRaw(attributes['genesis.pareto_front.members'])),
                 []
             ),
-            event_names, event_times, event_attributes
-        )) AS members
+            event_names, event_times, event_attributes, arrayEnumerate(event_names)
+        )) AS members,
+        arrayMap(
+            (name, time) -> arrayLastIndex(
+                (other, its) -> other = 'genesis.pareto_front' AND toDateTime64(its, 3) = toDateTime64(time, 3), event_names, event_times
+            ),
+            event_names, event_times
+        ) AS last_then
     FROM milestone_spans
     WHERE has(event_names, 'genesis.pareto_front')
 )
-ARRAY JOIN members AS member, arrayEnumerate(members) AS position;
+ARRAY JOIN members AS member, arrayEnumerate(members) AS position
+WHERE last_then[member.3] = member.3;

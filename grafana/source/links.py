@@ -34,6 +34,8 @@ def to_dashboard(uid: str, *, times: str = "${__url_time_range}", **variables: s
 TIMES_OF_ROW = "from=${__data.fields.from_ms}&to=${__data.fields.to_time}"
 """The time range from the row's own columns: milliseconds as text, and `now` if it is still running."""
 TO_RUN = link("Open the run", to_dashboard(RUN, run="run_id"))
+TO_LINEAGE = link("Show its lineage", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
+"""Of an individual of this dashboard's run."""
 TO_TRACE = link("Open the trace", to_dashboard(TRACE, trace="trace_id"))
 
 

@@ -257,7 +257,6 @@ def scatter(
     x_title: str,
     y_title: str = "",
     x_unit: str = "short",
-    unit: str = "short",
     series: str | None = None,
     lines: bool = False,
     columns: Columns | None = None,
@@ -271,7 +270,7 @@ def scatter(
         .mapping(xychart_models.SeriesMapping.AUTO)
         .series([])
         .show(show)
-        .unit(unit)
+        .unit("short")
         .axis_label(y_title)
         .no_value(empty)
         .legend(_legend())
@@ -321,9 +320,9 @@ def node_graph(
     return built
 
 
-def trace_view(title: str, description: str, sql: str, *, size: tuple[int, int] = (24, 18)) -> Panel:
+def trace_view(title: str, description: str, sql: str) -> Panel:
     """Grafana's view of one trace. The SDK has no builder for it."""
-    panel: Panel = _told(builders.Panel(), title, description, size).type("traces").with_target(Target(sql, TRACES))
+    panel: Panel = _told(builders.Panel(), title, description, (24, 18)).type("traces").with_target(Target(sql, TRACES))
     return panel
 
 

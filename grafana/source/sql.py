@@ -14,6 +14,9 @@ from grafana.source.variables import OF_TASK
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
+BUCKET = f"(SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})"
+"""Seconds of an interval on a chart over the life of the run: about 300 of them, whatever its length; a browser need not draw more."""
+
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
 """Calls that a provider rejected for lack of capacity or quota."""
 
@@ -60,9 +63,13 @@ SUCCESS = part("success")
 """How often children beat a parent, as the columns `pairs` and `beaten` over rows of `edges`."""
 
 
+NOBODY = "[]"
+"""The runs whose process is known to be alive: a dashboard cannot tell."""
+
+
 def state(where: str) -> str:
     """Runs with their current status, including `stalled`."""
-    return part("state", where, str(STALLED))
+    return part("state", where, str(STALLED), NOBODY)
 
 
 def climb(where: str) -> str:
@@ -102,7 +109,7 @@ def cost(where: str) -> str:
 
 def burn(where: str, otherwise: str) -> str:
     """How runs spend their money; ``otherwise`` is the budget of runs without one of their own."""
-    return part("burn", where, str(STALLED), otherwise)
+    return part("burn", where, str(STALLED), NOBODY, otherwise)
 
 
 def spent_on(where: str) -> str:
@@ -120,19 +127,32 @@ def earned(where: str) -> str:
     return part("earned", where)
 
 
+def front(where: str) -> str:
+    """The front of each generation, each member once."""
+    return part("front", where)
+
+
 def objectives(where: str, but: str) -> str:
-    """Names of possible axes: every metric of the runs' fronts, then the two scores."""
+    """Possible axes: every metric of the runs' fronts, then the two scores; and each with its direction, as far as all runs agree on it."""
     return f"""
-SELECT name
+WITH (SELECT groupArray((direction, objectives)) FROM ({FOLDED}) WHERE {where}) AS told
+SELECT
+    name,
+    concat(name, multiIf(ways = ['max'], ' (higher is better)', ways = ['min'], ' (lower is better)', ' (direction unknown)')) AS title
 FROM (
-    SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS place
-    FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
-    UNION ALL
-    SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    SELECT
+        name, min(rank) AS place,
+        arrayDistinct(arrayMap(one -> if(name = 'fitness_score', one.1, one.2[name]), told)) AS ways
+    FROM (
+        SELECT arrayJoin(JSONExtractKeys(metrics)) AS name, 0 AS rank
+        FROM (SELECT metrics FROM pareto_fronts WHERE {where} ORDER BY generation DESC LIMIT 100)
+        UNION ALL
+        SELECT arrayJoin(['fitness_score', 'combined_score']), 1
+    )
+    WHERE name != {but}
+    GROUP BY name
 )
-WHERE name != {but}
-GROUP BY name
-ORDER BY min(place), name
+ORDER BY place, name
 """
 
 

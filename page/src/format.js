@@ -46,6 +46,9 @@ export const ago = (seconds) => (seconds === null || seconds === undefined || se
 
 export const moment = (milliseconds) => new Date(milliseconds).toLocaleString("sv-SE");
 
+// Which way a number is better, in words: `max`, `min`, or nobody has said.
+export const better = (way) => ({ max: "higher is better", min: "lower is better" })[way] || "direction unknown";
+
 // Characters that a browser would obey or hide (text direction, zero width, control characters) are made visible.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 export const visible = (text) =>

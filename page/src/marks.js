@@ -1,6 +1,6 @@
 // Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
-import { html } from "htm/preact";
-import { number } from "./format.js";
+import { html } from "./html.js";
+import { number, visible } from "./format.js";
 import { channels, pixel } from "./raster.js";
 
 // Viridis, at even steps: readable for people who cannot tell red from green, on light and dark backgrounds.
@@ -20,6 +20,11 @@ export function Scale({ data, what = "score" }) {
   if (data.low === null || data.low === data.high) return "";
   const [worst, best] = data.sign > 0 ? [data.low, data.high] : [data.high, data.low];
   return html`<span class="kind">${what} ${number(+worst.toPrecision(4))} <svg width=${SHADES.length * 7} height="10" aria-hidden="true">${SHADES.map((_, at) => html`<rect x=${at * 7} width="7" height="10" fill=${colour(at / (SHADES.length - 1))}/>`)}</svg> ${number(+best.toPrecision(4))}</span>`;
+}
+
+// What the marks of a picture mean.
+export function Legend({ data, shapes }) {
+  return html`${[...shapes].map(([kind, shape]) => html`<span class="kind"><i class=${"shape " + shape}></i>${visible(kind) || "–"}</span>`)}<span class="kind"><i class="shape circle failed"></i>failed or incorrect</span><span class="kind"><i class="shape circle gold"></i>path to the best</span><${Scale} data=${data}/>`;
 }
 
 // Marks that are smaller are too many, and would be all edge.
@@ -52,6 +57,17 @@ export function path(context, shape, x, y, size) {
 }
 
 const STEPS = 64, FAINT = 60;
+// The opacity of those that were not looked for, where there are few.
+export const OTHERS = 0.12;
+
+// Lines between pairs of points, given as four numbers each.
+export function lines(context, ends, style, width) {
+  context.strokeStyle = style;
+  context.lineWidth = width;
+  context.beginPath();
+  for (let at = 0; at < ends.length; at += 4) { context.moveTo(ends[at], ends[at + 1]); context.lineTo(ends[at + 2], ends[at + 3]); }
+  context.stroke();
+}
 
 // Draws individuals as small marks in a `Raster`: squares in the colour of the score; red stands for the outline of a failure, and grey for
 // that of a copy. `place(one)` is [x, y], or null if it is not shown; those that are not among `matches(one)` are faint and below the others, and the

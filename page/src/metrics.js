@@ -1,8 +1,8 @@
 // Any numeric value of the individuals over any other, or over time: the course of a metric, or a front over its two axes.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
-import { number, short, visible } from "./format.js";
+import { better, number, short, visible } from "./format.js";
 import { draw, drawSmall, Scale, shapesOf } from "./marks.js";
 import { MANY, Raster } from "./raster.js";
 import { useSetting } from "./settings.js";
@@ -44,11 +44,16 @@ export function Metrics({ data, choose, chosen }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told) return html`<p class="none">Reading …</p>`;
   const title = (name) => (name in BY_ITSELF ? BY_ITSELF[name] : visible(name.slice(2)));
+  // The score's direction is the run's; where a front is drawn, an axis whose direction nobody has said says so.
+  const axis = (name) => {
+    const way = name === "score" ? data.summary.direction : data.summary.objectives?.[name.replace(/^m\./, "")];
+    return way || (best.size && (name === "score" || name.startsWith("m."))) ? `${title(name)} (${better(way)})` : title(name);
+  };
   const choice = (label, value, set) => html`<label>${label} <select value=${value} onChange=${(event) => set(event.target.value)}><optgroup label="individual">${Object.entries(BY_ITSELF).map(([name, head]) => html`<option value=${name}>${head}</option>`)}</optgroup>
     ${told.names.length ? html`<optgroup label="metrics">${told.names.map((name) => html`<option value=${"m." + name}>${visible(name)}</option>`)}</optgroup>` : ""}</select></label>`;
   const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, { ...numeric("x", title(across)) }, { ...numeric("y", title(up)) }, { name: "how", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type }, { name: "front", head: "on the front", show: ({ one }) => (best.has(one.id) ? "yes" : ""), value: ({ one }) => (best.has(one.id) ? 1 : 0) }];
   return html`<div class="tools">${choice("across", across, turn)}${choice("up", up, lift)}<button onClick=${() => { const before = across; turn(up); lift(before); }}>Swap</button>${best.size ? html`<span class="kind"><i class="shape circle front"></i>on the Pareto front</span>` : ""}<span class="kind"><i class="shape circle gold"></i>path to the best</span><${Scale} data=${data}/></div>
-    <${Scatter} data=${data} points=${points} front=${best} labels=${[title(across), title(up)]} choose=${choose} chosen=${chosen}/>
+    <${Scatter} data=${data} points=${points} front=${best} labels=${[axis(across), axis(up)]} choose=${choose} chosen=${chosen}/>
     <${Beside} table=${() => html`<${Table} label="Individuals by two values" rows=${points} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)}/>`}/>`;
 }
 

@@ -1,5 +1,5 @@
 // One run: its summary and its tabs. The selected individual stays selected on every tab.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData, SHARE } from "./api.js";
 import { file } from "./file.js";
@@ -10,6 +10,7 @@ import { Events, Failures } from "./events.js";
 import { Examples } from "./examples.js";
 import { Individual } from "./individual.js";
 import { Islands } from "./islands.js";
+import { ProgramMap } from "./map.js";
 import { Metrics } from "./metrics.js";
 import { Models } from "./models.js";
 import { left, useOutlook } from "./outlook.js";
@@ -20,7 +21,8 @@ import { Timeline } from "./timeline.js";
 import { Tree } from "./tree.js";
 import { Yields } from "./yields.js";
 
-const TABS = { overview: "Overview", tree: "Tree", table: "Individuals", story: "Best path", metrics: "Metrics", islands: "Islands", examples: "Examples", yields: "Yields", models: "Models", workers: "Timeline", calls: "Calls", events: "Events", failures: "Failures" };
+const TABS = { overview: "Overview", tree: "Tree", map: "Map", table: "Individuals", story: "Best path", metrics: "Metrics", islands: "Islands", examples: "Examples", yields: "Yields", models: "Models", workers: "Timeline", calls: "Calls", events: "Events", failures: "Failures" };
+const SEARCHED = new Set(["tree", "map", "table"]);
 const EVERY = 2_000;
 
 const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -72,6 +74,7 @@ export function Run({ id, tab, chosen, part, go }) {
   const views = {
     overview: () => html`<${Overview} data=${data} choose=${choose} chosen=${chosen}/>`,
     tree: () => html`<${Tree} data=${data} version=${data.version} chosen=${chosen} choose=${choose} search=${search}/>`,
+    map: () => html`<${ProgramMap} data=${data} chosen=${chosen} choose=${choose} search=${search}/>`,
     table: () => html`<${Individuals} data=${data} chosen=${chosen} choose=${choose} search=${search}/>`,
     story: () => html`<${Story} data=${data} chosen=${chosen} choose=${choose}/>`,
     metrics: () => html`<${Metrics} data=${data} choose=${choose} chosen=${chosen}/>`,
@@ -90,7 +93,7 @@ export function Run({ id, tab, chosen, part, go }) {
     ${run.error ? html`<p class="failed">${visible(run.error)}</p>` : ""}
     <${Head} run=${run} data=${data}/>
     <div class="bar"><nav class="tabs" role="tablist">${Object.entries(TABS).map(([name, title]) => html`<a role="tab" aria-selected=${current === name} href=${go.address({ run: id, tab: name, individual: chosen, part })}>${title}</a>`)}</nav>
-      ${current === "tree" || current === "table" ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</div>
+      ${SEARCHED.has(current) ? html`<input type="search" placeholder="Search" aria-label="Search individuals" value=${search} onInput=${(event) => look(event.target.value)}/>` : ""}</div>
     <div class="view">${views[current]()}</div></section>
     ${pane}</main>`;
 }

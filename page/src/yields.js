@@ -1,9 +1,9 @@
 // The yield of each mutation, the cells of the feature grid, and the Pareto front.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { useWhole } from "./asked.js";
 import { Cells } from "./cells.js";
-import { count, isLive, money, number, short, visible } from "./format.js";
+import { better, count, isLive, money, number, short, visible } from "./format.js";
 import { Plot } from "./plot.js";
 import { numeric, Table } from "./table.js";
 
@@ -11,16 +11,20 @@ import { numeric, Table } from "./table.js";
 const MUTATIONS = [{ name: "mutation_type", head: "mutation" }, numeric("count", "individuals"), numeric("failed", "of these failed"), numeric("incorrect"), numeric("best_fitness", "best"), numeric("median_fitness", "median"),
   { name: "improvements", head: "better than a parent", right: true, show: (row) => (row.total ? `${number(row.improvements)} of ${number(row.total)}` : "") },
   { name: "success_rate", head: "success", right: true, show: (row) => (row.total ? Math.round(100 * row.success_rate) + " %" : "") }, numeric("avg_gain", "mean gain")];
-const FRONT = [{ name: "individual_id", head: "individual", show: (row) => html`<span title=${visible(row.individual_id)}>${short(row.individual_id)}</span>` }, numeric("fitness_score", "fitness"), numeric("combined_score", "combined")];
+const MEMBER = { name: "individual_id", head: "individual", show: (row) => html`<span title=${visible(row.individual_id)}>${short(row.individual_id)}</span>` };
+// Dominated: another member is no worse in any objective, and better in one.
+const DOMINATED = { name: "dominated", head: "dominated", show: (row) => (row.dominated ? "yes" : row.dominated === null ? "unknown" : ""), value: (row) => (row.dominated === null ? null : +row.dominated) };
 const MOST_METRICS = 8;
 
-// The front's members with a column for each of their numeric metrics.
-function Front({ front, choose }) {
+// The front's members with a column for each of their numeric metrics; each says which way it is better, as far as the run tells.
+function Front({ front, data, choose }) {
+  const { direction, objectives = {} } = data.summary, way = (name, head, told = objectives[name]) => `${head} (${better(told)})`;
+  const scores = [numeric("fitness_score", way("fitness_score", "fitness", direction)), numeric("combined_score", way("combined_score", "combined"))];
   const read = front.map((row) => { try { return { ...row, told: JSON.parse(row.metrics) ?? {} }; } catch { return { ...row, told: {} }; } });
   const names = [...new Set(read.flatMap(({ told }) => Object.keys(told).filter((name) => typeof told[name] === "number")))];
-  const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: visible(name), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? +told[name].toPrecision(6) : null) }));
-  return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values. Which of them are to be high or low is not recorded.${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
-    <${Table} label="Pareto front" rows=${read} columns=${[...FRONT, ...columns]} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>`;
+  const columns = names.slice(0, MOST_METRICS).map((name) => ({ name: "m." + name, head: way(name, visible(name)), right: true, value: ({ told }) => told[name] ?? null, show: ({ told }) => number(typeof told[name] === "number" ? +told[name].toPrecision(6) : null) }));
+  return html`<h2>Pareto front</h2><p class="hint">${count(front.length, "individual")}; the tab Metrics shows where they are, over any two of these values.${Object.keys(objectives).length ? " It is shown as the search told it." : " Its objectives are not recorded, so it cannot be told whether a member is dominated."}${names.length > MOST_METRICS ? ` The first ${MOST_METRICS} of ${names.length} metrics.` : ""}</p>
+    <${Table} label="Pareto front" rows=${read} columns=${[MEMBER, ...(front.some(({ dominated }) => dominated !== null) ? [DOMINATED] : []), ...scores, ...columns]} keyOf=${(row) => row.individual_id} onPick=${(row) => choose(row.individual_id)}/>`;
 }
 
 // Only those columns that anything was told for.
@@ -37,7 +41,7 @@ export function Yields({ data, choose }) {
   return html`${told.mutations.length ? html`<h2>Mutations</h2><p class="hint">Without the first generation and without copies. Each child is compared with each of its parents, so one of two parents counts twice; one that failed was not better.</p><${Table} label="Mutations" rows=${told.mutations} columns=${MUTATIONS} keyOf=${(row) => row.mutation_type}/>` : ""}
     ${told.proposals.length ? html`<h2>Before their evaluation</h2><p class="hint">Patches that could not be applied, and how novel proposals were found to be, as far as the search tells.</p><${Table} label="Proposals before their evaluation" rows=${told.proposals} columns=${said} keyOf=${(row) => row.mutation_type}/>` : ""}
     <${Rates} data=${data}/><${Cells} cells=${told.cells} data=${data} choose=${choose}/>
-    ${told.front.length ? html`<${Front} front=${told.front} choose=${choose}/>` : ""}`;
+    ${told.front.length ? html`<${Front} front=${told.front} data=${data} choose=${choose}/>` : ""}`;
 }
 
 const WINDOW = 20, STEPS = 400;

@@ -18,10 +18,11 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Server, load_settings
 from tests.support.between import between
 from tests.support.command import Run, server_url, spooled, started
-from tests.support.pipeline import free_ports, until
+from tests.support.pipeline import free_ports
 from tests.support.searched import (
     search_spans,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("on_the_filled_store")
 

@@ -166,7 +166,11 @@ def test_show_an_individual(run: Run) -> None:
 
 def test_show_a_run(run: Run) -> None:
     """Without an individual, the run: by its id, by its task (its newest run), or the newest."""
-    assert pairs(run("show", RUN)[1])["best individual"] == f"{BEST}, of generation 4"
+    shown = pairs(run("show", RUN)[1])
+    assert (shown["best individual"], shown["best score"]) == (f"{BEST}, of generation 4", "0.97")
+    assert shown["objectives"] == "accuracy (higher is better), size (lower is better)"
+    (told,) = json.loads(run("show", RUN, "--format", "json")[1])
+    assert told["objectives"] == {"accuracy": "max", "size": "min"}
     assert pairs(run("show", TASK)[1])["run"] == pairs(run("show")[1])["run"] == GOING_ON
     code, out, err = run("show", "circle_square")
     assert (code, out) == (3, "") and "no run or task is named 'circle_square'; nearest: " in err

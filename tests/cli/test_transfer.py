@@ -29,6 +29,7 @@ from tests.support.command import asked_on_terminal
 from tests.support.environment import take_settings_out
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
+from tests.support.waiting import until
 
 Ran = tuple[int, str, str]
 Run = Callable[..., Ran]
@@ -352,8 +353,8 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         assert requeue(folder, Limits()) == len(SPANS) - half - 1
         came = "SELECT count() FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String}"
         arrived = 2 * len(SPANS) - 1
-        eventually(lambda: number(client, came, RUN) == arrived)
-        eventually(lambda: not any(content(client).values()))
+        until(lambda: number(client, came, RUN) == arrived, "the arrival of the late spans")
+        until(lambda: not any(content(client).values()), "the removal of the late rows")
         now = time.time_ns()
         with pytest.MonkeyPatch.context() as patch:
             recorded = record(patch)
@@ -363,7 +364,10 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         fill(source / "store", [*recorded.spans, *SPANS])
         # The late rows disappear table by table, so all of the tables are waited for.
         left = {"evolution_runs_log": 2, "individuals": 1, "code_lineages": 1}
-        eventually(lambda: {table: len(rows) for table, rows in content(client).items() if rows} == left)
+        until(
+            lambda: {table: len(rows) for table, rows in content(client).items() if rows} == left,
+            "the removal of late rows",
+        )
         kept = "SELECT individual_id FROM individuals WHERE run_id = {run:String}"
         assert client.query(kept, parameters={"run": RUN}).result_rows == [("anew",)]
         assert not deleted.sweep(client)
@@ -407,11 +411,3 @@ def refuse(folder: Path, ended: Sequence[ReadableSpan]) -> None:
     """Put spans among the dead letters of a spool."""
     for span in ended:
         dead_letters.bury(folder, encode(span), "refused")
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    """Wait for the store process, for at most a minute."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -16,7 +16,7 @@ import yaml
 
 from genesis_otel import __version__
 from genesis_otel._store import connection, schema
-from tests.support.pipeline import PASSWORD, Collector, Store, binary, running, until
+from tests.support.pipeline import PASSWORD, Collector, Store, binary, running
 from tests.support.services import (
     COMPOSE,
     DEPLOY,
@@ -27,6 +27,7 @@ from tests.support.services import (
     mounts,
     volumes_of,
 )
+from tests.support.waiting import until
 
 ONCE = {"secrets", "schema"}
 LASTING = sorted(set(SERVICES) - ONCE)

@@ -518,7 +518,7 @@ def test_a_failure_of_the_first_loggers_has_no_score(
 ) -> None:
     """Its callers report 0.0 with `correct: false`: that is not a score, and neither is what they compute from it, such
     as a delta or the best of failures."""
-    ch_logger.log_evolution_run("r", "t", {}, 2, "local", "", direction="min")
+    ch_logger.log_evolution_run("r", "t", {}, 2, "local", "", direction="min", objectives={"size": "MIN"})
     for name, parent, generation, score, correct in (
         ("a", "", 0, -1.0, True),
         ("b", "a", 1, 0.0, False),
@@ -546,4 +546,5 @@ def test_a_failure_of_the_first_loggers_has_no_score(
         (None, None),
         (-3.0, -1.5),
     ]
-    assert store.query("SELECT direction FROM evolution_runs").result_rows == [("min",)]
+    assert store.query("SELECT direction, objectives FROM evolution_runs").result_rows == [("min", {"size": "min"})]
+    assert store.command("SELECT count() FROM pareto_fronts") == 0

@@ -226,6 +226,37 @@ def test_a_run_has_a_direction(
     assert recorded.records("generation")[0][names.GENERATION_BEST_SCORE] == best
 
 
+@pytest.mark.parametrize(
+    ("told", "stored"),
+    [
+        (None, None),
+        ({}, None),
+        ({"accuracy": "Maximise", "size": "min"}, {"accuracy": "max", "size": "min"}),
+        ({"accuracy": "sideways", "size": "min"}, None),
+    ],
+)
+def test_a_run_tells_its_objectives(
+    told: dict[str, str] | None, stored: dict[str, str] | None, recorded: Recorded
+) -> None:
+    """Both records of a run have its objectives, each as `max` or `min`; without any, or with one that cannot be read, neither has."""
+    spans.run("t", objectives=told).end()
+    found = [one.get(names.RUN_OBJECTIVES) for one in recorded.records("run")]
+    assert [each and json.loads(each) for each in found] == [stored, stored]
+
+
+def test_a_generation_without_individuals_here_has_no_front(recorded: Recorded) -> None:
+    """Its individuals may be another process', or logged as rows: an empty front would be a claim about them. Where all failed it is
+    empty, which is known."""
+    run = spans.run("t", objectives={"accuracy": "max"})
+    run.generation(0).end()
+    with run.generation(1) as generation, generation.individual() as one:
+        one.fail("crashed")
+    unknown, known = recorded.named("generation")
+    assert unknown.events == ()
+    (event,) = known.events
+    assert dict(event.attributes or {}) == {names.PARETO_FRONT_MEMBERS: "[]"}
+
+
 def test_the_budget_comes_from_the_environment_unless_given(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:

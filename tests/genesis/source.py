@@ -230,6 +230,7 @@ def test_objectives_and_a_late_start(scene: Scene) -> None:
     agree(scene)
     (run,) = scene.rows("SELECT * FROM evolution_runs")
     assert (run["task_name"], run["direction"]) == ("by_name", "max")
+    assert run["objectives"] == {"combined_score": "max", "size": "min"}
     of = {
         name: (program["combined_score"], -json.loads(program["public_metrics"])["size"])
         for name, program in scene.programs().items()

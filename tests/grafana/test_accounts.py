@@ -90,7 +90,7 @@ def bought(client: Client, runs: Sequence[str]) -> dict[tuple[str, str], Row]:
         made = rows(
             client, "individual_id, timestamp, generation, fitness_score, status, toString(mutation_type) AS how", "individuals", run_id
         )  # fmt: skip
-        gains = gained(client, run_id, made)
+        gains = gained(run_id, made)
         hashes = client.query(
             "SELECT unit, cityHash64({run:String}, unit) % 512 FROM (SELECT arrayJoin({units:Array(String)}) AS unit)",
             {"run": run_id, "units": [row["individual_id"] for row in made]},
@@ -118,7 +118,7 @@ def bought(client: Client, runs: Sequence[str]) -> dict[tuple[str, str], Row]:
     return {key: _bought(list(by_lot.items()), unpriced[key]) for key, by_lot in lots.items()}
 
 
-def gained(client: Client, run_id: str, made: Sequence[Row]) -> dict[str, float]:
+def gained(run_id: str, made: Sequence[Row]) -> dict[str, float]:
     """By how much each individual was better than all before it; nothing for the first."""
     sign = -1 if EVERY[run_id].direction == "min" else 1
     best: float | None = None

@@ -33,7 +33,7 @@ from tests.support.dashboards import (
     queries_of,
     searches_in,
 )
-from tests.support.grafana_query import ALL, TimeRange, sent
+from tests.support.grafana_query import ALL, TimeRange, Value, sent
 from tests.support.searched import BEST, GOING_ON, LINEAGE_OF_BEST, MODELS, RUN, TASK
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,7 @@ NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
 
 EMPTY = {
     "genesis-run/Pareto front/A",  # of this search, everybody was on a front once
+    "genesis-run/Pareto front/D",  # no member of its last front is dominated
     "genesis-run/Running jobs/A",  # the search has ended
     "genesis-lineage/Its children/A",  # the best has none yet
     "genesis-compare/What was set differently/A",  # all three were set alike
@@ -176,12 +177,45 @@ def test_a_query_quotes_what_people_choose_and_names_no_database(asked: Asked) -
 # --- their answers -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run", [RUN, ODD], ids=["plain id", "id with quotes"])
-@pytest.mark.parametrize("asked", ASKED, ids=str)
-def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str, asked: Asked, run: str) -> None:
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "a run": {},
+    "id with quotes": {"run": (ODD,)},
+    "one": {"task": (TASK,), "run": (RUN,), "model": (MODELS[0],), "runs": (RUN,)},
+    "several": {"task": (TASK, "another"), "run": RUNS, "model": tuple(MODELS), "runs": RUNS},
+    "hostile": {"task": (ODD, "$'", "$&`$$"), "run": (ODD, "$' OR 1=1"), "model": (ODD,), "runs": (ODD,)},
+}
+"""What people choose, by variable; all of what can be all, where nothing is said."""
+
+
+def with_choice(asked: Asked, choice: str) -> dict[str, Value]:
+    """The variables of a query's dashboard."""
+    values = chosen(BOARDS[asked.board])
+    several = {each["name"] for each in BOARDS[asked.board]["templating"]["list"] if each.get("multi")}
+    picked = {name: value if name in several else value[0] for name, value in CHOICES[choice].items() if name in values}
+    return {**values, **picked}
+
+
+def different(*choices: str) -> list[tuple[Asked, str]]:
+    """Each query with the choices that change what is sent; the others would ask again what an earlier one asks."""
+    times = TimeRange(datetime(2026, 1, 1), datetime(2026, 1, 2), 10)
+    found: dict[tuple[str, str], tuple[Asked, str]] = {}
+    for asked in ASKED:
+        for choice in choices:
+            found.setdefault(
+                (str(asked), sent(asked.sql, with_choice(asked, choice), times, EVERYTHING)), (asked, choice)
+            )
+    return list(found.values())
+
+
+IDS = ("a run", "id with quotes")
+
+
+@pytest.mark.parametrize(("asked", "choice"), different(*IDS), ids=str)
+def test_a_query_answers_in_the_shape_of_its_panel(searches: Client, trace: str, asked: Asked, choice: str) -> None:
     """On the engine, as Grafana would send it: it runs, has rows if there is something to show, and has the columns, types and
     order that its kind of panel draws."""
-    result = answer(searches, asked, chosen(BOARDS[asked.board], run, trace), around_now())
+    values = with_choice(asked, choice)
+    result = answer(searches, asked, {**values, "trace": trace} if "trace" in values else values, around_now())
     if str(asked) not in EMPTY:
         assert result.result_rows
     SHAPES[asked.type](asked, result)
@@ -207,29 +241,17 @@ OF_A_RUN = [
 @pytest.mark.parametrize("asked", OF_A_RUN, ids=str)
 def test_panels_of_a_run_read_by_its_id(searches: Client, trace: str, asked: Asked) -> None:
     """The engine looks each table up by the run, the first part of its sort key: no panel reads all runs to show one."""
-    sql = sent(asked.sql, chosen(BOARDS[asked.board], GOING_ON, trace), around_now(), EVERYTHING)
+    sql = sent(asked.sql, chosen(BOARDS[asked.board], GOING_ON, trace=trace), around_now(), EVERYTHING)
     plan = "\n".join(str(row[0]) for row in searches.query(f"EXPLAIN indexes = 1 {sql}").result_rows)
     tables = "|".join(STORED_IN.values())
     reads = re.findall(rf"ReadFromMergeTree \(\w+\.(?:{tables})\).*?(?=ReadFromMergeTree|\Z)", plan, re.DOTALL)
     assert all(re.search(r"Condition: .*run_id in ", read) for read in reads), plan
 
 
-CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
-    "one": {"task": (TASK,), "run": (RUN,), "model": (MODELS[0],), "runs": (RUN,)},
-    "several": {"task": (TASK, "another"), "run": RUNS, "model": tuple(MODELS), "runs": RUNS},
-    "hostile": {"task": (ODD, "$'", "$&`$$"), "run": (ODD, "$' OR 1=1"), "model": (ODD,), "runs": (ODD,)},
-}
-"""What people choose, by variable."""
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-@pytest.mark.parametrize("asked", ASKED, ids=str)
+@pytest.mark.parametrize(("asked", "choice"), [each for each in different(*CHOICES) if each[1] not in IDS], ids=str)
 def test_a_query_runs_whatever_is_chosen(searches: Client, asked: Asked, choice: str) -> None:
     """With one value, with several and with hostile ones selected, every query still runs."""
-    values = chosen(BOARDS[asked.board])
-    several = {each["name"] for each in BOARDS[asked.board]["templating"]["list"] if each.get("multi")}
-    picked = {name: value if name in several else value[0] for name, value in CHOICES[choice].items() if name in values}
-    answer(searches, asked, {**values, **picked}, around_now())
+    answer(searches, asked, with_choice(asked, choice), around_now())
 
 
 def test_a_condition_is_put_in_as_the_browser_does() -> None:
@@ -368,8 +390,9 @@ def _scrolls(asked: Asked) -> bool:
 
 
 def of_variable(asked: Asked, result: Any) -> None:
-    assert len(result.column_names) == 1
-    assert all(isinstance(row[0], str) for row in result.result_rows)
+    """The plugin takes one column for both value and text, or the value from the first and the text from the second."""
+    assert len(result.column_names) in (1, 2)
+    assert all(isinstance(text, str) for row in result.result_rows for text in row)
 
 
 def of_annotation(asked: Asked, result: Any) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genesis_otel import spans
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.grafana.test_dashboards import SHAPES, settings_fit
-from tests.support.dashboards import around_now, chosen, dashboards, queries_of
+from tests.support.dashboards import answer, around_now, chosen, dashboards, queries_of
 from tests.support.grafana_query import TimeRange, Value, sent
 from tests.support.recording import record
 from tests.support.searched import stored
@@ -111,8 +111,9 @@ def search(
 @pytest.fixture(scope="module")
 def store(engine: Path) -> Iterator[Client]:
     """A client on a database with all of them."""
-    searches = (search(run_id, **told) for run_id, told in TOLD.items())
-    with stored(engine, "hard_searches", *searches) as client:
+    with stored(
+        engine, "hard_searches", [span for run_id, told in TOLD.items() for span in search(run_id, **told)]
+    ) as client:
         yield client
 
 
@@ -171,7 +172,8 @@ def test_a_hostile_name_selects_its_own_rows(store: Client, name: str) -> None:
     """Selecting a run, a task or a model with such a name shows all of its individuals and calls, and no others."""
     shown = seen(store, "genesis-llm", {"task": (name,), "run": (name,), "model": (name,)}, around_now())
     assert shown["genesis-llm/Calls/A"][0][0] == 12
-    assert seen(store, "genesis-run", of_run(store, name), around_now())["genesis-run/Best score/A"][0][0] == 0.9
+    (best,) = (each for each in queries_of(BOARDS["genesis-run"]) if each.title == "Best score")
+    assert answer(store, best, of_run(store, name), around_now()).result_rows == [(0.9,)]
 
 
 def test_runs_beyond_the_limit_are_counted(engine: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -209,6 +211,43 @@ def test_scores_of_examples_and_metrics_come_since_a_cursor(varied: Client) -> N
     for ask, told in ((data.examples, examples), (data.metrics, metrics)):
         later = ask(varied, "varied", told["since"] + data.OVERLAP + 1)
         assert later["columns"].get("individual_id", []) == []
+
+
+def test_programs_are_told_as_vectors_of_their_words(store: Client, connect: Connect) -> None:
+    """Of length 1, by the shares of words and numbers whatever their order and the length; the latest program of each individual, none
+    where no code with a word was recorded, and nothing is sent twice."""
+    programs = {
+        "one": "pack(0.25, rows)",
+        "moved": "rows, 25 (pack 0)",
+        "longer": "pack(0.25, rows)\n" * 500,
+        "near": "pack(0.26, rows)",
+        "far": "def anneal(): return best",
+        "hollow": "(){}\n",
+        "without": "",
+        "wörter": 'größe = "☃"',
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("mapped", run_id="mapped", start_time=BEGAN)
+        for at, (name, program) in enumerate([("far", "an earlier one"), *programs.items()], start=1):
+            one = spans.individual(name, generation=0, run=run, start_time=BEGAN)
+            one.record(fitness=0.5, code=program or None)
+            one.end(BEGAN + at * SECOND)
+        export(connect, recorded.spans)
+    found = data.vectors(store, "mapped")
+    columns = found["columns"]
+    vectors = {
+        name: [value / 255 for value in base64.b64decode(text)]
+        for name, text in zip(columns["individual_id"], columns["vector"], strict=True)
+    }
+    assert set(vectors) == set(programs)
+    assert vectors["hollow"] == vectors["without"] == []
+    assert vectors["one"] == vectors["moved"] == vectors["longer"]
+    for name, vector in vectors.items():
+        if vector:
+            assert len(vector) == 32 and math.hypot(*vector) == pytest.approx(1, abs=0.02), name
+    assert 0 < math.dist(vectors["one"], vectors["near"]) < math.dist(vectors["one"], vectors["far"])
+    assert data.vectors(store, "mapped", found["since"] + data.OVERLAP + 1)["columns"].get("individual_id", []) == []
 
 
 def test_the_choice_of_models_is_told_over_time(varied: Client) -> None:

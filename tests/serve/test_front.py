@@ -25,7 +25,8 @@ from genesis_otel._serve.http import compression, native_format
 from genesis_otel._store.errors import StoreError
 from tests.conftest import Connect
 from tests.support.environment import without_settings
-from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running, until
+from tests.support.pipeline import PASSWORD, READER, ROOT, Store, running
+from tests.support.waiting import until
 
 PROBE = Path(__file__).parents[1] / "support" / "clickhouse_go"
 
@@ -365,13 +366,13 @@ def test_configured_passwords_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told", "says"),
     [
-        (("--host", "0.0.0.0"), {}, "both passwords have to be told"),
-        (("--host", "0.0.0.0"), {"GENESIS_OTEL_SERVE_PASSWORD": PASSWORD}, "both passwords have to be told"),
+        (("--host", "0.0.0.0"), {}, "both passwords are required"),
+        (("--host", "0.0.0.0"), {"GENESIS_OTEL_SERVE_PASSWORD": PASSWORD}, "both passwords are required"),
         ((), {"GENESIS_OTEL_SERVE_PASSWORD": "short"}, "at least 12 characters"),
         (
             ("--host", "no such address"),
             {"GENESIS_OTEL_SERVE_PASSWORD": PASSWORD, "GENESIS_OTEL_SERVE_READER_PASSWORD": READER},
-            "cannot be had",
+            "is not available",
         ),
     ],
 )

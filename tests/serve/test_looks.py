@@ -8,7 +8,8 @@ from pathlib import Path
 from genesis_otel import configuration, spans
 from genesis_otel._serve import client as store_process
 from genesis_otel._serve.looks import Looks
-from tests.support.pipeline import pausing, until
+from tests.support.pipeline import pausing
+from tests.support.waiting import until
 
 
 def test_a_reader_sees_spans_that_ended_before_its_question(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from genesis_otel._serve import room
 from genesis_otel._ship.spool.status import status
 from genesis_otel._store.errors import StoreError
 from genesis_otel.processor import DurableSpanProcessor
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 # Until there is said to be space, more must stay free than any disk has.
 NEARLY_FULL = """

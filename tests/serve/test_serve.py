@@ -30,7 +30,7 @@ from genesis_otel._serve import process as _process
 from genesis_otel._serve.http.guard import split_data
 from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store.errors import StoreError
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 
 def end(folder: Path, number: int = signal.SIGTERM) -> None:
@@ -419,6 +419,20 @@ def test_ten_at_once_start_one(folder: Path) -> None:
     assert address and said == {f"{address.pid} False"}
     serving = [each for each in psutil.process_iter(["cmdline"]) if str(folder) in (each.info["cmdline"] or ())]
     assert [each.pid for each in serving] == [address.pid]
+
+
+def test_it_belongs_to_nobody(folder: Path) -> None:
+    """A store process is in a session of its own, and no child of the process that needed it, which neither waits for it nor is charged for
+    what it loads."""
+    code = (
+        "import os, pathlib, psutil, sys; from genesis_otel._serve import client as store_process; f = pathlib.Path(sys.argv[1]);"
+        "store_process.ensure_store_process(f); pid = store_process.running(f).pid;"
+        "print(os.getsid(pid) == os.getsid(0), psutil.Process(pid).ppid() == os.getpid(), psutil.Process().children())"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True, timeout=250
+    )
+    assert started.stdout.strip() == "False False []"
 
 
 def test_it_loads_no_arrays(folder: Path) -> None:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from genesis_otel._serve.http.login import BODY_BYTES, READER, STATEMENT_BYTES, USER
 from genesis_otel._serve.http.server import CONNECTIONS, LOGIN_WITHIN, READING_THREADS
-from tests.support.pipeline import PASSWORD, Store, running, until
+from tests.support.pipeline import PASSWORD, Store, running
 from tests.support.pipeline import READER as READERS_PASSWORD
+from tests.support.waiting import until
 
 WAIT = 60.0
 """Seconds that only end a test that hangs."""

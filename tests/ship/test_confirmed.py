@@ -37,7 +37,8 @@ from tests.support.between import (
     strips,
 )
 from tests.support.destinations import spooled
-from tests.support.pipeline import PASSWORD, Store, free_ports, until
+from tests.support.pipeline import PASSWORD, Store, free_ports
+from tests.support.waiting import until
 
 FAST = Limits(flush_interval=0.02, backoff=0.02, backoff_max=0.1)
 MEMORY = Answer(200, {}, b"Code: 241. DB::Exception: Memory limit (total) exceeded. (MEMORY_LIMIT_EXCEEDED)")

@@ -30,7 +30,7 @@ from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
 from tests.support.otlp_receiver import SLOW, bound, receiving
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 Make = Callable[..., tuple[Tracer, DurableSpanProcessor]]
 

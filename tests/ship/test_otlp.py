@@ -29,7 +29,8 @@ from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.between import Answer, Between, Request, between, empty, login
 from tests.support.destinations import spooled
-from tests.support.pipeline import free_ports, until
+from tests.support.pipeline import free_ports
+from tests.support.waiting import until
 
 FAST = Limits(max_rows=512, max_bytes=2 << 20, flush_interval=0.05, backoff=0.02, backoff_max=0.1)
 PROTOBUF = {"Content-Type": "application/x-protobuf"}

@@ -32,7 +32,7 @@ from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Ambiguous, Store, end
 from tests.support.otlp_receiver import LOST, receiving
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_refused_span_is_isolated(durable: Any, tmp_path: Path, caplog: pytest
     ((_, reason, span),) = dead_letters(tmp_path)
     assert span is not None
     assert (reason, span.name) == ("Code: 6, CANNOT_PARSE_TEXT", "poison")
-    assert "1 spans were refused for their content" in caplog.text
+    assert "spans refused for their content: 1;" in caplog.text
     assert "CANNOT_PARSE_TEXT" not in caplog.text, "a reason may quote a prompt"
     store.refuses = ""
     assert requeue(tmp_path, FAST) == 1

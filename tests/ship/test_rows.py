@@ -27,7 +27,7 @@ from genesis_otel._ship.delivery.insert import InsertExporter, takes_rows, token
 from genesis_otel._ship.delivery.otlp import exporter as otlp_exporter
 from genesis_otel._ship.delivery.requeue import dead_letters, requeue
 from genesis_otel._ship.encoding import codec, rows
-from genesis_otel._ship.encoding.attribute_text import value_text
+from genesis_otel._ship.encoding.attribute_text import plain, value_text
 from genesis_otel._ship.encoding.records import as_row, as_span
 from genesis_otel._ship.spool import dead_letters as letters
 from genesis_otel._ship.spool.status import status
@@ -49,7 +49,7 @@ def bounded(nanoseconds: int | None) -> int:
 
 
 def texts(attributes: Any) -> dict[str, str]:
-    return {text(name): value_text(codec.plain(value)) for name, value in dict(attributes or {}).items()}
+    return {text(name): value_text(plain(value)) for name, value in dict(attributes or {}).items()}
 
 
 def wanted(span: ReadableSpan) -> dict[str, Any]:

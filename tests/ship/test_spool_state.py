@@ -25,7 +25,7 @@ from genesis_otel._ship.spool.dead_letters import bury
 from genesis_otel.exporter import ClickHouseSpanExporter
 from genesis_otel.processor import DurableSpanProcessor
 from tests.support.destinations import FAST, Store, end, spooled
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 AT_ONCE, NEVER = Limits(state_interval=0.0), Limits(state_interval=3600.0)
 

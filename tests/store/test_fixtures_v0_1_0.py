@@ -23,7 +23,8 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel._store import schema
 from tests.support.environment import without_settings
 from tests.support.otlp_receiver import receiving
-from tests.support.pipeline import PASSWORD, Store, running, until
+from tests.support.pipeline import PASSWORD, Store, running
+from tests.support.waiting import until
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))

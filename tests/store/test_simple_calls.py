@@ -1,4 +1,4 @@
-"""Calls as this package records them take a short way to their rows: it must be the row of the long way, whatever the attributes hold."""
+"""Calls in current names alone take a short way to their rows: it must be the row of the long way, whatever the attributes hold."""
 
 from __future__ import annotations
 

@@ -166,7 +166,10 @@ def test_the_stages_of_a_store_made_between_versions_are_upgraded(connect: Conne
     assert all(stored.values())
     done = schema.init_schema(client, traces_ttl_days=0)
     assert {"created table call_spans", "created view action_spans_mv", "upgraded view llm_spans_mv"} <= set(done)
-    assert {table: [row | gains for row in rows_of(client, table)] for table in tables.TABLES} == stored
+    for table, before in stored.items():
+        # Columns that this version adds are not compared.
+        found = [row | gains for row in rows_of(client, table)]
+        assert [{name: row[name] for name in was} for row, was in zip(found, before, strict=True)] == before
     assert schema.init_schema(client) == []
     for case in golden.CASES:
         for table in (tables.LANDING, *tables.STORED_IN.values()):

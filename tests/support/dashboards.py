@@ -70,38 +70,25 @@ def around_now(step: int = 10) -> TimeRange:
     return TimeRange(now - timedelta(hours=2), now + timedelta(minutes=5), step)
 
 
-def chosen(board: Mapping[str, Any], run: str = RUN, trace: str = "") -> dict[str, Value]:
-    """The variables as a link to this run sets them."""
+def chosen(
+    board: Mapping[str, Any], run: str = RUN, *, runs: tuple[str, ...] = RUNS, individual: str = BEST, **others: str
+) -> dict[str, Value]:
+    """The variables as a link to this run sets them: all of what can be all, except for ``others``."""
     known: dict[str, Value] = {
         "datasource": "genesis-clickhouse",
-        "individual": BEST,
-        "trace": trace,
+        "run": run,
+        "runs": runs,
+        "individual": individual,
+        "trace": "",
         "x": "accuracy",
         "y": "size",
         "only": "all traces",
         "slower": "0",
         "budget": "0.5",
-        "runs": RUNS,
+        **others,
     }
-    values: dict[str, Value] = {}
-    for variable in board["templating"]["list"]:
-        name = variable["name"]
-        values[name] = ALL if variable.get("includeAll") else run if name == "run" else known[name]
-    return values
-
-
-def linked(
-    board: Mapping[str, Any], *, run: str, runs: tuple[str, ...], individual: str, **others: str
-) -> dict[str, Value]:
-    """The variables as a link to a run sets them; all of what can be all, except for ``others``."""
-    known: dict[str, Value] = {
-        **{"datasource": "d", "trace": "", "x": "accuracy", "y": "size", "only": "all traces", "slower": "0"},
-        **{"budget": "1", "run": run, "runs": runs, "individual": individual, **others},
-    }
-    return {
-        each["name"]: ALL if each.get("includeAll") and each["name"] not in others else known[each["name"]]
-        for each in board["templating"]["list"]
-    }
+    names = {each["name"]: bool(each.get("includeAll")) for each in board["templating"]["list"]}
+    return {name: ALL if has_all and name not in others else known[name] for name, has_all in names.items()}
 
 
 @contextmanager

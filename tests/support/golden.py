@@ -73,6 +73,7 @@ def run_of_three(tracer: Tracer) -> None:
         RUN_POPULATION_SIZE=20,
         RUN_CLUSTER_TYPE="local",
         RUN_DATABASE_PATH="/results/x.db",
+        RUN_OBJECTIVES='{"accuracy": "max", "size": "min", "odd": "sideways"}',
     )
     span(tracer, "run.start circle_packing", told, seconds=0)
     # Another process, which knows only its id, ends it.
@@ -174,6 +175,7 @@ CASES = [
                     "population_size": 20,
                     "cluster_type": "local",
                     "database_path": "/results/x.db",
+                    "objectives": {"accuracy": "max", "size": "min"},
                 }
             ]
         },
@@ -764,5 +766,18 @@ CASES = [
                 {"individual_id": "early", "timestamp": "2023-11-14 22:13:21.000", "position": 1},
             ],
         },
+    ),
+    Case(
+        "fronts of a span in the same millisecond: the last counts",
+        lambda tracer: span(
+            tracer,
+            "generation",
+            place(RECORD="generation"),
+            events=tuple(
+                (names.EVENT_PARETO_FRONT, {names.PARETO_FRONT_MEMBERS: json.dumps([{"individual_id": each}])})
+                for each in ("older", "newer")
+            ),
+        ),
+        {"generations": [{"generation": 3}], "pareto_fronts": [{"individual_id": "newer", "position": 1}]},
     ),
 ]

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +20,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve import client as store_process
+from tests.support.waiting import LONGEST, until
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "otel-collector"
 PASSWORD = "only-for-tests-0123456789"
 READER = "reads-only-0123456789"
-STARTING = 150.0
-"""Seconds for a process to answer on a busy machine."""
 
 
 def binary() -> Path:
@@ -69,15 +67,6 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def until(true: Any, what: str, seconds: float = STARTING) -> None:
-    """Wait until ``true()``; the limit only ends a test that hangs."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen in {seconds:.0f} s")
-        time.sleep(0.05)
-
-
 @dataclass
 class Store:
     """`genesis-otel serve` on a folder, at a port of its own that stays the same across restarts."""
@@ -113,7 +102,7 @@ class Store:
     def kill(self, number: int = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(STARTING)
+            self.process.wait(LONGEST)
             self.process = None
 
     def client(self, **options: Any) -> Client:
@@ -204,7 +193,7 @@ class Collector:
     def kill(self, number: int = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(STARTING)
+            self.process.wait(LONGEST)
             self.process = None
 
 

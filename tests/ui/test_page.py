@@ -3,18 +3,13 @@ search."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from email.message import Message
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -27,9 +22,8 @@ from genesis_otel import queries
 from genesis_otel._read import page_data as data
 from genesis_otel._serve import client as store_process
 from genesis_otel._ui.app import encoded
-from tests.support.browser import axe, barriers, errors, eventually, open_browser
-from tests.support.environment import without_settings
-from tests.support.recording import attributes_of
+from tests.support.browser import axe, barriers, eventually
+from tests.support.live_page import HEADLESS, HOSTILE, Page, shown, texts
 from tests.support.searched import (
     BEST,
     FACTS,
@@ -47,109 +41,14 @@ from tests.support.searched import (
     search_spans,
 )
 
-HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">\u202e\x00<b>"
-HEADLESS = "run_without_a_beginning"
 TABS = {
-    **{"overview": "Overview", "tree": "Tree", "table": "Individuals", "story": "Best path", "metrics": "Metrics"},
+    **{"overview": "Overview", "tree": "Tree", "map": "Map", "table": "Individuals"},
+    **{"story": "Best path", "metrics": "Metrics"},
     **{"islands": "Islands", "examples": "Examples", "yields": "Yields", "models": "Models", "workers": "Timeline"},
     **{"calls": "Calls", "events": "Events", "failures": "Failures"},
 }
 PARTS = ("changes", "code", "prompts", "result", "trace", "family")
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
-
-
-class Answer(NamedTuple):
-    """A response of the server."""
-
-    status: int
-    headers: Message
-    text: str
-
-
-class Page(NamedTuple):
-    """The page of a data folder, at the URL that the command prints."""
-
-    address: str
-    port: int
-    token: str
-    folder: Path
-
-    def ask(self, path: str, *, cookie: str | None = None, **headers: str) -> Answer:
-        """A request as made by a browser with the cookie."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
-            known = self.token if cookie is None else cookie
-            connection.request("GET", path, headers={"Cookie": f"genesis_otel_ui_{self.port}={known}", **headers})
-            told = connection.getresponse()
-            return Answer(told.status, told.headers, told.read().decode())
-
-    def json(self, path: str) -> Any:
-        """The data of an API path."""
-        return json.loads(self.ask(path).text)
-
-    def at(self, place: str) -> str:
-        """The URL of a view."""
-        return f"http://127.0.0.1:{self.port}/{place}"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """The page on a store with a search that ended, one that is running, one with hostile texts, and one whose start is
-    missing."""
-    folder = tmp_path_factory.mktemp("ui")
-    hostile = tuple(fact._replace(id=f"{HOSTILE} {fact.id}", how=HOSTILE, parents=()) for fact in FACTS[:2])
-    fill(
-        folder / "store",
-        search_spans(),
-        search_spans(f"run {HOSTILE}", facts=hostile),
-        search_spans(GOING_ON, ends=False, facts=LATER),
-        [span for span in search_spans(HEADLESS) if attributes_of(span).get("genesis.record") == "individual"],
-    )
-    environment = without_settings()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genesis_otel", "ui", "--no-open"],
-        env={**environment, "GENESIS_OTEL_DATA_DIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stderr is not None
-    address = process.stdout.readline().strip()
-    parts = urlsplit(address)
-    assert parts.port is not None, process.stderr.read()
-    yield Page(address, parts.port, parse_qs(parts.query)["token"][0], folder)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode in (0, 130) and "Traceback" not in said
-    end_store(folder / "store")
-
-
-@pytest.fixture
-def browse(tmp_path: Path) -> Iterator[Callable[..., WebDriver]]:
-    """Browsers that are closed at the end and must not have logged an error."""
-    opened: list[WebDriver] = []
-
-    def browsed(address: str, **options: bool) -> WebDriver:
-        opened.append(open_browser(tmp_path / f"browser{len(opened)}", **options))
-        opened[-1].get(address)
-        return opened[-1]
-
-    yield browsed
-    complaints = [errors(driver) for driver in opened]
-    for driver in opened:
-        driver.quit()
-    assert not any(complaints)
-
-
-def texts(driver: WebDriver, selector: str) -> list[str]:
-    """The texts of the elements that match a selector."""
-    return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
-
-
-def shown(driver: WebDriver, title: str) -> None:
-    """Wait until a tab's view has loaded its data."""
-    eventually(lambda: driver.find_elements(By.XPATH, f"//a[text()='{title}'][@aria-selected='true']"))
-    view = "return document.querySelector('.view').textContent"
-    eventually(lambda: "Reading" not in driver.execute_script(view))
 
 
 # --- access -----------------------------------------------------------------------------------------------------------
@@ -320,6 +219,31 @@ def test_success_says_what_it_is_a_share_of(page: Page, browse: Callable[..., We
     assert (told["individuals"], told["better than a parent"], told["success"]) == ("2", "3 of 4", "75 %")
 
 
+def test_an_axis_of_a_front_says_which_way_is_better(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """The Pareto front, as a table and over two axes, says of each value whether higher or lower is better, or that nobody has said; and
+    of each member whether another one dominates it."""
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{RUN}/yields"))
+    shown(driver, "Yields")
+    heads = eventually(lambda: texts(driver, "[aria-label='Pareto front'] thead th"))
+    known = [
+        "fitness (higher is better)",
+        "combined (direction unknown)",
+        "accuracy (higher is better)",
+        "size (lower is better)",
+    ]
+    assert heads == ["individual", "dominated", *known]
+    assert set(texts(driver, "[aria-label='Pareto front'] tbody td:nth-child(2)")) == {""}
+    for setting, axes in {
+        "x=m.size&y=score": "score (higher is better) over size (lower is better)",
+        "x=code_size&y=m.accuracy": "accuracy (higher is better) over bytes of code",
+    }.items():
+        driver.get("about:blank")
+        driver.get(page.at(f"#/run/{RUN}/metrics?{setting}"))
+        labelled = f'canvas.scatter[aria-label="{axes}; the table below has the same data"]'
+        eventually(lambda: driver.find_elements(By.CSS_SELECTOR, labelled))  # noqa: B023
+
+
 def cells_of(facts: Sequence[Fact], on: str | None = None) -> int:
     """How many cells of the grid these individuals fill, on all islands together or on one."""
     return len({cell(fact)["size"] for fact in facts if on in (None, island(fact))})
@@ -441,7 +365,7 @@ def test_every_chart_has_a_table(page: Page, browse: Callable[..., WebDriver]) -
             assert label and (
                 beside or "the tab Individuals lists them" in label or "the tab Calls lists them" in label
             ), tab
-    assert drawn >= {"overview", "tree", "metrics", "islands", "yields", "workers"}
+    assert drawn >= {"overview", "tree", "map", "metrics", "islands", "yields", "workers"}
     driver.get(page.at(f"#/run/{RUN}/overview"))
     eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".as-table summary"))[0].click()
     rows = eventually(lambda: texts(driver, ".as-table tbody tr"))
@@ -554,6 +478,31 @@ def test_the_page_follows_a_running_search(page: Page, browse: Callable[..., Web
     assert all(url.startswith(page.at("")) for url in asked if url.startswith("http"))
 
 
+def test_a_view_that_is_left_leaves_nothing_behind(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """After a visit of every tab the page has no more listeners and hardly more elements than before: what a view had drawn is freed with it."""
+    driver = browse(page.address)
+    driver.execute_cdp_cmd("Performance.enable", {})
+
+    def kept() -> dict[str, int]:
+        driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+        told = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+        return {each["name"]: int(each["value"]) for each in told if each["name"] in ("Nodes", "JSEventListeners")}
+
+    def visited(tab: str) -> None:
+        driver.execute_script("location.hash = arguments[0]", f"#/run/{RUN}/{tab}")
+        shown(driver, TABS[tab])
+
+    visited("metrics")
+    before = kept()
+    for tab in TABS:
+        visited(tab)
+    visited("metrics")
+    # A few texts more are figures of the summary that came later; what one view leaves are hundreds of nodes and some ten listeners.
+    eventually(
+        lambda: kept()["Nodes"] <= before["Nodes"] + 50 and kept()["JSEventListeners"] <= before["JSEventListeners"] + 3
+    )
+
+
 @pytest.mark.parametrize("options", [{"dark": True}, {"phone": True}], ids=["dark", "phone"])
 def test_hostile_texts_have_no_effect(page: Page, browse: Callable[..., WebDriver], options: dict[str, bool]) -> None:
     """Prompts, ids and programs are shown as text on every tab and never executed; on a phone, nothing scrolls
@@ -591,7 +540,7 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
 def test_every_query_of_the_page_is_a_named_query() -> None:
     """Every query of the page can also be run with the command."""
     asked = {"individuals_since", "calls_since", "calls_matching", "sparks", "metrics_since", "example_scores"}
-    asked |= {"arrivals", "jobs_since", "proposals"}
+    asked |= {"arrivals", "jobs_since", "proposals", "code_vectors_since"}
     assert asked | {"model_selection", "island_leaders", "migrations", "actions_in_detail"} <= set(queries.names())
 
 

@@ -40,8 +40,9 @@ from tests.conftest import Connect
 from tests.support.environment import take_settings_out
 from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
 from tests.support.mapping import rows_of, spans_of
-from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
+from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running
 from tests.support.recording import landing_columns, store_spans
+from tests.support.waiting import until
 
 STOCK = Path(__file__).parents[1] / "support" / "stock-collector.yaml"
 MERGING = "--feature-gates=confmap.enableMergeAppendOption"

@@ -18,13 +18,15 @@ import psutil
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel import _destinations, _log, configuration
+from genesis_otel import _destinations, _log, configuration, queries
+from genesis_otel._read.health import STALLED
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
 from genesis_otel._store.errors import StoreError
+from genesis_otel.processor import Limits
 from tests.support.environment import PATIENT
 from tests.support.otlp_receiver import receiving
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 SEARCH = """
 import logging, pathlib, sys, time
@@ -121,6 +123,19 @@ def test_argument_then_environment_then_file_then_default(monkeypatch: pytest.Mo
     assert load_settings().exit_timeout == 2 and str(load_settings().destination) == "http://environment:8123"
     given = load_settings(exit_timeout=3, clickhouse_url="http://argument:8123")
     assert given.exit_timeout == 3 and str(given.destination) == "http://argument:8123"
+
+
+def test_a_default_that_stands_in_several_places_is_the_same_in_each() -> None:
+    """What counts as stalled in settings, thresholds and named queries; how large a spool may be in settings and for a processor of one's own."""
+    settings = load_settings()
+    asked = {
+        each.default
+        for name in queries.names()
+        for each in queries.load(name).parameters
+        if each.name == "stalled_after"
+    }
+    assert asked == {str(settings.stalled_after)} == {str(STALLED)}
+    assert settings.spool_bytes == Limits().spool_bytes
 
 
 def test_settings_of_every_type_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ the Genesis example, and tests/whole/test_gepa.py the GEPA example."""
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.environment import PATIENT
-from tests.support.pipeline import PASSWORD, ROOT, Collector, Store, binary, environment_of, running, until
+from tests.support.environment import without_settings
+from tests.support.pipeline import PASSWORD, ROOT, Collector, Store, binary, environment_of, running
 from tests.support.searched import end_store
+from tests.support.waiting import until
 
 EXAMPLES = ROOT / "examples"
 FOLDERS = sorted(each.parent.name for each in EXAMPLES.glob("*/README.md"))
@@ -30,14 +30,9 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 def environment(data: Path, **settings: str) -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("OTEL_", "GENESIS_", "CLICKHOUSE_", "OPENAI_"))
-    }
+    kept = {name: value for name, value in without_settings().items() if not name.startswith("OPENAI_")}
     return {
         **kept,
-        **PATIENT,
         "GENESIS_OTEL_DATA_DIR": str(data),
         "GENESIS_OTEL_QUIET": "true",
         "PYTHONPATH": str(ROOT),

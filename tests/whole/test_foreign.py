@@ -20,7 +20,8 @@ from genesis_otel._store import schema
 from genesis_otel._store.reprice import open_calls, reprice
 from genesis_otel.demo import model
 from tests.support.environment import without_settings
-from tests.support.pipeline import CONFIGS, Collector, Store, binary, environment_of, running, until
+from tests.support.pipeline import CONFIGS, Collector, Store, binary, environment_of, running
+from tests.support.waiting import until
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "foreign.md").read_text(encoding="utf-8")
 CONTENT = {

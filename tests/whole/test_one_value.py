@@ -23,7 +23,7 @@ from genesis_otel._read.client import individual_id_of
 from genesis_otel._read.report_data import gather
 from genesis_otel._read.watch import look
 from tests.support import hard_cases
-from tests.support.dashboards import Asked, around_now, dashboards, linked, panels_of, queries_of
+from tests.support.dashboards import Asked, around_now, chosen, dashboards, panels_of, queries_of
 from tests.support.grafana_query import Value, sent
 from tests.support.hard_cases import DOWNWARDS, FLAT, TASK, TRUTHS, UPWARDS
 from tests.support.searched import stored
@@ -44,15 +44,17 @@ def store(engine: Path) -> Iterator[Client]:
 def of_board(client: Client, board: str, title: str, run: str, ref: str = "A", **others: str) -> list[dict[str, Any]]:
     """What a panel shows about a run."""
     (asked,) = (each for each in ASKED if (each.board, each.title, each.ref) == (board, title, ref))
-    return list(client.query(sent(asked.sql, chosen(asked, run, **others), around_now(), EVERYTHING)).named_results())
+    return list(
+        client.query(sent(asked.sql, variables(asked, run, **others), around_now(), EVERYTHING)).named_results()
+    )
 
 
 EVERYTHING = {"task": (TASK,), "run": RUNS, "model": (hard_cases.PRICED, hard_cases.UNPRICED), "runs": RUNS}
 
 
-def chosen(asked: Asked, run: str, **others: str) -> dict[str, Value]:
+def variables(asked: Asked, run: str, **others: str) -> dict[str, Value]:
     """The variables of a dashboard as a link to the run sets them."""
-    return linked(BOARDS[asked.board], run=run, runs=RUNS, individual=TRUTHS[run].best_individual, **others)
+    return chosen(BOARDS[asked.board], run, runs=RUNS, individual=TRUTHS[run].best_individual, **others)
 
 
 def asked_of_all(client: Client, name: str, run: str) -> list[dict[str, Any]]:
@@ -283,15 +285,15 @@ def test_a_named_query_gives_numbers_or_nothing(store: Client, name: str, run: s
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=str)
-@pytest.mark.parametrize("run", [UPWARDS, DOWNWARDS])
-def test_a_panel_gives_numbers_or_gaps(store: Client, asked: Asked, run: str) -> None:
+def test_a_panel_gives_numbers_or_gaps(store: Client, asked: Asked) -> None:
     """Every query of every dashboard runs on the searches; it draws finite numbers or gaps, and changes no answer."""
-    result = store.query(sent(asked.sql, chosen(asked, run), around_now(), EVERYTHING))
-    assert all(
-        value is None or math.isfinite(value) for row in result.result_rows for value in row if isinstance(value, float)
-    )
-    (found,) = store.query(queries.part("found", "run_id = {run:String}"), parameters={"run": run}).named_results()
-    assert (found["best_score"], found["individuals"]) == (TRUTHS[run].best_score, TRUTHS[run].individuals)
+    times = around_now()
+    for sql in {sent(asked.sql, variables(asked, run), times, EVERYTHING): None for run in (UPWARDS, DOWNWARDS)}:
+        rows = store.query(sql).result_rows
+        assert all(value is None or math.isfinite(value) for row in rows for value in row if isinstance(value, float))
+    for run in (UPWARDS, DOWNWARDS):
+        (found,) = store.query(queries.part("found", "run_id = {run:String}"), parameters={"run": run}).named_results()
+        assert (found["best_score"], found["individuals"]) == (TRUTHS[run].best_score, TRUTHS[run].individuals)
 
 
 def test_a_generation_without_a_score_is_a_gap(store: Client) -> None:
@@ -319,5 +321,5 @@ def test_every_sql_part_is_used(store: Client) -> None:
     for path in boards.rglob("*.py"):
         named |= set(re.findall(r"\bpart\(\s*\"(\w+)\"", path.read_text()))
     assert {path.stem for path in folder.glob("parts/*.sql")} == named
-    with pytest.raises(queries.ParameterError, match="takes runs, stalled_after"):
+    with pytest.raises(queries.ParameterError, match="takes runs, stalled_after, alive"):
         queries.part("state", "1")

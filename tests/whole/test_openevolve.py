@@ -29,7 +29,7 @@ from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation import openevolve
 from genesis_otel.instrumentation._framework_config import as_json
 from tests.support.environment import without_settings
-from tests.support.pipeline import until
+from tests.support.waiting import until
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_driver.py"
 

@@ -27,8 +27,8 @@ from genesis_otel.demo.evolve import PROBLEM
 from genesis_otel.instrumentation._openevolve.outcome import failure
 from tests.support.environment import without_settings
 from tests.support.openevolve_evaluator import SECRET
-from tests.support.pipeline import until
 from tests.support.searched import end_store
+from tests.support.waiting import until
 
 DRIVER = Path(__file__).parents[1] / "support" / "openevolve_settings.py"
 PRICES = {"gpt-4.1-mini": (0.40, 0.10, 1.60), "text-embedding-3-small": (0.02, 0.0, 0.0)}

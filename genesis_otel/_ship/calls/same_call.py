@@ -13,8 +13,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -64,29 +63,26 @@ OF_THE_ANSWER = (
 )
 
 
-@dataclass(slots=True)
-class Inner:
+class Inner(NamedTuple):
     """A call that ended inside another."""
 
     attributes: Attributes
     scope: str
 
 
-@dataclass(slots=True)
 class _Open:
-    span: Span
-    parent: Span | None
-    parent_id: int
-    thread: int
-    inner: list[Inner] = field(default_factory=list)
-    claimed: set[str] = field(default_factory=set)
-    """Other instrumentations whose span of this call has ended."""
-    counted: tuple[str, str] | None = None
-    """Id and model of an inner or parallel call that already counts: when it ended, this span was not yet known to be a call."""
+    __slots__ = ("claimed", "counted", "inner", "parent", "parent_id", "span", "thread")
+
+    def __init__(self, span: Span, parent: Span | None, parent_id: int, thread: int) -> None:
+        self.span, self.parent, self.parent_id, self.thread = span, parent, parent_id, thread
+        self.inner: list[Inner] = []
+        self.claimed: set[str] = set()
+        """Other instrumentations whose span of this call has ended."""
+        self.counted: tuple[str, str] | None = None
+        """Id and model of an inner or parallel call that already counts: when it ended, this span was not yet known to be a call."""
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     span_id: str
     began: int
     ended: int

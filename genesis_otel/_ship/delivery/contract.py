@@ -8,7 +8,6 @@ somebody has to correct, anything else for what may work later.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -70,8 +69,7 @@ class Sender(Protocol):
         :class:`Refused` for their content, :class:`Misconfigured` or anything else if it may work later."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Limits of a spool and of what is delivered at once."""
 
     max_rows: int = 30_000

@@ -12,7 +12,6 @@ import gc
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -263,7 +262,7 @@ class Drain:
     def _fit(self, batch: Batch, largest: int) -> None:
         """Limit batches to the size that went in, for the rest of this process: each larger one would be sent in vain."""
         size = sum(map(len, batch.records)) * largest // len(batch.records)
-        self._limits = replace(self._limits, max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
+        self._limits = self._limits._replace(max_bytes=max(SMALLEST, min(self._limits.max_bytes, size)))
         logger.info(
             "batches from %s are limited to %d bytes from now on: larger ones are refused",
             self._folder,
@@ -302,7 +301,7 @@ class Drain:
                 losses.note(self._folder, 1, f"refused, and the dead letter could not be written: {error.strerror}")
         # The reasons may quote a prompt: they are in the dead letters, which only the user can read.
         logger.warning(
-            "%d spans were refused for their content and are kept in %s", kept, self._folder / dead_letters.DEAD
+            "spans refused for their content: %d; they are kept in %s", kept, self._folder / dead_letters.DEAD
         )
 
 
@@ -336,7 +335,7 @@ def send_halving(exporter: Sender, spans: list[Any], prepared: Any) -> Sent:
             if told is not None:
                 rejected += told.spans
                 # The reason may quote a span: so only at debug level.
-                logger.debug("%d spans were rejected: %s", told.spans, told.reason)
+                logger.debug("spans rejected: %d: %s", told.spans, told.reason)
     return Sent(refused, rejected, largest if too_large else None)
 
 

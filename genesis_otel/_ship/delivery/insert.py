@@ -166,7 +166,7 @@ class InsertExporter(SpanExporter):
             self.send(self.prepare([rows.encode(span) for span in spans]))
         except Exception as error:
             text = first_line(error)
-            self._trouble.begins(text, "%d spans were not stored: %s", len(spans), text)
+            self._trouble.begins(text, "a batch was not stored (spans in it: %d): %s", len(spans), text)
             return SpanExportResult.FAILURE
         self._trouble.ends("spans are stored again")
         return SpanExportResult.SUCCESS
@@ -214,12 +214,11 @@ class InsertExporter(SpanExporter):
 
     def _join(self, client: Client, prepared: Prepared, settings: dict[str, Any]) -> QuerySummary:
         """Send the rows unchanged."""
-        body = b"".join([row[1:] for row in prepared.rows])
         compression = client.write_compression
         return client.raw_insert(
             LANDING,
             list(rows.COLUMNS),
-            _packed(body, compression) if compression else body,
+            _body(prepared.rows, compression),
             settings=settings,
             fmt=FORMAT,
             compression=compression,
@@ -296,9 +295,17 @@ class InsertExporter(SpanExporter):
             client.close()
 
 
-def _packed(body: bytes, compression: str) -> bytes:
+def _body(records: Sequence[bytes], compression: str | None) -> bytes:
+    """The rows of records, compressed as the client does it."""
+    if compression == "lz4":
+        # Row by row: joining them first means thousands of new pages of memory for a batch, a quarter of what sending it costs.
+        import lz4.frame  # type: ignore[import-untyped]
+
+        frame = lz4.frame.LZ4FrameCompressor()
+        return b"".join([frame.begin(), *[frame.compress(record[1:]) for record in records], frame.flush()])
     compressor: Any = get_compressor(compression)
-    return bytes(compressor.compress_block(body) + (compressor.flush() or b""))
+    body = compressor.compress_block(b"".join([record[1:] for record in records]))
+    return bytes(body + (compressor.flush() or b""))
 
 
 def _ensure(client: Client) -> None:

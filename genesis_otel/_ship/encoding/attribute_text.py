@@ -1,4 +1,4 @@
-"""Converts attribute values to the text in the map columns of ``otel_traces``; pure.
+"""Converts attribute values to builtin types, and to the text in the map columns of ``otel_traces``; pure.
 
 In: any value that the SDK lets through. Out: its text exactly as the collector writes it, so that both routes give the same rows.
 On failure: it cannot fail: every such value has a text.
@@ -23,6 +23,27 @@ def text_of(attributes: Attributes, key: str) -> str:
     """An attribute that is a text; empty if there is none."""
     value = attributes.get(key)
     return value if isinstance(value, str) else ""
+
+
+PLAIN = frozenset({str, bool, int, float, bytes, type(None)})
+
+
+def plain(value: Any) -> Any:
+    """``value`` as builtin types: numpy's float and an enumeration of str convert themselves differently, and a pickle would name them."""
+    if type(value) in PLAIN:
+        return value
+    # Lists before mappings, which take longer to recognise.
+    if isinstance(value, (list, tuple)):
+        return tuple(map(plain, value))
+    if isinstance(value, Mapping):
+        return {plain(name): plain(of) for name, of in value.items()}
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    return bytes(value) if isinstance(value, bytes) else str(value)
 
 
 def value_text(value: object) -> str:

@@ -20,6 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from genesis_otel._emit.values import text
+from genesis_otel._ship.encoding.attribute_text import PLAIN, plain
 
 Context: TypeAlias = tuple[int, int, int, bool, str]
 """Trace id, span id, flags, whether it is remote, trace state in header form."""
@@ -28,7 +29,6 @@ Flat: TypeAlias = tuple[Any, ...]
 """A span: context or None, parent's context or None, name, kind, start and end in ns, status code, its description,
 attributes, events as (name, ns, attributes), links as (context, attributes), resource and scope as bytes."""
 
-PLAIN = frozenset({str, bool, int, float, bytes, type(None)})
 KINDS = {kind: kind.value for kind in SpanKind}
 KIND_OF = {kind.value: kind for kind in SpanKind}
 CODES = {code: code.value for code in StatusCode}
@@ -150,24 +150,6 @@ def _attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         if type(value) not in PLAIN or type(name) is not str:
             return {plain(name): plain(value) for name, value in found.items()}
     return found
-
-
-def plain(value: Any) -> Any:
-    """``value`` as builtin types: a pickled subclass (numpy's float, an enumeration of str) would name its class."""
-    if type(value) in PLAIN:
-        return value
-    # Lists before mappings, which take longer to recognise.
-    if isinstance(value, (list, tuple)):
-        return tuple(map(plain, value))
-    if isinstance(value, Mapping):
-        return {plain(name): plain(of) for name, of in value.items()}
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    return bytes(value) if isinstance(value, bytes) else str(value)
 
 
 def _utf8(value: Any) -> Any:

@@ -20,8 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from genesis_otel._emit.values import text
-from genesis_otel._ship.encoding.attribute_text import float_text, int_text, value_text
-from genesis_otel._ship.encoding.codec import plain
+from genesis_otel._ship.encoding.attribute_text import float_text, int_text, plain, value_text
 from genesis_otel._ship.encoding.varint import SMALL, varint
 
 MARK = 1

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from genesis_otel._emit.interruption import ignored, pass_on
 from genesis_otel._ship.spool import account, cut, layout, losses
 from genesis_otel._ship.spool.lock import ProcessLock
-from genesis_otel._ship.spool.segment import Found, find
+from genesis_otel._ship.spool.segment import HEADER, Found, find, read
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,10 @@ class Queue:
 
         Its end is on disk before this returns: after a crash the same batch comes again.
         """
+        fresh = None if self.end else self._undamaged(self.segment, self.start, self.number, max_rows, max_bytes)
+        if fresh is not None:
+            self.claim(fresh)
+            return fresh
         while True:
             closed = layout.next_segment(self._path, self.segment) is not None or not self.written_to()
             try:
@@ -112,21 +116,23 @@ class Queue:
 
         Only reads, so another thread may call it; :meth:`claim` makes the result the batch in flight.
         """
+        return self._undamaged(batch.segment, batch.end, batch.following, max_rows, max_bytes)
+
+    def _undamaged(self, segment: int, start: int, number: int, max_rows: int, max_bytes: int) -> Batch | None:
+        """The records from a place on, up to the first damage; None if there are none, or what is there needs a closer look."""
+        if self._old:
+            return None
         try:
-            with (self._path / layout.segment_name(batch.segment)).open("rb") as file:
-                file.seek(batch.end)
-                data = file.read(max_bytes)
+            with (self._path / layout.segment_name(segment)).open("rb") as file:
+                file.seek(start)
+                records = read(file, number, max_rows, max_bytes)
         except OSError as error:
             pass_on(error)
             return None
-        found, damaged = find(data, closed=False, limit=max_rows, old=self._old)
-        if not found or damaged:
+        if not records:
             return None
-        following = found[-1].number + 1 if not self._old else -1
-        if not self._old and following - batch.following != len(found):
-            return None
-        records = [data[record.payload : record.end] for record in found]
-        return Batch(records, batch.segment, batch.end, batch.end + found[-1].end, following)
+        end = start + HEADER.size * len(records) + sum(map(len, records))
+        return Batch(records, segment, start, end, number + len(records))
 
     def claim(self, batch: Batch) -> None:
         """Record on disk that ``batch``, from :meth:`following`, is in flight; the one before it is done."""

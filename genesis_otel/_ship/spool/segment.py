@@ -11,7 +11,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from genesis_otel._emit.interruption import pass_on
 
@@ -37,6 +37,28 @@ class Found(NamedTuple):
 def pack(payload: bytes, number: int) -> bytes:
     """``payload`` as a record."""
     return HEADER.pack(MARK, len(payload), zlib.crc32(payload, number), number) + payload
+
+
+def read(file: BinaryIO, number: int, rows: int, size: int) -> list[bytes]:
+    """The payloads of whole records from a file's position on: those numbered from ``number`` on without a gap, at most ``rows`` and ``size`` bytes.
+
+    They are read one by one: to read a batch and then take its records out of it needs twice the memory, and new pages cost more than the rest.
+    """
+    found: list[bytes] = []
+    while len(found) < rows:
+        header = file.read(HEADER.size)
+        if len(header) < HEADER.size:
+            break
+        begins, length, checksum, numbered = HEADER.unpack(header)
+        size -= HEADER.size + length
+        if begins != MARK or numbered != number or size < 0:
+            break
+        payload = file.read(length)
+        if len(payload) < length or zlib.crc32(payload, number) != checksum:
+            break
+        found.append(payload)
+        number += 1
+    return found
 
 
 def find(data: bytes, *, closed: bool, limit: int = sys.maxsize, old: bool = False) -> tuple[list[Found], int]:

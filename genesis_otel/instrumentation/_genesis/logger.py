@@ -41,7 +41,8 @@ class GenesisLogger(ClickHouseLogger):
             super().log_evolution_run(**arguments)
             return
         arguments["task_name"] = search.options.task or arguments.get("task_name", "")
-        super().log_evolution_run(**{**arguments, "direction": arguments.get("direction") or "max"})
+        further = {"direction": arguments.get("direction") or "max", "objectives": search.options.objectives}
+        super().log_evolution_run(**{**arguments, **further})
         run = self._runs.get(str(arguments["run_id"]))
         if run is not None:
             search.begun(run)

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genesis_otel import spans
-from genesis_otel._emit import opened, pareto, tally
+from genesis_otel._emit import opened, tally
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.handle import is_failure
-from genesis_otel._emit.member import Member
+from genesis_otel._emit.member import Member, front_of
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._hooks import quietly
@@ -242,11 +242,7 @@ class Search:
         member = Member(program.id, score, score, values, len(program.code), 0.0, bool(error), not program.correct)
         if not member.counts:
             return False
-        names, candidates = list(self.options.objectives), [*self.front, member]
-        chosen = pareto.front(
-            self.options.objectives, [[each.objective(name) for name in names] for each in candidates]
-        )
-        self.front = [candidates[position] for position in chosen]
+        self.front = front_of(self.options.objectives, [*self.front, member])
         return member in self.front
 
 

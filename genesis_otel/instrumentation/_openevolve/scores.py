@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genesis_otel._emit import pareto, tally
-from genesis_otel._emit.member import Member
+from genesis_otel._emit.member import Member, front_of
 from genesis_otel._emit.values import number, plain
 from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
 
@@ -61,12 +61,12 @@ class Scores:
             self._tally.learn(member)
             if member.counts and program.id not in known:
                 self.front.append(member)
-        self.front = self._non_dominated(self.front)
+        self.front = front_of(self._objectives, self.front)
 
     def extend_front(self, program: Any, fitness: float | None, score: float | None) -> bool:
         """Add a program that did not fail; whether it is on the front."""
         child = self._member(program, fitness, score, failed=False)
-        self.front = self._non_dominated([*self.front, child])
+        self.front = front_of(self._objectives, [*self.front, child])
         return child in self.front
 
     def _primary(self, metrics: Mapping[str, Any], score: float) -> float | None:
@@ -76,11 +76,6 @@ class Scores:
             if name in metrics and (len(objectives) == 1 or pareto.DIRECTIONS.get(direction.lower())):
                 return number(metrics[name], name)
         return score
-
-    def _non_dominated(self, candidates: list[Member]) -> list[Member]:
-        names = list(self._objectives)
-        values = [[each.objective(name) for name in names] for each in candidates]
-        return [candidates[position] for position in pareto.front(self._objectives, values)]
 
     def _member(self, program: Any, fitness: float | None, score: float | None, *, failed: bool) -> Member:
         size = float(len(program.code.encode("utf-8", "backslashreplace")))

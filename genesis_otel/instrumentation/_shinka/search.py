@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from genesis_otel import spans
-from genesis_otel._emit import opened, pareto, tally
-from genesis_otel._emit.member import Member
+from genesis_otel._emit import opened, tally
+from genesis_otel._emit.member import Member, front_of
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import warn_once
@@ -308,7 +308,7 @@ class Search:
         with self.lock:
             if self.objectives:
                 member = self._member(program, score, failed=bool(error))
-                self.front = self._undominated([*self.front, member])
+                self.front = front_of(self.objectives, [*self.front, member])
                 begun.individual.record(is_pareto=member in self.front)
             begun.individual.end(end_time=told.get("postprocess_finished_at"))
             begun.is_ended = True
@@ -373,18 +373,13 @@ class Search:
             if self.objectives and member.counts and program.id not in known:
                 self.front.append(member)
         if self.objectives:
-            self.front = self._undominated(self.front)
+            self.front = front_of(self.objectives, self.front)
 
     def _member(self, program: Any, score: float | None, *, failed: bool) -> Member:
         told = program.metadata or {}
         copied = any(name in told for name in COPIED_FROM)
         size = float(len(program.code.encode("utf-8", "backslashreplace")))
         return Member(program.id, score, score, metrics_of(program), size, 0.0, failed, not program.correct, copied)
-
-    def _undominated(self, members: list[Member]) -> list[Member]:
-        counted = [each for each in members if each.counts]
-        values = [[each.objective(name) for name in self.objectives] for each in counted]
-        return [counted[at] for at in pareto.front(self.objectives, values)]
 
     # --- what else happens --------------------------------------------------------------------------------------------
 

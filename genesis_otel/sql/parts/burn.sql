@@ -5,6 +5,7 @@
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
+-- alive: an array of the ids of runs whose process is alive
 -- otherwise: the budget in USD, or NULL, for runs without their own
 SELECT
     this_run AS run_id, task_name, open, status, cost, unpriced,
@@ -22,7 +23,7 @@ FROM (
         sum(c.cost) AS cost, sum(c.unpriced) AS unpriced, sumIf(c.cost, c.timestamp > s.until - INTERVAL 1 HOUR) AS of_late
     FROM (
         SELECT *, @planned() AS planned, if(status = 'running', now64(3), last_seen) AS until
-        FROM (@state(@runs, @stalled_after))
+        FROM (@state(@runs, @stalled_after, @alive))
     ) AS s
     LEFT JOIN (SELECT run_id, max(generation) AS done FROM individuals WHERE @runs GROUP BY run_id) AS f ON f.run_id = s.run_id
     LEFT JOIN (@spent(@runs)) AS c ON c.run_id = s.run_id

@@ -18,6 +18,7 @@ SELECT
     max(log.ingested_at) AS ingested_at,
     if(@minimises(), 'min', 'max') AS direction,
     argMax(log.error, (log.told_at, log.end_time)) AS error,
-    argMaxIf(log.budget, log.told_at, log.budget IS NOT NULL) AS budget
+    argMaxIf(log.budget, log.told_at, log.budget IS NOT NULL) AS budget,
+    argMaxIf(log.objectives, log.told_at, notEmpty(log.objectives)) AS objectives
 FROM evolution_runs_log AS log
 GROUP BY log.run_id

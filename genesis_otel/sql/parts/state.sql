@@ -1,15 +1,17 @@
--- The current state of runs: a run that is `running` but has given no sign of life for `stalled_after` seconds is `stalled`. A sign of
--- life is any row other than a tag or a note; for a run that ended, it is its end.
+-- The current state of runs: a run that is `running` but has given no sign of life for `stalled_after` seconds is `stalled`, unless its
+-- process is known to be alive, which only the machine that it runs on can tell. A sign of life is any row other than a tag or a note;
+-- for a run that ended, it is its end.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
+-- alive: an array of the ids of runs whose process is alive
 SELECT
-    r.run_id AS run_id, task_name, start_time, end_time, config, direction, error, budget, total_generations, population_size, cluster_type,
+    r.run_id AS run_id, task_name, start_time, end_time, config, direction, objectives, error, budget, total_generations, population_size, cluster_type,
     database_path, trace_id,
     told_status = 'running' AS open,
     greatest(start_time, end_time, seen) AS last_seen,
     greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds,
-    if(open AND silent_seconds >= @stalled_after, 'stalled', told_status) AS status,
+    if(open AND silent_seconds >= @stalled_after AND NOT has(@alive, run_id), 'stalled', told_status) AS status,
     dateDiff('millisecond', start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)) / 1000 AS seconds
 FROM (SELECT *, status AS told_status FROM (@folded()) WHERE @runs) AS r
 LEFT JOIN (
@@ -18,7 +20,7 @@ LEFT JOIN (
         SELECT run_id, timestamp AS at FROM individuals
         UNION ALL SELECT run_id, timestamp FROM generations
         UNION ALL SELECT run_id, timestamp FROM llm_logs
-        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE action_type NOT IN ('tag', 'untag', 'note')
+        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE NOT @annotates()
     )
     WHERE run_id IN (
         SELECT log.run_id FROM evolution_runs_log AS log WHERE @runs GROUP BY log.run_id HAVING @told_status() = 'running'

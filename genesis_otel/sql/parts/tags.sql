@@ -13,7 +13,7 @@ FROM (
         argMax(toString(action_type), timestamp) AS kind,
         max(timestamp) AS at
     FROM agent_actions
-    WHERE @runs AND action_type IN ('tag', 'untag', 'note')
+    WHERE @runs AND @annotates()
     GROUP BY run_id, told, is_note
 )
 GROUP BY run_id

@@ -1,8 +1,8 @@
--- What has come of a run, in brief
+-- What has arrived of a run, in brief
 --
--- How many rows the store has of a run and when the last of them came: of individuals and what they come from, of LLM calls, and of
--- everything else. Where the answer is that of before, there is nothing new to ask for; another one may mean no more than that rows
--- which came twice were merged.
+-- How many rows the store has of a run and when the last of them arrived: of individuals and what they come from, of LLM calls, and of
+-- everything else. If the answer is the same as before, there is nothing new to ask for; a different one may only mean that rows that
+-- arrived twice were merged.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT what, sum(came) AS rows, max(last) AS newest

@@ -15,7 +15,7 @@ SELECT
     p.outcome AS status,
     p.copied AS copied,
     p.mutation_type AS mutation_type,
-    (p.generation, p.individual_id) IN (SELECT generation, individual_id FROM pareto_fronts WHERE run_id = {run_id:String}) AS is_pareto,
+    (p.generation, p.individual_id) IN (SELECT generation, individual_id FROM (@front(run_id = {run_id:String}))) AS is_pareto,
     c.cost AS cost,
     c.unpriced AS unpriced,
     p.parent_id AS parent_id,

@@ -12,7 +12,7 @@ SELECT
     i.mutation_type AS mutation_type,
     i.fitness_score AS fitness_score,
     i.combined_score AS combined_score,
-    (i.generation, i.individual_id) IN (SELECT generation, individual_id FROM pareto_fronts WHERE run_id = {run_id:String}) AS is_pareto,
+    (i.generation, i.individual_id) IN (SELECT generation, individual_id FROM (@front(run_id = {run_id:String}))) AS is_pareto,
     i.outcome AS status,
     i.parent_id AS parent_id,
     if(i.outcome = 'ok', ifNull(e.gain, if(direction = 'min', -1, 1) * (i.fitness_score - p.fitness_score)), NULL) AS gain,

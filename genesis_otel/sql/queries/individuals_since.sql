@@ -47,7 +47,7 @@ LEFT JOIN (
     SELECT
         child_id,
         arrayDistinct(arrayMap(edge -> edge.3, arraySort(groupArray((position, timestamp, parent_id))))) AS parents,
-        substringUTF8(argMin(edit_summary, toUInt64(position) * 100000000000000 + toUnixTimestamp64Milli(timestamp)), 1, 120) AS edit_summary
+        substringUTF8(argMin(edit_summary, (position, timestamp)), 1, 120) AS edit_summary
     FROM code_lineages
     WHERE run_id = {run_id:String} AND parent_id != ''
         AND child_id IN (SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND timestamp >= from_then)

@@ -1,11 +1,25 @@
 -- Latest Pareto front
 --
--- The current front.
+-- The current front: that of the newest generation that has one, as the search told it. `dominated` marks a member that is no better than
+-- another one in any of the run's objectives, and worse in one; it is NULL if the objectives, or the member's values, are not known.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
-SELECT individual_id, fitness_score, combined_score, metrics
-FROM pareto_fronts
-WHERE run_id = {run_id:String}
-    AND generation = (SELECT max(generation) FROM pareto_fronts WHERE run_id = {run_id:String})
-ORDER BY if((SELECT any(direction) FROM evolution_runs WHERE run_id = {run_id:String}) = 'min', -1, 1) * fitness_score DESC, individual_id
-LIMIT 1 BY individual_id
+WITH
+    (SELECT (any(direction), any(objectives)) FROM (@folded()) WHERE run_id = {run_id:String}) AS told,
+    members AS (
+        SELECT
+            individual_id, fitness_score, combined_score, metrics,
+            arrayMap((name, way) -> @objective(name, way), mapKeys(told.2), mapValues(told.2)) AS point
+        FROM (@front(run_id = {run_id:String}))
+        WHERE generation = (SELECT max(generation) FROM pareto_fronts WHERE run_id = {run_id:String})
+    )
+SELECT
+    individual_id, fitness_score, combined_score, metrics,
+    if(empty(point) OR has(point, NULL), NULL, individual_id IN (
+        SELECT one.individual_id
+        FROM members AS one
+        CROSS JOIN members AS other
+        WHERE one.point != other.point AND arrayAll((own, its) -> ifNull(its >= own, false), one.point, other.point)
+    )) AS dominated
+FROM members
+ORDER BY if(told.1 = 'min', -1, 1) * fitness_score DESC, individual_id

@@ -11,7 +11,5 @@ SELECT
     individual_id,
     if(isFinite(JSONExtractFloat(metrics, {x:String})), JSONExtract(metrics, {x:String}, 'Nullable(Float64)'), NULL) AS x,
     if(isFinite(JSONExtractFloat(metrics, {y:String})), JSONExtract(metrics, {y:String}, 'Nullable(Float64)'), NULL) AS y
-FROM pareto_fronts
-WHERE run_id = {run_id:String}
+FROM (@front(run_id = {run_id:String}))
 ORDER BY generation, x DESC, individual_id
-LIMIT 1 BY generation, individual_id

@@ -13,9 +13,8 @@ SELECT
     f.members AS pareto_actual
 FROM (@trajectory(run_id = {run_id:String})) AS g
 LEFT JOIN (
-    SELECT generation, uniqExact(individual_id) AS members
-    FROM pareto_fronts
-    WHERE run_id = {run_id:String}
+    SELECT generation, count() AS members
+    FROM (@front(run_id = {run_id:String}))
     GROUP BY generation
 ) AS f ON f.generation = g.generation
 ORDER BY generation

@@ -8,6 +8,7 @@
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- window = 300: how many seconds count as recent
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
+-- alive = []: runs that are not stalled, as their process is alive
 WITH
     assumeNotNull((
         SELECT if(any(status) IN ('', 'running'), now64(3), max(end_time))
@@ -20,9 +21,13 @@ SELECT
     r.status AS status,
     r.error AS error,
     r.direction AS direction,
-    arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [r.began, g.first, f.first, l.first, a.first])) AS start_time,
-    greatest(0, dateDiff('millisecond', start_time, until)) / 1000 AS seconds,
-    greatest(0, dateDiff('millisecond', greatest(start_time, r.ended, g.last, f.last, l.last, a.last), now64(3))) / 1000 AS silent_seconds,
+    if(r.status = '', arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [g.first, f.first, l.first, a.first])), r.began) AS start_time,
+    if(r.status = '', greatest(0, dateDiff('millisecond', start_time, until)) / 1000, r.lasted) AS seconds,
+    if(
+        r.status = '',
+        greatest(0, dateDiff('millisecond', greatest(start_time, g.last, f.last, l.last, a.last), now64(3))) / 1000,
+        r.silent
+    ) AS silent_seconds,
     r.planned AS planned,
     n.generations AS generations,
     if(g.generations > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
@@ -54,11 +59,12 @@ FROM (
         any(status) AS status,
         any(error) AS error,
         any(direction) AS direction,
-        min(start_time) AS began,
-        max(end_time) AS ended,
+        any(start_time) AS began,
+        any(seconds) AS lasted,
+        any(silent_seconds) AS silent,
         max(asked) AS planned,
         any(budget) AS allowed
-    FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})))
+    FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32}, {alive:Array(String)})))
 ) AS r
 CROSS JOIN (
     SELECT uniqExact(generation) AS generations, max(generation) AS newest, min(timestamp) AS first, max(timestamp) AS last
@@ -92,7 +98,7 @@ CROSS JOIN (
         countIf(action_type = 'job_completed') AS completed,
         countIf(action_type = 'job_failed') AS failed,
         min(timestamp) AS first,
-        max(timestamp) AS last
+        maxIf(timestamp, NOT @annotates()) AS last
     FROM agent_actions FINAL
     WHERE run_id = {run_id:String}
 ) AS a

@@ -4,12 +4,14 @@
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
+-- alive = []: runs that are not stalled, as their process is alive
 SELECT
     r.run_id AS run_id,
     r.task_name AS task_name,
     r.status AS status,
     r.error AS error,
     r.direction AS direction,
+    r.objectives AS objectives,
     r.start_time AS start_time,
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
@@ -33,7 +35,7 @@ SELECT
     r.budget AS budget,
     t.tags AS tags,
     t.notes AS notes
-FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32})) AS r
+FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32}, {alive:Array(String)})) AS r
 LEFT JOIN (@counted(run_id = {run_id:String})) AS g ON g.run_id = r.run_id
 LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = r.run_id
 LEFT JOIN (@cost(run_id = {run_id:String})) AS c ON c.run_id = r.run_id

@@ -9,11 +9,12 @@
 -- tag = : only runs with this tag
 -- limit = 20: maximum number of rows
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
+-- alive = []: runs that are not stalled, as their process is alive
 WITH (
     SELECT groupArray((run_id, task_name, status, start_time, last_seen, silent_seconds, error))
     FROM (
         SELECT run_id, task_name, status, start_time, last_seen, silent_seconds, error
-        FROM (@state(1, {stalled_after:UInt32}))
+        FROM (@state(1, {stalled_after:UInt32}, {alive:Array(String)}))
         WHERE ({task:String} = '' OR task_name = {task:String})
             AND ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
             AND ({tag:String} = '' OR run_id IN (SELECT run_id FROM (@tags(1)) WHERE has(tags, {tag:String})))

@@ -10,7 +10,20 @@ from grafana.source.columns import GOOD_WHEN_LOW, band, called, color, colored, 
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import COMPARE, TO_RUN
 from grafana.source.panels import a_table, by_number, scatter
-from grafana.source.sql import FOLDED, SUCCESS, cost, edges, found, objectives, programs, spent, state, steps, value_of
+from grafana.source.sql import (
+    FOLDED,
+    SUCCESS,
+    cost,
+    edges,
+    found,
+    front,
+    objectives,
+    programs,
+    spent,
+    state,
+    steps,
+    value_of,
+)
 from grafana.source.targets import runs_among, value
 from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
@@ -139,10 +152,9 @@ LIMIT 2000
 
 FRONTS = f"""
 SELECT run_id, {value_of("x")} AS x, {value_of("y")} AS y, individual_id
-FROM pareto_fronts
-WHERE {OF_RUNS} AND (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
+FROM ({front(OF_RUNS)})
+WHERE (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
 ORDER BY run_id, x
-LIMIT 1 BY run_id, individual_id
 LIMIT 2000
 """
 
@@ -304,8 +316,8 @@ def board() -> dict[str, Any]:
                 "Pareto fronts",
                 "The last front of each run, by the two objectives chosen above.",
                 [FRONTS],
-                x_title="${x}",
-                y_title="${y}",
+                x_title="${x:text}",
+                y_title="${y:text}",
                 series="run_id",
                 size=(8, 10),
                 empty="These runs have recorded no front.",

@@ -110,7 +110,7 @@ SELECT
     concat('$', toString(round(i.cost, 4)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
-    toFloat64(i.individual_id IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN}) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
+    toFloat64(i.individual_id IN (SELECT individual_id FROM ({named("pareto_latest", run_id=value("run"))})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
     toFloat64(1 - arc__chosen - arc__failed - arc__front) AS arc__other,
     l.edit AS detail__edit,
     i.metrics AS detail__metrics,

@@ -2,7 +2,7 @@
 
 In: a run. Out: its progress, what it cost, its front, its mutations, its failures and its jobs. Everything is read by the
 run's id, first in every sort key, so that a panel costs what the run is, not what the store is. Times outside the dashboard's
-range are not cut off: Grafana offers to zoom to them.
+range are not cut off: Grafana offers to zoom to them. Two of its folded rows are in `run_search` and `run_jobs`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT
+from grafana.source.boards import run_jobs, run_search
+from grafana.source.boards.run_search import LATEST_FRONT
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
     STATUS_COLORS,
@@ -19,7 +21,6 @@ from grafana.source.columns import (
     as_line,
     called,
     color,
-    gauge,
     limit_line,
     limits,
     link,
@@ -31,17 +32,17 @@ from grafana.source.columns import (
     width,
 )
 from grafana.source.dashboard import a_dashboard, breakthroughs
-from grafana.source.links import LINEAGE, RUN, TIMES_OF_ROW, TO_TRACE, to_dashboard
+from grafana.source.links import RUN, TIMES_OF_ROW, TO_TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, bars, by_number, folded, over_time, row, scatter
 from grafana.source.sql import (
+    BUCKET,
     PLANNED,
     THIS_RUN,
     burn,
     climb,
     cost,
-    edges,
     found,
-    jobs,
+    front,
     objectives,
     programs,
     spent,
@@ -78,14 +79,9 @@ FROM (SELECT {PLANNED} AS planned FROM evolution_runs WHERE {THIS_RUN}) AS r
 CROSS JOIN (SELECT max(generation) AS generation FROM individuals WHERE {THIS_RUN}) AS g
 """
 
-# About 300 buckets over the life of the run, whatever its length; a browser need not draw more.
-BUCKET = f"""
-(SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})
-"""
-
 FITNESS = f"""
 SELECT
-    toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
+    toStartOfInterval(timestamp, toIntervalSecond({BUCKET})) AS time,
     any(sign) * max(height) AS "best in interval",
     avg(score) AS mean,
     any(sign) * max(top) AS "best so far"
@@ -119,7 +115,7 @@ SELECT
     ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD per hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
     SELECT
-        {BUCKET.strip()} AS seconds,
+        {BUCKET} AS seconds,
         toStartOfInterval(timestamp, toIntervalSecond(seconds)) AS time,
         sum(cost) AS cost,
         sum(unpriced) AS calls
@@ -129,188 +125,18 @@ FROM (
 ORDER BY time
 """
 
-QUEUE = f"""
-SELECT job, individual_id, generation, submitted, seconds AS waits
-FROM ({named("running_jobs", run_id=value("run"), limit="200")})
-ORDER BY submitted
-"""
-
-EVALUATION_TIME = f"""
-SELECT
-    toStartOfInterval(ended, toIntervalSecond({BUCKET.strip()})) AS time,
-    quantile(0.5)(seconds) AS p50, quantile(0.95)(seconds) AS p95, quantile(0.99)(seconds) AS p99
-FROM ({jobs(THIS_RUN)})
-WHERE ended IS NOT NULL
-GROUP BY time
-ORDER BY time
-"""
-
-# The job seconds in a bucket divided by its length: the mean number of concurrent jobs. Jobs that have not ended last until now, or,
-# in a run that has ended, until the bucket of their submission: nothing more is known of them.
-WORKERS = f"""
-SELECT
-    bucket AS time,
-    sum(greatest(0, dateDiff('millisecond', greatest(submitted, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
-FROM (
-    SELECT
-        submitted, {BUCKET.strip()} AS width,
-        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), submitted)) AS until,
-        toStartOfInterval(submitted, toIntervalSecond(width)) AS begun,
-        arrayJoin(range(toUInt64(least(1000, intDiv(dateDiff('second', begun, until), width) + 1)))) AS number,
-        begun + toIntervalSecond(number * width) AS bucket
-    FROM ({jobs(THIS_RUN)})
-)
-GROUP BY time
-ORDER BY time
-"""
-
 YIELD = f"SELECT * FROM ({named('model_yield', run_id=value('run'))})"
 
 WASTED = f"SELECT purpose, sum(cost) AS cost FROM ({spent_on(THIS_RUN)}) GROUP BY purpose ORDER BY cost DESC"
 
-JOBS_OVER_TIME = f"""
-SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
-FROM (
-    SELECT
-        toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time,
-        toInt64(countIf(action_type = 'job_submitted')) - toInt64(countIf(action_type != 'job_submitted')) AS delta,
-        countIf(action_type = 'job_completed') AS completed,
-        countIf(action_type = 'job_failed') AS failed
-    FROM agent_actions FINAL
-    WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
-    GROUP BY time
-)
-ORDER BY time
-"""
-
-DIVERSITY = f"""
-SELECT
-    generation,
-    uniqExact(code_hash) AS "distinct programs",
-    count() AS individuals,
-    uniqExact(code_hash) / count() AS share
-FROM ({programs(THIS_RUN)})
-WHERE code_hash != '' AND NOT copied
-GROUP BY generation
-ORDER BY generation
-"""
-
-SIZES = f"""
-SELECT
-    generation,
-    avg(code_size) AS mean,
-    if(count(height) = 0, NULL, argMaxIf(code_size, (height, -place), height IS NOT NULL)) AS "best individual"
-FROM ({climb(THIS_RUN)})
-WHERE code_size > 0 AND NOT copied
-GROUP BY generation
-ORDER BY generation
-"""
-
-MUTATIONS = f"""
-SELECT
-    e.mutation_type AS mutation_type,
-    e.total AS individuals,
-    s.improvements AS better_than_parent,
-    s.total AS of_pairs,
-    s.success_rate AS success,
-    s.avg_gain AS mean_gain,
-    g.best_improvement AS best_gain,
-    e.failed / e.total AS failed,
-    e.incorrect / e.total AS incorrect,
-    e.avg_fitness AS mean_score,
-    e.best_fitness AS best_score
-FROM (
-    SELECT *, count AS total FROM ({named("mutation_effectiveness", run_id=value("run"))})
-) AS e
-LEFT JOIN ({named("mutation_success_rate", run_id=value("run"))}) AS s ON s.mutation_type = e.mutation_type
-LEFT JOIN ({named("mutation_gains", run_id=value("run"))}) AS g ON g.mutation_type = e.mutation_type
-ORDER BY success DESC
-"""
-
-GAINS = f"""
-SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(mutation_type) AS mutation_type, count() AS better
-FROM ({edges(THIS_RUN)})
-WHERE gain > 0
-GROUP BY time, mutation_type
-ORDER BY time
-"""
-
-ISLANDS = f"""
-SELECT time, concat('island ', island) AS island, sign * max(best) OVER (PARTITION BY island ORDER BY time) AS best
-FROM (
-    SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(island) AS island, any(sign) AS sign, max(height) AS best
-    FROM ({climb(THIS_RUN)})
-    WHERE island != '' AND height IS NOT NULL
-    GROUP BY time, island
-)
-ORDER BY time
-"""
-
-TOP = f"""
-SELECT
-    i.individual_id AS individual_id, i.generation AS generation, i.mutation_type AS mutation_type,
-    i.score AS score, i.combined_score AS combined, i.individual_id IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN}) AS on_front,
-    s.cost AS cost, s.unpriced AS unpriced, i.code_size AS bytes, i.metrics AS metrics,
-    l.edit_summary AS edit, c.code AS code, i.trace_id AS trace_id
-FROM (
-    SELECT * FROM ({climb(THIS_RUN)})
-    WHERE height IS NOT NULL
-    ORDER BY height DESC, place
-    LIMIT 20
-) AS i
-LEFT JOIN (
-    SELECT child_id, edit_summary
-    FROM code_lineages
-    WHERE {THIS_RUN}
-    ORDER BY position, timestamp
-    LIMIT 1 BY child_id
-) AS l ON l.child_id = i.individual_id
-LEFT JOIN (SELECT individual_id, argMax(code, timestamp) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
-    ON c.individual_id = i.individual_id
-LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id) AS s
-    ON s.individual_id = i.individual_id
-ORDER BY i.height DESC, i.place
-"""
-
-FAILURES = f"""
-SELECT timestamp AS time, what, if(incorrect AND error = '', 'incorrect', error) AS error, generation, individual_id, trace_id
-FROM ({named("failures", run_id=value("run"), limit="100")})
-ORDER BY time DESC
-"""
-
-OUTPUT = f"""
-SELECT timestamp AS time, name, text, failed, generation, individual_id, trace_id
-FROM ({named("evaluation_output", run_id=value("run"), individual_ids="emptyArrayString()", failed="0", characters="2000", limit="100")})
-ORDER BY time DESC
-"""
-
-CELLS = f"""
-SELECT island, cell, individuals, failed, best_score, best_individual AS individual_id, best_generation AS generation
-FROM ({named("cells", run_id=value("run"), limit="200")})
-ORDER BY best_score IS NULL, island, cell
-"""
-
-COMPONENTS = f"""
-SELECT part.1 AS component, part.2 AS cost
-FROM (
-    SELECT arrayJoin([
-        ('mutation', total_mutation_cost), ('embedding', total_embedding_cost), ('novelty', total_novelty_cost),
-        ('beside the individuals', greatest(0, run_cost - total_cost)), (if(unpriced > 0, concat(toString(unpriced), ' unpriced calls'), ''), 0)
-    ]) AS part
-    FROM ({named("cost_breakdown", run_id=value("run"))})
-)
-WHERE component != ''
-"""
-
 FRONT_OVER_TIME = f"""
 SELECT
     generation,
-    uniqExact(individual_id) AS members,
-    uniqExactIf(individual_id, generation = first) AS "new members"
+    count() AS members,
+    countIf(generation = first) AS "new members"
 FROM (
     SELECT generation, individual_id, min(generation) OVER (PARTITION BY individual_id) AS first
-    FROM pareto_fronts
-    WHERE {THIS_RUN}
+    FROM ({front(THIS_RUN)})
 )
 GROUP BY generation
 ORDER BY generation
@@ -318,42 +144,34 @@ ORDER BY generation
 
 
 X, Y = value_of("x"), value_of("y")
-LAST_FRONT = f"(SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})"
-
 FRONT = [
     f"""
 SELECT {X} AS x, {Y} AS "other individuals", individual_id, toString(generation) AS generation
 FROM ({programs(THIS_RUN)}) AS individuals
-WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM pareto_fronts WHERE {THIS_RUN})
+WHERE score IS NOT NULL AND individual_id NOT IN (SELECT individual_id FROM ({front(THIS_RUN)}))
 ORDER BY individuals.generation DESC, individual_id
 LIMIT 2000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "earlier fronts", individual_id, toString(generation) AS generation
-FROM pareto_fronts
-WHERE {THIS_RUN} AND pareto_fronts.generation < {LAST_FRONT}
-ORDER BY pareto_fronts.generation DESC, x
-LIMIT 1 BY pareto_fronts.generation, individual_id
+FROM ({front(THIS_RUN)}) AS fronts
+WHERE fronts.generation < (SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})
+ORDER BY fronts.generation DESC, x
 LIMIT 1000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
-FROM pareto_fronts
-WHERE {THIS_RUN} AND generation = {LAST_FRONT}
+FROM ({LATEST_FRONT})
+WHERE NOT ifNull(dominated, false)
 ORDER BY x
-LIMIT 1 BY individual_id
+""",
+    f"""
+SELECT {X} AS x, {Y} AS "dominated on it", individual_id
+FROM ({LATEST_FRONT})
+WHERE dominated
+ORDER BY x
 """,
 ]
-
-ACTIONS = f"""
-SELECT toStartOfInterval(timestamp, toIntervalSecond({BUCKET.strip()})) AS time, toString(action_type) AS action, count() AS actions
-FROM agent_actions FINAL
-WHERE {THIS_RUN}
-GROUP BY time, action
-ORDER BY time
-"""
-
-OF_INDIVIDUAL = link("Show its lineage", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
 
 def board() -> dict[str, Any]:
@@ -533,13 +351,15 @@ def board() -> dict[str, Any]:
             scatter(
                 "Pareto front",
                 "The trade-off between two objectives, chosen above: the front of the last generation, earlier fronts, and all "
-                "other individuals.",
+                "other individuals. A member is dominated if another one is no worse in any of the run's objectives and better in one, "
+                "whatever the search says.",
                 FRONT,
-                x_title="${x}",
-                y_title="${y}",
+                x_title="${x:text}",
+                y_title="${y:text}",
                 columns={
                     "other individuals": color("gray"),
                     "earlier fronts": color("blue"),
+                    "dominated on it": [*color("orange"), *point_size(9)],
                     "front of the last generation": [*color("green"), *point_size(9)],
                 },
                 empty="This run has recorded no front.",
@@ -576,238 +396,15 @@ def board() -> dict[str, Any]:
                     empty="Nothing has cost anything yet.",
                 ),
             ),
-            folded(
-                "How it searches",
-                a_table(
-                    "Mutation types",
-                    "How each mutation type performs: how often its programs beat their parent, and by how much. Success is a share of the pairs of "
-                    "child and parent: a child of two parents counts twice.",
-                    MUTATIONS,
-                    {
-                        "mutation_type": width(170),
-                        "individuals": width(100),
-                        "better_than_parent": [*called("better than a parent"), *width(150)],
-                        "of_pairs": [*called("of pairs"), *width(95)],
-                        "success": gauge(),
-                        "failed": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(90)],
-                        "incorrect": [*unit("percentunit", 0), *limits(GOOD_WHEN_LOW), *width(100)],
-                        "mean_gain": unit("short", 4),
-                        "best_gain": unit("short", 4),
-                        "mean_score": unit("short", 4),
-                        "best_score": unit("short", 4),
-                    },
-                    size=(24, 6),
-                ),
-                by_number(
-                    "Diversity",
-                    "Distinct programs among all of a generation: if far below the total, the search is repeating itself.",
-                    DIVERSITY,
-                    "generation",
-                    size=(8, 8),
-                    columns={
-                        "individuals": color("blue"),
-                        "distinct programs": color("green"),
-                        "share": [*right_axis(), *unit("percentunit", 0), *color("orange")],
-                    },
-                    minimum=0,
-                    empty="No code was recorded.",
-                ),
-                by_number(
-                    "Size of programs",
-                    "Size in bytes: growth without gain is bloat.",
-                    SIZES,
-                    "generation",
-                    size=(8, 8),
-                    unit="bytes",
-                    columns={"mean": color("blue"), "best individual": color("green")},
-                    minimum=0,
-                    empty="No code was recorded.",
-                ),
-                over_time(
-                    "Improvements by mutation type",
-                    "Individuals better than their parent, as they arrived.",
-                    GAINS,
-                    name="${__field.labels.mutation_type}",
-                    size=(8, 8),
-                    style="bars",
-                    stacked=True,
-                    empty="No individual was better than its parent.",
-                ),
-                over_time(
-                    "Best score by island",
-                    "The best score each island had reached at each moment. Islands that rise together exchange too much; one "
-                    "that stays flat only costs.",
-                    ISLANDS,
-                    name="${__field.labels.island}",
-                    style="steps",
-                    size=(10, 8),
-                    empty="This search has no islands.",
-                ),
-                a_table(
-                    "Islands",
-                    "What each island has found, and how many of its individuals have a parent on another island.",
-                    named("islands", run_id=value("run")),
-                    {
-                        "best_score": [*called("best"), *unit("short", 5), *width(85)],
-                        "island": width(60),
-                        "failed": width(70),
-                        "incorrect": width(80),
-                        "arrived": width(75),
-                        "avg_score": [*called("mean"), *unit("short", 4), *width(80)],
-                        "individuals": width(95),
-                        "best_generation": [*called("reached in"), *width(90)],
-                        "best_individual": [
-                            *called("by"),
-                            *link("Show its lineage", to_dashboard(LINEAGE, run="$run", individual="best_individual")),
-                            *width(140),
-                        ],
-                    },
-                    size=(14, 8),
-                    empty="This search has no islands.",
-                ),
-                a_table(
-                    "Cells",
-                    "The cells of the feature grid (MAP-Elites), per island: how many individuals fell into each, and the best of "
-                    "them. Empty cells have not been explored.",
-                    CELLS,
-                    {
-                        "island": width(90),
-                        "cell": long_text(),
-                        "best_score": [*called("best"), *unit("short", 5)],
-                        "individual_id": [*called("by"), *OF_INDIVIDUAL],
-                        "generation": [*called("in generation"), *width(110)],
-                    },
-                    size=(24, 8),
-                    empty="This search has no feature grid.",
-                ),
-                a_table(
-                    "Top individuals",
-                    "The best programs over all generations. The id links to the ancestors, the trace to how the program was made.",
-                    TOP,
-                    {
-                        "individual_id": [*called("individual"), *OF_INDIVIDUAL, *width(230)],
-                        "generation": width(95),
-                        "mutation_type": width(120),
-                        "score": [*unit("short", 5), *width(100)],
-                        "combined": [*unit("short", 5), *width(100)],
-                        "on_front": width(85),
-                        "cost": [*unit("currencyUSD", 4), *width(90)],
-                        **UNPRICED,
-                        "bytes": unit("bytes"),
-                        "metrics": long_text(),
-                        "edit": long_text(),
-                        "code": long_text(),
-                        "trace_id": [*called("trace"), *TO_TRACE],
-                    },
-                    size=(24, 10),
-                ),
-                a_table(
-                    "Programs proposed more than once",
-                    "Identical code, by its hash, with the first individual that had it: the calls for the others bought nothing.",
-                    f"SELECT first_individual AS individual_id, count AS proposed, code_hash FROM ({named('duplicates', run_id=value('run'))}) LIMIT 50",
-                    {
-                        "individual_id": [*called("first individual"), *OF_INDIVIDUAL, *width(280)],
-                        "proposed": [*called("times proposed"), *width(120)],
-                        "code_hash": [],
-                    },
-                    size=(12, 7),
-                    empty="No program was proposed twice.",
-                ),
-                bars(
-                    "Cost by component",
-                    "What the individuals cost in USD: mutations, embeddings, novelty judgements.",
-                    COMPONENTS,
-                    size=(12, 7),
-                    unit="currencyUSD",
-                ),
-            ),
-            folded(
-                "What it is doing",
-                over_time(
-                    "Jobs",
-                    "Evaluations that are running, and those that ended.",
-                    JOBS_OVER_TIME,
-                    style="steps",
-                    columns={"failed": color("red"), "completed": color("green"), "running": color("blue")},
-                    minimum=0,
-                    empty="No job was recorded.",
-                ),
-                over_time(
-                    "Evaluation time",
-                    "From a job's submission to its end, including the wait for a worker.",
-                    EVALUATION_TIME,
-                    unit="s",
-                    columns={"p50": color("green"), "p95": color("orange"), "p99": color("red")},
-                    minimum=0,
-                    empty="No job has ended yet.",
-                ),
-                over_time(
-                    "Workers busy",
-                    "How many evaluations run at a time, on average. If this is below the number of workers, the search does not "
-                    "keep them busy.",
-                    WORKERS,
-                    columns={"busy": color("blue")},
-                    minimum=0,
-                    empty="No job was recorded.",
-                ),
-                a_table(
-                    "Running jobs",
-                    "Jobs submitted and not yet ended, longest-waiting first.",
-                    QUEUE,
-                    {
-                        "waits": [*unit("s"), *limits(((None, "green"), (300, "yellow"), (1800, "red")))],
-                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
-                    },
-                    size=(12, 8),
-                    empty="No job is running.",
-                ),
-                over_time(
-                    "Actions",
-                    "Everything else that the search recorded: archive updates, islands, restarts.",
-                    ACTIONS,
-                    name="${__field.labels.action}",
-                    style="bars",
-                    stacked=True,
-                    empty="No action was recorded.",
-                ),
-                a_table(
-                    "Failures",
-                    "LLM calls, evaluations and individuals that failed, newest first.",
-                    FAILURES,
-                    {
-                        "time": width(180),
-                        "error": long_text(),
-                        "generation": width(95),
-                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
-                        "trace_id": [*called("trace"), *TO_TRACE],
-                    },
-                    size=(12, 8),
-                    empty="Nothing has failed.",
-                ),
-                a_table(
-                    "Evaluation output",
-                    "What evaluations printed, raised or reported, newest first: one row per text, showing its end.",
-                    OUTPUT,
-                    {
-                        "time": width(180),
-                        "name": width(110),
-                        "text": long_text(),
-                        "failed": width(80),
-                        "generation": width(95),
-                        "individual_id": [*called("individual"), *OF_INDIVIDUAL],
-                        "trace_id": [*called("trace"), *TO_TRACE],
-                    },
-                    size=(24, 8),
-                    empty="No evaluation output was recorded.",
-                ),
-            ),
+            run_search.panels(),
+            run_jobs.panels(),
             folded(
                 "How it was started",
                 a_table(
                     "Run",
                     "What the run recorded about itself; click for the full configuration.",
                     f"""
-SELECT task_name AS task, error, direction, start_time AS started, population_size, cluster_type, database_path, config, trace_id
+SELECT task_name AS task, error, direction, toString(objectives) AS objectives, start_time AS started, population_size, cluster_type, database_path, config, trace_id
 FROM evolution_runs WHERE {THIS_RUN}
 """,
                     {

@@ -1,0 +1,17 @@
+-- The Pareto front of each generation, each member once. A generation that ends and is opened again may tell several fronts, and so may
+-- one that tells its front as it grows: the one that counts is the last, by its own time and not by its arrival, as a whole.
+--
+-- runs: which, a condition on run_id
+SELECT run_id, generation, individual_id, fitness_score, combined_score, metrics
+FROM pareto_fronts
+WHERE @runs AND (run_id, generation, timestamp, trace_id, span_id) IN (
+    SELECT run_id, generation, last.1, last.2, last.3
+    FROM (
+        SELECT run_id, generation, max((timestamp, trace_id, span_id)) AS last
+        FROM pareto_fronts
+        WHERE @runs
+        GROUP BY run_id, generation
+    )
+)
+ORDER BY run_id, generation, individual_id, position
+LIMIT 1 BY run_id, generation, individual_id
