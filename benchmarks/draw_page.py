@@ -4,7 +4,7 @@ Run: python benchmarks/draw_page.py [--individuals N ...] [--keep FOLDER] [--onl
 a store with two such searches (`tests/support/large_search.py`), starts the real `genesis-otel ui`, and opens each view by its address in headless Chromium.
 Printed per view: seconds until it is drawn (from the navigation on; the page itself looks at every frame), seconds until it is drawn if the
 search is open already; the longest task; seconds of CPU until it is drawn and quiet, of the page's own thread, of the whole browser, of the
-page's server and of the store; the heap after a garbage collection; the bytes received. Then what somebody does on the tree (zoom, drag, point,
+page's server and of the store; the heap and the DOM nodes after a garbage collection; the bytes received. Then what somebody does on the tree (zoom, drag, point,
 search, select): CPU of the page's thread per step, and the longest time between two frames.
 
 Limits, with the exit code 1 if one is missed: every view drawn within 2 s for up to 10,000 individuals; the run and its tree within 3 s for more,
@@ -115,7 +115,7 @@ console = Console(width=160)
 
 
 class Drawn(NamedTuple):
-    """A view: times and CPU in seconds, the longest task in milliseconds, heap and bytes in MB."""
+    """A view: times and CPU in seconds, the longest task in milliseconds, heap and bytes in MB, DOM nodes in thousands."""
 
     view: str
     seconds: float
@@ -126,6 +126,7 @@ class Drawn(NamedTuple):
     server: float
     store: float
     heap: float
+    nodes: float
     received: float
 
     @property
@@ -196,6 +197,7 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
     )
     thread = told(page)["TaskDuration"]
     page.driver.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
+    kept = told(page)
     return Drawn(
         view,
         seconds,
@@ -205,7 +207,8 @@ def drawn(page: Opened, view: str, place: str, until: str) -> Drawn:
         browser,
         server,
         store,
-        told(page)["JSHeapUsedSize"] / 1e6,
+        kept["JSHeapUsedSize"] / 1e6,
+        kept["Nodes"] / 1e3,
         received / 1e6,
     )
 
@@ -278,6 +281,7 @@ def measured(folder: Path, individuals: int, only: Sequence[str]) -> list[str]:
             "server s",
             "store s",
             "heap MB",
+            "k nodes",
             "received MB",
         ):
             table.add_column(head, justify="right")

@@ -36,7 +36,7 @@ from tests.support.browser import eventually, open_browser  # noqa: E402
 SEARCH = (
     "import sys; from genesis_otel.demo.search import run_demo; run_demo(iterations=1_000_000, pace=float(sys.argv[1]))"
 )
-TABS = 13
+TABS = 14
 """The page's tabs, visited one after another."""
 
 

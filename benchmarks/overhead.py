@@ -45,8 +45,8 @@ CPU_LIMIT, WALL_LIMIT = 1.25, 1.02
 """The maximum for a recorded search relative to *without*: CPU if the model answers at once, and time if it takes a second.
 
 With an instant model, 160 iterations take 2.7 s, and a tenth of that cannot be kept: imports, most of them the SDK's, the price list, and
-starting the run and the store process take 0.2 s, and would leave 70 µs for each of a thousand spans. The SDK alone takes 110 there:
-between two spans everything else runs, so that nothing of them is in the processor's caches."""
+starting the run take 0.17 s, and would leave 100 µs for each of a thousand spans. The SDK alone takes 110 there: between two spans
+everything else runs, so that nothing of them is in the processor's caches."""
 STORE_LIMIT = 1.0
 """Seconds of CPU of the store process, which creates a new store, beside a search whose model answers at once."""
 

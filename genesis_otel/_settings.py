@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from genesis_otel import _fields
 from genesis_otel._fields import Secret, named
+from genesis_otel._log import warn_once
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import URL_FORM, StoreError, split_url
 from genesis_otel._urls import UrlError, shown, split
@@ -303,6 +304,9 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     unknown = overrides.keys() - FIELDS.keys()
     if unknown:
         raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(FIELDS)}")
+    for name, meant in _fields.misspelt(Settings, PREFIX).items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        warn_once(f"variable {name}", "%s is not a setting of genesis-otel and has no effect%s", name, hint)
     values = _fields.read(Settings, PREFIX, overrides)
     return Settings(**values, given=frozenset(values))
 

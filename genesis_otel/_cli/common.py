@@ -10,8 +10,10 @@ import functools
 import logging
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, ParamSpec, TypeVar
 
 import typer
@@ -119,6 +121,11 @@ def settings_of(context: typer.Context, **overrides: Any) -> Settings:
     options: Options = context.obj
     given: dict[str, Any] = {"clickhouse_url": options.url} if options.url else {}
     return load_settings(**given, **overrides)
+
+
+def file_of(run_id: str, suffix: str) -> Path:
+    """The file in this folder that a run is written to unless another one is named."""
+    return Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}{suffix}")
 
 
 def between(kind: type[N], least: float, most: float = math.inf) -> Callable[[Any], N]:

@@ -7,7 +7,6 @@ In: a command line. Out: a file, and its path on standard output. On failure: a 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated
 import typer
 
 from genesis_otel._cli import completion
-from genesis_otel._cli.common import RunArgument, answering, between, settings_of
+from genesis_otel._cli.common import RunArgument, answering, between, file_of, settings_of
 from genesis_otel._cli.tables import say
 
 
@@ -80,7 +79,7 @@ def report(
             say=lambda what: say(f"Reading {what} ..."),
             stalled_after=settings.stalled_after,
         )
-    path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.html")
+    path = output or file_of(run_id, ".html")
     _replace(path, text)
     typer.echo(str(path))
     if show:

@@ -7,14 +7,13 @@ export leaves no file, and an import says how far it got.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from genesis_otel._cli.common import GivenRun, answering, settings_of
+from genesis_otel._cli.common import GivenRun, answering, file_of, settings_of
 from genesis_otel._cli.tables import say
 from genesis_otel._read.format import counted, size
 
@@ -57,7 +56,7 @@ def export(
         run_id = run_id_of(client, run)
         rows = queries.ask(client, "run_summary", run_id=run_id, stalled_after=settings.stalled_after)
         task = str(rows[0]["task_name"]) if rows else ""
-        path = output or Path(f"genesis-{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)[:120]}.zip")
+        path = output or file_of(run_id, ".zip")
         head = archive.export(client, run_id, path, task=task, version=__version__, with_raw_traces=raw_traces)
     say(f"{run_id}: {row_counts(head.rows)}; {size(path.stat().st_size)}")
     typer.echo(str(path))

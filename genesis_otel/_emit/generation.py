@@ -16,7 +16,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span
 
 from genesis_otel import attributes as names
-from genesis_otel._emit import pareto, tally
+from genesis_otel._emit import tally
 from genesis_otel._emit.actions import action, add_front, as_dict
 from genesis_otel._emit.arguments import (
     ActionOfGeneration,
@@ -32,7 +32,7 @@ from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.member import front_members
+from genesis_otel._emit.member import front_members, front_of
 from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, usd
 from genesis_otel._log import warn_once
@@ -162,9 +162,7 @@ class Generation(Handle):
             if self._open.front is None:
                 if not self._open.members:
                     return  # its individuals are another process' or are logged as rows: nobody here knows its front
-                members = [member for member in self._open.latest() if member.counts]
-                values = [[member.objective(name) for name in objectives] for member in members]
-                self._open.front = [members[at].as_front_member() for at in pareto.front(objectives, values)]
+                self._open.front = [each.as_front_member() for each in front_of(objectives, self._open.latest())]
             # A given front already has its event, unless a signal handler's exception came in between.
             if not told or all(event.name != names.EVENT_PARETO_FRONT for event in getattr(self._span, "events", ())):
                 add_front(self._span, self._open.front, ended)

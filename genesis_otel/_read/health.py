@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clickhouse_connect.driver.exceptions import Error
-
 from genesis_otel import queries
 from genesis_otel._read.client import NotFoundError
 from genesis_otel.queries import Query
@@ -81,6 +79,9 @@ def _living(client: Client, run_ids: list[Any]) -> list[str]:
     """Those of the runs whose process is alive on this machine."""
     if not run_ids:
         return []
+    # Not imported above: see `reader`.
+    from clickhouse_connect.driver.exceptions import Error
+
     try:
         rows = queries.ask(client, "processes", run_ids=run_ids)
     except Error:  # otel_traces has another layout, or may not be read

@@ -125,7 +125,6 @@ def look(client: Client, run_id: str, stalled_after: int = health.STALLED) -> Lo
     """What the store knows about a run now.
 
     :param stalled_after: seconds without a sign of life after which the run is stalled.
-
     :raises NotFoundError: the store has no rows of the run.
     """
 

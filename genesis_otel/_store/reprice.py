@@ -62,8 +62,8 @@ WHERE id IN {IDS} AND cost = 0 AND cost_source IN {{open:Array(String)}}
 DO_NOT_WAIT, WAIT_FOR_ALL_REPLICAS = 0, 2
 """``mutations_sync``."""
 
-START = (-2_208_988_800_001, "00000000-0000-0000-0000-000000000000")
-"""A time before 1900, where ClickHouse's times begin, and the smallest id."""
+START = (-9_223_372_036_856, "00000000-0000-0000-0000-000000000000")
+"""A time before the first that nanoseconds in 64 bits can tell, in 1677, where a span of after 2262 is, too; and the smallest id."""
 
 
 class Call(NamedTuple):

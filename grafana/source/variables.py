@@ -80,3 +80,17 @@ NEWEST_RUNS = f"SELECT run_id FROM evolution_runs WHERE {OF_TASK} ORDER BY start
 ONE_RUN = choice(
     "run", "Run", NEWEST_RUNS, description="The newest 1,000 runs of the tasks. Open an older one through its link."
 )
+
+
+def newest(count: int) -> str:
+    """The ids of the newest of the chosen runs that were alive in the time range, as a subquery."""
+    return f"""
+(
+    SELECT run_id
+    FROM evolution_runs
+    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
+        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
+    ORDER BY start_time DESC, run_id
+    LIMIT {count}
+)
+""".strip()

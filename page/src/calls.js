@@ -1,5 +1,5 @@
 // LLM calls, searched by the text of their prompts and answers, and by model, role, status, duration and cost.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";

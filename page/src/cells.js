@@ -1,5 +1,5 @@
 // The cells of a feature grid (MAP-Elites): any two of its features, one island or all, now or at an earlier time.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { file } from "./file.js";

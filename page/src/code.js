@@ -1,5 +1,5 @@
 // Programs with syntax highlighting, and the differences between two of them.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { diffLines } from "diff";
 import hljs from "highlight.js/lib/core";

@@ -1,5 +1,5 @@
 // The actions of a search other than jobs, and its failures.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useWhole } from "./asked.js";
 import { moment, number, short, visible } from "./format.js";
 import { useSetting } from "./settings.js";

@@ -1,5 +1,5 @@
 // The score of each individual on each example: examples down, individuals across, the best of each example in gold.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rows, useNews } from "./asked.js";
 import { count, number, short, visible } from "./format.js";

@@ -1,5 +1,5 @@
 // The pane of one individual, which stays open when the tabs beside it change.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Code, Diff, ending } from "./code.js";

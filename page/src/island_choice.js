@@ -1,5 +1,5 @@
 // The choice of one island, the same in every view that has it, and kept in the address.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { visible } from "./format.js";
 import { useSetting } from "./settings.js";
 

@@ -1,5 +1,5 @@
 // Islands: the best of each over time, and the migrations between them.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useWhole } from "./asked.js";
 import { duration, moment, number, short, visible } from "./format.js";
 import { inOrder } from "./island_choice.js";

@@ -1,6 +1,6 @@
 // The page. The URL names the view, so that it can be shared, bookmarked and returned to.
 import "./page.css";
-import { html, render } from "htm/preact";
+import { html, render } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
 import { Calls } from "./calls.js";
 import { Compare, Runs } from "./runs.js";

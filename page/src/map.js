@@ -1,9 +1,9 @@
 // A map of the programs: those that are written in the same words are near each other.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { useNews } from "./asked.js";
 import { count, isLive, number, short, visible } from "./format.js";
-import { draw, drawSmall, GOLD, Legend, lines, OTHERS, shapesOf } from "./marks.js";
+import { draw, drawSmall, GOLD, Legend, lines, OTHERS, scaled, shapesOf } from "./marks.js";
 import { useMatching } from "./matching.js";
 import { Plane } from "./plane.js";
 import { MANY, Raster } from "./raster.js";
@@ -28,15 +28,15 @@ export function ProgramMap({ data, chosen, choose, search }) {
     const scale = Math.min((width - 2 * MARGIN) / Math.max(right - left, SMALLEST), (height - 2 * MARGIN) / Math.max(bottom - top, SMALLEST));
     return { x: (width - scale * (left + right)) / 2, y: (height - scale * (top + bottom)) / 2, sx: scale, sy: scale };
   };
-  const paint = (context, { x: left, y: top, sx, sy }, { width, height, ratio, dark }) => {
-    const at = ({ x, y }) => [left + sx * x, top + sy * y], mark = points.length > CROWD ? LEAST : points.length > MANY ? 3 : MOST, gold = [];
+  const paint = (context, view, { width, height, ratio, dark }) => {
+    const { x: left, y: top, sx, sy } = view, at = ({ x, y }) => [left + sx * x, top + sy * y], mark = points.length > CROWD ? LEAST : points.length > MANY ? 3 : MOST, gold = [];
     for (const { one, x, y } of points) {
       const parent = data.bestPath.has(one.id) && byId.get(one.parent?.id);
       if (parent) gold.push(...at(parent), left + sx * x, top + sy * y);
     }
     if (points.length > MANY) {
       const raster = new Raster(width * ratio, height * ratio);
-      drawSmall(raster, data, points.map(({ one }) => one), (one) => { const [x, y] = at(byId.get(one.id)); return x > 0 && y > 0 && x < width && y < height ? [x * ratio, y * ratio] : null; }, (mark * ratio) / 2, matching ? (one) => matching.has(one) : undefined);
+      drawSmall(raster, data, points, individual, scaled(view, ratio), (mark * ratio) / 2, matching ? (one) => matching.has(one) : undefined);
       raster.put(context);
       context.scale(ratio, ratio);
       lines(context, gold, GOLD, 1.5);
@@ -72,13 +72,17 @@ export function ProgramMap({ data, chosen, choose, search }) {
   const columns = [{ name: "id", head: "individual", show: ({ one }) => short(one.id), value: ({ one }) => one.id }, numeric("away", "distance"), { name: "made by", head: "made by", show: ({ one }) => visible(one.mutation_type), value: ({ one }) => one.mutation_type },
     { name: "score", head: "score", right: true, show: ({ one }) => (one.outcome === "ok" ? number(one.score) : html`<span class="failed">${one.outcome}</span>`), value: ({ one }) => (one.score === null ? null : data.sign * one.score) }, { name: "island", head: "island", show: ({ one }) => visible(one.island), value: ({ one }) => one.island },
     { name: "generation", head: "generation", right: true, show: ({ one }) => one.generation, value: ({ one }) => one.generation }, numeric("x", "across"), numeric("y", "down")];
-  return html`<${Plane} data=${data} points=${points} of=${({ one }) => one} find=${(id) => byId.get(id)} fit=${fit} paint=${paint} fresh=${[matching]} shapes=${shapes} chosen=${chosen} choose=${choose} step=${step} more=${same}
+  return html`<${Plane} data=${data} points=${points} of=${individual} find=${(id) => byId.get(id)} fit=${fit} paint=${paint} fresh=${[matching]} shapes=${shapes} chosen=${chosen} choose=${choose} step=${step} more=${same}
       tools=${html`${islandChoice}<${Legend} data=${data} shapes=${shapes}/>`} label=${`Map of ${count(points.length, "program")}; the table below has the same data`} hint="Wheel zooms, drag pans, click selects. Arrow keys go to the nearest program in their direction, + and − zoom."/>
-    <p class="hint">Near each other are programs in which the same words and numbers occur about equally often; their order, operators and the length do not count.
-      ${told.share === null ? "Here they are the same in all programs." : `Of what differs between them, the two axes hold ${Math.round(100 * told.share)} % of the variance.`}
-      ${without ? ` ${count(without, "individual")} without a recorded program ${without === 1 ? "is" : "are"} not shown.` : ""}</p>
+    <p class="hint">${[
+      "Near each other are programs in which the same words and numbers occur about equally often; their order, operators and the length do not count.",
+      told.share === null ? "Here they are the same in all programs." : `Of what differs between them, the two axes hold ${Math.round(100 * told.share)} % of the variance.`,
+      without ? `${count(without, "individual")} without a recorded program ${without === 1 ? "is" : "are"} not shown.` : "",
+    ].join(" ")}</p>
     <${Beside} table=${() => html`<${Table} label=${`Programs by their distance from ${short(center.one.id)}`} rows=${near()} columns=${columns} keyOf=${({ one }) => one.id} chosen=${chosen} onPick=${({ one }) => choose(one.id)} sorted=${{ name: "away", down: false }}/>`}/>`;
 }
+
+const individual = ({ one }) => one;
 
 // The individuals that are on the map, and how many have no program. A copy is none of its own, and would be where its original is.
 function placed(data, told) {

@@ -1,5 +1,5 @@
 // Individuals are drawn the same on every tab: shape = mutation, colour = score, badge = island, gold = the path to the best.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { number, visible } from "./format.js";
 import { channels, pixel } from "./raster.js";
 
@@ -69,25 +69,28 @@ export function lines(context, ends, style, width) {
   context.stroke();
 }
 
-// Draws individuals as small marks in a `Raster`: squares in the colour of the score; red stands for the outline of a failure, and grey for
-// that of a copy. `place(one)` is [x, y], or null if it is not shown; those that are not among `matches(one)` are faint and below the others, and the
-// path to the best is above all.
-export function drawSmall(raster, data, list, place, half, matches = () => true) {
+// Draws the individuals of `points` as small marks in a `Raster`: squares in the colour of the score; red stands for the outline of a failure,
+// and grey for that of a copy. A point is at x + sx * point.x of the `view`; `of(point)` is its individual. Those that are not among
+// `matches(one)` are faint and below the others, and the path to the best is above all.
+export function drawSmall(raster, data, points, of, { x: left, y: top, sx, sy }, half, matches = () => true) {
   const made = (opacity) => ({ shades: [...Array(STEPS + 1).keys()].map((at) => pixel(mixed(at / STEPS), opacity)), failed: pixel(channels(FAILED), opacity), unknown: pixel(channels(UNKNOWN), opacity), gold: pixel(channels(GOLD), opacity) });
   const full = made(255), weak = made(FAINT), later = [], last = [];
-  const mark = (one, [x, y], { shades, failed, unknown, gold }) => {
-    if (data.bestPath.has(one.id)) raster.square(x, y, half + 2, gold);
-    const shade = one.copied ? null : data.shade(one);
+  const mark = (point, one, { shades, failed, unknown, gold }, best) => {
+    const x = left + sx * point.x, y = top + sy * point.y, shade = one.copied ? null : data.shade(one);
+    if (best) raster.square(x, y, half + 2, gold);
     raster.square(x, y, half, one.outcome !== "ok" ? failed : shade === null ? unknown : shades[Math.round(shade * STEPS)]);
   };
-  for (const one of list) {
-    const at = place(one);
-    if (!at) continue;
-    if (!matches(one)) mark(one, at, weak);
-    else (data.bestPath.has(one.id) ? last : later).push(one);
+  for (const point of points) {
+    const one = of(point), best = data.bestPath.has(one.id);
+    if (!matches(one)) mark(point, one, weak, best);
+    else (best ? last : later).push(point);
   }
-  for (const one of [...later, ...last]) mark(one, place(one), full);
+  for (const point of later) mark(point, of(point), full, false);
+  for (const point of last) mark(point, of(point), full, true);
 }
+
+// A view in the pixels of a screen that has `ratio` of them for each.
+export const scaled = ({ x, y, sx, sy }, ratio) => ({ x: x * ratio, y: y * ratio, sx: sx * ratio, sy: sy * ratio });
 
 export function draw(context, data, one, x, y, size, { shape, chosen, dark }) {
   path(context, shape, x, y, size);

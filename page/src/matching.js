@@ -10,8 +10,8 @@ export function useMatching(data, search) {
   const wanted = search.trim().toLowerCase();
   const matching = useMemo(() => {
     if (!wanted && !island) return null;
-    const has = containing(wanted);
-    return new Set(data.list.filter((one) => (!island || one.island === island) && (!wanted || has(one.id) || has(one.mutation_type) || has(one.edit_summary) || String(one.island) === wanted)));
+    const has = containing(wanted), kinds = new Set([...new Set(data.list.map((one) => one.mutation_type))].filter(has));
+    return new Set(data.list.filter((one) => (!island || one.island === island) && (!wanted || kinds.has(one.mutation_type) || has(one.id) || has(one.edit_summary) || one.island === wanted)));
   }, [wanted, island, data.version]);
   return [matching, islandChoice];
 }

@@ -1,9 +1,9 @@
 // Any numeric value of the individuals over any other, or over time: the course of a metric, or a front over its two axes.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useNews, useWhole } from "./asked.js";
 import { better, number, short, visible } from "./format.js";
-import { draw, drawSmall, Scale, shapesOf } from "./marks.js";
+import { draw, drawSmall, Scale, scaled, shapesOf } from "./marks.js";
 import { MANY, Raster } from "./raster.js";
 import { useSetting } from "./settings.js";
 import { Beside, numeric, Table } from "./table.js";
@@ -98,8 +98,8 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
     }
     const size = points.length > 20_000 ? 2 : points.length > 2_000 ? 3 : 5, circled = (x, y) => { context.beginPath(); context.arc(px(x), py(y), size + 3, 0, 2 * Math.PI); context.strokeStyle = dark ? "#7ea6f4" : "#2f62c4"; context.lineWidth = 1.5; context.stroke(); };
     if (points.length > MANY) {
-      const raster = new Raster(element.width, element.height), of = new Map(points.map((point) => [point.one, point])), own = document.createElement("canvas");
-      drawSmall(raster, data, of.keys(), (one) => [px(of.get(one).x) * ratio, py(of.get(one).y) * ratio], (size * ratio) / 2);
+      const raster = new Raster(element.width, element.height), own = document.createElement("canvas"), view = { x: px(0), y: py(0), sx: px(1) - px(0), sy: py(1) - py(0) };
+      drawSmall(raster, data, points, ({ one }) => one, scaled(view, ratio), (size * ratio) / 2);
       own.width = element.width; own.height = element.height;
       raster.put(own.getContext("2d"));
       context.drawImage(own, 0, 0, wide, HIGH);

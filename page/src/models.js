@@ -1,5 +1,5 @@
 // Models: the cost and yield of each, by mutation too, and how the search chose among them.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { rows, useNews, useWhole } from "./asked.js";
 import { count, duration, money, number, visible } from "./format.js";
 import { colour, isBright } from "./marks.js";

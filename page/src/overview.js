@@ -1,5 +1,5 @@
 // The course of a run: its scores, its cost by role, its throughput, and the latency of its calls.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { duration, isLive, visible } from "./format.js";
 import { callSpans, jobSpans, useJobs } from "./jobs.js";

@@ -1,6 +1,6 @@
 // Individuals in a plane, on a canvas: the wheel zooms, dragging pans, a click or the arrow keys select one, `+` and `-` zoom. What they are and
 // where is up to the view. The selected one is marked on a second canvas above, so that a selection draws nothing else again.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { number, short, visible } from "./format.js";
 import { draw } from "./marks.js";

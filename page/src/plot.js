@@ -1,5 +1,5 @@
 // A uPlot chart: lines, steps and points over a numeric x. Its colours follow the page's theme.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { number } from "./format.js";

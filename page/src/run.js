@@ -1,5 +1,5 @@
 // One run: its summary and its tabs. The selected individual stays selected on every tab.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { RunData, SHARE } from "./api.js";
 import { file } from "./file.js";

@@ -1,5 +1,5 @@
 // The list of runs, and a comparison of several.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
 import { ask, SHARE } from "./api.js";
 import { file } from "./file.js";

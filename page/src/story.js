@@ -1,5 +1,5 @@
 // How the best individual came about: each step on its path, with what it changed in the program.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
 import { ask } from "./api.js";
 import { Diff } from "./code.js";

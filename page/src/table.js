@@ -1,5 +1,5 @@
 // A table that is sorted by a click on a heading and shows more rows on demand; a click or Enter selects a row.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo, useState } from "preact/hooks";
 import { number, visible } from "./format.js";
 

@@ -1,5 +1,5 @@
 // Calls over time, and evaluations below them, each in as few lanes as they need.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { count, duration, isLive, moment, short, visible } from "./format.js";
 import { callSpans, jobSpans, laid, useJobs } from "./jobs.js";

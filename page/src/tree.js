@@ -1,9 +1,9 @@
 // The family tree of all individuals: generations from left to right, children beside their parents. A double click folds an individual's
 // descendants.
-import { html } from "htm/preact";
-import { useMemo, useState } from "preact/hooks";
+import { html } from "./html.js";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { count, visible } from "./format.js";
-import { draw, drawSmall, GOLD, Legend, lines, OTHERS, shapesOf } from "./marks.js";
+import { draw, drawSmall, GOLD, Legend, lines, OTHERS, scaled, shapesOf } from "./marks.js";
 import { useMatching } from "./matching.js";
 import { Plane } from "./plane.js";
 import { channels, MANY, pixel, Raster } from "./raster.js";
@@ -69,35 +69,45 @@ export function Tree({ data, version, chosen, choose, search }) {
     // Each direction is scaled separately: a long search is wide, a broad one high.
     return { x: 20, y: 20, sx: Math.min((width - 60) / right, WIDEST), sy: Math.min((height - 40) / bottom, HIGHEST) };
   };
-  const paint = (context, { x: left, y: top, sx, sy }, { width, height, ratio, dark }) => {
-    const zoom = sy / STEP, mark = Math.max(LEAST, Math.min(6, 6 * zoom)), edges = [], branches = [], gold = [], shown = [];
+  // What is in view: individuals, and lines to their parents; kept, as long as only what is searched for changes.
+  const kept = useRef({ key: [] });
+  const inView = (key, { x: left, y: top, sx, sy }, width, height) => {
+    if (key.every((each, at) => each === kept.current.key[at])) return kept.current;
+    const shown = [], edges = [], gold = [];
     for (const one of placed) {
       const x = left + one.x * sx, y = top + one.y * sy, parent = one.parent;
-      if (parent && parent.y !== undefined) {
-        const px = left + parent.x * sx, py = top + parent.y * sy;
-        if (!((x < 0 && px < 0) || (px > width && x > width) || (y < 0 && py < 0) || (y > height && py > height))) {
-          const best = data.bestPath.has(one.id) && data.bestPath.has(parent.id);
-          (best ? gold : edges).push(px, py, x, y);
-          if (!best) branches.push(one.below);
-        }
-      }
       if (x > -10 && x < width + 10 && y > -10 && y < height + 10) shown.push(one);
+      if (!parent || parent.y === undefined) continue;
+      const fromX = left + parent.x * sx, fromY = top + parent.y * sy;
+      if ((x < 0 && fromX < 0) || (fromX > width && x > width) || (y < 0 && fromY < 0) || (y > height && fromY > height)) continue;
+      (data.bestPath.has(one.id) && data.bestPath.has(parent.id) ? gold : edges).push(one);
     }
-    if (shown.length > MANY || edges.length > 4 * MANY) {
-      const raster = new Raster(width * ratio, height * ratio), colour = pixel(channels(dark ? "#aab2bd" : "#59616d"), 0);
-      // Where they cover each other, those with the most descendants stand out, and only their lines are drawn.
-      const crowded = !matching && shown.length > CROWD, least = crowded ? standing(shown) : 0, stands = crowded ? (one) => one.below >= least || data.bestPath.has(one.id) : matching ? (one) => matching.has(one) : undefined;
-      for (let edge = 0; edge < edges.length; edge += 4) if (branches[edge / 4] >= least) raster.line(edges[edge] * ratio, edges[edge + 1] * ratio, edges[edge + 2] * ratio, edges[edge + 3] * ratio, colour, branches[edge / 4] ? BRANCH : TWIG);
-      drawSmall(raster, data, shown, (one) => [(left + one.x * sx) * ratio, (top + one.y * sy) * ratio], (mark * ratio) / 2, stands);
+    // Where they cover each other, only the lines of those with the most descendants are drawn, and without a search only those stand out.
+    kept.current = { key, shown, edges, gold, least: shown.length > CROWD ? standing(shown) : 0, lines: null };
+    return kept.current;
+  };
+  const paint = (context, view, { width, height, ratio, dark }) => {
+    const { x: left, y: top, sx, sy } = view, zoom = sy / STEP, mark = Math.max(LEAST, Math.min(6, 6 * zoom));
+    const picture = inView([placed, left, top, sx, sy, width, height, ratio, dark], view, width, height), { shown, edges, gold, least } = picture;
+    const ends = (one) => [left + one.parent.x * sx, top + one.parent.y * sy, left + one.x * sx, top + one.y * sy];
+    if (shown.length > MANY || edges.length > MANY) {
+      const raster = new Raster(width * ratio, height * ratio), fine = scaled(view, ratio);
+      if (picture.lines) raster.pixels.set(picture.lines);
+      else {
+        const colour = pixel(channels(dark ? "#aab2bd" : "#59616d"), 0), { x, y, sx: across, sy: down } = fine;
+        for (const one of edges) if (one.below >= least) raster.line(x + one.parent.x * across, y + one.parent.y * down, x + one.x * across, y + one.y * down, colour, one.below ? BRANCH : TWIG);
+        picture.lines = raster.pixels.slice();
+      }
+      drawSmall(raster, data, shown, itself, fine, (mark * ratio) / 2, matching ? (one) => matching.has(one) : least ? (one) => one.below >= least || data.bestPath.has(one.id) : undefined);
       raster.put(context);
       context.scale(ratio, ratio);
-      lines(context, gold, GOLD, 2.5);
+      lines(context, gold.flatMap(ends), GOLD, 2.5);
       return mark;
     }
     context.scale(ratio, ratio);
     // Lines that lie close together are thin, so that the marks stand out.
-    lines(context, edges, dark ? "#4a515c" : "#c3c8d0", zoom < CLOSE ? 0.4 : 1);
-    lines(context, gold, GOLD, 2.5);
+    lines(context, edges.flatMap(ends), dark ? "#4a515c" : "#c3c8d0", zoom < CLOSE ? 0.4 : 1);
+    lines(context, gold.flatMap(ends), GOLD, 2.5);
     context.font = "10px system-ui, sans-serif";
     for (const one of shown) {
       const x = left + one.x * sx, y = top + one.y * sy;

@@ -1,5 +1,5 @@
 // The yield of each mutation, the cells of the feature grid, and the Pareto front.
-import { html } from "htm/preact";
+import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
 import { useWhole } from "./asked.js";
 import { Cells } from "./cells.js";

@@ -267,8 +267,10 @@ def _embedded(folder: Path, chance: random.Random, seconds: float, harm: Callabl
 
 
 def _actions(client: Client, final: str = "") -> Counter[str]:
-    """The stored actions by span, and how often each is stored."""
-    rows = client.query(f"SELECT span_id, count() FROM agent_actions {final} GROUP BY span_id").result_rows
+    """The stored actions of the program by span, and how often each is stored; after a minute there is a report of the spool's state, too."""
+    rows = client.query(
+        f"SELECT span_id, count() FROM agent_actions {final} WHERE action_type = 'a' GROUP BY span_id"
+    ).result_rows
     return Counter({str(span): int(times) for span, times in rows})
 
 

@@ -44,7 +44,7 @@ NUMERIC = {"stat", "timeseries", "trend", "xychart", "barchart"}
 
 EMPTY = {
     "genesis-run/Pareto front/A",  # of this search, everybody was on a front once
-    "genesis-run/Pareto front/D",  # no member of its last front is dominated
+    "genesis-run/Pareto front/C",  # no member of its last front is dominated
     "genesis-run/Running jobs/A",  # the search has ended
     "genesis-lineage/Its children/A",  # the best has none yet
     "genesis-compare/What was set differently/A",  # all three were set alike

@@ -150,11 +150,11 @@ def test_nothing_covers_the_front() -> None:
     panel = parts[0].panel
     assert [asked.ref for asked in parts] == sorted(asked.ref for asked in parts)
     names = [re.findall(r' AS "([^"]+)"', asked.sql)[0] for asked in parts]
-    assert names == ["other individuals", "earlier fronts", "front of the last generation"]
-    assert [setting(panel, name, "color")["fixedColor"] for name in names] == ["gray", "blue", "green"]
+    assert names == ["other individuals", "earlier fronts", "dominated on it", "front of the last generation"]
+    assert [setting(panel, name, "color")["fixedColor"] for name in names] == ["gray", "blue", "orange", "green"]
     assert [setting(panel, name, "displayName") for name in names] == names
     sizes = [setting(panel, name, "custom.pointSize") for name in names]
-    assert sizes[:2] == [None, None] and sizes[2]["fixed"] > 5
+    assert sizes[:2] == [None, None] and all(each["fixed"] > 5 for each in sizes[2:])
 
 
 def test_a_missing_value_is_neither_good_nor_bad() -> None:

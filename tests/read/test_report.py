@@ -23,7 +23,7 @@ from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, 
 
 HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
 TABS = (
-    *("Overview", "Tree", "Individuals", "Best path", "Metrics", "Islands", "Examples", "Yields", "Models"),
+    *("Overview", "Tree", "Map", "Individuals", "Best path", "Metrics", "Islands", "Examples", "Yields", "Models"),
     *("Timeline", "Calls", "Events", "Failures"),
 )
 READING = "Reading …"
@@ -145,6 +145,8 @@ def test_it_shows_the_search(searches: Client, browse: Browse) -> None:
     assert "Improve three_best." in part(driver, "Prompts") and f"{BEST}!" in part(driver, "Prompts")
     assert f"evaluated {BEST} ☃" in part(driver, "Result")
     assert len(part(driver, "Trace").splitlines()) >= 4
+    tab(driver, "Map")
+    shows(driver, "the two axes hold")
     tab(driver, "Islands")
     (moved,) = driver.find_elements(By.CSS_SELECTOR, "table[aria-label=Migrations] tbody tr")
     assert "three_b" in moved.text and "⬡1 ⬡0" in moved.text

@@ -424,10 +424,15 @@ def test_ten_at_once_start_one(folder: Path) -> None:
 def test_it_belongs_to_nobody(folder: Path) -> None:
     """A store process is in a session of its own, and no child of the process that needed it, which neither waits for it nor is charged for
     what it loads."""
-    store_process.ensure_store_process(folder)
-    address = store_process.running(folder)
-    assert address
-    assert psutil.Process(address.pid).ppid() != os.getpid() and os.getsid(address.pid) != os.getsid(0)
+    code = (
+        "import os, pathlib, psutil, sys; from genesis_otel._serve import client as store_process; f = pathlib.Path(sys.argv[1]);"
+        "store_process.ensure_store_process(f); pid = store_process.running(f).pid;"
+        "print(os.getsid(pid) == os.getsid(0), psutil.Process(pid).ppid() == os.getpid(), psutil.Process().children())"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True, timeout=250
+    )
+    assert started.stdout.strip() == "False False []"
 
 
 def test_it_loads_no_arrays(folder: Path) -> None:

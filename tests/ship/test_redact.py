@@ -328,6 +328,26 @@ def test_forked_by_a_signal_handler_in_the_middle_of_a_search() -> None:
     subprocess.run([sys.executable, "-c", FORKS_IN_A_SEARCH], check=True, timeout=120)
 
 
+def test_the_other_columns_of_a_table_stay() -> None:
+    """Of a table only the secrets are replaced, also when it is in JSON; what stands after it stays."""
+    table = "user,password,age\nme,hunter2,5\nyou,s3cr3t!pw,6\n\nDone.\n"
+    expected = "user,password,age\nme,[REDACTED],5\nyou,[REDACTED],6\n\nDone.\n"
+    assert redacted(table) == expected
+    assert json.loads(redacted(json.dumps({"file": table, "n": [1]}))) == {"file": expected, "n": [1]}
+    tabbed = json.dumps("user\tpassword\tage\nme\thunter2\t5\n")
+    assert json.loads(redacted(tabbed)) == "user\tpassword\tage\nme\t[REDACTED]\t5\n"
+    markdown = "# Users\n\n| user | password | age |\n|:--|---|--:|\n| me | hunter2 | 5 |\n\nDone: hunter2 left.\n"
+    assert redacted(markdown) == markdown.replace("| hunter2 |", "| [REDACTED] |")
+
+
+def test_a_long_table_of_secrets_is_replaced_from_some_row_on() -> None:
+    """None of a thousand passwords is left, and the text around the table is."""
+    rows = "".join(f"name{number},pass!word{number}\n" for number in range(1000))
+    cleaned = redacted(f"{'x = 1' * 200_000}\nuser,password\n{rows}\nafter\n")
+    assert "pass!word" not in cleaned and cleaned.endswith("[REDACTED]\n\nafter\n")
+    assert "name7,[REDACTED]" in cleaned
+
+
 def test_own_patterns_join_the_default_ones() -> None:
     """Custom regular expressions redact too, alone if wanted; the error for an invalid one quotes it."""
     key = "AK" + "IA" + "B3" * 8

@@ -187,3 +187,43 @@ def test_whose_calls_a_proposal_is_by_their_role(store: Client) -> None:
     assert [row["model"] for row in queries.ask(store, "model_mutation_yield", run_id=RUN)] == ["writer"]
     (found,) = queries.ask(store, "proposals", run_id=RUN)
     assert (found["judged"], found["cost"]) == (1, 1.0)
+
+
+def test_the_newest_failures_are_the_same_however_many_are_asked_for(store: Client) -> None:
+    """Sixty individuals failed, a second apart, and an action reports each third of them, the older runs' even later than the next
+    individual failed: those that no action reports are listed among the actions, each failure once, newest first."""
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, status, span_id) SELECT concat('r', toString(intDiv(number, 20))),"
+        " toString(number), fromUnixTimestamp64Milli({at:Int64} + 1000 * number), 'error', toString(number) FROM numbers(60)",
+        parameters={"at": AT},
+    )
+    store.command(
+        "INSERT INTO agent_actions (run_id, individual_id, timestamp, action_type, span_id) SELECT concat('r', toString(intDiv(number, 20))),"
+        " toString(number), fromUnixTimestamp64Milli({at:Int64} + 1000 * number + if(number < 40, 1500, -500)), 'job_failed', toString(number)"
+        " FROM numbers(60) WHERE number % 3 = 0",
+        parameters={"at": AT},
+    )
+
+    def found(limit: int) -> list[int]:
+        return [int(row["individual_id"]) for row in queries.ask(store, "failures", limit=limit)]
+
+    moments = {each: each + (1.5 if each < 40 else -0.5) * (each % 3 == 0) for each in range(60)}
+    newest = sorted(moments, key=lambda each: -moments[each])
+    assert [found(limit) for limit in (1, 2, 7, 25, 60, 100)] == [newest[:limit] for limit in (1, 2, 7, 25, 60, 60)]
+
+
+def test_the_slowest_calls_are_the_same_however_many_are_asked_for(store: Client) -> None:
+    """Each once, though all were delivered three times and repriced in between; the latest row counts."""
+    store.command("SYSTEM STOP MERGES llm_logs")
+    for cost in (1.0, 2.0, 3.0):
+        store.command(
+            "INSERT INTO llm_logs (id, run_id, timestamp, execution_time, cost, cost_source, span_id, ingested_at) SELECT generateUUIDv4(),"
+            " {run:String}, fromUnixTimestamp64Milli({at:Int64}), number * 7 % 10 + 1, {cost:Float64}, 'told', toString(number),"
+            " fromUnixTimestamp64Milli({at:Int64} + toInt64(1000 * {cost:Float64})) FROM numbers(10)",
+            parameters={"run": RUN, "at": AT, "cost": cost},
+        )
+    for limit in (1, 3, 10, 100):
+        rows = queries.ask(store, "slowest_llm_calls", limit=limit)
+        assert [(row["execution_time"], row["cost"]) for row in rows] == [
+            (10.0 - at, 3.0) for at in range(min(limit, 10))
+        ]

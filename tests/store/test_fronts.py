@@ -108,8 +108,8 @@ def drawn(told: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
     run, lineage = "genesis-run", "genesis-lineage"
     series = {
         "earlier": told[f"{run}/Pareto front/B"],
-        "dominated": told[f"{run}/Pareto front/D"],
-        "front": told[f"{run}/Pareto front/C"],
+        "dominated": told[f"{run}/Pareto front/C"],
+        "front": told[f"{run}/Pareto front/D"],
         "compared": told["genesis-compare/Pareto fronts/A"],
         "top": [row for row in told[f"{run}/Top individuals/A"] if row["on_front"]],
         "tree": [row | {"individual_id": row["id"]} for row in told[f"{lineage}/Tree/nodes"] if row["arc__front"]],

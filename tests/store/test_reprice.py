@@ -132,6 +132,27 @@ def test_a_row_gets_what_its_span_would_have_got(store: Client, connect: Connect
     assert sum(each.cost for each in told) == pytest.approx(sum(cost for cost, _ in expected))
 
 
+def test_a_call_of_any_time_is_priced(store: Client) -> None:
+    """Also one whose clock told a time before 1900, or after 2262, which nanoseconds in 64 bits turn into one of 1677."""
+    told = {
+        "genesis.run.id": "r",
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": "10",
+    }
+    store.insert(
+        "otel_traces",
+        [
+            (time, f"{number:032x}", f"{number:016x}", told)
+            for number, time in enumerate((-(2**63), -(10**18) * 3, 0, 10**18 * 9))
+        ],
+        column_names=("Timestamp", "TraceId", "SpanId", "SpanAttributes"),
+    )
+    assert [each.calls for each in reprice(store)] == [4]
+    assert [source for _, source in costs(store)] == ["genai-prices"] * 4
+    assert reprice(store) == []
+
+
 def test_the_second_time_changes_nothing(store: Client, connect: Connect) -> None:
     """No mutation is even started, and the answer is empty."""
     store_spans(ClickHouseSpanExporter(connect), calls(*CALLS.values()))

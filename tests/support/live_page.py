@@ -9,6 +9,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 
@@ -53,7 +54,10 @@ class Page(NamedTuple):
 
 def texts(driver: WebDriver, selector: str) -> list[str]:
     """The texts of the elements that match a selector."""
-    return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
+    while True:
+        # The page may replace an element between the moment it is found and the moment it is read.
+        with contextlib.suppress(StaleElementReferenceException):
+            return [each.text for each in driver.find_elements(By.CSS_SELECTOR, selector)]
 
 
 def shown(driver: WebDriver, title: str) -> None:

@@ -62,7 +62,8 @@ def test_programs_of_the_same_words_are_at_one_place(
     assert next(iter(rows)) == BEST and rows[BEST].distance == 0
     assert [row.distance for row in rows.values()] == sorted(row.distance for row in rows.values())
     said = " ".join(texts(driver, ".view .hint"))
-    assert "the same words and numbers occur about equally often" in said and "% of the variance" in said
+    assert "the same words and numbers occur about equally often" in said and "do not count. Of what differs" in said
+    assert "% of the variance" in said
     driver.get("about:blank")
     driver.get(page.at(f"#/run/{RUN}/map"))
     eventually(lambda: driver.execute_script(PIXELS) > 20)

@@ -12,11 +12,13 @@ import sysconfig
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from genesis_otel import _destinations, configuration, queries
+from genesis_otel import _destinations, _log, configuration, queries
 from genesis_otel._read.health import STALLED
 from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Collector, Disabled, Embedded, Server, load_settings
@@ -150,7 +152,7 @@ def test_settings_of_every_type_come_from_the_environment(monkeypatch: pytest.Mo
 def test_invalid_settings_are_reported_on_one_line_without_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong value, an unknown name and a malformed URL raise at once, name the setting and never show a secret."""
     monkeypatch.setenv("GENESIS_OTEL_EXIT_TIMEOUT", "hunter2")
-    with pytest.raises(ValueError, match="exit_timeout") as caught:
+    with pytest.raises(ValueError, match="EXIT_TIMEOUT") as caught:
         load_settings()
     assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
     monkeypatch.delenv("GENESIS_OTEL_EXIT_TIMEOUT")
@@ -172,6 +174,41 @@ def test_invalid_settings_are_reported_on_one_line_without_their_values(monkeypa
         assert "hunter2" not in str(malformed.value)
     with pytest.raises(ValueError, match="grpc or http/protobuf"):
         configuration.configure(otlp_endpoint="http://h:4318", otlp_protocol="http/json")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("exporter", "http://localhost:4318"),
+        ("exporter", InMemorySpanExporter),
+        ("redactor", r"ACME-\d+"),
+        ("resource_attributes", ["team=a"]),
+    ],
+)
+def test_an_object_of_the_wrong_kind_is_refused(argument: str, value: Any) -> None:
+    """With it nothing would be recorded: `configure()` says what it takes, and is not configured."""
+    with pytest.raises(ValueError, match=f"^{argument} must be "):
+        configuration.configure(**{argument: value})
+    assert configuration._current is None
+
+
+def test_a_misspelt_variable_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise prompts would be recorded that somebody meant to leave out. Once each, without its value, also from `.env`; and an invalid value is
+    reported under the variable's name."""
+    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setenv("GENESIS_OTEL_CAPTURE_CONTNET", "false")
+    (tmp_path / ".env").write_text("GENESIS_OTEL_ZZZZ=hunter2\nGENESIS_OTEL_QUIET=true\nOTHER=1\n")
+    load_settings()
+    load_settings()
+    assert [line.getMessage() for line in caplog.records] == [
+        "GENESIS_OTEL_CAPTURE_CONTNET is not a setting of genesis-otel and has no effect; did you mean GENESIS_OTEL_CAPTURE_CONTENT?",
+        "GENESIS_OTEL_ZZZZ is not a setting of genesis-otel and has no effect",
+    ]
+    monkeypatch.setenv("GENESIS_OTEL_ENABLED", "maybe")
+    with pytest.raises(ValueError, match=r"^wrong settings: GENESIS_OTEL_ENABLED: Expected `bool`, got `str`$"):
+        load_settings()
 
 
 def test_passwords_are_never_shown() -> None:

@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import re
 
-from genesis_otel._ship.redaction.assignments import is_blank, of_value, whole_name
+from genesis_otel._ship.redaction.assignments import decoded, is_blank, of_value, whole_name
 from genesis_otel._ship.redaction.names import Kind, kind_of
-from genesis_otel._ship.redaction.patterns import COMMANDS, IDENTIFIED, LIKELY_NAME, LOGINS, LOGS_IN, SURE_NAME, TRAILER
+from genesis_otel._ship.redaction.patterns import (
+    COMMANDS,
+    DOCKER,
+    IDENTIFIED,
+    LIKELY_NAME,
+    LOGINS,
+    LOGS_IN,
+    OPTIONS,
+    PIPED,
+    SURE_NAME,
+    TRAILER,
+)
 from genesis_otel._ship.redaction.values import Written, is_random, is_secret_value
 from genesis_otel._ship.redaction.verdict import Verdict
 
@@ -54,6 +65,7 @@ _OPTION = re.compile(
     rb"""[\s"'](?:-u|--user|--proxy-user|--http-user)[\s=]*["'\\,\s]*[A-Za-z0-9_.@%+-]{0,64}:([^\s"'\\<>]{2,256})"""
 )
 _LOGIN = re.compile(rb"[ \t]-p[ \t]+([A-Za-z0-9_-]{16,200})")
+_STORE = re.compile(rb"""-(?:store|key|deststore|srcstore)pass[ \t]+\\*["']?([^\s"'\\$<:-][^\s"'\\:]{2,100})""")
 _FETCHES = re.compile(rb"\b(?:curl|wget|https?)\b")
 _LONG_OPTION = re.compile(rb"""--?(?:[A-Za-z0-9]{1,16}[-_]){0,3}(?i:tokens?|key|auth)[ \t]+(?=[\\"'A-Za-z0-9])""")
 
@@ -70,6 +82,9 @@ def of_option(data: bytes, start: int, end: int) -> Verdict | None:
         ):
             return None  # docker's --user 1000:1000, and other commands' -u
         return Verdict((found.span(1),), found.end())
+    store = _STORE.match(data, start)
+    if store is not None and not is_blank(store[1].decode("utf-8", "replace")):
+        return Verdict((store.span(1),), store.end())
     login = _LOGIN.match(data, start)
     if login is not None:
         return Verdict((login.span(1),), login.end()) if is_random(login[1].decode("ascii"), 16) else None
@@ -89,6 +104,90 @@ _PAIR_OF_LOGIN = re.compile(
     LOGS_IN + rb"""[^"'\\\r\n]{1,100}\\*["'][ \t]*,[ \t]*(?:password[ \t]*=[ \t]*)?[bu]?\\*["']([^"'\\\r\n]{1,200})"""
 )
 _SSHPASS = re.compile(rb"""sshpass[ \t]+-p[ \t]*\\*["']?([^\s"'\\$<-][^\s"'\\]{1,100})""")
+_ARGUMENTS = rb"""(?:[^\r\n\0;|]{0,160}?[ \t])??"""
+_PASSWORD = rb"""\\*["']?([^\s"'\\$<-][^\s"'\\]{2,100})"""
+_OPTIONS = tuple(
+    re.compile(pattern + _PASSWORD)
+    for pattern in (
+        rb"(?:(?:un)?zip|ipmitool|sqlcmd|bcp|mosquitto_[ps]ub)[ \t]+" + _ARGUMENTS + rb"-P[ \t]+",
+        rb"7z[azr]?[ \t]+" + _ARGUMENTS + rb"-p",
+        rb"ldap[a-z]{3,6}[ \t]+" + _ARGUMENTS + rb"-w[ \t]+",
+        rb"(?:plink|pscp|psftp)[ \t]+" + _ARGUMENTS + rb"-pw[ \t]+",
+        rb"openssl[ \t]+" + _ARGUMENTS + rb"(?:-pass(?:in|out)?[ \t]+\\*[\"']?pass:|-k[ \t]+)",
+        rb"smbclient[ \t]+" + _ARGUMENTS + rb"-U[ \t]*\\*[\"']?[^\s%\"']{1,64}%",
+        rb"htpasswd[ \t]+-[A-Za-z]{0,4}b[A-Za-z]{0,4}[ \t]+[^\s]{1,100}[ \t]+[^\s]{1,64}[ \t]+",
+        rb"lftp[ \t]+" + _ARGUMENTS + rb"-u[ \t]+[^\s,\"']{1,64},",
+        rb"https?[ \t]+" + _ARGUMENTS + rb"(?:-a|--auth)[ \t=]+[A-Za-z0-9_.@%+-]{1,64}:",
+        rb"sqlplus[ \t]+" + _ARGUMENTS + rb"[A-Za-z][A-Za-z0-9_]{0,30}/(?=[^\s/@]{1,60}@)",
+        rb"xfreerdp[ \t]+" + _ARGUMENTS + rb"/p:",
+        rb"mount[ \t]+" + _ARGUMENTS + rb"-o[ \t]+[^\s]{0,80}\bpass(?:word)?=",
+    )
+)
+_HAS_OPTION = re.compile(OPTIONS)
+_ENDS_HERE = re.compile(rb"[^@,|]*")
+
+
+def _of_its_own_option(data: bytes, start: int) -> Verdict | None:
+    if _HAS_OPTION.match(data, start) is None:
+        return None
+    for option in _OPTIONS:
+        found = option.match(data, start)
+        if found is not None and not is_blank(found[1].decode("utf-8", "replace")):
+            # sqlplus has the host after it, mount the next option.
+            stop = found.start(1) + len(_ENDS_HERE.match(found[1])[0])  # type: ignore[index]
+            return Verdict(((found.start(1), stop),), stop) if stop > found.start(1) else None
+    return None
+
+
+_PIPED = re.compile(
+    rb"""(?:echo|printf)[ \t]+(?:-[a-z]+[ \t]+)?\\*["']?(?:[A-Za-z0-9_.-]{1,64}:)?([^\s"'\\|:$]{3,100})(?:\\n)?\\*["']?[ \t]*$"""
+)
+_IS_PIPED = re.compile(PIPED)
+
+
+def of_piped(data: bytes, start: int, end: int) -> Verdict | None:
+    """``echo secret | sudo -S``, ``echo 'user:secret' | chpasswd``."""
+    if not _IS_PIPED.match(data, start):
+        return None
+    begin = max(0, start - 200)
+    found = _PIPED.search(data[begin:start])
+    if found is None or is_blank(found[1].decode("utf-8", "replace")):
+        return None
+    return Verdict(((begin + found.start(1), begin + found.end(1)),), end)
+
+
+_DOCKER = re.compile(DOCKER + rb"([A-Za-z0-9+/]{8,400}={0,2})")
+
+
+def of_docker(data: bytes, start: int, end: int) -> Verdict | None:
+    """``"auth": "..."``, which is a user and a password in Base64."""
+    found = _DOCKER.match(data, start)
+    if found is None:
+        return None
+    plain = decoded(found[1])
+    if b":" not in plain[1:] or not plain.isascii() or not plain.decode("ascii").isprintable():
+        return None
+    return Verdict((found.span(1),), found.end())
+
+
+_PASSWORD_FILE = re.compile(
+    rb"""(?:^|[\n\0"'`]|\\n)([A-Za-z0-9][A-Za-z0-9.-]{0,100}|\*):(?:[0-9]{2,5}|\*):[^\s:]{1,64}:[A-Za-z_][\w.-]{0,40}:"""
+    rb"""([^\s:"'`\\]{3,100})(?=[\s"'`\\\0]|$)"""
+)
+
+
+def of_password_file(data: bytes, start: int, end: int) -> Verdict | None:
+    """``host:port:database:user:password`` on a line, as in ``.pgpass``."""
+    if data.startswith(b"://", start):
+        return None
+    begin = max(0, start - 104)
+    for found in _PASSWORD_FILE.finditer(data, begin, min(len(data), end + 200)):
+        if found.end(1) > start + 1 or found.end() < start:
+            continue
+        host, password = found[1], found[2]
+        if (b"." in host or host in (b"*", b"localhost")) and not is_blank(password.decode("utf-8", "replace")):
+            return Verdict((found.span(2),), found.end())
+    return None
 
 
 def of_command(data: bytes, start: int, end: int) -> Verdict | None:
@@ -103,4 +202,4 @@ def of_command(data: bytes, start: int, end: int) -> Verdict | None:
         or _ORACLE.match(data, start)
         or _COMMAND.match(data, start)
     )
-    return None if found is None else Verdict((found.span(1),), found.end())
+    return _of_its_own_option(data, start) if found is None else Verdict((found.span(1),), found.end())

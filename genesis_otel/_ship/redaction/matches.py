@@ -10,9 +10,17 @@ import functools
 import re
 
 from genesis_otel._ship.redaction.assignments import decoded, of_name, of_scheme
-from genesis_otel._ship.redaction.commands import of_command, of_option, of_spaced_name
+from genesis_otel._ship.redaction.commands import (
+    of_command,
+    of_docker,
+    of_option,
+    of_password_file,
+    of_piped,
+    of_spaced_name,
+)
 from genesis_otel._ship.redaction.patterns import ENCODED, LEAD, PEM
 from genesis_otel._ship.redaction.scan import candidates
+from genesis_otel._ship.redaction.tables import of_table
 from genesis_otel._ship.redaction.tokens import (
     of_loose_token,
     of_private_key,
@@ -67,6 +75,7 @@ def spans_of(data: bytes, within: Encoded | None = None) -> list[Span] | None:
             verdict = judge(data, start, end)
             if verdict is not None:
                 spans += verdict.spans
+                left -= len(verdict.spans) - 1
                 at = max(verdict.resume, start + 1)
                 break
         else:
@@ -81,12 +90,15 @@ _WORD = re.compile(rb"[A-Za-z0-9_]*")
 def _judges(data: bytes, start: int, of_encoded: Judge) -> tuple[Judge, ...]:
     first = data[start]
     if first == 0x3A:  # ://
-        return (of_url, of_token)
+        return (of_url, of_token, of_password_file)
     if first == 0x2D and data.startswith(b"-----BEGIN", start):
         return (of_private_key,)
     if data[start : start + 1].isalnum():
-        return (of_scheme, of_name, of_spaced_name, of_command, of_putty)
-    return (of_token, of_loose_token, of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key)
+        return (of_scheme, of_name, of_spaced_name, of_command, of_putty, of_table)
+    return (
+        *(of_token, of_loose_token, of_encoded, of_unknown_token, of_option, of_go_dsn, of_web_key),
+        *(of_docker, of_piped),
+    )
 
 
 # Compiled only when a text has such a beginning, which few do.

@@ -65,7 +65,7 @@ SURE_ENDINGS = (
 """Endings of names whose values are secrets, in lower case and without word separators."""
 
 SURE_WORDS = frozenset(
-    {"pass", "pw", "psw", "dsn", "creds", "otp", "totp", "mnemonic", "dbpass", "userpass", "smtppass", "pgpass"}
+    {"pass", "pw", "psw", "psk", "dsn", "creds", "otp", "totp", "mnemonic", "dbpass", "userpass", "smtppass", "pgpass"}
 )
 """The same, but matching only the whole last word: ``compass`` is not a password."""
 

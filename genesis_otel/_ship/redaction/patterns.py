@@ -210,7 +210,7 @@ ESCAPED = rb"\\+u00(?:2[bdefBDEF]|3[0-9aA]|4[0-9a-fA-F]|5[0-9aAfF]|6[1-9a-fA-F]|
 SURE_NAME = (
     rb"(?i:pass(?:word|wd|wort|phrase|code)?s?|psw|pwd|secrets?|api[_. -]?keys?|authorization|cookies?|credentials?|creds|dsn|otp|mnemonic"
     rb"|(?:access|secret|private|signing|encryption|account|shared|master|license|hmac|storage|subscription|service|deploy|client"
-    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|\bpw)"
+    rb"|consumer|session|root|ssh)[_. -]?keys?|(?:auth|access|refresh|bearer|session|api|bot|user)[_. -]?tokens?|connection[_. -]?string|sess(?:ion)?[_. -]?id|webhook[_. -]?url|seed[_. -]?phrase|honeycomb[_-]team|\bpw|\bpsk)"
 )
 LIKELY_NAME = rb"(?i:tokens?|key|auth|sig|signature|bearer|jwt|webhook)"
 TRAILER = (
@@ -236,6 +236,24 @@ COMMANDS = rb"(?:mysql(?:dump|admin|import|sh)?|mariadb(?:-dump)?|redis-cli)"
 LOGINS = rb"(?:(?:docker|podman|nerdctl|buildah|oc|az|registry)[ \t]+login|mongo(?:sh|dump|restore|import|export)?)"
 IDENTIFIED = rb"""(?i:identified[ \t]+(?:with[ \t]+[a-z0-9_]{1,40}[ \t]+)?by)[ \t]+\\{0,3}["']"""
 """``CREATE USER x IDENTIFIED BY '...'``, as in ClickHouse, MySQL and Oracle."""
+
+OPTIONS = (
+    rb"(?:(?:(?:un)?zip|ipmitool|sqlcmd|mosquitto_[ps]ub|ldap(?:search|add|modify|delete|passwd|whoami)|plink|pscp|psftp|htpasswd|lftp"
+    rb"|https?)[ \t]+-|(?:7z[azr]?|bcp|openssl|sqlplus|xfreerdp|mount|smbclient)[ \t]+[A-Za-z/-]|-(?:store|key|deststore|srcstore)pass[ \t])"
+)
+"""Commands that take a password as an option of their own."""
+PIPED = rb"\|[ \t]{0,4}(?:sudo[ \t]+-[A-Za-z]{0,3}S|(?:sudo[ \t]+)?chpasswd)"
+"""``echo secret | sudo -S``."""
+DOCKER = rb"""["']auth\\*["'][ \t]*:[ \t]*\\*["']"""
+"""``"auth": "..."`` with user and password in Base64, as Docker and npm keep them."""
+PGPASS = rb":(?:[0-9]{2,5}|\*):[^\s:]{1,64}:[A-Za-z_]"
+"""``host:port:database:user:password``, after the host."""
+COLUMN = (
+    b"(?:"
+    + SURE_NAME.replace(rb"|code)?s?", rb"|code)s?")
+    + rb"|(?i:\btokens?))(?:[_ ][0-9])?\\{0,3}[\"'`*]{0,2}[ \t]{0,16}(?:[,;|\t\r\n]|\\{1,4}[nrt])"
+)
+"""A cell of a table's heading, up to the next cell or line; not Python's statement ``pass``."""
 
 BEGINNINGS = (
     LEAD
@@ -269,6 +287,11 @@ NAMES = b"|".join(
         IDENTIFIED,
         LOGS_IN,
         rb"@(?:tcp6?|udp|unix)\(",
+        OPTIONS,
+        PIPED,
+        DOCKER + rb"[A-Za-z0-9+/]{8}",
+        PGPASS,
+        COLUMN,
         JWK + rb"[A-Za-z0-9_-]{32}",
     )
 )

@@ -1,13 +1,14 @@
 """*LLM latency and cost*: how long models take, where a generation's time goes, and what it all costs.
 
 In: a time range, runs, models. Out: percentiles, errors, tokens, costs, the slowest calls; for the newest of the chosen runs,
-how each generation's time divides into waiting, model, evaluation and the search itself.
+how each generation's time divides into waiting, model, evaluation and the search itself (`llm_time`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from grafana.source.boards import llm_time
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
     UNPRICED,
@@ -24,10 +25,10 @@ from grafana.source.columns import (
 )
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LLM, TO_RUN, TO_TRACE
-from grafana.source.panels import a_stat, a_table, bars, by_number, folded, over_time
+from grafana.source.panels import a_stat, a_table, folded, over_time
 from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
 from grafana.source.targets import among
-from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource
+from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource, newest
 
 WHERE = f"$__timeFilter(timestamp) AND {OF_RUNS} AND $__conditionalAll({among('model', 'model')}, $model)"
 CALLS = f"FROM llm_logs FINAL WHERE {WHERE}"
@@ -249,113 +250,7 @@ GROUP BY time, model
 ORDER BY time
 """
 
-NEWEST = f"""
-run_id IN (
-    SELECT run_id
-    FROM evolution_runs
-    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
-        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
-    ORDER BY start_time DESC, run_id
-    LIMIT 20
-)
-"""
-
-YIELD = f"SELECT * FROM ({earned(NEWEST.strip())}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
-
-THE_RUN = f"""
-(
-    SELECT run_id
-    FROM evolution_runs
-    WHERE $__conditionalAll({among("run_id", "run")}, $run) AND {OF_TASK}
-        AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
-    ORDER BY start_time DESC, run_id
-    LIMIT 1
-)
-"""
-
-# A moment of a generation is divided equally among the individuals alive in it: for some of them it is evaluation, for some
-# a model's answer, for the others waiting (a queue, a pause after a rate limit, the search's own work on them). If none
-# is alive and the generation has begun, it is the search itself. So the four parts add up to the generation's time.
-WHERE_TIME_GOES = f"""
-WITH
-    {THE_RUN.strip()} AS the_run,
-    (SELECT min(start_time) - INTERVAL 1 HOUR FROM evolution_runs WHERE run_id = the_run) AS began,
-    (SELECT greatest(max(timestamp), now64(3) - INTERVAL 30 DAY) FROM individuals WHERE run_id = the_run) AS ended,
-    traces AS (
-        SELECT trace_id, max(generation) AS generation
-        FROM individuals
-        WHERE run_id = the_run AND trace_id != ''
-        GROUP BY trace_id
-    ),
-    changes AS (
-        SELECT
-            TraceId AS trace,
-            arrayJoin([(Timestamp, 1), (Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), -1)]) AS change,
-            SpanName = 'generation' AS of_generation,
-            SpanName = 'individual' AS of_individual,
-            SpanName = 'evaluation' AS of_evaluation,
-            0 AS of_model
-        FROM (
-            SELECT DISTINCT TraceId, SpanId, SpanName, Timestamp, Duration
-            FROM otel_traces
-            WHERE SpanName IN ('generation', 'individual', 'evaluation') AND Timestamp BETWEEN began AND ended
-                AND TraceId IN (SELECT trace_id FROM traces)
-        )
-        UNION ALL
-        SELECT
-            trace_id,
-            arrayJoin([
-                (toDateTime64(timestamp, 9), 1),
-                (toDateTime64(timestamp, 9) + toIntervalMillisecond(toInt64(execution_time * 1000)), -1)
-            ]),
-            0, 0, 0, 1
-        FROM llm_logs FINAL
-        WHERE run_id = the_run AND execution_time > 0
-    ),
-    moments AS (
-        SELECT
-            trace,
-            change.1 AS moment,
-            sum(change.2 * of_generation) AS generation_change,
-            sum(change.2 * of_individual) AS individual_change,
-            sum(change.2 * of_evaluation) AS evaluation_change,
-            sum(change.2 * of_model) AS model_change
-        FROM changes
-        GROUP BY trace, moment
-    ),
-    states AS (
-        SELECT
-            trace,
-            dateDiff('microsecond', moment, leadInFrame(moment, 1, moment) OVER whole) / 1e6 AS seconds,
-            sum(generation_change) OVER running AS generations,
-            sum(individual_change) OVER running AS individuals,
-            sum(evaluation_change) OVER running AS evaluations,
-            sum(model_change) OVER running AS calls,
-            greatest(individuals, evaluations + calls) AS alive
-        FROM moments
-        WINDOW
-            running AS (PARTITION BY trace ORDER BY moment),
-            whole AS (PARTITION BY trace ORDER BY moment ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-    )
-SELECT
-    t.generation AS generation,
-    sumIf(s.seconds * s.calls / s.alive, s.alive > 0) AS model,
-    sumIf(s.seconds * s.evaluations / s.alive, s.alive > 0) AS evaluation,
-    sumIf(s.seconds * (s.alive - s.calls - s.evaluations) / s.alive, s.alive > 0) AS waiting,
-    sumIf(s.seconds, s.alive = 0 AND s.generations > 0) AS "the search itself"
-FROM states AS s
-INNER JOIN traces AS t ON t.trace_id = s.trace
-GROUP BY generation
-ORDER BY generation
-"""
-
-SHARES = f"""
-SELECT
-    arrayJoin([('model', sum(model)), ('evaluation', sum(evaluation)), ('waiting', sum(waiting)), ('the search itself', sum(`the search itself`))]) AS part,
-    part.1 AS what,
-    part.2 AS seconds
-FROM ({WHERE_TIME_GOES})
-"""
+YIELD = f"SELECT * FROM ({earned(f'run_id IN {newest(20)}')}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
 
 
 def board() -> dict[str, Any]:
@@ -453,35 +348,7 @@ def board() -> dict[str, Any]:
                     empty="No call in the time range.",
                 ),
             ),
-            folded(
-                "Where the time of a generation goes",
-                by_number(
-                    "Where the time goes",
-                    "For the newest of the chosen runs. Each moment of a generation is divided among the individuals alive in it: "
-                    "a model is answering, an evaluation is running, or the individual is waiting (for a worker, after a rate "
-                    "limit). Moments without an individual count as the search itself. The parts add up to the generation's time. "
-                    "Read from the raw spans, for as long as they are kept.",
-                    WHERE_TIME_GOES,
-                    "generation",
-                    size=(18, 9),
-                    unit="s",
-                    stacked=True,
-                    columns={
-                        "model": color("blue"),
-                        "evaluation": color("green"),
-                        "waiting": color("yellow"),
-                        "the search itself": color("purple"),
-                    },
-                    empty="No spans of this run in the time range.",
-                ),
-                bars(
-                    "All generations",
-                    "Seconds that each part took over that run.",
-                    f"SELECT what, seconds FROM ({SHARES}) ORDER BY seconds DESC",
-                    size=(6, 9),
-                    unit="s",
-                ),
-            ),
+            llm_time.panels(),
             folded(
                 "Latency",
                 over_time(
