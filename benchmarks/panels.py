@@ -119,7 +119,7 @@ def served(folder: Path, *, cold: bool = False) -> Iterator[tuple[Client, psutil
             yield client, psutil.Process(process.pid)
     finally:
         process.terminate()
-        # Its last check for duplicate calls reads all calls: with ten million, beside other work, that takes minutes.
+        # With ten million individuals it takes minutes, beside other work, to close.
         process.wait(600)
 
 

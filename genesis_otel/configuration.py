@@ -170,6 +170,7 @@ def configure(
     :raises StoreError: the destination cannot be used.
     """
     global _current, _configuring
+    _check(exporter, redactor, resource_attributes)
     with _lock:
         if _current is not None:
             if overrides or exporter is not None or redactor is not None or resource_attributes:
@@ -183,6 +184,22 @@ def configure(
         finally:
             _configuring = None
         return _current
+
+
+def _check(exporter: object, redactor: object, resource_attributes: object) -> None:
+    """Refuse objects of the wrong kind, with which nothing would be recorded.
+
+    :raises ValueError: one is.
+    """
+    is_one = callable(getattr(exporter, "export", None)) and not isinstance(exporter, type)
+    if exporter is not None and not is_one and not isinstance(exporter, _Elsewhere):
+        raise ValueError(
+            "exporter must be an object with a method export(), such as an OTLPSpanExporter(); a URL is otlp_endpoint or clickhouse_url"
+        )
+    if redactor is not None and not callable(redactor):
+        raise ValueError("redactor must be a function of a text; regular expressions are redact_patterns")
+    if resource_attributes is not None and not isinstance(resource_attributes, Mapping):
+        raise ValueError("resource_attributes must be a mapping of names to values")
 
 
 def _forked() -> None:

@@ -101,7 +101,15 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     pairs, beside = (
         [Pair(*row) for row in client.query(sql, parameters=asked).result_rows] for sql in (NESTED, SAME_ANSWER)
     )
-    scopes = _scopes(client, [span for pair in beside for span in (pair.inner_span, pair.outer_span)])
+    judged = [*beside, *(pair for pair in pairs if pair.inner_model != pair.outer_model)]
+    scopes = _scopes(client, [span for pair in judged for span in (pair.inner_span, pair.outer_span)])
+    # A program that records a call of another model within one of its own means two (_ship/calls/same_call.py).
+    pairs = [
+        pair
+        for pair in pairs
+        if pair.inner_model.rpartition("/")[2] == pair.outer_model.rpartition("/")[2]
+        or {scopes.get(pair.inner_span), scopes.get(pair.outer_span)} != {names.SCOPE}
+    ]
     pairs += [pair for pair in beside if scopes.get(pair.inner_span, "") != scopes.get(pair.outer_span, "")]
     models = {
         row: model for pair in pairs for row, model in ((pair.inner, pair.inner_model), (pair.outer, pair.outer_model))

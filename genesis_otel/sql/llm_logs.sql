@@ -544,7 +544,8 @@ SELECT
         JSONExtractString(a['embedding.invocation_parameters'], 'model'),
         named['response_model']
     ]) AS model,
-    multiIf(charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
+    -- What LiteLLM answers from its own cache costs nothing, though it tells the tokens, and at times the first answer's cost.
+    multiIf(lower(a['litellm.cache_hit']) = 'true', 0, charged > 0, charged, cost_of_litellm > 0, cost_of_litellm, cost_told) AS cost,
     execution_time,
     metadata,
     run_id,
@@ -597,7 +598,7 @@ SELECT
     multiIf(
         cost_source_told != '', cost_source_told,
         charged > 0, 'openrouter',
-        cost_of_litellm > 0, 'litellm',
+        cost_of_litellm > 0 OR lower(a['litellm.cache_hit']) = 'true', 'litellm',
         cost_told > 0 OR (is_told_free AND (ScopeName = 'genesis_otel' OR input_told + output_told = 0)), 'told',
         ''
     ) AS cost_source,

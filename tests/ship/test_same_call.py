@@ -49,6 +49,26 @@ def scope_of(span: ReadableSpan) -> str:
     return span.instrumentation_scope.name
 
 
+def test_a_judge_within_an_own_call_is_a_call_of_its_own(recorded: Recorded) -> None:
+    """An `llm_call()` of another model within an `llm_call()` counts besides it, each at its own model's price; of the same model it is
+    the same call."""
+    with spans.run("t") as run, run.generation(0) as generation, generation.individual("a") as individual:
+        with spans.llm_call("gpt-4.1", provider="openai") as call:
+            with spans.llm_call("gpt-4.1-mini", provider="openai", role="judge") as judge:
+                judge.response("no", input_tokens=1000, output_tokens=100)
+            call.response("x", input_tokens=1000, output_tokens=100)
+        with spans.llm_call("openai/gpt-4.1", provider="openai") as again:
+            with spans.llm_call("gpt-4.1", provider="openai") as same:
+                same.response("x", input_tokens=1000, output_tokens=100)
+            again.response("x")
+        individual.record(fitness=1.0)
+    calls = [attributes_of(span) for span in recorded.spans if span.name.startswith("chat")]
+    own = [told[names.GEN_AI_USAGE_COST] for told in calls if names.LLM_WITHIN not in told]
+    assert own == pytest.approx([0.00056, 0.0028, 0.0028])
+    (paid,) = recorded.records(names.RECORD_INDIVIDUAL)
+    assert paid[names.INDIVIDUAL_API_COST] == pytest.approx(0.00616)
+
+
 def test_the_outer_call_counts_and_is_completed(recorded: Recorded) -> None:
     """Around an instrumented client, an `llm_call()` without arguments has tokens, cost, the answer's model and id, and
     its text; the inner span is marked with the outer one's id, and the individual pays once."""

@@ -12,6 +12,7 @@ from opentelemetry import trace
 
 from genesis_otel import attributes as names
 from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._store.reprice import reprice
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.recording import record, store_spans
@@ -177,6 +178,21 @@ def test_a_call_is_read_as_its_client_records_it(
     if case.response is not None:
         assert row["response"] == case.response
     assert PROMPT not in row["metadata"] and ANSWER not in row["metadata"]
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["in our process", "from elsewhere"])
+def test_what_litellm_has_cached_costs_nothing(
+    passes: bool, store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokens are those of the first answer, and so may be a cost; nothing was paid, and repricing leaves it."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor if passes else lambda processor: processor)
+    cached = GPT | COUNTED | {"gen_ai.operation.name": "chat", "litellm.cache_hit": True}
+    for more in ({}, {"gen_ai.cost.total_cost": 0.5}, {"litellm.cache_hit": False}):
+        emitted(Recorded("litellm_request", cached | more))
+    store_spans(ClickHouseSpanExporter(connect), recorded.spans)
+    reprice(store)
+    rows = store.query("SELECT cost, cost_source FROM llm_logs ORDER BY timestamp, cost").result_rows
+    assert sorted(map(tuple, rows)) == [(0.0, "litellm"), (0.0, "litellm"), (pytest.approx(0.00056), "genai-prices")]
 
 
 REPEATED = {

@@ -117,6 +117,17 @@ def test_the_same_answer_is_one_call(store: Client, connect: Connect) -> None:
     assert scopes(store) == ["litellm", "client", "client", "litellm"]
 
 
+def test_a_judges_call_within_an_own_call_stays(store: Client, connect: Connect) -> None:
+    """A call of another model within one that a program recorded itself is one of its own; the client's beneath it is not."""
+    there = Elsewhere()
+    outer = there.call(names.SCOPE, 0, 3, **TOKENS)
+    judge = there.call(names.SCOPE, 1, 1, outer, gen_ai__request__model="openai/gpt-4.1", **TOKENS)
+    there.call("client", 1, 1, judge, gen_ai__request__model="gpt-4.1-2025-04-14", **TOKENS)
+    store_spans(ClickHouseSpanExporter(connect), there.spans)
+    assert dedupe(store) == [Removed("gpt-4.1-2025-04-14", 1)]
+    assert scopes(store) == [names.SCOPE, names.SCOPE]
+
+
 def test_spans_that_are_each_others_parents_stay(store: Client) -> None:
     """Broken ids remove nothing."""
     for span, parent in (("a", "b"), ("b", "a"), ("c", "c")):

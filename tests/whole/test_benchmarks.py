@@ -14,7 +14,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "emit": ("--units", "50", "--rounds", "1", "--against", "HEAD"),
     "ingest": ("--sizes", "1", "--rounds", "1", "--against", "HEAD"),
-    "live": ("--seconds", "1", "--looked", "1"),
+    "live": ("--seconds", "12", "--looked", "1"),
     "llm_view": ("--rounds", "1", "--calls", "2"),
     "overhead": ("--iterations", "2", "--rounds", "1"),
     "panels": ("--runs", "10", "--rounds", "1", "--only", "queries/run_costs"),

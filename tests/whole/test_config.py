@@ -12,9 +12,11 @@ import sysconfig
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from genesis_otel import _destinations, _log, configuration, queries
 from genesis_otel._read.health import STALLED
@@ -172,6 +174,22 @@ def test_invalid_settings_are_reported_on_one_line_without_their_values(monkeypa
         assert "hunter2" not in str(malformed.value)
     with pytest.raises(ValueError, match="grpc or http/protobuf"):
         configuration.configure(otlp_endpoint="http://h:4318", otlp_protocol="http/json")
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("exporter", "http://localhost:4318"),
+        ("exporter", InMemorySpanExporter),
+        ("redactor", r"ACME-\d+"),
+        ("resource_attributes", ["team=a"]),
+    ],
+)
+def test_an_object_of_the_wrong_kind_is_refused(argument: str, value: Any) -> None:
+    """With it nothing would be recorded: `configure()` says what it takes, and is not configured."""
+    with pytest.raises(ValueError, match=f"^{argument} must be "):
+        configuration.configure(**{argument: value})
+    assert configuration._current is None
 
 
 def test_a_misspelt_variable_is_warned_of(

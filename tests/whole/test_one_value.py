@@ -244,6 +244,7 @@ def test_the_front_is_the_same_everywhere(store: Client) -> None:
     report = gather(store, UPWARDS, top=0)["answers"]["run/yields"]
     assert {row["individual_id"] for row in asked_of_all(store, "pareto_latest", UPWARDS)} == true
     assert {row["individual_id"] for row in report["front"]} == true
+    assert {row["dominated"] for row in report["front"]} == {0}
     assert {row["individual_id"] for row in of_board(store, "genesis-run", "Pareto front", UPWARDS, "D")} == true
 
 

@@ -21,6 +21,7 @@ from genesis_otel._ship.calls.llm_names import (
     models,
     nothing_told,
     provider,
+    was_cached,
 )
 from genesis_otel._ship.encoding.attribute_text import Attributes, text_of
 from genesis_otel._store.own_prices import OwnPrices
@@ -42,6 +43,8 @@ def cost_of(
     meant = scope == names.SCOPE or not (tokens.input or tokens.output)
     if told is None and meant and nothing_told(attributes):
         told = (0.0, names.COST_TOLD)
+    if was_cached(attributes):
+        told = (0.0, names.COST_LITELLM)
     changes = _metadata(attributes, tokens)
     if told is None and compute:
         error = _error(span, attributes)

@@ -227,6 +227,11 @@ def cost_told(attributes: Attributes) -> tuple[float, str] | None:
     return next(((cost, source) for cost, source in _costs_told(attributes) if cost and 0 < cost < math.inf), None)
 
 
+def was_cached(attributes: Attributes) -> bool:
+    """Whether LiteLLM answered from its own cache: nobody was asked, and nothing was paid, though it tells the tokens."""
+    return value_text(attributes.get("litellm.cache_hit")).lower() == "true"
+
+
 def nothing_told(attributes: Attributes) -> bool:
     """Whether the call's cost was reported as 0."""
     return not _TELL_COSTS.isdisjoint(attributes) and any(

@@ -149,7 +149,7 @@ class Calls:
             around = self._open.get(parent.get_span_context().span_id)
             found = parent.attributes or {}
             if is_llm_call(found) and names.RECORD not in found:
-                if is_embedding(found) != embeds:
+                if is_embedding(found) != embeds or _are_two(found, _scope(parent), attributes, scope):
                     return None
                 if around is not None and parent.end_time is None:
                     return around
@@ -276,6 +276,11 @@ def _answer_ids(attributes: Attributes) -> list[str]:
     """Candidates for the answer's id, if it is not told: LangChain's is somewhere in what OpenInference stores."""
     answer = text_of(attributes, "output.value")
     return re.findall(r'"id": ?"([^"\\]{1,200})"', answer) if answer else []
+
+
+def _are_two(outer: Attributes, outer_scope: str, inner: Attributes, scope: str) -> bool:
+    """Whether a call within another is one of its own: where a program records both itself, of two models, as a judge within a proposal."""
+    return outer_scope == scope == names.SCOPE and _model(outer) != _model(inner)
 
 
 def _is_call_of(attributes: Attributes, model: str, *, embeds: bool) -> bool:

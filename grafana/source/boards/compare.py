@@ -152,8 +152,7 @@ LIMIT 2000
 
 FRONTS = f"""
 SELECT run_id, {value_of("x")} AS x, {value_of("y")} AS y, individual_id
-FROM ({front(OF_RUNS)})
-WHERE (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)
+FROM ({front(f"{OF_RUNS} AND (run_id, generation) IN (SELECT run_id, max(generation) FROM pareto_fronts WHERE {OF_RUNS} GROUP BY run_id)")})
 ORDER BY run_id, x
 LIMIT 2000
 """

@@ -23,7 +23,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, node_graph, scatter
-from grafana.source.sql import THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
 from grafana.source.targets import named, value
 from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
@@ -110,7 +110,7 @@ SELECT
     concat('$', toString(round(i.cost, 4)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
-    toFloat64(i.individual_id IN (SELECT individual_id FROM ({named("pareto_latest", run_id=value("run"))})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
+    toFloat64(i.individual_id IN (SELECT individual_id FROM ({LATEST_FRONT})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
     toFloat64(1 - arc__chosen - arc__failed - arc__front) AS arc__other,
     l.edit AS detail__edit,
     i.metrics AS detail__metrics,

@@ -11,7 +11,6 @@ from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT
 from grafana.source.boards import run_jobs, run_search
-from grafana.source.boards.run_search import LATEST_FRONT
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
     STATUS_COLORS,
@@ -161,13 +160,13 @@ LIMIT 1000
 """,
     f"""
 SELECT {X} AS x, {Y} AS "dominated on it", individual_id
-FROM ({LATEST_FRONT})
+FROM ({named("pareto_latest", run_id=value("run"))})
 WHERE dominated
 ORDER BY x
 """,
     f"""
 SELECT {X} AS x, {Y} AS "front of the last generation", individual_id
-FROM ({LATEST_FRONT})
+FROM ({named("pareto_latest", run_id=value("run"))})
 WHERE NOT ifNull(dominated, false)
 ORDER BY x
 """,

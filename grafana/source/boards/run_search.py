@@ -22,7 +22,7 @@ from grafana.source.columns import (
 )
 from grafana.source.links import LINEAGE, TO_LINEAGE, TO_TRACE, to_dashboard
 from grafana.source.panels import a_table, bars, by_number, folded, over_time
-from grafana.source.sql import BUCKET, THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import BUCKET, LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
 from grafana.source.targets import named, value
 
 MUTATIONS = f"""
@@ -93,8 +93,6 @@ SELECT island, cell, individuals, failed, best_score, best_individual AS individ
 FROM ({named("cells", run_id=value("run"), limit="200")})
 ORDER BY best_score IS NULL, island, cell
 """
-
-LATEST_FRONT = named("pareto_latest", run_id=value("run"))
 
 TOP = f"""
 SELECT

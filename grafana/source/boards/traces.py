@@ -86,49 +86,52 @@ LIMIT 200
 
 # Traces are selected from the seven tables, which are sorted by run, rather than by scanning all raw spans.
 # How long a trace took is known from its raw spans, as long as they are kept: records have a start or an end, not both.
+# The list is a scalar: ClickHouse evaluates it once, but a named subquery at each of the four places that read it.
 TRACES = f"""
-WITH listed AS (
+WITH (
+    SELECT groupArray((trace_id, run_id, generation, first, last, individuals, calls, failed, cost, unpriced, slowest_call))
+    FROM (
+        SELECT
+            trace_id,
+            any(run_id) AS run_id,
+            max(generation) AS generation,
+            min(timestamp) AS first,
+            max(timestamp) AS last,
+            sum(individual) AS individuals,
+            sum(call) AS calls,
+            sum(failure) AS failed,
+            sum(paid) AS cost,
+            sum(without_price) AS unpriced,
+            max(took) AS slowest_call
+        FROM (
+            SELECT trace_id, run_id, generation, timestamp, 1 AS individual, 0 AS call, toUInt8(status != 'ok') AS failure, 0. AS paid, 0 AS without_price, 0. AS took
+            FROM individuals FINAL
+            WHERE $__timeFilter(timestamp) AND {OF_RUNS}
+            UNION ALL
+            SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, execution_time
+            FROM llm_logs FINAL
+            WHERE $__timeFilter(timestamp) AND {OF_RUNS}
+        )
+        WHERE trace_id != ''
+        GROUP BY trace_id
+        HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
+        ORDER BY last DESC
+        LIMIT 200
+    )
+) AS listed
 SELECT
-    trace_id,
-    any(run_id) AS run_id,
-    max(generation) AS generation,
-    min(timestamp) AS first,
-    max(timestamp) AS last,
-    sum(individuals) AS individuals,
-    sum(calls) AS llm_calls,
-    sum(failed) AS failed,
-    sum(paid) AS cost,
-    sum(without_price) AS unpriced,
-    max(slowest) AS slowest_call
-FROM (
-    SELECT trace_id, run_id, generation, timestamp, 1 AS individuals, 0 AS calls, toUInt8(status != 'ok') AS failed, 0. AS paid, 0 AS without_price, 0. AS slowest
-    FROM individuals FINAL
-    WHERE $__timeFilter(timestamp) AND {OF_RUNS}
-    UNION ALL
-    SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, execution_time
-    FROM llm_logs FINAL
-    WHERE $__timeFilter(timestamp) AND {OF_RUNS}
-)
-WHERE trace_id != ''
-GROUP BY trace_id
-HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
-ORDER BY last DESC
-LIMIT 200
-)
-SELECT
-    l.trace_id AS trace_id, l.run_id AS run_id, l.generation AS generation, l.last AS last, s.took AS took, l.individuals AS individuals,
-    l.llm_calls AS llm_calls, l.failed AS failed, l.cost AS cost, l.unpriced AS unpriced, l.slowest_call AS slowest_call
-FROM listed AS l
+    l.1 AS trace_id, l.2 AS run_id, l.3 AS generation, l.5 AS last, s.took AS took, l.6 AS individuals,
+    l.7 AS llm_calls, l.8 AS failed, l.9 AS cost, l.10 AS unpriced, l.11 AS slowest_call
+FROM (SELECT arrayJoin(listed) AS l) AS t
 LEFT JOIN (
     SELECT
-        TraceId AS trace_id,
+        TraceId AS trace,
         (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9 AS seconds,
         toNullable(seconds) AS took
     FROM otel_traces
-    WHERE TraceId IN (SELECT trace_id FROM listed)
-        AND Timestamp >= (SELECT min(first) - INTERVAL 1 DAY FROM listed) AND Timestamp <= (SELECT max(last) + INTERVAL 1 SECOND FROM listed)
-    GROUP BY trace_id
-) AS s ON s.trace_id = l.trace_id
+    WHERE TraceId IN listed.1 AND Timestamp >= arrayMin(listed.4) - INTERVAL 1 DAY AND Timestamp <= arrayMax(listed.5) + INTERVAL 1 SECOND
+    GROUP BY trace
+) AS s ON s.trace = l.1
 ORDER BY last DESC, trace_id
 """
 
