@@ -171,15 +171,14 @@ def measured(size: int, shape: str, rounds: int, stores: dict[str, StoreOf], fol
     drained(stores["spool to rows"], spools["spool to rows"], 0)
     with contextlib.closing(stores["spool to rows"].client()) as client:
         columns = columns_of(client)
+    # The batches of a burst: as many rows as the byte limit allows.
+    burst = batch_rows(spools["spool to rows"].whole, units, shape)
 
     def one(way: str) -> tuple[float, float]:
         store = stores.get(way, stores["spool to rows"])
         emptied(store)
         if way == "prepared columns":
-            # The batches of a burst: as many rows as the byte limit allows.
-            inserter, engine, count = prepared(
-                store, columns, size or batch_rows(spools["spool to rows"].whole, units, shape)
-            )
+            inserter, engine, count = prepared(store, columns, size or burst)
         else:
             inserter, engine, count = drained(store, spools[way], size)
         return inserter / count * 1e6, engine / count * 1e6
@@ -191,7 +190,7 @@ def batch_rows(spool: Path, units: int, shape: str) -> int:
     """Spans in one of our batches, within its limits of rows and bytes."""
     size = sum(file.stat().st_size for file in spool.rglob("*") if file.is_file())
     spans = units * SHAPES[shape].each
-    return max(1, min(Limits.max_rows, Limits.max_bytes * spans // max(1, size)))
+    return max(1, min(Limits().max_rows, Limits().max_bytes * spans // max(1, size)))
 
 
 def main() -> int:

@@ -87,10 +87,11 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
             if LANDING not in before or not all(change.startswith("created ") for change in changes):
                 before = existing(client)
     changed = any(line.startswith("upgraded view") for line in done)
-    if any(table in old for table in TABLES) and (changed or version.of(old) < SCHEMA):
-        done.extend(upgrade_rows(client, existing(client)[LANDING].columns, on_cluster=on(cluster)))
+    since = version.of(old)
+    if any(table in old for table in TABLES) and (changed or since < SCHEMA):
+        done.extend(upgrade_rows(client, existing(client)[LANDING].columns, since=since, on_cluster=on(cluster)))
     # Last, so that an interrupted init is repeated.
-    if version.of(old) < SCHEMA:
+    if since < SCHEMA:
         client.command(f"ALTER TABLE {version.TABLE} {on(cluster)} MODIFY COMMENT '{version.COMMENT}'")
     wanted = dict(ttl_days)
     if landing_is_new and wanted.get(LANDING) is None:

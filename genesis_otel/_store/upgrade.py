@@ -1,8 +1,8 @@
 """Brings rows that an earlier version stored to what this one would store: init does this once, after the tables and views.
 
 In: a client whose database has this version's tables and views. Out: the same rows, no more and no fewer, and one line per change.
-What the views make of a row's raw span decides; if the raw span is gone, the row itself does: a failed individual's 0, NaN,
-`correct: false` beside a 0. On failure: what ClickHouse raises; every step can be repeated, and the next init starts over.
+What the views make of a row's raw span decides; if the raw span is gone, the row itself does, in a store of 0.1.0 alone: a failed
+individual's 0, NaN, `correct: false` beside a 0. In a later store, a 0 is a score. On failure: what ClickHouse raises; every step can be repeated, and the next init starts over.
 
 Before 0.2.0 a missing score was stored as 0. With that, the best individual of a search below 0 would be a failure.
 """
@@ -51,10 +51,11 @@ class Rule(NamedTuple):
     said: str
 
 
-def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str) -> list[str]:
+def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_cluster: str) -> list[str]:
     """Bring rows of an earlier version to what this one would have stored.
 
     :param columns: those of the landing table.
+    :param since: the schema with which the rows were stored.
     :param on_cluster: the ``ON CLUSTER`` clause, or nothing.
     """
     done = []
@@ -63,7 +64,7 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, on_cluster: str)
         if count:
             client.command(f"OPTIMIZE TABLE {STORED_IN[table]} {on_cluster} FINAL")
             done.append(f"{table}: {count} rows now match their spans")
-    for rule in _rules(columns):
+    for rule in (*(_by_rows(columns) if since == 1 else ()), *_by_spans(columns)):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
             client.command(
@@ -95,10 +96,10 @@ def _count(client: Client, rows: str, parameters: Mapping[str, Any] | None = Non
     return int(client.query(f"SELECT count() FROM {rows}", parameters=dict(parameters or {})).result_rows[0][0])
 
 
-def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
+def _by_rows(columns: Mapping[str, str]) -> Iterator[Rule]:
+    """What the rows of 0.1.0 themselves show."""
     source = landing.source(columns)
     spans = f"SELECT TraceId, SpanId FROM {source} WHERE SpanAttributes['{names.RECORD}'] = '{names.RECORD_INDIVIDUAL}'"
-    calls, actions = (landing.reading(rows_of(table), columns) for table in ("llm_logs", "agent_actions"))
     yield Rule(
         "individuals",
         "correct = JSONExtractRaw(metrics, 'correct') = 'true', "
@@ -146,6 +147,11 @@ def _rules(columns: Mapping[str, str]) -> Iterator[Rule]:
         f"INNER JOIN ({SCORES}) AS parent ON parent.run_id = edge.run_id AND parent.individual_id = edge.parent_id "
         "WHERE edge.fitness_delta = 0 AND child.score != parent.score))",
     )
+
+
+def _by_spans(columns: Mapping[str, str]) -> Iterator[Rule]:
+    """Columns of rows that are not rebuilt."""
+    calls, actions = (landing.reading(rows_of(table), columns) for table in ("llm_logs", "agent_actions"))
     yield Rule(
         "llm_logs",
         "generation = NULL",

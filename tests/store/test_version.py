@@ -82,6 +82,25 @@ def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: C
     assert schema.init_schema(store) == []
 
 
+def test_a_zero_of_this_version_stays_through_an_upgrade(store: Client) -> None:
+    """A failed individual's score of 0, and a gain of 0, mean a missing number in a store of 0.1.0 alone: where 0 was told, it stays when
+    views or columns are upgraded, even if the raw spans are gone."""
+    columns = ["run_id", "individual_id", "status", "fitness_score", "combined_score", "correct"]
+    store.insert("individuals", [["r", "failed", "error", 0.0, 0.0, None]], column_names=columns)
+    columns = ["run_id", "child_id", "parent_id", "fitness_delta"]
+    store.insert("code_lineages", [["r", "failed", "unknown", 0.0]], column_names=columns)
+    asked = "SELECT (SELECT fitness_score FROM individuals), (SELECT fitness_delta FROM code_lineages)"
+    store.command("ALTER TABLE individuals_mv MODIFY COMMENT 'an earlier one of the same schema'")
+    schema.init_schema(store)
+    assert store.query(asked).result_rows == [(0.0, 0.0)]
+    number(store, f"genesis-otel schema {tables.SCHEMA - 1}, for 1 and later")
+    schema.init_schema(store)
+    assert store.query(asked).result_rows == [(0.0, 0.0)]
+    number(store, "")
+    schema.init_schema(store)
+    assert store.query(asked).result_rows == [(None, None)]
+
+
 WIDENED = {
     "generations": ("best_score", "avg_score"),
     "individuals": ("fitness_score", "combined_score"),
