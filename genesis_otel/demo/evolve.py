@@ -106,7 +106,7 @@ def _config(order: Order) -> Any:
         ),
         prompt=PromptConfig(system_message=INSTRUCTIONS),
         # Small, so that within tens of iterations programs migrate between the islands and displace each other in the archive.
-        database=DatabaseConfig(population_size=40, archive_size=12, num_islands=2, migration_interval=7),
+        database=DatabaseConfig(population_size=40, archive_size=12, num_islands=2, migration_interval=4),
         evaluator=EvaluatorConfig(timeout=30, max_retries=0, cascade_evaluation=False, parallel_evaluations=WORKERS),
     )
 

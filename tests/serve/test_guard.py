@@ -39,7 +39,7 @@ def test_a_statement_that_is_asked_again_is_not_parsed_again(asked: Asked) -> No
     judge = Guard(asked)
     sql, parameters = (
         queries.load("runs").sql,
-        {"task": "", "status": "", "tag": "", "limit": "20", "stalled_after": "900"},
+        {"task": "", "status": "", "tag": "", "limit": "20", "stalled_after": "900", "alive": "[]"},
     )
     first = judge.check(sql, parameters, asked)
     before = asked.times
