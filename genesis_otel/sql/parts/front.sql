@@ -3,15 +3,13 @@
 --
 -- runs: which, a condition on run_id, and on the generation if only some are wanted
 SELECT run_id, generation, individual_id, fitness_score, combined_score, metrics
-FROM pareto_fronts
-WHERE @runs AND (run_id, generation, timestamp, trace_id, span_id) IN (
-    SELECT run_id, generation, last.1, last.2, last.3
-    FROM (
-        SELECT run_id, generation, max((timestamp, trace_id, span_id)) AS last
-        FROM pareto_fronts
-        WHERE @runs
-        GROUP BY run_id, generation
-    )
+FROM (
+    SELECT
+        run_id, generation, individual_id, position, fitness_score, combined_score, metrics,
+        (timestamp, trace_id, span_id) AS told, max(told) OVER (PARTITION BY run_id, generation) AS last
+    FROM pareto_fronts
+    WHERE @runs
 )
+WHERE told = last
 ORDER BY run_id, generation, individual_id, position
 LIMIT 1 BY run_id, generation, individual_id

@@ -9,20 +9,18 @@
 -- window = 300: how many seconds count as recent
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 -- alive = []: runs that are not stalled, as their process is alive
-WITH
-    assumeNotNull((
-        SELECT if(any(status) IN ('', 'running'), now64(3), max(end_time))
-        FROM (@folded())
-        WHERE run_id = {run_id:String}
-    )) AS until,
-    until - toIntervalSecond({window:UInt32}) AS since
+WITH (
+    SELECT if(@told_status() IN ('', 'running'), now64(3), argMax(log.end_time, (log.told_at, log.end_time))) - toIntervalSecond({window:UInt32})
+    FROM evolution_runs_log AS log
+    WHERE log.run_id = {run_id:String}
+) AS since
 SELECT
     r.task_name AS task_name,
     r.status AS status,
     r.error AS error,
     r.direction AS direction,
     if(r.status = '', arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [g.first, f.first, l.first, a.first])), r.began) AS start_time,
-    if(r.status = '', greatest(0, dateDiff('millisecond', start_time, until)) / 1000, r.lasted) AS seconds,
+    if(r.status = '', greatest(0, dateDiff('millisecond', start_time, now64(3))) / 1000, r.lasted) AS seconds,
     if(
         r.status = '',
         greatest(0, dateDiff('millisecond', greatest(start_time, g.last, f.last, l.last, a.last), now64(3))) / 1000,
@@ -84,13 +82,12 @@ CROSS JOIN (
     SELECT
         count() AS calls,
         countIf(status != 'ok') AS failed,
-        countIf(timestamp > since) AS recent,
+        countIf(lately) AS recent,
         quantiles(0.5, 0.95)(execution_time) AS quantiles,
-        quantilesIf(0.5, 0.95)(execution_time, timestamp > since) AS recent_quantiles,
+        quantilesIf(0.5, 0.95)(execution_time, lately) AS recent_quantiles,
         min(timestamp) AS first,
         max(timestamp) AS last
-    FROM llm_logs FINAL
-    WHERE run_id = {run_id:String}
+    FROM (SELECT status, execution_time, timestamp, timestamp > since AS lately FROM llm_logs FINAL WHERE run_id = {run_id:String})
 ) AS l
 CROSS JOIN (
     SELECT
