@@ -152,7 +152,7 @@ def report(found: dict[str, list[Measured]], given: argparse.Namespace) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=160)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pace", type=float, default=0, help="How slow the model is: 0 at once, 7 about a second.")
     parser.add_argument("--llm", default="auto", help="Who records the calls: auto, genesis, openai, none.")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
