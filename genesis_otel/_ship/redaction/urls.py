@@ -20,11 +20,12 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%{}$<>-]+)")
 
 
 _GO_DSN = re.compile(rb"""[\s"'`=]([A-Za-z0-9_.%+-]{1,64}):([^\s"'`@\\]{1,128})$""")
+_PROTOCOL = re.compile(rb"@(?:tcp6?|udp|unix)\(")
 
 
 def of_go_dsn(data: bytes, start: int, end: int) -> Verdict | None:
     """``user:password@tcp(host:3306)/database``, as Go's MySQL driver has it."""
-    if not data.startswith(b"@", start):
+    if not _PROTOCOL.match(data, start):
         return None
     found = _GO_DSN.search(data[max(0, start - 200) : start])
     written = Written(quoted=True, tight=True, literal=True, alone=False, followed="@")
