@@ -38,6 +38,8 @@ CALLS_ONCE = "calls-once"
 """The time, in milliseconds since 1970, up to which arriving calls have been checked for duplicates."""
 VERSION = "serve.version"
 LOOPBACK = (HOST, "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised, not used as a default
+"""Addresses that mean all of a machine's addresses."""
 ENGINE, SPOOL, ADDRESS, LOCK, START, LOG = "clickhouse", "spool", "serve.json", "serve.lock", "start.lock", "store.log"
 IDLE_TIMEOUT = 60.0
 OPEN_TIMEOUT = 15.0

@@ -26,6 +26,7 @@ from genesis_otel._serve.client import (
     ADDRESS,
     CALLS_ONCE,
     ENGINE,
+    EVERYWHERE,
     HOST,
     IDLE_TIMEOUT,
     LOCK,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not used as a default
 SHORTEST = 12
 """Minimum length of a password that is given."""
 HANDOVER = 3.0

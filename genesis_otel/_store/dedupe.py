@@ -101,14 +101,13 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     pairs, beside = (
         [Pair(*row) for row in client.query(sql, parameters=asked).result_rows] for sql in (NESTED, SAME_ANSWER)
     )
-    judged = [*beside, *(pair for pair in pairs if pair.inner_model != pair.outer_model)]
+    judged = [*beside, *filter(_of_two_models, pairs)]
     scopes = _scopes(client, [span for pair in judged for span in (pair.inner_span, pair.outer_span)])
     # A program that records a call of another model within one of its own means two (_ship/calls/same_call.py).
     pairs = [
         pair
         for pair in pairs
-        if pair.inner_model.rpartition("/")[2] == pair.outer_model.rpartition("/")[2]
-        or {scopes.get(pair.inner_span), scopes.get(pair.outer_span)} != {names.SCOPE}
+        if not _of_two_models(pair) or {scopes.get(pair.inner_span), scopes.get(pair.outer_span)} != {names.SCOPE}
     ]
     pairs += [pair for pair in beside if scopes.get(pair.inner_span, "") != scopes.get(pair.outer_span, "")]
     models = {
@@ -120,6 +119,11 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
         client.command(DELETE, parameters={"ids": ids}, settings={"mutations_sync": 2})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
+
+
+def _of_two_models(pair: Pair) -> bool:
+    """Whether the models differ in more than the gateway before their names."""
+    return pair.inner_model.rpartition("/")[2] != pair.outer_model.rpartition("/")[2]
 
 
 def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str], str]:

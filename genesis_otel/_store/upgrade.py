@@ -2,7 +2,8 @@
 
 In: a client whose database has this version's tables and views. Out: the same rows, no more and no fewer, and one line per change.
 What the views make of a row's raw span decides; if the raw span is gone, the row itself does, in a store of 0.1.0 alone: a failed
-individual's 0, NaN, `correct: false` beside a 0. In a later store, a 0 is a score. On failure: what ClickHouse raises; every step can be repeated, and the next init starts over.
+individual's 0, NaN, `correct: false` beside a 0. In a later store, a 0 is a score. On failure: what ClickHouse raises; every step can be
+repeated, and the next init starts over.
 
 Before 0.2.0 a missing score was stored as 0. With that, the best individual of a search below 0 would be a failure.
 """

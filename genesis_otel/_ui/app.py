@@ -34,6 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genesis_otel._read import page_data as data
 from genesis_otel._read.client import AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
+from genesis_otel._serve.client import EVERYWHERE
 from genesis_otel._serve.http.compression import packed
 from genesis_otel._store.errors import StoreError
 
@@ -45,8 +46,6 @@ Open = Callable[[], contextlib.AbstractContextManager["Client"]]
 log = logging.getLogger(__name__)
 
 COOKIE = "genesis_otel_ui"
-ANY = ("0.0.0.0", "::")  # noqa: S104
-"""Addresses that mean all of a machine's addresses."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -121,7 +120,7 @@ class Guard:
             urlsplit(f"//{host}").port  # noqa: B018
         except ValueError:
             return False
-        if self._hosts.isdisjoint(ANY) or name in self._hosts:
+        if self._hosts.isdisjoint(EVERYWHERE) or name in self._hosts:
             return name in self._hosts
         with contextlib.suppress(ValueError):
             return bool(ipaddress.ip_address(name))
