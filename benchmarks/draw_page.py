@@ -323,7 +323,7 @@ def main() -> None:
     """Measure each size, and compare with the limits."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--individuals", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--keep", type=Path, help="keep the stores in this folder for the next time, with this version")
+    parser.add_argument("--keep", type=Path, help="keep the stores in this folder; one of another schema is made anew")
     parser.add_argument("--only", nargs="+", choices=list(VIEWS), default=[], help="only these views")
     asked = parser.parse_args()
     missed: list[str] = []

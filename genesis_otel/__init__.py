@@ -2,7 +2,8 @@
 
 In: the names below, loaded when they are first used, so that importing the package costs nothing. Out: see
 :mod:`genesis_otel.spans` for what a search records, and :func:`configure` for where it goes. On failure: a name that needs
-a package which is not installed raises ImportError at its first use.
+a package which is not installed raises ImportError at its first use. A signal handler that interrupts the loading cannot use these names:
+where handlers record, import :mod:`genesis_otel.spans` before they are installed.
 
 >>> import genesis_otel
 >>> genesis_otel.configure()  # doctest: +SKIP

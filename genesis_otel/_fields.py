@@ -21,6 +21,9 @@ from genesis_otel._truth import truth
 
 FILE = ".env"
 
+Surroundings = tuple[Mapping[str, "str | None"], Mapping[str, "str | None"]]
+"""The variables of the environment, and those of ``.env``."""
+
 
 class Secret:
     """A text that its representation does not reveal."""
@@ -61,15 +64,20 @@ def variables_of(kind: type, prefix: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def read(kind: type, prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def surroundings() -> Surroundings:
+    """Those of this process; reads the file."""
+    return os.environ, _file()
+
+
+def read(kind: type, prefix: str, arguments: Mapping[str, Any], around: Surroundings) -> dict[str, Any]:
     """The values of those fields of ``kind`` that are given anywhere.
 
     :raises ValueError: a value is wrong.
     """
-    surroundings = [_in_small_letters(os.environ), _in_small_letters(_file())]
+    places = [_in_small_letters(variables) for variables in around]
     given: dict[str, tuple[str, Any]] = {}
     for name, variables in variables_of(kind, prefix).items():
-        told = [(each, place[each.lower()]) for place in surroundings for each in variables if each.lower() in place]
+        told = [(each, place[each.lower()]) for place in places for each in variables if each.lower() in place]
         if name in arguments:
             told.insert(0, (name, arguments[name]))
         if told:
@@ -87,10 +95,10 @@ def read(kind: type, prefix: str, arguments: Mapping[str, Any]) -> dict[str, Any
     return values
 
 
-def misspelt(kind: type, prefix: str) -> dict[str, str]:
+def misspelt(kind: type, prefix: str, around: Surroundings) -> dict[str, str]:
     """The variables with this prefix that are none of ``kind``'s, each with the one that is probably meant, or ''."""
     known = {each for variables in variables_of(kind, prefix).values() for each in variables}
-    given = {name.upper() for name in (*os.environ, *_file()) if name.upper().startswith(prefix)}
+    given = {name.upper() for place in around for name in place if name.upper().startswith(prefix)}
     if given <= known:
         return {}
     import difflib  # takes 3 ms

@@ -304,10 +304,11 @@ def load_settings(**overrides: Unpack[SettingsArguments]) -> Settings:
     unknown = overrides.keys() - FIELDS.keys()
     if unknown:
         raise ValueError(f"no such setting: {', '.join(sorted(unknown))}; the settings are {', '.join(FIELDS)}")
-    for name, meant in _fields.misspelt(Settings, PREFIX).items():
+    around = _fields.surroundings()
+    for name, meant in _fields.misspelt(Settings, PREFIX, around).items():
         hint = f"; did you mean {meant}?" if meant else ""
         warn_once(f"variable {name}", "%s is not a setting of genesis-otel and has no effect%s", name, hint)
-    values = _fields.read(Settings, PREFIX, overrides)
+    values = _fields.read(Settings, PREFIX, overrides, around)
     return Settings(**values, given=frozenset(values))
 
 

@@ -30,7 +30,7 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, reason, text
+from genesis_otel._emit.values import integer, json_object, nanoseconds, reason, text, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def run(
         told[names.RUN_DIRECTION] = better
         tally.direct(better)
     _tally.resume(tally)
-    allowed = number(_given_budget() if budget is None else budget, "budget")
+    allowed = usd(_given_budget() if budget is None else budget, "budget")
     if allowed is not None:
         told[names.RUN_BUDGET] = allowed
     tally.spending.limit(allowed, on_over_budget)

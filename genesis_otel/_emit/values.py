@@ -104,7 +104,7 @@ def usd(value: object, name: str) -> float | None:
     cost = number(value, name)
     if cost is None or 0 <= cost < math.inf:
         return cost
-    warn_once(f"cost {name}", "%s: a cost is a finite number, 0 or more, not %s; it was dropped", name, cost)
+    warn_once(f"cost {name}", "%s: an amount in USD is a finite number, 0 or more, not %s; it was dropped", name, cost)
     return None
 
 

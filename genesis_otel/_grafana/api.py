@@ -42,7 +42,7 @@ class GrafanaSettings:
 
 def load_grafana_settings() -> GrafanaSettings:
     """The settings of this process."""
-    return GrafanaSettings(**_fields.read(GrafanaSettings, "", {}))
+    return GrafanaSettings(**_fields.read(GrafanaSettings, "", {}, _fields.surroundings()))
 
 
 class Grafana:

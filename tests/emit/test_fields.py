@@ -12,7 +12,7 @@ import pytest
 from msgspec import Meta
 from pydantic import SecretStr
 
-from genesis_otel._fields import Secret, named, read
+from genesis_otel._fields import Secret, named, read, surroundings
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Wanted:
 
 
 def told(**arguments: Any) -> dict[str, Any]:
-    return read(Wanted, "W_", arguments)
+    return read(Wanted, "W_", arguments, surroundings())
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Tracer
@@ -183,6 +185,36 @@ def test_a_dominated_member_is_marked_by_the_runs_objectives(store: Client, conn
     shown = drawn(panels(store))
     assert (shown["dominated"], shown["compared"]) == (["larger", "worse"], everybody)
     assert shown["front"] == sorted(set(everybody) - {"larger", "worse"})
+
+
+@pytest.mark.parametrize(
+    "objectives", [{"a": "min"}, {"a": "max", "b": "min"}, {"a": "min", "b": "max", "c": "max"}], ids=len
+)
+def test_any_number_of_objectives_is_compared_alike(
+    objectives: dict[str, str], store: Client, connect: Connect
+) -> None:
+    """Of members with many ties, some of them without a value, those are dominated that comparing each with each finds; one objective, two,
+    which are sorted, and more."""
+    chance = random.Random(7)
+    values = [[chance.choice([*range(6), None]) for _ in objectives] for _ in range(60)]
+    members = [
+        {"individual_id": f"i{n}", "fitness_score": None, "metrics": dict(zip(objectives, own, strict=True))}
+        for n, own in enumerate(values)
+    ]
+    told = run(**{names.RUN_OBJECTIVES: json.dumps(objectives)})
+    store_spans(ClickHouseSpanExporter(connect), [*told, *front(1, members, at=20)])
+    signs = [-1 if way == "min" else 1 for way in objectives.values()]
+    points = {
+        f"i{n}": [sign * each for sign, each in zip(signs, own, strict=True) if each is not None]
+        for n, own in enumerate(values)
+    }
+    known = {name: point for name, point in points.items() if len(point) == len(objectives)}
+    expected: dict[str, bool | None] = dict.fromkeys(points)
+    for name, mine in known.items():
+        expected[name] = any(own != mine and all(map(int.__ge__, own, mine)) for own in known.values())
+    assert set(expected.values()) == {True, False, None}
+    found = {row["individual_id"]: row["dominated"] for row in queries.ask(store, "pareto_latest", run_id="r")}
+    assert found == expected
 
 
 def test_an_objective_may_be_a_score(store: Client, connect: Connect) -> None:

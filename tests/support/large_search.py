@@ -1,7 +1,7 @@
 """Generates a store with a few large searches for the page's tests and benchmark: any number of individuals each, one seed apart.
 
 In: a folder like that of `genesis-otel serve`, the number of individuals of each search, and how many searches. Out: that folder with its
-tables filled; one that already has them is left unchanged. On failure: what ClickHouse raises, and the next call starts over.
+tables filled; one that already has them is left unchanged, but one of another schema is filled anew. On failure: what ClickHouse raises, and the next call starts over.
 
 The engine generates the rows directly in the tables (the views are tested elsewhere). Scores begin below zero; one individual in nine
 fails and one in thirteen is incorrect; four islands, between which one in fifty is copied; parents are mostly recent, and one in four
@@ -18,7 +18,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve.client import ENGINE
-from genesis_otel._store import connection, schema, tables
+from genesis_otel._store import connection, schema, tables, version
 
 ISLANDS = 4
 PACE = 2
@@ -113,8 +113,10 @@ def filled(folder: Path, individuals: int, searches: int = 2) -> list[str]:
     """Make sure that the store in ``folder`` has these searches, and return their ids."""
     names = [f"search_{seed}_of_{individuals}" for seed in range(1, searches + 1)]
     with contextlib.closing(connection.open_embedded(folder / ENGINE)) as client:
+        # An upgrade makes rows of the raw spans, which say next to nothing here, and as many as there were.
+        is_kept = version.is_current(client)
         schema.init_schema(client, traces_ttl_days=0)
-        if client.command("SELECT count() FROM individuals") == individuals * searches:
+        if is_kept and client.command("SELECT count() FROM individuals") == individuals * searches:
             return names
         for view, _, _ in tables.views():
             client.command(f"DROP VIEW IF EXISTS {view} SYNC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import signal
@@ -13,6 +14,8 @@ from typing import Any
 
 from selenium.webdriver.common.by import By
 
+from genesis_otel._serve.client import ENGINE
+from genesis_otel._store import connection, version
 from genesis_otel._ui.app import ROWS, pieces
 from tests.support.browser import errors, eventually, open_browser
 from tests.support.environment import without_settings
@@ -36,6 +39,28 @@ def test_an_answer_with_many_rows_is_several_lines() -> None:
     for other in ({"since": 3, "columns": {}}, {"metrics": [["size", 1]]}, [1, 2], {}):
         (line,) = b"".join(pieces(other)).splitlines()
         assert json.loads(line) == other
+
+
+def codes(folder: Path, *statements: str) -> list[int]:
+    """The sizes of the programs in the store of a search of this kind, after ``statements`` and another call of `filled`."""
+    filled(folder, 20, 1)
+    with contextlib.closing(connection.open_embedded(folder / ENGINE)) as client:
+        for each in statements:
+            client.command(each, settings={"mutations_sync": 2})
+    filled(folder, 20, 1)
+    with contextlib.closing(connection.open_embedded(folder / ENGINE)) as client:
+        return [
+            row[0] for row in client.query("SELECT length(code) FROM individuals ORDER BY individual_id").result_rows
+        ]
+
+
+def test_a_kept_store_is_filled_anew_for_another_schema(tmp_path: Path) -> None:
+    """Its upgrade would leave rows that were made of the raw spans, without programs; a store of this schema is left as it is."""
+    empty = "ALTER TABLE individuals UPDATE code = '' WHERE 1"
+    earlier = f"ALTER TABLE {version.TABLE} MODIFY COMMENT 'genesis-otel schema 2, for 1 and later'"
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as elsewhere:
+        assert elsewhere.submit(codes, tmp_path, empty).result() == [0] * 20
+        assert 0 not in elsewhere.submit(codes, tmp_path, earlier).result()
 
 
 def test_a_large_search_is_drawn(tmp_path: Path) -> None:

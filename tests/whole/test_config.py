@@ -211,6 +211,20 @@ def test_a_misspelt_variable_is_warned_of(
         load_settings()
 
 
+def test_a_file_with_a_broken_line_is_reported_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`.env` is read once: its reader warns of a line that it cannot parse once, beside a misspelt variable without a value; the rest counts."""
+    monkeypatch.setattr(_log, "_said", {})
+    (tmp_path / ".env").write_text("GENESIS_OTEL_CAPTURE_CODE=false\n= broken\nGENESIS_OTEL_ZZZZ=\n")
+    assert load_settings().capture_code is False
+    assert [(line.name.partition(".")[0], line.levelname) for line in caplog.records] == [
+        ("dotenv", "WARNING"),
+        ("genesis_otel", "WARNING"),
+    ]
+    assert caplog.messages[1] == "GENESIS_OTEL_ZZZZ is not a setting of genesis-otel and has no effect"
+
+
 def test_passwords_are_never_shown() -> None:
     """Neither the settings nor a destination show a password when printed."""
     for settings in (

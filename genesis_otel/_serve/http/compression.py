@@ -20,6 +20,9 @@ FRAME_BYTES = 1 << 20
 """Maximum decompressed size of a response frame, as in ClickHouse."""
 ENCODINGS = ("lz4", "zstd", "gzip", "deflate")
 """The first one that a client accepts is used: cheapest first."""
+FIRST_STEP, LAST_STEP = 1 << 12, 1 << 20
+"""Bytes of a compressed stream that are read at once, at first and at most. What follows a stream is copied with its last step: if that were
+the whole body, 80,000 streams in 3 MB would take 5 s of CPU."""
 NONE, LZ4, ZSTD = 0x02, 0x82, 0x90
 
 _HEADER = struct.Struct("<16sBII")
@@ -32,24 +35,25 @@ def unpacked(packed: bytes, encoding: str, limit: int) -> bytes:
     """A body without its ``Content-Encoding``; decompresses only a little more than ``limit`` bytes."""
     if encoding in ("", "identity"):
         return packed
-    pieces: list[bytes] = []
-    size = 0
+    plain = bytearray()
+    body = memoryview(packed)
+    at = 0
     # One stream after the other: clickhouse-connect compresses each block of an insert separately, and everything after the first
     # stream would be lost silently.
-    while packed and size <= limit:
-        try:
-            decompressor = _decompressor(encoding)
-            plain = bytes(decompressor.decompress(packed, limit + 1 - size))
-        except RefusedError:
-            raise
-        except Exception as error:
-            raise _not_decompressed(encoding) from error
-        size += len(plain)
-        if not decompressor.eof and size <= limit:  # truncated; the rest could pass for the whole body
-            raise _not_decompressed(encoding)
-        pieces.append(plain)
-        packed = decompressor.unused_data or b""
-    return b"".join(pieces)
+    while at < len(body) and len(plain) <= limit:
+        decompressor = _decompressor(encoding)
+        step = FIRST_STEP
+        while not decompressor.eof and len(plain) <= limit:
+            step_bytes = body[at : at + step]
+            if not step_bytes:  # truncated; the rest could pass for the whole body
+                raise _not_decompressed(encoding)
+            try:
+                plain += decompressor.decompress(step_bytes, limit + 1 - len(plain))
+            except Exception as error:
+                raise _not_decompressed(encoding) from error
+            at += len(step_bytes) - len(decompressor.unused_data or b"")
+            step = min(2 * step, LAST_STEP)
+    return bytes(plain)
 
 
 def unframed(framed: bytes, limit: int) -> bytes:

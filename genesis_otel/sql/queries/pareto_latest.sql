@@ -2,6 +2,8 @@
 --
 -- The current front: that of the newest generation that has one, as the search told it. `dominated` marks a member that is no better than
 -- another one in any of the run's objectives, and worse in one; it is NULL if the objectives, or the member's values, are not known.
+-- With one or two objectives this takes a sort: from the best in the first one down, the second has to rise. With more, each member is
+-- compared with each other.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 WITH
@@ -9,13 +11,14 @@ WITH
     members AS (
         SELECT
             individual_id, fitness_score, combined_score, metrics,
-            arrayMap((name, way) -> @objective(name, way), mapKeys(told.2), mapValues(told.2)) AS point
+            arrayMap((name, way) -> @objective(name, way), mapKeys(told.2), mapValues(told.2)) AS point,
+            max(arrayReverse(point)) OVER (PARTITION BY has(point, NULL) ORDER BY point DESC) AS highest
         FROM (@front(run_id = {run_id:String} AND generation = (SELECT max(generation) FROM pareto_fronts WHERE run_id = {run_id:String})))
     ),
-    (SELECT groupArray((individual_id, point)) FROM members) AS points
+    (SELECT groupArrayIf((individual_id, point), length(point) > 2) FROM members) AS points
 SELECT
     individual_id, fitness_score, combined_score, metrics,
-    if(empty(point) OR has(point, NULL), NULL, individual_id IN (
+    multiIf(empty(point) OR has(point, NULL), NULL, length(point) <= 2, highest != arrayReverse(point), individual_id IN (
         SELECT one.own.1
         FROM (SELECT arrayJoin(points) AS own) AS one
         CROSS JOIN (SELECT arrayJoin(points) AS its) AS other
