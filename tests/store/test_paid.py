@@ -94,7 +94,10 @@ def account(made: Rows, run: str) -> float:
         unnamed[of] += call.cost if call.generation is None else 0.0
         named[at] += 0.0 if call.generation is None else call.cost
         last_called[of] = max(at, last_called.get(of, -1))
-    rows = sorted((each for each in made["individuals"] if each.run_id == run), key=lambda each: each.timestamp)
+    rows = sorted(
+        (each for each in made["individuals"] if each.run_id == run),
+        key=lambda each: (each.mutation_type != "copy", each.timestamp),
+    )
     for each in rows:
         recorded[each.individual_id, 0 if each.individual_id else each.generation].append(each.generation)
     for one in {each.individual_id or each.span_id: each for each in rows}.values():

@@ -46,7 +46,7 @@ FROM (
             GROUP BY run_id, generation
             UNION ALL
             SELECT
-                run_id, individual_id, timestamp, greatest(1, toUnixTimestamp64Milli(timestamp)), generation, -1, generation, generation,
+                run_id, individual_id, timestamp, if(@copied(), 1, greatest(2, toUnixTimestamp64Milli(timestamp))), generation, -1, generation, generation,
                 0., 0., 0,
                 if(@copied() OR NOT isFinite(api_cost + embed_cost + novelty_cost), 0., greatest(0., api_cost + embed_cost + novelty_cost)), 0.
             FROM individuals FINAL

@@ -23,7 +23,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, node_graph, scatter
-from grafana.source.sql import LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import COPIED, LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
 from grafana.source.targets import named, value
 from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
@@ -215,7 +215,7 @@ FROM (
 WHERE generation < newest
 """
 
-CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY timestamp DESC LIMIT 1"
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC LIMIT 1"
 
 HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
