@@ -8,6 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
+from genesis_otel._read.format import number
 
 RUN = "run"
 
@@ -99,6 +100,21 @@ def test_a_copy_with_the_same_id_does_not_take_the_place_of_its_original(store: 
     assert vectors["i2"]
     late = queries.columns(store, "individuals_since", run_id=RUN, leaders=["i1", "i2"])
     assert dict(zip(late["individual_id"], late["score"], strict=True)) == {"i1": 1.0, "i2": 9.0, "i3": 2.0}
+
+
+def test_events_write_scores_as_tables_do(store: Client) -> None:
+    """A score that is very small or very large is neither 0 nor infinite in the list of events, of individuals and of generations."""
+    scores = [1e-9, -2.5e-7, 1e308, -1e308, 0.1234567, 0.0, 123456.7891234, 1e15, 0.0001, -3.0]
+    individuals(store, scores)
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp, num_individuals, best_score, span_id)"
+        " SELECT run_id, generation, timestamp, 1, fitness_score, span_id FROM individuals"
+    )
+    told: dict[str, list[str]] = {row["what"]: [] for row in queries.ask(store, "events", run_id=RUN, limit=100)}
+    for row in queries.ask(store, "events", run_id=RUN, limit=100):
+        told[row["what"]].append(row["told"].split()[-1])
+    written = [number(score) for score in reversed(scores)]
+    assert told == {"generation": written, "individual": written}
 
 
 def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:

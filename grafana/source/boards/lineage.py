@@ -106,8 +106,8 @@ SELECT
     i.individual_id AS id,
     substring(i.individual_id, 1, 12) AS title,
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
-    if(i.outcome = 'ok', ifNull(toString(round(i.fitness_score, 5)), 'no score'), i.outcome) AS mainstat,
-    concat('$', toString(round(i.cost, 4)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
+    if(i.outcome = 'ok', ifNull({part("written", "i.fitness_score")}, 'no score'), i.outcome) AS mainstat,
+    concat(if(i.cost > 0 AND i.cost < 0.0001, '< $0.0001', concat('$', toString(round(i.cost, 4)))), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
     toFloat64(i.individual_id IN (SELECT individual_id FROM ({LATEST_FRONT})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
@@ -126,7 +126,7 @@ SELECT
     concat(parent_id, ' > ', child_id) AS id,
     parent_id AS source,
     child_id AS target,
-    if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull(toString(round(gain, 5)), ''))) AS mainstat,
+    if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull({part("written", "gain")}, ''))) AS mainstat,
     toString(mutation_type) AS secondarystat,
     if(ifNull({SIGN} * gain, 0) > 0, 2, 1) AS thickness
 FROM ({EDGES})
