@@ -350,7 +350,10 @@ def add_scores(span: Span, fitness: object, combined: object, metrics: object, e
             if type(value) is float:
                 scores[text(name)] = value
             elif isinstance(value, (int, Real)) and not isinstance(value, bool):
-                scores[text(name)] = float(value)
+                try:
+                    scores[text(name)] = float(value)
+                except OverflowError:  # an integer beyond 1.8e308
+                    continue
             if len(scores) >= SCORES:
                 break
     add = span.add_event

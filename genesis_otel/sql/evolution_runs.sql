@@ -34,7 +34,8 @@ WITH
     toFloat64OrNull(SpanAttributes['genesis.run.budget']) AS told_budget
 SELECT
     SpanAttributes['genesis.run.id'] AS run_id,
-    toDateTime64(Timestamp, 3) AS start_time,
+    -- A start of 0 is unknown.
+    toDateTime64(if(toUnixTimestamp64Nano(Timestamp) = 0, ended, Timestamp), 3) AS start_time,
     if(status = 'running', toDateTime64(0, 3), toDateTime64(told_at, 3)) AS end_time,
     SpanAttributes['genesis.run.task_name'] AS task_name,
     SpanAttributes['genesis.run.config'] AS config,

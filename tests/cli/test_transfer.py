@@ -121,6 +121,30 @@ def test_a_run_is_copied_into_another_store_once(run: Run, source: Path, target:
     assert code == 2 and "already exists" in err
 
 
+def test_times_do_not_depend_on_the_time_zone_of_a_machine(
+    run: Run, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was exported in one time zone and imported in another has its times, whether a store process serves the stores or not."""
+    file = tmp_path / "search.zip"
+    times = "SELECT toUnixTimestamp64Milli(start_time) FROM evolution_runs WHERE run_id = {run:String}"
+
+    def moment(data: Path) -> int:
+        with opened(data) as client:
+            return number(client, times, RUN)
+
+    began = moment(source)
+    end_store(source / "store")
+    monkeypatch.setenv("TZ", "America/New_York")
+    assert moment(source) == began
+    assert run(source, "export", RUN, "-o", str(file))[0] == 0
+    end_store(source / "store")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    with opened(target):  # from now on, a process serves it
+        pass
+    assert run(target, "import", str(file))[0] == 0
+    assert moment(target) == began
+
+
 RAW = "SELECT * FROM otel_traces WHERE SpanAttributes['genesis.run.id'] = {run:String} ORDER BY ALL"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import re
 import threading
@@ -47,6 +48,20 @@ def test_over_budget_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     run.end()
     assert told == [0.625]
     assert warnings(caplog) == ["the run once has cost $0.6250, more than its budget of $0.5000"]
+
+
+@pytest.mark.parametrize("budget", [math.nan, math.inf, -1, "-0.5"])
+def test_a_budget_that_is_no_amount_is_none(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, budget: float
+) -> None:
+    """A budget that is not a finite number of 0 or more is dropped with a warning: it can neither be kept nor exceeded."""
+    monkeypatch.setattr(_log, "_said", {})
+    with spans.run("task", run_id=f"odd {budget}", budget=budget) as run:
+        call(run, 2)
+        assert run.over_budget is None
+    assert all(names.RUN_BUDGET not in told for told in recorded.records("run"))
+    assert any("it was dropped" in line for line in warnings(caplog))
+    assert not [line for line in warnings(caplog) if "has cost" in line]
 
 
 def test_without_a_budget_over_budget_is_unknown(caplog: pytest.LogCaptureFixture) -> None:

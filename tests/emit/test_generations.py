@@ -390,7 +390,7 @@ def test_a_cost_that_cannot_be_one_is_dropped(recorded: Recorded, told: Any, cap
         assert run.over_budget is False
     assert [one[names.INDIVIDUAL_API_COST] for one in recorded.records("individual")] == [0.0, 0.25]
     assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == 0.25
-    assert caplog.text.count("api_cost: a cost is a finite number") == 1
+    assert caplog.text.count("api_cost: an amount in USD is a finite number") == 1
 
 
 def test_a_copy_costs_its_generation_nothing(recorded: Recorded) -> None:

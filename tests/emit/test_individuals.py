@@ -79,6 +79,18 @@ def test_scores_go_out_as_evaluation_events_too(recorded: Recorded) -> None:
     assert (event.attributes or {})[names.GEN_AI_EVALUATION_NAME] == "fitness"
 
 
+def test_an_integer_that_no_float_holds_leaves_the_other_scores(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stays in the metrics; the scores after it go out, and nothing is logged as lost."""
+    with spans.run("t") as run, run.individual("i") as individual:
+        individual.record(fitness=0.5, metrics={"huge": 10**400, "after": 2})
+    (span,) = recorded.named("individual")
+    told = [dict(event.attributes or {}) for event in span.events if event.name == names.EVENT_EVALUATION_RESULT]
+    assert [each[names.GEN_AI_EVALUATION_NAME] for each in told] == ["fitness", "after"]
+    assert "could not be recorded" not in caplog.text
+
+
 def test_lineage_has_an_edge_per_parent_with_the_childs_gain(recorded: Recorded) -> None:
     """A fitness delta is computed from parents that ended earlier in this run; for unknown parents none is invented."""
     run = spans.run("t", run_id="r")

@@ -306,6 +306,13 @@ def test_settings_of_a_query_end_with_it(served: Store) -> None:
     assert ask(served, "POST", query)[2] != b"77\n"
 
 
+def test_a_query_may_choose_its_time_zone(served: Store) -> None:
+    """`session_timezone` is a setting of the engine, unlike what identifies a session."""
+    query = {"query": "SELECT toDateTime64(0, 3)", "session_timezone": "Asia/Tokyo"}
+    assert ask(served, "POST", query)[2] == b"1970-01-01 09:00:00.000\n"
+    assert ask(served, "POST", {**query, "session_id": "zoned"})[2] == b"1970-01-01 09:00:00.000\n"
+
+
 def test_a_query_that_is_asked_often_is_not_compiled(served: Store) -> None:
     """By default the engine stops to compile it at the fourth time, which takes longer than answering; whoever wants that
     can ask for it."""

@@ -78,6 +78,17 @@ def test_a_breakthrough_is_more_than_the_threshold(store: Client) -> None:
     assert (found(0.5), found(0.49), found(0.0)) == ([2], [2, 3], [2, 3])
 
 
+def test_a_breakthrough_is_compared_with_what_had_finished_before(store: Client) -> None:
+    """Where a generation of a lower number finishes later, the share is that of the best which the generation really beat."""
+    individuals(store, *(("abcd"[at], score, "", "", "diff") for at, score in enumerate((4.0, 5.0, 10.0, 12.0))))
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, span_id)"
+        " SELECT 'overlapping', individual_id, [0, 1, 3, 2][generation + 1], timestamp, fitness_score, span_id FROM individuals"
+    )
+    found = queries.ask(store, "breakthroughs", run_id="overlapping", threshold=0.2)
+    assert [(row["generation"], row["improvement_pct"]) for row in found] == [(3, 1.0), (1, 0.25)]
+
+
 def test_islands_have_their_first_leader_and_those_who_came(store: Client) -> None:
     """The first individual of an island leads it; one that equals the leader does not; copies and children of other islands' individuals
     came from elsewhere. A cell has what had finished by then, up to that very moment."""

@@ -8,6 +8,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel import queries
+from genesis_otel._read.format import number
 
 RUN = "run"
 
@@ -79,6 +80,41 @@ def test_an_individual_counts_as_it_was_last(store: Client) -> None:
     assert (shown["individuals"], shown["failed_individuals"], shown["best_score"]) == (3, 1, 5.0)
     (row,) = [each for each in queries.ask(store, "top_individuals", run_id=RUN) if each["individual_id"] == "i2"]
     assert row["fitness_score"] == 5.0
+
+
+def test_a_copy_with_the_same_id_does_not_take_the_place_of_its_original(store: Client) -> None:
+    """A survivor that is recorded as a copy in a later generation stays the best, as of when it was found, with its cost and its program."""
+    individuals(store, [1.0], first=1)
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, api_cost, code, span_id)"
+        " SELECT run_id, 'i2', 2, 'diff', timestamp + 1, 9, 0.25, 'best = 9', '2' FROM individuals"
+    )
+    individuals(store, [2.0], first=3)
+    individuals(store, [9.0], how="copy", first=2, again="again", later=9)
+    shown = pulse(store)
+    assert (shown["individuals"], shown["best_score"], shown["best_individual"], shown["cost"]) == (3, 9.0, "i2", 0.25)
+    assert (shown["best_generation"], shown["since_improvement"], shown["improvements"]) == (2, 1, 1)
+    (program,) = queries.ask(store, "individual_programs", run_id=RUN, individual_ids=["i2"])
+    assert program["code"] == "best = 9"
+    vectors = {row["individual_id"]: row["vector"] for row in queries.ask(store, "code_vectors_since", run_id=RUN)}
+    assert vectors["i2"]
+    late = queries.columns(store, "individuals_since", run_id=RUN, leaders=["i1", "i2"])
+    assert dict(zip(late["individual_id"], late["score"], strict=True)) == {"i1": 1.0, "i2": 9.0, "i3": 2.0}
+
+
+def test_events_write_scores_as_tables_do(store: Client) -> None:
+    """A score that is very small or very large is neither 0 nor infinite in the list of events, of individuals and of generations."""
+    scores = [1e-9, -2.5e-7, 1e308, -1e308, 0.1234567, 0.0, 123456.7891234, 1e15, 0.0001, -3.0]
+    individuals(store, scores)
+    store.command(
+        "INSERT INTO generations (run_id, generation, timestamp, num_individuals, best_score, span_id)"
+        " SELECT run_id, generation, timestamp, 1, fitness_score, span_id FROM individuals"
+    )
+    told: dict[str, list[str]] = {row["what"]: [] for row in queries.ask(store, "events", run_id=RUN, limit=100)}
+    for row in queries.ask(store, "events", run_id=RUN, limit=100):
+        told[row["what"]].append(row["told"].split()[-1])
+    written = [number(score) for score in reversed(scores)]
+    assert told == {"generation": written, "individual": written}
 
 
 def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:

@@ -71,8 +71,15 @@ def searches(seed: int) -> Rows:
 
 
 def account(made: Rows, run: str) -> float:
-    """What a run paid, by definition: a reported cost is compared with the calls that it includes, at the finest level possible."""
+    """What a run paid, by definition: a reported cost is compared with the calls that it includes, at the finest level possible.
+
+    A generation's total includes the calls that name it, and those of its individuals that name none; if an individual's last call names a
+    generation before or after all in which the individual was recorded, its calls are included where it is."""
     called: dict[tuple[str, int], float] = defaultdict(float)
+    unnamed: dict[tuple[str, int], float] = defaultdict(float)
+    last_called: dict[tuple[str, int], int] = {}
+    named: dict[int, float] = defaultdict(float)
+    recorded: dict[tuple[str, int], list[int]] = defaultdict(list)
     told: dict[tuple[str, int], float] = defaultdict(float)
     in_generation: dict[tuple[str, int], int] = {}
 
@@ -82,15 +89,30 @@ def account(made: Rows, run: str) -> float:
         return member
 
     for call in (each for each in made["llm_logs"] if each.run_id == run):
-        called[put(call.individual_id, -1 if call.generation is None else call.generation)] += call.cost
-    rows = sorted((each for each in made["individuals"] if each.run_id == run), key=lambda each: each.timestamp)
+        of = put(call.individual_id, at := -1 if call.generation is None else call.generation)
+        called[of] += call.cost
+        unnamed[of] += call.cost if call.generation is None else 0.0
+        named[at] += 0.0 if call.generation is None else call.cost
+        last_called[of] = max(at, last_called.get(of, -1))
+    rows = sorted(
+        (each for each in made["individuals"] if each.run_id == run),
+        key=lambda each: (each.mutation_type != "copy", each.timestamp),
+    )
+    for each in rows:
+        recorded[each.individual_id, 0 if each.individual_id else each.generation].append(each.generation)
     for one in {each.individual_id or each.span_id: each for each in rows}.values():
         told[put(one.individual_id, one.generation)] += 0.0 if one.mutation_type == "copy" else one.api_cost
     whole = {each.generation: each.total_cost for each in made["generations"] if each.run_id == run}
 
+    def included(member: tuple[str, int]) -> float:
+        """The calls of an individual that its generation's total includes, beside those that name the generation."""
+        among = recorded[member]
+        elsewhere = member[0] and among and not min(among) <= last_called.get(member, -1) <= max(among)
+        return called[member] if elsewhere else unnamed[member]
+
     by_generation = not sum(called.values()) or any(called[each] > 0 and at >= 0 for each, at in in_generation.items())
     paid = 0.0
-    for place in {*in_generation.values(), *whole} if by_generation else {-1}:
+    for place in {*in_generation.values(), *whole, *named} if by_generation else {-1}:
         members = [each for each, at in in_generation.items() if not by_generation or at == place]
         calls = sum(called[each] for each in members)
         if any(each[0] and called[each] > 0 for each in members):
@@ -98,7 +120,8 @@ def account(made: Rows, run: str) -> float:
         else:
             own = max(0.0, sum(told[each] for each in members) - calls)
         reported = sum(cost for at, cost in whole.items() if not by_generation or at == place)
-        paid += calls + own + max(0.0, reported - calls - own)
+        within = sum(map(included, members)) + named[place] if by_generation else calls
+        paid += calls + own + max(0.0, reported - within - own)
     return paid
 
 
@@ -120,3 +143,27 @@ def test_a_run_costs_what_its_rows_sum_up_to(store: Client, seed: int) -> None:
         assert dict.fromkeys(runs, 0.0) | summed(store, part, "1") == paid
         for run in runs:
             assert {run: 0.0} | summed(store, part, "run_id = {run:String}", run=run) == {run: paid[run]}
+
+
+def test_calls_of_a_survivor_count_once(store: Client) -> None:
+    """An individual that is recorded again in later generations costs what its calls cost: the totals of the generations in which they
+    were made include them."""
+    rows: Rows = {"individuals": [], "llm_logs": [], "generations": []}
+    for number in range(3):
+        new = f"made_in_{number}"
+        for name in dict.fromkeys(("made_in_0", f"made_in_{max(0, number - 1)}", new)):
+            cost = 0.25 if name == new or name == "made_in_0" else 0.0
+            when = BEGAN + timedelta(seconds=number)
+            rows["individuals"].append(Individual("r", name, number, when, "diff", cost, f"i{number}{name}"))
+            if cost:  # the first is evaluated again by a model in each generation
+                rows["llm_logs"].append(Call("r", name, number, when, cost, f"c{number}{name}"))
+        total = sum(each.cost for each in rows["llm_logs"] if each.generation == number)
+        rows["generations"].append(Generation("r", number, BEGAN + timedelta(seconds=number), total, f"g{number}"))
+    for table, each in rows.items():
+        store.insert(table, each, column_names=list(each[0]._fields))
+    paid = sum(call.cost for call in rows["llm_logs"])
+    assert summed(store, "cost", "1") == summed(store, "spent", "1") == {"r": paid}
+    by_generation = store.query(
+        f"SELECT generation, sum(cost) FROM ({queries.part('spent', '1')}) GROUP BY generation ORDER BY 1"
+    )
+    assert by_generation.result_rows == [(0, 0.25), (1, 0.5), (2, 0.5)]

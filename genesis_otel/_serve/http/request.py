@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # URL parameters that belong to the protocol and are not settings of the engine.
 PROTOCOL = re.compile(
-    r"query|query_id|quota_key|database|default_format|session_\w+|user|password|role|readonly|buffer_size|wait_end_of_query"
+    r"query|query_id|quota_key|database|default_format|session_(?:id|timeout|check)|user|password|role|readonly|buffer_size|wait_end_of_query"
     r"|client_protocol_version|compress|decompress|enable_http_compression|send_progress_in_http_headers"
     r"|http_headers_progress_interval_ms|cancel_http_readonly_queries_on_client_close|param_.*"
 )

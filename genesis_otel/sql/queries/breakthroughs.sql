@@ -8,7 +8,7 @@ SELECT
     generation,
     best_score,
     improvement,
-    improvement / nullIf(abs(best_so_far - sign * improvement), 0) AS improvement_pct
+    improvement / nullIf(abs(beaten), 0) AS improvement_pct
 FROM (@steps(run_id = {run_id:String}))
-WHERE improvement > {threshold:Float64} * abs(best_so_far - sign * improvement)
+WHERE improvement > {threshold:Float64} * abs(beaten)
 ORDER BY improvement_pct DESC NULLS FIRST, generation

@@ -11,13 +11,14 @@
 -- limit = 200000: maximum number of rows
 SELECT
     individual_id,
-    argMax(bytes, timestamp) AS vector,
+    argMax(bytes, (NOT copied, timestamp)) AS vector,
     max(ingested) AS ingested_at
 FROM (
     WITH arrayMap(word -> toUInt8(cityHash64(word) % 32), tokens(code)) AS bins
     SELECT
         individual_id,
         timestamp,
+        @copied() AS copied,
         individuals.ingested_at AS ingested,
         if(empty(bins), '', base64Encode(arrayStringConcat(arrayMap(bin -> char(round(255 * sqrt(countEqual(bins, bin) / length(bins)))), range(32))))) AS bytes
     FROM individuals

@@ -43,7 +43,7 @@ FROM (
         SELECT
             timestamp,
             if(status = 'incorrect', 'incorrect individual', 'individual') AS what,
-            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), ifNull(toString(round(fitness_score, 6)), 'without a score')), substring(error, 1, 1000)) AS told,
+            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), ifNull(@written(fitness_score), 'without a score')), substring(error, 1, 1000)) AS told,
             status != 'ok' AND NOT @copied() AS failed,
             generation, individual_id, trace_id, span_id
         FROM individuals
@@ -58,7 +58,7 @@ FROM (
         SELECT
             timestamp,
             'generation' AS what,
-            concat(toString(num_individuals), ' individuals, ', ifNull(concat('best ', toString(round(best_score, 6))), 'none with a score')) AS told,
+            concat(toString(num_individuals), ' individuals, ', ifNull(concat('best ', @written(best_score)), 'none with a score')) AS told,
             false AS failed,
             generation, '' AS individual_id, trace_id, span_id
         FROM generations

@@ -1,7 +1,7 @@
 -- Fitness trajectory
 --
--- Best and mean score, size of the front and cost, one row per generation: shows whether the search is still improving. Generations without
--- a score are left out.
+-- Best and mean score, size of the front and cost, one row per generation: shows whether the search is still improving. A generation without
+-- a score has none.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT generation, best_score, avg_score, pareto_size, total_cost, unpriced

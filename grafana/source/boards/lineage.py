@@ -23,7 +23,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, node_graph, scatter
-from grafana.source.sql import LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import COPIED, LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
 from grafana.source.targets import named, value
 from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
@@ -106,8 +106,8 @@ SELECT
     i.individual_id AS id,
     substring(i.individual_id, 1, 12) AS title,
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
-    if(i.outcome = 'ok', ifNull(toString(round(i.fitness_score, 5)), 'no score'), i.outcome) AS mainstat,
-    concat('$', toString(round(i.cost, 4)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
+    if(i.outcome = 'ok', ifNull({part("written", "i.fitness_score")}, 'no score'), i.outcome) AS mainstat,
+    concat(if(i.cost > 0 AND i.cost < 0.0001, '< $0.0001', concat('$', toString(round(i.cost, 4)))), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
     toFloat64(i.individual_id IN (SELECT individual_id FROM ({LATEST_FRONT})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
@@ -126,7 +126,7 @@ SELECT
     concat(parent_id, ' > ', child_id) AS id,
     parent_id AS source,
     child_id AS target,
-    if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull(toString(round(gain, 5)), ''))) AS mainstat,
+    if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull({part("written", "gain")}, ''))) AS mainstat,
     toString(mutation_type) AS secondarystat,
     if(ifNull({SIGN} * gain, 0) > 0, 2, 1) AS thickness
 FROM ({EDGES})
@@ -215,7 +215,7 @@ FROM (
 WHERE generation < newest
 """
 
-CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY timestamp DESC LIMIT 1"
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC LIMIT 1"
 
 HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 

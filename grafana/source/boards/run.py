@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from genesis_otel._read.health import QUIET, SILENT
+from genesis_otel.queries import part
 from grafana.source.boards import run_jobs, run_search
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
@@ -93,7 +94,7 @@ BREAKTHROUGHS = f"""
 SELECT
     timestamp AS time,
     concat('Generation ', toString(generation)) AS title,
-    concat(individual_id, ': ', toString(round(assumeNotNull(score), 6)), ' (', if(sign > 0, '+', '-'), toString(round(gain, 6)), ')') AS text,
+    concat(individual_id, ': ', {part("written", "assumeNotNull(score)")}, ' (', if(sign > 0, '+', '-'), {part("written", "gain")}, ')') AS text,
     mutation_type AS tags
 FROM ({climb(THIS_RUN)})
 WHERE improved
