@@ -214,7 +214,7 @@ def test_the_runs_of_a_list_are_read_by_their_key(searched: Client) -> None:
     assert Counter(table for table, _ in read) == {
         "individuals": 2,
         "generations": 2,
-        "llm_logs": 1,
+        "llm_logs": 2,  # once by individual, and once by generation
         "evolution_runs_log": 2,
         "agent_actions": 1,
     }

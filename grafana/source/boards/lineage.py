@@ -107,7 +107,7 @@ SELECT
     substring(i.individual_id, 1, 12) AS title,
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
     if(i.outcome = 'ok', ifNull({part("written", "i.fitness_score")}, 'no score'), i.outcome) AS mainstat,
-    concat(if(i.cost > 0 AND i.cost < 0.0001, '< $0.0001', concat('$', toString(round(i.cost, 4)))), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
+    concat(if(i.cost > 0 AND i.cost < 0.0001, '< ', ''), '$', toString(if(i.cost > 0, greatest(0.0001, round(i.cost, 4)), 0)), if(i.unpriced > 0, concat(' + ', toString(i.unpriced), ' unpriced'), '')) AS secondarystat,
     toFloat64(i.individual_id = {value("individual")}) AS arc__chosen,
     toFloat64(i.outcome != 'ok' AND NOT arc__chosen) AS arc__failed,
     toFloat64(i.individual_id IN (SELECT individual_id FROM ({LATEST_FRONT})) AND NOT arc__chosen AND NOT arc__failed) AS arc__front,
