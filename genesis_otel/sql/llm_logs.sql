@@ -138,6 +138,7 @@ ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_read_mv /*ON CLUSTER*/ TO llm_read AS
 WITH
+    if(toUnixTimestamp64Nano(told.Timestamp) = 0, 0, greatest(Duration, 0)) AS took,
     SpanAttributes AS a,
     a['gen_ai.input.messages'] AS asked_json,
     JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
@@ -147,9 +148,11 @@ WITH
     arrayFlatten(answered_typed.2) AS answered_parts
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
-    Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage,
+    -- A start of 0 is unknown: such a call is at its end, and so is its first token.
+    Timestamp + toIntervalNanosecond(greatest(Duration, 0) - took) AS Timestamp,
+    TraceId, SpanId, ParentSpanId, ScopeName, StatusCode, StatusMessage,
     a, event_times, event_names, event_attributes,
-    greatest(Duration, 0) / 1e9 AS execution_time,
+    took / 1e9 AS execution_time,
     -- Without a metadata attribute: everything on the span that is not content, sorted, since a collector sorts and we don't.
     if(a['genesis.llm.metadata'] != '', a['genesis.llm.metadata'], toJSONString(mapSort(mapApply(
         (key, value) -> (if(key = 'genesis.place', 'place', key), value),
@@ -199,7 +202,8 @@ SELECT
             'gen_ai.usage.input_tokens', 'gen_ai.usage.output_tokens', 'gen_ai.usage.cache_read.input_tokens',
             'gen_ai.usage.cache_write.input_tokens', 'gen_ai.usage.reasoning.output_tokens'
         ], mapKeys(a)) AS is_told_simply
-FROM call_spans;
+FROM call_spans
+AS told;
 
 -- Calls in current names alone, whoever recorded them, that passed through a process of ours (it notes where the cost comes from), without
 -- events or an error and with plain messages: each of their attributes has one name, and there is nothing to find out about their token

@@ -49,3 +49,19 @@ def test_a_span_without_a_start_is_at_its_end_in_its_trace(store: Client, connec
         "individual": (2, None),
         "run": (2, None),
     }
+
+
+def test_a_call_without_a_start_took_an_unknown_time(store: Client, connect: Connect) -> None:
+    """0, as with an unknown time to the first token; the call is at its end. One that tells its start keeps both."""
+
+    def calls(tracer: Tracer) -> None:
+        for name, began in (("a", 0), ("b", START - 4 * SECOND)):
+            call = tracer.start_span("chat", attributes=place(INDIVIDUAL_ID=name) | CALL, start_time=began)
+            call.add_event("First Token Stream Event", timestamp=START - SECOND)
+            call.end(START)
+
+    store_spans(ClickHouseSpanExporter(connect), spans_of(Case("", calls, {})))
+    columns = "toUnixTimestamp64Milli(timestamp) - {start:Int64}, execution_time, time_to_first_token"
+    sql = f"SELECT {columns} FROM llm_logs ORDER BY individual_id"
+    found = store.query(sql, parameters={"start": START // 1_000_000}).result_rows
+    assert found == [(0, 0.0, 0.0), (-4_000, 4.0, 3.0)]
