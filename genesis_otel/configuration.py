@@ -383,7 +383,7 @@ def _wired(
     from genesis_otel._ship.held_individuals import HeldIndividuals
     from genesis_otel._ship.id_generator import DerivedIdGenerator
     from genesis_otel._ship.metrics.export import make_provider, provider_set
-    from genesis_otel._ship.provider import NO_LIMITS, warn_of_losses
+    from genesis_otel._ship.provider import NO_LIMITS, installed, warn_of_losses
 
     # First, because they may raise.
     own_prices = settings.own_prices
@@ -416,8 +416,8 @@ def _wired(
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
     values.quote_with(quoted)
     tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
+    provider = installed()
+    if provider is None:
         # Telemetry.shutdown ends it, in the right order and within a time limit, which the provider's own exit handler lacks.
         provider = TracerProvider(
             resource=resource,

@@ -1,6 +1,7 @@
-"""What a tracer provider must not do to the record: drop spans, drop attributes, truncate texts.
+"""The tracer provider of the process, and what it must not do to the record: drop spans, drop attributes, truncate texts.
 
-In: a provider's sampler and limits. Out: the limits of our own provider, and warnings about another's. On failure: nothing here raises.
+In: the provider that is installed, its sampler and limits. Out: the one to which span processors are added, the limits of our own provider,
+and warnings about another's. On failure: nothing here raises.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
@@ -20,6 +22,24 @@ NO_LIMITS = SpanLimits(
 messages in flat form would push the run id off its span. Nothing of ours is truncated."""
 OUR_ATTRIBUTES = 64
 """More attributes than any span of ours has."""
+
+
+def installed() -> TracerProvider | None:
+    """The SDK's provider that is installed in this process, also within one that wraps it, as logfire's does. None if a provider can still be
+    installed, and, with an error in the log, if the one that is installed takes no span processors: then nothing can be recorded."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        return None
+    within = provider if isinstance(provider, TracerProvider) else getattr(provider, "provider", None)
+    if isinstance(within, TracerProvider):
+        return within
+    kind = type(provider)
+    log.error(
+        "nothing is recorded in this process: its tracer provider (%s.%s) takes no span processors; call genesis_otel.configure() before it is set",
+        kind.__module__,
+        kind.__qualname__,
+    )
+    return None
 
 
 def warn_of_losses(provider: TracerProvider) -> None:

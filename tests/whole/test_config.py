@@ -406,6 +406,52 @@ def test_an_applications_own_provider_is_kept(tmp_path: Path) -> None:
     assert "truncated at 100 characters" in done.stderr
 
 
+def test_a_provider_within_another_gets_the_processors(tmp_path: Path) -> None:
+    """Of a provider that wraps the SDK's, as logfire's does, the one within is used; one that takes no span processors is reported."""
+    done = python(
+        """
+        import logging, sys; logging.basicConfig(format="%(levelname)s %(message)s")
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        import genesis_otel
+
+        class Wrapping(trace.TracerProvider):
+            def __init__(self, provider):
+                self.provider = provider
+            def get_tracer(self, *given, **named):
+                return self.provider.get_tracer(*given, **named)
+
+        trace.set_tracer_provider(Wrapping(TracerProvider(shutdown_on_exit=False)))
+        ours = InMemorySpanExporter()
+        telemetry = genesis_otel.configure(exporter=ours, quiet=True)
+        with genesis_otel.run("t", run_id="r") as run, run.generation(0):
+            trace.get_tracer("another").start_span("s").end()
+        assert telemetry.flush(10)
+        assert [span.name for span in ours.get_finished_spans()] == ["run.start t", "s", "generation", "run t"]
+        assert {span.attributes["genesis.run.id"] for span in ours.get_finished_spans()} == {"r"}
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    done = python(
+        """
+        import logging; logging.basicConfig(format="%(levelname)s %(message)s")
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        import genesis_otel
+        trace.set_tracer_provider(trace.NoOpTracerProvider())
+        genesis_otel.configure(exporter=InMemorySpanExporter(), quiet=True)
+        with genesis_otel.run("t"):
+            pass
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "ERROR nothing is recorded in this process: its tracer provider (opentelemetry.trace.NoOpTracerProvider)"
+        in done.stderr
+    )
+
+
 # --- off --------------------------------------------------------------------------------------------------------------
 
 
