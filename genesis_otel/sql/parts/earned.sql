@@ -6,12 +6,13 @@
 -- a Poisson variable of mean 1, derived from the hash of its number (thresholds in 2^32nds), so that the same rows give the same interval.
 -- If there are few individuals, each has a lot of its own and is resampled by itself; if there are many, random lots vary as much as their
 -- members do, and the work does not grow. There is no interval for fewer than five individuals, without an improvement, or if a resample costs 0.
--- ClickHouse takes milliseconds to analyse each SELECT around those that read calls and individuals, whatever it does: there are four.
+-- ClickHouse takes milliseconds to analyse each SELECT around those that read calls and individuals, and each key by which it groups: there
+-- are four, and `kind` is one key.
 -- `sumMap` drops keys whose sums are all zero, such as the calls of a free model; the 1 keeps them.
 --
 -- runs: which, a condition on run_id
 SELECT
-    what, name, individuals, improvements, gain, cost, unpriced,
+    kind.1 AS what, kind.2 AS name, individuals, improvements, gain, cost, unpriced,
     improvements / nullIf(cost, 0) AS improvements_per_dollar,
     if(known, improvements_within[1], NULL) AS improvements_low,
     if(known, improvements_within[2], NULL) AS improvements_high,
@@ -20,7 +21,7 @@ SELECT
     if(known, gain_within[2], NULL) AS gain_high
 FROM (
     SELECT
-        what, name, sum(made) AS individuals, sum(better) AS improvements, sum(gained) AS gain, sum(paid) AS cost, sum(without_price) AS unpriced,
+        kind, sum(made) AS individuals, sum(better) AS improvements, sum(gained) AS gain, sum(paid) AS cost, sum(without_price) AS unpriced,
         sumForEach(arrayMap(weight -> weight * paid, weights)) AS paid_again,
         arrayMap((some, dollars) -> some / dollars, sumForEach(arrayMap(weight -> weight * better, weights)), paid_again) AS improvements_again,
         arrayMap((some, dollars) -> some / dollars, sumForEach(arrayMap(weight -> weight * gained, weights)), paid_again) AS gains_again,
@@ -28,13 +29,13 @@ FROM (
         arrayReduce('quantilesExactInclusive(0.05, 0.95)', gains_again) AS gain_within,
         least(individuals >= 5, improvements > 0, arrayMin(paid_again) > 0) AS known
     FROM (
+        WITH [0, 1580030168, 3160060337, 3950075421, 4213413783, 4279248373, 4292415291, 4294609777] AS bounds
         SELECT
-            bought.1 AS what, bought.2 AS name,
-            sum(bought.3 * (bought.5 = 0)) AS made, sum(better * bought.3 * (bought.5 = 0)) AS better,
-            sum(gained * bought.3 * (bought.5 = 0)) AS gained, sum(bought.4 * (bought.5 = 0)) AS paid, sum(bought.5) AS without_price,
+            bought.1 AS kind,
+            sum(bought.2) AS made, sum(better * bought.2) AS better, sum(gained * bought.2) AS gained, sum(bought.3) AS paid, sum(bought.4) AS without_price,
             arrayMap(
-                dice -> toFloat64(arrayCount(bound -> dice >= bound, [1580030168, 3160060337, 3950075421, 4213413783, 4279248373, 4292415291, 4294609777])),
-                arrayMap(resample -> bitShiftRight(intHash64(lot * 200 + resample), 32), range(200))
+                resample -> transform(roundDown(bitShiftRight(intHash64(lot * 200 + resample), 32), bounds), bounds, [0., 1., 2., 3., 4., 5., 6., 7.], 0.),
+                range(200)
             ) AS weights
         FROM (
             SELECT
@@ -42,8 +43,8 @@ FROM (
                 sumMapIf([model], [cost], [unpriced], [1], is_call) AS by_model,
                 argMaxIf(model, timestamp, proposes) AS maker,
                 arrayJoin(arrayConcat(
-                    if(max(is_born), [('mutation type', max(mutation_type), toUInt8(1), sum(cost), sum(unpriced))], []),
-                    arrayMap((one, dollars, missing) -> ('model', one, max(is_program) * (one = maker), dollars, missing), by_model.1, by_model.2, by_model.3)
+                    if(max(is_born), [(('mutation type', max(mutation_type)), sum(unpriced) = 0, sum(cost) * (sum(unpriced) = 0), sum(unpriced))], []),
+                    arrayMap((one, dollars, missing) -> (('model', one), max(is_program) * (one = maker) * (missing = 0), dollars * (missing = 0), missing), by_model.1, by_model.2, by_model.3)
                 )) AS bought
             FROM (
                 SELECT
@@ -59,7 +60,7 @@ FROM (
             )
             GROUP BY run_id, unit
         )
-        GROUP BY what, name, lot
+        GROUP BY kind, lot
     )
-    GROUP BY what, name
+    GROUP BY kind
 )
