@@ -172,17 +172,13 @@ SELECT
     -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
     notEmpty(asked_typed)
         AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(arrayFlatten(asked_typed.2))
-        AND arrayAll(
-            (role, parts) -> role IN ('system', 'developer', 'user', 'assistant', 'model', 'tool')
-                AND notEmpty(parts) AND hasAll(['text'], parts.1) AND NOT has(parts.2, ''),
-            asked_typed
-        ) AS asked_is_plain,
+        AND NOT has(arrayFlatten(asked_typed.2).2, '')
+        AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
+        AND arrayAll(types -> notEmpty(types) AND hasAll(['text'], types), asked_typed.2.1) AS asked_is_plain,
     notEmpty(answered_typed)
         AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(arrayFlatten(answered_typed.2))
-        AND arrayAll(
-            (role, parts) -> has(parts.1, 'text') AND hasAll(['text', 'reasoning', 'thinking'], parts.1) AND NOT hasAny(parts.2, ['', '[]']),
-            answered_typed
-        ) AS answered_is_plain,
+        AND NOT hasAny(arrayFlatten(answered_typed.2).2, ['', '[]'])
+        AND arrayAll(types -> has(types, 'text') AND hasAll(['text', 'reasoning', 'thinking'], types), answered_typed.2.1) AS answered_is_plain,
     empty(event_names)
         AND ScopeName NOT IN (
             'opentelemetry.instrumentation.bedrock', 'openlit', 'openlit.otel.tracing',
