@@ -50,7 +50,7 @@ SETTINGS non_replicated_deduplication_window = 1000, min_age_to_force_merge_seco
 -- what is no call costs a filter, and numbered attributes and messages that are not plain are analysed where there are some. Inside
 -- a SELECT, a column that is read more than once is one of an inner SELECT or of the table before: an alias is analysed anew at
 -- each place that names it, and each lambda that reads a column of an inner SELECT, and each comparison beneath AND and OR, costs
--- a walk through all of that SELECT.
+-- a walk through all of that SELECT. Where that is all that an inner SELECT would be for, a lambda over an array of one costs less.
 -- No lambda captures the map of attributes or a text: it would be copied for each element.
 
 -- Spans that are calls. Every insert pays for this filter, so it does nothing else.
@@ -142,10 +142,8 @@ WITH
     SpanAttributes AS a,
     a['gen_ai.input.messages'] AS asked_json,
     JSONExtract(asked_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS asked_typed,
-    arrayFlatten(asked_typed.2) AS asked_parts,
     a['gen_ai.output.messages'] AS answered_json,
-    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed,
-    arrayFlatten(answered_typed.2) AS answered_parts
+    JSONExtract(answered_json, 'Array(Tuple(role String, parts Array(Tuple(type String, content String))))') AS answered_typed
 SELECT
     reinterpretAsUUID(MD5(concat(TraceId, SpanId))) AS id,
     -- A start of 0 is unknown: such a call is at its end, and so is its first token.
@@ -167,26 +165,23 @@ SELECT
     ) AS individual_id,
     asked_json,
     answered_json,
-    arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed.1, asked_typed.2) AS asked,
+    arrayMap((role, parts) -> (role, arrayStringConcat(parts.2, '\n')), asked_typed) AS asked,
     arrayStringConcat(
-        arrayMap(parts -> arrayStringConcat(arrayFilter((text, type) -> type = 'text', parts.2, parts.1), '\n'), answered_typed.2),
+        arrayMap((role, parts) -> arrayStringConcat(arrayFilter((type, text) -> type = 'text', parts).2, '\n'), answered_typed),
         '\n'
     ) AS plain_response,
-    arrayFilter((text, type) -> type != 'text', answered_parts.2, answered_parts.1) AS plain_thoughts,
+    arrayFilter((type, text) -> type != 'text', arrayFlatten(answered_typed.2)).2 AS plain_thoughts,
     -- Messages that are plain: of known roles, all parts are texts (in an answer also thoughts), none is empty, and each content
     -- is a string in the JSON: typed extraction gives numbers and objects as text, too.
-    notEmpty(asked_parts)
-        AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(asked_parts)
-        AND NOT has(asked_parts.2, '')
-        AND hasAll(['text'], asked_parts.1)
+    notEmpty(asked_typed)
+        AND countSubstrings(asked_json, '"content":"') + countSubstrings(asked_json, '"content": "') = length(arrayFlatten(asked_typed.2))
+        AND NOT has(arrayFlatten(asked_typed.2).2, '')
         AND hasAll(['system', 'developer', 'user', 'assistant', 'model', 'tool'], asked_typed.1)
-        AND NOT has(arrayMap(parts -> length(parts), asked_typed.2), 0) AS asked_is_plain,
-    notEmpty(answered_parts)
-        AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(answered_parts)
-        AND NOT has(answered_parts.2, '')
-        AND hasAll(['text', 'reasoning', 'thinking'], answered_parts.1)
-        AND NOT has(answered_parts.2, '[]')
-        AND arrayAll(parts -> has(parts.1, 'text'), answered_typed.2) AS answered_is_plain,
+        AND arrayAll(types -> notEmpty(types) AND hasAll(['text'], types), asked_typed.2.1) AS asked_is_plain,
+    notEmpty(answered_typed)
+        AND countSubstrings(answered_json, '"content":"') + countSubstrings(answered_json, '"content": "') = length(arrayFlatten(answered_typed.2))
+        AND NOT hasAny(arrayFlatten(answered_typed.2).2, ['', '[]'])
+        AND arrayAll(types -> has(types, 'text') AND hasAll(['text', 'reasoning', 'thinking'], types), answered_typed.2.1) AS answered_is_plain,
     empty(event_names)
         AND ScopeName NOT IN (
             'opentelemetry.instrumentation.bedrock', 'openlit', 'openlit.otel.tracing',
@@ -425,7 +420,6 @@ CREATE TABLE IF NOT EXISTS llm_told /*ON CLUSTER*/
     named Map(String, String),
     content_attributes Map(LowCardinality(String), String),
     system_json String,
-    system_text String,
     answer String,
     operation_told String,
     openinference_kind String,
@@ -456,10 +450,12 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS llm_told_mv /*ON CLUSTER*/ TO llm_told AS
 SELECT
     id, Timestamp, TraceId, SpanId, ParentSpanId, ScopeName, a, event_names, event_attributes, execution_time, metadata, run_id,
     generation, individual_id, asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts,
-    answered_is_plain, named, content_attributes, system_json, system_text, answer, operation_told, openinference_kind,
+    answered_is_plain, named, content_attributes, system_json, answer, operation_told, openinference_kind,
     request_type, finish_reasons, cost_source_told,
-    -- The system's instructions, where there are any.
-    if(system_json IN ('', '[]'), [], [if(system_text = '', system_json, system_text)]) AS system,
+    -- The system's instructions, where there are any; those that cannot be read are a message only beside others.
+    multiIf(
+        system_text != '', [system_text], asked_json IN ('', '[]') OR system_json IN ('', '[]'), [], [system_json]
+    ) AS system,
     @host_of(arrayFirst(text -> text != '', [
         named['server'], extract(a['hidden_params'], '[\'"]api_base[\'"]: ?[\'"]?([^\'",}]+)')
     ])) AS host,
@@ -530,7 +526,6 @@ CREATE TABLE IF NOT EXISTS llm_calls /*ON CLUSTER*/
     answered_json String,
     system Array(String),
     system_json String,
-    system_text String,
     content_attributes Map(LowCardinality(String), String),
     event_names Array(LowCardinality(String)),
     event_attributes Array(Map(LowCardinality(String), String)),
@@ -573,12 +568,10 @@ SELECT
     -- Token counts by OpenTelemetry's rule (_store/tokens.py): the cached tokens that stand beside the input, all reasoning tokens,
     -- and those of them that stand beside the output.
     arrayMap(
-        counted -> (
-            input_told + counted.1,
+        (beside, rest) -> (
+            input_told + beside,
             output_told + if(
-                (if(reasoning_is_rest, counted.2, reasoning_told) AS reasoning_tokens) > output_told OR counted.2 >= reasoning_tokens,
-                reasoning_tokens,
-                0
+                (if(reasoning_is_rest, rest, reasoning_told) AS reasoning_tokens) > output_told OR rest >= reasoning_tokens, reasoning_tokens, 0
             ),
             reasoning_tokens
         ),
@@ -593,7 +586,7 @@ SELECT
                 (toUInt64(0), rest)
             ),
             [read_told + write_told],
-            [if(total_told > input_told + output_told, toUInt64(total_told - input_told - output_told), toUInt64(0))]
+            [toUInt64(greatest(total_told, input_told + output_told) - input_told - output_told)]
         )
     )[1] AS tokens,
     read_told AS cached_tokens,
@@ -613,10 +606,8 @@ SELECT
     arrayFirst(text -> text != '', [a['gen_ai.response.id'], JSONExtractString(answer, 'id')]) AS response_id,
     if(
         asked_is_plain,
-        -- Some tell the system's instructions among the messages, too.
         toJSONString(CAST(
-            arrayConcat(if(has(asked, ('system', system_text)), [], arrayMap(text -> ('system', text), system)), asked),
-            'Array(Tuple(role String, content String))'
+            arrayConcat(arrayMap(text -> ('system', text), system), asked), 'Array(Tuple(role String, content String))'
         )),
         ''
     ) AS plain_messages,
@@ -626,7 +617,10 @@ SELECT
         AND NOT hasAny(event_names, ['gen_ai.content.prompt', 'gen_ai.content.completion', 'gen_ai.choice'])
         AND (asked_is_plain OR (empty(asked_json) AND empty(system_json)))
         AND (answered_is_plain OR empty(answered_json)) AS is_read,
-    asked_json, answered_json, system, system_json, system_text, content_attributes, event_names, event_attributes, openinference_kind
+    asked_json, answered_json,
+    -- Some tell them among the messages, too.
+    if(has(asked, ('system', system[1])), [], system) AS system,
+    system_json, content_attributes, event_names, event_attributes, openinference_kind
 FROM llm_told;
 
 -- Calls whose messages are still to be read.
@@ -636,11 +630,13 @@ ENGINE = Null;
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_unread_mv /*ON CLUSTER*/ TO llm_unread AS
 SELECT
     @called(),
-    tokens, plain_messages, plain_response, plain_thoughts, asked_json, answered_json, system, system_json, system_text,
+    tokens, plain_messages, plain_response, plain_thoughts, asked_json, answered_json, system, system_json,
     content_attributes, event_names, event_attributes, openinference_kind
 FROM llm_calls
 WHERE NOT is_read;
 
+-- All kinds of messages become alike as early as possible, so that one expression makes JSON and texts of them, and are then looked up
+-- by their kind. Text parts make the content; other parts, and a text that the engine cannot decode, stay in the JSON as they came.
 CREATE MATERIALIZED VIEW IF NOT EXISTS llm_logs_parsed_mv /*ON CLUSTER*/ TO llm_logs AS
 SELECT
     @called(),
@@ -650,24 +646,13 @@ SELECT
     -- One list of candidates: what an `if` evaluates only where it is needed is evaluated there once for each place that names it.
     arrayFirst(text -> text NOT IN ('', '[]'), [
         plain_messages,
-        if(
-            empty(read_messages[1]) AND (system_text = '' OR asked_json NOT IN ('', '[]')),
-            asked_json,
-            concat('[', arrayStringConcat(arrayConcat(
-                -- Some tell them among the messages, too.
-                if(
-                    arrayExists(message -> message.1 = 'system' AND message.2 = system_text, read_messages[1]),
-                    [],
-                    arrayMap(text -> concat('{"role":"system","content":', toJSONString(text), '}'), system)
-                ),
-                read_messages[1].3
-            ), ','), ']')
-        ),
-        numbered.1[1],
+        if(JSONType(asked_json) = 'Array', '', asked_json),
+        read['asked'].1,
+        read['gen_ai.prompt.'].1,
         content_attributes['gen_ai.prompt'],
-        of_events[1],
-        if(empty(asked_events), '', concat('[', arrayStringConcat(asked_events.2, ','), ']')),
-        numbered.1[2],
+        read['gen_ai.content.prompt'].2,
+        read['.message'].1,
+        read['llm.input_messages.'].1,
         content_attributes['input.value'],
         JSONExtractRaw(content_attributes['request_data'], 'messages'),
         content_attributes['request_data'],
@@ -675,158 +660,170 @@ SELECT
     ]) AS messages,
     arrayFirst(text -> text NOT IN ('', '[]'), [
         plain_response,
-        arrayStringConcat(arrayFilter(text -> text != '', read_messages[2].2), '\n'),
+        read['answered'].2,
         answered_json,
-        numbered.2[3],
-        numbered.1[3],
+        read['gen_ai.completion.'].2,
+        read['gen_ai.completion.'].1,
         content_attributes['gen_ai.completion'],
-        of_events[2],
-        arrayStringConcat(arrayMap(
-            choice -> if((JSONExtractString(choice, 'message', 'content') AS text) != '', text, JSONExtractRaw(choice, 'message')),
-            answered_events.2
-        ), '\n'),
+        read['gen_ai.content.completion'].2,
+        read['gen_ai.choice'].2,
         JSONExtractString(content_attributes['response_data'], 'message', 'content'),
         JSONExtractString(content_attributes['response_data'], 'combined_chunk_content'),
         content_attributes['response_data'],
-        numbered.2[4],
-        numbered.1[4],
+        read['llm.output_messages.'].2,
+        read['llm.output_messages.'].1,
         -- Of an embedding the output is the vector.
         if(openinference_kind = 'EMBEDDING', '', content_attributes['output.value'])
     ]) AS response,
-    arrayStringConcat(arrayFilter(text -> text != '', arrayConcat(plain_thoughts, arrayFlatten(read_messages[2].4), thought_in_numbered)), '\n') AS thought
+    arrayStringConcat(
+        arrayFilter(text -> text != '', arrayConcat(plain_thoughts, read['answered'].3, read['llm.output_messages.'].3)), '\n'
+    ) AS thought
 FROM
 (
+    WITH
+        -- Messages as JSON that are not plain: (kind, JSON, parts). A part is (what it is, value, JSON).
+        arrayFlatten(arrayMap(
+            (kind, messages) -> arrayMap(
+                message -> (kind, message, arrayMap(
+                    part -> (
+                        transform(JSONExtractString(part, 'type'), ['text', 'reasoning', 'thinking'], ['text', 'thought', 'thought'], ''),
+                        JSONExtractString(part, 'content'),
+                        part
+                    ),
+                    JSONExtractArrayRaw(message, 'parts')
+                )),
+                JSONExtractArrayRaw(messages)
+            ),
+            ['asked', 'answered'],
+            [if(plain_messages = '', asked_json, ''), if(plain_response = '', answered_json, '')]
+        )) AS json_messages,
+        -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
+        -- (prefix, N, name, part). Thoughts have a type beside their text.
+        arraySort(arrayMap(
+            (key, value, found) -> (
+                found[1],
+                toUInt32OrZero(found[2]),
+                found[3],
+                (
+                    if(
+                        has(arrayMap(
+                            type -> replaceOne(type, '.type', '.text'),
+                            mapKeys(mapFilter((type, told) -> told = 'reasoning' AND endsWith(type, '.type'), content_attributes))
+                        ), key),
+                        'thought',
+                        concat(found[4], found[5])
+                    ),
+                    value,
+                    if(found[6] = '', '', concat(toJSONString(found[6]), ':', toJSONString(value)))
+                )
+            ),
+            mapKeys(content_attributes),
+            mapValues(content_attributes),
+            arrayMap(
+                key -> extractGroups(key, '^(gen_ai[.](?:prompt|completion)[.]|llm[.](?:input|output)_messages[.])([0-9]{1,9})[.](?:message[.])?((role|content)|contents[.][0-9]+[.]message_content[.](type|text)|(.*))$'),
+                mapKeys(content_attributes)
+            )
+        )) AS numbered_fields,
+        arrayMap(
+            fields -> arraySplit((field, nth) -> nth = 1, fields, arrayEnumerateUniq(fields.1, fields.2)), [numbered_fields]
+        )[1] AS numbered_messages,
+        -- Messages as events, each (name, JSON): in an attribute (pydantic-ai's first format, logfire), or of the span (Azure's); and
+        -- prompts and answers as texts.
+        arrayConcat(
+            arrayMap(event -> (JSONExtractString(event, 'event.name'), event), JSONExtractArrayRaw(content_attributes['events'])),
+            arrayMap(
+                (name, attributes) -> (name, attributes[transform(
+                    name, ['gen_ai.content.prompt', 'gen_ai.content.completion'], ['gen_ai.prompt', 'gen_ai.completion'], 'gen_ai.event.content'
+                )]),
+                event_names,
+                event_attributes
+            )
+        ) AS events,
+        -- From here on alike: (kind, role, JSON if it stays as it came, what comes before and after other parts, parts).
+        arrayConcat(
+            arrayMap(
+                (kind, message, parts) -> (
+                    kind,
+                    JSONExtractString(message, 'role'),
+                    -- A lone surrogate in a text is what the engine cannot decode.
+                    if(
+                        NOT JSONHas(message, 'parts')
+                        OR arrayExists(
+                            (what, text, part) -> what = 'text' AND text = '' AND JSONExtractRaw(part, 'content') NOT IN ('', '""', 'null'), parts
+                        ),
+                        message,
+                        ''
+                    ),
+                    ',"parts":[', ']', parts
+                ),
+                json_messages
+            ),
+            arrayMap(
+                fields -> (fields[1].1, arrayFirst((what, value, json) -> what = 'role', fields.4).2, '', ',', '', fields.4), numbered_messages
+            )
+        ) AS parted_messages,
+        -- The same, with text, JSON of other parts, and thoughts instead of parts.
+        arrayConcat(
+            arrayMap(text -> ('asked', 'system', '', '', '', text, '', emptyArrayString()), system),
+            arrayMap(
+                (kind, role, raw, before, after, parts) -> (
+                    kind, role, raw, before, after,
+                    arrayFirst(text -> text != '', [
+                        arrayFirst((what, value, json) -> what = 'content', parts).2,
+                        arrayStringConcat(arrayFilter((what, value, json) -> what = 'text', parts).2, '\n')
+                    ]),
+                    arrayStringConcat(arrayFilter((what, value, json) -> what = '', parts).3, ','),
+                    arrayFilter((what, value, json) -> what = 'thought', parts).2
+                ),
+                parted_messages
+            ),
+            arrayFlatten(arrayMap(
+                kind -> arrayMap(
+                    (name, json) -> (
+                        kind, '', json, '', '',
+                        arrayFirst(text -> text != '', if(
+                            kind = 'gen_ai.choice', [JSONExtractString(json, 'message', 'content'), JSONExtractRaw(json, 'message')], [json]
+                        )),
+                        '', emptyArrayString()
+                    ),
+                    arrayFilter((name, json) -> endsWith(name, kind) AND json != '', events)
+                ),
+                ['.message', 'gen_ai.choice', 'gen_ai.content.prompt', 'gen_ai.content.completion']
+            ))
+        ) AS texts,
+        -- (kind, text, JSON, thoughts).
+        arrayMap(
+            (kind, role, raw, before, after, text, others, thoughts) -> (
+                kind,
+                text,
+                if(raw != '', raw, concat(
+                    '{"role":', toJSONString(role), ',"content":', toJSONString(text), if(others = '', '', concat(before, others, after)), '}'
+                )),
+                thoughts
+            ),
+            texts
+        ) AS all_messages
     SELECT
         *,
-        -- Messages that are not plain, as (role, text, JSON of {"role", "content"}, thoughts). Text parts make the content; other parts,
-        -- and a text that the engine cannot decode (a lone surrogate in the JSON), stay in the JSON as they came.
-        arrayMap(
-            messages -> arrayMap(
-                (raw, parts) -> (
-                    JSONExtractString(raw, 'role'),
-                    arrayStringConcat(arrayFilter(part -> part.1 = 'text', parts).2, '\n') AS text,
-                    if(
-                        NOT JSONHas(raw, 'parts')
-                        OR arrayExists(
-                            part -> part.1 = 'text' AND part.2 = '' AND JSONExtractRaw(part.3, 'content') NOT IN ('', '""', 'null'),
-                            parts
-                        ),
-                        raw,
-                        concat(
-                            '{"role":', toJSONString(JSONExtractString(raw, 'role')), ',"content":', toJSONString(text),
-                            if(
-                                empty(arrayFilter(part -> part.1 NOT IN ('text', 'reasoning', 'thinking'), parts) AS others),
-                                '',
-                                concat(',"parts":[', arrayStringConcat(others.3, ','), ']')
-                            ),
-                            '}'
+        -- By kind: all messages as JSON, their texts, their thoughts.
+        CAST(
+            arrayMap(
+                messages -> arrayMap(
+                    same -> (
+                        same[1].1,
+                        (
+                            concat('[', arrayStringConcat(same.3, ','), ']'),
+                            arrayStringConcat(arrayFilter(text -> text != '', same.2), '\n'),
+                            arrayFlatten(same.4)
                         )
                     ),
-                    arrayFilter(part -> part.1 IN ('reasoning', 'thinking'), parts).2
+                    arraySplit((message, nth) -> nth = 1, messages, arrayEnumerateUniq(messages.1))
                 ),
-                messages.1, messages.2
-            ),
-            other_messages
-        ) AS read_messages,
-        -- Of each prefix, the messages as JSON, and their texts.
-        arrayMap(
-            prefix -> (
-                if(
-                    empty(arrayFilter(message -> message.1 = prefix, numbered_messages) AS messages),
-                    '',
-                    concat('[', arrayStringConcat(messages.3, ','), ']')
-                ),
-                arrayStringConcat(arrayFilter(text -> text != '', messages.2), '\n')
-            ),
-            ['gen_ai.prompt.', 'llm.input_messages.', 'gen_ai.completion.', 'llm.output_messages.']
-        ) AS numbered
-    FROM
-    (
-        SELECT
-            *,
-            arrayMap(
-                json -> arrayMap(
-                    raw -> (raw, arrayMap(
-                        part -> (JSONExtractString(part, 'type'), JSONExtractString(part, 'content'), part),
-                        JSONExtractArrayRaw(raw, 'parts')
-                    )),
-                    JSONExtractArrayRaw(json)
-                ),
-                [if(plain_messages = '', asked_json, ''), if(plain_response = '', answered_json, '')]
-            ) AS other_messages,
-            -- Numbered attributes, message by message: prefix, texts, JSON.
-            arrayMap(
-                fields -> (
-                    fields[1].1,
-                    if(
-                        (arrayFirst(field -> field.3 = 'content', fields) AS whole).5 != '',
-                        whole.5,
-                        arrayStringConcat(arrayFilter(field -> field.3 = 'text', fields).5, '\n')
-                    ) AS content,
-                    concat(
-                        '{"role":', toJSONString(arrayFirst(field -> field.3 = 'role', fields).5),
-                        ',"content":', toJSONString(content),
-                        if(
-                            empty(arrayFilter(field -> field.3 = 'other', fields) AS others),
-                            '',
-                            concat(',', substring(toJSONString(mapFromArrays(others.4, others.5)) AS object, 2, length(object) - 2))
-                        ),
-                        '}'
-                    )
-                ),
-                arraySplit((field, nth) -> nth = 1, fields, arrayEnumerateUniq(fields.1, fields.2))
-            ) AS numbered_messages
-        FROM
-        (
-            SELECT
-                *,
-                arrayMap(
-                    (event, key) -> arrayFirst((attributes, name) -> name = event AND attributes[key] != '', event_attributes, event_names)[key],
-                    ['gen_ai.content.prompt', 'gen_ai.content.completion'],
-                    ['gen_ai.prompt', 'gen_ai.completion']
-                ) AS of_events,
-                -- Messages as events, each (name, JSON): in an attribute (pydantic-ai's first format, logfire), or of the span (Azure's).
-                arrayConcat(
-                    arrayMap(event -> (JSONExtractString(event, 'event.name'), event), JSONExtractArrayRaw(content_attributes['events'])),
-                    arrayMap((name, attributes) -> (name, attributes['gen_ai.event.content']), event_names, event_attributes)
-                ) AS message_events,
-                arrayFilter(event -> endsWith(event.1, '.message') AND event.2 != '', message_events) AS asked_events,
-                arrayFilter(event -> event.1 = 'gen_ai.choice' AND event.2 != '', message_events) AS answered_events,
-                mapKeys(mapFilter((key, value) -> value = 'reasoning' AND endsWith(key, 'type'), content_attributes)) AS thoughts,
-                -- Attributes numbered from 0 or 1: `prefix.N.role`, `prefix.N.content` or parts of it, and whatever else is there, as
-                -- (prefix, N, what it is, name, value).
-                arraySort(arrayMap(
-                    (key, value, found) -> (
-                        found[1],
-                        toUInt32OrZero(found[2]) AS number,
-                        multiIf(
-                            NOT startsWith(key, concat(
-                                found[1], toString(number), if(startsWith(found[1], 'llm.'), '.message.', '.')
-                            ) AS head), '',
-                            (substring(key, length(head) + 1) AS name) IN ('role', 'content'), name,
-                            endsWith(key, '.message_content.type'), 'type',
-                            endsWith(key, '.message_content.text'), if(
-                                startsWith(name, 'contents.') AND NOT has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
-                                'text',
-                                'thought'
-                            ),
-                            'other'
-                        ),
-                        name,
-                        value
-                    ),
-                    mapKeys(content_attributes),
-                    mapValues(content_attributes),
-                    arrayMap(key -> extractGroups(key, '^(gen_ai\\.(?:prompt|completion)\\.|llm\\.(?:input|output)_messages\\.)([0-9]*)'), mapKeys(content_attributes))
-                )) AS fields,
-                mapValues(mapSort(mapFilter(
-                    (key, value) -> startsWith(key, 'llm.output_messages.') AND endsWith(key, '.message_content.text')
-                        AND has(thoughts, concat(substring(key, 1, length(key) - 4), 'type')),
-                    content_attributes
-                ))) AS thought_in_numbered
-            FROM llm_unread
-        )
-    )
+                [all_messages]
+            )[1],
+            'Map(String, Tuple(String, String, Array(String)))'
+        ) AS read
+    FROM llm_unread
 );
 
 -- Last: where a store is upgraded, this view reads the landing table until all the others are there.

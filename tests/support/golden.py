@@ -583,6 +583,33 @@ CASES = [
         "OpenInference's reasoning is no part of the answer",
     ),
     llm(
+        {"response": "a\nb", "thought": "First.\nSecond.", "messages": "the prompt"},
+        {
+            "openinference.span.kind": "LLM",
+            "llm.output_messages.9.message.contents.0.message_content.type": "reasoning",
+            "llm.output_messages.9.message.contents.0.message_content.text": "First.",
+            "llm.output_messages.9.message.contents.1.message_content.text": "a",
+            "llm.output_messages.10.message.contents.0.message_content.type": "reasoning",
+            "llm.output_messages.10.message.contents.0.message_content.text": "Second.",
+            "llm.output_messages.10.message.contents.1.message_content.text": "b",
+            "llm.input_messages.0": "a number without a field is no message",
+            "input.value": "the prompt",
+        },
+        "numbered messages and their thoughts are in the order of their numbers",
+    ),
+    llm(
+        {
+            "messages": '[{"role":"system","content":"[{\\"type\\":\\"x\\"}]"},'
+            '{"role":"system","content":"","parts":[{"type":"image"}]}]',
+        },
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.system_instructions": '[{"type":"x"}]',
+            "gen_ai.input.messages": '[{"role":"system","parts":[{"type":"image"}]}]',
+        },
+        "instructions that cannot be read stand beside a system message without text",
+    ),
+    llm(
         {"operation": "embeddings", "response": "", "response_id": "e"},
         {
             "openinference.span.kind": "EMBEDDING",
