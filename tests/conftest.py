@@ -92,6 +92,10 @@ def store(engine: Path, connect: Connect, prepared: dict[str, Definitions]) -> I
         # Golden spans are of 2023: under the default retention the raw ones would go at once.
         schema.init_schema(client, traces_ttl_days=0)
         made = definitions(client, name)
+    for table, definition in made.items():
+        if "MergeTree" in definition:
+            # A test may have stopped them, and what waits for a mutation then waits forever.
+            client.command(f"SYSTEM START MERGES {name}.{table}")
     yield client
     # The test may have closed its own, or set it to something else.
     after = connection.open_embedded(engine)
