@@ -138,6 +138,36 @@ def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
     assert parent["parent_id"] == "i1" and parent["num_children"] == 2
 
 
+@pytest.mark.parametrize("status", ["error", "incorrect"])
+def test_a_gain_over_a_parent_without_a_score_is_unknown(store: Client, status: str) -> None:
+    """A parent that failed or is incorrect has no score, even if one was reported, so no list of gains and no mean has what its child
+    gained; once it was evaluated again and is well, the gain counts."""
+    individuals(store, [1.0], first=1, status=status)
+    individuals(store, [5.0, 7.0], first=2)
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id) VALUES"
+        " ({run:String}, 'i2', 'i1', 2, 'diff', now64(3), 4, 'a'), ({run:String}, 'i3', 'i2', 3, 'diff', now64(3), 2, 'b')",
+        parameters={"run": RUN},
+    )
+
+    def gains() -> tuple[Any, ...]:
+        (row,) = queries.ask(store, "mutation_success_rate", run_id=RUN)
+        detail = queries.ask(store, "individuals_in_detail", run_id=RUN, individual_ids=["i2", "i3"])
+        return (
+            row["total"],
+            row["improvements"],
+            row["avg_gain"],
+            [each["count"] for each in queries.ask(store, "mutation_gains", run_id=RUN)],
+            [each["child_id"] for each in queries.ask(store, "best_mutations", run_id=RUN)],
+            {each["parent_id"]: each["avg_improvement"] for each in queries.ask(store, "prolific_parents", run_id=RUN)},
+            {each["individual_id"]: each["gain"] for each in detail},
+        )
+
+    assert gains() == (2, 1, 2.0, [1], ["i3"], {"i1": None, "i2": 2.0}, {"i2": None, "i3": 2.0})
+    individuals(store, [1.0], first=1, again="again", later=1)
+    assert gains() == (2, 2, 3.0, [2], ["i2", "i3"], {"i1": 4.0, "i2": 2.0}, {"i2": 4.0, "i3": 2.0})
+
+
 def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:
     """With a cost of 0, as one of a free model is: it is not left out."""
     store.command(
