@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -166,6 +167,32 @@ def test_a_gain_over_a_parent_without_a_score_is_unknown(store: Client, status: 
     assert gains() == (2, 1, 2.0, [1], ["i3"], {"i1": None, "i2": 2.0}, {"i2": None, "i3": 2.0})
     individuals(store, [1.0], first=1, again="again", later=1)
     assert gains() == (2, 2, 3.0, [2], ["i2", "i3"], {"i1": 4.0, "i2": 2.0}, {"i2": 4.0, "i3": 2.0})
+
+
+def test_means_and_gains_of_huge_scores_are_finite(store: Client) -> None:
+    """Of scores whose sum is beyond the largest number, the mean is right, and a total gain is at most the largest number."""
+    huge, most = 1.5e308, sys.float_info.max
+    individuals(store, [-huge, 0.0, huge, huge, huge], first=1)
+    # All in one generation, on one island.
+    store.command("INSERT INTO evolution_runs_log (run_id, start_time, told_at) VALUES ('one', now64(3), 1)")
+    store.command(
+        "INSERT INTO individuals SELECT * REPLACE ('one' AS run_id, 1 AS generation, 'island' AS island) FROM individuals"
+    )
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id)"
+        " SELECT run_id, individual_id, 'i2', 1, mutation_type, timestamp, fitness_score, span_id FROM individuals"
+        " WHERE run_id = 'one' AND fitness_score > 0"
+    )
+
+    def the(name: str) -> dict[str, Any]:
+        (row,) = queries.ask(store, name, run_id="one")
+        return row
+
+    assert the("best_so_far")["improvement"] == the("run_summary")["gained"] == most
+    assert the("mutation_effectiveness")["avg_fitness"] == pytest.approx(huge / 5 * 2)
+    assert the("islands")["avg_score"] == pytest.approx(huge / 5 * 2)
+    assert the("mutation_gains")["avg_improvement"] == the("prolific_parents")["avg_improvement"] == huge
+    assert the("mutation_success_rate")["avg_delta"] == the("mutation_success_rate")["avg_gain"] == huge
 
 
 def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
+from genesis_otel.queries import part
 from grafana.source.columns import GOOD_WHEN_LOW, band, called, color, colored, gauge, limits, unit, unpriced, width
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import COMPARE, TO_RUN
@@ -105,7 +106,7 @@ ORDER BY run_id, x
 MUTATIONS = f"""
 SELECT run_id, toString(mutation_type) AS mutation_type, pairs, beaten / pairs AS success, mean_gain, best_gain
 FROM (
-    SELECT run_id, mutation_type, {SUCCESS}, avg(gain) AS mean_gain, max(gain) AS best_gain
+    SELECT run_id, mutation_type, {SUCCESS}, {part("mean", "gain")} AS mean_gain, max(gain) AS best_gain
     FROM ({edges(OF_RUNS)})
     WHERE generation > 0
     GROUP BY run_id, mutation_type
