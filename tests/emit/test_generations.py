@@ -409,7 +409,8 @@ def test_a_generation_that_tables_cannot_hold_is_warned_of_once(
 ) -> None:
     """Its span keeps what was given, and one line says what tables have instead; a number as text, or numpy's, is a number."""
     run = spans.run("t", run_id="r")
-    for good in (0, 2**31 - 1, "3", np.int64(4)):
+    known: tuple[Any, ...] = (0, 2**31 - 1, "3", np.int64(4))
+    for good in known:
         run.generation(good).end()
     assert not caplog.records
     for _ in range(2):
