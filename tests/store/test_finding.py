@@ -103,6 +103,20 @@ def test_a_copy_with_the_same_id_does_not_take_the_place_of_its_original(store: 
     assert dict(zip(late["individual_id"], late["score"], strict=True)) == {"i1": 1.0, "i2": 9.0, "i3": 2.0}
 
 
+@pytest.mark.parametrize("spans", ["12", "21"])
+def test_of_rows_of_one_millisecond_the_same_counts_whichever_arrived_last(store: Client, spans: str) -> None:
+    """Its score and its program are those of one row, the one with the greater span id."""
+    for span in spans:
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, timestamp, fitness_score, code, span_id)"
+            " VALUES ({run:String}, 'i', '2026-01-01 00:00:00.000', {span:String}, repeat('word ', {span:String}::UInt8), {span:String})",
+            parameters={"run": RUN, "span": span},
+        )
+    assert pulse(store)["best_score"] == 2.0
+    (program,) = queries.ask(store, "individual_programs", run_id=RUN, individual_ids=["i"])
+    assert program["code"] == "word word "
+
+
 def test_events_write_scores_as_tables_do(store: Client) -> None:
     """A score that is very small or very large is neither 0 nor infinite in the list of events, of individuals and of generations."""
     scores = [1e-9, -2.5e-7, 1e308, -1e308, 0.1234567, 0.0, 123456.7891234, 1e15, 0.0001, -3.0]

@@ -223,7 +223,7 @@ FROM (SELECT individual_id, generation, max(generation) OVER () AS newest FROM (
 WHERE generation < newest
 """
 
-CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC LIMIT 1"
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC, span_id DESC LIMIT 1"
 
 HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
