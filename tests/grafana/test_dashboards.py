@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel import queries as named_queries
 from genesis_otel._store import connection, schema
 from genesis_otel._store.tables import STORED_IN
 from tests.support.dashboards import (
@@ -710,6 +711,24 @@ def test_a_lineage_knows_survivors_copies_and_the_unwell(told_again: Client) -> 
     }
     assert (drawn["two"], drawn["fixed"]) == ("+4", "")
     assert [row["individual_id"] for row in rows(told_again, "genesis-lineage", "Largest gains")] == ["two", "one"]
+
+
+def test_a_compared_run_spent_what_it_spent_anywhere(told_again: Client) -> None:
+    """The curve by cost has also the calls outside of generations, and in a generation without an individual; the page has the same."""
+    told_again.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, told_at) VALUES ({run:String}, now64(3) - 100, 1)",
+        parameters={"run": RUN},
+    )
+    told_again.command(
+        "INSERT INTO llm_logs (id, run_id, generation, individual_id, timestamp, cost, cost_source, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, call.1, call.2, now64(3) - call.3, call.4, 'told', toString(call.4) FROM (SELECT arrayJoin(["
+        " (NULL, '', 90, 1.), (1, 'one', 59, 2.), (5, '', 57, 4.), (2, 'two', 56, 8.), (2, '', 30, 16.)]) AS call)",
+        parameters={"run": RUN},
+    )
+    drawn = [row["x"] for row in rows(told_again, "genesis-compare", "Score by cost")]
+    points = named_queries.ask(told_again, "individual_points", run_id=RUN)
+    assert drawn[-1] == points[-1]["spent"] == 15.0
+    assert drawn == [3.0, 15.0, 15.0]
 
 
 def test_runs_are_compared_by_their_best_so_far(searches: Client) -> None:
