@@ -117,6 +117,25 @@ def test_of_rows_of_one_millisecond_the_same_counts_whichever_arrived_last(store
     assert program["code"] == "word word "
 
 
+def test_a_parent_lives_where_it_was_found(store: Client) -> None:
+    """A child on its parent's island did not arrive there, even if the parent was also copied to another one under its own id."""
+    for how, island, at in (("copy", "b", 2), ("diff", "a", 0)):
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, island, span_id)"
+            " VALUES ({run:String}, 'parent', {at:Int32}, {how:String}, now64(3) - 60 + {at:Int32}, 1, {island:String}, {how:String})",
+            parameters={"run": RUN, "how": how, "island": island, "at": at},
+        )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, parent_id, timestamp, fitness_score, island, span_id)"
+        " SELECT {run:String}, concat('child on ', island), 3, 'parent', now64(3) - 50, 1, arrayJoin(['a', 'b']) AS island, island",
+        parameters={"run": RUN},
+    )
+    for _ in range(2):
+        assert {row["island"]: row["arrived"] for row in queries.ask(store, "islands", run_id=RUN)} == {"a": 0, "b": 1}
+        # Merged, the rows of the copy and of its original are in another order.
+        store.command("OPTIMIZE TABLE individuals FINAL")
+
+
 def test_events_write_scores_as_tables_do(store: Client) -> None:
     """A score that is very small or very large is neither 0 nor infinite in the list of events, of individuals and of generations."""
     scores = [1e-9, -2.5e-7, 1e308, -1e308, 0.1234567, 0.0, 123456.7891234, 1e15, 0.0001, -3.0]

@@ -16,7 +16,7 @@ SELECT
     argMaxIf(i.generation, (i.height, -i.place), i.height IS NOT NULL) AS best_generation
 FROM (@climb(run_id = {run_id:String})) AS i
 LEFT ANY JOIN (
-    SELECT individual_id, island FROM individuals WHERE run_id = {run_id:String}
+    SELECT individual_id, toString(island) AS island FROM (@programs(run_id = {run_id:String}))
 ) AS p ON p.individual_id = i.parent_id
 WHERE i.island != ''
 GROUP BY island
