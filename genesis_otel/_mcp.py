@@ -31,6 +31,8 @@ CELL = 2000
 """Maximum characters of a text in a row."""
 CHARACTERS = 60_000
 """Maximum characters of an answer, some 15,000 tokens: rows beyond that are left out."""
+CALLS = 20
+"""Maximum calls of an individual in an answer."""
 PROGRAM = 40_000
 """Maximum characters of a program, or of a diff, in one answer."""
 
@@ -81,8 +83,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
         limit: Annotated[int, Field(ge=1, le=ROWS, description="Return only the newest N runs.")] = 20,
     ) -> dict[str, Any]:
         with reader(settings) as client:
-            found = health.runs(client, settings.stalled_after, task=task, status=status, tag=tag, limit=limit)
-        return bounded(found)
+            found = health.runs(client, settings.stalled_after, task=task, status=status, tag=tag, limit=limit + 1)
+        return bounded(found[:limit], more=len(found) > limit)
 
     def show_run(run: Run = queries.LATEST) -> dict[str, Any]:
         with reader(settings) as client:
@@ -98,12 +100,12 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
     def prompts(run: Run = queries.LATEST, individual: Individual = "best") -> dict[str, Any]:
         with reader(settings) as client:
             run_id = run_id_of(client, run)
-            calls = program.calls(client, run_id, individual_id_of(client, run_id, individual), most=20)
+            calls = program.calls(client, run_id, individual_id_of(client, run_id, individual), most=CALLS + 1)
         listed = [
             {**call, "messages": [{"role": role, "text": text} for role, text in program.messages_of(call["messages"])]}
             for call in calls
         ]
-        return bounded(listed)
+        return bounded(listed[:CALLS], more=len(listed) > CALLS)
 
     def diff(
         individual: Individual = "best",
@@ -126,7 +128,9 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
 
     def query(
         name: Annotated[str, Field(description="A name from `list_queries`.")],
-        run: Run = queries.LATEST,
+        run: Annotated[
+            str, Field(description="The run, as for other tools; by default what the query says: latest, or all runs.")
+        ] = "",
         parameters: Annotated[
             dict[str, Any] | None, Field(description="The query's other parameters, by name.")
         ] = None,
@@ -134,12 +138,15 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
     ) -> dict[str, Any]:
         named = queries.load(name)
         given = dict(parameters or {})
-        known = {each.name for each in named.parameters}
+        if not given.get("run_id"):
+            # Without a run, the query's own default counts: of one about all runs, the answer is that of the command.
+            given.pop("run_id", None)
+            given |= {"run_id": run} if run else {}
         with reader(settings) as client:
-            given |= health.known(client, named, given, settings.stalled_after)
-            if "run_id" in known:
-                given["run_id"] = run_id_of(client, str(given.get("run_id") or run))
-            return _first(client, named.sql, queries.values(named, given), limit)
+            values = queries.values(named, given | health.known(client, named, given, settings.stalled_after))
+            if values.get("run_id"):
+                values["run_id"] = run_id_of(client, str(values["run_id"]))
+            return _first(client, named.sql, values, limit)
 
     def _individual(run: str, individual: str) -> dict[str, Any]:
         with reader(settings) as client:
@@ -209,7 +216,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value[:ROWS]]
+        missing = [f"… ({len(value) - ROWS:,} more)"] if len(value) > ROWS else []
+        return [_plain(each) for each in value[:ROWS]] + missing
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)
     return text if len(text) <= CELL else f"{text[:CELL]}… ({len(text) - CELL:,} more characters)"
 

@@ -24,7 +24,7 @@ from genesis_otel import spans
 from genesis_otel._emit.context import Place, from_environment, place_of, start_root
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.member import known_score
-from genesis_otel._emit.values import integer, keep, number, text
+from genesis_otel._emit.values import generation_number, integer, keep, number, text
 from genesis_otel._log import warn_once
 from genesis_otel._ship.redaction.redact import recognised
 
@@ -314,7 +314,7 @@ class ClickHouseLogger:
     def _place(self, run_id: object, generation: object) -> Place:
         """The place that a call names; its generation has started by now at the latest."""
         _ready()
-        place = Place(text(run_id), integer(generation, names.GENERATION))
+        place = Place(text(run_id), generation_number(generation))
         self._current = self._current or place.run_id
         if (place.run_id, place.generation) not in self._begun:
             keep(self._begun, (place.run_id, place.generation), time.time_ns(), REMEMBERED)

@@ -13,12 +13,11 @@ from opentelemetry import context as otel
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from genesis_otel import attributes as names
 from genesis_otel._emit import forgotten, tally
 from genesis_otel._emit.context import Place, derived_context, place_of, placed
 from genesis_otel._emit.handle import Handle
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, text
+from genesis_otel._emit.values import generation_number, text
 from genesis_otel._log import printed, warn_once
 
 
@@ -27,7 +26,7 @@ def at(run_id: str, generation: int | None = None, individual_id: str | None = N
 
     In the process that opened it, this is the context of the open span; elsewhere spans still join the generation's trace.
     """
-    return context_of(Place(text(run_id), integer(generation, names.GENERATION), text(individual_id)))
+    return context_of(Place(text(run_id), generation_number(generation), text(individual_id)))
 
 
 def check(kind: str, place: Place, *, recording: bool) -> None:
@@ -92,7 +91,7 @@ def where(
             return handle.context, handle._place._replace(individual_id=name) if name else handle._place
     current = place_of()
     known = run.run_id if isinstance(run, Handle) else text(run_id) or current.run_id
-    number = integer(generation, names.GENERATION)
+    number = generation_number(generation)
     if not known and (only := only_run()):
         # A generation or an individual is never guessed.
         place = Place(only, number, name, guessed=True)

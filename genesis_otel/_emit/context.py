@@ -23,7 +23,7 @@ from opentelemetry.trace import INVALID_SPAN, Link, NonRecordingSpan, Span, Span
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import integer, keep, text
+from genesis_otel._emit.values import generation_number, keep, text
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, get: Callable[[str], object]) -> Place:
         """The place that a span's attributes, or a context's baggage, name."""
-        return cls(
-            text(get(names.RUN_ID)), integer(get(names.GENERATION), names.GENERATION), text(get(names.INDIVIDUAL_ID))
-        )
+        return cls(text(get(names.RUN_ID)), generation_number(get(names.GENERATION)), text(get(names.INDIVIDUAL_ID)))
 
     def attributes(self) -> dict[str, int | str]:
         """The known parts of the place, as span attributes."""

@@ -34,7 +34,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import front_members, front_of
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import integer, nanoseconds, number, text, to_json, usd
+from genesis_otel._emit.values import generation_number, integer, nanoseconds, number, text, to_json, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def generation(
     known = run.run_id if isinstance(run, Handle) else text(run_id) or place_of().run_id
     guessed = "" if known else only_run()
     known = known or guessed
-    counted = integer(number, names.GENERATION)
+    counted = generation_number(number)
     place = Place(known, 0 if counted is None else counted, guessed=bool(guessed))
     of_run = run.span.get_span_context() if isinstance(run, Handle) else derived_span_context(known)
     links = [Link(of_run)] if known and of_run.is_valid else []

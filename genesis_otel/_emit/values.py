@@ -18,8 +18,9 @@ from itertools import islice
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
+from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._log import warn_once
+from genesis_otel._log import printed, warn_once
 
 DEEPEST = 100
 """Levels of nesting that JSON keeps as structure; deeper ones become text."""
@@ -35,6 +36,9 @@ CUT = "… [more is left out]"
 
 INT64 = range(-(2**63), 2**63)
 """What OpenTelemetry's protocol can carry as an integer."""
+
+GENERATIONS = range(2**31)
+"""The generations that tables can hold and tell from none."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -124,6 +128,21 @@ def integer(value: object, name: str) -> int | str | None:
         f"integer {name}", "%s: a value of type %s is not an integer and is kept as text", name, type(value).__name__
     )
     return text(value)
+
+
+def generation_number(value: object) -> int | str | None:
+    """The number of a generation, as :func:`integer` gives it, with one warning if tables cannot hold it."""
+    whole = integer(value, names.GENERATION)
+    # A range looks for a text one by one.
+    if whole is not None and not (isinstance(whole, int) and whole in GENERATIONS):
+        warn_once(
+            "generation",
+            "generation: %s is not an integer from 0 to %d. Spans keep it; tables have 0, or NULL for calls and actions, if it is not "
+            "an integer of 32 bits, and costs of a negative generation may count for none",
+            printed(text(whole)[:100]),
+            GENERATIONS[-1],
+        )
+    return whole
 
 
 def truth(value: object, name: str) -> bool:

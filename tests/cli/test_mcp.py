@@ -15,7 +15,7 @@ from mcp.types import CallToolResult
 
 from genesis_otel import queries
 from genesis_otel._cli.app import main
-from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, _piece, bounded
+from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, ROWS, _piece, bounded
 from genesis_otel._serve import client as store_process
 from tests.support.between import between, passes
 from tests.support.environment import without_settings
@@ -67,6 +67,8 @@ def test_an_agent_reads_a_search(filled: Path) -> None:
         assert {each["run_id"] for each in runs} == {RUN, GOING_ON}
         assert [each["run_id"] for each in (await told(client, "runs", status="completed"))["rows"]] == [RUN]
         assert (await told(client, "runs", tag="nothing"))["rows"] == []
+        assert "more rows" in (await told(client, "runs", limit=1))["left_out"]
+        assert "left_out" not in await told(client, "runs", limit=2)
         (shown,) = (await told(client, "show_run", run=RUN))["rows"]
         assert (shown["run_id"], shown["status"]) == (RUN, "completed")
         best = (await told(client, "show_individual", run=RUN))["individual"]
@@ -83,6 +85,23 @@ def test_an_agent_reads_a_search(filled: Path) -> None:
         assert asked["rows"][0]["individual_id"] == best["individual_id"] and len(asked["rows"]) == 3
         few = await told(client, "query", name="top_individuals", run=RUN, limit=2)
         assert len(few["rows"]) == 2 and "more rows" in few["left_out"]
+
+    talk(filled, work)
+
+
+def test_an_answer_is_about_what_the_query_says(filled: Path) -> None:
+    """A query about all runs answers for all, as the command does, unless a run is named; a run that a query cannot take is refused."""
+
+    async def work(client: Client) -> None:
+        async def counted(**asked: Any) -> int:
+            rows = (await told(client, "query", name="table_rows", **asked))["rows"]
+            return next(int(each["rows"]) for each in rows if each["table"] == "individuals")
+
+        one, other = await counted(run=RUN), await counted(parameters={"run_id": GOING_ON})
+        assert min(one, other) > 0
+        assert await counted() == await counted(parameters={"run_id": ""}) == one + other
+        assert (await told(client, "query", name="top_individuals", parameters={"run_id": ""}))["rows"]
+        assert "has no parameter run_id" in await refusal(client, "query", name="run_costs", run=RUN)
 
     talk(filled, work)
 
@@ -139,6 +158,8 @@ def test_answers_are_bounded() -> None:
     many = bounded([{"text": "x" * CELL}] * 1000)
     assert len(json.dumps(many["rows"])) < 1.2 * CHARACTERS and "more rows" in many["left_out"]
     assert bounded([]) == {"rows": []}
+    (row,) = bounded([{"ids": list(range(ROWS + 7))}])["rows"]
+    assert row["ids"] == [*range(ROWS), "… (7 more)"]
     whole = "".join(map(str, range(PROGRAM // 3)))
     first = _piece(whole, 0)
     assert first["characters"] == len(whole) and len(first["text"]) == first["next_begin"] == PROGRAM

@@ -401,3 +401,20 @@ def test_a_copy_costs_its_generation_nothing(recorded: Recorded) -> None:
             copy.record(fitness=1.0, api_cost=0.75)
         assert run.over_budget is False
     assert recorded.records("generation")[0][names.GENERATION_TOTAL_COST] == 0.75
+
+
+@pytest.mark.parametrize("number", [2**31, "x", -1])
+def test_a_generation_that_tables_cannot_hold_is_warned_of_once(
+    recorded: Recorded, caplog: pytest.LogCaptureFixture, number: Any
+) -> None:
+    """Its span keeps what was given, and one line says what tables have instead; a number as text, or numpy's, is a number."""
+    run = spans.run("t", run_id="r")
+    known: tuple[Any, ...] = (0, 2**31 - 1, "3", np.int64(4))
+    for good in known:
+        run.generation(good).end()
+    assert not caplog.records
+    for _ in range(2):
+        with run.generation(number) as generation:
+            scored(generation, "a", 1.0)
+    assert {found[names.GENERATION] for found in recorded.records("individual")} == {number}
+    assert [f"{number} is not an integer from 0" in line.getMessage() for line in caplog.records].count(True) == 1

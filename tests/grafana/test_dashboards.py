@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel import queries as named_queries
 from genesis_otel._store import connection, schema
 from genesis_otel._store.tables import STORED_IN
 from tests.support.dashboards import (
@@ -664,6 +665,70 @@ def test_the_path_has_each_steps_gain_and_prompt(searches: Client) -> None:
     assert path[0]["gain"] is None and all("Improve" in row["prompt"] for row in path[1:])
     assert value(searches, "genesis-lineage", "Steps from its seed") == 4
     assert value(searches, "genesis-lineage", "Children", individual="two_a") == 3
+
+
+@pytest.fixture
+def told_again(engine: Path) -> Iterator[Client]:
+    """A client on a database with a run whose seed is recorded again in each generation: by itself after its child, and as copies."""
+    client = connection.open_embedded(engine)
+    client.command("CREATE DATABASE told_again")
+    client.database = "told_again"
+    schema.init_schema(client, traces_ttl_days=0)
+    client.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, status, parent_id, span_id)"
+        " SELECT {run:String}, told.1, told.2, told.3, now64(3) - 60 + told.4, told.5, told.6, told.7, toString(told.4) FROM (SELECT arrayJoin(["
+        " ('seed', 0, 'initial', 0, 1., 'ok', ''), ('other', 0, 'initial', 1, 2., 'ok', ''), ('bad', 0, 'initial', 2, 0., 'incorrect', ''),"
+        " ('one', 1, 'diff', 3, 3., 'ok', 'seed'), ('seed', 1, 'initial', 4, 1., 'ok', ''), ('moved', 1, 'copy', 5, 1., 'ok', 'seed'),"
+        " ('fixed', 1, 'diff', 6, 5., 'ok', 'bad'), ('seed', 1, 'copy', 7, 1., 'ok', ''), ('two', 2, 'diff', 8, 7., 'ok', 'one'),"
+        " ('other', 1, 'copy', 9, 2., 'ok', '')]) AS told)",
+        parameters={"run": RUN},
+    )
+    client.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id)"
+        " SELECT run_id, individual_id, parent_id, generation, mutation_type, timestamp,"
+        " if(parent_id = '', NULL, fitness_score - transform(parent_id, ['seed', 'bad', 'one'], [1., 0., 3.], 0.)), span_id FROM individuals"
+    )
+    yield client
+    client.command("DROP DATABASE told_again SYNC")
+    client.close()
+
+
+def test_a_lineage_knows_survivors_copies_and_the_unwell(told_again: Client) -> None:
+    """An individual that is recorded again is one individual, and comes before its children; a copy is no child and no dead end; and
+    there is no gain over a parent that is incorrect."""
+    path = rows(told_again, "genesis-lineage", "Path to the individual", individual="two")
+    assert [(row["individual_id"], row["gain"]) for row in path] == [("seed", None), ("one", 2.0), ("two", 4.0)]
+    # Of seed, other, bad, one and fixed, two have no child: other and fixed.
+    assert value(told_again, "genesis-lineage", "Dead ends") == pytest.approx(2 / 5)
+    assert value(told_again, "genesis-lineage", "Children", individual="seed") == 1
+    assert [row["individual_id"] for row in rows(told_again, "genesis-lineage", "Its children", individual="seed")] == [
+        "one"
+    ]
+    (fixed,) = rows(told_again, "genesis-lineage", "Its children", individual="bad")
+    assert (fixed["individual_id"], fixed["gain"]) == ("fixed", None)
+    drawn = {
+        row["target"]: row["mainstat"] for row in rows(told_again, "genesis-lineage", "Tree", "edges", individual="two")
+    }
+    assert (drawn["two"], drawn["fixed"]) == ("+4", "")
+    assert [row["individual_id"] for row in rows(told_again, "genesis-lineage", "Largest gains")] == ["two", "one"]
+
+
+def test_a_compared_run_spent_what_it_spent_anywhere(told_again: Client) -> None:
+    """The curve by cost has also the calls outside of generations, and in a generation without an individual; the page has the same."""
+    told_again.command(
+        "INSERT INTO evolution_runs_log (run_id, start_time, told_at) VALUES ({run:String}, now64(3) - 100, 1)",
+        parameters={"run": RUN},
+    )
+    told_again.command(
+        "INSERT INTO llm_logs (id, run_id, generation, individual_id, timestamp, cost, cost_source, span_id)"
+        " SELECT generateUUIDv4(), {run:String}, call.1, call.2, now64(3) - call.3, call.4, 'told', toString(call.4) FROM (SELECT arrayJoin(["
+        " (NULL, '', 90, 1.), (1, 'one', 59, 2.), (5, '', 57, 4.), (2, 'two', 56, 8.), (2, '', 30, 16.)]) AS call)",
+        parameters={"run": RUN},
+    )
+    drawn = [row["x"] for row in rows(told_again, "genesis-compare", "Score by cost")]
+    points = named_queries.ask(told_again, "individual_points", run_id=RUN)
+    assert drawn[-1] == points[-1]["spent"] == 15.0
+    assert drawn == [3.0, 15.0, 15.0]
 
 
 def test_runs_are_compared_by_their_best_so_far(searches: Client) -> None:

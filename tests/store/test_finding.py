@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -102,6 +103,39 @@ def test_a_copy_with_the_same_id_does_not_take_the_place_of_its_original(store: 
     assert dict(zip(late["individual_id"], late["score"], strict=True)) == {"i1": 1.0, "i2": 9.0, "i3": 2.0}
 
 
+@pytest.mark.parametrize("spans", ["12", "21"])
+def test_of_rows_of_one_millisecond_the_same_counts_whichever_arrived_last(store: Client, spans: str) -> None:
+    """Its score and its program are those of one row, the one with the greater span id."""
+    for span in spans:
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, timestamp, fitness_score, code, span_id)"
+            " VALUES ({run:String}, 'i', '2026-01-01 00:00:00.000', {span:String}, repeat('word ', {span:String}::UInt8), {span:String})",
+            parameters={"run": RUN, "span": span},
+        )
+    assert pulse(store)["best_score"] == 2.0
+    (program,) = queries.ask(store, "individual_programs", run_id=RUN, individual_ids=["i"])
+    assert program["code"] == "word word "
+
+
+def test_a_parent_lives_where_it_was_found(store: Client) -> None:
+    """A child on its parent's island did not arrive there, even if the parent was also copied to another one under its own id."""
+    for how, island, at in (("copy", "b", 2), ("diff", "a", 0)):
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, island, span_id)"
+            " VALUES ({run:String}, 'parent', {at:Int32}, {how:String}, now64(3) - 60 + {at:Int32}, 1, {island:String}, {how:String})",
+            parameters={"run": RUN, "how": how, "island": island, "at": at},
+        )
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, generation, parent_id, timestamp, fitness_score, island, span_id)"
+        " SELECT {run:String}, concat('child on ', island), 3, 'parent', now64(3) - 50, 1, arrayJoin(['a', 'b']) AS island, island",
+        parameters={"run": RUN},
+    )
+    for _ in range(2):
+        assert {row["island"]: row["arrived"] for row in queries.ask(store, "islands", run_id=RUN)} == {"a": 0, "b": 1}
+        # Merged, the rows of the copy and of its original are in another order.
+        store.command("OPTIMIZE TABLE individuals FINAL")
+
+
 def test_events_write_scores_as_tables_do(store: Client) -> None:
     """A score that is very small or very large is neither 0 nor infinite in the list of events, of individuals and of generations."""
     scores = [1e-9, -2.5e-7, 1e308, -1e308, 0.1234567, 0.0, 123456.7891234, 1e15, 0.0001, -3.0]
@@ -136,6 +170,62 @@ def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
     assert [row["child_id"] for row in queries.ask(store, "best_mutations", run_id=RUN)] == ["i2"]
     (parent,) = queries.ask(store, "prolific_parents", run_id=RUN)
     assert parent["parent_id"] == "i1" and parent["num_children"] == 2
+
+
+@pytest.mark.parametrize("status", ["error", "incorrect"])
+def test_a_gain_over_a_parent_without_a_score_is_unknown(store: Client, status: str) -> None:
+    """A parent that failed or is incorrect has no score, even if one was reported, so no list of gains and no mean has what its child
+    gained; once it was evaluated again and is well, the gain counts."""
+    individuals(store, [1.0], first=1, status=status)
+    individuals(store, [5.0, 7.0], first=2)
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id) VALUES"
+        " ({run:String}, 'i2', 'i1', 2, 'diff', now64(3), 4, 'a'), ({run:String}, 'i3', 'i2', 3, 'diff', now64(3), 2, 'b')",
+        parameters={"run": RUN},
+    )
+
+    def gains() -> tuple[Any, ...]:
+        (row,) = queries.ask(store, "mutation_success_rate", run_id=RUN)
+        detail = queries.ask(store, "individuals_in_detail", run_id=RUN, individual_ids=["i2", "i3"])
+        return (
+            row["total"],
+            row["improvements"],
+            row["avg_gain"],
+            [each["count"] for each in queries.ask(store, "mutation_gains", run_id=RUN)],
+            [each["child_id"] for each in queries.ask(store, "best_mutations", run_id=RUN)],
+            {each["parent_id"]: each["avg_improvement"] for each in queries.ask(store, "prolific_parents", run_id=RUN)},
+            {each["individual_id"]: each["gain"] for each in detail},
+        )
+
+    assert gains() == (2, 1, 2.0, [1], ["i3"], {"i1": None, "i2": 2.0}, {"i2": None, "i3": 2.0})
+    individuals(store, [1.0], first=1, again="again", later=1)
+    assert gains() == (2, 2, 3.0, [2], ["i2", "i3"], {"i1": 4.0, "i2": 2.0}, {"i2": 4.0, "i3": 2.0})
+
+
+def test_means_and_gains_of_huge_scores_are_finite(store: Client) -> None:
+    """Of scores whose sum is beyond the largest number, the mean is right, and a total gain is at most the largest number."""
+    huge, most = 1.5e308, sys.float_info.max
+    individuals(store, [-huge, 0.0, huge, huge, huge], first=1)
+    # All in one generation, on one island.
+    store.command("INSERT INTO evolution_runs_log (run_id, start_time, told_at) VALUES ('one', now64(3), 1)")
+    store.command(
+        "INSERT INTO individuals SELECT * REPLACE ('one' AS run_id, 1 AS generation, 'island' AS island) FROM individuals"
+    )
+    store.command(
+        "INSERT INTO code_lineages (run_id, child_id, parent_id, generation, mutation_type, timestamp, fitness_delta, span_id)"
+        " SELECT run_id, individual_id, 'i2', 1, mutation_type, timestamp, fitness_score, span_id FROM individuals"
+        " WHERE run_id = 'one' AND fitness_score > 0"
+    )
+
+    def the(name: str) -> dict[str, Any]:
+        (row,) = queries.ask(store, name, run_id="one")
+        return row
+
+    assert the("best_so_far")["improvement"] == the("run_summary")["gained"] == most
+    assert the("mutation_effectiveness")["avg_fitness"] == pytest.approx(huge / 5 * 2)
+    assert the("islands")["avg_score"] == pytest.approx(huge / 5 * 2)
+    assert the("mutation_gains")["avg_improvement"] == the("prolific_parents")["avg_improvement"] == huge
+    assert the("mutation_success_rate")["avg_delta"] == the("mutation_success_rate")["avg_gain"] == huge
 
 
 def test_a_run_that_cost_nothing_is_in_the_list_of_costs(store: Client) -> None:

@@ -11,12 +11,13 @@
 -- limit = 200000: maximum number of rows
 SELECT
     individual_id,
-    argMax(bytes, (NOT copied, timestamp)) AS vector,
+    argMax(bytes, (NOT copied, timestamp, span_id)) AS vector,
     max(ingested) AS ingested_at
 FROM (
     WITH arrayMap(word -> toUInt8(cityHash64(word) % 32), tokens(code)) AS bins
     SELECT
         individual_id,
+        span_id,
         timestamp,
         @copied() AS copied,
         individuals.ingested_at AS ingested,

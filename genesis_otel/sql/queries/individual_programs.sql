@@ -9,7 +9,7 @@ FROM (
     SELECT individual_id, code, metrics, metadata, error
     FROM individuals
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id)
-    ORDER BY @copied(), timestamp DESC
+    ORDER BY @copied(), timestamp DESC, span_id DESC
     LIMIT 1 BY individual_id
 ) AS i
 LEFT JOIN (

@@ -15,7 +15,11 @@ SELECT
     (i.generation, i.individual_id) IN (SELECT generation, individual_id FROM (@front(run_id = {run_id:String}))) AS is_pareto,
     i.outcome AS status,
     i.parent_id AS parent_id,
-    if(i.outcome = 'ok', ifNull(e.gain, if(direction = 'min', -1, 1) * (i.fitness_score - p.fitness_score)), NULL) AS gain,
+    if(
+        i.outcome = 'ok' AND p.outcome IN ('', 'ok'),
+        ifNull(e.gain, if(direction = 'min', -1, 1) * (i.fitness_score - p.fitness_score)),
+        NULL
+    ) AS gain,
     e.edit_summary AS edit_summary,
     m.models AS models,
     c.cost AS cost,
@@ -28,7 +32,7 @@ FROM (
     WHERE has({individual_ids:Array(String)}, individual_id)
 ) AS i
 LEFT JOIN (
-    SELECT child_id, if(direction = 'min', -1, 1) * fitness_delta AS gain, edit_summary
+    SELECT child_id, parent_id, if(direction = 'min', -1, 1) * fitness_delta AS gain, edit_summary
     FROM code_lineages
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
     ORDER BY position, timestamp
@@ -46,5 +50,5 @@ LEFT JOIN (
     GROUP BY individual_id
 ) AS c ON c.individual_id = i.individual_id AND NOT i.copied
 LEFT JOIN (
-    SELECT individual_id, fitness_score FROM (@programs(run_id = {run_id:String})) WHERE outcome = 'ok'
-) AS p ON p.individual_id = i.parent_id
+    SELECT individual_id, toString(outcome) AS outcome, fitness_score FROM (@programs(run_id = {run_id:String}))
+) AS p ON p.individual_id = if(e.parent_id = '', i.parent_id, e.parent_id)

@@ -11,12 +11,12 @@ SELECT
     countIf(i.outcome = 'incorrect' AND NOT i.copied) AS incorrect,
     countIf(i.copied OR (p.island != '' AND p.island != i.island)) AS arrived,
     any(i.sign) * max(i.height) AS best_score,
-    avg(i.score) AS avg_score,
+    @mean(i.score) AS avg_score,
     argMaxIf(i.individual_id, (i.height, -i.place), i.height IS NOT NULL) AS best_individual,
     argMaxIf(i.generation, (i.height, -i.place), i.height IS NOT NULL) AS best_generation
 FROM (@climb(run_id = {run_id:String})) AS i
 LEFT ANY JOIN (
-    SELECT individual_id, island FROM individuals WHERE run_id = {run_id:String}
+    SELECT individual_id, toString(island) AS island FROM (@programs(run_id = {run_id:String}))
 ) AS p ON p.individual_id = i.parent_id
 WHERE i.island != ''
 GROUP BY island

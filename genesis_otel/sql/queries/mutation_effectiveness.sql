@@ -7,7 +7,7 @@
 SELECT
     mutation_type,
     count() AS count,
-    avg(score) AS avg_fitness,
+    @mean(score) AS avg_fitness,
     quantile(0.5)(score) AS median_fitness,
     quantile(0.9)(score) AS p90_fitness,
     max(score) AS max_fitness,

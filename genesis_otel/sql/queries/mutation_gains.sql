@@ -6,7 +6,7 @@
 SELECT
     mutation_type,
     count() AS count,
-    avg(gain) AS avg_improvement,
+    @mean(gain) AS avg_improvement,
     max(gain) AS best_improvement
 FROM (@edges({run_id:String} = '' OR run_id = {run_id:String}))
 WHERE gain > 0

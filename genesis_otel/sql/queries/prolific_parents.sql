@@ -7,7 +7,7 @@
 SELECT
     parent_id,
     count() AS num_children,
-    avg(gain) AS avg_improvement,
+    @mean(gain) AS avg_improvement,
     countIf(gain > 0) AS successful_children
 FROM (@edges(run_id = {run_id:String}))
 WHERE parent_id != ''

@@ -15,7 +15,7 @@ FROM (
     SELECT
         run_id,
         max(place) AS last,
-        sum(gain) AS gained,
+        @total_gain() AS gained,
         arraySort(groupArrayIf((place, best_so_far), best_so_far IS NOT NULL AND (improved OR top_before IS NULL))) AS rises,
         arraySlice(rises, greatest(1, length(rises) - {points:UInt32} + 1)) AS kept
     FROM (@climb(has({run_ids:Array(String)}, run_id)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue as Setting
 
+from genesis_otel.queries import part
 from grafana.source.columns import GOOD_WHEN_LOW, band, called, color, colored, gauge, limits, unit, unpriced, width
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import COMPARE, TO_RUN
@@ -72,23 +73,31 @@ LEFT JOIN (
 ORDER BY if(r.direction = 'min', -1, 1) * best DESC NULLS LAST, run_id
 """
 
-# One row per run and generation: the best so far, the money spent and the time elapsed. Each chart below plots this
-# against a different column.
+# One row per run and generation: the best so far, the money spent and the time elapsed when the last individual of it and of those before
+# it had finished. Each chart below plots this against a different column. What was spent by then is that of all calls until then, as on
+# the page: some are made outside of generations, or in one without an individual.
 JOURNEY = f"""
 SELECT
     b.run_id AS run_id,
     b.generation AS generation,
-    b.best_so_far AS score,
-    sum(c.cost) OVER of_run AS spent,
-    greatest(0, dateDiff('millisecond', r.start_time, max(b.seen) OVER of_run)) / 1000 AS seconds,
-    row_number() OVER of_run AS place,
-    count() OVER (PARTITION BY b.run_id) AS places
-FROM ({steps(OF_RUNS)}) AS b
+    b.score AS score,
+    c.so_far AS spent,
+    greatest(0, dateDiff('millisecond', r.start_time, b.until)) / 1000 AS seconds,
+    b.place AS place,
+    b.places AS places
+FROM (
+    SELECT
+        run_id, generation, best_so_far AS score, max(seen) OVER of_run AS until, row_number() OVER of_run AS place,
+        count() OVER (PARTITION BY run_id) AS places
+    FROM ({steps(OF_RUNS)})
+    WINDOW of_run AS (PARTITION BY run_id ORDER BY generation)
+) AS b
 INNER JOIN (SELECT run_id, start_time FROM ({FOLDED}) WHERE {OF_RUNS}) AS r ON r.run_id = b.run_id
-LEFT JOIN (
-    SELECT run_id, generation, sum(cost) AS cost FROM ({spent(OF_RUNS)}) GROUP BY run_id, generation
-) AS c ON c.run_id = b.run_id AND c.generation = b.generation
-WINDOW of_run AS (PARTITION BY b.run_id ORDER BY b.generation)
+LEFT ASOF JOIN (
+    SELECT run_id, timestamp, max(so_far) AS so_far
+    FROM (SELECT run_id, timestamp, sum(cost) OVER (PARTITION BY run_id ORDER BY timestamp) AS so_far FROM ({spent(OF_RUNS)}))
+    GROUP BY run_id, timestamp
+) AS c ON c.run_id = b.run_id AND c.timestamp <= b.until
 """
 
 
@@ -105,7 +114,7 @@ ORDER BY run_id, x
 MUTATIONS = f"""
 SELECT run_id, toString(mutation_type) AS mutation_type, pairs, beaten / pairs AS success, mean_gain, best_gain
 FROM (
-    SELECT run_id, mutation_type, {SUCCESS}, avg(gain) AS mean_gain, max(gain) AS best_gain
+    SELECT run_id, mutation_type, {SUCCESS}, {part("mean", "gain")} AS mean_gain, max(gain) AS best_gain
     FROM ({edges(OF_RUNS)})
     WHERE generation > 0
     GROUP BY run_id, mutation_type

@@ -41,9 +41,17 @@ ORDER BY height DESC NULLS LAST, place
 LIMIT 1000
 """
 
-# Each edge once, however often its span was delivered.
+UNWELL = part("unwell", THIS_RUN)
+
+# Each edge once, however often its span was delivered, and those to copies, too.
 EDGES = f"""
-SELECT child_id, parent_id, any(mutation_type) AS mutation_type, any(fitness_delta) AS gain, any(edit_summary) AS edit, min(position) AS position
+SELECT
+    child_id, parent_id, any(mutation_type) AS mutation_type, any(edit_summary) AS edit, min(position) AS position,
+    if(
+        (cityHash64(any(run_id)), cityHash64(child_id)) IN ({UNWELL}) OR (cityHash64(any(run_id)), cityHash64(parent_id)) IN ({UNWELL}),
+        NULL,
+        any(fitness_delta)
+    ) AS gain
 FROM code_lineages
 WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
 GROUP BY child_id, parent_id
@@ -149,7 +157,7 @@ SELECT
     a.id AS individual_id,
     a.mutation_type AS mutation_type,
     if(i.outcome = 'ok', i.fitness_score, NULL) AS score,
-    {SIGN} * (score - lagInFrame(score, 1, NULL) OVER (ORDER BY i.timestamp, a.id)) AS gain,
+    {SIGN} * (score - lagInFrame(score, 1, NULL) OVER (ORDER BY a.place)) AS gain,
     i.cost AS cost,
     i.unpriced AS unpriced,
     a.edit_summary AS edit,
@@ -157,7 +165,10 @@ SELECT
     l.prompt AS prompt,
     l.response AS response,
     i.trace_id AS trace_id
-FROM (SELECT step.1 AS id, step.2 AS mutation_type, step.3 AS edit_summary FROM (SELECT arrayJoin({WAY}) AS step)) AS a
+FROM (
+    SELECT step.1 AS id, step.2 AS mutation_type, step.3 AS edit_summary, step.4 AS place
+    FROM (SELECT arrayJoin(arrayMap((step, place) -> (step.1, step.2, step.3, place), {WAY}, arrayEnumerate({WAY}))) AS step)
+) AS a
 LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = a.id
 LEFT JOIN (
     SELECT
@@ -170,7 +181,7 @@ LEFT JOIN (
         AND individual_id IN (SELECT arrayJoin({WAY}).1)
     GROUP BY individual_id
 ) AS l ON l.individual_id = a.id
-ORDER BY i.timestamp, a.id
+ORDER BY a.place
 """
 
 PATH_COST = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({OF_THE_RUN}) WHERE individual_id IN (SELECT id FROM ({PATH_IDS}))"
@@ -193,8 +204,8 @@ LIMIT 5000
 CHILDREN = f"""
 SELECT
     c.child_id AS individual_id, c.mutation_type AS mutation_type, i.generation AS generation, i.outcome AS status,
-    if(i.outcome = 'ok', i.fitness_score, NULL) AS score, if(i.outcome = 'ok', {SIGN} * c.gain, NULL) AS gain, c.edit AS edit, i.trace_id AS trace_id
-FROM ({EDGES}) AS c
+    if(i.outcome = 'ok', i.fitness_score, NULL) AS score, c.gain AS gain, c.edit_summary AS edit, i.trace_id AS trace_id
+FROM ({edges(THIS_RUN)}) AS c
 LEFT JOIN ({OF_THE_RUN}) AS i ON i.individual_id = c.child_id
 WHERE c.parent_id = {value("individual")}
 ORDER BY gain DESC NULLS LAST
@@ -211,15 +222,12 @@ LIMIT 50
 """
 
 DEAD_ENDS = f"""
-SELECT if(count() = 0, NULL, countIf(individual_id NOT IN (SELECT parent_id FROM code_lineages WHERE {THIS_RUN})) / count()) AS share
-FROM (
-    SELECT individual_id, generation, max(generation) OVER () AS newest
-    FROM (SELECT DISTINCT individual_id, generation FROM individuals WHERE {THIS_RUN})
-)
+SELECT if(count() = 0, NULL, countIf(individual_id NOT IN (SELECT parent_id FROM ({edges(THIS_RUN)}))) / count()) AS share
+FROM (SELECT individual_id, generation, max(generation) OVER () AS newest FROM ({programs(THIS_RUN)}) WHERE NOT copied)
 WHERE generation < newest
 """
 
-CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC LIMIT 1"
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC, span_id DESC LIMIT 1"
 
 HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 
@@ -271,7 +279,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Children",
                 "Programs made from it.",
-                f"SELECT uniqExact(child_id) AS children FROM code_lineages WHERE {THIS_RUN} AND parent_id = {value('individual')}",
+                f"SELECT uniqExact(child_id) AS children FROM code_lineages WHERE {THIS_RUN} AND parent_id = {value('individual')} AND NOT {COPIED}",
                 size=(4, 4),
             ),
             a_stat(

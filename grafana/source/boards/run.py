@@ -83,7 +83,7 @@ FITNESS = f"""
 SELECT
     toStartOfInterval(timestamp, toIntervalSecond({BUCKET})) AS time,
     any(sign) * max(height) AS "best in interval",
-    avg(score) AS mean,
+    {part("mean", "score")} AS mean,
     any(sign) * max(top) AS "best so far"
 FROM ({climb(THIS_RUN)})
 GROUP BY time
