@@ -55,7 +55,7 @@ $(FRAMEWORKS)/%/.installed: pyproject.toml
 	@touch $@
 
 # Without Go the tests of the collector are skipped, with a message; in CI that is a failure. A worker that died would be replaced by one
-# that waits for a second file forever (pytest-xdist 3.8), so it fails its test and the others go on without it.
+# that waits for a second file forever (pytest-xdist 3.8), so instead its test fails, and the run ends once the other workers have done what they had begun.
 test: $(VENV)/.dev $(if $(shell command -v go 2> /dev/null),collector)
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
