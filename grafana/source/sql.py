@@ -102,6 +102,11 @@ def spent(where: str) -> str:
     return part("spent", where)
 
 
+def spent_so_far(where: str) -> str:
+    """What runs had paid by when."""
+    return part("spent_so_far", where)
+
+
 def cost(where: str) -> str:
     """What each run cost, and how many of its calls have no price."""
     return part("cost", where)
@@ -131,6 +136,9 @@ def front(where: str) -> str:
     """The front of each generation, each member once."""
     return part("front", where)
 
+
+COST_OF_EACH = f"SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id"
+"""What the one run paid for each individual."""
 
 LATEST_FRONT = front(f"{THIS_RUN} AND generation = (SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})")
 """The current front of the one run, without what `pareto_latest` says of its members, which takes ClickHouse longer to analyse."""

@@ -37,9 +37,5 @@ LEFT JOIN (
     FROM (@spent(run_id = {run_id:String}))
     GROUP BY individual_id
 ) AS c ON c.individual_id = p.individual_id AND NOT p.copied
-LEFT ASOF JOIN (
-    SELECT run_id, timestamp, max(so_far) AS so_far
-    FROM (SELECT run_id, timestamp, sum(cost) OVER (ORDER BY timestamp) AS so_far FROM (@spent(run_id = {run_id:String})))
-    GROUP BY run_id, timestamp
-) AS s ON s.run_id = p.run_id AND s.timestamp <= p.timestamp
+LEFT ASOF JOIN (@spent_so_far(run_id = {run_id:String})) AS s ON s.run_id = p.run_id AND s.timestamp <= p.timestamp
 ORDER BY p.place

@@ -20,7 +20,7 @@ from grafana.source.sql import (
     front,
     objectives,
     programs,
-    spent,
+    spent_so_far,
     state,
     steps,
     value_of,
@@ -93,11 +93,7 @@ FROM (
     WINDOW of_run AS (PARTITION BY run_id ORDER BY generation)
 ) AS b
 INNER JOIN (SELECT run_id, start_time FROM ({FOLDED}) WHERE {OF_RUNS}) AS r ON r.run_id = b.run_id
-LEFT ASOF JOIN (
-    SELECT run_id, timestamp, max(so_far) AS so_far
-    FROM (SELECT run_id, timestamp, sum(cost) OVER (PARTITION BY run_id ORDER BY timestamp) AS so_far FROM ({spent(OF_RUNS)}))
-    GROUP BY run_id, timestamp
-) AS c ON c.run_id = b.run_id AND c.timestamp <= b.until
+LEFT ASOF JOIN ({spent_so_far(OF_RUNS)}) AS c ON c.run_id = b.run_id AND c.timestamp <= b.until
 """
 
 

@@ -23,7 +23,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, node_graph, scatter
-from grafana.source.sql import COPIED, LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import COPIED, COST_OF_EACH, LATEST_FRONT, THIS_RUN, climb, edges, programs
 from grafana.source.targets import named, value
 from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
@@ -59,8 +59,6 @@ GROUP BY child_id, parent_id
 
 SIGN = f"if((SELECT count() FROM ({part('minimised', THIS_RUN)})) > 0, -1, 1)"
 """Turns a difference of scores into a gain."""
-
-COST_OF_EACH = f"SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id"
 
 # Each individual once, however often its span was delivered.
 OF_THE_RUN = f"""

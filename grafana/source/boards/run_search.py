@@ -22,7 +22,7 @@ from grafana.source.columns import (
 )
 from grafana.source.links import LINEAGE, TO_LINEAGE, TO_TRACE, to_dashboard
 from grafana.source.panels import a_table, bars, by_number, folded, over_time
-from grafana.source.sql import BUCKET, COPIED, LATEST_FRONT, THIS_RUN, climb, edges, programs, spent
+from grafana.source.sql import BUCKET, COPIED, COST_OF_EACH, LATEST_FRONT, THIS_RUN, climb, edges, programs
 from grafana.source.targets import named, value
 
 MUTATIONS = f"""
@@ -113,9 +113,9 @@ LEFT JOIN (
     ORDER BY position, timestamp
     LIMIT 1 BY child_id
 ) AS l ON l.child_id = i.individual_id
-LEFT JOIN (SELECT individual_id, argMax(code, (NOT {COPIED}, timestamp)) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
+LEFT JOIN (SELECT individual_id, argMax(code, (NOT {COPIED}, timestamp, span_id)) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
     ON c.individual_id = i.individual_id
-LEFT JOIN (SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id) AS s
+LEFT JOIN ({COST_OF_EACH}) AS s
     ON s.individual_id = i.individual_id
 ORDER BY i.height DESC, i.place
 """
