@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from genesis_otel import configuration, spans
@@ -24,6 +26,23 @@ def test_a_waiting_process_has_its_spans_delivered_at_once(tmp_path: Path) -> No
         # When told to end, it does not sleep either.
         assert owner.wait(60) == 0
         assert not (folder / bell.PIPE).exists()
+
+
+def test_a_store_process_that_is_still_starting_is_rung_when_it_is_there(tmp_path: Path) -> None:
+    """The first short script of a new store: its one ring would be heard by nobody, and it would wait out its exit timeout."""
+    folder, gate = tmp_path / "store", tmp_path / "gate"
+    with pausing(folder, gate):
+        telemetry = configuration.configure(clickhouse_url=f"chdb://{folder}", data_dir=tmp_path / "data", quiet=True)
+        try:
+            spans.run("t").end()
+            assert not telemetry.flush(0)
+            with ThreadPoolExecutor(1) as waiting:
+                delivered = waiting.submit(telemetry.flush, 60)
+                time.sleep(1)  # it has rung for the first time
+                gate.touch()
+                assert delivered.result()
+        finally:
+            telemetry.shutdown()
 
 
 def test_ringing_without_a_listener_does_nothing(tmp_path: Path) -> None:

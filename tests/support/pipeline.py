@@ -20,6 +20,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from genesis_otel._serve import client as store_process
+from genesis_otel._ship.spool.lock import ProcessLock
 from tests.support.waiting import LONGEST, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,15 +122,28 @@ class Store:
 
 
 @contextlib.contextmanager
-def pausing(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A store process on ``folder`` that reads its spool only when woken: its pauses are longer than any test."""
+def pausing(folder: Path, gate: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A store process on ``folder`` that reads its spool only when woken: its pauses are longer than any test.
+
+    With ``gate`` it is given while it is still starting: it owns the folder, and has no bell before that file exists.
+    """
     code = (
-        "import sys, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0;"
+        "import sys, time, pathlib; from genesis_otel._serve import process; process.PAUSE = process.STEADY_PAUSE = 3600.0\n"
+        "hung = process.hung\n"
+        "def late(folder):\n"
+        "    while sys.argv[2:] and not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.05)\n"
+        "    return hung(folder)\n"
+        "process.hung = late\n"
         "process.serve(pathlib.Path(sys.argv[1]), idle_timeout=None)"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.DEVNULL)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), *([str(gate)] if gate else [])], stderr=subprocess.DEVNULL
+    )
     try:
-        until(lambda: store_process.running(folder) is not None, "the store process answers")
+        if gate:
+            until(lambda: ProcessLock.holder(folder / store_process.LOCK), "the store process owns its folder")
+        else:
+            until(lambda: store_process.running(folder) is not None, "the store process answers")
         yield owner
     finally:
         owner.kill()
