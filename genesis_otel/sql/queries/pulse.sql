@@ -27,8 +27,8 @@ SELECT
         r.silent
     ) AS silent_seconds,
     r.planned AS planned,
-    n.generations AS generations,
-    if(g.generations > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
+    @numbered(g.recorded, r.told) AS generations,
+    if(g.recorded > 0 AND f.individuals > 0, greatest(g.newest, f.newest), if(f.individuals > 0, f.newest, g.newest)) AS generation,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
     f.incorrect AS incorrect_individuals,
@@ -60,19 +60,19 @@ FROM (
         any(start_time) AS began,
         any(seconds) AS lasted,
         any(silent_seconds) AS silent,
+        any(total_generations) AS told,
         max(asked) AS planned,
         any(budget) AS allowed
     FROM (SELECT *, @planned() AS asked FROM (@state(run_id = {run_id:String}, {stalled_after:UInt32}, {alive:Array(String)})))
 ) AS r
 CROSS JOIN (
-    SELECT uniqExact(generation) AS generations, max(generation) AS newest, min(timestamp) AS first, max(timestamp) AS last
+    SELECT uniqExact(generation) AS recorded, max(generation) AS newest, min(timestamp) AS first, max(timestamp) AS last
     FROM generations
     WHERE run_id = {run_id:String}
 ) AS g
 CROSS JOIN (
     SELECT {run_id:String} AS run_id
 ) AS this
-LEFT JOIN (@counted(run_id = {run_id:String})) AS n ON n.run_id = this.run_id
 LEFT JOIN (@found(run_id = {run_id:String})) AS f ON f.run_id = this.run_id
 CROSS JOIN (
     SELECT sum(cost) AS whole, sumIf(cost, timestamp > since) AS recent, sum(unpriced) AS without_price
@@ -99,4 +99,4 @@ CROSS JOIN (
     FROM agent_actions FINAL
     WHERE run_id = {run_id:String}
 ) AS a
-WHERE r.status != '' OR g.generations > 0 OR f.individuals > 0 OR l.calls > 0 OR a.actions > 0
+WHERE r.status != '' OR g.recorded > 0 OR f.individuals > 0 OR l.calls > 0 OR a.actions > 0

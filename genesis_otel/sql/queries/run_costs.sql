@@ -6,14 +6,16 @@ SELECT
     c.run_id AS run_id,
     r.task_name AS task_name,
     c.paid AS total_evolution_cost,
-    c.number AS generations,
+    @numbered(c.number, r.total_generations) AS generations,
     c.without_price AS unpriced
 FROM (
-    SELECT run_id, sum(cost) AS paid, sum(unpriced) AS without_price, max(generations) AS number
+    SELECT run_id, sum(cost) AS paid, sum(unpriced) AS without_price, max(recorded) AS number
     FROM (
-        SELECT run_id, cost, unpriced, toUInt64(0) AS generations FROM (@cost(run_id != ''))
+        SELECT run_id, cost, unpriced, toUInt64(0) AS recorded FROM (@cost(run_id != ''))
         UNION ALL
-        SELECT run_id, 0., 0, generations FROM (@counted(run_id != ''))
+        SELECT run_id, 0., 0, recorded FROM (@counted(run_id != ''))
+        UNION ALL
+        SELECT run_id, 0., 0, 0 FROM evolution_runs_log WHERE run_id != ''
     )
     GROUP BY run_id
 ) AS c

@@ -16,7 +16,7 @@ SELECT
     r.seconds AS seconds,
     r.silent_seconds AS silent_seconds,
     r.last_seen AS last_seen,
-    g.generations AS generations,
+    @numbered(g.recorded, r.total_generations) AS generations,
     f.individuals AS individuals,
     f.failed AS failed_individuals,
     f.incorrect AS incorrect_individuals,

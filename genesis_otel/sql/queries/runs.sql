@@ -11,9 +11,9 @@
 -- stalled_after = 900: seconds without a sign of life after which a run is stalled
 -- alive = []: runs that are not stalled, as their process is alive
 WITH (
-    SELECT groupArray((run_id, task_name, status, start_time, last_seen, silent_seconds, error))
+    SELECT groupArray((run_id, task_name, status, start_time, last_seen, silent_seconds, error, total_generations))
     FROM (
-        SELECT run_id, task_name, status, start_time, last_seen, silent_seconds, error
+        SELECT run_id, task_name, status, start_time, last_seen, silent_seconds, error, total_generations
         FROM (@state(1, {stalled_after:UInt32}, {alive:Array(String)}))
         WHERE ({task:String} = '' OR task_name = {task:String})
             AND ({status:String} = '' OR status = {status:String} OR ({status:String} = 'open' AND open))
@@ -27,7 +27,7 @@ SELECT
     p.task_name AS task_name,
     p.status AS status,
     p.start_time AS start_time,
-    g.generations AS generations,
+    @numbered(g.recorded, p.told) AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
     f.incorrect AS incorrect,
@@ -42,7 +42,7 @@ SELECT
     t.tags AS tags,
     t.notes AS notes
 FROM (
-    SELECT run.1 AS run_id, run.2 AS task_name, run.3 AS status, run.4 AS start_time, run.5 AS last_seen, run.6 AS silent_seconds, run.7 AS error
+    SELECT run.1 AS run_id, run.2 AS task_name, run.3 AS status, run.4 AS start_time, run.5 AS last_seen, run.6 AS silent_seconds, run.7 AS error, run.8 AS told
     FROM (SELECT arrayJoin(picked) AS run)
 ) AS p
 LEFT JOIN (@counted(run_id IN picked.1)) AS g ON g.run_id = p.run_id

@@ -21,7 +21,7 @@ WITH (
 SELECT
     p.run_id AS run_id,
     p.first AS start_time,
-    g.generations AS generations,
+    g.recorded AS generations,
     f.individuals AS individuals,
     f.failed AS failed,
     f.incorrect AS incorrect,
