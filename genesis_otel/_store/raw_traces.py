@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.landing import is_json
+from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.present import TRACE_TIMES, existing
 from genesis_otel._store.tables import LANDING
 from genesis_otel.attributes import RUN_ID
@@ -64,10 +65,11 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
         for lines in chunks:
             token = {"insert_deduplication_token": f"import-{uuid.uuid4()}"}
             client.raw_insert(aside, insert_block=b"".join(lines), settings={**settings, **token}, fmt="JSONEachRow")
-        client.command(
+        rewrite(
+            client,
+            aside,
             f"ALTER TABLE {aside} DELETE WHERE (TraceId, SpanId) IN"  # noqa: S608 - names of ours
             f" (SELECT TraceId, SpanId FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
-            settings={"mutations_sync": 2},
         )
         ((added,),) = client.query(f"SELECT count() FROM {aside}").result_rows  # noqa: S608 - names of ours
         if TRACE_TIMES in existing(client, TRACE_TIMES):

@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel import attributes as names
 from genesis_otel._store import landing
 from genesis_otel._store.backfill import IDENTITY, SETTINGS, Stretch, reading, stretches
+from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.tables import STORED_IN, rows_of
 
 REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
@@ -68,7 +69,9 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_c
     for rule in (*(_by_rows(columns) if since == 1 else ()), *_by_spans(columns)):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
-            client.command(
+            rewrite(
+                client,
+                rule.table,
                 f"ALTER TABLE {rule.table} {on_cluster} UPDATE {rule.set_to} WHERE ifNull({rule.where}, false)",
                 settings=MUTATION,
             )
