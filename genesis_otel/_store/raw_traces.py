@@ -31,7 +31,10 @@ OF_RUN = (
 )
 """The run's spans, and those that other instrumentations made within them without knowing the run."""
 
-ONCE = "LIMIT 1 BY TraceId, SpanId"
+IDENTITY = "TraceId, SpanId, Timestamp"
+"""A run that continues, and a generation that is opened again, begin and end again as the same span."""
+
+ONCE = f"LIMIT 1 BY {IDENTITY}"
 """Exports a span once even if it was delivered twice."""
 
 
@@ -68,8 +71,8 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
         rewrite(
             client,
             aside,
-            f"ALTER TABLE {aside} DELETE WHERE (TraceId, SpanId) IN"  # noqa: S608 - names of ours
-            f" (SELECT TraceId, SpanId FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
+            f"ALTER TABLE {aside} DELETE WHERE ({IDENTITY}) IN"  # noqa: S608 - names of ours
+            f" (SELECT {IDENTITY} FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
         )
         ((added,),) = client.query(f"SELECT count() FROM {aside}").result_rows  # noqa: S608 - names of ours
         if TRACE_TIMES in existing(client, TRACE_TIMES):

@@ -205,6 +205,46 @@ def test_a_later_export_of_a_run_adds_its_new_rows(run: Run, target: Path, sourc
     assert code == 0 and f"{GOING_ON}: 1 agent_actions imported" in err
 
 
+def test_a_run_that_continues_is_brought_up_to_date(
+    run: Run, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends again, and a generation that is opened again too, as the same spans as before: the target has what the source has, raw traces
+    included, whichever file is imported first, and a second import adds nothing."""
+    files = []
+    for number in range(2):
+        recorded = record(monkeypatch)
+        with spans.run("t", run_id="goes_on") as search, search.generation(0) as generation:
+            for each in range(2 - number):
+                with generation.individual(f"{number}-{each}") as individual:
+                    individual.record(fitness=number + each / 10)
+        fill(source / "store", recorded.spans)
+        files.append(tmp_path / f"{number}.zip")
+        assert run(source, "export", "goes_on", "--raw-traces", "-o", str(files[-1]))[0] == 0
+    with opened(source) as client:
+        rows, spans_of = once(client), raw(client, "goes_on")
+    assert [len(rows[table]) for table in ("evolution_runs_log", "generations", "individuals")] == [4, 1, 3]
+    assert len(spans_of) == 2 * 3 + 3 > len({tuple(row)[1:3] for row in spans_of})
+    for order in (files, files[::-1]):
+        for file in order:
+            assert run(target, "import", str(file))[0] == 0
+        with opened(target) as client:
+            assert (once(client), raw(client, "goes_on")) == (rows, spans_of)
+        assert "nothing imported" in run(target, "import", str(files[1]))[2]
+        assert run(target, "delete", "goes_on", "--yes", "--raw-traces")[0] == 0
+
+
+def once(client: Client) -> dict[str, list[Sequence[object]]]:
+    """All rows of the run that continues, as if they had been merged."""
+    return {
+        table: list(
+            client.query(
+                f"SELECT * EXCEPT (ingested_at) FROM {table} FINAL WHERE run_id = 'goes_on' ORDER BY ALL"
+            ).result_rows
+        )
+        for table in STORED_IN.values()
+    }
+
+
 def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
     """A copy of an export with members replaced; None omits one."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:

@@ -82,6 +82,20 @@ def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: C
     assert schema.init_schema(store) == []
 
 
+def test_an_upgrade_keeps_what_a_generation_told_last(store: Client) -> None:
+    """What a generation told before it was opened again, as the same span, differs from its row, and stays replaced."""
+    for at, told in enumerate(("0", "7")):
+        attributes = {"genesis.run.id": "r", "genesis.record": "generation", "genesis.generation.num_individuals": told}
+        store.insert(
+            "otel_traces",
+            [[golden.START + at * golden.SECOND, "t", "s", attributes]],
+            column_names=["Timestamp", "TraceId", "SpanId", "SpanAttributes"],
+        )
+    number(store, "")
+    assert not [line for line in schema.init_schema(store) if line.startswith("generations:")]
+    assert store.query("SELECT num_individuals FROM generations FINAL").result_rows == [(7,)]
+
+
 def test_a_zero_of_this_version_stays_through_an_upgrade(store: Client) -> None:
     """A failed individual's score of 0, and a gain of 0, mean a missing number in a store of 0.1.0 alone: where 0 was told, it stays when
     views or columns are upgraded, even if the raw spans are gone."""
