@@ -249,13 +249,13 @@ def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, c
 
 
 def test_the_command_says_init_on_an_older_store(tmp_path: Path) -> None:
-    """On a server whose store is of an earlier version, `check` and `runs` end by naming it and `genesis-otel init`, not with a code."""
+    """On a server whose store is of an earlier version, commands that read, and those that write, end by naming it and `genesis-otel init`, not with a code."""
     store = Store(tmp_path / "server")
     with running(store):
         client = store.client()
         number(client, "")
         client.close()
-        for command in ("check", "runs"):
+        for command in ("check", "runs", "reprice", "dedupe"):
             done = genesis(command, store)
             assert done.returncode == 1
             assert "run `genesis-otel init`" in done.stderr and "Traceback" not in done.stderr
