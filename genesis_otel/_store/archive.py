@@ -202,9 +202,14 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
     :raises StoreError: rows are missing, unreadable, or belong to another run.
     """
     for table in head.rows:
-        rows = 0
+        rows, needed = (
+            0,
+            () if table == LANDING else (*_identity(table), *(("timestamp",) if table in TOLD_AGAIN else ())),
+        )
         for row, _ in _rows(file, table, path):
             rows += 1
+            if missing := [name for name in needed if name not in row]:
+                raise StoreError(f"{path} is damaged: a row of {table} has no {missing[0]}; nothing was imported")
             is_of_run = raw_traces.is_of(row, head.run_id) if table == LANDING else row.get("run_id") == head.run_id
             if not is_of_run:
                 raise StoreError(f"{path} is damaged: {table} contains a row of another run; nothing was imported")
@@ -237,7 +242,7 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
         raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
         yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
         return
-    key = IDENTITY[next(name for name, stored in STORED_IN.items() if stored == table)]
+    key = _identity(table)
     # Times as in the file: as texts, which sort like the times.
     told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
     names = ", ".join(f"toString({each})" for each in key)
@@ -259,6 +264,10 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
             fmt="JSONEachRow",
         )
         yield len(lines)
+
+
+def _identity(table: str) -> Sequence[str]:
+    return IDENTITY[next(name for name, stored in STORED_IN.items() if stored == table)]
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,7 @@ from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import SCHEMA, STORED_IN
 from tests.support.command import asked_on_terminal
-from tests.support.environment import take_settings_out
+from tests.support.environment import take_settings_out, without_settings
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
 from tests.support.waiting import until
@@ -280,6 +282,9 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         rewritten(file, tmp_path / "fewer.zip", individuals=fewer).name: "12 of 13 rows",
         rewritten(file, tmp_path / "foreign.zip", individuals=foreign).name: "another run",
         rewritten(file, tmp_path / "missing.zip", generations=None).name: "generations is missing",
+        rewritten(
+            file, tmp_path / "nameless.zip", individuals=b"".join(lines).replace(b'"span_id"', b'"spam_id"')
+        ).name: "a row of individuals has no span_id",
         rewritten(file, tmp_path / "headless.zip", genesis_otel=None).name: "not a genesis-otel export",
     }
     for name, said in cases.items():
@@ -287,6 +292,34 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         assert code == 1 and said in err, (name, err)
     with opened(target) as client:
         assert not any(content(client).values())
+
+
+def test_a_full_disk_is_named_and_leaves_no_file(source: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: exit code 1, the file that cannot be written, nothing beside it."""
+    environment = {**without_settings(), "GENESIS_OTEL_DATA_DIR": str(source)}
+    for command in (["export", "latest", "--raw-traces"], ["query", "SELECT * FROM numbers(100000)"]):
+        file = tmp_path / f"{command[0]}.out"
+        done = subprocess.run(
+            [sys.executable, "-c", LIMITED, *command, "-o", str(file)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1,
+            f"Error: {file} cannot be written: File too large",
+        )
+    assert not list(tmp_path.glob("*.out")) + list(tmp_path.glob(".*"))
+
+
+LIMITED = """
+import resource, signal, sys
+from genesis_otel._cli.app import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def marked(file: Path, to: Path, local: int, central: int, value: int) -> Path:
