@@ -1,8 +1,7 @@
 """Writes a new file that appears only once it is complete, and never replaces an existing one.
 
-In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: :class:`NewFileError` before the block, or
-:class:`StoreError` if the disk is full, else what the
-block raises; no partial file is left.
+In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: :class:`NewFileError` before the block,
+:class:`StoreError` if it cannot be written, else what the block raises; no partial file is left.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def whole(path: Path) -> Iterator[Path]:
         aside.replace(path)
     except OSError as error:
         # What fails to write has no name of a file, and a connection that breaks is no matter of the file.
-        if error.errno not in FULL:
+        if error.errno not in FULL and error.filename != str(aside):
             raise
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     finally:

@@ -134,6 +134,8 @@ def test_views_read_every_layout_and_change_none(name: str, expected: Expected, 
     collect(client, spans)
     assert tables(client) == wanted
     assert definition(client, "otel_traces") == before
+    # Nor does `check` miss anything.
+    schema.see_whole(existing(client))
 
 
 @pytest.mark.parametrize("name", KEEPING)
