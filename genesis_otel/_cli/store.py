@@ -138,10 +138,12 @@ def reprice(
     from genesis_otel._destinations import open_client
     from genesis_otel._read.client import run_id_of
     from genesis_otel._store import reprice as _reprice
+    from genesis_otel._store import version
 
     console = Console(file=sys.stderr)
     settings = settings_of(context)
     with contextlib.closing(open_client(settings, start=True, say=True)) as client:
+        version.see(client)
         run_id = run_id_of(client, run) if run else ""
         total = _reprice.open_calls(client, run_id=run_id, again=again)
         columns = (TextColumn("Calls"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -155,7 +157,12 @@ def reprice(
                 own=settings.own_prices,
                 progress=lambda rows: bar.advance(task, rows),
             )
+        left = 0 if again or dry_run else _reprice.open_calls(client, run_id=run_id, again=True)
     _changes(changed, "every call has a cost, or is known not to have one", REPRICED, format, dry_run=dry_run)
+    if left:
+        say(
+            f"Without a known price or tokens: {counted(left, 'call')}. With new prices, try them again: genesis-otel reprice --again"
+        )
 
 
 @answering
@@ -179,9 +186,11 @@ def dedupe(
 
     from genesis_otel._destinations import open_client
     from genesis_otel._read.client import run_id_of
+    from genesis_otel._store import version
     from genesis_otel._store.dedupe import dedupe as remove
 
     with contextlib.closing(open_client(settings_of(context), start=True, say=True)) as client:
+        version.see(client)
         removed = remove(client, run_id=run_id_of(client, run) if run else "", dry_run=dry_run)
     _changes(removed, "every call is one row", REMOVED, format, dry_run=dry_run)
 

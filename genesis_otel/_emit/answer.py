@@ -1,6 +1,6 @@
 """What a client's answer says about a call: text, model, tokens.
 
-In: what OpenAI's and Anthropic's clients return, as objects or as the equivalent JSON, the chunks of a stream, or a text. Out:
+In: what OpenAI's and Anthropic's clients return, as objects or as the equivalent JSON, the parts of a stream, or a text. Out:
 arguments of :meth:`LLMCall.response`. On failure: what cannot be read is left out.
 """
 
@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+USAGE = (
+    *("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    *("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
+    *("cache_read_input_tokens", "cache_creation_input_tokens"),
+)
+"""What a ``usage`` may have: OpenAI's completions, its Responses, Anthropic."""
 
 
 def told_by(answer: object) -> dict[str, Any]:
@@ -28,17 +35,24 @@ def told_by(answer: object) -> dict[str, Any]:
 
 
 def told_by_stream(parts: Sequence[object]) -> dict[str, Any]:
-    """The arguments that the parts of an answer yield: texts, or OpenAI's chunks."""
+    """The arguments that the parts of an answer yield: texts, OpenAI's chunks, or the events of its Responses or of Anthropic."""
     told: dict[str, Any] = {}
+    usage: dict[str, Any] = {}
     pieces = []
     for part in parts:
         if isinstance(part, str):
             pieces.append(part)
             continue
-        choice = _first(_part(part, "choices"))
-        pieces.append(_text(_part(_part(choice, "delta"), "content")))
-        # The finish reason and the usage are in the last chunks.
-        told |= told_by(part)
+        delta = _part(_first(_part(part, "choices")), "delta") or _part(part, "delta")
+        if _part(part, "type") in (None, "content_block_delta", "response.output_text.delta"):
+            pieces.append(_text(delta) or _text(_part(delta, "content")) or _text(_part(delta, "text")))
+        for of in (part, _part(part, "message"), _part(part, "response"), delta):
+            if not isinstance(of, str):
+                told |= told_by(of)
+                # OpenAI tells it in the last chunk; Anthropic the prompt's tokens in the first event, and the answer's in one of the last.
+                counted = _part(of, "usage")
+                usage |= {name: count for name in USAGE if (count := _part(counted, name)) is not None}
+    told |= {name: count for name, count in _tokens(usage).items() if count is not None}
     return {**told, "response": "".join(pieces)} if pieces else told
 
 
@@ -67,8 +81,8 @@ def _tokens(usage: object) -> dict[str, int | None]:
     return {
         "input_tokens": _count(usage, "prompt_tokens") if whole is None else whole,
         "output_tokens": _count(usage, "completion_tokens", "output_tokens"),
-        "cached_tokens": read if asked is None else _count(asked, "cached_tokens"),
-        "cache_write_tokens": written,
+        "cached_tokens": read if (told := _count(asked, "cached_tokens")) is None else told,
+        "cache_write_tokens": written if (told := _count(asked, "cache_write_tokens")) is None else told,
         "reasoning_tokens": _count(answered, "reasoning_tokens"),
     }
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import printed
-from genesis_otel._money import dollars, exceeding
+from genesis_otel._money import dollars, exceeding, exceeds
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Spending:
         """Whether the budget is exceeded; None if that is unknown: no budget is known here, or a call has no price."""
         if self.budget is None:
             return None
-        return True if self.spent > self.budget else None if self.unpriced else False
+        return True if exceeds(self.spent, self.budget) else None if self.unpriced else False
 
     def _watch_budget(self) -> None:
         if not self.to_tell or not self.over_budget:

@@ -26,7 +26,7 @@ from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import version
 from genesis_otel._store.errors import ConfigurationError, StoreError, explained
 from genesis_otel._store.present import existing
-from genesis_otel._store.schema import leave_first_loggers
+from genesis_otel._store.schema import leave_first_loggers, see_whole
 from genesis_otel._store.tables import LANDING, TABLES
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def check(settings: Settings, say: Callable[[str], None]) -> None:
             client.command("SELECT 1")
             there = existing(client)
             leave_first_loggers(there)
+            see_whole(there)
             if recording:
                 _try_insert(client, LANDING in there)
             say(CONNECTED)

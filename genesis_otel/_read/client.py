@@ -19,6 +19,7 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Embedded, Settings
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.errors import READONLY
+from genesis_otel._store.tables import LANDING, STORED_IN, TABLES
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -36,6 +37,8 @@ BEST = "best"
 READONLY_MODES = ("1", "2")
 UNKNOWN_TABLE, SYNTAX_ERROR, UNSET_PARAMETER = 60, 62, 456
 """ClickHouse's numbers of these errors."""
+OURS = re.compile(rf"(?:identifier '|Table (?:\S+\.)?)({'|'.join((*STORED_IN.values(), *TABLES, LANDING))})\b")
+"""What ClickHouse says of a missing table that ``init`` creates: the current analyzer, and the older one."""
 
 
 class NotFoundError(LookupError):
@@ -103,7 +106,8 @@ def run_id_of(client: Client, text: str) -> str:
     found = queries.ask(client, "matching_runs", run=text)
     if not found:
         raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
-    if text == queries.LATEST or (found[0]["of_task"] and not found[0]["begins"]):
+    # Many searches name their runs after the task, which is then the beginning of all of their ids.
+    if text == queries.LATEST or found[0]["of_task"]:
         return str(found[0]["run_id"])
     return _one(found, "run_id", f"no run or task is named {text!r}", text)
 
@@ -134,8 +138,13 @@ def _one(found: Sequence[Mapping[str, Any]], column: str, missing: str, text: st
 
 
 def brief(error: Error) -> str:
-    """ClickHouse's message, without what its client adds."""
+    """ClickHouse's message, without what its client adds; of a store without our tables, what to do."""
     text = str(error)
+    if error.code == UNKNOWN_TABLE and (missing := OURS.search(text)):
+        return (
+            f"the database has no table {missing[1]}: genesis-otel init creates the tables, as does a search's first insert; "
+            "if there should be runs in it, check the database in CLICKHOUSE_URL"
+        )
     said = re.search(r"DB::Exception: (.*?)(?: \(version [^)]*\))?(?: \(for url [^)]*\))?\s*\Z", text, re.DOTALL)
     return (said[1] if said else text).replace("\n FORMAT Native", "")
 
@@ -150,6 +159,6 @@ def hint(error: Error, sql: str) -> str:
         return "Only read-only statements are allowed here."
     if error.code == UNSET_PARAMETER:
         return "Set its value with --param NAME=VALUE."
-    if error.code == UNKNOWN_TABLE:
+    if error.code == UNKNOWN_TABLE and not OURS.search(str(error)):
         return 'SHOW TABLES lists the tables: genesis-otel query "SHOW TABLES"'
     return ""

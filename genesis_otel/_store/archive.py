@@ -24,7 +24,7 @@ from genesis_otel._store import deleted, raw_traces
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.new_file import whole
 from genesis_otel._store.present import existing
-from genesis_otel._store.tables import INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN
+from genesis_otel._store.tables import IDENTITY, INSERT_SETTINGS, LANDING, SCHEMA, STORED_IN, TOLD_AGAIN
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -202,9 +202,14 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
     :raises StoreError: rows are missing, unreadable, or belong to another run.
     """
     for table in head.rows:
-        rows = 0
+        rows, needed = (
+            0,
+            () if table == LANDING else (*_identity(table), *(("timestamp",) if table in TOLD_AGAIN else ())),
+        )
         for row, _ in _rows(file, table, path):
             rows += 1
+            if missing := [name for name in needed if name not in row]:
+                raise StoreError(f"{path} is damaged: a row of {table} has no {missing[0]}; nothing was imported")
             is_of_run = raw_traces.is_of(row, head.run_id) if table == LANDING else row.get("run_id") == head.run_id
             if not is_of_run:
                 raise StoreError(f"{path} is damaged: {table} contains a row of another run; nothing was imported")
@@ -237,14 +242,19 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
         raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
         yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
         return
-    key = ("trace_id", "span_id", *(("position",) if table in ("code_lineages", "pareto_fronts") else ()))
-    sql = f"SELECT {', '.join(key)} FROM {table} WHERE run_id = {{run_id:String}}"  # noqa: S608 - names of ours
-    there = {tuple(row) for row in client.query(sql, parameters={"run_id": head.run_id}).result_rows}
-    new = (
-        line
-        for row, line in _rows(file, table, Path(file.filename or ""))
-        if tuple(row[each] for each in key) not in there
-    )
+    key = _identity(table)
+    # Times as in the file: as texts, which sort like the times.
+    told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
+    names = ", ".join(f"toString({each})" for each in key)
+    sql = f"SELECT [{names}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
+    asked = client.query(sql, parameters={"run_id": head.run_id}, settings={"session_timezone": "UTC"})
+    there = {tuple(identity): newest for identity, newest in asked.result_rows}
+
+    def is_new(row: Mapping[str, Any]) -> bool:
+        newest = there.get(tuple(str(row[each]) for each in key))
+        return newest is None or (table in TOLD_AGAIN and str(row["timestamp"]) > newest)
+
+    new = (line for row, line in _rows(file, table, Path(file.filename or "")) if is_new(row))
     for lines in _chunks(new):
         # A fresh token each time: with the token of an insert whose rows were since deleted, these would be dropped as duplicates.
         client.raw_insert(
@@ -254,6 +264,10 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
             fmt="JSONEachRow",
         )
         yield len(lines)
+
+
+def _identity(table: str) -> Sequence[str]:
+    return IDENTITY[next(name for name, stored in STORED_IN.items() if stored == table)]
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

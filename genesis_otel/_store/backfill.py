@@ -23,12 +23,7 @@ from genesis_otel._log import first_line
 from genesis_otel._store import landing
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import MARK, TRACE_TIMES, Existing, existing
-from genesis_otel._store.tables import LANDING, STORED_IN, TABLES, rows_of, select_of
-
-IDENTITY = dict.fromkeys(TABLES, ("trace_id", "span_id")) | dict.fromkeys(
-    ("pareto_fronts", "code_lineages"), ("trace_id", "span_id", "position")
-)
-"""The columns that identify a row: where one span yields several rows, ``position`` distinguishes them."""
+from genesis_otel._store.tables import IDENTITY, LANDING, STORED_IN, TABLES, TOLD_AGAIN, rows_of, select_of
 
 # Integers rather than times: local hours repeat in autumn, and toStartOfHour ends in 2106.
 HOURS = """
@@ -122,16 +117,22 @@ def fill(client: Client, table: str, columns: Mapping[str, str], stretch: Stretc
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
     read, written, parameters = reading(client, table, columns, stretch)
     before = _count(client, target)
+    # Search only the rows of the stretch's runs: the tables' sort keys begin with the run.
+    stored = f"FROM {target} WHERE run_id IN {{runs:Array(String)}}"
+    if table in TOLD_AGAIN:
+        # Of rows with one key, a merge leaves the one that was inserted last.
+        missing = (
+            f"LEFT ANY JOIN (SELECT {key}, max(timestamp) AS newest, true AS is_there {stored} GROUP BY {key}) AS stored USING ({key}) "
+            "WHERE NOT is_there OR timestamp > newest ORDER BY timestamp"
+        )
+    else:
+        missing = f"WHERE ({key}) NOT IN (SELECT {key} {stored})"
     client.command(
-        f"INSERT INTO {target} ({written}) SELECT {written} FROM ({read}) "
-        # Search only the rows of the stretch's runs: the tables' sort keys begin with the run.
-        f"WHERE ({key}) NOT IN (SELECT {key} FROM {target} WHERE run_id IN {{runs:Array(String)}})",
+        f"INSERT INTO {target} ({written}) SELECT {written} FROM ({read}) AS told {missing}",
         parameters=parameters,
         settings=SETTINGS,
     )
-    twice = client.command(
-        f"SELECT count() - uniqExact({key}) FROM {target} WHERE run_id IN {{runs:Array(String)}}", parameters=parameters
-    )
+    twice = client.command(f"SELECT count() - uniqExact({key}) {stored}", parameters=parameters)
     if int(str(twice)):
         # A span that arrived through the views at the same moment: a merge leaves one of two rows with the same key.
         client.command(f"OPTIMIZE TABLE {target} FINAL")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from genesis_otel import attributes as names
+from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import LANDING
 
@@ -116,7 +117,7 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     doubled = sorted(_duplicates(pairs))
     for first in range(0, 0 if dry_run else len(doubled), IDS_PER_STATEMENT):
         ids = ",".join(map(str, doubled[first : first + IDS_PER_STATEMENT]))
-        client.command(DELETE, parameters={"ids": ids}, settings={"mutations_sync": 2})
+        rewrite(client, "llm_logs", DELETE, {"ids": ids})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
 

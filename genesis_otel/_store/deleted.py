@@ -15,6 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genesis_otel._store.landing import is_json
+from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import LANDING, STORED_IN
 
@@ -28,9 +29,6 @@ RUN_ID = "SpanAttributes['genesis.run.id']"
 
 TIME_OF = {**dict.fromkeys(STORED_IN.values(), "timestamp"), STORED_IN["evolution_runs"]: "start_time"}
 """By table, the column with a time at which the row's run was active."""
-
-WAITING: dict[str, Any] = {"lightweight_deletes_sync": 2, "mutations_sync": 2}
-"""A statement returns once its rows are gone, on every replica."""
 
 TOMBSTONES_PER_STATEMENT = 500
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
@@ -73,18 +71,19 @@ def delete(client: Client, run_id: str, *, raw_traces: bool = False) -> None:
     )
     asked = {"run_id": run_id}
     if raw_traces:
-        client.command(f"DELETE FROM {LANDING} WHERE {RUN_ID} = {{run_id:String}}", parameters=asked, settings=WAITING)  # noqa: S608 - names of ours
+        rewrite(client, LANDING, f"DELETE FROM {LANDING} WHERE {RUN_ID} = {{run_id:String}}", asked)  # noqa: S608 - names of ours
     # The run's own row goes first: a run must never be listed with only some of its rows.
     for table in STORED_IN.values():
-        client.command(f"DELETE FROM {table} WHERE {of_run(table)}", parameters=asked, settings=WAITING)  # noqa: S608 - names of ours
+        rewrite(client, table, f"DELETE FROM {table} WHERE {of_run(table)}", asked)  # noqa: S608 - names of ours
 
 
 def restore(client: Client, run_id: str) -> None:
     """Remove the mark of a run's deletion, so that the run may come again."""
-    client.command(
+    rewrite(
+        client,
+        "agent_actions",
         f"DELETE FROM agent_actions WHERE run_id = {{run_id:String}} AND action_type = '{DELETED}'",  # noqa: S608 - a constant of ours
-        parameters={"run_id": run_id},
-        settings=WAITING,
+        {"run_id": run_id},
     )
 
 
@@ -105,7 +104,7 @@ def sweep(client: Client) -> Counter[str]:
             asked = {"runs": [stone.run_id for stone in of], "until": [stone.until for stone in of]}
             rows = _count(client, table, condition, asked)
             if rows:
-                client.command(f"DELETE FROM {table} WHERE {condition}", parameters=asked, settings=WAITING)  # noqa: S608 - names of ours
+                rewrite(client, table, f"DELETE FROM {table} WHERE {condition}", asked)  # noqa: S608 - names of ours
                 removed[table] += rows
     return removed
 

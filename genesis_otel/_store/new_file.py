@@ -1,15 +1,21 @@
 """Writes a new file that appears only once it is complete, and never replaces an existing one.
 
-In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: :class:`NewFileError` before the block, or
-what the block raises; no partial file is left.
+In: its path. Out: a path beside it to write to, which is renamed when the block ends. On failure: :class:`NewFileError` before the block,
+:class:`StoreError` if it cannot be written, else what the block raises; no partial file is left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from genesis_otel._store.errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit."""
 
 
 class NewFileError(FileExistsError):
@@ -27,5 +33,10 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.replace(path)
+    except OSError as error:
+        # What fails to write has no name of a file, and a connection that breaks is no matter of the file.
+        if error.errno not in FULL and error.filename != str(aside):
+            raise
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.landing import is_json
+from genesis_otel._store.mutations import rewrite
 from genesis_otel._store.present import TRACE_TIMES, existing
 from genesis_otel._store.tables import LANDING
 from genesis_otel.attributes import RUN_ID
@@ -30,7 +31,10 @@ OF_RUN = (
 )
 """The run's spans, and those that other instrumentations made within them without knowing the run."""
 
-ONCE = "LIMIT 1 BY TraceId, SpanId"
+IDENTITY = "TraceId, SpanId, Timestamp"
+"""A run that continues, and a generation that is opened again, begin and end again as the same span."""
+
+ONCE = f"LIMIT 1 BY {IDENTITY}"
 """Exports a span once even if it was delivered twice."""
 
 
@@ -64,10 +68,11 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
         for lines in chunks:
             token = {"insert_deduplication_token": f"import-{uuid.uuid4()}"}
             client.raw_insert(aside, insert_block=b"".join(lines), settings={**settings, **token}, fmt="JSONEachRow")
-        client.command(
-            f"ALTER TABLE {aside} DELETE WHERE (TraceId, SpanId) IN"  # noqa: S608 - names of ours
-            f" (SELECT TraceId, SpanId FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
-            settings={"mutations_sync": 2},
+        rewrite(
+            client,
+            aside,
+            f"ALTER TABLE {aside} DELETE WHERE ({IDENTITY}) IN"  # noqa: S608 - names of ours
+            f" (SELECT {IDENTITY} FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside}))",
         )
         ((added,),) = client.query(f"SELECT count() FROM {aside}").result_rows  # noqa: S608 - names of ours
         if TRACE_TIMES in existing(client, TRACE_TIMES):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genesis_otel import attributes as names
 from genesis_otel._store import prices
+from genesis_otel._store.mutations import ALL_REPLICAS, rewrite
 from genesis_otel._store.own_prices import OwnPrices
 from genesis_otel._store.tokens import Tokens, by_the_rule
 
@@ -59,8 +60,7 @@ ALTER TABLE llm_logs UPDATE
 WHERE id IN {IDS} AND cost = 0 AND cost_source IN {{open:Array(String)}}
 """
 
-DO_NOT_WAIT, WAIT_FOR_ALL_REPLICAS = 0, 2
-"""``mutations_sync``."""
+DO_NOT_WAIT: dict[str, Any] = {"mutations_sync": 0}
 
 START = (-9_223_372_036_856, "00000000-0000-0000-0000-000000000000")
 """A time before the first that nanoseconds in 64 bits can tell, in 1677, where a span of after 2262 is, too; and the smallest id."""
@@ -182,14 +182,16 @@ def _change(client: Client, priced: dict[str, dict[str, float]], open_sources: l
         for first in range(0, len(ids), ROWS_PER_MUTATION)
     ]
     for number, (source, ids, costs) in enumerate(mutations, 1):
-        client.command(
+        rewrite(
+            client,
+            "llm_logs",
             UPDATE,
-            parameters={
+            {
                 "ids": ",".join(ids),
                 "costs": ",".join(repr(costs[each]) for each in ids),
                 "source": source,
                 "open": open_sources,
             },
             # Mutations are applied in order: when the last one is done, all are.
-            settings={"mutations_sync": WAIT_FOR_ALL_REPLICAS if number == len(mutations) else DO_NOT_WAIT},
+            ALL_REPLICAS if number == len(mutations) else DO_NOT_WAIT,
         )

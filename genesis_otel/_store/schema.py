@@ -265,6 +265,30 @@ def ensure(client: Client) -> None:
     init_schema(client)
 
 
+def see_whole(found: Mapping[str, Existing]) -> None:
+    """Check that nothing has been removed from a store of this version: without a view, rows are lost silently.
+
+    :raises StoreError: a table, a view or a column is not there; ``genesis-otel init`` creates it.
+    """
+    if version.of(found) != SCHEMA:
+        return
+    missing = []
+    for statement in (each for file in FILES for each in statements(file)):
+        match = STATEMENT.search(statement)
+        name = match["name"] if match else ""
+        if name not in found:
+            missing.append(name)
+        elif match and match["kind"] == "TABLE" and name not in (LANDING, TRACE_TIMES):
+            missing.extend(
+                f"{name}.{column}" for column, _ in COLUMN.findall(statement) if column not in found[name].columns
+            )
+    if missing:
+        raise ConfigurationError(
+            f"the store lacks {', '.join(missing)}, or its user may not see that: `genesis-otel init` creates it, and "
+            "`genesis-otel init --backfill` adds the rows that are missing since"
+        )
+
+
 def leave_first_loggers(before: Mapping[str, Existing]) -> None:
     """Check that no table is the first logger's.
 

@@ -31,6 +31,17 @@ LANDING = "otel_traces"
 STORED_IN = {table: "evolution_runs_log" if table == "evolution_runs" else table for table in TABLES}
 """Where the rows of each of the seven are stored: ``evolution_runs`` is a view that folds its log."""
 
+IDENTITY = {
+    **dict.fromkeys(TABLES, ("trace_id", "span_id")),
+    # A run that continues ends again, and the ids of its last span are derived from its name.
+    "evolution_runs": ("trace_id", "span_id", "told_at"),
+    **dict.fromkeys(("pareto_fronts", "code_lineages"), ("trace_id", "span_id", "position")),
+}
+"""The columns that identify a row: where one span yields several rows, ``position`` distinguishes them."""
+
+TOLD_AGAIN = ("generations", "pareto_fronts")
+"""Tables in which a later row with the same identity replaces an earlier one: a generation that was opened again ends again, as the same span."""
+
 TRACES_TTL_DAYS = 90
 """Default retention of the raw traces: the seven tables are the record, the traces are for trace views."""
 

@@ -17,8 +17,9 @@ from clickhouse_connect.driver.client import Client
 
 from genesis_otel import attributes as names
 from genesis_otel._store import landing
-from genesis_otel._store.backfill import IDENTITY, SETTINGS, Stretch, reading, stretches
-from genesis_otel._store.tables import STORED_IN, rows_of
+from genesis_otel._store.backfill import SETTINGS, Stretch, reading, stretches
+from genesis_otel._store.mutations import rewrite
+from genesis_otel._store.tables import IDENTITY, STORED_IN, TOLD_AGAIN, rows_of
 
 REBUILT = ("evolution_runs", "generations", "individuals", "pareto_fronts", "code_lineages")
 """Tables whose rows are rebuilt from their raw spans. ``llm_logs`` has prompts and repriced costs, so only the column that changed is
@@ -68,7 +69,9 @@ def upgrade_rows(client: Client, columns: Mapping[str, str], *, since: int, on_c
     for rule in (*(_by_rows(columns) if since == 1 else ()), *_by_spans(columns)):
         count = _count(client, f"{rule.table} WHERE ifNull({rule.where}, false)")
         if count:
-            client.command(
+            rewrite(
+                client,
+                rule.table,
                 f"ALTER TABLE {rule.table} {on_cluster} UPDATE {rule.set_to} WHERE ifNull({rule.where}, false)",
                 settings=MUTATION,
             )
@@ -81,9 +84,13 @@ def _rebuild(client: Client, table: str, columns: Mapping[str, str], stretch: St
     target, key = STORED_IN[table], ", ".join(IDENTITY[table])
     read, written, parameters = reading(client, table, columns, stretch)
     stored = f"FROM {target} FINAL WHERE run_id IN {{runs:Array(String)}}"
+    # What a generation told before it was opened again has been replaced, and differs for that.
+    newest, not_replaced = (
+        (", max(timestamp) AS newest", " WHERE timestamp >= newest") if table in TOLD_AGAIN else ("", "")
+    )
     differing = (
         f"SELECT {written}, ingested_at FROM (SELECT {written} FROM ({read}) EXCEPT SELECT {written} {stored}) AS told "
-        f"INNER JOIN (SELECT {key}, any(ingested_at) AS ingested_at {stored} GROUP BY {key}) AS stored USING ({key})"
+        f"INNER JOIN (SELECT {key}, any(ingested_at) AS ingested_at{newest} {stored} GROUP BY {key}) AS stored USING ({key}){not_replaced}"
     )
     count = _count(client, f"({differing})", parameters)
     if count:

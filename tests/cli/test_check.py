@@ -150,6 +150,36 @@ def test_check_on_a_database_without_tables(run: Run, filled: Path) -> None:
         assert client.command("SELECT count() FROM system.tables WHERE database = 'bare'") == 0
 
 
+@pytest.mark.parametrize(
+    ("removal", "missing"),
+    [
+        ("DROP TABLE llm_logs_mv", "llm_logs_mv"),
+        ("DROP TABLE llm_simple_mv", "llm_simple_mv"),
+        ("DROP TABLE call_spans", "call_spans"),
+        ("DROP TABLE evolution_runs", "evolution_runs"),
+        ("DROP TABLE generations", "generations"),
+        ("ALTER TABLE llm_logs DROP COLUMN response_id", "llm_logs.response_id"),
+    ],
+)
+def test_check_finds_what_was_removed(removal: str, missing: str, run: Run, filled: Path) -> None:
+    """A table, a view or a column that is gone, with which rows would be lost silently, is named with what creates it; then all is well."""
+    assert run("check")[0] == 0
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        client.command("CREATE DATABASE IF NOT EXISTS holed")
+    url = server_url(filled, "holed")
+    assert run("--url", url, "init")[0] == 0
+    assert run("--url", url, "check")[0] == 0
+    with contextlib.closing(store_process.open_store(filled / "store")) as client:
+        client.database = "holed"
+        client.command(removal)
+    code, out, err = run("--url", url, "check")
+    assert (
+        (code, out) == (1, "") and err.startswith(f"Error: the store lacks {missing}, ") and "genesis-otel init" in err
+    )
+    assert run("--url", url, "init")[0] == 0
+    assert run("--url", url, "check")[0] == 0
+
+
 def test_check_when_recording_is_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working store is reported even if recording is off, and the output says that it is off."""
     monkeypatch.setenv("GENESIS_OTEL_ENABLED", "false")

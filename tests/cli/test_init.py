@@ -46,6 +46,23 @@ def test_init_fills_the_tables_from_a_collectors_otel_traces(run: Run, filled: P
     )
 
 
+@pytest.mark.parametrize(
+    "command", ["runs", "best x", "export x", "delete x --yes", "tag x y", "reprice", "dedupe", "query budget", "watch"]
+)
+def test_a_database_without_tables_says_init(
+    command: str, run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line that names the table and what creates it, and that the database may be another one; not the statement that failed."""
+    with contextlib.closing(store_process.open_store(filled / "store", start=True)) as client:
+        client.command("CREATE DATABASE IF NOT EXISTS bare")
+    monkeypatch.setenv("CLICKHOUSE_URL", server_url(filled, "bare"))
+    code, out, err = run(*command.split())
+    assert (code, out, err.count("\n")) == (1, "", 1) and re.match(
+        "Error: the database has no table (evolution_runs_log|llm_logs): genesis-otel init creates .*CLICKHOUSE_URL$",
+        err,
+    )
+
+
 def test_init_takes_over_the_first_loggers_tables(run: Run, filled: Path) -> None:
     """For a database of the first logger, given by its URL: check says what to do, init keeps every row, and then check
     finds no fault."""

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from genesis_otel import spans
 from tests.support.command import Run, on_terminal, without_styles
+from tests.support.recording import record
 from tests.support.searched import (
     FACTS,
     GOING_ON,
     RUN,
     TASK,
+    fill,
 )
 
 pytestmark = pytest.mark.usefixtures("on_the_filled_store")
@@ -61,3 +64,25 @@ def test_runs_of_an_empty_store(run: Run, empty: Path) -> None:
     code, out, err = run("runs")
     assert (code, out) == (3, "") and "`genesis-otel demo` records one" in err
     assert run("lineage", "latest")[0] == 3
+
+
+def test_a_task_is_its_newest_run_even_if_ids_begin_with_it(
+    run: Run, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searches that name their runs after the task: its name stands for the newest of them, unless a run has it as its id; the beginning
+    of several ids, which is no task, is refused as before."""
+    recorded = record(monkeypatch)
+    for run_id in ("pack-1", "pack-2", "another"):
+        spans.run("pack", run_id=run_id).end()
+    fill(empty / "store", recorded.spans)
+
+    def shown(name: str) -> tuple[int, list[str]]:
+        code, out, _ = run("show", name, "--format", "json")
+        return code, [each["run_id"] for each in json.loads(out or "[]")]
+
+    assert shown("pack") == (0, ["another"])
+    assert shown("pack-") == (2, [])
+    assert shown("pack-1") == (0, ["pack-1"])
+    spans.run("other", run_id="pack").end()
+    fill(empty / "store", recorded.spans[-2:])
+    assert shown("pack") == (0, ["pack"])

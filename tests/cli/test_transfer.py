@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,7 @@ from genesis_otel._ship.spool.writer import Writer
 from genesis_otel._store import archive, deleted
 from genesis_otel._store.tables import SCHEMA, STORED_IN
 from tests.support.command import asked_on_terminal
-from tests.support.environment import take_settings_out
+from tests.support.environment import take_settings_out, without_settings
 from tests.support.recording import record
 from tests.support.searched import FACTS, GOING_ON, LATER, RUN, end_store, fill, search_spans
 from tests.support.waiting import until
@@ -205,6 +207,46 @@ def test_a_later_export_of_a_run_adds_its_new_rows(run: Run, target: Path, sourc
     assert code == 0 and f"{GOING_ON}: 1 agent_actions imported" in err
 
 
+def test_a_run_that_continues_is_brought_up_to_date(
+    run: Run, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends again, and a generation that is opened again too, as the same spans as before: the target has what the source has, raw traces
+    included, whichever file is imported first, and a second import adds nothing."""
+    files = []
+    for number in range(2):
+        recorded = record(monkeypatch)
+        with spans.run("t", run_id="goes_on") as search, search.generation(0) as generation:
+            for each in range(2 - number):
+                with generation.individual(f"{number}-{each}") as individual:
+                    individual.record(fitness=number + each / 10)
+        fill(source / "store", recorded.spans)
+        files.append(tmp_path / f"{number}.zip")
+        assert run(source, "export", "goes_on", "--raw-traces", "-o", str(files[-1]))[0] == 0
+    with opened(source) as client:
+        rows, spans_of = once(client), raw(client, "goes_on")
+    assert [len(rows[table]) for table in ("evolution_runs_log", "generations", "individuals")] == [4, 1, 3]
+    assert len(spans_of) == 2 * 3 + 3 > len({tuple(row)[1:3] for row in spans_of})
+    for order in (files, files[::-1]):
+        for file in order:
+            assert run(target, "import", str(file))[0] == 0
+        with opened(target) as client:
+            assert (once(client), raw(client, "goes_on")) == (rows, spans_of)
+        assert "nothing imported" in run(target, "import", str(files[1]))[2]
+        assert run(target, "delete", "goes_on", "--yes", "--raw-traces")[0] == 0
+
+
+def once(client: Client) -> dict[str, list[Sequence[object]]]:
+    """All rows of the run that continues, as if they had been merged."""
+    return {
+        table: list(
+            client.query(
+                f"SELECT * EXCEPT (ingested_at) FROM {table} FINAL WHERE run_id = 'goes_on' ORDER BY ALL"
+            ).result_rows
+        )
+        for table in STORED_IN.values()
+    }
+
+
 def rewritten(file: Path, to: Path, **changes: bytes | None) -> Path:
     """A copy of an export with members replaced; None omits one."""
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(to, "w") as new:
@@ -240,6 +282,9 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         rewritten(file, tmp_path / "fewer.zip", individuals=fewer).name: "12 of 13 rows",
         rewritten(file, tmp_path / "foreign.zip", individuals=foreign).name: "another run",
         rewritten(file, tmp_path / "missing.zip", generations=None).name: "generations is missing",
+        rewritten(
+            file, tmp_path / "nameless.zip", individuals=b"".join(lines).replace(b'"span_id"', b'"spam_id"')
+        ).name: "a row of individuals has no span_id",
         rewritten(file, tmp_path / "headless.zip", genesis_otel=None).name: "not a genesis-otel export",
     }
     for name, said in cases.items():
@@ -247,6 +292,34 @@ def test_an_invalid_file_changes_nothing(run: Run, source: Path, target: Path, t
         assert code == 1 and said in err, (name, err)
     with opened(target) as client:
         assert not any(content(client).values())
+
+
+def test_a_full_disk_is_named_and_leaves_no_file(source: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for it: exit code 1, the file that cannot be written, nothing beside it."""
+    environment = {**without_settings(), "GENESIS_OTEL_DATA_DIR": str(source)}
+    for command in (["export", "latest", "--raw-traces"], ["query", "SELECT * FROM numbers(100000)"]):
+        file = tmp_path / f"{command[0]}.out"
+        done = subprocess.run(
+            [sys.executable, "-c", LIMITED, *command, "-o", str(file)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (
+            1,
+            f"Error: {file} cannot be written: File too large",
+        )
+    assert not list(tmp_path.glob("*.out")) + list(tmp_path.glob(".*"))
+
+
+LIMITED = """
+import resource, signal, sys
+from genesis_otel._cli.app import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def marked(file: Path, to: Path, local: int, central: int, value: int) -> Path:

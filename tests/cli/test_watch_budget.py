@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +19,20 @@ from tests.support.searched import end_store, fill
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with runs that cost 2 USD: `over` has a budget of 1 and goes on, `within` one of 5 and has ended, `free`
-    has none."""
+    has none; `thirds` costs three times 0.1, all of its budget of 0.3."""
     folder = tmp_path_factory.mktemp("budget")
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
-        for run_id, budget in (("over", 1), ("within", 5), ("free", None)):
+        for run_id, budget, costs in (
+            ("over", 1, [2]),
+            ("within", 5, [2]),
+            ("free", None, [2]),
+            ("thirds", 0.3, [0.1] * 3),
+        ):
             run = spans.run("task", run_id=run_id, budget=budget)
-            with run.llm_call("gpt-4.1-mini") as call:
-                call.response("!", input_tokens=1, output_tokens=1, cost=2)
+            for cost in costs:
+                with run.llm_call("gpt-4.1-mini") as call:
+                    call.response("!", input_tokens=1, output_tokens=1, cost=cost)
             if run_id != "over":
                 run.end()
         fill(folder / "store", recorded.spans)
@@ -43,6 +50,15 @@ def test_a_run_over_its_budget_ends_the_watch(capfd: pytest.CaptureFixture[str])
     """It ends with code 4 and a line, although the run is still going."""
     assert main(["watch", "over", "--interval", "3600", "--fail-over-budget"]) == 4
     assert "over has cost $2.00, more than its budget of $1.00" in capfd.readouterr().err
+
+
+def test_a_run_that_has_spent_its_budget_exactly_is_within_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """Although the sum of its costs is larger in its last bits, for the watch and for the share that the alert goes by."""
+    assert main(["watch", "thirds", "--fail-over-budget"]) == 0
+    capfd.readouterr()
+    assert main(["query", "budget", "-p", "run_id=thirds", "--format", "json"]) == 0
+    (told,) = json.loads(capfd.readouterr().out)
+    assert told["cost"] > 0.3 and told["share"] == 1
 
 
 def test_a_run_shows_its_budget(capfd: pytest.CaptureFixture[str]) -> None:

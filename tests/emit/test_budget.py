@@ -50,6 +50,16 @@ def test_over_budget_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings(caplog) == ["the run once has cost $0.6250, more than its budget of $0.5000"]
 
 
+def test_the_last_bits_of_a_sum_exceed_no_budget(caplog: pytest.LogCaptureFixture) -> None:
+    """Three times 0.1 is 0.30000000000000004, and keeps within 0.3; a hundred-thousandth of a cent more does not."""
+    run = spans.run("task", run_id="thirds", budget=0.3)
+    for _ in range(3):
+        call(run, 0.1)
+    assert run.over_budget is False and not warnings(caplog)
+    call(run, 1e-7)
+    assert run.over_budget is True and len(warnings(caplog)) == 1
+
+
 @pytest.mark.parametrize("budget", [math.nan, math.inf, -1, "-0.5"])
 def test_a_budget_that_is_no_amount_is_none(
     recorded: Recorded, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, budget: float

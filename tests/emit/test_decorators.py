@@ -181,6 +181,88 @@ def test_a_call_records_what_its_answer_contains(recorded: Recorded, answer: obj
     assert told.get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS) == cached
 
 
+def event(kind: str, **told: Any) -> dict[str, Any]:
+    return {"type": kind, **told}
+
+
+OPENAI_CHUNKS = [
+    {"id": "c", "choices": [{"delta": {"role": "assistant", "content": ""}}], "usage": None},
+    *({"id": "c", "choices": [{"delta": {"content": text}}]} for text in ("bet", "ter")),
+    {"id": "c", "choices": [{"delta": {}, "finish_reason": "stop"}]},
+    {
+        "id": "c",
+        "choices": [],
+        "usage": {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "prompt_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 100},
+        },
+    },
+]
+ANTHROPIC_EVENTS = [
+    event(
+        "message_start",
+        message={
+            "id": "c",
+            "content": [],
+            "usage": {
+                "input_tokens": 500,
+                "cache_read_input_tokens": 400,
+                "cache_creation_input_tokens": 100,
+                "output_tokens": 1,
+            },
+        },
+    ),
+    event("content_block_start", content_block={"type": "text", "text": ""}),
+    *(event("content_block_delta", delta={"type": "text_delta", "text": text}) for text in ("bet", "ter")),
+    event("content_block_delta", delta={"type": "input_json_delta", "partial_json": "{}"}),
+    event("message_delta", delta={"stop_reason": "stop"}, usage={"output_tokens": 50}),
+    event("message_stop"),
+]
+RESPONSES_EVENTS = [
+    event("response.created", response={"id": "c", "usage": None}),
+    *(event("response.output_text.delta", delta=text) for text in ("bet", "ter")),
+    event("response.function_call_arguments.delta", delta='{"x":'),
+    event("response.output_text.done", text="better"),
+    event(
+        "response.completed",
+        response={
+            "id": "c",
+            "output_text": "better",
+            "usage": {
+                "input_tokens": 1000,
+                "output_tokens": 50,
+                "input_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 100},
+            },
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("parts", [OPENAI_CHUNKS, ANTHROPIC_EVENTS, RESPONSES_EVENTS])
+@pytest.mark.parametrize("kind", [dict, SimpleNamespace])
+def test_a_stream_of_a_client_has_the_tokens_of_all_of_it(
+    recorded: Recorded, parts: list[dict[str, Any]], kind: type
+) -> None:
+    """Yielded as the clients give them: the text, the answer's id, and the tokens of prompt and answer, of which a price can be made;
+    Anthropic tells the former with its first event, without those that were cached."""
+    given = json.loads(json.dumps(parts), object_hook=lambda told: kind(**told))
+
+    @genesis_otel.llm_call("m")
+    def ask(prompt: str) -> Iterator[object]:
+        yield from given
+
+    with spans.run("t"):
+        assert list(ask("Improve")) == given
+    told = attributes_of(recorded.one("chat m"))
+    assert json.loads(told[names.GEN_AI_OUTPUT_MESSAGES])[0]["parts"][0]["content"] == "better"
+    assert told[names.GEN_AI_RESPONSE_ID] == "c"
+    assert told[names.GEN_AI_USAGE_INPUT_TOKENS] == 1000
+    assert told[names.GEN_AI_USAGE_OUTPUT_TOKENS] == 50
+    assert told[names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS] == 400
+    assert told[names.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS] == 100
+
+
 def test_without_brackets_the_model_is_an_argument_or_the_one_that_answers(recorded: Recorded) -> None:
     """The call's ``model`` and ``messages`` are recorded as its model and prompt; without such an argument, the
     answer's model is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,8 @@ def test_views_read_every_layout_and_change_none(name: str, expected: Expected, 
     collect(client, spans)
     assert tables(client) == wanted
     assert definition(client, "otel_traces") == before
+    # Nor does `check` miss anything.
+    schema.see_whole(existing(client))
 
 
 @pytest.mark.parametrize("name", KEEPING)
@@ -170,6 +172,40 @@ def test_backfill_goes_on_where_it_stopped(connect: Connect) -> None:
     assert [each.rows["pareto_fronts"] for each in rest] == [0, 3, 3, 0]
     assert int(str(client.command("SELECT count() FROM generations"))) == 4
     assert int(str(client.command("SELECT count() FROM pareto_fronts"))) == 12
+
+
+@pytest.mark.parametrize("by_views", [(), (1,), (0,)])
+def test_backfill_has_the_last_word_of_what_was_told_again(by_views: tuple[int, ...], connect: Connect) -> None:
+    """A run that continues on another day ends again, and its generation that is opened again too, as the same spans as before: the last
+    ones count, whether the views or the backfill wrote them, and the run has both of its ends."""
+    client = connect()
+    client.command(LAYOUTS["0.161"])
+
+    def ends(days: Iterable[int]) -> None:
+        for day in days:
+            run = {"genesis.run.id": "r", "genesis.record": "run", "genesis.run.total_generations": str(day + 1)}
+            generation = {
+                "genesis.run.id": "r",
+                "genesis.record": "generation",
+                "genesis.generation.num_individuals": str(day),
+            }
+            client.insert(
+                "otel_traces",
+                [
+                    [START + day * DAY, "t", "run", SECOND, run],
+                    [START + day * DAY, "g", "generation", SECOND, generation],
+                ],
+                column_names=["Timestamp", "TraceId", "SpanId", "Duration", "SpanAttributes"],
+            )
+
+    ends({0, 1, 2} - set(by_views))
+    schema.init_schema(client)
+    ends(by_views)
+    list(backfill.backfill(client))
+    told = "SELECT groupArray(total_generations) FROM (SELECT * FROM evolution_runs_log ORDER BY told_at)"
+    assert client.query(told).result_rows == [([1, 2, 3],)]
+    assert client.query("SELECT num_individuals FROM generations FINAL").result_rows == [(2,)]
+    assert not any(any(each.rows.values()) for each in backfill.backfill(client))
 
 
 def test_backfill_leaves_no_row_twice_that_came_in_meanwhile(connect: Connect) -> None:

@@ -358,7 +358,8 @@ def test_the_command(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "--dry-run" in err
     code, out, err = ran("--run", RUN, "--format", "json")
     (told,) = json.loads(out)
-    assert (code, err) == (0, "")
+    left = "Without a known price or tokens: {}. With new prices, try them again: genesis-otel reprice --again\n"
+    assert (code, err) == (0, left.format("1 call"))
     assert told == {
         "model": "gpt-4o",
         "provider": "openai",
@@ -375,8 +376,14 @@ def test_the_command(data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert ran("--dry-run")[1].splitlines()[1].split("\t")[2:] == ["own-prices", "1", "0.5"]
     monkeypatch.delenv("GENESIS_OTEL_PRICES")
     assert ran()[1].splitlines()[1].split("\t")[3] == "1"
-    assert ran() == (0, "", "Nothing to do: every call has a cost, or is known not to have one.\n")
-    assert ran("--again")[1] == ""
+    nothing = "Nothing to do: every call has a cost, or is known not to have one.\n"
+    assert ran() == (0, "", nothing + left.format("1 call"))
+    assert ran("--again") == (0, "", nothing)
+    fill(data / "store", calls({**GPT_4O, "gen_ai.request.model": "unheard-of"}, run="unheard"))
+    assert "--again" not in ran("--dry-run")[2]
+    code, out, err = ran()
+    assert (code, err) == (0, left.format("2 calls"))
+    assert "unheard-of\topenai\tunknown-model\t1\t0.0" in out
     assert ran("--run", "nobody")[0] == 3
     with store_process.open_store(data / "store", start=True) as client:
         assert client.query(

@@ -82,6 +82,20 @@ def test_an_upgrade_that_was_interrupted_is_done_again(store: Client, connect: C
     assert schema.init_schema(store) == []
 
 
+def test_an_upgrade_keeps_what_a_generation_told_last(store: Client) -> None:
+    """What a generation told before it was opened again, as the same span, differs from its row, and stays replaced."""
+    for at, told in enumerate(("0", "7")):
+        attributes = {"genesis.run.id": "r", "genesis.record": "generation", "genesis.generation.num_individuals": told}
+        store.insert(
+            "otel_traces",
+            [[golden.START + at * golden.SECOND, "t", "s", attributes]],
+            column_names=["Timestamp", "TraceId", "SpanId", "SpanAttributes"],
+        )
+    number(store, "")
+    assert not [line for line in schema.init_schema(store) if line.startswith("generations:")]
+    assert store.query("SELECT num_individuals FROM generations FINAL").result_rows == [(7,)]
+
+
 def test_a_zero_of_this_version_stays_through_an_upgrade(store: Client) -> None:
     """A failed individual's score of 0, and a gain of 0, mean a missing number in a store of 0.1.0 alone: where 0 was told, it stays when
     views or columns are upgraded, even if the raw spans are gone."""
@@ -235,13 +249,13 @@ def test_0_1_0_leaves_the_number_alone_and_its_views_are_mended(store: Client, c
 
 
 def test_the_command_says_init_on_an_older_store(tmp_path: Path) -> None:
-    """On a server whose store is of an earlier version, `check` and `runs` end by naming it and `genesis-otel init`, not with a code."""
+    """On a server whose store is of an earlier version, commands that read, and those that write, end by naming it and `genesis-otel init`, not with a code."""
     store = Store(tmp_path / "server")
     with running(store):
         client = store.client()
         number(client, "")
         client.close()
-        for command in ("check", "runs"):
+        for command in ("check", "runs", "reprice", "dedupe"):
             done = genesis(command, store)
             assert done.returncode == 1
             assert "run `genesis-otel init`" in done.stderr and "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
 -- How fast each run spends, one row per run. `burn` is the cost of the last hour in USD per hour: up to now for a running search, up to
 -- the last sign of life for any other. `projected` is the total cost if each remaining generation costs as much as those so far, and
 -- `seconds_left` the remaining time if each takes as long; both are known if the configuration gives the number of generations and
--- at least one is done. `allowed` is the budget, and `budget_seconds` how long it will last at the current burn.
+-- at least one is done. `allowed` is the budget, `share` what of it is spent (1 if the two differ in the last bits of a sum), and `budget_seconds` how long it will last at the current burn.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -14,7 +14,7 @@ SELECT
     multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
     if(open AND planned > 0 AND done > 0, seconds / done * greatest(0, planned - done), NULL) AS seconds_left,
     ifNull(budget, @otherwise) AS allowed,
-    if(allowed > 0, cost / allowed, NULL) AS share,
+    if(allowed > 0, round(cost / allowed, 12), NULL) AS share,
     if(open AND burn > 0 AND allowed IS NOT NULL, greatest(0, assumeNotNull(allowed) - cost) / burn * 3600, NULL) AS budget_seconds
 FROM (
     SELECT

@@ -1,8 +1,8 @@
 -- Runs by part of their id, or by task
 --
--- Runs by how closely their id matches a text: ids that start with it first, then runs whose task has this name, newest first; with an
--- empty text the newest, and with latest as well, after a run of that id. A run whose start was not recorded is known by its generations and
--- individuals.
+-- Runs by how closely they match a text: the one with that id first, then those whose task has this name, newest first, then ids that
+-- start with it; with an empty text the newest, and with latest as well, after a run of that id. A run whose start was not recorded is
+-- known by its generations and individuals.
 --
 -- run = : text to match
 -- limit = 5: maximum number of rows
@@ -22,8 +22,8 @@ FROM (
 )
 ORDER BY
     is_it DESC,
-    begins DESC,
     of_task DESC,
+    begins AND NOT of_task DESC,
     if(newest OR of_task, 0, ngramDistanceCaseInsensitive(run_id, {run:String})),
     seen DESC,
     run_id
