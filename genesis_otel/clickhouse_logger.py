@@ -23,6 +23,7 @@ from genesis_otel import attributes as names
 from genesis_otel import spans
 from genesis_otel._emit.context import Place, from_environment, place_of, start_root
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.lasting import LONGEST
 from genesis_otel._emit.member import known_score
 from genesis_otel._emit.values import generation_number, integer, keep, number, text
 from genesis_otel._log import warn_once
@@ -242,21 +243,21 @@ class ClickHouseLogger:
         metadata: object = None,
         thought: str = "",
     ) -> None:
-        """An LLM call has ended; it took ``execution_time`` seconds until now.
+        """An LLM call has ended; it took ``execution_time`` seconds until now, or an unknown time if that is 0.
 
         It belongs to the current run of this process, or to the run, generation and individual that the OpenTelemetry
         context or ``metadata`` names.
         """
         place, context = self._named(metadata)
         ended = time.time_ns()
-        took = max(0.0, number(execution_time, "execution_time") or 0.0)
+        took = number(execution_time, "execution_time") or 0.0
         told = number(cost, "cost")
         with spans.attached(context):
             call = spans.llm_call(
                 model,
                 role=text(_field(metadata, "role")),
                 metadata={} if metadata is None else metadata,
-                start_time=max(0, ended - round(min(took, 1e9) * 1e9)),
+                start_time=ended - round(took * 1e9) if 0 < took * 1e9 <= LONGEST else ended,
                 **_where(place),
             )
             call.prompt(messages, exact=True)

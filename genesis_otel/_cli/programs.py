@@ -304,7 +304,7 @@ def _conversation(calls: Sequence[Mapping[str, Any]], format: Format | None) -> 
             call["role"],
             call["model"],
             moment(call["timestamp"]),
-            f"{call['execution_time']:.2f} s",
+            "" if call["execution_time"] is None else f"{call['execution_time']:.2f} s",
             cost,
             call["error"],
         )

@@ -123,10 +123,12 @@ def _progress(look: Look, age: float) -> Iterator[Piece]:
     if pulse["planned"] > 0 and pulse["generations"] <= pulse["planned"]:
         yield f"{pulse['generations']} of {pulse['planned']} done", ""
     if look.ended:
-        yield f"took {duration(pulse['seconds'])}", ""
+        if pulse["seconds"] is not None:
+            yield f"took {duration(pulse['seconds'])}", ""
         yield f"ended {ago(pulse['silent_seconds'] + age)}", "dim"
         return
-    yield _lasting(pulse["seconds"] + age), ""
+    if pulse["seconds"] is not None:
+        yield _lasting(pulse["seconds"] + age), ""
     silent = pulse["silent_seconds"] + age
     if silent < QUIET:
         yield f"last sign of life {ago(silent)}", "dim"
@@ -241,7 +243,7 @@ def _sections(look: Look, room: int) -> list[Text]:
 
 def _job(row: Row) -> Text:
     cells: list[Piece] = [
-        (_lasting(row["seconds"]).rjust(8), ""),
+        (("–" if row["seconds"] is None else _lasting(row["seconds"])).rjust(8), ""),
         (one_line(row["job"]), ""),
         (f"gen {row['generation']}", "dim"),
     ]
@@ -300,7 +302,7 @@ def _summary(look: Look) -> Iterator[str]:
         ("jobs", _jobs(look)),
     ):
         yield f"{label} {', '.join(text for text, _ in pieces)}"
-    if look.ended:
+    if look.ended and pulse["seconds"] is not None:
         yield f"took {duration(pulse['seconds'])}"
 
 

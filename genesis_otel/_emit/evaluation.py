@@ -27,7 +27,7 @@ from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.opened import closed, opened
 from genesis_otel._emit.output import bounded, kept
-from genesis_otel._emit.values import json_object, nanoseconds, text, to_json, truth
+from genesis_otel._emit.values import json_object, known_time, text, to_json, truth
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -190,9 +190,13 @@ def evaluation(
         return decorated(job_id, _Jobs({}))
     handle = Evaluation.__new__(Evaluation)
     handle._arguments = {"details": details, "metadata": metadata}
-    began = nanoseconds(start_time, "start_time") or time_ns()
+    # It counts as submitted when it is first known, but how long it ran is not known from then.
+    told, now = known_time(start_time, "start_time"), time_ns()
+    began, submitted = now if told is None else told, told or now
     known = text(job_id)
-    begin = partial(_begin, handle, known, individual, *where(individual=individual), details, metadata, began)
+    begin = partial(
+        _begin, handle, known, individual, *where(individual=individual), details, metadata, began, submitted
+    )
     if known or individual is not None:
         handle._begin = None
         begin()
@@ -211,6 +215,7 @@ def _begin(
     details: Mapping[str, object] | None,
     metadata: object,
     began: int,
+    submitted: int,
 ) -> None:
     known = job_id or f"job_{uuid.uuid4().hex[:12]}"
     about: dict[str, Any] = {"job_id": known}
@@ -222,7 +227,7 @@ def _begin(
         about["parent_id"] = individual.parents[0]
     about |= as_dict(details)
     metadata = noted(metadata, place)
-    emit("action job_submitted", base, lambda: action_attributes("job_submitted", about, metadata, place), began)
+    emit("action job_submitted", base, lambda: action_attributes("job_submitted", about, metadata, place), submitted)
     span = start("evaluation", base, start_time=began)
     check("evaluation", place, recording=span.is_recording())
     Evaluation.__init__(handle, span, base, place, known, about, metadata)

@@ -34,7 +34,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import front_members, front_of
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import generation_number, integer, nanoseconds, number, text, to_json, usd
+from genesis_otel._emit.values import generation_number, integer, known_time, nanoseconds, number, text, to_json, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -196,6 +196,6 @@ def generation(
     of_run = run.span.get_span_context() if isinstance(run, Handle) else derived_span_context(known)
     links = [Link(of_run)] if known and of_run.is_valid else []
     base = trace.set_span_in_context(INVALID_SPAN, otel.get_current())
-    span = start_root("generation", place, links=links, start_time=nanoseconds(start_time, "start_time"))
+    span = start_root("generation", place, links=links, start_time=known_time(start_time, "start_time"))
     check("generation", place, recording=span.is_recording())
     return Generation(span, base, place, hold=hold_individuals)

@@ -132,7 +132,7 @@ class Handle:
             self._finish({}, None)
 
     def _finish(self, attributes: Mapping[str, AttributeValue], end_time: object) -> None:
-        finish(self._span, attributes, nanoseconds(end_time, "end_time"))
+        finish(self._span, attributes, nanoseconds(end_time, "end_time") or None)
         self._done = True
 
     def _end_again(self, end: Callable[[], None]) -> None:

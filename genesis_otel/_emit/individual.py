@@ -36,7 +36,17 @@ from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import COPIES, Member, as_mapping, known_score, verdict
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text, to_parsed_json, truth, usd
+from genesis_otel._emit.values import (
+    integer,
+    json_object,
+    known_time,
+    nanoseconds,
+    number,
+    text,
+    to_parsed_json,
+    truth,
+    usd,
+)
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -390,7 +400,7 @@ def individual(
     known = text(individual_id) or str(uuid.uuid4())
     base, place = where(generation=generation, run=run, run_id=run_id)
     place = Place(place.run_id, place.generation, known, place.guessed)
-    span = start("individual", base, start_time=nanoseconds(start_time, "start_time"))
+    span = start("individual", base, start_time=known_time(start_time, "start_time"))
     check("individual", place, recording=span.is_recording())
     opened = getattr(generation, "_open", None)
     if not isinstance(opened, tally.OpenGeneration):

@@ -24,9 +24,10 @@ from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
+from genesis_otel._emit.lasting import lasted
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.opened import closed
-from genesis_otel._emit.values import integer, json_object, nanoseconds, number, text
+from genesis_otel._emit.values import integer, json_object, known_time, number, text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -75,9 +76,12 @@ class LLMCall(Handle):
     def first_token(self, time: object = None) -> None:
         """Record that the first token of a stream arrived, now or at ``time``; later calls change nothing."""
         if self._first_token is None:
-            came = nanoseconds(time, "time") or time_ns()
+            told = known_time(time, "time")
+            came = time_ns() if told is None else told
             self._first_token = came
-            self._attributes[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = max(0, came - self._began) / 1e9
+            waited = lasted(self._began, came)
+            if waited is not None:
+                self._attributes[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = waited / 1e9
 
     @quietly
     def response(
@@ -149,7 +153,9 @@ class LLMCall(Handle):
         reason: dict[str, list[str]] = {}
         if self._finish_reason:
             reason[names.GEN_AI_RESPONSE_FINISH_REASONS] = [self._finish_reason]
-        self._finish({**reason, **self._attributes}, end_time)
+        ended = known_time(end_time, "end_time")
+        # Of a call whose end is not a time, the start is known.
+        self._finish({**reason, **self._attributes}, (self._began or None) if ended == 0 else ended)
 
 
 @overload
@@ -204,6 +210,7 @@ def llm_call(
     :param messages: the prompt: a text, or messages in the form that clients take.
     :param role: what the call is for: ``mutation``, ``novelty``, ``meta``, ``judge``, ...
     :param metadata: context (task, sampling parameters, ...) for ``llm_logs.metadata``.
+    :param start_time: when it began, by default now; with 0, or a time of another clock than its end, its duration is unknown.
     """
     if extra:
         warn_of(llm_call, extra)
@@ -211,7 +218,9 @@ def llm_call(
     if callable(model) and all(each is None for each in belongs):
         return decorated(model, _Calls({}))
     base, place = where(individual, generation, run, run_id, individual_id)
-    began = nanoseconds(start_time, "start_time") or time_ns()
+    # A start of 0 stays 0, which is none: how long the call took is not known, as the time from now to its end is not that.
+    told = known_time(start_time, "start_time")
+    began = time_ns() if told is None else told
     asked: dict[str, Value] = {
         names.GEN_AI_OPERATION_NAME: text(operation) or "chat",
         names.GEN_AI_REQUEST_MODEL: text(model),

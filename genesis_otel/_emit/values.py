@@ -446,8 +446,11 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_once)
 # --- times ------------------------------------------------------------------------------------------------------------
 
 
-def nanoseconds(value: object, name: str) -> int | None:
-    """A time as OpenTelemetry counts it: an int is nanoseconds since 1970, a float seconds, or a datetime; None is now."""
+def nanoseconds(value: object, name: str, instead: str = "the current time is used instead") -> int | None:
+    """A time as OpenTelemetry counts it: an int is nanoseconds since 1970, a float seconds, or a datetime; None is now.
+
+    :param instead: what the warning about a value that is not a time says of it.
+    """
     if value is None or (type(value) is int and 0 <= value < 2**63):
         return value
     try:
@@ -459,8 +462,14 @@ def nanoseconds(value: object, name: str) -> int | None:
         pass_on(error)
     warn_once(
         f"time {name}",
-        "%s: a value of type %s is not a time; the current time is used instead",
+        "%s: a value of type %s is not a time; %s",
         name,
         type(value).__name__,
+        instead,
     )
     return None
+
+
+def known_time(value: object, name: str) -> int | None:
+    """The same for a time from which a duration is measured: what is not a time is 0, which is none, rather than now."""
+    return None if value is None else nanoseconds(value, name, "how long it lasted is unknown") or 0

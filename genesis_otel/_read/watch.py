@@ -63,7 +63,10 @@ class Look(NamedTuple):
 
     def per_minute(self, what: str) -> float | None:
         """The rate per minute of ``individuals``, ``llm_calls`` or ``cost``: recently or, if the run has ended, over the whole run."""
-        seconds = self.pulse["seconds"] if self.ended else min(WINDOW, self.pulse["seconds"])
+        seconds = self.pulse["seconds"]
+        if seconds is None:
+            return None
+        seconds = seconds if self.ended else min(WINDOW, seconds)
         amount = self.pulse[what if self.ended else f"recent_{what}"]
         return 60 * amount / seconds if seconds >= 1 and math.isfinite(amount) else None
 

@@ -2,7 +2,7 @@
 
 In: ended spans, our own and those of any instrumentation. Out: the same spans to the next processor, LLM calls with
 ``gen_ai.usage.cost`` and its source, content redacted or removed, secrets gone from everything else too (names, events, links and
-the resource), and texts of more than 16 MiB truncated. The cost is added to the open individual and
+the resource), and texts of more than 16 MiB truncated; a span whose duration is unknown begins at its end. The cost is added to the open individual and
 generation. On failure: a span is passed on without its cost, and a text that could not be redacted is replaced;
 nothing here raises.
 """
@@ -18,6 +18,7 @@ from genesis_otel import attributes as names
 from genesis_otel._emit.belonging import check
 from genesis_otel._emit.context import Place
 from genesis_otel._emit.interruption import foreign, pass_on, uninterrupted
+from genesis_otel._emit.lasting import LONGEST, lasted
 from genesis_otel._emit.opened import only_run
 from genesis_otel._emit.tally import account, account_unpriced, is_embedding
 from genesis_otel._emit.values import keep
@@ -143,6 +144,7 @@ class LLMSpanProcessor(SpanProcessor):
         return self._next.force_flush(timeout_millis)
 
     def _complete(self, span: ReadableSpan, costs: list[Attributes]) -> ReadableSpan:
+        span = _with_start(span)
         # As a dict: the SDK's own mapping takes a microsecond per lookup.
         attributes = _plain(span.attributes)
         told = attributes
@@ -186,6 +188,24 @@ class LLMSpanProcessor(SpanProcessor):
         else:
             account_unpriced(known)
         return {**changes, **_without_vectors(known)}
+
+
+def _with_start(span: ReadableSpan) -> ReadableSpan:
+    """A span whose start cannot be that of its end (none, after it, or of another clock) as one at the time that is known of it: of no
+    duration, which is unknown, rather than of 57 years."""
+    began, ended = span.start_time or 0, span.end_time
+    if not ended or lasted(began, ended) is not None:
+        return span
+    are_two_clocks = bool(began) and abs(ended - began) > LONGEST
+    if are_two_clocks:
+        warn_once(
+            "clocks",
+            "The start and the end of a span are more than ten years apart, as if of two clocks (a time is nanoseconds since 1970 as an "
+            "int, seconds as a float, or a datetime); how long it lasted is recorded as unknown",
+        )
+    # Of two clocks, the one that is further from 1970 is the one on the wall.
+    at = max(began, ended) if are_two_clocks else ended
+    return Changed(span, _plain(span.attributes), None, None, at, start_time=at)
 
 
 def _plain(attributes: Attributes | None) -> dict[str, Any]:

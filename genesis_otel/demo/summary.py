@@ -75,7 +75,7 @@ def _calls(costs: list[Row], latency: dict[str, Row], slowest: list[Row], consol
     for row in costs:
         took = latency[row["model"]]
         counts = (row["calls"], took["failed"], row["input_tokens"], row["cached_tokens"], row["output_tokens"])
-        seconds = (f"{took[quantile]:.2f} s" for quantile in ("p50", "p99"))
+        seconds = ("–" if took[quantile] is None else f"{took[quantile]:.2f} s" for quantile in ("p50", "p99"))
         table.add_row(
             row["model"], *(f"{each:,}" for each in counts), money(row["total_cost"], row["unpriced"]), *seconds
         )

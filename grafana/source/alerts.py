@@ -18,7 +18,7 @@ from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.dashboard import FOLDER
 from grafana.source.links import LLM, PIPELINE, RUN
-from grafana.source.sql import NEWEST_ROW, burn, found, state
+from grafana.source.sql import NEWEST_ROW, TOOK, burn, found, state
 from grafana.source.targets import TABLE, Target
 
 THRESHOLDS = {
@@ -69,9 +69,9 @@ HAVING count() >= {CALLS_AT_LEAST}
 """
 
 SLOW = f"""
-SELECT toString(model) AS model, quantile(0.95)(execution_time) AS seconds
+SELECT toString(model) AS model, quantile(0.95)(assumeNotNull({TOOK})) AS seconds
 FROM llm_logs FINAL
-WHERE {LATELY} AND {THEIRS} AND operation != 'embeddings'
+WHERE {LATELY} AND {THEIRS} AND {TOOK} IS NOT NULL AND operation != 'embeddings'
 GROUP BY model
 HAVING count() >= {CALLS_AT_LEAST}
 """

@@ -23,6 +23,16 @@ RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota
 TRUNCATED = "match(finish_reason, '(?i)length|max.?tokens')"
 """Answers truncated by the token limit: `length`, `max_tokens`, `MAX_TOKENS`, `max_output_tokens`."""
 
+TOOK = part("took", "llm_logs.execution_time")
+"""How long a call took, in seconds, or NULL: percentiles, means and sums are of the calls whose duration is known, or NULL."""
+
+FIRST_TOKEN = part("took", "llm_logs.time_to_first_token")
+"""How long a call's first token took, or NULL."""
+
+SPAN_TOOK, SPAN_BEGAN = part("span_took", "1"), part("span_began")
+"""How many nanoseconds a raw span took, or NULL, also for records of a moment; and when it began, as far as that is known. Neither reads
+the span's attributes, which have the programs."""
+
 COPIED = part("copied")
 """Individuals that are mere copies moved elsewhere."""
 

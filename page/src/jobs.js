@@ -26,11 +26,12 @@ export function laid(spans) {
   return { placed, count: ends.length, first, last, share: busy / ((last - first || 1) * (ends.length || 1)) };
 }
 
-export const callSpans = (data) => data.calls.map((one) => ({ one, from: one.timestamp, to: one.timestamp + one.execution_time * 1000 }));
+// One of unknown duration is at the one time that is known of it.
+export const callSpans = (data) => data.calls.map((one) => ({ one, from: one.timestamp, to: one.timestamp + (one.execution_time ?? 0) * 1000 }));
 
 // One that goes on lasts until the newest that is known of its run.
 export function jobSpans(jobs, data) {
   let now = data.summary.last_seen || 0;
   for (const one of jobs) now = Math.max(now, one.submitted);
-  return jobs.map((one) => ({ one, from: one.submitted, to: one.seconds === null ? now : one.submitted + one.seconds * 1000 }));
+  return jobs.map((one) => ({ one, from: one.submitted, to: one.ended === null ? now : one.submitted + (one.seconds ?? 0) * 1000 }));
 }

@@ -102,7 +102,7 @@ export function Compare({ runs, go }) {
   if (!told) return html`<main><p class="none">Reading …</p></main>`;
   const named = (each) => `${visible(each.run.task_name)} ${short(each.run.run_id, 16)}`;
   const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
-  const x = [...new Set(told.flatMap((each) => each[by].map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
+  const x = [...new Set(told.flatMap((each) => each[by].filter((value) => value !== null).map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
   const series = [], bands = [];
   groups.forEach(({ name, runs }, at) => {
     const color = LINES[at % LINES.length], lines = runs.map((each) => held(x, each[by], each.best_so_far));
@@ -141,8 +141,9 @@ function grouped(told) {
 }
 
 // The best so far at each x: the last value up to it; null before the first value and after the end.
-function held(x, places, values) {
+function held(x, told, all) {
   let at = 0, now = null;
+  const known = told.map((place, index) => index).filter((index) => told[index] !== null), places = known.map((index) => told[index]), values = known.map((index) => all[index]);
   const last = places.length ? places[places.length - 1] : -Infinity;
   return x.map((place) => {
     while (at < places.length && places[at] <= place + 1e-9) now = values[at++];

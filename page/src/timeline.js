@@ -10,7 +10,7 @@ import { Beside, Table } from "./table.js";
 const GAP = 22, TICK = 150, PIXEL = 0.5;
 
 const EVALUATIONS = [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
-  { name: "seconds", head: "took", right: true, show: (row) => (row.seconds === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.seconds === null ? "" : "ok") }];
+  { name: "seconds", head: "took", right: true, show: (row) => (row.ended === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.ended === null ? "" : "ok") }];
 
 export function Timeline({ data, choose }) {
   const { told, error } = useJobs(data), jobs = told || [];
@@ -60,7 +60,7 @@ export function Timeline({ data, choose }) {
     const slack = (2 * whole) / Math.max(1, box.width);
     return of.placed.find((each) => each.lane === lane && each.from - slack <= time && each.to + slack >= time);
   };
-  const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, duration((found.to - found.from) / 1000), found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
+  const say = (found) => found && [found.one.model === undefined ? "evaluation" : [visible(found.one.role), visible(found.one.model)].filter(Boolean).join(" · "), `${duration((found.from - first) / 1000)} after the first`, found.to > found.from ? duration((found.to - found.from) / 1000) : "", found.one.individual_id ? short(found.one.individual_id, 18) : ""].filter(Boolean).join(" · ");
   const lanes = (of, what) => `${count(of.placed.length, what)} in ${count(of.count, "lane")}, busy for ${Math.round(100 * of.share)} % of the time`;
   const texts = [calls.placed.length ? lanes(calls, "call") : "", evaluations.placed.length ? lanes(evaluations, "evaluation") : ""].filter(Boolean);
   return html`${error ? html`<p class="failed" role="alert">${error}</p>` : ""}<p>${texts.length ? texts.join("; ") + "." : told ? `No call and no evaluation has been recorded${isLive(data.summary) ? " yet" : ""}.` : ""}

@@ -182,7 +182,7 @@ def figures(client: Client, run_id: str) -> dict[str, Any]:
             gained += 0 if best is None else sign * score - best
             improvements += best is not None
             best, waited = sign * score, 0
-    seconds = sorted(row["execution_time"] for row in calls)
+    seconds = sorted(row["execution_time"] for row in calls if row["execution_time"] > 0)
     failed = [row for row in own if row["status"] != "ok"]
     return {
         "individuals": len(own),

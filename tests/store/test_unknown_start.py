@@ -1,16 +1,23 @@
-"""Spans whose start is 0, which is none: nothing has lasted since 1970."""
+"""Spans whose start is 0, which is none, or not that of their end: nothing has lasted since 1970."""
 
 from __future__ import annotations
 
+import math
+import time
+from typing import Any
+
+import pytest
 from clickhouse_connect.driver.client import Client
 from opentelemetry.trace import Tracer
 
-from genesis_otel import queries
+from genesis_otel import attributes as names
+from genesis_otel import queries, spans
+from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support.golden import SECOND, START, Case, place, span
 from tests.support.mapping import spans_of
-from tests.support.recording import store_spans
+from tests.support.recording import attributes_of, record, store_spans
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
 
@@ -26,7 +33,7 @@ def emit(tracer: Tracer) -> None:
 
 
 def test_a_run_without_a_start_begins_when_it_is_first_known(store: Client, connect: Connect) -> None:
-    """Of its spans, that is the end of the first one; what is recorded in it has the time at which it ended."""
+    """Of its spans, that is the end of the first one; what is recorded in it has the time at which it ended. It lasted an unknown time."""
     store_spans(ClickHouseSpanExporter(connect), spans_of(Case("", emit, {})))
     at = "toUnixTimestamp64Milli(%s) - {start:Int64}"
     asked = {"start": START // 1_000_000}
@@ -34,7 +41,7 @@ def test_a_run_without_a_start_begins_when_it_is_first_known(store: Client, conn
         columns = ", ".join(at % time for time in times)
         assert set(store.query(f"SELECT {columns} FROM {table}", parameters=asked).result_rows[0]) == {0}
     (row,) = queries.ask(store, "run_summary", run_id="r")
-    assert row["seconds"] == 0
+    assert row["seconds"] is None
 
 
 def test_a_span_without_a_start_is_at_its_end_in_its_trace(store: Client, connect: Connect) -> None:
@@ -65,3 +72,116 @@ def test_a_call_without_a_start_took_an_unknown_time(store: Client, connect: Con
     sql = f"SELECT {columns} FROM llm_logs ORDER BY individual_id"
     found = store.query(sql, parameters={"start": START // 1_000_000}).result_rows
     assert found == [(0, 0.0, 0.0), (-4_000, 4.0, 3.0)]
+
+
+# --- through our own calls, as configure() sets them up -----------------------------------------------------------------
+
+NOT_A_START: dict[str, Any] = {
+    "none": 0,
+    "none as a float": 0.0,
+    "not a number": math.nan,
+    "infinite": math.inf,
+    "before 1970": -1.0,
+    "a word": "soon",
+    "since the machine started": 12_345.6,
+    "seconds as nanoseconds": START // SECOND,
+    "milliseconds as nanoseconds": START // 1_000_000,
+    "after the end": START + SECOND,
+}
+"""Starts that are told of what ended at `START`, and that it cannot have had."""
+
+
+@pytest.mark.parametrize("told", NOT_A_START.values(), ids=NOT_A_START)
+def test_a_call_that_tells_no_start_of_its_own_took_an_unknown_time(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    """It is at its end, and its first token came after an unknown time, however the start was given; and so is its individual."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    one = spans.individual("a", run_id="r", generation=0, start_time=told)
+    call = one.llm_call("m", start_time=told)
+    call.first_token(START - SECOND)
+    call.response("x", cost=0.5)
+    call.end(end_time=START)
+    one.end(end_time=START)
+    store_spans(ClickHouseSpanExporter(connect), recorded.spans)
+    asked = {"start": START // 1_000_000}
+    columns = "toUnixTimestamp64Milli(timestamp) - {start:Int64}"
+    (row,) = store.query(
+        f"SELECT {columns}, execution_time, time_to_first_token FROM llm_logs", parameters=asked
+    ).result_rows
+    assert row == (0, 0.0, 0.0)
+    assert store.query(f"SELECT {columns} FROM individuals", parameters=asked).result_rows == [(0,)]
+    raw = store.query(
+        "SELECT SpanName, toUnixTimestamp64Milli(Timestamp) - {start:Int64}, Duration FROM otel_traces ORDER BY SpanName",
+        asked,
+    )
+    assert raw.result_rows == [("chat m", 0, 0), ("individual", 0, 0)]
+    (latency,) = queries.ask(store, "llm_latency")
+    assert (latency["p50"], latency["first_token_p50"], latency["untimed"]) == (None, None, 1)
+
+
+@pytest.mark.parametrize("told", [0, math.nan, 12_345.6], ids=["none", "not a number", "since the machine started"])
+def test_a_call_that_tells_no_end_of_its_own_took_an_unknown_time(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch, told: Any
+) -> None:
+    """It is at its start, which is known, not in 1970."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    spans.llm_call("m", run_id="r", start_time=START).end(end_time=told)
+    store_spans(ClickHouseSpanExporter(connect), recorded.spans)
+    sql = "SELECT toUnixTimestamp64Milli(timestamp) - {start:Int64}, execution_time FROM llm_logs"
+    assert store.query(sql, parameters={"start": START // 1_000_000}).result_rows == [(0, 0.0)]
+
+
+def test_a_call_of_a_simulated_clock_has_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start and an end of 1970 are of one clock, and so is a token between them."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    call = spans.llm_call("m", run_id="r", start_time=10.0)
+    call.first_token(10.5)
+    call.end(end_time=12.5)
+    (span,) = recorded.spans
+    assert (span.start_time, span.end_time) == (10 * SECOND, 12_500_000_000)
+    assert attributes_of(span)[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] == 0.5
+
+
+def test_a_token_before_the_call_is_no_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one at a time that is none; a later token is not the first either."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    for told in (START - SECOND, math.nan):
+        call = spans.llm_call("m", run_id="r", start_time=START)
+        call.first_token(told)
+        call.first_token(START + 5 * SECOND)
+        call.end(end_time=START + 9 * SECOND)
+    assert [names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK in attributes_of(span) for span in recorded.spans] == [
+        False,
+        False,
+    ]
+
+
+def test_what_begins_now_has_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a start, a call, an evaluation and an individual begin when they are begun."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    before = time.time_ns()
+    with spans.individual("a", run_id="r", generation=0) as one, one.evaluation(), one.llm_call("m"):
+        pass
+    found = [recorded.one(name) for name in ("individual", "evaluation", "chat m")]
+    assert all(before <= (span.start_time or 0) < (span.end_time or 0) for span in found)
+
+
+def test_an_evaluation_without_a_start_is_submitted_when_it_is_first_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its job counts from then; its span, of which only the end is known, has no length."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    before = time.time_ns()
+    spans.individual("a", run_id="r", generation=0).evaluation("j", start_time=0).end()
+    submitted, ran = recorded.one("action job_submitted"), recorded.one("evaluation")
+    assert before <= (submitted.start_time or 0) <= (ran.end_time or 0) == ran.start_time
+
+
+def test_two_clocks_are_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Once; a start of 0, or one after the end, is no mistake in a unit."""
+    record(monkeypatch, through=LLMSpanProcessor)
+    for told in (0.0, START / SECOND + 1):
+        spans.llm_call("m", run_id="r", start_time=told).end(end_time=START)
+    assert caplog.messages == []
+    for told in (12_345.6, 12_346.7):
+        spans.llm_call("m", run_id="r", start_time=told).end(end_time=START)
+    assert len(caplog.messages) == 1 and "two clocks" in caplog.messages[0]

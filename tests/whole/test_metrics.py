@@ -167,6 +167,34 @@ print(json.dumps(measured()))
     assert told["genesis.jobs.running"] == [[{"genesis.run.id": "one"}, 1]]
 
 
+def test_an_unknown_duration_is_not_measured(folder: Path) -> None:
+    """As in the table, a call without a start of its own, or that ended before it began, took neither 0 s nor the time since 1970; the
+    tokens and cost of such a call count."""
+    done = run_program(
+        f"""{IN_MEMORY}
+import time
+from genesis_otel import spans
+configure()
+end = time.time()
+with spans.run("task", run_id="one"):
+    for start in (0, float("nan"), 12_345.6, int(end), end + 60, end, end - 4):
+        call = spans.llm_call("m", start_time=start)
+        call.first_token(end - 1)
+        call.response("x", input_tokens=1, output_tokens=1, cost=1.0)
+        call.end(end_time=end)
+print(json.dumps(measured()))
+""",
+        folder,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    for name, seconds in (("duration", 4), ("time_to_first_chunk", 3)):
+        ((_, (count, measured)),) = told[f"gen_ai.client.operation.{name}"]
+        assert count == 1 and measured == pytest.approx(seconds)
+    assert sum(count for _, (count, _) in told["gen_ai.client.token.usage"]) == 14
+    assert total(told["genesis.cost"]) == 7
+
+
 def test_without_a_meter_provider_nothing_is_loaded(folder: Path) -> None:
     """Without a meter provider, neither the SDK's metrics nor our measuring code is loaded when spans end."""
     done = run_program(

@@ -196,6 +196,7 @@ class Changed(ReadableSpan):
         status: Status | None,
         end_time: int | None = None,
         *,
+        start_time: int | None = None,
         name: str | None = None,
         links: Sequence[Link] | None = None,
         resource: Resource | None = None,
@@ -212,7 +213,7 @@ class Changed(ReadableSpan):
             links=span.links if links is None else links,
             kind=span.kind,
             status=span.status if status is None else status,
-            start_time=span.start_time,
+            start_time=span.start_time if start_time is None else start_time,
             end_time=span.end_time if end_time is None else end_time,
             instrumentation_scope=span.instrumentation_scope,
         )

@@ -23,6 +23,7 @@ from opentelemetry.trace import StatusCode
 from genesis_otel import attributes as names
 from genesis_otel._emit import tally
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.lasting import lasted
 from genesis_otel._emit.member import COPIES
 from genesis_otel._emit.values import keep
 from genesis_otel._log import warn_once
@@ -189,12 +190,14 @@ class MeasuringProcessor(SpanProcessor):
         if span.instrumentation_scope is None or span.instrumentation_scope.name != names.SCOPE:
             return
         of_call = {name: attributes[name] for name in OF_A_CALL if name in attributes}
-        if span.start_time is not None and span.end_time is not None:
-            self._duration.record((span.end_time - span.start_time) / 1e9, of_call)
+        # As in the table, 0 is unknown.
+        took = lasted(span.start_time, span.end_time)
+        if took:
+            self._duration.record(took / 1e9, of_call)
         for kind, name in (("input", names.GEN_AI_USAGE_INPUT_TOKENS), ("output", names.GEN_AI_USAGE_OUTPUT_TOKENS)):
             if isinstance(attributes.get(name), int):
                 self._tokens.record(attributes[name], {**of_call, "gen_ai.token.type": kind})
-        if names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK in attributes:
+        if attributes.get(names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK):
             self._first_chunk.record(attributes[names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK], of_call)
 
     def _measure_individual(self, span: ReadableSpan, attributes: Attributes, run: Attributes) -> None:

@@ -9,7 +9,7 @@
 -- otherwise: the budget in USD, or NULL, for runs without their own
 SELECT
     this_run AS run_id, task_name, open, status, cost, unpriced,
-    of_late / least(3600, greatest(1, seconds)) * 3600 AS burn,
+    of_late / least(3600, greatest(1, ifNull(seconds, 3600))) * 3600 AS burn,
     planned, done,
     multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
     if(open AND planned > 0 AND done > 0, seconds / done * greatest(0, planned - done), NULL) AS seconds_left,

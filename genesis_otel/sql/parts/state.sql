@@ -1,6 +1,6 @@
 -- The current state of runs: a run that is `running` but has given no sign of life for `stalled_after` seconds is `stalled`, unless its
 -- process is known to be alive, which only the machine that it runs on can tell. A sign of life is any row other than a tag or a note;
--- for a run that ended, it is its end.
+-- for a run that ended, it is its end. `seconds` is NULL if only one time of a run that ended is known, or if its start is of another clock.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -12,7 +12,7 @@ SELECT
     greatest(start_time, end_time, seen) AS last_seen,
     greatest(0, dateDiff('millisecond', last_seen, now64(3))) / 1000 AS silent_seconds,
     if(open AND silent_seconds >= @stalled_after AND NOT has(@alive, run_id), 'stalled', told_status) AS status,
-    dateDiff('millisecond', start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)) / 1000 AS seconds
+    if(status = 'running' OR last_seen > start_time, @lasted(start_time, if(status = 'running', greatest(start_time, now64(3)), last_seen)), NULL) AS seconds
 FROM (SELECT *, status AS told_status FROM (@folded()) WHERE @runs) AS r
 LEFT JOIN (
     SELECT run_id, max(at) AS seen

@@ -1,7 +1,7 @@
 -- Search LLM calls
 --
 -- LLM calls, newest first, whose prompt or answer contains a text (case-insensitive), with the surrounding text. A call without a price has
--- no cost.
+-- no cost, and times that are unknown are NULL.
 --
 -- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 -- text = : text to look for in the prompt or the answer
@@ -9,7 +9,7 @@
 -- role = : only calls with this role
 -- status = : only ok or only error
 -- individual_id = : only calls of this individual
--- slower = 0: minimum duration in seconds
+-- slower = 0: minimum duration in seconds; above 0, calls of unknown duration are left out
 -- dearer = 0: minimum cost in USD
 -- before = 0: only calls that began before this time, in milliseconds since 1970; 0 for all
 -- limit = 100: maximum number of rows
@@ -23,8 +23,8 @@ SELECT
     status,
     error,
     finish_reason,
-    execution_time,
-    time_to_first_token,
+    @took(llm_logs.execution_time) AS execution_time,
+    @took(llm_logs.time_to_first_token) AS time_to_first_token,
     if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
     input_tokens,
     output_tokens,
@@ -48,7 +48,7 @@ WHERE ({run_id:String} = '' OR run_id = {run_id:String})
         {individual_id:String} = ''
         OR (individual_id = {individual_id:String} AND run_id IN (SELECT run_id FROM llm_logs WHERE individual_id = {individual_id:String}))
     )
-    AND execution_time >= {slower:Float64}
+    AND ({slower:Float64} <= 0 OR @took(llm_logs.execution_time) >= {slower:Float64})
     AND ({dearer:Float64} = 0 OR (NOT llm_logs.unpriced AND llm_logs.cost >= {dearer:Float64}))
     AND ({before:Int64} = 0 OR timestamp < fromUnixTimestamp64Milli({before:Int64}))
     AND (

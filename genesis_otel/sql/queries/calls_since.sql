@@ -1,7 +1,7 @@
 -- New LLM calls
 --
--- The LLM calls of a run that reached the store after a given time, oldest first, without their texts. Polled with the newest
--- `ingested_at`, it costs only what is new. A call may be returned twice: its span identifies it.
+-- The LLM calls of a run that reached the store after a given time, oldest first, without their texts. An unknown `execution_time` is NULL.
+-- Polled with the newest `ingested_at`, it costs only what is new. A call may be returned twice: its span identifies it.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- since = 0: only what was stored after this time, in milliseconds since 1970
@@ -9,7 +9,7 @@
 SELECT
     span_id,
     timestamp,
-    execution_time,
+    @took(llm_logs.execution_time) AS execution_time,
     model,
     role,
     individual_id,

@@ -1,8 +1,8 @@
 -- Individuals as points
 --
 -- Every individual of a run, once however often it was delivered, in the order in which they finished, with what a plot needs: its score,
--- cost in USD and origin; how many seconds the run had lasted, what it had spent and which generation it had reached by then; the best so
--- far, and whether it is an improvement.
+-- cost in USD and origin; how many seconds the run had lasted (NULL if its start is unknown), what it had spent and which generation it had
+-- reached by then; the best so far, and whether it is an improvement.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- limit = 100000: maximum number of rows, the newest
@@ -10,7 +10,7 @@ WITH (SELECT min(start_time) FROM evolution_runs WHERE run_id = {run_id:String})
 SELECT
     p.individual_id AS individual_id,
     p.generation AS generation,
-    greatest(0, dateDiff('millisecond', began, p.timestamp)) / 1000 AS seconds,
+    @lasted(began, greatest(began, p.timestamp)) AS seconds,
     p.score AS score,
     p.outcome AS status,
     p.copied AS copied,

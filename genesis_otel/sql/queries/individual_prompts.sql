@@ -1,7 +1,7 @@
 -- Prompts of individuals
 --
 -- What models were asked and answered to make individuals, in order; long texts are truncated to `characters`. A call
--- without a price has no cost.
+-- without a price has no cost, and one of unknown duration no `execution_time`.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
@@ -14,7 +14,7 @@ SELECT
     role,
     status,
     error,
-    execution_time,
+    @took(c.execution_time) AS execution_time,
     if(without_price, NULL, c.cost) AS cost,
     input_tokens,
     output_tokens,

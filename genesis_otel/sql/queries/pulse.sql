@@ -3,7 +3,7 @@
 -- A run in one row, for polling every few seconds: overall progress and totals, and what the last seconds brought (`recent_...`, counted
 -- back from the run's end if it has ended). `planned` is the number of generations last requested, 0 if not given; `stagnant` marks a run
 -- that has waited for an improvement longer than its own pace suggests. The percentiles are those of recent calls, or of all calls if there
--- are no recent ones, in seconds.
+-- are no recent ones, in seconds; calls of unknown duration do not count.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- window = 300: how many seconds count as recent
@@ -20,7 +20,7 @@ SELECT
     r.error AS error,
     r.direction AS direction,
     if(r.status = '', arrayMin(arrayFilter(time -> time > toDateTime64(0, 3), [g.first, f.first, l.first, a.first])), r.began) AS start_time,
-    if(r.status = '', greatest(0, dateDiff('millisecond', start_time, now64(3))) / 1000, r.lasted) AS seconds,
+    if(r.status = '', @lasted(start_time, greatest(start_time, now64(3))), r.lasted) AS seconds,
     if(
         r.status = '',
         greatest(0, dateDiff('millisecond', greatest(start_time, g.last, f.last, l.last, a.last), now64(3))) / 1000,
@@ -47,8 +47,8 @@ SELECT
     l.calls AS llm_calls,
     l.failed AS failed_llm_calls,
     l.recent AS recent_llm_calls,
-    if(l.calls > 0, if(l.recent > 0, l.recent_quantiles, l.quantiles)[1], NULL) AS p50,
-    if(l.calls > 0, if(l.recent > 0, l.recent_quantiles, l.quantiles)[2], NULL) AS p95,
+    if(l.timed > 0, if(l.recently_timed > 0, l.recent_quantiles, l.quantiles)[1], NULL) AS p50,
+    if(l.timed > 0, if(l.recently_timed > 0, l.recent_quantiles, l.quantiles)[2], NULL) AS p95,
     a.completed AS completed_jobs,
     a.failed AS failed_jobs
 FROM (
@@ -83,11 +83,13 @@ CROSS JOIN (
         count() AS calls,
         countIf(status != 'ok') AS failed,
         countIf(lately) AS recent,
-        quantiles(0.5, 0.95)(execution_time) AS quantiles,
-        quantilesIf(0.5, 0.95)(execution_time, lately) AS recent_quantiles,
+        countIf(took IS NOT NULL) AS timed,
+        countIf(took IS NOT NULL AND lately) AS recently_timed,
+        quantiles(0.5, 0.95)(took) AS quantiles,
+        quantilesIf(0.5, 0.95)(took, lately) AS recent_quantiles,
         min(timestamp) AS first,
         max(timestamp) AS last
-    FROM (SELECT status, execution_time, timestamp, timestamp > since AS lately FROM llm_logs FINAL WHERE run_id = {run_id:String})
+    FROM (SELECT status, @took(execution_time) AS took, timestamp, timestamp > since AS lately FROM llm_logs FINAL WHERE run_id = {run_id:String})
 ) AS l
 CROSS JOIN (
     SELECT

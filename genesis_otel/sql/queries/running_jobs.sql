@@ -10,7 +10,7 @@ SELECT
     any(actions.individual_id) AS individual_id,
     max(actions.generation) AS generation,
     maxIf(timestamp, action_type = 'job_submitted') AS submitted,
-    greatest(0, dateDiff('millisecond', submitted, now64(3))) / 1000 AS seconds,
+    @lasted(submitted, now64(3)) AS seconds,
     count() OVER () AS running
 FROM agent_actions AS actions
 WHERE run_id = {run_id:String}

@@ -1,7 +1,8 @@
 -- Spans of a trace
 --
 -- The spans of a trace on a timeline: seconds since the first one began, how long each took, and what it was about.
--- Of a span that does not tell its start, only its end is known, which counts as its start; how long it took is NULL.
+-- Of a span that does not tell its start, or tells one of another clock, only its end is known, which counts as its start; how long it took
+-- is NULL. The longest come first.
 --
 -- run_id = latest: the run, if no trace is given: its id, a prefix of it, or latest
 -- trace_id = : the trace id; by default that of the run's newest individual
@@ -10,15 +11,14 @@ WITH
     if({trace_id:String} != '', {trace_id:String}, (
         SELECT argMax(trace_id, timestamp) FROM individuals WHERE run_id = {run_id:String}
     )) AS the_trace,
-    toUnixTimestamp64Nano(toDateTime64(Timestamp, 9)) != 0 AS has_start,
-    greatest(toInt64(Duration), 0) AS took,
-    if(has_start, Timestamp, Timestamp + toIntervalNanosecond(took)) AS at
+    @span_took(@span_least()) AS took,
+    @span_began() AS at
 SELECT
     SpanId AS span_id,
     ParentSpanId AS parent_span_id,
     SpanName AS name,
     dateDiff('microsecond', min(at) OVER (), at) / 1e6 AS began,
-    if(has_start, took / 1e9, NULL) AS seconds,
+    took / 1e9 AS seconds,
     SpanAttributes['genesis.record'] AS record,
     SpanAttributes['gen_ai.request.model'] AS model,
     SpanAttributes['genesis.individual.id'] AS individual_id,

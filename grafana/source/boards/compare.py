@@ -14,6 +14,7 @@ from grafana.source.panels import a_table, by_number, scatter
 from grafana.source.sql import (
     FOLDED,
     SUCCESS,
+    TOOK,
     cost,
     edges,
     found,
@@ -64,7 +65,7 @@ LEFT JOIN ({cost(OF_RUNS)}) AS c ON c.run_id = r.run_id
 LEFT JOIN (
     SELECT
         run_id,
-        quantileOrNull(0.95)(execution_time) AS p95,
+        quantile(0.95)({TOOK}) AS p95,
         arrayStringConcat(arraySort(groupUniqArray(toString(model))), ', ') AS models
     FROM llm_logs FINAL
     WHERE {OF_RUNS}
@@ -82,7 +83,7 @@ SELECT
     b.generation AS generation,
     b.score AS score,
     c.so_far AS spent,
-    greatest(0, dateDiff('millisecond', r.start_time, b.until)) / 1000 AS seconds,
+    {part("lasted", "r.start_time", "greatest(r.start_time, b.until)")} AS seconds,
     b.place AS place,
     b.places AS places
 FROM (
@@ -102,7 +103,7 @@ def score_by(x: str) -> str:
     return f"""
 SELECT run_id, toFloat64({x}) AS x, score
 FROM ({JOURNEY})
-WHERE (place - 1) % greatest(1, intDiv(places, {POINTS})) = 0 OR place = places
+WHERE {x} IS NOT NULL AND ((place - 1) % greatest(1, intDiv(places, {POINTS})) = 0 OR place = places)
 ORDER BY run_id, x
 """
 
@@ -125,8 +126,8 @@ SELECT
     count() AS calls,
     sum(cost) AS cost,
     countIf(llm_logs.unpriced) AS unpriced,
-    quantile(0.5)(execution_time) AS p50,
-    quantile(0.95)(execution_time) AS p95,
+    quantile(0.5)({TOOK}) AS p50,
+    quantile(0.95)({TOOK}) AS p95,
     countIf(status != 'ok') / count() AS errors
 FROM llm_logs FINAL
 WHERE {OF_RUNS}

@@ -26,7 +26,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LLM, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, folded, over_time
-from grafana.source.sql import RATE_LIMITED, TRUNCATED, earned
+from grafana.source.sql import FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned
 from grafana.source.targets import among
 from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource, newest
 
@@ -59,9 +59,9 @@ def latency(column: str) -> str:
 SELECT
     $__timeInterval(timestamp) AS time,
     {SAID[column]} AS {column},
-    quantile(0.5)(execution_time) AS p50,
-    quantile(0.95)(execution_time) AS p95,
-    quantile(0.99)(execution_time) AS p99
+    quantile(0.5)({TOOK}) AS p50,
+    quantile(0.95)({TOOK}) AS p95,
+    quantile(0.99)({TOOK}) AS p99
 {CALLS}
 GROUP BY time, {column}
 ORDER BY time
@@ -69,7 +69,7 @@ ORDER BY time
 
 
 def summary(column: str) -> str:
-    """One row per value of ``column``. Tokens and cost per call are means over the calls that have them."""
+    """One row per value of ``column``. Times are of the calls whose duration is known, tokens and cost per call means over the calls that have them."""
     return f"""
 SELECT
     {SAID[column]} AS {column},
@@ -80,11 +80,11 @@ SELECT
     countIf(status != 'ok') / count() AS errors,
     countIf(status != 'ok' AND {RATE_LIMITED}) AS rate_limited,
     countIf({TRUNCATED}) / nullIf(countIf(finish_reason != ''), 0) AS truncated,
-    quantile(0.5)(execution_time) AS p50,
-    quantile(0.95)(execution_time) AS p95,
-    quantile(0.99)(execution_time) AS p99,
-    quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) AS first_token,
-    sumIf(output_tokens, execution_time > 0) / nullIf(sumIf(execution_time, output_tokens > 0), 0) AS tokens_per_second,
+    quantile(0.5)({TOOK}) AS p50,
+    quantile(0.95)({TOOK}) AS p95,
+    quantile(0.99)({TOOK}) AS p99,
+    quantile(0.5)({FIRST_TOKEN}) AS first_token,
+    sumIf(output_tokens, {TOOK} IS NOT NULL) / sumIf({TOOK}, output_tokens > 0) AS tokens_per_second,
     sum(input_tokens) / nullIf(countIf(input_tokens > 0), 0) AS input,
     sum(cached_tokens) / nullIf(sum(input_tokens), 0) AS cached,
     sum(output_tokens) / nullIf(countIf(output_tokens > 0), 0) AS output
@@ -113,20 +113,20 @@ SUMMARY_COLUMNS = {
     "output": [*called("out/call"), *unit("locale", 0), *width(96)],
 }
 
-FIRST_TOKEN = f"""
+FIRST_TOKENS = f"""
 SELECT
     $__timeInterval(timestamp) AS time,
     toString(model) AS model,
-    quantile(0.5)(time_to_first_token) AS p50,
-    quantile(0.95)(time_to_first_token) AS p95
-{CHATS} AND time_to_first_token > 0
+    quantile(0.5)({FIRST_TOKEN}) AS p50,
+    quantile(0.95)({FIRST_TOKEN}) AS p95
+{CHATS} AND {FIRST_TOKEN} IS NOT NULL
 GROUP BY time, model
 ORDER BY time
 """
 
 SPEED = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(output_tokens) / sum(execution_time) AS speed
-{CHATS} AND output_tokens > 0 AND execution_time > 0
+SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, sum(output_tokens) / sum({TOOK}) AS speed
+{CHATS} AND output_tokens > 0 AND {TOOK} IS NOT NULL
 GROUP BY time, model
 ORDER BY time
 """
@@ -165,16 +165,16 @@ LIMIT 50
 """
 
 
-def calls_by(order: str) -> str:
+def calls_by(order: str, which: str = "1") -> str:
     """Twenty calls with their prompts and answers. They are chosen from a few columns; prompts are read for those twenty only."""
     return f"""
 SELECT
-    timestamp AS time, execution_time AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
+    timestamp AS time, {TOOK} AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
     input_tokens AS input, output_tokens AS output, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
     substring(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (
-    SELECT run_id, timestamp, trace_id, span_id {CALLS} ORDER BY {order} DESC, timestamp, span_id LIMIT 20
+    SELECT run_id, timestamp, trace_id, span_id {CALLS} AND {which} ORDER BY {order} DESC, timestamp, span_id LIMIT 20
 )
 ORDER BY {order} DESC
 """
@@ -271,27 +271,27 @@ def board() -> dict[str, Any]:
             a_stat("Calls", "Model calls, including embeddings.", f"SELECT count() {CALLS}"),
             a_stat(
                 "p50",
-                "Half of the calls were faster.",
-                f"SELECT if(count() = 0, NULL, quantile(0.5)(execution_time)) {CALLS}",
+                "Half of the calls whose duration is known were faster.",
+                f"SELECT quantile(0.5)({TOOK}) {CALLS}",
                 unit="s",
             ),
             a_stat(
                 "p95",
-                "95 % of calls were faster.",
-                f"SELECT if(count() = 0, NULL, quantile(0.95)(execution_time)) {CALLS}",
+                "95 % of the calls whose duration is known were faster.",
+                f"SELECT quantile(0.95)({TOOK}) {CALLS}",
                 unit="s",
                 steps=((None, "green"), (30, "yellow"), (120, "red")),
             ),
             a_stat(
                 "p99",
-                "99 % of calls were faster.",
-                f"SELECT if(count() = 0, NULL, quantile(0.99)(execution_time)) {CALLS}",
+                "99 % of the calls whose duration is known were faster.",
+                f"SELECT quantile(0.99)({TOOK}) {CALLS}",
                 unit="s",
             ),
             a_stat(
                 "First token p50",
                 "From the request to the first token, for streamed calls.",
-                f"SELECT quantileOrNullIf(0.5)(time_to_first_token, time_to_first_token > 0) {CHATS}",
+                f"SELECT quantile(0.5)({FIRST_TOKEN}) {CHATS}",
                 unit="s",
                 empty="Not streamed",
             ),
@@ -324,7 +324,14 @@ def board() -> dict[str, Any]:
                 {"model": width(220), **SUMMARY_COLUMNS},
                 size=(24, 7),
             ),
-            over_time("Latency by model", "How long calls took.", latency("model"), name=of_model, unit="s", minimum=0),
+            over_time(
+                "Latency by model",
+                "How long calls took, where it is known.",
+                latency("model"),
+                name=of_model,
+                unit="s",
+                minimum=0,
+            ),
             over_time(
                 "Cost by model",
                 "USD over time, and the calls without a price.",
@@ -362,7 +369,7 @@ def board() -> dict[str, Any]:
                 over_time(
                     "Time to first token",
                     "From the request to the first token: the cost of a provider's queue.",
-                    FIRST_TOKEN,
+                    FIRST_TOKENS,
                     name=of_model,
                     unit="s",
                     size=(12, 8),
@@ -397,8 +404,8 @@ def board() -> dict[str, Any]:
                 ),
                 a_table(
                     "Slowest calls",
-                    "The twenty calls that took longest, with prompt and answer; the trace shows what waited for them.",
-                    calls_by("execution_time"),
+                    "The twenty calls that took longest, of those whose duration is known, with prompt and answer; the trace shows what waited for them.",
+                    calls_by("execution_time", f"{TOOK} IS NOT NULL"),
                     CALL_COLUMNS,
                     size=(24, 10),
                 ),

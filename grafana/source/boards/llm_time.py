@@ -9,6 +9,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 
 from grafana.source.columns import color
 from grafana.source.panels import bars, by_number, folded
+from grafana.source.sql import SPAN_TOOK, TOOK
 from grafana.source.variables import newest
 
 # A moment of a generation is divided equally among the individuals alive in it: for some of them it is evaluation, for some
@@ -28,16 +29,16 @@ WITH
     changes AS (
         SELECT
             TraceId AS trace,
-            arrayJoin([(Timestamp, 1), (Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)), -1)]) AS change,
+            arrayJoin([(Timestamp, 1), (Timestamp + toIntervalNanosecond(took), -1)]) AS change,
             SpanName = 'generation' AS of_generation,
             SpanName = 'individual' AS of_individual,
             SpanName = 'evaluation' AS of_evaluation,
             0 AS of_model
         FROM (
-            SELECT DISTINCT TraceId, SpanId, SpanName, Timestamp, Duration
+            SELECT DISTINCT TraceId, SpanId, SpanName, Timestamp, assumeNotNull({SPAN_TOOK}) AS took
             FROM otel_traces
             WHERE SpanName IN ('generation', 'individual', 'evaluation') AND Timestamp BETWEEN began AND ended
-                AND TraceId IN (SELECT trace_id FROM traces)
+                AND TraceId IN (SELECT trace_id FROM traces) AND {SPAN_TOOK} IS NOT NULL
         )
         UNION ALL
         SELECT
@@ -48,7 +49,7 @@ WITH
             ]),
             0, 0, 0, 1
         FROM llm_logs FINAL
-        WHERE run_id = the_run AND execution_time > 0
+        WHERE run_id = the_run AND {TOOK} IS NOT NULL
     ),
     moments AS (
         SELECT
@@ -104,7 +105,7 @@ def panels() -> builders.Row:
             "Where the time goes",
             "For the newest of the chosen runs. Each moment of a generation is divided among the individuals alive in it: "
             "a model is answering, an evaluation is running, or the individual is waiting (for a worker, after a rate "
-            "limit). Moments without an individual count as the search itself. The parts add up to the generation's time. "
+            "limit). Calls and evaluations of unknown duration are not in it. Moments without an individual count as the search itself. The parts add up to the generation's time. "
             "Read from the raw spans, for as long as they are kept.",
             WHERE_TIME_GOES,
             "generation",

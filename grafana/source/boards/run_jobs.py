@@ -33,22 +33,23 @@ SELECT
     toStartOfInterval(ended, toIntervalSecond({BUCKET})) AS time,
     quantile(0.5)(seconds) AS p50, quantile(0.95)(seconds) AS p95, quantile(0.99)(seconds) AS p99
 FROM ({jobs(THIS_RUN)})
-WHERE ended IS NOT NULL
+WHERE seconds IS NOT NULL
 GROUP BY time
 ORDER BY time
 """
 
 # The job seconds in a bucket divided by its length: the mean number of concurrent jobs. Jobs that have not ended last until now, or,
-# in a run that has ended, until the bucket of their submission: nothing more is known of them.
+# in a run that has ended, until the bucket of their submission: nothing more is known of them. One of unknown
+# duration is in none.
 WORKERS = f"""
 SELECT
     bucket AS time,
-    sum(greatest(0, dateDiff('millisecond', greatest(submitted, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
+    sum(greatest(0, dateDiff('millisecond', greatest(began, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
 FROM (
     SELECT
-        submitted, {BUCKET} AS width,
-        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), submitted)) AS until,
-        toStartOfInterval(submitted, toIntervalSecond(width)) AS begun,
+        if(ended IS NOT NULL AND seconds IS NULL, assumeNotNull(ended), submitted) AS began, {BUCKET} AS width,
+        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), began)) AS until,
+        toStartOfInterval(began, toIntervalSecond(width)) AS begun,
         arrayJoin(range(toUInt64(least(1000, intDiv(dateDiff('second', begun, until), width) + 1)))) AS number,
         begun + toIntervalSecond(number * width) AS bucket
     FROM ({jobs(THIS_RUN)})

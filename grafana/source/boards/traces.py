@@ -6,16 +6,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel.queries import part
 from grafana.source.boards.llm import RUNS_IN_RANGE
 from grafana.source.columns import at_least, called, color, colored, limits, link, long_text, unit, unpriced, width
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, RUN, TO_RUN, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, over_time, row, trace_view
+from grafana.source.sql import SPAN_BEGAN, SPAN_TOOK, TOOK
 from grafana.source.targets import value
 from grafana.source.variables import OF_RUNS, TASK, choice, datasource, listed, typed
 
 FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
 THIS_TRACE = value("trace")
+
+# Of a span of unknown duration, only its end is known; a trace of which only one time is known has no duration.
+WHOLE = f"""if(
+            countIf({SPAN_TOOK} IS NOT NULL) = 0, NULL,
+            (max(toUnixTimestamp64Nano({SPAN_BEGAN}) + ifNull({SPAN_TOOK}, 0)) - min(toUnixTimestamp64Nano({SPAN_BEGAN}))) / 1e9
+        )"""
 
 # A trace's time range, from the table made for it, so that raw spans of other days are not read.
 OF_TRACE = f"""
@@ -31,8 +39,8 @@ SELECT
     ParentSpanId AS parentSpanID,
     ServiceName AS serviceName,
     SpanName AS operationName,
-    toUnixTimestamp64Milli(Timestamp) + toFloat64(toUnixTimestamp64Nano(Timestamp) % 1000000) / 1e6 AS startTime,
-    greatest(toInt64(Duration), 0) / 1e6 AS duration,
+    toUnixTimestamp64Milli({SPAN_BEGAN} AS began) + toFloat64(toUnixTimestamp64Nano(began) % 1000000) / 1e6 AS startTime,
+    ifNull({SPAN_TOOK}, 0) / 1e6 AS duration,
     arrayMap(key -> map('key', key, 'value', SpanAttributes[key]), mapKeys(SpanAttributes)) AS tags,
     arrayMap(key -> map('key', key, 'value', ResourceAttributes[key]), mapKeys(ResourceAttributes)) AS serviceTags,
     SpanKind AS kind,
@@ -63,10 +71,10 @@ LIMIT 5000
 """
 
 RECORDS = f"""
-SELECT Timestamp AS time, SpanName AS span, greatest(toInt64(Duration), 0) / 1e9 AS took, run_id, generation, individual_id, what, error, span_id
+SELECT began AS time, SpanName AS span, nanoseconds / 1e9 AS took, run_id, generation, individual_id, what, error, span_id
 FROM (
     SELECT
-        Timestamp, SpanName, Duration, SpanId AS span_id,
+        {SPAN_BEGAN} AS began, SpanName, {part("span_took", part("span_least"))} AS nanoseconds, SpanId AS span_id,
         SpanAttributes['genesis.run.id'] AS run_id,
         toInt32OrNull(SpanAttributes['genesis.generation.number']) AS generation,
         SpanAttributes['genesis.individual.id'] AS individual_id,
@@ -79,7 +87,7 @@ FROM (
     FROM otel_traces
     WHERE {OF_TRACE}
 )
-ORDER BY took DESC
+ORDER BY took DESC NULLS LAST, span_id
 LIMIT 1 BY span_id
 LIMIT 200
 """
@@ -104,17 +112,17 @@ WITH (
             sum(without_price) AS unpriced,
             max(took) AS slowest_call
         FROM (
-            SELECT trace_id, run_id, generation, timestamp, 1 AS individual, 0 AS call, toUInt8(status != 'ok') AS failure, 0. AS paid, 0 AS without_price, 0. AS took
+            SELECT trace_id, run_id, generation, timestamp, 1 AS individual, 0 AS call, toUInt8(status != 'ok') AS failure, 0. AS paid, 0 AS without_price, CAST(NULL AS Nullable(Float64)) AS took
             FROM individuals FINAL
             WHERE $__timeFilter(timestamp) AND {OF_RUNS}
             UNION ALL
-            SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, execution_time
+            SELECT trace_id, run_id, generation, timestamp, 0, 1, toUInt8(status != 'ok'), cost, llm_logs.unpriced, {TOOK}
             FROM llm_logs FINAL
             WHERE $__timeFilter(timestamp) AND {OF_RUNS}
         )
         WHERE trace_id != ''
         GROUP BY trace_id
-        HAVING ({value("only")} != 'with failures' OR failed > 0) AND slowest_call >= toFloat64OrZero({value("slower")})
+        HAVING ({value("only")} != 'with failures' OR failed > 0) AND (toFloat64OrZero({value("slower")}) <= 0 OR slowest_call >= toFloat64OrZero({value("slower")}))
         ORDER BY last DESC
         LIMIT 200
     )
@@ -126,8 +134,7 @@ FROM (SELECT arrayJoin(listed) AS l) AS t
 LEFT JOIN (
     SELECT
         TraceId AS trace,
-        (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9 AS seconds,
-        toNullable(seconds) AS took
+        {WHOLE} AS took
     FROM otel_traces
     WHERE TraceId IN listed.1 AND Timestamp >= arrayMin(listed.4) - INTERVAL 1 DAY AND Timestamp <= arrayMax(listed.5) + INTERVAL 1 SECOND
     GROUP BY trace
@@ -170,7 +177,7 @@ def board() -> dict[str, Any]:
             a_stat(
                 "Took",
                 "From the start of the first span to the end of the last.",
-                f"SELECT if(count() = 0, NULL, (max(toUnixTimestamp64Nano(Timestamp) + greatest(toInt64(Duration), 0)) - min(toUnixTimestamp64Nano(Timestamp))) / 1e9) {ABOUT}",
+                f"SELECT {WHOLE} {ABOUT}",
                 unit="s",
                 size=(4, 3),
             ),
