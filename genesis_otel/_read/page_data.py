@@ -66,10 +66,11 @@ def outlook(client: Client, run_ids: Sequence[str], stalled_after: float) -> lis
 
 
 def arrivals(client: Client, run_id: str) -> dict[str, str]:
-    """For a run's individuals, calls and everything else: a text that changes as soon as a row arrives."""
+    """For a run's individuals, calls and everything else: a text that changes as soon as a row arrives, is removed, or gets a price; it begins
+    with the number of rows."""
     found = queries.ask(client, "arrivals", run_id=run_id)
     return dict.fromkeys(("individuals", "calls", "others"), "") | {
-        row["what"]: f"{row['rows']} {_value(row['newest'])}" for row in found
+        row["what"]: f"{row['rows']} {_value(row['newest'])} {row['unpriced']}" for row in found
     }
 
 

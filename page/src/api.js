@@ -54,6 +54,7 @@ const BETTER = { max: 1, min: -1 };
 export const SHARE = 10, SILENT = 30_000;
 
 const NONE = [];
+const OF_ONE = ["generation", "timestamp", "mutation_type", "island", "outcome", "copied", "score", "best_so_far", "leads", "code_size", "edit_summary"];
 
 // An individual's `parent` is its first, if it has a row; its children are those whose first parent it is. An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
 // name took three times as long.
@@ -86,8 +87,8 @@ class Individual {
 
   // Whether this is what is known already.
   is(columns, at) {
-    return this.timestamp === columns.timestamp[at] && this.score === columns.score[at] && this.outcome === columns.outcome[at]
-      && this.leads === columns.leads[at] && this.best_so_far === columns.best_so_far[at];
+    const parents = columns.parents[at];
+    return OF_ONE.every((name) => this[name] === columns[name][at]) && this.parents.length === parents.length && this.parents.every((id, place) => id === parents[place]);
   }
 }
 
@@ -113,7 +114,7 @@ export class RunData {
     this.id = id;
     this.summary = null;
     this.calls = [];
-    this.callIds = new Set();
+    this.callsById = new Map();
     this.failedCalls = 0;
     this.since = { individuals: 0, calls: 0 };
     this.seen = {};
@@ -150,7 +151,10 @@ export class RunData {
     } else {
       const seen = await arrivals, differs = (name) => seen[name] !== this.seen[name];
       const [shown, calls] = await Promise.all([differs("individuals") ? this.askIndividuals() : 0, differs("calls") || !this.whole ? this.askCalls() : 0]);
-      news = shown + calls || (differs("others") ? 1 : 0);
+      // Calls that were removed, as duplicates are, or that have got a price are not among what is new.
+      const anew = differs("calls") && this.whole && (!calls || (parseInt(seen.calls, 10) || 0) < this.calls.length);
+      if (anew) await this.askCalls(true);
+      news = shown + calls || (Object.keys(seen).some(differs) ? 1 : 0);
       this.seen = seen;
       // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
       this.stale ||= news > 0;
@@ -203,21 +207,24 @@ export class RunData {
     return fresh.length + altered;
   }
 
-  async askCalls() {
+  // Those that are new, or `anew` all of them.
+  async askCalls(anew = false) {
+    const known = anew ? new Map() : this.callsById;
     let news = 0, since = 0;
-    await pieces("run/calls", { run: this.id, since: this.since.calls }, ({ columns, since: cursor }) => {
+    await pieces("run/calls", { run: this.id, since: anew ? 0 : this.since.calls }, ({ columns, since: cursor }) => {
       since = cursor;
       const ids = columns.span_id || [];
       for (let at = 0; at < ids.length; at += 1) {
-        if (this.callIds.has(ids[at])) continue;
-        this.callIds.add(ids[at]);
-        this.calls.push(new Call(columns, at));
-        if (columns.status[at] !== "ok") this.failedCalls += 1;
+        if (known.has(ids[at])) continue;
+        known.set(ids[at], new Call(columns, at));
         news += 1;
       }
     });
     this.since.calls = since;
-    if (news) this.calls.sort((a, b) => a.timestamp - b.timestamp);
+    if (!news && !anew) return 0;
+    this.callsById = known;
+    this.calls = [...known.values()].sort((a, b) => a.timestamp - b.timestamp);
+    this.failedCalls = this.calls.filter((call) => call.status !== "ok").length;
     return news;
   }
 

@@ -9,7 +9,7 @@ import { numeric, Table } from "./table.js";
 function scores() {
   const known = new Map();
   return {
-    take: (piece) => { for (const each of rows(piece)) known.set(each.individual_id, each); },
+    take: (piece) => { for (const each of rows(piece)) if (each.examples.length) known.set(each.individual_id, each); else known.delete(each.individual_id); },
     show: () => [...known.values()].sort((a, b) => a.timestamp - b.timestamp),
   };
 }

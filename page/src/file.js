@@ -28,7 +28,7 @@ function matching({ text, model, role, status, slower, dearer, limit }) {
   const wanted = text.toLowerCase();
   const rows = wanted ? said(wanted) : all();
   return rows.filter((row) => (!model || row.model === model) && (!role || row.role === role) && (!status || row.status === status) && (!slower || row.execution_time >= +slower)
-    && (!dearer || (row.cost !== null && row.cost >= +dearer))).sort((a, b) => b.timestamp - a.timestamp).slice(0, limit);
+    && (!+dearer || (row.cost !== null && row.cost >= +dearer))).sort((a, b) => b.timestamp - a.timestamp).slice(0, limit);
 }
 
 function all() {

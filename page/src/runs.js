@@ -65,14 +65,17 @@ export function Runs({ go }) {
     ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
 
-// Sparklines are requested after the list, and again only for runs with new individuals.
+// What a sparkline depends on: an individual that is evaluated again is no new one.
+const state = (row) => [row.individuals, row.failed, row.incorrect, row.best_score].join(" ");
+
+// Sparklines are requested after the list, and again only for runs in which something was found.
 function useSparks(rows) {
   const [known, know] = useState({});
-  const wanted = (rows || []).slice(0, 100).filter((row) => known[row.run_id]?.individuals !== row.individuals && row.individuals);
-  const asked = wanted.map((row) => row.run_id + row.individuals).join();
+  const wanted = (rows || []).slice(0, 100).filter((row) => known[row.run_id]?.state !== state(row) && row.individuals);
+  const asked = wanted.map((row) => `${row.run_id} ${state(row)}`).join();
   useEffect(() => {
     if (!wanted.length) return;
-    ask("sparks", { run: wanted.map((row) => row.run_id) }).then((told) => know((before) => ({ ...before, ...Object.fromEntries(wanted.map((row) => [row.run_id, { ...told[row.run_id], individuals: row.individuals }])) })), () => {});
+    ask("sparks", { run: wanted.map((row) => row.run_id) }).then((told) => know((before) => ({ ...before, ...Object.fromEntries(wanted.map((row) => [row.run_id, { ...told[row.run_id], state: state(row) }])) })), () => {});
   }, [asked]);
   return known;
 }
@@ -86,6 +89,8 @@ function Spark({ told }) {
   return html`<svg class="spark" width="90" height="20" role="img" aria-label="best so far"><path d=${line + "H88"}/></svg>`;
 }
 
+// Of a place on an axis: as many as two sums of the same numbers have in common, whatever their order.
+const DIGITS = 12;
 const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: "generations" };
 
 export function Compare({ runs, go }) {
@@ -102,10 +107,10 @@ export function Compare({ runs, go }) {
   if (!told) return html`<main><p class="none">Reading …</p></main>`;
   const named = (each) => `${visible(each.run.task_name)} ${short(each.run.run_id, 16)}`;
   const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
-  const x = [...new Set(told.flatMap((each) => each[by].filter((value) => value !== null).map((value) => +Number(value).toFixed(6))))].sort((a, b) => a - b);
+  const places = new Map(told.map((each) => [each, each[by].map((value) => (value === null ? null : +Number(value).toPrecision(DIGITS)))])), x = [...new Set([...places.values()].flat().filter((value) => value !== null))].sort((a, b) => a - b);
   const series = [], bands = [];
   groups.forEach(({ name, runs }, at) => {
-    const color = LINES[at % LINES.length], lines = runs.map((each) => held(x, each[by], each.best_so_far));
+    const color = LINES[at % LINES.length], lines = runs.map((each) => held(x, places.get(each), each.best_so_far));
     if (runs.length === 1) { series.push({ label: name, values: lines[0], color, steps: true }); return; }
     const part = (quantile) => x.map((_, place) => { const known = lines.map((line) => line[place]).filter((value) => value !== null).sort((a, b) => a - b); return known.length ? between(known, quantile) : null; });
     series.push({ label: `${name}: upper quartile`, values: part(0.75), color: color + "66", width: 1, steps: true }, { label: "lower quartile", values: part(0.25), color: color + "66", width: 1, steps: true }, { label: `${name}: median of ${runs.length}`, values: part(0.5), color, steps: true });
@@ -146,8 +151,8 @@ function held(x, told, all) {
   const known = told.map((place, index) => index).filter((index) => told[index] !== null), places = known.map((index) => told[index]), values = known.map((index) => all[index]);
   const last = places.length ? places[places.length - 1] : -Infinity;
   return x.map((place) => {
-    while (at < places.length && places[at] <= place + 1e-9) now = values[at++];
-    return place > last + 1e-9 ? null : now;
+    while (at < places.length && places[at] <= place) now = values[at++];
+    return place > last ? null : now;
   });
 }
 

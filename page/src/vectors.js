@@ -9,6 +9,8 @@ export class Vectors {
     this.rows = new Map();
     this.bytes = new Uint8Array(BINS * 1024);
     this.count = 0;
+    // Rows whose program has gone; they are taken first.
+    this.free = [];
     this.sums = new Float64Array(BINS);
     this.products = new Float64Array(BINS * BINS);
     this.axes = null;
@@ -20,9 +22,13 @@ export class Vectors {
 
   put(id, text) {
     let row = this.rows.get(id);
-    if (!text) { if (row === undefined) this.rows.set(id, null); return; }
+    if (!text) {
+      if (row !== undefined && row !== null) { this.add(row, -1); this.free.push(row); }
+      this.rows.set(id, null);
+      return;
+    }
     if (row === undefined || row === null) {
-      this.rows.set(id, (row = this.count++));
+      this.rows.set(id, (row = this.free.pop() ?? this.count++));
       if (this.bytes.length < BINS * this.count) { const more = new Uint8Array(2 * this.bytes.length); more.set(this.bytes); this.bytes = more; }
     } else this.add(row, -1);
     const told = atob(text);
@@ -40,10 +46,10 @@ export class Vectors {
 
   // The place of each row on the two axes, and the part of the variance that these hold; null if all programs are of the same words.
   show() {
-    const mean = this.sums.map((sum) => sum / this.count), covariance = new Float64Array(BINS * BINS);
+    const programs = this.count - this.free.length, mean = this.sums.map((sum) => sum / programs), covariance = new Float64Array(BINS * BINS);
     let variance = 0;
     for (let bin = 0; bin < BINS; bin += 1) {
-      for (let other = 0; other <= bin; other += 1) covariance[bin * BINS + other] = covariance[other * BINS + bin] = this.products[bin * BINS + other] / this.count - mean[bin] * mean[other];
+      for (let other = 0; other <= bin; other += 1) covariance[bin * BINS + other] = covariance[other * BINS + bin] = this.products[bin * BINS + other] / programs - mean[bin] * mean[other];
       variance += covariance[bin * BINS + bin];
     }
     const found = variance > NONE ? [strongest(covariance), strongest(covariance)] : [];

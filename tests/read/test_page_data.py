@@ -114,6 +114,80 @@ def test_who_leads_is_right_however_late_one_comes(
     )
 
 
+def test_what_was_known_and_what_is_new_are_the_whole(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes in whichever order: a survivor's copy under its own id and then an individual that finished in between, an older row
+    of one, a parent that is told long after its child, one that is evaluated again and has lost its metrics, examples and program."""
+    monkeypatch.setattr(data, "OVERLAP", 0)
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    run = spans.run("changing", run_id="changing", start_time=BEGAN)
+    rich: dict[str, Any] = {"metrics": {"size": 1.0, "scores": {"x": 0.5}}, "code": "one two"}
+    other: dict[str, Any] = {"metrics": {"size": 7.0, "depth": 3.0, "scores": {"y": 0.1}}, "code": "three"}
+
+    def finish(name: str, finished: float, score: float | None, how: str = "diff", **told: Any) -> None:
+        one = spans.individual(name, mutation_type=how, generation=0, run=run, lineage=False, start_time=BEGAN)
+        one.record(fitness=score, **told)
+        one.end(BEGAN + int(finished * SECOND))
+
+    def begin() -> None:
+        finish("best", 1, 0.9, **rich)
+        finish("same", 2, 0.5, **rich)
+        finish("child", 3, 0.4)
+
+    def go_on() -> None:
+        finish("same", 1.5, 0.1, **other)
+        finish("fresh", 7, 0.3)
+
+    steps: list[Callable[[], None]] = [
+        begin,
+        lambda: finish("same", 6, 0.5, "copy", **other),
+        lambda: finish("between", 5, 0.6, **rich),
+        go_on,
+        lambda: spans.lineage("child", "same", generation=0, edit_summary="why", run_id="changing"),
+        lambda: finish("same", 8, 0.95),
+        lambda: finish("between", 9, None, correct=False, **other),
+    ]
+    asked: dict[str, Callable[..., dict[str, Any]]] = {
+        "individuals": data.individuals,
+        **{"metrics": data.metrics, "vectors": data.vectors, "examples": data.examples},
+    }
+    known: dict[str, dict[str, Any]] = {name: {} for name in asked}
+    since = dict.fromkeys(asked, 0)
+    for step in steps:
+        step()
+        export(connect, recorded.spans)
+        recorded.exporter.clear()
+        for name, ask in asked.items():
+            ones = sorted(known["individuals"].values(), key=lambda one: (one["timestamp"], one["individual_id"]))
+            leaders = [one["individual_id"] for one in ones if one["leads"]] if name == "individuals" else None
+            news = ask(store, "changing", since[name], **({} if leaders is None else {"leaders": leaders}))
+            since[name] = news["since"]
+            known[name] |= by_id(news)
+            assert told_anything(known[name]) == told_anything(by_id(ask(store, "changing"))), name
+            assert not by_id(ask(store, "changing", since[name])), "nothing is sent twice"
+    child, same = (known["individuals"][name] for name in ("child", "same"))
+    assert (child["parents"], child["edit_summary"]) == (["same"], "why") and same["score"] == 0.95
+    assert told_anything(known["metrics"]).keys() == {"best", "between"}
+    assert told_anything(known["vectors"]).keys() == {"best", "between"}
+
+
+def by_id(news: dict[str, Any]) -> dict[str, Any]:
+    """The rows of an answer by their individual."""
+    columns = {**news["columns"], **news.get("metrics", {})}
+    return {
+        name: {each: columns[each][at] for each in columns} for at, name in enumerate(columns.get("individual_id", ()))
+    }
+
+
+def told_anything(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Rows without unknown values; those that say nothing of their individual are left out."""
+    known = {
+        name: {each: value for each, value in row.items() if value not in (None, "", [])} for name, row in rows.items()
+    }
+    return {name: row for name, row in known.items() if row.keys() - {"individual_id", "timestamp"}}
+
+
 @pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
 def test_the_list_and_the_run_tell_the_same_gain(store: Client, connect: Connect, direction: str, sign: float) -> None:
     """A run's gain is the same in the list of runs and on its own page: from the first score to the best, in its direction."""
@@ -300,6 +374,36 @@ def test_yield_of_models_by_mutation(store: Client, connect: Connect) -> None:
         of_models = [row for row in rows if row["mutation_type"] == how]
         assert sum(row["compared"] for row in of_models) == by_mutation[how]["total"]
         assert sum(row["better"] for row in of_models) == by_mutation[how]["improvements"]
+
+
+def test_calls_are_found_by_what_their_prompts_say(store: Client, connect: Connect) -> None:
+    """As it was said, not as JSON writes it: paths, quotes, backslashes and line breaks are found, and words that are only JSON's are not.
+    The text around it is readable."""
+    said = {
+        "path": "see src/main.py",
+        "quote": 'print("hi")',
+        "backslash": "C:\\dir",
+        "lines": "one\ntwo",
+        "snow": "grüner ☃",
+        "tool": [{"role": "assistant", "tool_calls": [{"function": {"name": "grep", "arguments": "{}"}}]}],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("said", run_id="said", start_time=BEGAN)
+        for role, messages in said.items():
+            call = run.llm_call("m", messages=messages, role=role, start_time=BEGAN)
+            call.response("Done." if role != "tool" else "The user's role.")
+            call.end(BEGAN + SECOND)
+        export(connect, recorded.spans)
+
+    def found(text: str) -> dict[str, str]:
+        return {row["role"]: row["excerpt"] for row in data.found_calls(store, run_id="said", text=text)}
+
+    for role, text in [(role, text) for role, text in said.items() if isinstance(text, str)]:
+        told = found(text.upper())
+        assert told.keys() == {role} and text in told[role]
+    assert found("GREP").keys() == found("role").keys() == {"tool"}
+    assert found("content") == found("assistant") == found("src\\/main") == {}
 
 
 # --- before and during evaluations ------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 --
 -- LLM calls, newest first, whose prompt or answer contains a text (case-insensitive), with the surrounding text. A call without a price has
 -- no cost, and times that are unknown are NULL.
+-- Messages are stored as JSON, in which `role` is in every list and `a/b` may be written `a\/b`: those that may have the text, as it is, as
+-- JSON writes it, or because it is not plain ASCII, are parsed, and their texts are searched. What a tool was asked is searched as JSON.
 --
 -- run_id = : only this run: its id, a prefix of it, or latest; all runs by default
 -- text = : text to look for in the prompt or the answer
@@ -13,6 +15,23 @@
 -- dearer = 0: minimum cost in USD
 -- before = 0: only calls that began before this time, in milliseconds since 1970; 0 for all
 -- limit = 100: maximum number of rows
+WITH
+    substring(toJSONString({text:String}), 2, -1) AS as_json,
+    arrayDistinct([{text:String}, as_json, replaceAll(as_json, '\\/', '/')]) AS forms,
+    if(multiSearchAnyCaseInsensitiveUTF8(messages, forms) OR match({text:String}, '[^ -~]'), messages, '') AS candidate,
+    arrayMap(
+        each -> if(
+            JSONType(each) = 'Object',
+            concat(
+                if(JSONType(each, 'content') = 'String', JSONExtractString(each, 'content'), JSONExtractRaw(each, 'content')),
+                ' ',
+                JSONExtractRaw(each, 'parts')
+            ),
+            each
+        ),
+        JSONExtractArrayRaw(candidate)
+    ) AS texts,
+    arrayFirst(each -> multiSearchAnyCaseInsensitiveUTF8(each, forms), if(empty(texts), [candidate], texts)) AS said
 SELECT
     timestamp,
     run_id,
@@ -34,7 +53,7 @@ SELECT
         if(
             positionCaseInsensitiveUTF8(response, {text:String}) > 0,
             substringUTF8(response, greatest(1, toInt64(positionCaseInsensitiveUTF8(response, {text:String})) - 60), 160),
-            substringUTF8(messages, greatest(1, toInt64(positionCaseInsensitiveUTF8(messages, {text:String})) - 60), 160)
+            substringUTF8(said, greatest(1, toInt64(multiSearchFirstPositionCaseInsensitiveUTF8(said, forms)) - 60), 160)
         )
     ) AS excerpt,
     trace_id,
@@ -53,8 +72,8 @@ WHERE ({run_id:String} = '' OR run_id = {run_id:String})
     AND ({before:Int64} = 0 OR timestamp < fromUnixTimestamp64Milli({before:Int64}))
     AND (
         {text:String} = ''
-        OR positionCaseInsensitiveUTF8(messages, {text:String}) > 0
         OR positionCaseInsensitiveUTF8(response, {text:String}) > 0
+        OR said != ''
     )
 ORDER BY timestamp DESC, span_id
 LIMIT {limit:UInt32}

@@ -1,6 +1,6 @@
 -- New programs as vectors
 --
--- The programs of a run's individuals that reached the store after a given time, oldest first, each as 32 numbers that are near each other
+-- The programs of a run's individuals of which a row reached the store after a given time, oldest first, each as 32 numbers that are near each other
 -- if the programs are written in the same words: every word and number of the code falls into one of 32 bins by its hash, and a bin's value
 -- is the square root of its share of them, so that the length of a program does not count (vectors have length 1; feature hashing and
 -- Hellinger's distance). `vector` has them as base64 of one byte each, of which 255 is 1; it is empty if no code was recorded, or none with a
@@ -23,7 +23,9 @@ FROM (
         individuals.ingested_at AS ingested,
         if(empty(bins), '', base64Encode(arrayStringConcat(arrayMap(bin -> char(round(255 * sqrt(countEqual(bins, bin) / length(bins)))), range(32))))) AS bytes
     FROM individuals
-    WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
+    WHERE run_id = {run_id:String} AND individual_id IN (
+        SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
+    )
 )
 GROUP BY individual_id
 ORDER BY ingested_at, individual_id

@@ -1,7 +1,7 @@
 -- New metrics
 --
--- The numeric metrics of a run's individuals that reached the store after a given time, oldest first. An individual may be returned twice:
--- the later row counts.
+-- The numeric metrics of a run's individuals of which a row reached the store after a given time, oldest first: those of the row that
+-- counts. An individual may be returned twice: the later row counts, which after the first time may have no metrics any more.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- since = 0: only what was stored after this time, in milliseconds since 1970
@@ -16,9 +16,11 @@ FROM (
     SELECT
         individual_id, timestamp,
         arraySlice(arraySort(arrayFilter(each -> isFinite(each.2), JSONExtractKeysAndValues(metrics, 'Float64'))), 1, {most:UInt32}) AS pairs
-    FROM (@programs(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})))
+    FROM (@programs(run_id = {run_id:String} AND individual_id IN (
+        SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
+    )))
 ) AS i
 INNER JOIN (@came(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))) AS t ON t.individual_id = i.individual_id
-WHERE notEmpty(pairs)
+WHERE notEmpty(pairs) OR {since:Int64} > 0
 ORDER BY t.ingested, i.timestamp, i.individual_id
 LIMIT {limit:UInt32}

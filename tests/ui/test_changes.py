@@ -1,0 +1,117 @@
+"""What changes in the store while the page is open: it shows the same as a page that is opened now."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from selenium.webdriver.chrome.webdriver import WebDriver
+
+from genesis_otel import spans
+from genesis_otel._serve import client as store_process
+from genesis_otel._ship.finish import LLMSpanProcessor
+from tests.support.browser import eventually
+from tests.support.live_page import Page, texts
+from tests.support.recording import record
+from tests.support.searched import SECOND, fill
+
+ROWS = ".view table[aria-label='Individuals'] tbody tr"
+
+
+def recorded(run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False) -> Sequence[ReadableSpan]:
+    """The spans of a run that began a minute ago."""
+    began = time.time_ns() - 60 * SECOND
+    with pytest.MonkeyPatch.context() as patch:
+        found = record(patch, through=LLMSpanProcessor)
+        run = spans.run("changing", run_id=run_id, start_time=began)
+        tell(run, began)
+        if ends:
+            run.end()
+        return found.spans
+
+
+def individual(run: spans.Run, name: str, finished: int, score: float, cost: float | None = None) -> None:
+    one = spans.individual(
+        name, mutation_type="diff", generation=0, run=run, lineage=False, start_time=finished - SECOND
+    )
+    one.record(fitness=score, api_cost=cost)
+    one.end(finished)
+
+
+def facts(driver: WebDriver) -> dict[str, str]:
+    """What stands at the top of a run, in one step, because what is redrawn meanwhile is another element."""
+    told: dict[str, str] = driver.execute_script(
+        "return Object.fromEntries([...document.querySelectorAll('.head dt')].map((each) => [each.innerText, each.nextSibling.innerText]))"
+    )
+    return told
+
+
+def change(page: Page, statement: str) -> None:
+    """What another command does to the store."""
+    with contextlib.closing(store_process.open_store(page.folder / "store", start=True)) as client:
+        client.command(statement, settings={"mutations_sync": 2})
+
+
+def test_an_edge_that_comes_late_is_drawn(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """A parent that a search tells long after its child, and what was changed, appear in the table and on the best path."""
+
+    def two(run: spans.Run, began: int) -> None:
+        individual(run, "mother", began + 2 * SECOND, 0.5)
+        individual(run, "daughter", began + 3 * SECOND, 0.75)
+
+    fill(page.folder / "store", recorded("late", two))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/late/table"))
+    eventually(lambda: len(texts(driver, ROWS)) == 2)
+    edge = recorded(
+        "late", lambda run, _: spans.lineage("daughter", "mother", generation=0, edit_summary="why", run_id=run.id)
+    )
+    fill(page.folder / "store", edge)
+    assert eventually(lambda: [row for row in texts(driver, ROWS) if row.endswith("why")])
+    driver.get(page.at("#/run/late/story"))
+    eventually(lambda: len(texts(driver, ".story li")) == 2)
+
+
+def test_calls_that_are_removed_or_priced_are_shown_so(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """A duplicate that `dedupe` removes is no longer among the calls, and the cost that `reprice` finds is that of the run, even after its
+    end."""
+
+    def calls(run: spans.Run, began: int) -> None:
+        for model in ("gpt-4.1-mini", "house", "twice"):
+            call = run.llm_call(model, messages="Improve.", start_time=began)
+            call.response("Done.", input_tokens=10, output_tokens=1, cost=None if model == "house" else 0.25)
+            call.end(began + SECOND)
+
+    fill(page.folder / "store", recorded("priced", calls, ends=True))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/priced/overview"))
+    eventually(lambda: facts(driver).get("calls") == "3")
+    assert facts(driver)["cost"] == "$0.5000 + 1 unpriced"
+    change(page, "ALTER TABLE llm_logs DELETE WHERE run_id = 'priced' AND model = 'twice'")
+    eventually(lambda: (facts(driver)["calls"], facts(driver)["cost"]) == ("2", "$0.2500 + 1 unpriced"))
+    change(
+        page,
+        "ALTER TABLE llm_logs UPDATE cost = 1, cost_source = 'own-prices' WHERE run_id = 'priced' AND model = 'house'",
+    )
+    eventually(lambda: facts(driver)["cost"] == "$1.25")
+
+
+def test_the_least_cost_is_on_the_axis(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Compared by USD, a run has reached its best when it has spent all that it spent, however little that is."""
+
+    def cheap(run: spans.Run, began: int) -> None:
+        for number in range(1, 4):
+            individual(run, f"n{number}", began + number * SECOND, float(number), 1.234e-7)
+
+    for run_id in ("cheap one", "cheap two"):
+        fill(page.folder / "store", recorded(run_id, cheap, ends=True))
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/cheap%20one/cheap%20two?by=spent"))
+    table = ".plot .as-table tbody tr"
+    eventually(lambda: texts(driver, ".plot summary"))
+    driver.execute_script("document.querySelector('.plot details').open = true")
+    rows = [row.split() for row in eventually(lambda: texts(driver, table))]
+    assert rows == [["1.23400e-7", "1", "1"], ["2.46800e-7", "2", "2"], ["3.70200e-7", "3", "3"]]
