@@ -346,7 +346,8 @@ def test_a_collector_gets_them_over_http(tmp_path: Path) -> None:
         endpoint = receiver.endpoint
         done = python(SEARCH, "otlp", "40", "0", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, GENESIS_OTEL_EXIT_TIMEOUT="100")
     assert done.returncode == 0, done.stderr
-    assert receiver.names == ["action"] * 40
+    # On a slow machine it takes so long that the state of the spool is due.
+    assert receiver.names.count("action") == 40 and set(receiver.names) <= {"action", "spool_state"}
     assert not (tmp_path / "data" / "store").exists()
 
 
