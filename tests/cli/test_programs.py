@@ -10,14 +10,17 @@ from pathlib import Path
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
+from genesis_otel import spans
 from genesis_otel._cli import completion
 from genesis_otel._cli.app import main
 from genesis_otel._read.format import signed
 from genesis_otel._read.program import difference
 from genesis_otel._serve import client as store_process
+from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.spool.status import status as spool_status
 from tests.support.command import on_terminal
 from tests.support.environment import take_settings_out
+from tests.support.recording import record
 from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, Fact, code, end_store, fill, search_spans
 
 Run = Callable[..., tuple[int, str, str]]
@@ -204,6 +207,26 @@ def test_the_conversations_of_an_individual(run: Run) -> None:
     (call,) = json.loads(run("show", RUN, BEST, "--prompts", "--format", "json")[1])
     assert call["response"] == f"{BEST}!" and call["output_tokens"] == 10
     assert run("show", RUN, "seed_a", "--prompts") == (0, "", "No LLM call was recorded for it.\n")
+
+
+def test_a_call_of_unknown_duration_shows_none(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither 0 s nor 57 years stand beside its model, and a query's percentile is empty; a call of 2 s took 2 s."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+    with spans.run("task", run_id="r"), spans.individual("a", generation=0) as one:
+        for model, start in (("untimed", 0), ("timed", 1_700_000_000.0)):
+            call = one.llm_call(model, messages="Ask.", start_time=start)
+            call.response("x", cost=0.5)
+            call.end(end_time=1_700_000_002.0)
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    fill(tmp_path / "store", recorded.spans)
+    try:
+        heads = [line for line in run("show", "r", "a", "--prompts")[1].splitlines() if line.startswith("══")]
+        assert [head.split(" · ")[1] for head in heads] == ["timed", "untimed"]
+        assert [" · 2.00 s · " in head for head in heads] == [True, False] and not re.search(r"\d s · ", heads[1])
+        rows = json.loads(run("query", "llm_latency", "--format", "json")[1])
+        assert {row["model"]: (row["p50"], row["untimed"]) for row in rows} == {"timed": (2.0, 0), "untimed": (None, 1)}
+    finally:
+        end_store(tmp_path / "store")
 
 
 def test_diff(run: Run) -> None:

@@ -660,6 +660,21 @@ def test_a_short_run_took_some_time(recorded: Callable[..., Client]) -> None:
     assert line.endswith("  took 15 ms") and "took 15 ms   ended " in shown(brief)
 
 
+def test_what_lasted_an_unknown_time_has_no_duration(recorded: Callable[..., Client]) -> None:
+    """Of a run whose start is unknown there is neither a duration nor a rate over the whole run, and of a job no wait; the rest is shown."""
+    found = look(recorded(search_spans(), busy()), RUN)
+    unknown = found._replace(pulse={**found.pulse, "seconds": None})
+    (line,) = lines(None, unknown)
+    assert "took" not in line and "took" not in shown(unknown) and " ended " in shown(unknown)
+    assert "/min" in shown(found) and "/min" not in shown(unknown)
+    going = look(recorded(), GOING_ON)
+    unknown = going._replace(
+        pulse={**going.pulse, "seconds": None}, jobs=[{**row, "seconds": None} for row in going.jobs]
+    )
+    (job,) = {row["job"] for row in going.jobs[:1]}
+    assert re.search(rf" – +{job} ", shown(unknown)) and "individuals" in shown(unknown)
+
+
 def test_lines_are_for_changes(recorded: Callable[..., Client]) -> None:
     """The same state twice gives no line; failures from before the start are not reported as new."""
     found = look(recorded(search_spans()), RUN)

@@ -20,6 +20,8 @@ from genesis_otel.report import page
 from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
 from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, code, fill, search_spans
+from tests.support.timed import CALLS, SOME, UNKNOWN, known, store_jobs, store_runs, store_spans
+from tests.support.timed import RUNS as DURATIONS
 
 HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
 TABS = (
@@ -179,6 +181,50 @@ def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
     eventually(lambda: len(rows()) == 11)
     driver.find_element(By.CSS_SELECTOR, ".view select").send_keys("error")
     assert "failed" in eventually(lambda: rows() if len(rows()) == 1 else [])[0]
+    assert errors(driver) == []
+
+
+@pytest.mark.parametrize("run", DURATIONS)
+def test_unknown_durations_are_empty(store: Client, browse: Browse, run: str) -> None:
+    """In the lists of calls, models, evaluations and spans; on the timeline what has none is a moment, and not one of 57 years. Where all are
+    unknown, all is shown just as well."""
+    store_runs(store)
+    store_jobs(store)
+    store_spans(store)
+    driver = browse(page(store, run))
+
+    def column(name: str, table: str = ".view table") -> list[str]:
+        """A column of the first such table."""
+        told: list[str] = driver.execute_script(
+            "const table = document.querySelector(arguments[1]);"
+            "const at = [...table.tHead.rows[0].cells].findIndex((cell) => cell.innerText.trim().toLowerCase().startsWith(arguments[0]));"
+            "return [...table.tBodies[0].rows].map((row) => row.cells[at].innerText)",
+            name,
+            table,
+        )
+        return told
+
+    tab(driver, "Calls")
+    eventually(lambda: len(driver.find_elements(By.CSS_SELECTOR, ".view tbody tr")) == len(CALLS[run]))
+    assert sorted(column("took")) == sorted([*(f"{seconds:.1f} s" for seconds in known(run)), *[""] * len(UNKNOWN)])
+    tab(driver, "Models")
+    assert column("median") == (["5.0 s"] if run == SOME else [""])
+    tab(driver, "Timeline")
+    driver.find_element(By.CSS_SELECTOR, ".as-table summary").click()
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".as-table tbody tr"))
+    expected = {"known": "4.0 s", "instant": "0 ms", "skewed": "", "of 1970": "", "goes on": "goes on"}
+    table = "table[aria-label='Evaluations']"
+    jobs = dict(zip(column("individual", table), column("took", table), strict=True))
+    assert jobs == (expected if run == SOME else {"skewed": ""})
+    tab(driver, "Overview")
+    eventually(lambda: driver.find_elements(By.CSS_SELECTOR, ".plot canvas"))
+    choose(driver, "i")
+    part(driver, "Trace")
+    driver.find_element(By.CSS_SELECTOR, ".pane .as-table summary").click()
+    table = "table[aria-label='Spans of its trace']"
+    eventually(lambda: column("took", table))
+    took = sorted(column("took", table))
+    assert took == (["", "", "", "", "0 ms", "40.0 s"] if run == SOME else [""])
     assert errors(driver) == []
 
 

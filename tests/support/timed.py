@@ -76,8 +76,8 @@ def store_runs(store: Client, *, status: str = "completed") -> None:
             parameters={"run": run, "ended": ENDED_AGO, "status": status},
         )
         store.command(
-            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, trace_id)"
-            " SELECT {run:String}, 'i', 1, now64(3) - 6, {trace:String}",
+            "INSERT INTO individuals (run_id, individual_id, generation, timestamp, fitness_score, trace_id)"
+            " SELECT {run:String}, 'i', 1, now64(3) - 6, 1, {trace:String}",
             parameters={"run": run, "trace": trace_of(run)},
         )
         for at, call in enumerate(CALLS[run]):
