@@ -179,7 +179,7 @@ class Run:
 
         :raises LookupError: the run has none yet.
         """
-        return self.individual("best")
+        return self.individual("")
 
     def individual(self, individual: str) -> Individual:
         """An individual, by its id, a prefix of it, or ``best``.

@@ -175,6 +175,9 @@ OnlyRun = Annotated[
 IndividualArgument = Annotated[
     str,
     typer.Argument(
-        metavar="[INDIVIDUAL]", help="Its id, the start of its id, or best.", autocompletion=completion.individuals
+        metavar="[INDIVIDUAL]",
+        show_default="best",
+        help="Its id, the start of its id, or best.",
+        autocompletion=completion.individuals,
     ),
 ]

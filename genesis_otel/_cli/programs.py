@@ -57,9 +57,17 @@ def show(
     genesis-otel show latest best --prompts | less
     ```
     """
-    if (code or prompts or output) and not individual:
+    if individual:
+        _show(context, run, individual, code=code, prompts=prompts, output=output, format=format)
+        return
+    if code or prompts or output:
         raise WrongUseError("name the individual, for instance: genesis-otel show latest best --code")
-    _show(context, run, individual, code=code, prompts=prompts, output=output, format=format)
+    from genesis_otel._read.client import reader, run_id_of
+    from genesis_otel._read.health import begun
+
+    settings = settings_of(context)
+    with reader(settings) as client:
+        _write(begun(client, run_id_of(client, run), settings.stalled_after), _of_run, format)
 
 
 @answering
@@ -71,7 +79,7 @@ def best(
     output: OutputOption = False,
     format: FormatOption = None,
 ) -> None:
-    """Show the best individual of a run: the same as `show RUN best`.
+    """Show the best individual of a run: the same as `show RUN best`, unless one has that id.
 
     ```
     genesis-otel best
@@ -79,7 +87,7 @@ def best(
     genesis-otel best circle_packing --format json | jq '.[0].gain'
     ```
     """
-    _show(context, run, "best", code=code, prompts=prompts, output=output, format=format)
+    _show(context, run, "", code=code, prompts=prompts, output=output, format=format)
 
 
 @answering
@@ -151,20 +159,16 @@ def diff(
 def _show(
     context: typer.Context, run: str, individual: str, *, code: bool, prompts: bool, output: bool, format: Format | None
 ) -> None:
+    """Show an individual; without its name, the best one."""
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.health import begun
     from genesis_otel._read.program import calls, failures, outputs
 
     if code + prompts + output > 1:
         raise WrongUseError("--code, --prompts and --output exclude each other: use one of them")
     if code and format is not None:
         raise WrongUseError("--code prints the program verbatim: leave out --format")
-    settings = settings_of(context)
-    with reader(settings) as client:
+    with reader(settings_of(context)) as client:
         run_id = run_id_of(client, run)
-        if not individual:
-            _write(begun(client, run_id, settings.stalled_after), _of_run, format)
-            return
         found = _individual(client, run_id, individual)
         if code:
             raw(_program(found))

@@ -163,7 +163,7 @@ def _shown(
 def lineage(
     context: typer.Context,
     run: RunArgument = "latest",
-    individual: IndividualArgument = "best",
+    individual: IndividualArgument = "",
     format: FormatOption = None,
 ) -> None:
     """Show the ancestors of an individual, starting at the seed: what each step changed, gained and cost.

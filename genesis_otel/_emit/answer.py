@@ -29,7 +29,7 @@ def told_by(answer: object) -> dict[str, Any]:
         "model": _part(answer, "model"),
         "response_id": _part(answer, "id"),
         "finish_reason": _part(choice, "finish_reason") or _part(answer, "stop_reason"),
-        **_tokens(_part(answer, "usage")),
+        **tokens_of(_part(answer, "usage")),
     }
     return {name: value for name, value in told.items() if isinstance(value, (str, int)) and value != ""}
 
@@ -52,7 +52,7 @@ def told_by_stream(parts: Sequence[object]) -> dict[str, Any]:
                 # OpenAI tells it in the last chunk; Anthropic the prompt's tokens in the first event, and the answer's in one of the last.
                 counted = _part(of, "usage")
                 usage |= {name: count for name in USAGE if (count := _part(counted, name)) is not None}
-    told |= {name: count for name, count in _tokens(usage).items() if count is not None}
+    told |= {name: count for name, count in tokens_of(usage).items() if count is not None}
     return {**told, "response": "".join(pieces)} if pieces else told
 
 
@@ -69,20 +69,24 @@ def _text(content: object) -> str:
     return "".join(text for text in (_part(each, "text") for each in blocks) if isinstance(text, str))
 
 
-def _tokens(usage: object) -> dict[str, int | None]:
+def tokens_of(usage: object) -> dict[str, Any]:
+    """The token counts of an answer's ``usage``, as arguments of :meth:`LLMCall.response`: each part is included in its whole."""
     asked = _part(usage, "prompt_tokens_details") or _part(usage, "input_tokens_details")
     answered = _part(usage, "completion_tokens_details") or _part(usage, "output_tokens_details")
     whole, read, written = (
-        _count(usage, name) for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+        _count(usage, name) for name in ("prompt_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     )
-    if whole is not None:
+    # Proxies of OpenAI's completions tell an `input_tokens` of 0, too.
+    if whole is None and (uncached := _count(usage, "input_tokens")) is not None:
         # Anthropic counts cached tokens separately.
-        whole += (read or 0) + (written or 0)
+        whole = uncached + (read or 0) + (written or 0)
     return {
-        "input_tokens": _count(usage, "prompt_tokens") if whole is None else whole,
+        "input_tokens": whole,
         "output_tokens": _count(usage, "completion_tokens", "output_tokens"),
         "cached_tokens": read if (told := _count(asked, "cached_tokens")) is None else told,
-        "cache_write_tokens": written if (told := _count(asked, "cache_write_tokens")) is None else told,
+        "cache_write_tokens": written
+        if (told := _count(asked, "cache_write_tokens", "cache_creation_tokens")) is None
+        else told,
         "reasoning_tokens": _count(answered, "reasoning_tokens"),
     }
 

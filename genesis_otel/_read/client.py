@@ -113,13 +113,18 @@ def run_id_of(client: Client, text: str) -> str:
 
 
 def individual_id_of(client: Client, run_id: str, text: str) -> str:
-    """The full id of an individual, given its id or the start of it; ``best``, or no text, gives the best one's.
+    """The full id of an individual, given its id or the start of it; ``best``, unless it is an id, or no text, gives the best one's.
 
-    :raises NotFoundError: there is no such individual; the text lists the nearest matches.
+    :raises NotFoundError: there is no such individual, and the text lists the nearest matches; or none that could be the best.
     :raises AmbiguousError: several individuals match.
     """
     found = queries.ask(client, "matching_individuals", run_id=run_id, individual=text)
-    if found and (not text or (text == BEST and not found[0]["begins"])):
+    if found and (not text or (text == BEST and not found[0]["is_it"])):
+        if not found[0]["scored"]:
+            near = ", ".join(str(row["individual_id"]) for row in found)
+            raise NotFoundError(
+                f"no individual of the run {run_id} has succeeded with a score: name one, such as {near}"
+            )
         return str(found[0]["individual_id"])
     missing = f"the run {run_id} has no individual {text!r}" if found else f"the run {run_id} has no individuals yet"
     return _one(found, "individual_id", missing, text)

@@ -228,7 +228,8 @@ def _rows(file: zipfile.ZipFile, table: str, path: Path) -> Iterator[tuple[dict[
     with member:
         while line := member.readline(LONGEST_ROW):
             try:
-                row = json.loads(line)
+                # A text may hold bytes that are not UTF-8, by an emitter that sends such; the engine reads them back.
+                row = json.loads(line.decode("utf-8", "surrogateescape"))
             except ValueError as error:
                 raise StoreError(f"{path} is damaged: a row of {table} is not JSON; nothing was imported") from error
             if not isinstance(row, dict):

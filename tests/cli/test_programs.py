@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
+import genesis_otel
 from genesis_otel import spans
 from genesis_otel._cli import completion
 from genesis_otel._cli.app import main
@@ -117,16 +118,45 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
     assert completed(run, "show ", monkeypatch) == ["latest"]
 
 
-def test_a_name_is_taken_by_its_word_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run may be called `latest`, and an individual begin with `best`: these are meant then, and otherwise the newest run
-    and the best individual."""
+def test_a_run_in_which_nothing_succeeded_has_no_best(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that takes the best program gets exit code 3, and not one that failed; the message names individuals to look at."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
-    facts = [Fact("good", 0, (), "init", 0.9, 10), Fact("bestial", 0, (), "init", 0.1, 10)]
+    recorded = record(monkeypatch)
+    with spans.run("task", run_id="in_vain") as search, search.generation(0) as generation:
+        for name in ("one", "two"):
+            with generation.individual(name) as individual:
+                individual.record(code="raise")
+                individual.fail("no")
+    fill(tmp_path / "store", recorded.spans)
+    for command in (
+        ["best"],
+        ["best", "in_vain", "--code"],
+        ["show", "in_vain", "best"],
+        ["lineage"],
+        ["diff", "best"],
+    ):
+        code, out, err = run(*command)
+        assert (code, out) == (3, "") and "no individual of the run in_vain has succeeded" in err and "one, two" in err
+    assert run("show", "in_vain", "one", "--code") == (0, "raise", "")
+    end_store(tmp_path / "store")
+
+
+def test_a_name_is_taken_by_its_word_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run may be called `latest`, and an individual `best`: these are meant then, and otherwise the newest run and the best individual,
+    even if an id begins with the word. Who does not say the word gets the best individual in any case."""
+    monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
+    facts = [Fact(name, 0, (), "init", score, 10) for name, score in (("good", 0.9), ("bestial", 0.1), ("best", 0.2))]
     named = search_spans("latest", facts=facts)
-    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:1])])
+    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:2])])
     assert pairs(run("show", "latest")[1])["run"] == "latest"
-    assert pairs(run("show", "latest", "best")[1])["individual"] == "bestial"
+    assert pairs(run("show", "latest", "best")[1])["individual"] == "best"
     assert pairs(run("show", "latest_", "best")[1])["individual"] == "good"
+    assert pairs(run("show", "latest", "besti")[1])["individual"] == "bestial"
+    assert pairs(run("best", "latest")[1])["individual"] == "good"
+    assert run("lineage", "latest")[1].splitlines()[1].split("\t")[1] == "good"
+    assert genesis_otel.connect().run("latest").best.id == "good"
     assert run("delete", "latest", "--yes", "--force")[0] == 0
     assert pairs(run("show", "latest", "best")[1])["run"] == "latest_but_one"
     end_store(tmp_path / "store")

@@ -206,6 +206,7 @@ def _record(question: Asked, result: Any) -> None:
         input_tokens=getattr(result, "input_tokens", None),
         output_tokens=getattr(result, "output_tokens", None),
         cached_tokens=getattr(asked_of, "cached_tokens", None),
+        cache_write_tokens=getattr(asked_of, "cache_write_tokens", None),
         reasoning_tokens=getattr(answered, "reasoning_tokens", None),
         # Genesis reports 0 for a model without a price: then the tokens decide.
         cost=told.get("cost") or None,

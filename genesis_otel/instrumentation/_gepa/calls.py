@@ -21,6 +21,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
+from genesis_otel._emit.answer import tokens_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel._ship.calls.llm_names import is_llm_call
@@ -161,7 +162,7 @@ def _tell_completion(call: spans.LLMCall, response: Any) -> None:
         # LiteLLM reports 0 for a model without a price.
         cost=cost if isinstance(cost, float) and cost > 0 else None,
         cost_source=attributes.COST_LITELLM,
-        **_tokens(usage),
+        **tokens_of(usage),
     )
 
 
@@ -207,7 +208,7 @@ def _tell_attempt(state: Any, call: spans.LLMCall, _: object) -> None:
         model=result.response_model or "",
         response_id=getattr(response, "id", None) or "",
         finish_reason=str(getattr(response, "finish_reason", None) or ""),
-        **_tokens(result.usage),
+        **tokens_of(result.usage),
     )
 
 
@@ -251,18 +252,3 @@ def _begin(model: str, provider: str, messages: object, server: str, asked: Mapp
         role=role_here(),
         metadata={key: asked[key] for key in SETTINGS if asked.get(key) is not None} or None,
     )
-
-
-def _tokens(usage: Any) -> dict[str, Any]:
-    """Token counts under OpenAI's names, from an object or a dict."""
-
-    def part(of: Any, name: str) -> Any:
-        return of.get(name) if isinstance(of, Mapping) else getattr(of, name, None)
-
-    asked, answered = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
-    return {
-        "input_tokens": part(usage, "prompt_tokens"),
-        "output_tokens": part(usage, "completion_tokens"),
-        "cached_tokens": part(asked, "cached_tokens"),
-        "reasoning_tokens": part(answered, "reasoning_tokens"),
-    }

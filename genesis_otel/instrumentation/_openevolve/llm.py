@@ -18,6 +18,7 @@ from opentelemetry import context as otel
 from opentelemetry.context import Context
 
 from genesis_otel import attributes, spans
+from genesis_otel._emit.answer import tokens_of
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
@@ -164,17 +165,13 @@ def _record_response(call: spans.LLMCall, response: Any) -> None:
     choice = response.choices[0]
     usage = response.usage
     charged = charge_of({name: getattr(usage, name, None) for name in ("cost", "is_byok", "cost_details")}) or 0.0
-    asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     call.response(
         choice.message.content or "",
         getattr(choice.message, "reasoning_content", None) or "",
         model=response.model,
         response_id=response.id,
         finish_reason=choice.finish_reason or "",
-        input_tokens=getattr(usage, "prompt_tokens", None),
-        output_tokens=getattr(usage, "completion_tokens", None),
-        cached_tokens=getattr(asked, "cached_tokens", None),
-        reasoning_tokens=getattr(answered, "reasoning_tokens", None),
+        **tokens_of(usage),
         # OpenRouter reports its charge; if an endpoint reports 0, or an object, the cost is computed from the tokens.
         cost=charged if charged > 0 else None,
         cost_source=attributes.COST_OPENROUTER,

@@ -20,6 +20,7 @@ from types import FunctionType
 from typing import Any
 
 from genesis_otel import spans
+from genesis_otel._emit.answer import tokens_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._hooks import role_here
@@ -265,13 +266,6 @@ def _begin(
 
 def _tell(call: spans.LLMCall, response: Any) -> None:
     """Record what OpenAI's answers say: chat completions, responses and embeddings."""
-    usage = getattr(response, "usage", None)
-    get = functools.partial(_of, usage)
-    asked, answered = get("prompt_tokens", "input_tokens"), get("completion_tokens", "output_tokens")
-    asked_of, answered_of = (
-        get("prompt_tokens_details", "input_tokens_details"),
-        get("completion_tokens_details", "output_tokens_details"),
-    )
     text, reasoning, reason = _said(response)
     call.response(
         text,
@@ -279,15 +273,8 @@ def _tell(call: spans.LLMCall, response: Any) -> None:
         model=getattr(response, "model", None) or "",
         response_id=getattr(response, "id", None) or "",
         finish_reason=reason,
-        input_tokens=asked,
-        output_tokens=answered,
-        cached_tokens=_of(asked_of, "cached_tokens"),
-        reasoning_tokens=_of(answered_of, "reasoning_tokens"),
+        **tokens_of(getattr(response, "usage", None)),
     )
-
-
-def _of(thing: Any, *names: str) -> Any:
-    return next((value for name in names if (value := getattr(thing, name, None)) is not None), None)
 
 
 def _said(response: Any) -> tuple[str, str, str]:
