@@ -11,6 +11,7 @@ failure: exit code 1, after all versions have been tested.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -112,10 +113,16 @@ def run(name: str, folder: Path, version: str) -> bool:
     return subprocess.run(command, check=False, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}).returncode == 0
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
     """Test the oldest and the newest version of each."""
+    known = [*TESTS, OLDEST]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all: {', '.join(known)}")
+    names = parser.parse_args().names
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"not known: {', '.join(unknown)}; there are {', '.join(known)}")
     failed = []
-    for name in names or [*TESTS, OLDEST]:
+    for name in names or known:
         if name == OLDEST:
             failed += [] if run_oldest() else [OLDEST]
             continue
@@ -132,4 +139,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
