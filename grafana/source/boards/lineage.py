@@ -70,6 +70,7 @@ LEFT JOIN ({COST_OF_EACH}) AS s ON s.individual_id = p.individual_id AND NOT p.c
 # What the tree shows: the best individuals, the chosen one and its children, and the first-parent ancestors of all of these. Individuals
 # are represented by their index in the array of those with a parent, because a recursion costs ten milliseconds per step. The ids are one
 # scalar, which ClickHouse computes once; as a subquery it would be analysed, the search for ancestors included, at each place that names it.
+# So is a scalar where it is named in a subquery: where the search starts is a column.
 SHOWN_IDS = f"""(
     SELECT arrayJoin((
         WITH
@@ -98,12 +99,13 @@ SHOWN_IDS = f"""(
         SELECT arrayConcat(started, arrayMap(place -> known.1[place], reached), arrayMap(place -> known.2[place], reached))
         FROM (
             SELECT
-                arrayConcat(best, [{value("individual")}], children) AS started,
+                started,
                 arrayFold(
                     (places, step) -> arrayDistinct(arrayConcat(places, arrayFilter(place -> place > 0, arrayMap(place -> up[place], places)))),
                     range(least({DEEPEST}, 20 + 2 * known.3)),
                     arrayFilter(place -> place > 0, arrayMap(id -> transform(id, known.1, arrayEnumerate(known.1), 0), started))
                 ) AS reached
+            FROM (SELECT arrayConcat(best, [{value("individual")}], children) AS started)
         )
     ))
 )"""
@@ -125,7 +127,12 @@ SELECT
     i.trace_id AS detail__trace_id
 FROM ({programs(THIS_RUN)}) AS i
 LEFT JOIN ({COST_OF_EACH}) AS s ON s.individual_id = i.individual_id AND NOT i.copied
-LEFT JOIN (SELECT child_id, argMin(edit, position) AS edit FROM ({EDGES}) GROUP BY child_id) AS l ON l.child_id = i.individual_id
+LEFT JOIN (
+    SELECT child_id, argMin(edit_summary, position) AS edit
+    FROM code_lineages
+    WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
+    GROUP BY child_id
+) AS l ON l.child_id = i.individual_id
 WHERE i.individual_id IN {SHOWN_IDS}
 ORDER BY i.generation, i.individual_id
 """
