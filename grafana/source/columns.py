@@ -171,6 +171,10 @@ def unpriced() -> list[Setting]:
     return [*unit("none", 0), *limits(((None, GREY), (1, YELLOW)))]
 
 
+UNTIMED: Columns = {"untimed": unpriced()}
+"""The number of calls that a latency does not include, because their duration is unknown, shown next to that of all calls."""
+
+
 def limit_line() -> list[Setting]:
     """A series drawn as a dashed line without points: a limit."""
     return [

@@ -645,7 +645,7 @@ def test_a_time_range_is_kept_to(searches: Client) -> None:
     (asked,) = (each for each in ASKED if str(each) == "genesis-llm/Calls/A")
     before = around_now().start
     earlier = TimeRange(before.replace(year=before.year - 1), before, 10)
-    assert answer(searches, asked, chosen(BOARDS["genesis-llm"]), earlier).result_rows == [(0,)]
+    assert answer(searches, asked, chosen(BOARDS["genesis-llm"]), earlier).result_rows == [(0, 0)]
 
 
 def test_the_tree_has_the_path_to_the_best(searches: Client) -> None:

@@ -18,6 +18,7 @@ from tests.support.dashboards import chosen, dashboards, queries_of
 from tests.support.grafana_query import TimeRange, Value, sent
 from tests.support.searched import stored
 from tests.support.timed import (
+    CALLS,
     NONE,
     RUNS,
     SOME,
@@ -48,6 +49,7 @@ OVER_TIME = {
     "genesis-llm/Time to first token/A": ("first_token", {"p50": 0.5, "p95": 0.95}),
 }
 OTHERS = {
+    "genesis-llm/Calls/A",
     *("genesis-compare/Side by side/A", "genesis-compare/Models/A", "genesis-llm/Tokens per second/A", "genesis-llm/Slowest calls/A"),
     *("genesis-compare/Score by wall time/A", "genesis-compare/Score by cost/A", "genesis-compare/Score by generation/A"),
     *("genesis-llm/Latest calls/A", "genesis-llm/Where the time goes/A", "genesis-llm/All generations/A"),
@@ -113,6 +115,13 @@ def test_a_percentile_is_of_known_durations(timed: Client, name: str, run: str) 
         return
     (value,) = one(timed, name, run).values()
     assert value == pytest.approx(percentile(known(run, column), level))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_untimed_calls_are_counted_beside_all(timed: Client, run: str) -> None:
+    """So that nobody takes a percentile of a few calls for that of all."""
+    row = one(timed, "genesis-llm/Calls/A", run)
+    assert row == {"calls": len(CALLS[run]), "untimed": len(CALLS[run]) - len(known(run))}
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -14,6 +14,7 @@ from genesis_otel import attributes as names
 from genesis_otel import queries, spans
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel.exporter import ClickHouseSpanExporter
+from genesis_otel.instrumentation._genesis import llm
 from tests.conftest import Connect
 from tests.support.golden import SECOND, START, Case, place, span
 from tests.support.mapping import spans_of
@@ -130,6 +131,25 @@ def test_a_call_that_tells_no_end_of_its_own_took_an_unknown_time(
     store_spans(ClickHouseSpanExporter(connect), recorded.spans)
     sql = "SELECT toUnixTimestamp64Milli(timestamp) - {start:Int64}, execution_time FROM llm_logs"
     assert store.query(sql, parameters={"start": START // 1_000_000}).result_rows == [(0, 0.0)]
+
+
+def test_a_call_of_genesis_through_an_unknown_client_took_an_unknown_time(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is recorded once Genesis has logged it, and began before that; nobody saw when."""
+    recorded = record(monkeypatch, through=LLMSpanProcessor)
+
+    def original() -> None:
+        question = llm.asked.get()
+        assert question is not None
+        question.logged = {"model": "m", "messages": [], "response": "x", "cost": 0.5}
+
+    with spans.individual("a", run_id="r", generation=0):
+        llm.query(original)
+    store_spans(ClickHouseSpanExporter(connect), recorded.spans)
+    assert store.query("SELECT individual_id, response, cost, execution_time FROM llm_logs").result_rows == [
+        ("a", "x", 0.5, 0.0)
+    ]
 
 
 def test_a_call_of_a_simulated_clock_has_its_duration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,7 @@ class Asked:
     provider: str = ""
     server: object = ""
     began: int = 0
+    """0 for a client that is not known, whose call took an unknown time."""
     ended: int = 0
     response: Any = None
 
@@ -184,7 +185,7 @@ def _begin(question: Asked, model: str, operation: str, messages: object, settin
         messages=messages,
         role=role_here(),
         metadata=about,
-        start_time=question.began or None,
+        start_time=question.began,
     )
 
 

@@ -13,6 +13,7 @@ from grafana.source.columns import (
     GOOD_WHEN_LOW,
     UNPRICED,
     UNPRICED_POINTS,
+    UNTIMED,
     YIELD_COLUMNS,
     called,
     color,
@@ -268,7 +269,12 @@ def board() -> dict[str, Any]:
             choice("model", "Model", MODELS, multi=True, everything=True, by_time=True),
         ],
         [
-            a_stat("Calls", "Model calls, including embeddings.", f"SELECT count() {CALLS}"),
+            a_stat(
+                "Calls",
+                "Model calls, including embeddings. Of *untimed* ones the duration is unknown: no latency on this dashboard includes them.",
+                f"SELECT count() AS calls, countIf({TOOK} IS NULL) AS untimed {CALLS}",
+                columns=UNTIMED,
+            ),
             a_stat(
                 "p50",
                 "Half of the calls whose duration is known were faster.",
@@ -319,7 +325,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "By model",
-                "All figures per model.",
+                "All figures per model; times are of the calls whose duration is known.",
                 summary("model"),
                 {"model": width(220), **SUMMARY_COLUMNS},
                 size=(24, 7),
@@ -390,7 +396,7 @@ def board() -> dict[str, Any]:
                 "Calls",
                 a_table(
                     "By role",
-                    "All figures per role.",
+                    "All figures per role; times are of the calls whose duration is known.",
                     summary("role"),
                     {"role": width(160), **SUMMARY_COLUMNS},
                     size=(24, 6),
