@@ -285,8 +285,9 @@ def _ask(
         raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
     # A statement that somebody typed may take long.
     settings = settings_of(context)
+    of_one_run = named is not None and any(each.default == queries.LATEST for each in named.parameters)
     with reader(settings, answer_timeout=ANSWER_TIMEOUT) as client:
-        values = {name: _value(client, name, types[name], value) for name, value in values.items()}
+        values = {name: _value(client, name, types[name], value, of_one_run) for name, value in values.items()}
         if named:
             own = {name: values[name] for name in given}
             values |= health.known(client, named, own, settings.stalled_after)
@@ -323,11 +324,14 @@ def _opened(output: Path | None) -> Iterator[TextIO | None]:
         yield file
 
 
-def _value(client: Client, name: str, kind: str, value: str) -> Any:
-    """The value passed to ClickHouse for a parameter given on the command line."""
+def _value(client: Client, name: str, kind: str, value: str, of_one_run: bool) -> Any:
+    """The value passed to ClickHouse for a parameter given on the command line.
+
+    :param of_one_run: an empty name of a run is none: elsewhere, it stands for all runs.
+    """
     from genesis_otel._read.client import run_id_of
 
-    if name == "run_id" and value:
+    if name == "run_id" and (value or of_one_run):
         return run_id_of(client, value)
     if kind.startswith(("Array", "Tuple", "Map")):
         try:

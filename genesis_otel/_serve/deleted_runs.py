@@ -35,12 +35,15 @@ class DeletedRuns:
         self._came = True
 
     def look(self, *, came: bool, last: bool = False) -> None:
-        """Remove late rows, if anything arrived and a check is due; never raises. The last check closes the client."""
+        """Remove late rows, if anything arrived and a check is due, or it is the last one; never raises."""
         self._came = self._came or came
         if self._came and (last or time.monotonic() >= self._due):
             self._due = time.monotonic() + EVERY
             self._sweep()
-        if last and self._client is not None:
+
+    def close(self) -> None:
+        """Close the client."""
+        if self._client is not None:
             self._client.close()
 
     def _sweep(self) -> None:

@@ -253,7 +253,7 @@ def _drain(
                 # The engine is in this process: it fails for lack of disk or memory, and both may become free again.
                 delivered, pause = 0, min(pause * 2, LONGEST_PAUSE)
                 waiting.begins(error)
-            if not room.lacking(folder):
+            if merges.have_room(folder):
                 once.look()
                 # Collectors insert through the front: any request since the last look may have been an insert.
                 late.look(came=bool(delivered) or front.idle_for() < 2 * EVERY)
@@ -266,9 +266,10 @@ def _drain(
             _bound_log(folder / LOG)
         return "it was stopped"
     finally:
-        if not room.lacking(folder):
+        if merges.have_room(folder):
             once.look(last=True)
-        late.look(came=False, last=True)
+            late.look(came=False, last=True)
+        late.close()
         draining.close()
 
 

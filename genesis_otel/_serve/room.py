@@ -52,12 +52,21 @@ class Merges:
 
         :raises StoreError: there is no room; the merges are stopped.
         """
+        if why := self._adapt(folder):
+            raise StoreError(why)
+
+    def have_room(self, folder: Path) -> bool:
+        """Whether there is room, and the merges run, for which whatever removes rows waits; never raises."""
+        with contextlib.suppress(Exception):  # out of memory, for instance: they may still be stopped
+            return not self._adapt(folder)
+        return False
+
+    def _adapt(self, folder: Path) -> str:
         why = lacking(folder)
         if bool(why) != self._stopped:
             self._command(f"SYSTEM {'STOP' if why else 'START'} MERGES")
             self._stopped = bool(why)
-        if why:
-            raise StoreError(why)
+        return why
 
 
 def unlimited_files() -> str:

@@ -115,7 +115,8 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
     """Insert the rows of a file that the store lacks.
 
     :param with_raw_traces: also import the raw traces, if the file has any.
-    :raises StoreError: the file is not an export, is damaged, or has another schema; or the import was interrupted.
+    :raises StoreError: the file is not an export, is damaged, or has another schema; the store has another search with the run's id; or
+        the import was interrupted.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -129,6 +130,7 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
             raise StoreError(
                 f"{path} is not a genesis-otel export, or is damaged: {error}; nothing was imported"
             ) from error
+        _see_same_search(client, file, head, path)
         tables = [table for table in ORDER if table in head.rows]
         if with_raw_traces and LANDING in head.rows:
             raw_traces.columns(client)
@@ -243,16 +245,10 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
         raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
         yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
         return
-    key = _identity(table)
-    # Times as in the file: as texts, which sort like the times.
-    told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
-    names = ", ".join(f"toString({each})" for each in key)
-    sql = f"SELECT [{names}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
-    asked = client.query(sql, parameters={"run_id": head.run_id}, settings={"session_timezone": "UTC"})
-    there = {tuple(identity): newest for identity, newest in asked.result_rows}
+    there = _there(client, table, head.run_id)
 
     def is_new(row: Mapping[str, Any]) -> bool:
-        newest = there.get(tuple(str(row[each]) for each in key))
+        newest = there.get(_identified(table, row))
         return newest is None or (table in TOLD_AGAIN and str(row["timestamp"]) > newest)
 
     new = (line for row, line in _rows(file, table, Path(file.filename or "")) if is_new(row))
@@ -265,6 +261,47 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
             fmt="JSONEachRow",
         )
         yield len(lines)
+
+
+def _there(client: Client, table: str, run_id: str) -> dict[tuple[str, ...], str]:
+    """What identifies the stored rows of a run, each with the time of the last one, where a later one replaces it."""
+    # Times as in the file: as texts, which sort like the times.
+    names = ", ".join(f"toString({each})" for each in _identity(table))
+    told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
+    sql = f"SELECT [{names}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
+    asked = client.query(sql, parameters={"run_id": run_id}, settings={"session_timezone": "UTC"})
+    return {tuple(identity): str(newest) for identity, newest in asked.result_rows}
+
+
+def _see_same_search(client: Client, file: zipfile.ZipFile, head: Head, path: Path) -> None:
+    """Check that a run of this id in the store is the same search. A run that continued in another store has nothing in common with its
+    beginning, but does not begin with the same generation.
+
+    :raises StoreError: it is another search: their generations would be one another's, as the spans of both are named after the run.
+    """
+    log = STORED_IN["evolution_runs"]
+    ended = _there(client, log, head.run_id)
+    if not ended or any(_identified(log, row) in ended for row, _ in _rows(file, log, path)):
+        return
+    there, first, lowest = _there(client, "individuals", head.run_id), None, None
+    for row, _ in _rows(file, "individuals", path):
+        if _identified("individuals", row) in there:
+            return
+        number = row.get("generation")
+        if isinstance(number, int):
+            lowest = number if lowest is None else min(lowest, number)
+    if there and lowest is not None:
+        sql = "SELECT min(generation) FROM individuals WHERE run_id = {run_id:String}"
+        first = int(str(client.command(sql, parameters={"run_id": head.run_id})))
+    if first is not None and first == lowest:
+        raise StoreError(
+            f"the store has another search with the id {head.run_id}, and rows of both would be mixed; nothing was imported. Import {path} "
+            f"into another database with --url, or delete the one that is here: genesis-otel delete {head.run_id}"
+        )
+
+
+def _identified(table: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[each]) for each in _identity(table))
 
 
 def _identity(table: str) -> Sequence[str]:

@@ -72,6 +72,10 @@ def test_query_by_name(run: Run) -> None:
     detail = json.loads(run("query", "individuals_in_detail", "-p", f"run_id={RUN}", "-p", ids, "-f", "json")[1])
     assert [row["individual_id"] for row in detail] == ["two_a"]
     assert run("query", "top_individuals", "-p", "run_id=nobody")[0] == 3
+    # As from a variable that a script has not set; where all runs are the default, it is that.
+    code, out, err = run("query", "top_individuals", "-p", "run_id=")
+    assert (code, out) == (3, "") and "the name of the run is empty" in err
+    assert run("query", "llm_costs", "-p", "run_id=") == run("query", "llm_costs")
     code, _, err = run("query", "top_individuals", "-p", "limit=many")
     assert code == 1 and "limit" in err
 

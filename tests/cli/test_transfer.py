@@ -236,6 +236,38 @@ def test_a_run_that_continues_is_brought_up_to_date(
         assert run(target, "delete", "goes_on", "--yes", "--raw-traces")[0] == 0
 
 
+def test_another_search_with_the_same_id_is_refused(
+    run: Run, source: Path, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the one that is there changes, and the error says where the file can go; a run that began there and continued in another
+    store becomes whole."""
+
+    def searched(data: Path, run_id: str, *generations: int) -> None:
+        recorded = record(monkeypatch)
+        with spans.run("t", run_id=run_id) as search:
+            for number in generations:
+                with search.generation(number) as generation, generation.individual() as individual:
+                    individual.record(fitness=number)
+        fill(data / "store", recorded.spans)
+
+    files = {run_id: tmp_path / f"{run_id}.zip" for run_id in ("twin", "half")}
+    searched(target, "twin", 0, 1)
+    searched(target, "half", 0, 1)
+    searched(source, "twin", 0, 1)
+    searched(source, "half", 1, 2)
+    for run_id, file in files.items():
+        assert run(source, "export", run_id, "-o", str(file))[0] == 0
+    with opened(target) as client:
+        before = content(client, "twin")
+        code, out, err = run(target, "import", str(files["twin"]))
+        assert (code, out) == (1, "") and err.startswith("Error: the store has another search with the id twin")
+        assert "nothing was imported" in err and "--url" in err and content(client, "twin") == before
+        assert run(target, "import", str(files["half"]))[0] == 0
+        assert number(client, "SELECT uniqExact(generation) FROM generations WHERE run_id = {run:String}", "half") == 3
+    assert run(target, "delete", "twin", "--yes")[0] == 0
+    assert run(target, "import", str(files["twin"]))[0] == 0
+
+
 def once(client: Client) -> dict[str, list[Sequence[object]]]:
     """All rows of the run that continues, as if they had been merged."""
     return {

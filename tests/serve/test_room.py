@@ -94,6 +94,38 @@ def test_a_store_whose_disk_is_nearly_full_takes_nothing_and_can_be_read(tmp_pat
         process.wait(60)
 
 
+LATE = """
+import sys
+from pathlib import Path
+from genesis_otel._serve.client import open_store
+from genesis_otel._store.deleted import delete
+
+client = open_store(Path(sys.argv[1]))
+delete(client, "gone")
+client.command("INSERT INTO individuals (run_id, individual_id, timestamp) SELECT 'gone', 'late', now64(3)")
+client.close()
+"""
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_store_whose_disk_is_nearly_full_can_be_ended(tmp_path: Path, again: bool) -> None:
+    """Also if there is space again only then: removing late rows of a deleted run would wait for merges, which are stopped, forever."""
+    store = tmp_path / "store"
+    subprocess.run([sys.executable, "-c", LATE, str(store)], check=True)
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-c", NEARLY_FULL, str(store)], stderr=file)
+    try:
+        until(lambda: "must stay free" in log.read_text(), "the line that says why")
+        if again:
+            process.send_signal(signal.SIGUSR1)
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("by", ["a store process", "a reader"])
 def test_no_store_is_made_on_a_disk_that_is_nearly_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
