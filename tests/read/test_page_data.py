@@ -406,6 +406,25 @@ def test_calls_are_found_by_what_their_prompts_say(store: Client, connect: Conne
     assert found("content") == found("assistant") == found("src\\/main") == {}
 
 
+@pytest.mark.parametrize("again", [0.9, None])
+def test_the_gain_of_one_that_is_evaluated_again_is_that_of_its_score(
+    store: Client, connect: Connect, again: float | None
+) -> None:
+    """The first time it gained 0.1; what counts is the last time."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("again", run_id="again", start_time=BEGAN)
+        for at, (name, score, parents) in enumerate(
+            (("mother", 0.5, ()), ("child", 0.6, ["mother"]), ("child", again, ["mother"]))
+        ):
+            one = spans.individual(name, parents=parents, generation=at, run=run, start_time=BEGAN)
+            one.record(fitness=score)
+            one.end(BEGAN + (at + 1) * SECOND)
+        export(connect, recorded.spans)
+    told = data.individual(store, "again", "child")
+    assert told["fitness_score"] == again and told["gain"] == (None if again is None else pytest.approx(0.4))
+
+
 # --- before and during evaluations ------------------------------------------------------------------------------------
 
 
