@@ -503,6 +503,24 @@ def test_a_child_of_a_copy_is_compared_with_its_original(engine: Path, browse: B
     assert sum(eventually(lambda: driver.execute_script(finished))) == 21
 
 
+def test_an_evaluation_that_a_run_left_behind_does_not_go_on(engine: Path, browse: Browse) -> None:
+    """When its process was killed, its end is not known: the run has ended, and it kept no worker busy until then."""
+
+    def tell(run: spans.Run) -> None:
+        spans.individual("killed", generation=0, run=run, start_time=BEGAN).evaluation("job", start_time=BEGAN)
+        one = spans.individual("one", generation=0, run=run, start_time=BEGAN)
+        one.evaluation("ended", start_time=BEGAN + 10 * SECOND).end(BEGAN + 50 * SECOND)
+        finish(run, 90, "late", 0.5)
+
+    with stored(engine, "left", told_of("left", tell)) as client:
+        driver = browse(page(client, "left"))
+    tab(driver, "Timeline")
+    shows(driver, "2 evaluations in 1 lane, busy for 80 % of the time")
+    driver.execute_script("document.querySelector('.view details').open = true")
+    shows(driver, "no end known")
+    assert "goes on" not in says(driver, ".view")
+
+
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the store process, given a prefix of an id; the path goes to standard output, progress to standard error."""
     folder = tmp_path / "store"
