@@ -25,6 +25,8 @@ OVERLAP = 5_000
 """Milliseconds before the cursor that are read again: an insert may become visible after one that started later."""
 POINTS = 400
 """Points of each compared run's curve."""
+CELLS = 20_000
+"""Cells of a feature grid, at most."""
 STATES = 400
 """States of the model selection per answer, at most."""
 
@@ -97,7 +99,7 @@ def individual(client: Client, run_id: str, individual_id: str) -> dict[str, Any
     """Everything known about an individual, with its parent's program, its conversations, and the spans of its trace."""
     found = in_full(client, run_id, [individual_id])
     if not found:
-        raise NotFoundError(f"{individual_id} is known only as a parent: no row of its own was recorded")
+        raise NotFoundError(f"{individual_id} has no row of its own: it has not finished, or is known only as a parent")
     return found[individual_id]
 
 
@@ -197,7 +199,7 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
         "mutations": mutations,
         "models": [{**latency.get(row["model"], {}), **row} for row in ask("llm_costs")],
         "pairs": ask("model_mutation_yield"),
-        "cells": ask("cells"),
+        "cells": ask("cells", limit=CELLS),
         "front": ask("pareto_latest"),
         "failures": ask("failures", limit=100),
     }
@@ -205,7 +207,7 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
 
 def cells(client: Client, run_id: str, until: int) -> list[dict[str, Any]]:
     """The cells of the feature grid as they were at a time, in milliseconds since 1970."""
-    return [_shown(row) for row in queries.ask(client, "cells", run_id=run_id, until=until)]
+    return [_shown(row) for row in queries.ask(client, "cells", run_id=run_id, until=until, limit=CELLS)]
 
 
 def found_calls(client: Client, **asked: Any) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genesis_otel._read import page_data as data
-from genesis_otel._read.client import AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
+from genesis_otel._read.client import BEST, AmbiguousError, NotFoundError, brief, individual_id_of, run_id_of
 from genesis_otel._serve.client import EVERYWHERE
 from genesis_otel._serve.http.compression import packed
 from genesis_otel._store.errors import StoreError
@@ -340,7 +340,9 @@ def _needed(told: dict[str, Any], name: str) -> str:
 
 
 def _individual(client: Client, run_id: str, told: dict[str, Any]) -> dict[str, Any]:
-    return data.individual(client, run_id, individual_id_of(client, run_id, _needed(told, "individual")))
+    name = _needed(told, "individual")
+    # Any other name is a complete id: of one that has no row yet, the answer is not the other one whose id begins so.
+    return data.individual(client, run_id, individual_id_of(client, run_id, name) if name == BEST else name)
 
 
 def _runs(request: Request, most: int) -> list[str]:

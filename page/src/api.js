@@ -1,6 +1,6 @@
 // Requests to the server, or to the report that contains this page, and the data of a run: loaded once, then only what is new.
 import { answer } from "./file.js";
-import { isLive } from "./format.js";
+import { fraction, isLive } from "./format.js";
 
 export class Refused extends Error {}
 
@@ -102,6 +102,13 @@ class Call {
     this.status = columns.status[at];
     this.cost = columns.cost[at];
   }
+}
+
+// What has the score of an individual: a copy has none of its own, but what it is a copy of has.
+export function original(one) {
+  const seen = new Set();
+  while (one?.copied && !seen.has(one.id)) { seen.add(one.id); one = one.parent; }
+  return one;
 }
 
 const byTime = (a, b) => a.timestamp - b.timestamp || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
@@ -278,7 +285,7 @@ export class RunData {
   shade(one) {
     // 0 is the worst score and 1 the best, in the run's direction.
     if (one.score === null || this.high === this.low) return one.score === null ? null : 1;
-    const part = (one.score - this.low) / (this.high - this.low);
+    const part = fraction(one.score, this.low, this.high);
     return this.sign > 0 ? part : 1 - part;
   }
 }

@@ -7,6 +7,7 @@ import { dollars, duration, moment, number, short, visible } from "./format.js";
 import { useSetting } from "./settings.js";
 import { Table } from "./table.js";
 
+const MOST = 300;
 const FIELDS = ["text", "model", "role", "status", "slower", "dearer"];
 
 export function Calls({ run = "", choose }) {
@@ -16,7 +17,7 @@ export function Calls({ run = "", choose }) {
   const [error, fail] = useState("");
   useEffect(() => {
     let over = false;
-    const timer = setTimeout(() => ask("calls", { ...wanted, run_id: run, limit: 300 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)), 250);
+    const timer = setTimeout(() => ask("calls", { ...wanted, run_id: run, limit: MOST }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)), 250);
     return () => { over = true; clearTimeout(timer); };
   }, [JSON.stringify(wanted), run]);
   const field = (name, label, type = "text") => html`<label>${label} <input type=${type} min="0" step="any" size="10" value=${wanted[name]} onInput=${(event) => set[name][1](event.target.value)}/></label>`;
@@ -30,5 +31,5 @@ export function Calls({ run = "", choose }) {
   return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>${field("text", file ? "text in this file's prompts" : "text", "search")}${field("model", "model")}${field("role", "role")}
     <label>status <select value=${wanted.status} onChange=${(event) => set.status[1](event.target.value)}><option value="">any</option><option>ok</option><option>error</option></select></label>
     ${field("slower", "seconds ≥", "number")}${field("dearer", "USD ≥", "number")}</form>
-    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => (row.trace_id ?? "") + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;
+    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${rows?.length === MOST ? html`<p class="hint">The newest ${number(MOST)}.</p>` : ""}${rows ? html`<${Table} label="Calls" rows=${rows} columns=${columns} keyOf=${(row) => (row.trace_id ?? "") + row.span_id} onPick=${(row) => row.individual_id && choose(row.individual_id, row.run_id)}/>` : html`<p class="none">Reading …</p>`}`;
 }

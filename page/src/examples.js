@@ -2,7 +2,7 @@
 import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rows, useNews } from "./asked.js";
-import { count, number, short, visible } from "./format.js";
+import { count, fraction, number, short, visible } from "./format.js";
 import { colour, GOLD } from "./marks.js";
 import { numeric, Table } from "./table.js";
 
@@ -57,7 +57,7 @@ function Grid({ grid, told, data, choose, chosen }) {
     watching.observe(canvas.current.parentElement);
     return () => watching.disconnect();
   }, []);
-  const shade = (score) => (grid.high === grid.low ? 1 : data.sign > 0 ? (score - grid.low) / (grid.high - grid.low) : (grid.high - score) / (grid.high - grid.low));
+  const shade = (score) => (grid.high === grid.low ? 1 : data.sign > 0 ? fraction(score, grid.low, grid.high) : 1 - fraction(score, grid.low, grid.high));
   useEffect(() => {
     if (!room) return;
     const element = canvas.current, width = NAMED + told.length * wide + 4, height = grid.examples.length * tall + 4, ratio = devicePixelRatio || 1, dark = matchMedia("(prefers-color-scheme: dark)").matches;

@@ -3,11 +3,16 @@
 export const number = (value) => {
   if (value === null || value === undefined) return "";
   if (typeof value !== "number") return String(value);
+  // Of a number this large the last digits mean nothing, and there are up to 309 of them.
+  if (Math.abs(value) >= 1e15) return value.toPrecision(6);
   if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  return Math.abs(value) < 1e-4 || Math.abs(value) >= 1e15 ? value.toPrecision(6) : String(+value.toFixed(6));
+  return Math.abs(value) < 1e-4 ? value.toPrecision(6) : String(+value.toFixed(6));
 };
 
 export const count = (value, name) => (value === null || value === undefined ? "" : `${number(value)} ${name}${value === 1 ? "" : "s"}`);
+
+// How far a value is from the lowest to the highest, from 0 to 1; the difference of these may be beyond the largest number.
+export const fraction = (value, low, high) => (Number.isFinite(high - low) ? (value - low) / (high - low) : (value / 2 - low / 2) / (high / 2 - low / 2));
 
 export const signed = (value) => (value === null || value === undefined ? "" : (value > 0 ? "+" : "") + number(value));
 

@@ -16,14 +16,14 @@ export function Individual({ data, id, part, show, choose, close }) {
   const known = data.byId.get(id);
   const asked = useRef("");
   useEffect(() => {
-    // It is asked for before the others are here, and again only if a later row of it arrives.
-    const about = `${data.id} ${id}`, isKnown = told?.individual_id === id && !(known?.timestamp > told.timestamp);
+    // It is asked for before the others are here, and again only if a later row of it arrives, or another parent.
+    const about = `${data.id} ${id}`, isKnown = told?.individual_id === id && !(known?.timestamp > told.timestamp) && !(known?.parents.length > told.parent_ids.length);
     if (isKnown || asked.current === about) return;
     asked.current = about;
     if (told?.individual_id !== id) tell(null);
     const answered = (answer) => { if (asked.current !== about) return; asked.current = ""; tell(answer); };
     ask("run/individual", { run: data.id, individual: id }).then(answered, (error) => answered({ refused: error.message }));
-  }, [id, data.id, known?.timestamp]);
+  }, [id, data.id, known?.timestamp, known?.parents.length]);
   const seed = () => { let one = known; const seen = new Set(); while (one?.parent && !seen.has(one.id)) { seen.add(one.id); one = one.parent; } return one; };
   useEffect(() => {
     if (!told || told.refused) return;

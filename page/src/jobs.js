@@ -1,5 +1,6 @@
 // Evaluation jobs, and lanes for what goes on at the same time.
 import { rows, useNews } from "./asked.js";
+import { isLive } from "./format.js";
 
 // Jobs in the order in which they were submitted.
 function jobs() {
@@ -29,9 +30,9 @@ export function laid(spans) {
 // One of unknown duration is at the one time that is known of it.
 export const callSpans = (data) => data.calls.map((one) => ({ one, from: one.timestamp, to: one.timestamp + (one.execution_time ?? 0) * 1000 }));
 
-// One that goes on lasts until the newest that is known of its run.
+// One that goes on lasts until the newest that is known of its run; when one ended that a run has left behind is not known.
 export function jobSpans(jobs, data) {
   let now = data.summary.last_seen || 0;
   for (const one of jobs) now = Math.max(now, one.submitted);
-  return jobs.map((one) => ({ one, from: one.submitted, to: one.ended === null ? now : one.submitted + (one.seconds ?? 0) * 1000 }));
+  return jobs.map((one) => ({ one, from: one.submitted, to: one.ended === null ? (isLive(data.summary) ? now : one.submitted) : one.submitted + (one.seconds ?? 0) * 1000 }));
 }

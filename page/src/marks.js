@@ -19,7 +19,8 @@ export const colour = (shade) => (shade === null ? UNKNOWN : `rgb(${mixed(shade)
 export function Scale({ data, what = "score" }) {
   if (data.low === null || data.low === data.high) return "";
   const [worst, best] = data.sign > 0 ? [data.low, data.high] : [data.high, data.low];
-  return html`<span class="kind">${what} ${number(+worst.toPrecision(4))} <svg width=${SHADES.length * 7} height="10" aria-hidden="true">${SHADES.map((_, at) => html`<rect x=${at * 7} width="7" height="10" fill=${colour(at / (SHADES.length - 1))}/>`)}</svg> ${number(+best.toPrecision(4))}</span>`;
+  const about = (value) => { const near = +value.toPrecision(4); return number(Number.isFinite(near) ? near : value); };
+  return html`<span class="kind">${what} ${about(worst)} <svg width=${SHADES.length * 7} height="10" aria-hidden="true">${SHADES.map((_, at) => html`<rect x=${at * 7} width="7" height="10" fill=${colour(at / (SHADES.length - 1))}/>`)}</svg> ${about(best)}</span>`;
 }
 
 // What the marks of a picture mean.

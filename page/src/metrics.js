@@ -1,6 +1,7 @@
 // Any numeric value of the individuals over any other, or over time: the course of a metric, or a front over its two axes.
 import { html } from "./html.js";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { original } from "./api.js";
 import { useNews, useWhole } from "./asked.js";
 import { better, number, short, visible } from "./format.js";
 import { draw, drawSmall, Scale, scaled, shapesOf } from "./marks.js";
@@ -33,7 +34,7 @@ export function Metrics({ data, choose, chosen }) {
     if (name === "place") return one.place + 1;
     if (name === "children") return one.children.length;
     if (name === "gain" || name === "grown") {
-      const parent = one.copied ? null : one.parent, [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
+      const parent = one.copied ? null : original(one.parent), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
       return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;
     }
     if (name in BY_ITSELF) return one[name] ?? null;
@@ -59,12 +60,16 @@ export function Metrics({ data, choose, chosen }) {
 
 const HIGH = 440, LEFT = 64, BOTTOM = 36, TOP = 10, RIGHT = 14;
 
+// A range with a single value in its middle.
+const around = (value) => { const half = Math.max(0.5, Math.abs(value) * 1e-6); return [value - half, value + half]; };
+
 // Even steps of 1, 2 or 5.
 function ticks(low, high, most) {
   const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
-  const found = [];
-  for (let at = Math.ceil(low / step); at * step <= high + step * 1e-9; at += 1) found.push(+(at * step).toPrecision(12));
-  return found;
+  const found = new Set(), first = Math.ceil(low / step);
+  // Counted from the first one: to a number beyond 2^53, adding 1 changes nothing.
+  for (let nth = 0; nth <= most + 1 && (first + nth) * step <= high + step * 1e-9; nth += 1) found.add(+((first + nth) * step).toPrecision(12));
+  return [...found];
 }
 
 function Scatter({ data, points, front, labels, choose, chosen }) {
@@ -76,8 +81,8 @@ function Scatter({ data, points, front, labels, choose, chosen }) {
   }, []);
   let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
   for (const { x, y } of points) { left = Math.min(left, x); right = Math.max(right, x); low = Math.min(low, y); high = Math.max(high, y); }
-  if (left === right) { left -= 0.5; right += 0.5; }
-  if (low === high) { low -= 0.5; high += 0.5; }
+  if (left === right) [left, right] = around(left);
+  if (low === high) [low, high] = around(low);
   const edge = (high - low) * 0.04, side = (right - left) * 0.02;
   const px = (x) => LEFT + ((x - left + side) / (right - left + 2 * side)) * (wide - LEFT - RIGHT), py = (y) => HIGH - BOTTOM - ((y - low + edge) / (high - low + 2 * edge)) * (HIGH - BOTTOM - TOP);
   useEffect(() => {

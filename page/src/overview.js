@@ -48,7 +48,7 @@ function throughput(data, jobs) {
   for (const spans of [calls, evaluations]) for (const { to } of spans) end = Math.max(end, to);
   const wide = (end - began) / COUNT, finished = new Array(COUNT).fill(0);
   const bin = (time) => Math.max(0, Math.min(COUNT - 1, Math.floor((time - began) / wide)));
-  for (const one of data.list) finished[bin(one.timestamp)] += 1;
+  for (const one of data.list) if (!one.copied) finished[bin(one.timestamp)] += 1;
   // How many there were at a time, on average over each interval.
   const busy = (spans) => {
     const found = new Array(COUNT).fill(0);

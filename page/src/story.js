@@ -1,7 +1,7 @@
 // How the best individual came about: each step on its path, with what it changed in the program.
 import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
-import { ask } from "./api.js";
+import { ask, original } from "./api.js";
 import { Diff } from "./code.js";
 import { begun, isLive, money, number, short, signed, visible } from "./format.js";
 
@@ -13,11 +13,7 @@ export function Story({ data, chosen, choose }) {
 }
 
 function Step({ data, one, chosen, choose }) {
-  // A copy has no score of its own: what it is a copy of has.
-  let { parent } = one;
-  const seen = new Set();
-  while (parent?.copied && !seen.has(parent.id)) { seen.add(parent.id); parent = parent.parent; }
-  const gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
+  const parent = original(one.parent), gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
   const [open, turn] = useState(false), [told, tell] = useState(null);
   useEffect(() => {
     if (!open) return;

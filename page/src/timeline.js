@@ -9,8 +9,8 @@ import { Beside, Table } from "./table.js";
 
 const GAP = 22, TICK = 150, PIXEL = 0.5;
 
-const EVALUATIONS = [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
-  { name: "seconds", head: "took", right: true, show: (row) => (row.ended === null ? "goes on" : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.ended === null ? "" : "ok") }];
+const evaluated = (run) => [{ name: "submitted", head: "submitted", show: (row) => moment(row.submitted) }, { name: "individual_id", head: "individual", show: (row) => short(row.individual_id, 18) },
+  { name: "seconds", head: "took", right: true, show: (row) => (row.ended === null ? (isLive(run) ? "goes on" : "no end known") : duration(row.seconds)) }, { name: "failed", head: "ended", show: (row) => (row.failed ? html`<span class="failed">failed</span>` : row.ended === null ? "" : "ok") }];
 
 export function Timeline({ data, choose }) {
   const { told, error } = useJobs(data), jobs = told || [];
@@ -69,5 +69,5 @@ export function Timeline({ data, choose }) {
     <div><canvas class="timeline" ref=${canvas} role="img" aria-label="Calls and evaluations over time; the tab Calls lists them, and the table below" onPointerMove=${(event) => hover(say(at(event)) || "")} onPointerLeave=${() => hover("")}
       onClick=${(event) => { const found = at(event); if (found && data.byId.has(found.one.individual_id)) choose(found.one.individual_id); }}></canvas></div>
     <p class="hint">${over || (texts.length ? "A bar is a call or an evaluation, its wait for a worker included; click one to select its individual." : "")}${told || error ? "" : " Reading …"}</p>
-    ${jobs.length ? html`<${Beside} title="evaluations as a table" table=${() => html`<${Table} label="Evaluations" rows=${jobs} columns=${EVALUATIONS} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/>`}/>` : ""}`;
+    ${jobs.length ? html`<${Beside} title="evaluations as a table" table=${() => html`<${Table} label="Evaluations" rows=${jobs} columns=${evaluated(data.summary)} keyOf=${(row) => row.job || row.individual_id} sorted=${{ name: "seconds", down: true }} onPick=${(row) => data.byId.has(row.individual_id) && choose(row.individual_id)}/>`}/>` : ""}`;
 }

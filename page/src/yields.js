@@ -1,6 +1,7 @@
 // The yield of each mutation, the cells of the feature grid, and the Pareto front.
 import { html } from "./html.js";
 import { useMemo } from "preact/hooks";
+import { original } from "./api.js";
 import { useWhole } from "./asked.js";
 import { Cells } from "./cells.js";
 import { better, count, isLive, money, number, short, visible } from "./format.js";
@@ -51,7 +52,7 @@ const WINDOW = 20, STEPS = 400;
 function Rates({ data }) {
   const rates = useMemo(() => {
     const made = data.list.filter((one) => !one.copied && one.parent), wide = Math.max(WINDOW, Math.ceil(made.length / 50)), step = Math.ceil(made.length / STEPS);
-    const above = (one) => one.parents.filter((id) => { const parent = data.byId.get(id); return parent && one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; }).length;
+    const above = (one) => one.parents.filter((id) => { const parent = original(data.byId.get(id)); return parent && one.score !== null && parent.score !== null && data.sign * (one.score - parent.score) > 0; }).length;
     const x = [], right = [], better = [];
     let [ok, up, pairs] = [0, 0, 0];
     made.forEach((one, at) => {

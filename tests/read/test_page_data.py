@@ -406,6 +406,25 @@ def test_calls_are_found_by_what_their_prompts_say(store: Client, connect: Conne
     assert found("content") == found("assistant") == found("src\\/main") == {}
 
 
+@pytest.mark.parametrize("again", [0.9, None])
+def test_the_gain_of_one_that_is_evaluated_again_is_that_of_its_score(
+    store: Client, connect: Connect, again: float | None
+) -> None:
+    """The first time it gained 0.1; what counts is the last time."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("again", run_id="again", start_time=BEGAN)
+        for at, (name, score, parents) in enumerate(
+            (("mother", 0.5, ()), ("child", 0.6, ["mother"]), ("child", again, ["mother"]))
+        ):
+            one = spans.individual(name, parents=parents, generation=at, run=run, start_time=BEGAN)
+            one.record(fitness=score)
+            one.end(BEGAN + (at + 1) * SECOND)
+        export(connect, recorded.spans)
+    told = data.individual(store, "again", "child")
+    assert told["fitness_score"] == again and told["gain"] == (None if again is None else pytest.approx(0.4))
+
+
 # --- before and during evaluations ------------------------------------------------------------------------------------
 
 
@@ -471,3 +490,26 @@ def test_jobs_come_since_a_cursor(store: Client, connect: Connect) -> None:
     export(connect, [last])
     again = data.jobs(store, RUN, first["since"] + data.OVERLAP)["columns"]
     assert (again["individual_id"], again["seconds"]) == (["four_a"], [1.0])
+
+
+def test_of_an_evaluation_that_is_tried_again_the_last_time_counts(store: Client, connect: Connect) -> None:
+    """It took as long as that, and failed if that did: one that was killed and one that failed are tried again after an hour."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run("again", run_id="again", start_time=BEGAN)
+        one = spans.individual("one", generation=0, run=run, start_time=BEGAN)
+        for at, job in ((0, "killed"), (0, "failed"), (3600, "killed"), (3600, "failed"), (3700, "goes on")):
+            evaluation = one.evaluation(job, start_time=BEGAN + at * SECOND)
+            if at == 0 and job == "failed":
+                evaluation.fail("no memory")
+            if at == 3600 or job == "failed":
+                evaluation.end(BEGAN + (at + 2) * SECOND)
+        export(connect, recorded.spans)
+    columns = data.jobs(store, "again")["columns"]
+    told = zip(*(columns[name] for name in ("job", "submitted", "seconds", "failed")), strict=True)
+    began = BEGAN // 1_000_000
+    assert sorted(told) == [
+        ("failed", began + 3_600_000, 2.0, False),
+        ("goes on", began + 3_700_000, None, False),
+        ("killed", began + 3_600_000, 2.0, False),
+    ]

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from opentelemetry.sdk.trace import ReadableSpan
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 from typer.testing import CliRunner
 
+from genesis_otel import spans
 from genesis_otel._cli.app import application
+from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel.report import page
 from tests.support.browser import errors, eventually, open_browser, scheme
 from tests.support.dashboards import searches_in
-from tests.support.searched import BEST, FACTS, GOING_ON, LINEAGE_OF_BEST, RUN, TASK, code, fill, search_spans
+from tests.support.recording import record
+from tests.support.searched import (
+    BEST,
+    FACTS,
+    GOING_ON,
+    LINEAGE_OF_BEST,
+    RUN,
+    SECOND,
+    TASK,
+    code,
+    fill,
+    search_spans,
+    stored,
+)
 from tests.support.timed import CALLS, SOME, UNKNOWN, known, store_jobs, store_runs, store_spans
 from tests.support.timed import RUNS as DURATIONS
+
+BEGAN = 1_700_000_000 * SECOND
 
 HOSTILE = "</script><script>document.title='run'</script><!--<script><img src=x onerror=\"document.title='run'\">{{ 7*7 }}\u2028\u202e\x00<b>"
 TABS = (
@@ -462,6 +482,89 @@ def test_a_run_that_minimises(store: Client, browse: Browse) -> None:
     assert facts(driver)["best"] == "1 (lower is better)"
     tab(driver, "Best path")
     assert [each.text for each in driver.find_elements(By.CSS_SELECTOR, ".story li .link")] == ["i0", "i1"]
+
+
+def told_of(task: str, tell: Callable[[spans.Run], None]) -> Sequence[ReadableSpan]:
+    """The spans of a run that ended."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch, through=LLMSpanProcessor)
+        run = spans.run(task, run_id=task, start_time=BEGAN)
+        tell(run)
+        run.end(end_time=BEGAN + 100 * SECOND)
+        return recorded.spans
+
+
+def finish(run: spans.Run, at: int, name: str, score: float, parent: str = "", how: str = "diff", **told: Any) -> None:
+    one = spans.individual(name, parent_id=parent, mutation_type=how, generation=at, run=run, start_time=BEGAN)
+    one.record(fitness=score, **told)
+    one.end(BEGAN + at * SECOND)
+
+
+def test_numbers_of_any_size_are_drawn(engine: Path, browse: Browse) -> None:
+    """Penalties as large as numbers are, with either sign; a metric of 20 digits that is the same for all, such as a seed; bins by the
+    billion. No view hangs, and none breaks."""
+    largest = sys.float_info.max
+
+    def tell(run: spans.Run) -> None:
+        for at, score in enumerate((-largest, 0.5, largest), start=1):
+            metrics = {"seed": 12345678901234567890, "scores": {"x": score, "y": 1e18}}
+            finish(run, at, f"n{at}", score, metrics=metrics, cell={"size": at * 10**9}, code=f"code {at}")
+
+    with stored(engine, "extreme", told_of("extreme", tell)) as client:
+        driver = browse(page(client, "extreme"))
+    assert facts(driver)["best"] == "1.79769e+308"
+    for name in TABS:
+        tab(driver, name)
+        assert not re.search("NaN|Infinity|undefined", says(driver, ".view"))
+    tab(driver, "Metrics")
+    for axis in driver.find_elements(By.CSS_SELECTOR, ".tools select"):
+        Select(axis).select_by_value("m.seed")
+    shows(driver, "3 of 3 individuals have both values")
+    assert errors(driver) == []
+
+
+def test_a_child_of_a_copy_is_compared_with_its_original(engine: Path, browse: Browse) -> None:
+    """As on the best path: a copy has no score of its own. Nor is it an individual that finished."""
+
+    def tell(run: spans.Run) -> None:
+        finish(run, 1, "seed", 0.5)
+        for at in range(2, 42, 2):
+            finish(run, at, f"copy {at}", 0.5, "seed", "migration")
+            finish(run, at + 1, f"child {at}", 0.75, f"copy {at}")
+
+    with stored(engine, "copied", told_of("copied", tell)) as client:
+        driver = browse(page(client, "copied"))
+    driver.get(driver.current_url.partition("#")[0] + "#/run/copied/metrics?y=gain")
+    shows(driver, "20 of 21 individuals have both values")
+    tab(driver, "Yields")
+    driver.execute_script("document.querySelector('.plot details').open = true")
+    row = "return document.querySelector('.plot .as-table tbody tr')?.innerText"
+    assert eventually(lambda: driver.execute_script(row)).split() == ["21", "100", "100"]
+    tab(driver, "Overview")
+    driver.execute_script("for (const each of document.querySelectorAll('.plot details')) each.open = true")
+    finished = (
+        "return [...document.querySelectorAll('.plot table')].filter((each) => each.innerText.includes('individuals per'))"
+        ".flatMap((each) => [...each.querySelectorAll('tbody tr')].slice(0, -1).map((row) => +row.cells[1].innerText))"
+    )
+    assert sum(eventually(lambda: driver.execute_script(finished))) == 21
+
+
+def test_an_evaluation_that_a_run_left_behind_does_not_go_on(engine: Path, browse: Browse) -> None:
+    """When its process was killed, its end is not known: the run has ended, and it kept no worker busy until then."""
+
+    def tell(run: spans.Run) -> None:
+        spans.individual("killed", generation=0, run=run, start_time=BEGAN).evaluation("job", start_time=BEGAN)
+        one = spans.individual("one", generation=0, run=run, start_time=BEGAN)
+        one.evaluation("ended", start_time=BEGAN + 10 * SECOND).end(BEGAN + 50 * SECOND)
+        finish(run, 90, "late", 0.5)
+
+    with stored(engine, "left", told_of("left", tell)) as client:
+        driver = browse(page(client, "left"))
+    tab(driver, "Timeline")
+    shows(driver, "2 evaluations in 1 lane, busy for 80 % of the time")
+    driver.execute_script("document.querySelector('.view details').open = true")
+    shows(driver, "no end known")
+    assert "goes on" not in says(driver, ".view")
 
 
 def test_the_command_writes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,6 +137,12 @@ def test_an_individual_is_sent_whole(page: Page) -> None:
     assert {"individual", "evaluation"} <= {span["record"] for span in told["spans"]}
 
 
+def test_an_individual_without_a_row_is_no_other(page: Page) -> None:
+    """One that has not finished is not answered for by the only one whose id begins with its own."""
+    refused = page.ask(f"/api/run/individual?run={RUN}&individual={BEST[:-1]}")
+    assert refused.status == 404 and "has not finished" in refused.text
+
+
 def test_an_answer_is_json_whatever_was_stored() -> None:
     """Text of any script, half a surrogate pair and numbers of any length arrive as they are, and nothing unknown becomes a number."""
     for told in (

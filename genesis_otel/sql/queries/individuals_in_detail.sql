@@ -1,7 +1,8 @@
 -- Individuals in detail
 --
 -- Where each individual comes from, its score and its gain over its parent in the run's direction, what changed, which models made it, what
--- it cost in USD and how many of its calls have no price. A gain that was not recorded is computed as the difference of the scores.
+-- it cost in USD and how many of its calls have no price. Of one that was evaluated again, the gain is that of the last time; a gain that was
+-- not recorded is computed as the difference of the scores.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- individual_ids: their ids, e.g. ['a', 'b']
@@ -32,7 +33,9 @@ FROM (
     WHERE has({individual_ids:Array(String)}, individual_id)
 ) AS i
 LEFT JOIN (
-    SELECT child_id, parent_id, if(direction = 'min', -1, 1) * fitness_delta AS gain, edit_summary
+    SELECT
+        child_id, parent_id, edit_summary,
+        if(direction = 'min', -1, 1) * (argMax(tuple(fitness_delta), timestamp) OVER (PARTITION BY child_id, parent_id)).1 AS gain
     FROM code_lineages
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
     ORDER BY position, timestamp
