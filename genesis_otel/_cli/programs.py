@@ -131,7 +131,7 @@ def diff(
     ```
     """
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.program import difference
+    from genesis_otel._read.program import code_of, difference
 
     with reader(settings_of(context)) as client:
         run_id = run_id_of(client, run)
@@ -140,8 +140,8 @@ def diff(
             second = _individual(client, run_id_of(client, other_run) if other_run else run_id, other)
         else:
             first, second = _parent(client, first), first
-        for each in (first, second):
-            _program(each)
+    for each in (first, second):
+        code_of(each)
     lines = list(difference(first, second))
     if not lines:
         say("The two programs are the same.")
@@ -153,7 +153,7 @@ def _show(
 ) -> None:
     from genesis_otel._read.client import reader, run_id_of
     from genesis_otel._read.health import begun
-    from genesis_otel._read.program import calls, failures, outputs
+    from genesis_otel._read.program import calls, code_of, failures, outputs
 
     if code + prompts + output > 1:
         raise WrongUseError("--code, --prompts and --output exclude each other: use one of them")
@@ -167,7 +167,7 @@ def _show(
             return
         found = _individual(client, run_id, individual)
         if code:
-            raw(_program(found))
+            raw(code_of(found))
         elif prompts:
             _conversation(calls(client, run_id, found["individual_id"]), format)
         elif output:
@@ -190,18 +190,6 @@ def _parent(client: Client, child: Mapping[str, Any]) -> dict[str, Any]:
     if not child["parent_ids"]:
         raise NotFoundError(f"{child['individual_id']} has no parent: name another individual to compare it with")
     return program.individual(client, child["run_id"], child["parent_ids"][0])
-
-
-def _program(individual: Mapping[str, Any]) -> str:
-    from genesis_otel._read.client import NotFoundError
-
-    code = str(individual["code"])
-    if not code:
-        raise NotFoundError(
-            f"the program of {individual['individual_id']} was not recorded"
-            " (the search did not provide it, or GENESIS_OTEL_CAPTURE_CODE was false)"
-        )
-    return code
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------
