@@ -13,8 +13,7 @@ def dollars(amount: float | None) -> str:
     """An amount in USD: cents from a dollar on, four decimal places below, and two digits of what would be 0 with four."""
     if amount is None:
         return ""
-    # Sums of the same amounts in another order differ in their last bits: $0.11065 would be $0.1106 here and $0.1107 there.
-    amount = float(f"{amount:.12g}")
+    amount = _known(amount)
     size = abs(amount)
     if size >= 1 or not size:
         return f"${amount:,.2f}"
@@ -32,12 +31,22 @@ def money(cost: float | None, calls: int) -> str:
     return _beside(dollars(cost), calls)
 
 
+def exceeds(cost: float, budget: float) -> bool:
+    """Whether a cost is more than a budget: three calls of 0.1 are not more than 0.3, although their sum is 0.30000000000000004."""
+    return _known(cost) > _known(budget)
+
+
 def exceeding(cost: float, budget: float, calls: int = 0) -> str:
     """A cost that is more than a budget, with as many digits as it takes to see that."""
     spent, allowed = dollars(cost), dollars(budget)
     if spent == allowed:
         spent, allowed = f"${cost:.12g}", f"${budget:.12g}"
     return f"{_beside(spent, calls)}, more than its budget of {allowed}"
+
+
+def _known(amount: float) -> float:
+    """The digits of a sum that do not depend on its order: $0.11065 would be $0.1106 here and $0.1107 there."""
+    return float(f"{amount:.12g}")
 
 
 def _beside(amount: str, calls: int) -> str:

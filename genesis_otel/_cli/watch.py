@@ -19,7 +19,7 @@ import typer
 
 from genesis_otel._cli.common import OVER_BUDGET, RunArgument, WrongUseError, answering, between, settings_of
 from genesis_otel._cli.tables import say
-from genesis_otel._money import exceeding
+from genesis_otel._money import exceeding, exceeds
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -114,7 +114,7 @@ def _until_over_budget(seen: Iterable[Look | Away], settings: Settings, over: li
     for each in seen:
         yield each
         allowed = _budget(each, settings)
-        if isinstance(each, Look) and allowed is not None and each.pulse["cost"] > allowed:
+        if isinstance(each, Look) and allowed is not None and exceeds(each.pulse["cost"], allowed):
             cost, unpriced = each.pulse["cost"], each.pulse["unpriced"]
             over.append(f"{each.run_id} has cost {exceeding(cost, allowed, unpriced)}")
             return

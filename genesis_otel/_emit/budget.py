@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import printed
-from genesis_otel._money import dollars, exceeding
+from genesis_otel._money import dollars, exceeding, exceeds
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Spending:
             self._warn_unpriced()
 
     def _warn_unpriced(self) -> None:
-        if self.budget is not None:
+        if self.budget is not None and not self.over_budget:
             logger.warning(
                 "the run %s has calls without a price: until the priced ones exceed its budget of %s, it is unknown whether the "
                 "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",
@@ -77,7 +77,7 @@ class Spending:
         """Whether the budget is exceeded; None if that is unknown: no budget is known here, or a call has no price."""
         if self.budget is None:
             return None
-        return True if self.spent > self.budget else None if self.unpriced else False
+        return True if exceeds(self.spent, self.budget) else None if self.unpriced else False
 
     def _watch_budget(self) -> None:
         if not self.to_tell or not self.over_budget:

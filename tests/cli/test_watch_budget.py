@@ -18,7 +18,7 @@ from tests.support.searched import end_store, fill
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with runs that cost 2 USD: `over` has a budget of 1 and goes on, `within` one of 5 and has ended, `free`
-    has none."""
+    has none; `spent` has cost its budget of 0.3, in three calls of 0.1."""
     folder = tmp_path_factory.mktemp("budget")
     with pytest.MonkeyPatch.context() as patch:
         recorded = record(patch, through=LLMSpanProcessor)
@@ -28,6 +28,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 call.response("!", input_tokens=1, output_tokens=1, cost=2)
             if run_id != "over":
                 run.end()
+        with spans.run("task", run_id="spent", budget=0.3) as run:
+            for _ in range(3):
+                with run.llm_call("gpt-4.1-mini") as call:
+                    call.response("!", input_tokens=1, output_tokens=1, cost=0.1)
         fill(folder / "store", recorded.spans)
     yield folder
     end_store(folder / "store")
@@ -57,7 +61,7 @@ def test_a_run_shows_its_budget(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_run_within_its_budget_ends_well(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With 0 when it has ended; a run without a budget uses the one from the settings, or is a usage error; one with a budget of its own
     keeps to that."""
-    assert main(["watch", "within", "--fail-over-budget"]) == 0
+    assert main(["watch", "within", "--fail-over-budget"]) == main(["watch", "spent", "--fail-over-budget"]) == 0
     assert main(["watch", "free", "--fail-over-budget"]) == 2
     assert "free has no budget" in capfd.readouterr().err
     monkeypatch.setenv("GENESIS_OTEL_BUDGET", "1.5")

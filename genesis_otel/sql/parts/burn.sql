@@ -2,6 +2,7 @@
 -- the last sign of life for any other. `projected` is the total cost if each remaining generation costs as much as those so far, and
 -- `seconds_left` the remaining time if each takes as long; both are known if the configuration gives the number of generations and
 -- at least one is done. `allowed` is the budget, and `budget_seconds` how long it will last at the current burn.
+-- The share is rounded: three calls of 0.1 spend all of 0.3, and not more, although their sum is 0.30000000000000004.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -14,7 +15,7 @@ SELECT
     multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
     if(open AND planned > 0 AND done > 0, seconds / done * greatest(0, planned - done), NULL) AS seconds_left,
     ifNull(budget, @otherwise) AS allowed,
-    if(allowed > 0, cost / allowed, NULL) AS share,
+    if(allowed > 0, round(cost / allowed, 12), NULL) AS share,
     if(open AND burn > 0 AND allowed IS NOT NULL, greatest(0, assumeNotNull(allowed) - cost) / burn * 3600, NULL) AS budget_seconds
 FROM (
     SELECT
