@@ -11,6 +11,7 @@ and programs in the rows were written by models, so the server tells the agent t
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -35,6 +36,11 @@ CALLS = 20
 """Maximum calls of an individual in an answer."""
 PROGRAM = 40_000
 """Maximum characters of a program, or of a diff, in one answer."""
+
+MORE_ROWS = "there are more rows: narrow the parameters"
+MORE_CALLS = (
+    "there are more calls: `query` with `individual_prompts`, few `characters` and many `calls` lists more of them"
+)
 
 INSTRUCTIONS = """\
 Read-only access to the record of LLM-driven evolutionary searches: runs, their generations, individuals (programs) with scores, costs and \
@@ -91,11 +97,15 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
             return bounded([health.begun(client, run_id_of(client, run), settings.stalled_after)])
 
     def show_individual(run: Run = queries.LATEST, individual: Individual = "best") -> dict[str, Any]:
-        return {"individual": cut({**_individual(run, individual), "code": "see the tool `program`"})}
+        return {"individual": fitting({**_individual(run, individual), "code": "see the tool `program`"})}
 
     def program_of(run: Run = queries.LATEST, individual: Individual = "best", begin: From = 0) -> dict[str, Any]:
         found = _individual(run, individual)
-        return {"run_id": found["run_id"], "individual_id": found["individual_id"], **_piece(found["code"], begin)}
+        return {
+            "run_id": found["run_id"],
+            "individual_id": found["individual_id"],
+            **_piece(program.code_of(found), begin),
+        }
 
     def prompts(run: Run = queries.LATEST, individual: Individual = "best") -> dict[str, Any]:
         with reader(settings) as client:
@@ -105,7 +115,7 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
             {**call, "messages": [{"role": role, "text": text} for role, text in program.messages_of(call["messages"])]}
             for call in calls
         ]
-        return bounded(listed[:CALLS], more=len(listed) > CALLS)
+        return {"run_id": run_id, **bounded(listed[:CALLS], more=len(listed) > CALLS, rest=MORE_CALLS)}
 
     def diff(
         individual: Individual = "best",
@@ -120,6 +130,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
                 raise ValueError(f"{after['individual_id']} has no parent: name another individual to compare it with")
             name = individual_id_of(client, run_id, other) if other else after["parent_ids"][0]
             before = program.individual(client, run_id, name)
+        for each in (before, after):
+            program.code_of(each)
         lines = "\n".join(program.difference(before, after))
         return {"run_id": run_id, "before": name, "after": after["individual_id"], **_piece(lines, begin)}
 
@@ -138,6 +150,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
     ) -> dict[str, Any]:
         named = queries.load(name)
         given = dict(parameters or {})
+        if run and given.get("run_id", run) not in (run, "", None):
+            raise queries.ParameterError(f"two runs are given, {run!r} and, as run_id, {given['run_id']!r}: give one")
         if not given.get("run_id"):
             # Without a run, the query's own default counts: of one about all runs, the answer is that of the command.
             given.pop("run_id", None)
@@ -146,7 +160,8 @@ def server(settings: Settings, explain: Callable[[Exception], str]) -> MCPServer
             values = queries.values(named, given | health.known(client, named, given, settings.stalled_after))
             if values.get("run_id"):
                 values["run_id"] = run_id_of(client, str(values["run_id"]))
-            return _first(client, named.sql, values, limit)
+            about = {"run_id": values["run_id"]} if values.get("run_id") else {}
+            return {**about, **_first(client, named.sql, values, limit)}
 
     def _individual(run: str, individual: str) -> dict[str, Any]:
         with reader(settings) as client:
@@ -187,39 +202,56 @@ def _explained(
 # --- bounded ----------------------------------------------------------------------------------------------------------
 
 
-def bounded(rows: Sequence[Mapping[str, Any]], *, more: bool = False) -> dict[str, Any]:
-    """Rows as an answer of limited length; ``more`` means that there are others, which nobody has counted."""
+def bounded(rows: Sequence[Mapping[str, Any]], *, more: bool = False, rest: str = MORE_ROWS) -> dict[str, Any]:
+    """Rows as an answer of limited length.
+
+    :param more: there are others, which nobody has counted.
+    :param rest: what the answer says of rows that are left out.
+    """
     kept: list[dict[str, Any]] = []
     length = 0
     for row in rows:
-        short = cut(row)
-        length += sum(len(name) + len(str(value)) for name, value in short.items())
+        short = cut(row) if kept else fitting(row)
+        length += _length(short)
         if kept and length > CHARACTERS:
             break
         kept.append(short)
     answer: dict[str, Any] = {"rows": kept}
     if more or len(kept) < len(rows):
-        answer["left_out"] = "there are more rows: narrow the parameters"
+        answer["left_out"] = rest
     return answer
 
 
-def cut(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as JSON, with long texts truncated."""
-    return {name: _plain(value) for name, value in row.items()}
+def fitting(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON that is an answer by itself: if need be, its texts and lists are truncated further."""
+    cell, items = CELL, ROWS
+    while _length(short := cut(row, cell, items)) > CHARACTERS and cell > 1:
+        cell, items = cell // 2, items // 2
+    return short
 
 
-def _plain(value: Any) -> Any:
+def _length(row: Mapping[str, Any]) -> int:
+    """The characters of a row in an answer, which is indented."""
+    return len(json.dumps([[row]], indent=2, ensure_ascii=False))
+
+
+def cut(row: Mapping[str, Any], cell: int = CELL, items: int = ROWS) -> dict[str, Any]:
+    """A row as JSON, with texts and lists truncated to so many characters and items."""
+    return {name: _plain(value, cell, items) for name, value in row.items()}
+
+
+def _plain(value: Any, cell: int, items: int) -> Any:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
+        return {str(name): _plain(each, cell, items) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        missing = [f"… ({len(value) - ROWS:,} more)"] if len(value) > ROWS else []
-        return [_plain(each) for each in value[:ROWS]] + missing
+        missing = [f"… ({len(value) - items:,} more)"] if len(value) > items else []
+        return [_plain(each, cell, items) for each in value[:items]] + missing
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return text if len(text) <= CELL else f"{text[:CELL]}… ({len(text) - CELL:,} more characters)"
+    return text if len(text) <= cell else f"{text[:cell]}… ({len(text) - cell:,} more characters)"
 
 
 def _piece(text: str, begin: int) -> dict[str, Any]:

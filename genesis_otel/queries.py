@@ -42,6 +42,7 @@ __all__ = [
     "part",
     "placeholders",
     "values",
+    "values_in",
 ]
 
 SQL = Path(__file__).parent / "sql"
@@ -185,6 +186,20 @@ def values(query: Query, given: Mapping[str, Any]) -> dict[str, Any]:
     if missing:
         raise ParameterError(f"{query.name} needs {', '.join(missing)}: {takes}")
     return {each.name: given.get(each.name, each.default) for each in query.parameters}
+
+
+def values_in(sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for a statement's own parameters.
+
+    :raises ParameterError: the statement does not use one. ClickHouse ignores it, and an answer about all runs would pass for one about a run.
+    """
+    known = placeholders(sql)
+    unused = [name for name in given if name not in known]
+    if unused:
+        raise ParameterError(
+            f"the SQL does not use {', '.join(unused)}: write {{{unused[0]}:Type}} where its value belongs"
+        )
+    return dict(given)
 
 
 def ask(client: Client, name: str, /, **given: Any) -> list[dict[str, Any]]:

@@ -13,18 +13,20 @@ ClickHouse raises is passed on. Nothing here can write.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import html
 import importlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from genesis_otel import queries
+from genesis_otel._destinations import ANSWER_TIMEOUT
 from genesis_otel._log import CLIENT_LOG, quiet
 from genesis_otel._money import money
 from genesis_otel._read import health, parquet, program
-from genesis_otel._read.client import individual_id_of, reader, run_id_of
+from genesis_otel._read.client import described, individual_id_of, reader, run_id_of
 from genesis_otel._read.format import counted, number, visible
 from genesis_otel._settings import Settings, load_settings
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
     import pyarrow
+    from clickhouse_connect.driver.client import Client
 
 __all__ = ["Answer", "Individual", "Run", "Store", "connect"]
 
@@ -39,6 +42,9 @@ SHOWN = 30
 """Rows of an answer that a notebook shows."""
 CELL = 100
 """Characters of a value that it shows: programs and prompts are longer."""
+
+_DATE_TIME = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?DateTime(?:\('([^']+)'\))?\)*")
+"""ClickHouse's type of times in whole seconds, with the time zone if it has one."""
 
 
 def connect(url: str | None = None) -> Store:
@@ -54,7 +60,7 @@ def connect(url: str | None = None) -> Store:
 
 
 class Store:
-    """A store. Each query opens its own connection, so that a store can be kept for as long as a notebook is open."""
+    """A store. Each query has its own client, so that a store can be kept for as long as a notebook is open, and used by many threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -65,7 +71,7 @@ class Store:
         :param query: a name (``genesis-otel query --list``), or a statement; its parameters are written ``{name:Type}``.
         :param run: a run's id, a prefix of it, ``latest``, or a task, meaning its newest run: the same as ``run_id``.
         :raises LookupError: there is no such query or run.
-        :raises ValueError: a parameter is missing or unknown, the prefix matches several runs, or the statement is empty.
+        :raises ValueError: a parameter is missing or unknown, or the statement does not use it; the prefix matches several runs, or the statement is empty.
         """
         sql, given = self._asked(query, parameters if run is None else {**parameters, "run_id": run})
         if given.get("run_id"):
@@ -91,7 +97,7 @@ class Store:
         if not query.strip():
             raise ValueError("the query is empty: give a query's name, or SQL")
         if not query.strip().replace("_", "").replace("-", "").isalnum():
-            return query, dict(given)
+            return query, queries.values_in(query, given)
         named = queries.load(query)
         values = queries.values(named, given)
         if "alive" in values:
@@ -108,18 +114,38 @@ class Answer(Sequence[Mapping[str, Any]]):
 
     def __init__(self, settings: Settings, sql: str, parameters: Mapping[str, Any]) -> None:
         self._settings, self.sql, self.parameters = settings, sql, dict(parameters)
+        self._fetched: list[list[dict[str, Any]]] = []
 
-    @functools.cached_property
+    @property
     def rows(self) -> list[dict[str, Any]]:
         """The rows, fetched once; times are time zone aware."""
-        with reader(self._settings) as client:
-            return list(client.query(self.sql, parameters=self.parameters, tz_mode="aware").named_results())
+        # Not a cached_property: up to Python 3.11 it has one lock for all answers. A long query held up those of all other threads, and a
+        # process that was forked meanwhile waited forever.
+        if not self._fetched:
+            with _reading(self._settings) as client:
+                answer = client.query(self.sql, parameters=self.parameters, tz_mode="aware")
+                self._fetched.append(list(answer.named_results()))
+        return self._fetched[0]
 
     def arrow(self) -> pyarrow.Table:
         """As an Arrow table, which the engine itself produces; needs pyarrow."""
         _needed("pyarrow")
-        with reader(self._settings) as client:
-            return client.query_arrow(self.sql, parameters=self.parameters, use_strings=True)
+        with _reading(self._settings) as client:
+            table = client.query_arrow(self.sql, parameters=self.parameters, use_strings=True)
+            return self._timed(client, table)
+
+    def _timed(self, client: Client, table: pyarrow.Table) -> pyarrow.Table:
+        """The table with times where the engine writes a DateTime as a number: the seconds since 1970."""
+        import pyarrow
+
+        numbers = [at for at, field in enumerate(table.schema) if field.type == pyarrow.uint32()]
+        types = described(client, self.sql, self.parameters) if numbers else []
+        for at in numbers[: len(types)]:
+            name, kind = types[at]
+            if found := _DATE_TIME.fullmatch(kind):
+                seconds = pyarrow.timestamp("s", found[1] or str(client.server_tz))
+                table = table.set_column(at, name, table.column(at).cast(pyarrow.int64()).cast(seconds))
+        return table
 
     def pandas(self) -> pandas.DataFrame:
         """As a pandas data frame; needs pandas and pyarrow."""
@@ -137,7 +163,7 @@ class Answer(Sequence[Mapping[str, Any]]):
 
         :raises FileExistsError: the file already exists.
         """
-        with reader(self._settings) as client:
+        with _reading(self._settings) as client:
             parquet.write(client, self.sql, self.parameters, Path(path))
         return Path(path)
 
@@ -190,7 +216,10 @@ class Run:
             return Individual(program.individual(client, self.id, individual_id_of(client, self.id, individual)))
 
     def query(self, query: str, /, **parameters: Any) -> Answer:
-        """Run a named query, or SQL with ``{run_id:String}``, on this run."""
+        """Run a named query, or SQL with ``{run_id:String}``, on this run.
+
+        :raises ValueError: the SQL lacks ``{run_id:String}``, so that its answer would be about all runs; or as for :meth:`Store.query`.
+        """
         return Answer(self._store._settings, *self._store._asked(query, {**parameters, "run_id": self.id}))
 
     def __repr__(self) -> str:
@@ -224,6 +253,11 @@ class Individual:
         facts = [(name, value) for name, value in self.details.items() if name not in ("individual_id", "code")]
         code = f"<pre>{html.escape(visible(self.code, keep=chr(10) + chr(9)))}</pre>" if self.code else ""
         return _table(["", self.id], facts) + code
+
+
+def _reading(settings: Settings) -> contextlib.AbstractContextManager[Client]:
+    """A reader for a statement that somebody wrote, which may take long."""
+    return reader(settings, answer_timeout=ANSWER_TIMEOUT)
 
 
 def _needed(package: str) -> Any:

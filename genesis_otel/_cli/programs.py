@@ -139,7 +139,7 @@ def diff(
     ```
     """
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.program import difference
+    from genesis_otel._read.program import code_of, difference
 
     with reader(settings_of(context)) as client:
         run_id = run_id_of(client, run)
@@ -148,8 +148,8 @@ def diff(
             second = _individual(client, run_id_of(client, other_run) if other_run else run_id, other)
         else:
             first, second = _parent(client, first), first
-        for each in (first, second):
-            _program(each)
+    for each in (first, second):
+        code_of(each)
     lines = list(difference(first, second))
     if not lines:
         say("The two programs are the same.")
@@ -161,7 +161,7 @@ def _show(
 ) -> None:
     """Show an individual; without its name, the best one."""
     from genesis_otel._read.client import reader, run_id_of
-    from genesis_otel._read.program import calls, failures, outputs
+    from genesis_otel._read.program import calls, code_of, failures, outputs
 
     if code + prompts + output > 1:
         raise WrongUseError("--code, --prompts and --output exclude each other: use one of them")
@@ -171,7 +171,7 @@ def _show(
         run_id = run_id_of(client, run)
         found = _individual(client, run_id, individual)
         if code:
-            raw(_program(found))
+            raw(code_of(found))
         elif prompts:
             _conversation(calls(client, run_id, found["individual_id"]), format)
         elif output:
@@ -194,18 +194,6 @@ def _parent(client: Client, child: Mapping[str, Any]) -> dict[str, Any]:
     if not child["parent_ids"]:
         raise NotFoundError(f"{child['individual_id']} has no parent: name another individual to compare it with")
     return program.individual(client, child["run_id"], child["parent_ids"][0])
-
-
-def _program(individual: Mapping[str, Any]) -> str:
-    from genesis_otel._read.client import NotFoundError
-
-    code = str(individual["code"])
-    if not code:
-        raise NotFoundError(
-            f"the program of {individual['individual_id']} was not recorded"
-            " (the search did not provide it, or GENESIS_OTEL_CAPTURE_CODE was false)"
-        )
-    return code
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------

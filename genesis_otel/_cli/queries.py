@@ -279,10 +279,7 @@ def _ask(
     from genesis_otel._read.client import brief, hint, reader, stream
 
     types = queries.placeholders(named.sql if named else sql)
-    values: dict[str, Any] = queries.values(named, given) if named else dict(given)
-    unknown = [name for name in values if name not in types]
-    if unknown:
-        raise WrongUseError(f"{{{unknown[0]}:...}} is not in the SQL")
+    values: dict[str, Any] = queries.values(named, given) if named else queries.values_in(sql, given)
     # A statement that somebody typed may take long.
     settings = settings_of(context)
     of_one_run = named is not None and any(each.default == queries.LATEST for each in named.parameters)

@@ -59,7 +59,7 @@ class Spending:
             self._warn_unpriced()
 
     def _warn_unpriced(self) -> None:
-        if self.budget is not None:
+        if self.budget is not None and not self.over_budget:
             logger.warning(
                 "the run %s has calls without a price: until the priced ones exceed its budget of %s, it is unknown whether the "
                 "budget is spent; set GENESIS_OTEL_PRICES to a file with your own prices",

@@ -82,16 +82,17 @@ def stream(
     with client.query_row_block_stream(sql, parameters=dict(parameters), tz_mode="aware") as blocks:
         names = list(blocks.source.column_names)
         # An answer without rows has no column names either.
-        yield names or _names(client, sql, parameters), iter(blocks)
+        yield names or [name for name, _ in described(client, sql, parameters)], iter(blocks)
 
 
-def _names(client: Client, sql: str, parameters: Mapping[str, Any]) -> list[str]:
+def described(client: Client, sql: str, parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The names and types of the columns that a statement returns; none if it is not a SELECT."""
     from clickhouse_connect.driver.exceptions import Error
 
     bare = sql.strip().rstrip(";")
-    with contextlib.suppress(Error):  # not a SELECT
-        described = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters))
-        return [str(row[0]) for row in described.result_rows]
+    with contextlib.suppress(Error):
+        answer = client.query(f"DESCRIBE (\n{bare}\n)", parameters=dict(parameters))
+        return [(str(row[0]), str(row[1])) for row in answer.result_rows]
     return []
 
 

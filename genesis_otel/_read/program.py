@@ -55,6 +55,20 @@ def individuals(client: Client, run_id: str, individual_ids: Sequence[str]) -> d
     }
 
 
+def code_of(individual: Mapping[str, Any]) -> str:
+    """The program of an individual.
+
+    :raises NotFoundError: it was not recorded, which is not the same as empty or unchanged.
+    """
+    code = str(individual["code"])
+    if not code:
+        raise NotFoundError(
+            f"the program of {individual['individual_id']} was not recorded"
+            " (the search did not provide it, or GENESIS_OTEL_CAPTURE_CODE was false)"
+        )
+    return code
+
+
 def codes(client: Client, run_id: str, individual_ids: Sequence[str]) -> dict[str, str]:
     """The programs of individuals, by id; those without a row are left out."""
     rows = (

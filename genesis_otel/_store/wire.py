@@ -19,7 +19,6 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.httputil import (
     check_env_proxy,
     default_pool_manager,
-    get_pool_manager,
     get_proxy_manager,
 )
 from urllib3 import BaseHTTPResponse, PoolManager
@@ -183,9 +182,7 @@ def wire(url: str, *, say: float | None = None, proxied: bool = True) -> PoolMan
     """
     parts = split_url(url)
     proxy = check_env_proxy(parts.scheme, parts.hostname, parts.port or 0) if proxied else None
-    if not proxied:
-        pool = get_pool_manager()
-    else:
-        # clickhouse-connect caches both: clients come and go as connections fail.
-        pool = get_proxy_manager(parts.hostname, proxy) if proxy else default_pool_manager()
+    # clickhouse-connect caches both. A pool per client would stay open with its connection: closing a client closes no pool that it
+    # was given, and a notebook, where each query has a client, had no files left after a thousand of them.
+    pool = get_proxy_manager(parts.hostname, proxy) if proxy else default_pool_manager()
     return cast(PoolManager, Wire(url, pool, say))

@@ -13,13 +13,14 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
-from genesis_otel import queries
+from genesis_otel import queries, spans
 from genesis_otel._cli.app import main
 from genesis_otel._mcp import CELL, CHARACTERS, PROGRAM, ROWS, _piece, bounded
 from genesis_otel._serve import client as store_process
 from tests.support.between import between, passes
 from tests.support.environment import without_settings
-from tests.support.searched import GOING_ON, RUN
+from tests.support.recording import record
+from tests.support.searched import GOING_ON, RUN, end_store, fill
 
 Call = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -83,6 +84,7 @@ def test_an_agent_reads_a_search(filled: Path) -> None:
         }
         asked = await told(client, "query", name="top_individuals", run=RUN, parameters={"limit": 3})
         assert asked["rows"][0]["individual_id"] == best["individual_id"] and len(asked["rows"]) == 3
+        assert asked["run_id"] == (await told(client, "prompts", run=RUN))["run_id"] == RUN
         few = await told(client, "query", name="top_individuals", run=RUN, limit=2)
         assert len(few["rows"]) == 2 and "more rows" in few["left_out"]
 
@@ -122,6 +124,8 @@ def test_errors_are_explained_and_the_server_goes_on(filled: Path) -> None:
         assert misspelt == "runs has no argument limits, taks; it has: task, status, tag, limit"
         assert await refusal(client, "list_queries", run=RUN) == "list_queries has no argument run; it has: none"
         assert "drop" in await refusal(client, "drop", run=RUN)
+        two = await refusal(client, "query", name="top_individuals", run=RUN, parameters={"run_id": GOING_ON})
+        assert "two runs are given" in two
         assert (await told(client, "runs", limit=1))["rows"]
 
     talk(filled, work)
@@ -165,6 +169,35 @@ def test_answers_are_bounded() -> None:
     assert first["characters"] == len(whole) and len(first["text"]) == first["next_begin"] == PROGRAM
     rest = _piece(whole, first["next_begin"])
     assert first["text"] + rest["text"] == whole and "next_begin" not in rest
+
+
+def test_a_row_that_is_too_long_by_itself_is_cut_until_it_fits() -> None:
+    """A call with a long conversation is an answer of the promised size too, however its characters are written as JSON."""
+    call = {"role": "mutation", "messages": [{"role": "user", "text": '\x01\n"é' * 500} for _ in range(300)]}
+    answer = bounded([call, call])
+    assert CHARACTERS / 8 < len(json.dumps(answer, indent=2, ensure_ascii=False)) < 1.05 * CHARACTERS
+    (row,) = answer["rows"]
+    *first, cut_off = row["messages"]
+    assert cut_off == f"… ({300 - len(first)} more)" and "more characters)" in first[0]["text"]
+    assert "left_out" in answer
+
+
+def test_a_program_that_was_not_recorded_is_not_an_empty_one(tmp_path: Path) -> None:
+    """It is refused, and so is a diff with it: an empty text would say that nothing changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        with spans.run("without code", run_id="bare") as run, run.generation(0) as generation:
+            for name, parent in (("seed", ""), ("child", "seed")):
+                with generation.individual(name, parent_id=parent) as individual:
+                    individual.record(fitness=0.5)
+    fill(tmp_path / "store", recorded.spans)
+
+    async def work(client: Client) -> None:
+        assert "the program of child was not recorded" in await refusal(client, "program", individual="child")
+        assert "was not recorded" in await refusal(client, "diff", individual="child")
+
+    talk(tmp_path, work)
+    end_store(tmp_path / "store")
 
 
 def test_an_unreachable_store_is_reported_at_the_start(

@@ -50,14 +50,19 @@ def test_over_budget_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings(caplog) == ["the run once has cost $0.6250, more than its budget of $0.5000"]
 
 
-def test_the_last_bits_of_a_sum_exceed_no_budget(caplog: pytest.LogCaptureFixture) -> None:
-    """Three times 0.1 is 0.30000000000000004, and keeps within 0.3; a hundred-thousandth of a cent more does not."""
-    run = spans.run("task", run_id="thirds", budget=0.3)
-    for _ in range(3):
-        call(run, 0.1)
-    assert run.over_budget is False and not warnings(caplog)
-    call(run, 1e-7)
-    assert run.over_budget is True and len(warnings(caplog)) == 1
+def test_a_budget_that_is_spent_to_the_cent_is_not_exceeded(caplog: pytest.LogCaptureFixture) -> None:
+    """Three calls of 0.1 are a budget of 0.3, although the sum of the three numbers is a little more; in several threads, too."""
+    for budget, costs in ((0.3, [0.1] * 3), (0.7, [0.1] * 7), (1e-6, [1e-7] * 10), (33.3, [11.1] * 3)):
+        run = spans.run("task", run_id=f"exact {budget}", budget=budget)
+        callers = [threading.Thread(target=call, args=(run, cost)) for cost in costs]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert (run.over_budget, warnings(caplog)) == (False, [])
+        call(run, budget / 1e6)
+        assert run.over_budget is True
+        caplog.clear()
 
 
 @pytest.mark.parametrize("budget", [math.nan, math.inf, -1, "-0.5"])
@@ -168,7 +173,7 @@ def unpriced_call(within: spans.Run | spans.Individual) -> None:
 
 def test_an_unpriced_call_makes_over_budget_unknown(caplog: pytest.LogCaptureFixture) -> None:
     """The run is then unknown instead of below its budget, which one line says; it is over as soon as the known cost
-    exceeds the budget."""
+    exceeds the budget, and after that nothing is unknown."""
     with spans.run("task", run_id="unpriced", budget=1) as run:
         with run.generation(0) as generation, generation.individual() as individual:
             call(individual, 0.5)
@@ -180,6 +185,12 @@ def test_an_unpriced_call_makes_over_budget_unknown(caplog: pytest.LogCaptureFix
         assert "the run unpriced has calls without a price" in said and "GENESIS_OTEL_PRICES" in said
         call(run, 0.75)
         assert run.over_budget is True
+    caplog.clear()
+    with spans.run("task", run_id="known", budget=1) as run:
+        call(run, 2)
+        unpriced_call(run)
+    (said,) = warnings(caplog)
+    assert said.startswith("the run known has cost $2.00")
     caplog.clear()
     with spans.run("task", run_id="boundless") as run:
         unpriced_call(run)

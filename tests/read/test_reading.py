@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
+from clickhouse_connect.driver.exceptions import Error
 
 import genesis_otel
 from genesis_otel import queries, reading
+from genesis_otel._destinations import ANSWER_TIMEOUT
+from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import StoreError
+from tests.support.between import Answer, Between, Request, between, passes
 from tests.support.environment import take_settings_out
 from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
 
@@ -54,6 +60,20 @@ def test_polars_and_types_other_than_numbers(store: reading.Store) -> None:
         assert frame[name].to_list() == [row[name] for row in answer]
 
 
+def test_times_in_whole_seconds_are_times_everywhere(store: reading.Store) -> None:
+    """What `toStartOfHour` and its like return is a time in data frames, too, in its own time zone; other numbers stay numbers."""
+    sql = """
+        SELECT toStartOfHour(timestamp) AS hour, toDateTime('2024-06-01 12:00:00', 'Europe/Berlin') AS local,
+            toUInt32(7) AS number, if(number % 2, hour, NULL) AS perhaps
+        FROM llm_logs ORDER BY timestamp LIMIT 4;"""
+    answer = store.query(sql)
+    for rows in (answer.arrow().to_pylist(), answer.polars().to_dicts()):
+        assert rows == list(answer)
+    assert [str(kind) for kind in answer.arrow().schema.types][1:3] == ["timestamp[s, tz=Europe/Berlin]", "uint32"]
+    assert answer.pandas()["hour"][0] == answer[0]["hour"]
+    assert store.query("SELECT now() AS now WHERE 0").pandas()["now"].dtype.kind == "M"
+
+
 def test_parquet_is_the_engines_own(store: reading.Store, tmp_path: Path) -> None:
     """The file has the rows and types of the Arrow answer; an existing file is kept."""
     answer = store.query("fitness_trajectory", run=RUN)
@@ -88,6 +108,79 @@ def test_sql_reads_and_cannot_write(store: reading.Store) -> None:
     assert store.run(RUN).query(sql, least=0)[0]["n"] == len(FACTS)
     with pytest.raises(Exception, match="readonly"):
         store.query("TRUNCATE TABLE individuals").rows.clear()
+
+
+def test_a_parameter_that_the_sql_lacks_is_refused(store: reading.Store) -> None:
+    """ClickHouse ignores it: without this, the answer about all runs would pass for one about the run."""
+    unused = r"the SQL does not use (run_id|most): write"
+    with pytest.raises(queries.ParameterError, match=unused):
+        store.query("SELECT count() FROM individuals", run=RUN)
+    with pytest.raises(queries.ParameterError, match=unused):
+        store.run(RUN).query("SELECT count() FROM individuals WHERE run_id LIKE '%'")
+    with pytest.raises(queries.ParameterError, match=unused):
+        store.query("SELECT {least:UInt8}", least=1, most=2)
+    assert store.query("SELECT {least: UInt8} AS n", least=1)[0] == {"n": 1}
+
+
+def test_a_thousand_queries_need_no_more_files_than_one(store: reading.Store) -> None:
+    """Each query has its own client, but none leaves a connection open: a notebook has 1,024 files by default."""
+
+    def open_files() -> int:
+        assert store.query("SELECT 1 AS one")[0] == {"one": 1}
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    assert max(open_files() for _ in range(20)) <= before + 2
+
+
+@contextlib.contextmanager
+def slow(store: reading.Store) -> Iterator[tuple[reading.Store, Between]]:
+    """The store behind a server that never answers a query that mentions 'slow'."""
+
+    def behave(server: Between, request: Request) -> Answer:
+        return server.hangs(server, request) if b"'slow'" in request.body else passes(server, request)
+
+    address = store_process.running(store._settings.data_dir / "store")
+    assert address
+    with between(address.port, behave) as server:
+        yield genesis_otel.connect(f"http://reader:{address.reader}@127.0.0.1:{server.port}/default"), server
+
+
+def test_a_query_that_takes_long_holds_up_no_other_thread(store: reading.Store) -> None:
+    """While one thread waits for its answer, another gets its own."""
+    with slow(store) as (slow_store, server):
+
+        def waits() -> None:
+            with contextlib.suppress(Error):
+                slow_store.query("SELECT 'slow'").rows.clear()
+
+        waiting = threading.Thread(target=waits)
+        waiting.start()
+        while not any(b"'slow'" in request.body for request in server.requests):
+            assert waiting.is_alive()
+        found: list[int] = []
+        other = threading.Thread(target=lambda: found.append(store.query("SELECT 2 AS n")[0]["n"]))
+        other.start()
+        other.join(60)
+        assert found == [2] and waiting.is_alive()
+        server.released.set()
+        waiting.join()
+        other.join()
+
+
+def test_a_statement_has_as_long_as_in_the_command(
+    store: reading.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody wrote may take long, in whichever form it is fetched."""
+    monkeypatch.setattr("genesis_otel.reading.ANSWER_TIMEOUT", ANSWER_TIMEOUT / 600)
+    with slow(store) as (slow_store, _):
+        answer = slow_store.query("SELECT 'slow'")
+        with pytest.raises(Error, match=r"read timeout=0\.5"):
+            len(answer)
+        with pytest.raises(Error, match=r"read timeout=0\.5"):
+            answer.arrow()
+        with pytest.raises(Error, match=r"read timeout=0\.5"):
+            answer.parquet(tmp_path / "answer.parquet")
 
 
 def test_a_run_and_its_best_individual(store: reading.Store) -> None:

@@ -75,6 +75,13 @@ def test_a_spent_budget_lasts_no_longer_and_a_plan_that_was_passed_is_done(store
     assert (row["budget_seconds"], row["seconds_left"], row["projected"], row["share"]) == (0.0, 0.0, 4.0, 4.0)
 
 
+def test_a_budget_that_is_spent_is_not_exceeded(store: Client) -> None:
+    """Three individuals of 0.1 are all of 0.3, and not more, although the sum of the three numbers is: the alert fires above 1."""
+    begun(store, 1, budget=0.3)
+    evaluated(store, (0, 0.1, "ok", "a"), (1, 0.1, "ok", "b"), (2, 0.1, "ok", "c"))
+    assert (budget(store)["share"], budget(store)["budget_seconds"]) == (1.0, 0.0)
+
+
 def test_the_unknown_is_not_projected(store: Client) -> None:
     """Without a plan or a completed generation there is no end to project to, and without a budget there is no share of it."""
     begun(store, 1)

@@ -1,7 +1,8 @@
 -- How fast each run spends, one row per run. `burn` is the cost of the last hour in USD per hour: up to now for a running search, up to
 -- the last sign of life for any other. `projected` is the total cost if each remaining generation costs as much as those so far, and
 -- `seconds_left` the remaining time if each takes as long; both are known if the configuration gives the number of generations and
--- at least one is done. `allowed` is the budget, `share` what of it is spent (1 if the two differ in the last bits of a sum), and `budget_seconds` how long it will last at the current burn.
+-- at least one is done. `allowed` is the budget, and `budget_seconds` how long it will last at the current burn.
+-- The share is rounded: three calls of 0.1 spend all of 0.3, and not more, although their sum is 0.30000000000000004.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
