@@ -56,12 +56,14 @@ export const SHARE = 10, SILENT = 30_000;
 const NONE = [];
 const OF_ONE = ["generation", "timestamp", "mutation_type", "island", "outcome", "copied", "score", "best_so_far", "leads", "code_size", "edit_summary"];
 
-// An individual's `parent` is its first, if it has a row; its children are those whose first parent it is. An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
+// An individual's `parent` is its first, if it has a row; its `children` are those whose first parent it is, which make the tree; `offspring` counts
+// all that have it among their parents, without copies. An individual and a call have all their fields from the beginning, in one order: a hundred thousand objects whose fields were added by
 // name took three times as long.
 class Individual {
   constructor(columns, at) {
     this.parent = null;
     this.children = NONE;
+    this.offspring = 0;
     this.place = 0;
     this.x = 0;
     this.y = undefined;
@@ -254,7 +256,7 @@ export class RunData {
     for (const one of fresh) this.list.push(one);
     if (!after) {
       this.list.sort(byTime);
-      for (const one of this.list) { one.children = NONE; one.parent = null; }
+      for (const one of this.list) { one.children = NONE; one.parent = null; one.offspring = 0; }
       this.begin();
     }
     const before = this.best;
@@ -274,8 +276,12 @@ export class RunData {
       this.high = this.high === null ? one.score : Math.max(this.high, one.score);
     }
     if (!one.parents.length) return;
+    for (const id of one.parents) {
+      const known = this.byId.get(id);
+      if (!known) this.missing.add(id);
+      else if (!one.copied && known !== one) known.offspring += 1;
+    }
     const parent = this.byId.get(one.parents[0]);
-    if (!parent) this.missing.add(one.parents[0]);
     if (!parent || parent === one) return;
     one.parent = parent;
     if (parent.children === NONE) parent.children = [one];

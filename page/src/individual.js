@@ -132,10 +132,11 @@ function nested(spans) {
 function Family({ data, one, choose }) {
   if (!one) return "";
   const line = (each) => html`<li><button class="link" onClick=${() => choose(each.id)}>${short(each.id)}</button> ${visible(each.mutation_type)} · ${each.copied ? "copy" : each.outcome === "ok" ? number(each.score) : each.outcome} <span class="mute">${begun(each.edit_summary)}</span></li>`;
+  const below = data.list.filter((each) => each !== one && each.parents.includes(one.id)), copies = below.filter((each) => each.copied).length;
   const chain = [];
   const seen = new Set();
   for (let each = one; each && !seen.has(each.id); each = each.parent) { seen.add(each.id); chain.unshift(each); }
   return html`<h3>Ancestry</h3><ol class="story">${chain.map(line)}</ol>
     ${one.parents.length > 1 ? html`<h3>Other parents</h3><ul>${one.parents.slice(1).map((id) => data.byId.get(id)).filter(Boolean).map(line)}</ul>` : ""}
-    <h3>Children: ${one.children.length}</h3><ul>${one.children.slice(0, 200).map(line)}</ul>`;
+    <h3>Children: ${number(below.length - copies)}${copies ? `, copies: ${number(copies)}` : ""}</h3><ul>${below.slice(0, 200).map(line)}</ul>`;
 }

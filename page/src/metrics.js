@@ -32,7 +32,7 @@ export function Metrics({ data, choose, chosen }) {
   const value = (one, name) => {
     if (name === "seconds") return Math.max(0, one.timestamp - data.summary.start_time) / 1000;
     if (name === "place") return one.place + 1;
-    if (name === "children") return one.children.length;
+    if (name === "children") return one.offspring;
     if (name === "gain" || name === "grown") {
       const parent = one.copied ? null : original(one.parent), [own, its] = name === "gain" ? [one.score, parent?.score] : [one.code_size, parent?.code_size];
       return parent && own !== null && its !== null ? (name === "gain" ? data.sign : 1) * (own - its) : null;

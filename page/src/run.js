@@ -149,7 +149,7 @@ function Individuals({ data, chosen, choose, search }) {
     { name: "score", head: "score", show: (one) => (one.copied ? html`<span class="mute">copy</span>` : one.outcome === "ok" ? number(one.score) : html`<span class="failed">${one.outcome}</span>`), value: (one) => (one.score === null ? null : data.sign * one.score), right: true },
     { name: "mutation_type", head: "made by" },
     { name: "island", head: "island" },
-    { name: "children", head: "children", show: (one) => number(one.children.length), value: (one) => one.children.length, right: true },
+    { name: "children", head: "children", show: (one) => number(one.offspring), value: (one) => one.offspring, right: true },
     { name: "code_size", head: "bytes", show: (one) => (one.code_size ? number(one.code_size) : ""), value: (one) => one.code_size || null, right: true },
     { name: "edit_summary", head: "what changed", rest: true, show: (one) => html`<span class="cut">${begun(one.edit_summary)}</span>` },
   ];

@@ -549,6 +549,27 @@ def test_a_child_of_a_copy_is_compared_with_its_original(engine: Path, browse: B
     assert sum(eventually(lambda: driver.execute_script(finished))) == 21
 
 
+def test_who_has_children(searches: Client, engine: Path, browse: Browse) -> None:
+    """A second parent has them, too, as in the query `prolific_parents`, and a copy is none."""
+    counts = "return Object.fromEntries([...document.querySelectorAll('.view tbody tr')].map((row) => [row.cells[1].innerText, row.cells[6].innerText]))"
+    driver = browse(page(searches, RUN))
+    tab(driver, "Individuals")
+    told = driver.execute_script(counts)
+    named = {fact.id: sum(fact.id in each.parents for each in FACTS) for fact in FACTS}
+    assert told == {name: str(count) for name, count in named.items()}
+    assert named["seed_b"] == 2
+
+    def tell(run: spans.Run) -> None:
+        finish(run, 1, "seed", 0.5)
+        finish(run, 2, "copy", 0.5, "seed", "migration")
+        finish(run, 3, "child", 0.75, "seed")
+
+    with stored(engine, "parents", told_of("parents", tell)) as client:
+        driver = browse(page(client, "parents"))
+    choose(driver, "seed")
+    assert "Children: 1, copies: 1" in part(driver, "Family")
+
+
 def test_an_evaluation_that_a_run_left_behind_does_not_go_on(engine: Path, browse: Browse) -> None:
     """When its process was killed, its end is not known: the run has ended, and it kept no worker busy until then."""
 
