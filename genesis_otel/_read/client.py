@@ -104,7 +104,8 @@ def run_id_of(client: Client, text: str) -> str:
     found = queries.ask(client, "matching_runs", run=text)
     if not found:
         raise NotFoundError("there are no runs yet: `genesis-otel demo` records one")
-    if text == queries.LATEST or (found[0]["of_task"] and not found[0]["begins"]):
+    # Only one id that starts with the name of a task is meant rather than the task.
+    if text == queries.LATEST or (found[0]["of_task"] and not (found[0]["begins"] and found[0]["begun"] == 1)):
         return str(found[0]["run_id"])
     return _one(found, "run_id", f"no run or task is named {text!r}", text)
 
