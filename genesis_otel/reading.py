@@ -205,7 +205,8 @@ class Run:
 
         :raises LookupError: the run has none yet.
         """
-        return self.individual("best")
+        # Not by its name, which an individual may have as its id.
+        return self.individual("")
 
     def individual(self, individual: str) -> Individual:
         """An individual, by its id, a prefix of it, or ``best``.

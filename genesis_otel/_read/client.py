@@ -111,13 +111,13 @@ def run_id_of(client: Client, text: str) -> str:
 
 
 def individual_id_of(client: Client, run_id: str, text: str) -> str:
-    """The full id of an individual, given its id or the start of it; ``best``, or no text, gives the best one's.
+    """The full id of an individual, given its id or the start of it; ``best``, unless one has this id, or no text gives the best one's.
 
     :raises NotFoundError: there is no such individual; the text lists the nearest matches.
     :raises AmbiguousError: several individuals match.
     """
     found = queries.ask(client, "matching_individuals", run_id=run_id, individual=text)
-    if found and (not text or (text == BEST and not found[0]["begins"])):
+    if found and (not text or text == BEST):
         return str(found[0]["individual_id"])
     missing = f"the run {run_id} has no individual {text!r}" if found else f"the run {run_id} has no individuals yet"
     return _one(found, "individual_id", missing, text)

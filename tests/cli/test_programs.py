@@ -115,14 +115,16 @@ def test_a_shell_completes_commands_runs_and_queries(run: Run, monkeypatch: pyte
 
 
 def test_a_name_is_taken_by_its_word_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run may be called `latest`, and an individual begin with `best`: these are meant then, and otherwise the newest run
-    and the best individual."""
+    """A run may be called `latest`, and an individual `best`: these are meant then, and otherwise the newest run and the best individual,
+    also if the ids of others begin with these words."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(tmp_path))
-    facts = [Fact("good", 0, (), "init", 0.9, 10), Fact("bestial", 0, (), "init", 0.1, 10)]
+    facts = [
+        Fact(name, 0, (), "init", fitness, 10) for name, fitness in (("good", 0.9), ("bestial", 0.1), ("best", 0.2))
+    ]
     named = search_spans("latest", facts=facts)
-    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:1])])
+    fill(tmp_path / "store", [*named, *search_spans("latest_but_one", facts=facts[:2])])
     assert pairs(run("show", "latest")[1])["run"] == "latest"
-    assert pairs(run("show", "latest", "best")[1])["individual"] == "bestial"
+    assert pairs(run("show", "latest", "best")[1])["individual"] == "best"
     assert pairs(run("show", "latest_", "best")[1])["individual"] == "good"
     assert run("delete", "latest", "--yes", "--force")[0] == 0
     assert pairs(run("show", "latest", "best")[1])["run"] == "latest_but_one"

@@ -214,6 +214,24 @@ def test_a_run_and_its_best_individual(store: reading.Store) -> None:
     assert store.runs()[1]["run_id"] == RUN
 
 
+def test_the_best_individual_is_the_best_whatever_others_are_called(tmp_path: Path) -> None:
+    """`best` is not the start of an id such as `best_of_1`; only an individual of exactly this name is meant by it, and never by `Run.best`."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        for run_id, others in (("one", ["best_1"]), ("several", ["best_1", "best_2"]), ("exact", ["best", "best_2"])):
+            with spans.run("task", run_id=run_id) as run, run.generation(0) as generation:
+                for name, fitness in (*((each, 0.1) for each in others), ("winner", 0.9)):
+                    with generation.individual(name) as individual:
+                        individual.record(fitness=fitness)
+    fill(tmp_path, recorded.spans)
+    found = genesis_otel.connect(f"chdb://{tmp_path}")
+    runs = [found.run(run_id) for run_id in ("one", "several", "exact")]
+    assert [each.best.id for each in runs] == ["winner"] * 3
+    assert [each.individual("best").id for each in runs] == ["winner", "winner", "best"]
+    assert runs[0].individual("best_").id == "best_1"
+    end_store(tmp_path)
+
+
 def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:
     """Whatever a program or a value contains, the notebook shows it as text; of many rows it shows the first."""
     run = store.run(RUN)
