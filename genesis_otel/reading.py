@@ -74,7 +74,7 @@ class Store:
         :raises ValueError: a parameter is missing or unknown, or the statement does not use it; the prefix matches several runs, or the statement is empty.
         """
         sql, given = self._asked(query, parameters if run is None else {**parameters, "run_id": run})
-        if given.get("run_id"):
+        if run is not None or given.get("run_id"):
             with reader(self._settings) as client:
                 given["run_id"] = run_id_of(client, str(given["run_id"]))
         return Answer(self._settings, sql, given)
@@ -205,6 +205,7 @@ class Run:
 
         :raises LookupError: the run has none yet.
         """
+        # Not by its name, which an individual may have as its id.
         return self.individual("")
 
     def individual(self, individual: str) -> Individual:

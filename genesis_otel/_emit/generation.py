@@ -118,6 +118,7 @@ class Generation(Handle):
             return
         ended = nanoseconds(end_time, "end_time") or time.time_ns()
         attributes: dict[str, Value] = {names.RECORD: names.RECORD_GENERATION, **self._place.attributes()}
+        beyond = 0.0
         try:
             self._compute_front(ended)
             members = self._open.latest()
@@ -132,7 +133,8 @@ class Generation(Handle):
                 attributes[names.GENERATION_PARETO_SIZE] = len(self._open.front)
             cost = usd(total_cost, "total_cost")
             if cost is not None:  # what exceeds its calls and individuals, which were already counted
-                self._tally.spending.pay(cost - self._open.cost())
+                beyond = max(0.0, cost - self._open.cost())
+                self._tally.spending.pay(beyond)
             for name, value in (
                 (names.GENERATION_NUM_INDIVIDUALS, integer(num_individuals, "num_individuals")),
                 (names.GENERATION_BEST_SCORE, number(best_score, "best_score")),
@@ -151,7 +153,7 @@ class Generation(Handle):
         finally:
             self._open.release()
             self._finish(attributes, ended)
-        self._tally.completed(self._place.generation, self._open.front)
+        self._tally.completed(self._place.generation, self._open.front, beyond + self._open.late())
 
     def _compute_front(self, ended: int) -> None:
         objectives = self._tally.objectives

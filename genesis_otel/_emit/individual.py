@@ -323,7 +323,7 @@ class Individual(Handle):
         )
         if again is None:
             run = tally.run_tally(self._place.run_id)
-            run.remember(member, self._place.generation)
+            run.remember(member, self._place.generation, called)
             run.spending.pay(member.cost - called)
         members = [] if self._generation is None else self._generation.members
         if again is None or all(known is not member for known in members):

@@ -62,11 +62,17 @@ class RunTally:
         """And the costs of its calls outside of individuals."""
         self.spending = Spending(run_id)
 
-    def remember(self, member: Member, generation: int | str | None) -> None:
-        """Keep an individual's fitness for its children, and its score if it is the best."""
+    def remember(self, member: Member, generation: int | str | None, called: float) -> None:
+        """Keep an individual's fitness for its children, and its score if it is the best.
+
+        :param called: what its calls cost, which may be more than it reports.
+        """
         self.is_known = True
         self.learn(member)
-        _note(self.run_id, {"individual": member.as_note(), "generation": generation})
+        note: dict[str, Any] = {"individual": member.as_note(), "generation": generation}
+        if called > member.cost:
+            note["paid"] = called
+        _note(self.run_id, note)
 
     def learn(self, member: Member) -> None:
         """The same, for an individual that is already in the notes."""
@@ -76,9 +82,11 @@ class RunTally:
         if score is not None:
             self.best = score if self.best is None else self.best_of((self.best, score))
 
-    def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None) -> None:
-        """Note that a generation has ended, with the front that it reported."""
+    def completed(self, generation: int | str | None, front: list[dict[str, Any]] | None, paid: float) -> None:
+        """Note that a generation has ended, with the front that it reported, and what was paid in it that no other note says."""
         note: dict[str, Any] = {"completed": generation}
+        if paid > 0:
+            note["paid"] = paid
         if front is not None:
             members = [text(member.get("individual_id")) for member in front]
             if members != self.noted_front:
@@ -100,20 +108,21 @@ class RunTally:
             if "individual" in note:
                 member = Member.of_note(note["individual"])
                 known[member.individual_id] = member
-                self.spending.paid_before(member.cost)
+                self.spending.paid_before(note.get("paid", member.cost))
                 self.learn(member)
                 if generation is not None:
                     self.begun.setdefault(generation, []).append(member)
-            elif "paid" in note:
-                self.spending.paid_before(note["paid"])
-                if generation is not None:
-                    self.begun_calls.setdefault(generation, []).append((API, note["paid"]))
             elif "completed" in note:
+                self.spending.paid_before(note.get("paid", 0.0))
                 self.begun.pop(note["completed"], None)
                 self.begun_calls.pop(note["completed"], None)
                 self.generations[note["completed"]] = None
                 if "front" in note:
                     self.front = [known[name] for name in note["front"] if name in known]
+            elif "paid" in note:
+                self.spending.paid_before(note["paid"])
+                if generation is not None:
+                    self.begun_calls.setdefault(generation, []).append((API, note["paid"]))
 
     def _notes(self) -> Iterable[Note]:
         memory = _memory()
@@ -238,6 +247,10 @@ class OpenGeneration:
         """The cost in USD so far of individuals and of calls outside them."""
         outside = (cost for calls in list(self.calls.values()) for _, cost in calls)
         return sum(outside, sum(member.cost for member in self.members))
+
+    def late(self) -> float:
+        """The cost in USD of calls that ended after their individual: nothing else notes them."""
+        return sum(cost for of, calls in list(self.calls.items()) if of for _, cost in calls)
 
     def scores(self) -> list[float]:
         """The scores of the members that count."""

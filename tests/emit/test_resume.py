@@ -192,6 +192,29 @@ os._exit(9)
     search(code.replace("AFTER", "True"), tmp_path, expected=9)
 
 
+def test_all_that_a_run_paid_counts_for_the_budget_after_a_resumption(tmp_path: Path) -> None:
+    """So do calls of an individual that reports less than they cost, calls that ended after their individual, and what a generation reports
+    beyond its calls and individuals: 1 + 0.5 + 0.25."""
+    code = """
+run = spans.run("t", run_id="r", budget=BUDGET)
+if run.over_budget is not False:
+    sys.exit(3)
+generation = run.generation(0)
+with generation.individual() as individual:
+    with individual.llm_call("m") as call:
+        call.response("!", cost=1.0)
+    late = individual.llm_call("m")
+    individual.record(api_cost=0.125)
+late.response("!", cost=0.5)
+late.end()
+generation.end(total_cost=0.125 + 0.5 + 0.25)
+"""
+    begin = f"import sys\nfrom genesis_otel import spans\n{code}"
+    search(begin.replace("BUDGET", "1.75"), tmp_path)
+    search(begin.replace("BUDGET", "1.74"), tmp_path, expected=3)
+    search(begin.replace("BUDGET", "1.75"), tmp_path)
+
+
 def test_another_run_starts_from_nothing(tmp_path: Path) -> None:
     """Nothing kept for one run affects another."""
     search(FIRST.replace("DIRECTION", "max"), tmp_path, expected=9)

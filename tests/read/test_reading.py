@@ -12,12 +12,13 @@ import pytest
 from clickhouse_connect.driver.exceptions import Error
 
 import genesis_otel
-from genesis_otel import queries, reading
+from genesis_otel import queries, reading, spans
 from genesis_otel._destinations import ANSWER_TIMEOUT
 from genesis_otel._serve import client as store_process
 from genesis_otel._store.errors import StoreError
 from tests.support.between import Answer, Between, Request, between, passes
 from tests.support.environment import take_settings_out
+from tests.support.recording import record
 from tests.support.searched import BEST, FACTS, GOING_ON, LATER, RUN, TASK, code, end_store, fill, search_spans
 
 OF_BEST = next(fact for fact in FACTS if fact.id == BEST)
@@ -93,12 +94,30 @@ def test_a_run_is_named_as_in_the_command(store: reading.Store) -> None:
         lambda: store.run("nothing"),
         lambda: store.query("top_individual"),
         lambda: store.query("top_individuals", run_id="nothing"),
+        lambda: store.query("top_individuals", run=""),
         lambda: store.run(RUN).individual("x"),
     ):
         with pytest.raises(LookupError):
             asked()
     with pytest.raises(queries.ParameterError, match="run_id"):
         store.query("runs", run=RUN)
+
+
+def test_a_task_after_which_several_runs_are_named_is_its_newest_run(tmp_path: Path) -> None:
+    """The name of a task is its newest run, whatever ids begin with it; the prefix of several ids names none of them, that of a single id is that run."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        for at, (task, run_id) in enumerate(
+            [("pack", "pack_1"), ("pack", "pack_2"), ("pack", "last"), ("sort", "sort_1"), ("sort", "z")]
+        ):
+            spans.run(task, run_id=run_id, start_time=1_800_000_000.0 + at).end()
+    fill(tmp_path, recorded.spans)
+    found = genesis_otel.connect(f"chdb://{tmp_path}")
+    asked = {"pack": "last", "pack_1": "pack_1", "sort": "z", "sort_": "sort_1", "latest": "z"}
+    assert {text: found.run(text).id for text in asked} == asked
+    with pytest.raises(ValueError, match="several ids start with 'pack_'"):
+        found.run("pack_")
+    end_store(tmp_path)
 
 
 def test_sql_reads_and_cannot_write(store: reading.Store) -> None:
@@ -193,6 +212,24 @@ def test_a_run_and_its_best_individual(store: reading.Store) -> None:
     assert repr(run).startswith(f"<Run {RUN}: {TASK}, completed, best 0.97, $")
     assert repr(best) == f"<Individual {BEST}: generation 4, fitness 0.97>"
     assert store.runs()[1]["run_id"] == RUN
+
+
+def test_the_best_individual_is_the_best_whatever_others_are_called(tmp_path: Path) -> None:
+    """`best` is not the start of an id such as `best_of_1`; only an individual of exactly this name is meant by it, and never by `Run.best`."""
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = record(patch)
+        for run_id, others in (("one", ["best_1"]), ("several", ["best_1", "best_2"]), ("exact", ["best", "best_2"])):
+            with spans.run("task", run_id=run_id) as run, run.generation(0) as generation:
+                for name, fitness in (*((each, 0.1) for each in others), ("winner", 0.9)):
+                    with generation.individual(name) as individual:
+                        individual.record(fitness=fitness)
+    fill(tmp_path, recorded.spans)
+    found = genesis_otel.connect(f"chdb://{tmp_path}")
+    runs = [found.run(run_id) for run_id in ("one", "several", "exact")]
+    assert [each.best.id for each in runs] == ["winner"] * 3
+    assert [each.individual("best").id for each in runs] == ["winner", "winner", "best"]
+    assert runs[0].individual("best_").id == "best_1"
+    end_store(tmp_path)
 
 
 def test_a_notebook_shows_text_as_text(store: reading.Store) -> None:

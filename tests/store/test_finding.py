@@ -151,6 +151,27 @@ def test_events_write_scores_as_tables_do(store: Client) -> None:
     assert told == {"generation": written, "individual": written}
 
 
+def test_a_long_reason_is_cut_between_characters(store: Client) -> None:
+    """A cut through one makes a text that is none, which clients show as the hexadecimal digits of its bytes."""
+    said = {"run": RUN, "error": "x" + "é" * 2000}
+    store.command(
+        "INSERT INTO individuals (run_id, individual_id, timestamp, status, error, span_id) VALUES ({run:String}, 'i', now64(3), 'error', {error:String}, 'i')",
+        parameters=said,
+    )
+    store.command(
+        "INSERT INTO llm_logs (id, run_id, timestamp, model, status, error, span_id)"
+        " VALUES (generateUUIDv4(), {run:String}, now64(3), 'm', 'error', {error:String}, 'c')",
+        parameters=said,
+    )
+    store.command(
+        "INSERT INTO agent_actions (run_id, timestamp, action_type, details, span_id)"
+        " SELECT {run:String}, now64(3), 'job_failed', toJSONString(map('error', {error:String})), 'j'",
+        parameters=said,
+    )
+    told = {row["what"]: row["told"] for row in queries.ask(store, "events", run_id=RUN)}
+    assert told == dict.fromkeys(("individual", "LLM call m", "job_failed"), said["error"][:1000])
+
+
 def test_a_copy_is_no_mutation_and_no_child(store: Client) -> None:
     """Edges to copies are in no rate of success, no list of gains, and no count of a parent's children, and neither is the gain of an
     individual that failed or is incorrect."""

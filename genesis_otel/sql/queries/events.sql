@@ -13,7 +13,7 @@ FROM (
         SELECT
             timestamp,
             action_type AS what,
-            substring(JSONExtractString(details, 'error'), 1, 1000) AS told,
+            substringUTF8(JSONExtractString(details, 'error'), 1, 1000) AS told,
             endsWith(action_type, '_failed') AS failed,
             generation, individual_id, trace_id, span_id
         FROM agent_actions
@@ -28,7 +28,7 @@ FROM (
         SELECT
             timestamp,
             concat('LLM call ', model) AS what,
-            substring(error, 1, 1000) AS told,
+            substringUTF8(error, 1, 1000) AS told,
             true AS failed,
             generation, individual_id, trace_id, span_id
         FROM llm_logs
@@ -43,7 +43,7 @@ FROM (
         SELECT
             timestamp,
             if(status = 'incorrect', 'incorrect individual', 'individual') AS what,
-            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), ifNull(@written(fitness_score), 'without a score')), substring(error, 1, 1000)) AS told,
+            if(status = 'ok', concat(mutation_type, if(mutation_type = '', '', ' '), ifNull(@written(fitness_score), 'without a score')), substringUTF8(error, 1, 1000)) AS told,
             status != 'ok' AND NOT @copied() AS failed,
             generation, individual_id, trace_id, span_id
         FROM individuals

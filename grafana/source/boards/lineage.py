@@ -114,7 +114,7 @@ SHOWN_IDS = f"""(
 NODES = f"""
 SELECT
     i.individual_id AS id,
-    substring(i.individual_id, 1, 12) AS title,
+    substringUTF8(i.individual_id, 1, 12) AS title,
     concat(toString(i.mutation_type), ', generation ', toString(i.generation)) AS subtitle,
     if(i.outcome = 'ok', ifNull({part("written", "i.fitness_score")}, 'no score'), i.outcome) AS mainstat,
     concat(if(s.cost > 0 AND s.cost < 0.0001, '< ', ''), '$', toString(if(s.cost > 0, greatest(0.0001, round(s.cost, 4)), 0)), if(s.unpriced > 0, concat(' + ', toString(s.unpriced), ' unpriced'), '')) AS secondarystat,
@@ -179,8 +179,8 @@ LEFT JOIN (
     SELECT
         individual_id,
         arrayStringConcat(arraySort(groupUniqArray(toString(model))), ', ') AS models,
-        argMax(substring(messages, 1, 20000), timestamp) AS prompt,
-        argMax(substring(response, 1, 20000), timestamp) AS response
+        argMax(substringUTF8(messages, 1, 20000), timestamp) AS prompt,
+        argMax(substringUTF8(response, 1, 20000), timestamp) AS response
     FROM llm_logs
     WHERE {THIS_RUN} AND operation != 'embeddings' AND role IN ('mutation', '')
         AND individual_id IN (SELECT arrayJoin({WAY}).1)

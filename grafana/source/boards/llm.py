@@ -153,7 +153,7 @@ SELECT
     argMax(trace_id, timestamp) AS trace_id
 FROM (
     SELECT
-        replaceRegexpAll(substring(error, 1, 160), '[0-9]+', 'N') AS kind,
+        replaceRegexpAll(substringUTF8(error, 1, 160), '[0-9]+', 'N') AS kind,
         toString(model) AS of_model,
         run_id AS of_run,
         timestamp,
@@ -171,8 +171,8 @@ def calls_by(order: str, which: str = "1") -> str:
     return f"""
 SELECT
     timestamp AS time, {TOOK} AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
-    input_tokens AS input, output_tokens AS output, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, toString(status) AS status, substring(messages, 1, 20000) AS prompt,
-    substring(response, 1, 20000) AS response, error, trace_id
+    input_tokens AS input, output_tokens AS output, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, toString(status) AS status, substringUTF8(messages, 1, 20000) AS prompt,
+    substringUTF8(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (
     SELECT run_id, timestamp, trace_id, span_id {CALLS} AND {which} ORDER BY {order} DESC, timestamp, span_id LIMIT 20
