@@ -215,7 +215,7 @@ def test_the_runs_of_a_list_are_read_by_their_key(searched: Client) -> None:
         "individuals": 2,
         "generations": 2,
         "llm_logs": 2,  # once by individual, and once by generation
-        "evolution_runs_log": 2,
+        "evolution_runs_log": 1,
         "agent_actions": 1,
     }
     assert all("(run_id in 1-element set)" in how for _, how in read), plan
