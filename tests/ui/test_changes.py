@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -115,3 +117,59 @@ def test_the_least_cost_is_on_the_axis(page: Page, browse: Callable[..., WebDriv
     driver.execute_script("document.querySelector('.plot details').open = true")
     rows = [row.split() for row in eventually(lambda: texts(driver, table))]
     assert rows == [["1.23400e-7", "1", "1"], ["2.46800e-7", "2", "2"], ["3.70200e-7", "3", "3"]]
+
+
+def plotted(driver: WebDriver) -> list[list[str]]:
+    """The numbers of the first chart, row by row."""
+    rows: list[list[str]] = driver.execute_script(
+        "document.querySelector('.plot details').open = true;"
+        "return [...document.querySelectorAll('.plot .as-table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    return rows
+
+
+def test_a_median_is_of_all_runs_or_says_of_how_many(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Where only one of two runs has got, there is no median of two, and no quartiles: what is drawn is the median of the others, with their
+    number in the table."""
+    for run_id, scores in (("short", (3.0,)), ("long", (1.0, 2.0, 4.0))):
+
+        def tell(run: spans.Run, began: int, scores: Sequence[float] = scores) -> None:
+            for number, score in enumerate(scores, 1):
+                individual(run, f"n{number}", began + number * SECOND, score)
+
+        fill(page.folder / "store", recorded(run_id, tell, ends=True))
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/short/long?grouped=yes"))
+    rows = eventually(lambda: texts(driver, ".plot summary") and plotted(driver))
+    assert rows == [["1", "2.5", "1.5", "2", "2", "2"], ["2", "", "", "", "2", "1"], ["3", "", "", "", "4", "1"]]
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('.plot .as-table th')].map((each) => each.textContent)"
+    )
+    assert [head.partition(": ")[2] for head in heads[3:]] == [
+        "median of 2",
+        "median of those that got that far",
+        "runs",
+    ]
+
+
+def test_a_comparison_follows_a_running_search(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """New individuals arrive without a reload, and a run is read again only if something arrived for it."""
+    fill(
+        page.folder / "store", recorded("still", lambda run, began: individual(run, "a", began + SECOND, 1), ends=True)
+    )
+    fill(page.folder / "store", recorded("moving", lambda run, began: individual(run, "a", began + SECOND, 1)))
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/still/moving"))
+    count = "tr:nth-child(3) td"
+    eventually(lambda: texts(driver, f".beside {count}") == ["1", "1"])
+    later = recorded("moving", lambda run, began: individual(run, "b", began + 2 * SECOND, 2))
+    fill(page.folder / "store", later)
+    eventually(lambda: texts(driver, f".beside {count}") == ["1", "2"])
+    assert eventually(lambda: plotted(driver))[-1] == ["2", "", "2"]
+    asked = [
+        json.loads(entry["message"])["message"]["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if 'Network.requestWillBeSent"' in entry["message"]
+    ]
+    runs = [parse_qs(urlsplit(url).query)["run"] for url in asked if "/api/compare" in url]
+    assert runs[0] == ["still", "moving"] and runs[1:] and all(each == ["moving"] for each in runs[1:])
