@@ -11,6 +11,8 @@ import { Table } from "./table.js";
 
 // The most runs that the server compares.
 const MOST = 20;
+// The most runs of which the list tells.
+const LISTED = 500;
 // The status of a run whose start is not in the store.
 const UNKNOWN = "unknown";
 // Columns that are left out if no run has anything in them.
@@ -18,6 +20,7 @@ const MAYBE = { progress: (row, outlook) => outlook[row.run_id] && left(outlook[
 
 export function Runs({ go }) {
   const [rows, list] = useState(null);
+  const [isCut, cut] = useState(false);
   const [error, fail] = useState("");
   const [find, seek] = useSetting("find", "");
   const [status, pick] = useSetting("status", "");
@@ -28,7 +31,7 @@ export function Runs({ go }) {
     // The list reads all runs: requested for at most a tenth of the time.
     const look = () => {
       const began = performance.now();
-      ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
+      ask("runs", { limit: LISTED + 1 }).then((answer) => { if (!over) { list(answer.slice(0, LISTED)); cut(answer.length > LISTED); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
     };
     look();
     return () => { over = true; clearTimeout(timer); };
@@ -62,7 +65,7 @@ export function Runs({ go }) {
     <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : "Select all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
-    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
+    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>${isCut ? html`<p class="hint">These are among the newest ${number(LISTED)} runs; older ones are neither listed nor found here. <code>genesis-otel runs --limit N</code> lists more.</p>` : ""}` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
 
 // What a sparkline depends on: an individual that is evaluated again is no new one.

@@ -173,3 +173,41 @@ def test_a_comparison_follows_a_running_search(page: Page, browse: Callable[...,
     ]
     runs = [parse_qs(urlsplit(url).query)["run"] for url in asked if "/api/compare" in url]
     assert runs[0] == ["still", "moving"] and runs[1:] and all(each == ["moving"] for each in runs[1:])
+
+
+def test_the_list_says_that_there_are_older_runs(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """It has the newest 500 runs, and says so if there are more, since a search in it does not find the others."""
+    driver = browse(page.address)
+    listed = "table[aria-label='Runs'] tbody tr"
+    few = len(eventually(lambda: texts(driver, listed)))
+    assert not texts(driver, "p.hint")
+    change(
+        page,
+        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at)"
+        " SELECT concat('old ', toString(number)), 'many', toDateTime64('2024-01-01 00:00:00', 3), 'completed', now64(9) FROM numbers(500)",
+    )
+    assert "newest 500 runs" in eventually(lambda: texts(driver, "p.hint"))[0]
+    assert eventually(lambda: texts(driver, "button.more")) == ["400 more"]
+    change(
+        page,
+        f"ALTER TABLE evolution_runs_log DELETE WHERE task_name = 'many' AND toUInt32(substring(run_id, 5)) >= {500 - few}",
+    )
+    eventually(lambda: not texts(driver, "p.hint"))
+    assert texts(driver, "button.more") == ["400 more"]
+    change(page, "ALTER TABLE evolution_runs_log DELETE WHERE task_name = 'many'")
+
+
+@pytest.mark.parametrize("name", ["latest", "abbrev"])
+def test_an_address_is_of_one_run(page: Page, browse: Callable[..., WebDriver], name: str) -> None:
+    """`latest`, or the beginning of an id, becomes the id of the run that it names now: what is shown is not mixed with a later one's."""
+    run_id = f"abbreviated {name}"
+    fill(page.folder / "store", recorded(run_id, lambda run, began: individual(run, "a", began + SECOND, 1)))
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{name if name == 'latest' else run_id[:-1]}/table?find=a"))
+    eventually(lambda: len(texts(driver, ROWS)) == 1)
+    assert driver.current_url.endswith(f"#/run/{run_id.replace(' ', '%20')}/table?find=a")
+    later = recorded(f"{run_id} later", lambda run, began: individual(run, "ab", began + SECOND, 2))
+    fill(page.folder / "store", later)
+    driver.refresh()
+    eventually(lambda: texts(driver, ROWS))
+    assert [row.split()[1] for row in texts(driver, ROWS)] == ["a"]
