@@ -9,7 +9,7 @@ import { colour, Scale } from "./marks.js";
 import { useSetting } from "./settings.js";
 import { numeric, Table } from "./table.js";
 
-const EDGE = 22, SETTLED = 150, LABELS = 200, LETTERS = 12, LETTER = 6, FLAT = 3;
+const EDGE = 22, SETTLED = 150, LABELS = 200, LETTERS = 12, LETTER = 7, FLAT = 3;
 // More bins in a row than this are drawn without those in between that have no cell.
 const WIDEST = 10_000;
 

@@ -156,7 +156,7 @@ export function Compare({ runs, go }) {
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
   const facts = { status: (run) => run.status, best: (run) => number(run.best_score) + (run.direction === "min" ? " (lower is better)" : ""), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
-    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task and configuration</label></form>
+    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task, direction and configuration</label></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} beside=${counts} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
     <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs side by side"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
@@ -169,11 +169,15 @@ function leaves(config, before = "") {
   return config.flatMap(([name, value]) => (value && typeof value === "object" && Object.keys(value).length ? leaves(Object.entries(value), `${before}${name}.`) : [[before + name, JSON.stringify(value)]]));
 }
 
+// Settings that say where a run is or how it is randomised, by the last word of their names: "transport" is none.
+const OF_ONE_RUN = /(^|[._-])(seeds?|ports?|paths?|dirs?|api_base)(\.\d+)*$|(Seed|Port|Path|Dir)s?(\.\d+)*$/;
+
 function grouped(told) {
   const groups = new Map();
   for (const each of told) {
     // Runs that differ only in seed or location (paths, addresses) have the same configuration.
-    const key = JSON.stringify([each.run.task_name, leaves(each.config).filter(([name]) => !/seed|path|dir$|api_base|port$/i.test(name))]);
+    // One whose start is missing may have any.
+    const key = JSON.stringify(each.run.status ? [each.run.task_name, each.run.direction, leaves(each.config).filter(([name]) => !OF_ONE_RUN.test(name))] : each.run.run_id);
     if (!groups.has(key)) groups.set(key, { name: each.run.task_name, runs: [] });
     groups.get(key).runs.push(each);
   }

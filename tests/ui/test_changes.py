@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,18 +18,20 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.browser import eventually
 from tests.support.live_page import Page, texts
-from tests.support.recording import record
+from tests.support.recording import attributes_of, record
 from tests.support.searched import SECOND, fill
 
 ROWS = ".view table[aria-label='Individuals'] tbody tr"
 
 
-def recorded(run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False) -> Sequence[ReadableSpan]:
+def recorded(
+    run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False, **told: Any
+) -> Sequence[ReadableSpan]:
     """The spans of a run that began a minute ago."""
     began = time.time_ns() - 60 * SECOND
     with pytest.MonkeyPatch.context() as patch:
         found = record(patch, through=LLMSpanProcessor)
-        run = spans.run("changing", run_id=run_id, start_time=began)
+        run = spans.run("changing", run_id=run_id, start_time=began, **told)
         tell(run, began)
         if ends:
             run.end()
@@ -150,6 +153,35 @@ def test_a_median_is_of_all_runs_or_says_of_how_many(page: Page, browse: Callabl
         "median of those that got that far",
         "runs",
     ]
+
+
+def test_groups_are_runs_that_began_alike(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Runs of one task whose configurations differ in seed and place only. Those in which less is better, whose names of settings end like a place's,
+    or whose start is missing are no runs of the group."""
+    tcp: dict[str, Any] = {"transport": "tcp", "seed": 1, "db": {"path": "/a"}}
+    kinds: dict[str, dict[str, Any]] = {
+        "group.1": {"config": tcp},
+        "group.2": {"config": {**tcp, "seed": 2, "db": {"path": "/b"}}},
+        "group.3": {"config": {**tcp, "transport": "udp"}},
+        "group.4": {"config": tcp, "direction": "min"},
+        "group.5": {},
+        "group.6": {},
+    }
+    for run_id, told in kinds.items():
+        found = recorded(run_id, lambda run, began: individual(run, "a", began + SECOND, 1), ends=True, **told)
+        fill(
+            page.folder / "store",
+            [span for span in found if told or attributes_of(span).get("genesis.record") == "individual"],
+        )
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/" + "/".join(kinds) + "?grouped=yes"))
+    eventually(lambda: texts(driver, ".plot summary") and plotted(driver))
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('.plot .as-table th')].map((each) => each.textContent)"
+    )
+    assert [head for head in heads if "median" in head] == ["changing 1: median of 2"]
+    # The individuals' column, three of the group, four runs, and the number of runs in the group.
+    assert len(heads) == 1 + 3 + 4 + 1
 
 
 def test_a_comparison_follows_a_running_search(page: Page, browse: Callable[..., WebDriver]) -> None:
