@@ -40,9 +40,9 @@ function dots({ ctx: context, data, bbox, scales, valToPos }, at, color) {
   context.restore();
 }
 
-// `series`: {label, values, color, steps, points, width}; `x`: sorted numbers; `onPick(index)` is called for a click; `within`: the lowest and
+// `series`: {label, values, color, steps, points, width, dash, gaps}; `beside`: {label, values} that only the table shows; `x`: sorted numbers; `onPick(index)` is called for a click; `within`: the lowest and
 // the highest y, if they are not those of the values.
-export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands, within }) {
+export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, bands, within, beside = [] }) {
   const place = useRef(null), plot = useRef(null);
   const shape = JSON.stringify([series.map((each) => [each.label, each.color, each.steps, each.points]), xLabel, yLabel, bands]);
   useEffect(() => {
@@ -63,7 +63,8 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
         label: each.label,
         stroke: each.color,
         width: each.width ?? (each.points ? 0 : 2),
-        spanGaps: !each.points,
+        dash: each.dash,
+        spanGaps: !each.points && !each.gaps,
         paths: each.points ? () => null : each.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
         points: { show: !each.points && each.values.filter((value) => value !== null).length < 2 },
       }))],
@@ -77,7 +78,7 @@ export function Plot({ x, series, xLabel, yLabel, height = 260, onPick, label, b
     return () => { watching.disconnect(); plot.current.destroy(); plot.current = null; };
   }, [shape]);
   useEffect(() => { plot.current?.setData([x, ...series.map((each) => each.values)]); });
-  return html`<figure class="plot"><div role="img" aria-label=${label} ref=${place}></div><${AsTable} label=${label} x=${x} xLabel=${xLabel} series=${series}/></figure>`;
+  return html`<figure class="plot"><div role="img" aria-label=${label} ref=${place}></div><${AsTable} label=${label} x=${x} xLabel=${xLabel} series=${[...series, ...beside]}/></figure>`;
 }
 
 const SHOWN = 200;

@@ -65,11 +65,14 @@ export function useRun(id) {
 export function Run({ id, tab, chosen, part, go }) {
   const [data, error] = useRun(id);
   const [search, look] = useSetting("find", "");
+  const whole = data.loaded ? data.summary.run_id : id;
+  // `latest` and the beginning of an id may mean another run a moment later: what is shown is of one run, and so is its address.
+  useEffect(() => { if (whole !== id) location.replace(go.address({ run: whole, tab, individual: chosen, part }) + location.hash.replace(/^[^?]*/, "")); }, [whole, id]);
   const current = TABS[tab] ? tab : "overview";
   const choose = (individual) => go({ run: id, tab: current, individual, part });
   const pane = chosen ? html`<${Individual} data=${data} id=${chosen} part=${part || "changes"} choose=${choose} show=${(next) => go({ run: id, tab: current, individual: chosen, part: next })} close=${() => go({ run: id, tab: current })}/>` : "";
   // The individual does not wait for the others.
-  if (!data.loaded) return html`<main class=${chosen ? "two" : "one"}><section class="left"><p class=${error ? "failed" : "none"}>${error || "Reading …"}</p></section>${pane}</main>`;
+  if (!data.loaded || whole !== id) return html`<main class=${chosen ? "two" : "one"}><section class="left"><p class=${error ? "failed" : "none"}>${error || "Reading …"}</p></section>${pane}</main>`;
   const run = data.summary;
   const views = {
     overview: () => html`<${Overview} data=${data} choose=${choose} chosen=${chosen}/>`,

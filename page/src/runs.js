@@ -1,9 +1,9 @@
 // The list of runs, and a comparison of several.
 import { html } from "./html.js";
 import { useEffect, useState } from "preact/hooks";
-import { ask, SHARE } from "./api.js";
+import { ask, SHARE, SILENT } from "./api.js";
 import { file } from "./file.js";
-import { ago, isOpen, money, moment, number, perDollar, short, took, visible } from "./format.js";
+import { ago, isLive, isOpen, money, moment, number, perDollar, short, took, visible } from "./format.js";
 import { left, useOutlook } from "./outlook.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -11,6 +11,8 @@ import { Table } from "./table.js";
 
 // The most runs that the server compares.
 const MOST = 20;
+// The most runs of which the list tells.
+const LISTED = 500;
 // The status of a run whose start is not in the store.
 const UNKNOWN = "unknown";
 // Columns that are left out if no run has anything in them.
@@ -18,6 +20,7 @@ const MAYBE = { progress: (row, outlook) => outlook[row.run_id] && left(outlook[
 
 export function Runs({ go }) {
   const [rows, list] = useState(null);
+  const [isCut, cut] = useState(false);
   const [error, fail] = useState("");
   const [find, seek] = useSetting("find", "");
   const [status, pick] = useSetting("status", "");
@@ -28,7 +31,7 @@ export function Runs({ go }) {
     // The list reads all runs: requested for at most a tenth of the time.
     const look = () => {
       const began = performance.now();
-      ask("runs", { limit: 500 }).then((answer) => { if (!over) { list(answer); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
+      ask("runs", { limit: LISTED + 1 }).then((answer) => { if (!over) { list(answer.slice(0, LISTED)); cut(answer.length > LISTED); fail(""); } }, (refused) => !over && fail(refused.message)).finally(() => { if (!over) timer = setTimeout(look, Math.max(document.hidden ? 30_000 : 5_000, SHARE * (performance.now() - began))); });
     };
     look();
     return () => { over = true; clearTimeout(timer); };
@@ -62,7 +65,7 @@ export function Runs({ go }) {
     <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : "Select all"}</button>
     <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
-    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
+    ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>${isCut ? html`<p class="hint">These are among the newest ${number(LISTED)} runs; older ones are neither listed nor found here. <code>genesis-otel runs --limit N</code> lists more.</p>` : ""}` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
 
 // What a sparkline depends on: an individual that is evaluated again is no new one.
@@ -93,28 +96,59 @@ function Spark({ told }) {
 const DIGITS = 12;
 const AXES = { place: "individuals", seconds: "seconds", spent: "USD", reached: "generations" };
 
-export function Compare({ runs, go }) {
+const EVERY = 10_000;
+
+// What is compared. A run is read whole, so only if something arrived for it, or if it may have stalled, and never for more than a tenth of
+// the time.
+function useCompared(runs) {
   const [told, tell] = useState(null);
   const [error, fail] = useState("");
+  useEffect(() => {
+    const asked = [...new Set(runs)].slice(0, MOST), seen = [], stood = [];
+    let over = false, timer, all = null;
+    const look = async () => {
+      const began = performance.now();
+      try {
+        if (!all || !document.hidden) {
+          const ids = asked.map((name, at) => all?.[at].run.run_id ?? name), arrived = file ? [] : await Promise.all(ids.map((run) => ask("run/arrivals", { run })));
+          const texts = arrived.map((each) => JSON.stringify(each)), changed = [...ids.keys()].filter((at) => !all || texts[at] !== seen[at] || (isLive(all[at].run) && began > stood[at] + SILENT));
+          if (changed.length) {
+            const answer = await ask("compare", { run: changed.map((at) => ids[at]) });
+            all = all ? [...all] : answer;
+            changed.forEach((at, place) => { all[at] = answer[place]; seen[at] = texts[at]; stood[at] = began; });
+          }
+          if (!over) { tell(all); fail(""); }
+        }
+      } catch (refused) { if (!over) fail(refused.message); }
+      if (!over && !file) timer = setTimeout(look, Math.max(EVERY, SHARE * (performance.now() - began)));
+    };
+    look();
+    return () => { over = true; clearTimeout(timer); };
+  }, [runs.join()]);
+  return [told, error];
+}
+
+export function Compare({ runs, go }) {
+  const [told, error] = useCompared(runs);
   const [by, order] = useSetting("by", "place", Object.keys(AXES));
   const [together, group] = useSetting("grouped", "");
-  useEffect(() => {
-    let over = false;
-    ask("compare", { run: runs }).then((answer) => !over && tell(answer), (refused) => !over && fail(refused.message));
-    return () => { over = true; };
-  }, [runs.join()]);
-  if (error) return html`<main><p class="failed" role="alert">${error}</p></main>`;
+  if (!told && error) return html`<main><p class="failed" role="alert">${error}</p></main>`;
   if (!told) return html`<main><p class="none">Reading …</p></main>`;
   const named = (each) => `${visible(each.run.task_name)} ${short(each.run.run_id, 16)}`;
   const groups = together ? grouped(told) : told.map((each) => ({ name: named(each), runs: [each] }));
   const places = new Map(told.map((each) => [each, each[by].map((value) => (value === null ? null : +Number(value).toPrecision(DIGITS)))])), x = [...new Set([...places.values()].flat().filter((value) => value !== null))].sort((a, b) => a - b);
-  const series = [], bands = [];
+  const series = [], bands = [], counts = [];
   groups.forEach(({ name, runs }, at) => {
     const color = LINES[at % LINES.length], lines = runs.map((each) => held(x, places.get(each), each.best_so_far));
     if (runs.length === 1) { series.push({ label: name, values: lines[0], color, steps: true }); return; }
-    const part = (quantile) => x.map((_, place) => { const known = lines.map((line) => line[place]).filter((value) => value !== null).sort((a, b) => a - b); return known.length ? between(known, quantile) : null; });
+    // Quartiles are of all runs. Where some have not begun or have ended, there is only a thin median of the others, drawn up to that of all.
+    const there = x.map((_, place) => lines.map((line) => line[place]).filter((value) => value !== null).sort((a, b) => a - b)), isWhole = (place) => there[place]?.length === runs.length;
+    const part = (quantile) => there.map((known, place) => (isWhole(place) ? between(known, quantile) : null));
     series.push({ label: `${name}: upper quartile`, values: part(0.75), color: color + "66", width: 1, steps: true }, { label: "lower quartile", values: part(0.25), color: color + "66", width: 1, steps: true }, { label: `${name}: median of ${runs.length}`, values: part(0.5), color, steps: true });
     bands.push({ series: [series.length - 2, series.length - 1], fill: color + "22" });
+    counts.push({ label: `${name}: runs`, values: there.map((known) => known.length) });
+    if (there.every((_, place) => isWhole(place))) return;
+    series.push({ label: `${name}: median of those that got that far`, values: there.map((known, place) => (known.length && [place - 1, place, place + 1].some((each) => each in there && !isWhole(each)) ? between(known, 0.5) : null)), color, width: 1, dash: [4, 4], steps: true, gaps: true });
   });
   const settings = told.map((each) => new Map(leaves(each.config)));
   const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
@@ -122,8 +156,9 @@ export function Compare({ runs, go }) {
   const different = names.filter((name) => new Set(told.map((each) => setting(each, name))).size > 1);
   const facts = { status: (run) => run.status, best: (run) => number(run.best_score) + (run.direction === "min" ? " (lower is better)" : ""), individuals: (run) => number(run.individuals), failed: (run) => number(run.failed_individuals), incorrect: (run) => number(run.incorrect_individuals), generations: (run) => number(run.generations), cost: (run) => money(run.cost, run.unpriced), took, calls: (run) => number(run.llm_calls) };
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
-    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task and configuration</label></form>
-    <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
+    <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task, direction and configuration</label></form>
+    ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
+    <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} beside=${counts} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
     <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs side by side"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}
     ${different.map((name) => html`<tr><th>${visible(name)}</th>${told.map((each) => html`<td><span class="cut">${visible(setting(each, name))}</span></td>`)}</tr>`)}</tbody></table></div></section></main>`;
@@ -134,11 +169,15 @@ function leaves(config, before = "") {
   return config.flatMap(([name, value]) => (value && typeof value === "object" && Object.keys(value).length ? leaves(Object.entries(value), `${before}${name}.`) : [[before + name, JSON.stringify(value)]]));
 }
 
+// Settings that say where a run is or how it is randomised, by the last word of their names: "transport" is none.
+const OF_ONE_RUN = /(^|[._-])(seeds?|ports?|paths?|dirs?|api_base)(\.\d+)*$|(Seed|Port|Path|Dir)s?(\.\d+)*$/;
+
 function grouped(told) {
   const groups = new Map();
   for (const each of told) {
     // Runs that differ only in seed or location (paths, addresses) have the same configuration.
-    const key = JSON.stringify([each.run.task_name, leaves(each.config).filter(([name]) => !/seed|path|dir$|api_base|port$/i.test(name))]);
+    // One whose start is missing may have any.
+    const key = JSON.stringify(each.run.status ? [each.run.task_name, each.run.direction, leaves(each.config).filter(([name]) => !OF_ONE_RUN.test(name))] : each.run.run_id);
     if (!groups.has(key)) groups.set(key, { name: each.run.task_name, runs: [] });
     groups.get(key).runs.push(each);
   }

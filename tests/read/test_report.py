@@ -523,6 +523,31 @@ def test_numbers_of_any_size_are_drawn(engine: Path, browse: Browse) -> None:
     assert errors(driver) == []
 
 
+def test_cells_with_names_and_below_zero_are_drawn(engine: Path, browse: Browse) -> None:
+    """Each cell has its own place, whatever its bins are: numbers in their order, gaps included, then names, then what has no bin."""
+
+    def tell(run: spans.Run) -> None:
+        finish(run, 1, "a", 0.25, cell={"depth": -2, "kind": "loop"})
+        finish(run, 2, "b", 0.5, cell={"depth": 1, "kind": "recursion"})
+        finish(run, 3, "c", 0.75, cell={"depth": 1})
+
+    with stored(engine, "named", told_of("named", tell)) as client:
+        driver = browse(page(client, "named"))
+    tab(driver, "Yields")
+    shows(driver, "Filled cells: 3")
+    Select(driver.find_element(By.XPATH, "//label[contains(., 'across')]/select")).select_by_visible_text("depth")
+    drawn = "return [...document.querySelectorAll('.cells ' + arguments[0])].map((each) => each.textContent)"
+    names = ["depth -2, kind loop", "depth 1, kind recursion", "depth 1, kind –"]
+    eventually(lambda: {each.partition(":")[0] for each in driver.execute_script(drawn, "rect")} == set(names))
+    ticks = driver.execute_script(drawn, "text")
+    assert ticks[:4] == ["-2", "-1", "0", "1"] and sorted(ticks[4:]) == ["loop", "recursion", "–"]
+    places = driver.execute_script(
+        "return [...document.querySelectorAll('.cells rect')].map((each) => each.getAttribute('x') + ' ' + each.getAttribute('y'))"
+    )
+    assert len(set(places)) == 3
+    assert errors(driver) == []
+
+
 def test_a_child_of_a_copy_is_compared_with_its_original(engine: Path, browse: Browse) -> None:
     """As on the best path: a copy has no score of its own. Nor is it an individual that finished."""
 

@@ -66,6 +66,20 @@ def test_a_running_search_is_projected_by_its_generations(store: Client) -> None
     assert row["budget_seconds"] == pytest.approx(2 * HOUR, rel=0.02)
 
 
+def test_the_time_left_of_a_resumed_search_is_by_its_pace_since_then(store: Client) -> None:
+    """Neither the time before it was resumed nor the pause counts, and generations that it does again take their time, too. Until it has done
+    one, the time left is unknown."""
+    begun(store, 100, planned=24)
+    evaluated(store, *((generation, 1.0, "ok", "a") for generation in range(11)), hours=98)
+    begun(store, 2, planned=24)
+    row = budget(store)
+    assert (row["done"], row["seconds_left"], row["projected"]) == (10, None, pytest.approx(26.4))
+    evaluated(store, *((generation, 1.0, "ok", "b") for generation in (9, 10, 11, 12)))
+    row = budget(store)
+    assert (row["done"], row["seconds_left"]) == (12, pytest.approx(12 * HOUR / 2, rel=0.01))
+    assert row["burn"] == pytest.approx(4.0, rel=0.01)
+
+
 def test_a_spent_budget_lasts_no_longer_and_a_plan_that_was_passed_is_done(store: Client) -> None:
     """Nothing is left of a budget that is overspent, nor of a plan of fewer generations than there are: never a negative time, and no
     projection below what was spent."""

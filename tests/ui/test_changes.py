@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -15,18 +18,20 @@ from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.browser import eventually
 from tests.support.live_page import Page, texts
-from tests.support.recording import record
+from tests.support.recording import attributes_of, record
 from tests.support.searched import SECOND, fill
 
 ROWS = ".view table[aria-label='Individuals'] tbody tr"
 
 
-def recorded(run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False) -> Sequence[ReadableSpan]:
+def recorded(
+    run_id: str, tell: Callable[[spans.Run, int], None], *, ends: bool = False, **told: Any
+) -> Sequence[ReadableSpan]:
     """The spans of a run that began a minute ago."""
     began = time.time_ns() - 60 * SECOND
     with pytest.MonkeyPatch.context() as patch:
         found = record(patch, through=LLMSpanProcessor)
-        run = spans.run("changing", run_id=run_id, start_time=began)
+        run = spans.run("changing", run_id=run_id, start_time=began, **told)
         tell(run, began)
         if ends:
             run.end()
@@ -115,3 +120,126 @@ def test_the_least_cost_is_on_the_axis(page: Page, browse: Callable[..., WebDriv
     driver.execute_script("document.querySelector('.plot details').open = true")
     rows = [row.split() for row in eventually(lambda: texts(driver, table))]
     assert rows == [["1.23400e-7", "1", "1"], ["2.46800e-7", "2", "2"], ["3.70200e-7", "3", "3"]]
+
+
+def plotted(driver: WebDriver) -> list[list[str]]:
+    """The numbers of the first chart, row by row."""
+    rows: list[list[str]] = driver.execute_script(
+        "document.querySelector('.plot details').open = true;"
+        "return [...document.querySelectorAll('.plot .as-table tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    return rows
+
+
+def test_a_median_is_of_all_runs_or_says_of_how_many(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Where only one of two runs has got, there is no median of two, and no quartiles: what is drawn is the median of the others, with their
+    number in the table."""
+    for run_id, scores in (("short", (3.0,)), ("long", (1.0, 2.0, 4.0))):
+
+        def tell(run: spans.Run, began: int, scores: Sequence[float] = scores) -> None:
+            for number, score in enumerate(scores, 1):
+                individual(run, f"n{number}", began + number * SECOND, score)
+
+        fill(page.folder / "store", recorded(run_id, tell, ends=True))
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/short/long?grouped=yes"))
+    rows = eventually(lambda: texts(driver, ".plot summary") and plotted(driver))
+    assert rows == [["1", "2.5", "1.5", "2", "2", "2"], ["2", "", "", "", "2", "1"], ["3", "", "", "", "4", "1"]]
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('.plot .as-table th')].map((each) => each.textContent)"
+    )
+    assert [head.partition(": ")[2] for head in heads[3:]] == [
+        "median of 2",
+        "median of those that got that far",
+        "runs",
+    ]
+
+
+def test_groups_are_runs_that_began_alike(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Runs of one task whose configurations differ in seed and place only. Those in which less is better, whose names of settings end like a place's,
+    or whose start is missing are no runs of the group."""
+    tcp: dict[str, Any] = {"transport": "tcp", "seed": 1, "db": {"path": "/a"}}
+    kinds: dict[str, dict[str, Any]] = {
+        "group.1": {"config": tcp},
+        "group.2": {"config": {**tcp, "seed": 2, "db": {"path": "/b"}}},
+        "group.3": {"config": {**tcp, "transport": "udp"}},
+        "group.4": {"config": tcp, "direction": "min"},
+        "group.5": {},
+        "group.6": {},
+    }
+    for run_id, told in kinds.items():
+        found = recorded(run_id, lambda run, began: individual(run, "a", began + SECOND, 1), ends=True, **told)
+        fill(
+            page.folder / "store",
+            [span for span in found if told or attributes_of(span).get("genesis.record") == "individual"],
+        )
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/" + "/".join(kinds) + "?grouped=yes"))
+    eventually(lambda: texts(driver, ".plot summary") and plotted(driver))
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('.plot .as-table th')].map((each) => each.textContent)"
+    )
+    assert [head for head in heads if "median" in head] == ["changing 1: median of 2"]
+    # The individuals' column, three of the group, four runs, and the number of runs in the group.
+    assert len(heads) == 1 + 3 + 4 + 1
+
+
+def test_a_comparison_follows_a_running_search(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """New individuals arrive without a reload, and a run is read again only if something arrived for it."""
+    fill(
+        page.folder / "store", recorded("still", lambda run, began: individual(run, "a", began + SECOND, 1), ends=True)
+    )
+    fill(page.folder / "store", recorded("moving", lambda run, began: individual(run, "a", began + SECOND, 1)))
+    driver = browse(page.address)
+    driver.get(page.at("#/compare/still/moving"))
+    count = "tr:nth-child(3) td"
+    eventually(lambda: texts(driver, f".beside {count}") == ["1", "1"])
+    later = recorded("moving", lambda run, began: individual(run, "b", began + 2 * SECOND, 2))
+    fill(page.folder / "store", later)
+    eventually(lambda: texts(driver, f".beside {count}") == ["1", "2"])
+    assert eventually(lambda: plotted(driver))[-1] == ["2", "", "2"]
+    asked = [
+        json.loads(entry["message"])["message"]["params"]["request"]["url"]
+        for entry in driver.get_log("performance")
+        if 'Network.requestWillBeSent"' in entry["message"]
+    ]
+    runs = [parse_qs(urlsplit(url).query)["run"] for url in asked if "/api/compare" in url]
+    assert runs[0] == ["still", "moving"] and runs[1:] and all(each == ["moving"] for each in runs[1:])
+
+
+def test_the_list_says_that_there_are_older_runs(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """It has the newest 500 runs, and says so if there are more, since a search in it does not find the others."""
+    driver = browse(page.address)
+    listed = "table[aria-label='Runs'] tbody tr"
+    few = len(eventually(lambda: texts(driver, listed)))
+    assert not texts(driver, "p.hint")
+    change(
+        page,
+        "INSERT INTO evolution_runs_log (run_id, task_name, start_time, status, told_at)"
+        " SELECT concat('old ', toString(number)), 'many', toDateTime64('2024-01-01 00:00:00', 3), 'completed', now64(9) FROM numbers(500)",
+    )
+    assert "newest 500 runs" in eventually(lambda: texts(driver, "p.hint"))[0]
+    assert eventually(lambda: texts(driver, "button.more")) == ["400 more"]
+    change(
+        page,
+        f"ALTER TABLE evolution_runs_log DELETE WHERE task_name = 'many' AND toUInt32OrZero(substring(run_id, 5)) >= {500 - few}",
+    )
+    eventually(lambda: not texts(driver, "p.hint"))
+    assert texts(driver, "button.more") == ["400 more"]
+    change(page, "ALTER TABLE evolution_runs_log DELETE WHERE task_name = 'many'")
+
+
+@pytest.mark.parametrize("name", ["latest", "abbrev"])
+def test_an_address_is_of_one_run(page: Page, browse: Callable[..., WebDriver], name: str) -> None:
+    """`latest`, or the beginning of an id, becomes the id of the run that it names now: what is shown is not mixed with a later one's."""
+    run_id = f"abbreviated {name}"
+    fill(page.folder / "store", recorded(run_id, lambda run, began: individual(run, "a", began + SECOND, 1)))
+    driver = browse(page.address)
+    driver.get(page.at(f"#/run/{name if name == 'latest' else run_id[:-1]}/table?find=a"))
+    eventually(lambda: len(texts(driver, ROWS)) == 1)
+    assert driver.current_url.endswith(f"#/run/{run_id.replace(' ', '%20')}/table?find=a")
+    later = recorded(f"{run_id} later", lambda run, began: individual(run, "ab", began + SECOND, 2))
+    fill(page.folder / "store", later)
+    driver.refresh()
+    eventually(lambda: texts(driver, ROWS))
+    assert [row.split()[1] for row in texts(driver, ROWS)] == ["a"]
