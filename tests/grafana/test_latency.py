@@ -25,9 +25,7 @@ from tests.support.timed import (
     known,
     percentile,
     speed,
-    store_jobs,
-    store_runs,
-    store_spans,
+    store_all,
     trace_of,
 )
 
@@ -68,9 +66,7 @@ OF_SILENCE = {
 def timed(engine: Path) -> Iterator[Client]:
     """A database with both runs."""
     with stored(engine, "timed_panels") as client:
-        store_runs(client)
-        store_jobs(client)
-        store_spans(client)
+        store_all(client)
         yield client
 
 

@@ -38,7 +38,7 @@ from tests.support.searched import (
     search_spans,
     stored,
 )
-from tests.support.timed import CALLS, SOME, UNKNOWN, known, store_jobs, store_runs, store_spans
+from tests.support.timed import CALLS, SOME, UNKNOWN, known, store_all
 from tests.support.timed import RUNS as DURATIONS
 
 BEGAN = 1_700_000_000 * SECOND
@@ -208,9 +208,7 @@ def test_calls_are_found_in_the_file(searches: Client, browse: Browse) -> None:
 def test_unknown_durations_are_empty(store: Client, browse: Browse, run: str) -> None:
     """In the lists of calls, models, evaluations and spans; on the timeline what has none is a moment, and not one of 57 years. Where all are
     unknown, all is shown just as well."""
-    store_runs(store)
-    store_jobs(store)
-    store_spans(store)
+    store_all(store)
     driver = browse(page(store, run))
 
     def column(name: str, table: str = ".view table") -> list[str]:

@@ -22,9 +22,7 @@ from tests.support.timed import (
     SOME,
     known,
     percentile,
-    store_jobs,
-    store_runs,
-    store_spans,
+    store_all,
     trace_of,
 )
 
@@ -44,9 +42,7 @@ TAKEN_RAW = re.compile(
 def timed(engine: Path) -> Iterator[Client]:
     """A database with both runs."""
     with stored(engine, "timed") as client:
-        store_runs(client)
-        store_jobs(client)
-        store_spans(client)
+        store_all(client)
         yield client
 
 

@@ -65,6 +65,13 @@ def trace_of(run: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_OID, run).hex
 
 
+def store_all(store: Client) -> None:
+    """Both runs, with their calls, jobs and spans."""
+    store_runs(store)
+    store_jobs(store)
+    store_spans(store)
+
+
 def store_runs(store: Client, *, status: str = "completed") -> None:
     """Both runs, each with one individual that all calls are for."""
     now = time.time()
