@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,8 +58,6 @@ log = logging.getLogger(__name__)
 SERVICE = "genesis"
 WATCH_INTERVAL = 2.0
 """Seconds between two checks that the store process is alive: after this time at most, a dead one is replaced."""
-RING_INTERVAL = 0.5
-"""Seconds between two rings of the bell while a process waits for its spans."""
 
 
 class Telemetry:
@@ -97,17 +94,10 @@ class Telemetry:
         timeout = self.settings.exit_timeout if timeout is None else timeout
         if self._durable is None:
             return True
-        if not isinstance(self.destination, Embedded):
-            return self._durable.force_flush(int(timeout * 1000))
-        deadline = time.monotonic() + timeout
-        # Again and again: a store process that is only starting, or takes over from one that died, did not hear it.
-        while True:
-            bell.ring(self.destination.folder)
-            left = deadline - time.monotonic()
-            if self._durable.force_flush(int(min(left, RING_INTERVAL) * 1000)):
-                return True
-            if left <= RING_INTERVAL:
-                return False
+        meanwhile = (
+            functools.partial(bell.ring, self.destination.folder) if isinstance(self.destination, Embedded) else None
+        )
+        return self._durable.force_flush(int(timeout * 1000), meanwhile=meanwhile)
 
     def shutdown(self) -> None:
         """Flush within the exit timeout, stop, and log how many spans still wait in the spool. A second call does nothing."""

@@ -57,6 +57,8 @@ CHECK_EVERY = 1.0
 """Seconds between two checks that the folder still exists."""
 Item = tuple[int, bytes]
 """A span's id, and its record."""
+MEANWHILE_INTERVAL = 0.5
+"""Seconds between two calls of what a caller does while it waits."""
 RECENT = 4096
 """How many ids of spans known to be safe are kept: more than other threads can end while one is interrupted."""
 
@@ -167,8 +169,11 @@ class DurableSpanProcessor(SpanProcessor):
         """The number of this process's spans that were not handed over yet."""
         return len(self._held) + sum(waiting_in(self._folder, name) for name in self._queues)
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what has ended so far was handed over, here or by whoever drains; False on timeout."""
+    def force_flush(self, timeout_millis: int = 30_000, *, meanwhile: Callable[[], object] | None = None) -> bool:
+        """Wait until what has ended so far was handed over, here or by whoever drains; False on timeout.
+
+        :param meanwhile: called when the wait begins and every half second of it: whoever drains may only be starting.
+        """
         deadline = time.monotonic() + timeout_millis / 1000
         if not self._settle():
             return False
@@ -176,13 +181,17 @@ class DurableSpanProcessor(SpanProcessor):
         if writer is None:
             return True
         target = writer.position()
-        pause = 0.005
+        pause, due = 0.005, 0.0
         self._wake.put(None)
         while taken(self._folder, writer.id) < target:
-            left = deadline - time.monotonic()
+            now = time.monotonic()
+            left = deadline - now
             if left <= 0:
                 self._in_vain = True
                 return False
+            if meanwhile and now >= due:
+                meanwhile()
+                due = now + MEANWHILE_INTERVAL
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, 0.1)
             if not self._settle():

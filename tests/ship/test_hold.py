@@ -160,6 +160,7 @@ def test_a_disk_that_is_full_stops_no_search_that_holds_individuals(tmp_path: Pa
     environment = os.environ | {
         "GENESIS_OTEL_DATA_DIR": str(tmp_path),
         "CLICKHOUSE_URL": "http://genesis@127.0.0.1:9/default",
+        "GENESIS_OTEL_EXIT_TIMEOUT": "0.5",
     }
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path), how], env=environment, capture_output=True, text=True, check=False
