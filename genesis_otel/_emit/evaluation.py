@@ -27,7 +27,7 @@ from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.opened import closed, opened
 from genesis_otel._emit.output import bounded, kept
-from genesis_otel._emit.values import json_object, known_time, text, to_json, truth
+from genesis_otel._emit.values import json_object, known_time_or_now, text, to_json, truth
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:
@@ -191,11 +191,10 @@ def evaluation(
     handle = Evaluation.__new__(Evaluation)
     handle._arguments = {"details": details, "metadata": metadata}
     # It counts as submitted when it is first known, but how long it ran is not known from then.
-    told, now = known_time(start_time, "start_time"), time_ns()
-    began, submitted = now if told is None else told, told or now
+    began = known_time_or_now(start_time, "start_time")
     known = text(job_id)
     begin = partial(
-        _begin, handle, known, individual, *where(individual=individual), details, metadata, began, submitted
+        _begin, handle, known, individual, *where(individual=individual), details, metadata, began, began or time_ns()
     )
     if known or individual is not None:
         handle._begin = None

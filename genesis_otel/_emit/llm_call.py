@@ -10,7 +10,6 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import time_ns
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import urlsplit
 
@@ -27,7 +26,7 @@ from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
 from genesis_otel._emit.lasting import lasted
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.opened import closed
-from genesis_otel._emit.values import integer, json_object, known_time, number, text
+from genesis_otel._emit.values import integer, json_object, known_time, known_time_or_now, number, text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,8 +75,7 @@ class LLMCall(Handle):
     def first_token(self, time: object = None) -> None:
         """Record that the first token of a stream arrived, now or at ``time``; later calls change nothing."""
         if self._first_token is None:
-            told = known_time(time, "time")
-            came = time_ns() if told is None else told
+            came = known_time_or_now(time, "time")
             self._first_token = came
             waited = lasted(self._began, came)
             if waited is not None:
@@ -219,8 +217,7 @@ def llm_call(
         return decorated(model, _Calls({}))
     base, place = where(individual, generation, run, run_id, individual_id)
     # A start of 0 stays 0, which is none: how long the call took is not known, as the time from now to its end is not that.
-    told = known_time(start_time, "start_time")
-    began = time_ns() if told is None else told
+    began = known_time_or_now(start_time, "start_time")
     asked: dict[str, Value] = {
         names.GEN_AI_OPERATION_NAME: text(operation) or "chat",
         names.GEN_AI_REQUEST_MODEL: text(model),

@@ -16,6 +16,7 @@ from datetime import date, datetime, time
 from enum import Enum
 from itertools import islice
 from json.encoder import encode_basestring
+from time import time_ns
 from typing import Any, TypeVar
 
 from genesis_otel import attributes as names
@@ -473,3 +474,9 @@ def nanoseconds(value: object, name: str, instead: str = "the current time is us
 def known_time(value: object, name: str) -> int | None:
     """The same for a time from which a duration is measured: what is not a time is 0, which is none, rather than now."""
     return None if value is None else nanoseconds(value, name, "how long it lasted is unknown") or 0
+
+
+def known_time_or_now(value: object, name: str) -> int:
+    """The same, with the current time for None."""
+    told = known_time(value, name)
+    return time_ns() if told is None else told

@@ -36,6 +36,9 @@ FORMAT = 1
 ORDER = (*(table for table in STORED_IN.values() if table != STORED_IN["evolution_runs"]), STORED_IN["evolution_runs"])
 """The run's own row comes last, so that a run is listed only once all of its rows are there."""
 
+IDENTITY_OF = {STORED_IN[name]: key for name, key in IDENTITY.items()}
+"""The columns that identify a row, by the table in which it is stored."""
+
 CHUNK = 8 << 20
 """Bytes per insert: small enough for proxies and the store process, large enough to create few parts."""
 
@@ -204,10 +207,8 @@ def _check(file: zipfile.ZipFile, head: Head, path: Path) -> None:
     :raises StoreError: rows are missing, unreadable, or belong to another run.
     """
     for table in head.rows:
-        rows, needed = (
-            0,
-            () if table == LANDING else (*_identity(table), *(("timestamp",) if table in TOLD_AGAIN else ())),
-        )
+        rows = 0
+        needed = (*IDENTITY_OF.get(table, ()), *(("timestamp",) if table in TOLD_AGAIN else ()))
         for row, _ in _rows(file, table, path):
             rows += 1
             if missing := [name for name in needed if name not in row]:
@@ -266,7 +267,7 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
 def _there(client: Client, table: str, run_id: str) -> dict[tuple[str, ...], str]:
     """What identifies the stored rows of a run, each with the time of the last one, where a later one replaces it."""
     # Times as in the file: as texts, which sort like the times.
-    names = ", ".join(f"toString({each})" for each in _identity(table))
+    names = ", ".join(f"toString({each})" for each in IDENTITY_OF[table])
     told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
     sql = f"SELECT [{names}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
     asked = client.query(sql, parameters={"run_id": run_id}, settings={"session_timezone": "UTC"})
@@ -301,11 +302,7 @@ def _see_same_search(client: Client, file: zipfile.ZipFile, head: Head, path: Pa
 
 
 def _identified(table: str, row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[each]) for each in _identity(table))
-
-
-def _identity(table: str) -> Sequence[str]:
-    return IDENTITY[next(name for name, stored in STORED_IN.items() if stored == table)]
+    return tuple(str(row[each]) for each in IDENTITY_OF[table])
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
