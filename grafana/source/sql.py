@@ -147,7 +147,7 @@ def front(where: str) -> str:
     return part("front", where)
 
 
-COST_OF_EACH = f"SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(THIS_RUN)}) GROUP BY individual_id"
+COST_OF_EACH = part("cost_of_each", THIS_RUN)
 """What the one run paid for each individual."""
 
 LATEST_FRONT = front(f"{THIS_RUN} AND generation = (SELECT max(generation) FROM pareto_fronts WHERE {THIS_RUN})")

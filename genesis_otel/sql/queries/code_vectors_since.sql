@@ -23,9 +23,7 @@ FROM (
         individuals.ingested_at AS ingested,
         if(empty(bins), '', base64Encode(arrayStringConcat(arrayMap(bin -> char(round(255 * sqrt(countEqual(bins, bin) / length(bins)))), range(32))))) AS bytes
     FROM individuals
-    WHERE run_id = {run_id:String} AND individual_id IN (
-        SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-    )
+    WHERE run_id = {run_id:String} AND @touched(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))
 )
 GROUP BY individual_id
 ORDER BY ingested_at, individual_id

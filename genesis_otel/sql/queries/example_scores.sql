@@ -17,9 +17,7 @@ FROM (
     SELECT
         individual_id, timestamp,
         if(outcome = 'failed' OR copied, [], JSONExtractKeysAndValues(metrics, 'scores', 'Float64')) AS pairs
-    FROM (@programs(run_id = {run_id:String} AND individual_id IN (
-        SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-    )))
+    FROM (@programs(run_id = {run_id:String} AND @touched(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))))
 ) AS i
 INNER JOIN (@came(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))) AS t ON t.individual_id = i.individual_id
 WHERE notEmpty(pairs) OR {since:Int64} > 0

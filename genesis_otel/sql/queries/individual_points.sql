@@ -32,10 +32,6 @@ FROM (
     ORDER BY place DESC
     LIMIT {limit:UInt32}
 ) AS p
-LEFT JOIN (
-    SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced
-    FROM (@spent(run_id = {run_id:String}))
-    GROUP BY individual_id
-) AS c ON c.individual_id = p.individual_id AND NOT p.copied
+LEFT JOIN (@cost_of_each(run_id = {run_id:String})) AS c ON c.individual_id = p.individual_id AND NOT p.copied
 LEFT ASOF JOIN (@spent_so_far(run_id = {run_id:String})) AS s ON s.run_id = p.run_id AND s.timestamp <= p.timestamp
 ORDER BY p.place

@@ -47,11 +47,7 @@ LEFT JOIN (
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id) AND operation != 'embeddings'
     GROUP BY individual_id
 ) AS m ON m.individual_id = i.individual_id
-LEFT JOIN (
-    SELECT individual_id, sum(cost) AS cost, sum(unpriced) AS unpriced
-    FROM (@spent(run_id = {run_id:String}))
-    GROUP BY individual_id
-) AS c ON c.individual_id = i.individual_id AND NOT i.copied
+LEFT JOIN (@cost_of_each(run_id = {run_id:String})) AS c ON c.individual_id = i.individual_id AND NOT i.copied
 LEFT JOIN (
     SELECT individual_id, toString(outcome) AS outcome, fitness_score FROM (@programs(run_id = {run_id:String}))
 ) AS p ON p.individual_id = if(e.parent_id = '', i.parent_id, e.parent_id)

@@ -16,9 +16,7 @@ FROM (
     SELECT
         individual_id, timestamp,
         arraySlice(arraySort(arrayFilter(each -> isFinite(each.2), JSONExtractKeysAndValues(metrics, 'Float64'))), 1, {most:UInt32}) AS pairs
-    FROM (@programs(run_id = {run_id:String} AND individual_id IN (
-        SELECT individual_id FROM individuals WHERE run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64})
-    )))
+    FROM (@programs(run_id = {run_id:String} AND @touched(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))))
 ) AS i
 INNER JOIN (@came(run_id = {run_id:String} AND ingested_at > fromUnixTimestamp64Milli({since:Int64}))) AS t ON t.individual_id = i.individual_id
 WHERE notEmpty(pairs) OR {since:Int64} > 0
