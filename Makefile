@@ -187,11 +187,16 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# On disk, on Linux with Python 3.11. chdb-core requires pandas and pyarrow, which are a third of the demo's, whether they are used or not.
+SIZE_demo := 1.0 GB
+SIZE_dev := 1.8 GB
+
 # The locked requirements with their hashes, then the checkout. pip does not check hashes of build requirements: they are installed
 # first, and builds are not isolated, so that they use those.
 $(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: requirements/build.txt requirements/%.txt pyproject.toml
 	@command -v '$(PYTHON)' > /dev/null || { echo '$(PYTHON) was not found. Name a Python 3.10 or later: make PYTHON=/path/to/python' >&2; exit 1; }
 	@'$(PYTHON)' -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 10) else "$(PYTHON) is Python %d.%d; genesis-otel needs 3.10 or later. Name one: make PYTHON=python3.12" % v)'
+	@echo 'Installing into $(VENV): $(SIZE_$*), half a gigabyte of it ClickHouse'"'"'s engine'
 	'$(PYTHON)' -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/build.txt
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/$*.txt --no-build-isolation
