@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from genesis_otel._log import first_line, warn_once
 from genesis_otel._store.connection import open_embedded
-from genesis_otel._store.deleted import sweep
+from genesis_otel._store.deleted import SETTLED, sweep
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -31,15 +31,17 @@ class DeletedRuns:
         self._engine = engine
         self._client: Client | None = None
         self._due = time.monotonic() + EVERY
-        # Rows that arrived before this process started have not been checked.
-        self._came = True
+        # Rows that arrived before this process started have not been checked. One that has just arrived may not be told from those of a new run.
+        self._until = self._due + SETTLED + EVERY
 
     def look(self, *, came: bool, last: bool = False) -> None:
-        """Remove late rows, if anything arrived and a check is due, or it is the last one; never raises."""
-        self._came = self._came or came
-        if self._came and (last or time.monotonic() >= self._due):
-            self._due = time.monotonic() + EVERY
+        """Remove late rows, if anything arrived recently and a check is due, or it is the last one; never raises."""
+        now = time.monotonic()
+        if came:
+            self._until = now + SETTLED + 2 * EVERY
+        if self._due <= self._until and (last or now >= self._due):
             self._sweep()
+            self._due = time.monotonic() + EVERY
 
     def close(self) -> None:
         """Close the client."""
@@ -51,8 +53,8 @@ class DeletedRuns:
             # Kept open: opening a client costs more than the check.
             self._client = self._client or open_embedded(self._engine)
             removed = sweep(self._client)
-            self._came = False
             if removed:
                 log.info("removed %d late rows of deleted runs", sum(removed.values()))
         except Exception as error:
+            self._until = time.monotonic() + SETTLED
             warn_once("deleted runs", "late rows of deleted runs could not be removed: %s", first_line(error))

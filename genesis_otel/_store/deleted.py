@@ -33,11 +33,16 @@ TIME_OF = {**dict.fromkeys(STORED_IN.values(), "timestamp"), STORED_IN["evolutio
 TOMBSTONES_PER_STATEMENT = 500
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
 
+SETTLED = 10
+"""Seconds after which a row's neighbours are there too: the views of one insert write their tables one after another."""
+
 
 class Tombstone(NamedTuple):
-    """A deleted run: rows of the run older than ``until`` (milliseconds) are late."""
+    """A deleted run. Its rows from before ``gone``, the deletion, are late, and those from before ``until``, the start of a new run of this
+    id, unless that start may still arrive. Both in milliseconds."""
 
     run_id: str
+    gone: int
     until: int
     raw_traces: bool
 
@@ -93,6 +98,8 @@ def sweep(client: Client) -> Counter[str]:
     # The store process calls this every other second, and almost always no run has been deleted.
     if not _count(client, "agent_actions", f"action_type = '{DELETED}'", {}):
         return removed
+    ((now,),) = client.query("SELECT toUnixTimestamp64Milli(now64(3))").result_rows
+    settled = int(now) - SETTLED * 1000
     stones = _tombstones(client)
     for first in range(0, len(stones), TOMBSTONES_PER_STATEMENT):
         some = stones[first : first + TOMBSTONES_PER_STATEMENT]
@@ -101,7 +108,12 @@ def sweep(client: Client) -> Counter[str]:
         if raw:
             late.append((LANDING, _late(RUN_ID, "Timestamp", LANDING), raw))
         for table, condition, of in late:
-            asked = {"runs": [stone.run_id for stone in of], "until": [stone.until for stone in of]}
+            asked = {
+                "runs": [stone.run_id for stone in of],
+                "gone": [stone.gone for stone in of],
+                "until": [stone.until for stone in of],
+                "settled": settled,
+            }
             rows = _count(client, table, condition, asked)
             if rows:
                 rewrite(client, table, f"DELETE FROM {table} WHERE {condition}", asked)  # noqa: S608 - names of ours
@@ -112,7 +124,7 @@ def sweep(client: Client) -> Counter[str]:
 def _tombstones(client: Client) -> list[Tombstone]:
     """The deleted runs. If a run was started again under the same id, only rows from before that start are late."""
     sql = f"""
-    SELECT d.run_id, if(begun.at = 0, {1 << 62}, begun.at), d.raw
+    SELECT d.run_id, d.at, if(begun.at = 0, {1 << 62}, begun.at), d.raw
     FROM (
         SELECT run_id, max(toUnixTimestamp64Milli(timestamp)) AS at, max(JSONExtractBool(details, 'raw_traces')) AS raw
         FROM agent_actions WHERE action_type = '{DELETED}' GROUP BY run_id
@@ -128,7 +140,8 @@ def _tombstones(client: Client) -> list[Tombstone]:
     ) AS begun ON begun.run_id = d.run_id
     ORDER BY d.run_id
     """  # noqa: S608 - a constant of ours
-    return [Tombstone(str(run_id), int(until), bool(raw)) for run_id, until, raw in client.query(sql).result_rows]
+    found = client.query(sql).result_rows
+    return [Tombstone(str(run_id), int(gone), int(until), bool(raw)) for run_id, gone, until, raw in found]
 
 
 def _count(client: Client, table: str, condition: str, asked: dict[str, Any]) -> int:
@@ -142,11 +155,20 @@ def of_run(table: str) -> str:
 
 
 def _late(run_id: str, time: str, table: str) -> str:
-    moment = (
-        f"toUnixTimestamp64{'Nano' if table == LANDING else 'Milli'}({time}){' / 1000000' if table == LANDING else ''}"
-    )
+    is_raw = table == LANDING
+    moment = f"toUnixTimestamp64Nano({time}) / 1000000" if is_raw else f"toUnixTimestamp64Milli({time})"
+    # The raw traces do not say when they arrived.
+    arrived = moment if is_raw else "toUnixTimestamp64Milli(ingested_at)"
+
+    def of_its_run(name: str) -> str:
+        return f"transform({run_id}, {{runs:Array(String)}}, {{{name}:Array(Int64)}}, 0)"
+
+    # Tombstones are read before a statement is sent. An import takes one away and then inserts rows, and a statement changes the rows that are
+    # there when it is sent: so that those are kept, it reads again whether the run is deleted.
+    still = f"SELECT run_id FROM agent_actions WHERE action_type = '{DELETED}'"  # noqa: S608 - a constant of ours
     return (
-        f"{run_id} IN {{runs:Array(String)}} AND {moment} < transform({run_id}, {{runs:Array(String)}}, {{until:Array(Int64)}}, 0)"
+        f"{run_id} IN {{runs:Array(String)}} AND {run_id} IN ({still})"
+        f" AND ({moment} <= {of_its_run('gone')} OR ({moment} < {of_its_run('until')} AND {arrived} < {{settled:Int64}}))"
         f"{_except_tombstones(table)}"
     )
 

@@ -503,6 +503,39 @@ def test_late_spans_do_not_bring_a_run_back(run: Run, source: Path) -> None:
         assert not deleted.sweep(client)
 
 
+@pytest.mark.parametrize("again", ["imported", "begun"])
+def test_a_run_that_comes_back_during_the_removal_of_late_rows_stays_whole(
+    run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """It is imported, or its first rows arrive, after the tombstones were read and before a statement removes rows. Of a new run even the
+    row that says when it began may come last."""
+    file = tmp_path / "search.zip"
+    assert run(source, "export", RUN, "--raw-traces", "-o", str(file))[0] == 0
+    assert run(source, "delete", RUN, "--yes", "--raw-traces")[0] == 0
+    with opened(source) as client:
+        count, came = deleted._count, list[dict[str, Sequence[object]]]()
+
+        def counts(client: Client, table: str, condition: str, asked: dict[str, object]) -> int:
+            if "until" in asked and not came:
+                if again == "imported":
+                    assert run(source, "import", str(file))[0] == 0
+                else:
+                    recorded = record(monkeypatch)
+                    with spans.run("task", run_id=RUN) as begun, begun.individual("anew") as individual:
+                        individual.record(fitness=1)
+                    fill(source / "store", recorded.spans)
+                    client.command(
+                        "DELETE FROM evolution_runs_log WHERE run_id = {run:String}", parameters={"run": RUN}
+                    )
+                came.append({**content(client), "otel_traces": raw(client)})
+            return count(client, table, condition, asked)
+
+        monkeypatch.setattr(deleted, "_count", counts)
+        assert not deleted.sweep(client)
+        assert came[0]["individuals"] and came[0]["otel_traces"]
+        assert {**content(client), "otel_traces": raw(client)} == came[0]
+
+
 def test_only_a_yes_deletes(run: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No, nothing, and the end of the input (as Ctrl-C) leave the run as it is; none of them is an error of the program."""
     monkeypatch.setenv("GENESIS_OTEL_DATA_DIR", str(source))
