@@ -16,6 +16,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -113,6 +114,21 @@ def ensure_store_process(
         starting.release()
 
 
+_soon: dict[Path, threading.Thread] = {}
+"""What :func:`start_soon` has begun, by folder."""
+
+
+def start_soon(folder: Path) -> None:
+    """Begin to start a store process, and return at once: :func:`open_store` waits for it, and reports what went wrong."""
+
+    def start() -> None:
+        with contextlib.suppress(Exception):  # whoever opens the store tries again
+            ensure_store_process(folder)
+
+    _soon[folder] = threading.Thread(target=start, name="genesis-otel-start", daemon=True)
+    _soon[folder].start()
+
+
 def stop(folder: Path, timeout: float) -> int | None:
     """Stop the store process of ``folder`` after its current batch; return its pid, or None if none is running.
 
@@ -196,6 +212,9 @@ def open_store(
         with (
             waiting(log, f"the store process of {folder} to start", START_TIMEOUT) if say else contextlib.nullcontext()
         ):
+            if begun := _soon.pop(folder, None):
+                _load_driver()
+                begun.join(START_TIMEOUT)
             ensure_store_process(folder, meanwhile=_load_driver)
     deadline = time.monotonic() + timeout
     while True:
