@@ -8,7 +8,7 @@ SELECT
     run_id, job, any(individual) AS individual_id, max(of_generation) AS generation,
     maxIf(at, kind = 'job_submitted') AS submitted,
     maxOrNullIf(at, kind != 'job_submitted') AS last_end,
-    if(last_end < submitted AND uniqExactIf(span_id, kind = 'job_submitted') > uniqExactIf(span_id, kind != 'job_submitted'), NULL, last_end) AS ended,
+    if(last_end <= submitted AND uniqExactIf(span_id, kind = 'job_submitted') > uniqExactIf(span_id, kind != 'job_submitted'), NULL, last_end) AS ended,
     ended IS NOT NULL AND argMaxIf(kind, at, kind != 'job_submitted') = 'job_failed' AS failed,
     @lasted(submitted, ended) AS seconds
 FROM (
