@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
-from genesis_otel._emit import configured, opened, tally, values
+from genesis_otel._emit import configured, json_values, opened, tally
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import Trouble, due, first_line, printed
@@ -417,7 +417,7 @@ def _wired(
         own_prices=own_prices,
     )
     processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
-    values.quote_with(quoted)
+    json_values.quote_with(quoted)
     tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
     provider = installed()
     if provider is None:
