@@ -8,7 +8,8 @@ SELECT
     run_id, child_id, parent_id, generation, mutation_type, timestamp, edit_summary, position, trace_id, fitness_delta,
     if(
         parent_id = ''
-            OR @has_unwell_end(@runs, run_id),
+            OR (cityHash64(run_id), cityHash64(child_id)) IN (@unwell(@runs))
+            OR (cityHash64(run_id), cityHash64(parent_id)) IN (@unwell(@runs)),
         NULL,
         if(run_id IN (@minimised(@runs)), -1, 1) * fitness_delta
     ) AS gain

@@ -1,6 +1,6 @@
 -- Evaluation jobs, each once: when it was submitted, when it ended, and how many seconds it took, including the wait for a worker.
 -- A job is identified by the `job_id` in its details, or by its individual; `ended` is NULL while it is running, and `seconds` also if it
--- is unknown. Of one that was submitted again, the last time counts: it is running if fewer ends than submissions are known, and none since
+-- is unknown. Of one that was submitted again, the last time counts: it is running if fewer ends than submissions are known, and none after it
 -- (hosts' clocks may differ).
 --
 -- runs: which, a condition on run_id

@@ -1,7 +1,8 @@
 -- Running jobs
 --
--- Jobs that were submitted and have neither completed nor failed since, longest-running first, with their total number. A job is identified
--- by the `job_id` in its details, or by its individual. A run that ended has none; jobs of a process that was killed remain.
+-- Jobs that were submitted and have neither completed nor failed, longest-running first, with their total number. A job is identified by
+-- the `job_id` in its details, or by its individual. A run that ended has none; jobs of a process that was killed remain, unless they were
+-- submitted again and ended.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
 -- limit = 20: maximum number of rows

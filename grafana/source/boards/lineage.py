@@ -41,11 +41,17 @@ ORDER BY height DESC NULLS LAST, place
 LIMIT 1000
 """
 
+UNWELL = part("unwell", THIS_RUN)
+
 # Each edge once, however often its span was delivered, and those to copies, too.
 EDGES = f"""
 SELECT
     child_id, parent_id, any(mutation_type) AS mutation_type, any(edit_summary) AS edit, min(position) AS position,
-    if({part("has_unwell_end", THIS_RUN, "any(run_id)")}, NULL, any(fitness_delta)) AS gain
+    if(
+        (cityHash64(any(run_id)), cityHash64(child_id)) IN ({UNWELL}) OR (cityHash64(any(run_id)), cityHash64(parent_id)) IN ({UNWELL}),
+        NULL,
+        any(fitness_delta)
+    ) AS gain
 FROM code_lineages
 WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
 GROUP BY child_id, parent_id
