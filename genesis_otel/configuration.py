@@ -14,17 +14,16 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
-from genesis_otel._destinations import encoding_of, exporter_of, limits_of, watch_command
-from genesis_otel._emit import configured, opened, tally, values
+# Loaded before an application creates its provider, for the reason that the module gives.
+from genesis_otel import processor  # noqa: F401
+from genesis_otel._destinations import exporter_of, watch_command
+from genesis_otel._emit import configured, opened, tally
 from genesis_otel._emit.configured import Configured
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import Trouble, due, first_line, printed
@@ -42,20 +41,18 @@ from genesis_otel._settings import (
     load_settings,
 )
 from genesis_otel._ship.run_memory import RunMemory
-from genesis_otel.attributes import SCOPE
-from genesis_otel.processor import DurableSpanProcessor
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from typing_extensions import Unpack
+
+    from genesis_otel._wiring import Wired
 
 __all__ = ["Telemetry", "configure", "ensure_configured"]
 
 log = logging.getLogger(__name__)
 
 
-SERVICE = "genesis"
 WATCH_INTERVAL = 2.0
 """Seconds between two checks that the store process is alive: after this time at most, a dead one is replaced."""
 
@@ -67,20 +64,17 @@ class Telemetry:
         self,
         settings: Settings,
         destination: Destination,
-        provider: trace.TracerProvider,
-        processors: Sequence[SpanProcessor] = (),
-        durable: DurableSpanProcessor | None = None,
-        meter_provider: MeterProvider | None = None,
+        wired: Wired | None = None,
     ) -> None:
-        """Called only by `configure`."""
+        """Called only by `configure`. Without parts it records nothing."""
         self.settings = settings
         self.destination = destination
-        self.provider = provider
-        self.spool: Path | None = settings.spool_folder(destination) if durable else None
-        self._processors = processors
+        self.provider: trace.TracerProvider = wired.provider if wired else trace.get_tracer_provider()
+        self.spool: Path | None = settings.spool_folder(destination) if wired else None
+        self._processors = wired.processors if wired else ()
         self._pid = os.getpid()
-        self._durable = durable
-        self._meter_provider = meter_provider
+        self._durable = wired.durable if wired else None
+        self._meter_provider = wired.meter_provider if wired else None
         self._ended = threading.Event()
         self._watch: threading.Thread | None = None
         if isinstance(destination, Embedded):
@@ -110,8 +104,8 @@ class Telemetry:
         self._end_metrics()
         self._ended.set()
         tally.hold_with(None)
-        for processor in self._processors:
-            processor.shutdown()
+        for each in self._processors:
+            each.shutdown()
         waiting = self._durable.waiting()
         if waiting:
             log.warning(
@@ -231,17 +225,14 @@ def _configured(
     if isinstance(destination, Disabled):
         _say_off(destination)
         configured.tell(Configured())
-        return Telemetry(settings, destination, trace.get_tracer_provider())
+        return Telemetry(settings, destination)
     if isinstance(destination, Embedded):
         store_process.prepare(destination.folder)
     made = None if isinstance(exporter, _Elsewhere) else exporter
-    telemetry = _wired(
-        settings,
-        destination,
-        exporter_of(destination) if exporter is None else made,
-        redactor,
-        resource_attributes,
-    )
+    from genesis_otel._wiring import wire  # only a process that records needs the parts
+
+    sender = exporter_of(destination) if exporter is None else made
+    telemetry = Telemetry(settings, destination, wire(settings, destination, sender, redactor, resource_attributes))
     atexit.register(_at_exit, telemetry)
     memory = RunMemory(settings.memory_folder)
     memory.forget(settings.resume_days)
@@ -371,90 +362,3 @@ def _forget(telemetry: Telemetry) -> bool:
         if known:
             _current = None
         return known
-
-
-def _wired(
-    settings: Settings,
-    destination: Destination,
-    exporter: SpanExporter | None,
-    hook: Callable[[str], str] | None,
-    attributes: Mapping[str, Any],
-) -> Telemetry:
-    from genesis_otel._ship.correlation import CorrelationProcessor
-    from genesis_otel._ship.encoding.json_text import quoted
-    from genesis_otel._ship.finish import LLMSpanProcessor
-    from genesis_otel._ship.held_individuals import HeldIndividuals
-    from genesis_otel._ship.id_generator import DerivedIdGenerator
-    from genesis_otel._ship.metrics.export import make_provider, provider_set
-    from genesis_otel._ship.provider import NO_LIMITS, installed, warn_of_losses
-
-    # First, because they may raise.
-    own_prices = settings.own_prices
-    usual = _redactor(settings)
-    durable = DurableSpanProcessor(
-        exporter,
-        settings.spool_folder(destination),
-        limits=limits_of(settings, destination),
-        encode=encoding_of(destination),
-    )
-    resource = _resource(settings, attributes)
-    meters = provider_set()
-    ours = None if meters else make_provider(resource)
-    meters = meters or ours
-    following: SpanProcessor = durable
-    if meters is not None:
-        from genesis_otel._ship.metrics.measure import MeasuringProcessor
-
-        following = MeasuringProcessor(durable, settings.spool_folder(destination), meters.get_meter(SCOPE))
-    finish = LLMSpanProcessor(
-        following,
-        capture_content=settings.capture_content,
-        capture_code=settings.capture_code,
-        capture_output=settings.capture_output,
-        redact=hook or usual,
-        # The hook gets only content, not names and identifiers.
-        elsewhere=usual or _as_it_is,
-        own_prices=own_prices,
-    )
-    processors: tuple[SpanProcessor, ...] = (CorrelationProcessor(), finish)
-    values.quote_with(quoted)
-    tally.hold_with(HeldIndividuals(settings.spool_folder(destination), finish, durable.encode))
-    provider = installed()
-    if provider is None:
-        # Telemetry.shutdown ends it, in the right order and within a time limit, which the provider's own exit handler lacks.
-        provider = TracerProvider(
-            resource=resource,
-            id_generator=DerivedIdGenerator(),
-            span_limits=NO_LIMITS,
-            shutdown_on_exit=False,
-        )
-        trace.set_tracer_provider(provider)
-    elif type(provider.id_generator) is RandomIdGenerator:
-        # The default one draws from ``random``, which searches seed: spans of two processes would have the same ids.
-        provider.id_generator = DerivedIdGenerator()  # type: ignore[assignment]
-    for processor in processors:
-        provider.add_span_processor(processor)
-    warn_of_losses(provider)
-    # Otherwise LiteLLM's `otel` callback writes every call to the current span, a record of ours, overwriting the previous call.
-    os.environ.setdefault("USE_OTEL_LITELLM_REQUEST_SPAN", "true")
-    return Telemetry(settings, destination, provider, processors, durable, ours)
-
-
-def _as_it_is(text: str) -> str:
-    return text
-
-
-def _redactor(settings: Settings) -> Callable[[str], str] | None:
-    from genesis_otel._ship.redaction.redact import redactor
-
-    if not (settings.redact or settings.redact_patterns):
-        return None
-    return redactor(settings.redact_patterns, defaults=settings.redact)
-
-
-def _resource(settings: Settings, attributes: Mapping[str, Any]) -> Resource:
-    resource = Resource.create(dict(attributes))
-    named = settings.service_name
-    if named is None and str(resource.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
-        named = SERVICE
-    return resource.merge(Resource({SERVICE_NAME: named})) if named else resource

@@ -20,8 +20,9 @@ from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.handle import Handle, Value, in_order
 from genesis_otel._emit.interruption import pass_on, retake, uninterrupted
+from genesis_otel._emit.json_values import json_object, plain, to_parsed_json
 from genesis_otel._emit.member import front_members
-from genesis_otel._emit.values import json_object, nanoseconds, number, plain, text, to_parsed_json
+from genesis_otel._emit.values import nanoseconds, number, text
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:

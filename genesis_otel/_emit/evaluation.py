@@ -25,9 +25,10 @@ from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
+from genesis_otel._emit.json_values import json_object, to_json
 from genesis_otel._emit.opened import closed, opened
 from genesis_otel._emit.output import bounded, kept
-from genesis_otel._emit.values import json_object, known_time_or_now, text, to_json, truth
+from genesis_otel._emit.values import known_time_or_now, text, truth
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:

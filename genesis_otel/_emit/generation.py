@@ -31,10 +31,11 @@ from genesis_otel._emit.context import Place, derived_span_context, place_of, st
 from genesis_otel._emit.handle import Handle, Value, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.json_values import to_json
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import front_members, front_of
 from genesis_otel._emit.opened import only_run
-from genesis_otel._emit.values import generation_number, integer, known_time, nanoseconds, number, text, to_json, usd
+from genesis_otel._emit.values import generation_number, integer, known_time, nanoseconds, number, text, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:

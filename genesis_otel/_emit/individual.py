@@ -34,19 +34,10 @@ from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.evaluation import Evaluation, evaluation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.json_values import json_object, to_parsed_json
 from genesis_otel._emit.llm_call import LLMCall, llm_call
 from genesis_otel._emit.member import COPIES, Member, as_mapping, known_score, verdict
-from genesis_otel._emit.values import (
-    integer,
-    json_object,
-    known_time,
-    nanoseconds,
-    number,
-    text,
-    to_parsed_json,
-    truth,
-    usd,
-)
+from genesis_otel._emit.values import integer, known_time, nanoseconds, number, text, truth, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from genesis_otel._emit.belonging import check, noted, where
 from genesis_otel._emit.context import Place, start
 from genesis_otel._emit.decorated import F, decorated
 from genesis_otel._emit.handle import Handle, Value, error_type, failed, quietly
+from genesis_otel._emit.json_values import json_object
 from genesis_otel._emit.lasting import lasted
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._emit.opened import closed
-from genesis_otel._emit.values import integer, json_object, known_time, known_time_or_now, number, text
+from genesis_otel._emit.values import integer, known_time, known_time_or_now, number, text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -14,7 +14,8 @@ from typing import Any
 
 from genesis_otel._emit import pareto
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import number, plain, text
+from genesis_otel._emit.json_values import plain
+from genesis_otel._emit.values import number, text
 from genesis_otel._log import warn_once
 
 COPIES = frozenset({"migration", "migrant", "copy"})

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import ITEM, MOST, plain, quoted, text, to_json
+from genesis_otel._emit.json_values import ITEM, MOST, plain, quoted, to_json
+from genesis_otel._emit.values import text
 
 LARGE = MOST // 4
 """Characters of messages that are written as they come; more are looked at, item by item, for where they have to be cut."""

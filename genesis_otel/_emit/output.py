@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from genesis_otel._emit.values import text, to_json
+from genesis_otel._emit.json_values import to_json
+from genesis_otel._emit.values import text
 
 KEPT = 64 * 1024
 """Characters kept at the end of each text, where the errors are."""

@@ -29,8 +29,9 @@ from genesis_otel._emit.generation import Generation, generation
 from genesis_otel._emit.handle import Handle, Value, failed, quietly
 from genesis_otel._emit.individual import Individual, individual
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.json_values import json_object
 from genesis_otel._emit.llm_call import LLMCall, llm_call
-from genesis_otel._emit.values import integer, json_object, nanoseconds, reason, text, usd
+from genesis_otel._emit.values import integer, nanoseconds, reason, text, usd
 from genesis_otel._log import warn_once
 
 if TYPE_CHECKING:

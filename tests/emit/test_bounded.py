@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from genesis_otel._emit.values import CUT, MOST, to_json
+from genesis_otel._emit.json_values import CUT, MOST, to_json
 
 NARROW = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from genesis_otel._emit.values import to_json
+from genesis_otel._emit.json_values import to_json
 
 class Endless:
     def __len__(self): return 10**12

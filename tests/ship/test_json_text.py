@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis_otel._emit import values
+from genesis_otel._emit import json_values
 from genesis_otel._emit.messages import input_messages, output_messages
 from genesis_otel._ship.encoding.json_text import quoted
 
@@ -28,7 +28,7 @@ def test_every_character_is_written_as_by_pythons_encoder() -> None:
 @pytest.fixture(params=["compiled", "python"])
 def encoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the encoder that `configure` sets, and with the one available with the API alone."""
-    monkeypatch.setattr(values, "_quote", quoted if request.param == "compiled" else encode_basestring)
+    monkeypatch.setattr(json_values, "_quote", quoted if request.param == "compiled" else encode_basestring)
 
 
 texts = st.one_of(st.text(), st.text(st.characters(codec=None), max_size=8).map(lambda text: text * 30))
@@ -48,9 +48,9 @@ def test_text_messages_are_written_like_others() -> None:
         assert output_messages(answer, "", reason) == output_messages(Text(answer), "", reason)
 
     same()
-    long = [{"role": "user", "content": "x" * (values.MOST + 1)}]
+    long = [{"role": "user", "content": "x" * (json_values.MOST + 1)}]
     assert input_messages(long) == input_messages(tuple(long))
-    assert output_messages("x" * (values.MOST + 1)) == output_messages(Text("x" * (values.MOST + 1)))
+    assert output_messages("x" * (json_values.MOST + 1)) == output_messages(Text("x" * (json_values.MOST + 1)))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from genesis_otel import attributes as names
 from genesis_otel import spans
-from genesis_otel._emit.values import MOST
+from genesis_otel._emit.json_values import MOST
 from genesis_otel._ship.calls import llm_names
 from genesis_otel._ship.calls.cost import price
 from genesis_otel._ship.finish import LLMSpanProcessor

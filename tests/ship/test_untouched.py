@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from genesis_otel import attributes as names
-from genesis_otel._emit.values import MOST
+from genesis_otel._emit.json_values import MOST
 from genesis_otel._ship.cleaning.untouched import LARGE
 from genesis_otel._ship.encoding import rows
 from genesis_otel._ship.finish import LLMSpanProcessor

@@ -119,14 +119,17 @@ def actions(store: Client, *made: tuple[str, str, str, int]) -> None:
         )
 
 
-def test_a_job_runs_until_it_ends_as_often_as_it_was_submitted(store: Client) -> None:
-    """A job submitted again after its end runs; one that ended, however often that was told, does not."""
+def test_a_job_runs_until_it_ends_after_its_last_submission(store: Client) -> None:
+    """A job submitted again after its end runs; one that ended, however often that was told, does not; nor does one whose first process was
+    killed and that ended in the second."""
     actions(
         store,
         *((RUN, kind, '{"job_id":"ended"}', 0) for kind in ("job_submitted", "job_completed")),
         *((RUN, kind, '{"job_id":"again"}', 1) for kind in ("job_submitted", "job_failed", "job_submitted")),
         *((RUN, kind, '{"job_id":"told twice"}', 2) for kind in ("job_submitted", "job_completed", "job_completed")),
         (RUN, "job_submitted", '{"job_id":"open"}', 3),
+        *((RUN, "job_submitted", '{"job_id":"killed"}', second) for second in (4, 6)),
+        (RUN, "job_completed", '{"job_id":"killed"}', 7),
     )
     assert [row["job"] for row in queries.ask(store, "running_jobs", run_id=RUN)] == ["again", "open"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from genesis_otel import attributes as names
 from genesis_otel._emit.interruption import pass_on
-from genesis_otel._emit.values import MOST, cut, to_json
+from genesis_otel._emit.json_values import MOST, cut, to_json
 from genesis_otel._log import warn_once
 from genesis_otel._ship.encoding.attribute_text import value_text
 from genesis_otel._ship.redaction.names import Kind, kind_of

@@ -14,7 +14,7 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan
 
 from genesis_otel import attributes as names
-from genesis_otel._emit.values import MOST
+from genesis_otel._emit.json_values import MOST
 from genesis_otel._ship.cleaning.content import BETWEEN, IDENTIFIERS, MESSAGE_EVENTS, has_names, is_content, strings
 from genesis_otel._ship.redaction.names import Kind, kind_of
 from genesis_otel._ship.redaction.redact import recognised

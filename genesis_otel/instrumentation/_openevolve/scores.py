@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genesis_otel._emit import pareto, tally
+from genesis_otel._emit.json_values import plain
 from genesis_otel._emit.member import Member, front_of
-from genesis_otel._emit.values import number, plain
+from genesis_otel._emit.values import number
 from genesis_otel.instrumentation._openevolve.outcome import failure, is_failed
 
 

@@ -15,7 +15,7 @@ WITH (
             SELECT child_id, parent_id, generation
             FROM code_lineages
             WHERE @runs
-            ORDER BY position, timestamp, parent_id
+            ORDER BY @edge_order()
             LIMIT 1 BY child_id
         )
         WHERE parent_id != ''
@@ -24,5 +24,5 @@ WITH (
 SELECT child_id AS id, parent_id, generation, mutation_type, edit_summary
 FROM code_lineages
 WHERE @runs AND child_id IN (SELECT arrayJoin(path))
-ORDER BY indexOf(path, child_id) DESC, position, timestamp, parent_id
+ORDER BY indexOf(path, child_id) DESC, @edge_order()
 LIMIT 1 BY child_id

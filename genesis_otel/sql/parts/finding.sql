@@ -5,17 +5,15 @@
 -- least 50, because a generation may be a single program. When `waited` reaches `patience`, the run is stagnant.
 --
 any(sign) AS way,
-countIf(NOT copied) AS individuals,
-countIf(outcome = 'failed' AND NOT copied) AS failed,
-countIf(outcome = 'incorrect' AND NOT copied) AS incorrect,
+@outcomes(),
 way * max(height) AS best_score,
-argMaxIf(individual_id, (height, -place), height IS NOT NULL) AS best_individual,
-argMaxIf(generation, (height, -place), height IS NOT NULL) AS best_generation,
+@of_best(individual_id) AS best_individual,
+@of_best(generation) AS best_generation,
 countIf(improved) AS improvements,
 @total_gain() AS gained,
 max(generation) AS newest,
 if(best_score IS NULL, NULL, newest - best_generation) AS since_improvement,
-if(best_score IS NULL, NULL, individuals - argMaxIf(evaluated, (height, -place), height IS NOT NULL)) AS waited,
+if(best_score IS NULL, NULL, individuals - @of_best(evaluated)) AS waited,
 greatest(
     50,
     10 * individuals / greatest(1, uniqExact(generation)),

@@ -1,7 +1,6 @@
--- Individuals, each once by its latest row, however often it was delivered; that of a copy with the same id, like a survivor that is
--- recorded in a later generation, counts only if there is no other. Of rows of the same millisecond, the one with the greater span id
--- counts, whichever arrived last. `outcome` separates those that failed from those that ran but are incorrect; `copied` marks an
--- individual that is only a copy, like a migrant: it is not a discovery and cost nothing.
+-- Individuals, each once by the row that counts (`latest`), however often it was delivered. `outcome` separates those that failed
+-- from those that ran but are incorrect; `copied` marks an individual that is only a copy, like a migrant: it is not a discovery and cost
+-- nothing.
 -- `score` is the one that counts: NULL for individuals that failed, are incorrect, are copies, or have none.
 --
 -- runs: which, a condition on run_id
@@ -14,5 +13,5 @@ SELECT
     if(outcome = 'ok' AND NOT copied AND isFinite(fitness_score), fitness_score, NULL) AS score
 FROM individuals
 WHERE @runs
-ORDER BY run_id, copied, timestamp DESC, span_id DESC
+ORDER BY run_id, @latest() DESC
 LIMIT 1 BY run_id, if(individual_id = '', span_id, individual_id)

@@ -13,7 +13,7 @@ SELECT
     true AS is_call,
     span_id,
     toString(llm_logs.model) AS model,
-    operation != 'embeddings' AND status = 'ok' AND role IN ('mutation', '') AS proposes
+    @proposes() AS proposes
 FROM llm_logs FINAL
 WHERE @runs
 

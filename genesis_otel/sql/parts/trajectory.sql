@@ -17,8 +17,4 @@ FROM (
     GROUP BY generation
 ) AS g
 LEFT JOIN (@steps(@runs)) AS s ON s.generation = g.generation
-LEFT JOIN (
-    SELECT generation, sum(cost) AS cost, sum(unpriced) AS unpriced
-    FROM (@spent(@runs))
-    GROUP BY generation
-) AS c ON c.generation = g.generation
+LEFT JOIN (@cost_of_generations(@runs)) AS c ON c.generation = g.generation

@@ -15,7 +15,7 @@ SELECT
     status,
     generation
 FROM (
-    SELECT timestamp, model, role, @took(llm_logs.execution_time) AS execution_time, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, status, generation
+    SELECT timestamp, model, role, @took(llm_logs.execution_time) AS execution_time, @call_cost() AS cost, status, generation
     FROM llm_logs FINAL
     WHERE run_id = {run_id:String}
     ORDER BY timestamp DESC

@@ -44,7 +44,7 @@ SELECT
     finish_reason,
     @took(llm_logs.execution_time) AS execution_time,
     @took(llm_logs.time_to_first_token) AS time_to_first_token,
-    if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
+    @call_cost() AS cost,
     input_tokens,
     output_tokens,
     if(

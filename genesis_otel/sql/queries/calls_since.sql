@@ -15,7 +15,7 @@ SELECT
     individual_id,
     generation,
     status,
-    if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost,
+    @call_cost() AS cost,
     input_tokens,
     output_tokens,
     ingested_at

@@ -12,8 +12,8 @@ SELECT
     count() AS individuals,
     countIf(outcome = 'failed') AS failed,
     any(sign) * max(height) AS best_score,
-    argMaxIf(individual_id, (height, -place), height IS NOT NULL) AS best_individual,
-    if(best_score IS NULL, NULL, argMaxIf(generation, (height, -place), height IS NOT NULL)) AS best_generation,
+    @of_best(individual_id) AS best_individual,
+    if(best_score IS NULL, NULL, @of_best(generation)) AS best_generation,
     max(timestamp) AS latest
 FROM (@climb(run_id = {run_id:String}))
 WHERE cell != '' AND ({until:Int64} = 0 OR timestamp <= fromUnixTimestamp64Milli({until:Int64}))

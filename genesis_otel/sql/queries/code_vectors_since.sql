@@ -11,15 +11,13 @@
 -- limit = 200000: maximum number of rows
 SELECT
     individual_id,
-    argMax(bytes, (NOT copied, timestamp, span_id)) AS vector,
+    argMax(bytes, rank) AS vector,
     max(ingested) AS ingested_at
 FROM (
     WITH arrayMap(word -> toUInt8(cityHash64(word) % 32), tokens(code)) AS bins
     SELECT
         individual_id,
-        span_id,
-        timestamp,
-        @copied() AS copied,
+        @latest() AS rank,
         individuals.ingested_at AS ingested,
         if(empty(bins), '', base64Encode(arrayStringConcat(arrayMap(bin -> char(round(255 * sqrt(countEqual(bins, bin) / length(bins)))), range(32))))) AS bytes
     FROM individuals

@@ -4,12 +4,13 @@
 -- number of its calls that have no price.
 --
 -- run_id = latest: the run: its id, a prefix of it, or latest
+WITH (SELECT (sum(cost), sum(unpriced)) FROM (@cost(run_id = {run_id:String}))) AS whole
 SELECT
     sum(api_cost) AS total_mutation_cost,
     sum(embed_cost) AS total_embedding_cost,
     sum(novelty_cost) AS total_novelty_cost,
     sum(api_cost + embed_cost + novelty_cost) AS total_cost,
-    (SELECT sum(cost) FROM (@cost(run_id = {run_id:String}))) AS run_cost,
-    (SELECT sum(unpriced) FROM (@cost(run_id = {run_id:String}))) AS unpriced
+    whole.1 AS run_cost,
+    whole.2 AS unpriced
 FROM (@programs(run_id = {run_id:String}))
 WHERE NOT copied

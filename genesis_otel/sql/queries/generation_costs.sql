@@ -9,10 +9,6 @@ SELECT
     c.cost AS total_cost,
     if(s.individuals > 0, c.cost / s.individuals, NULL) AS cost_per_individual,
     c.unpriced AS unpriced
-FROM (
-    SELECT generation, sum(cost) AS cost, sum(unpriced) AS unpriced
-    FROM (@spent(run_id = {run_id:String}))
-    GROUP BY generation
-) AS c
+FROM (@cost_of_generations(run_id = {run_id:String})) AS c
 LEFT JOIN (@steps(run_id = {run_id:String})) AS s ON s.generation = c.generation
 ORDER BY generation NULLS LAST

@@ -9,11 +9,11 @@ FROM (
     SELECT individual_id, code, metrics, metadata, error
     FROM individuals
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, individual_id)
-    ORDER BY @copied(), timestamp DESC, span_id DESC
+    ORDER BY @latest() DESC
     LIMIT 1 BY individual_id
 ) AS i
 LEFT JOIN (
-    SELECT child_id, argMin(edit_summary, (position, timestamp)) AS edit
+    SELECT child_id, argMin(edit_summary, (@edge_order())) AS edit
     FROM code_lineages
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
     GROUP BY child_id

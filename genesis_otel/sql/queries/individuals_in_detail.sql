@@ -38,7 +38,7 @@ LEFT JOIN (
         if(direction = 'min', -1, 1) * (argMax(tuple(fitness_delta), timestamp) OVER (PARTITION BY child_id, parent_id)).1 AS gain
     FROM code_lineages
     WHERE run_id = {run_id:String} AND has({individual_ids:Array(String)}, child_id)
-    ORDER BY position, timestamp
+    ORDER BY @edge_order()
     LIMIT 1 BY child_id
 ) AS e ON e.child_id = i.individual_id
 LEFT JOIN (

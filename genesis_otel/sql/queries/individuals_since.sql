@@ -57,8 +57,8 @@ INNER JOIN (@came(run_id = {run_id:String} AND timestamp >= from_then)) AS t ON 
 LEFT JOIN (
     SELECT
         child_id,
-        arrayDistinct(arrayMap(edge -> edge.3, arraySort(groupArray((position, timestamp, parent_id))))) AS parents,
-        substringUTF8(argMin(edit_summary, (position, timestamp)), 1, 120) AS edit_summary,
+        @parents_in_order() AS parents,
+        substringUTF8(argMin(edit_summary, (@edge_order())), 1, 120) AS edit_summary,
         max(ingested_at) AS ingested
     FROM code_lineages
     WHERE run_id = {run_id:String} AND parent_id != ''

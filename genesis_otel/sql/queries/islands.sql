@@ -6,14 +6,12 @@
 -- run_id = latest: the run: its id, a prefix of it, or latest
 SELECT
     i.island AS island,
-    countIf(NOT i.copied) AS individuals,
-    countIf(i.outcome = 'failed' AND NOT i.copied) AS failed,
-    countIf(i.outcome = 'incorrect' AND NOT i.copied) AS incorrect,
+    @outcomes(),
     countIf(i.copied OR (p.island != '' AND p.island != i.island)) AS arrived,
     any(i.sign) * max(i.height) AS best_score,
     @mean(i.score) AS avg_score,
-    argMaxIf(i.individual_id, (i.height, -i.place), i.height IS NOT NULL) AS best_individual,
-    argMaxIf(i.generation, (i.height, -i.place), i.height IS NOT NULL) AS best_generation
+    @of_best(i.individual_id) AS best_individual,
+    @of_best(i.generation) AS best_generation
 FROM (@climb(run_id = {run_id:String})) AS i
 LEFT ANY JOIN (
     SELECT individual_id, toString(island) AS island FROM (@programs(run_id = {run_id:String}))

@@ -16,8 +16,8 @@ SELECT
     sum(i.gain) AS gain,
     countIf(i.outcome = 'failed') AS failed,
     countIf(i.outcome = 'incorrect') AS incorrect,
-    sum(s.paid) AS cost,
-    sum(s.without_price) AS unpriced,
+    sum(c.cost) AS cost,
+    sum(c.unpriced) AS unpriced,
     if(unpriced = 0, gain / nullIf(cost, 0), NULL) AS gain_per_dollar
 FROM (
     SELECT * FROM (@climb(run_id = {run_id:String})) WHERE NOT copied AND generation > 0 AND individual_id != ''
@@ -25,14 +25,12 @@ FROM (
 INNER JOIN (
     SELECT individual_id, toString(argMax(model, timestamp)) AS model
     FROM llm_logs
-    WHERE run_id = {run_id:String} AND individual_id != '' AND operation != 'embeddings' AND status = 'ok' AND role IN ('mutation', '')
+    WHERE run_id = {run_id:String} AND individual_id != '' AND @proposes()
     GROUP BY individual_id
 ) AS m ON m.individual_id = i.individual_id
 LEFT JOIN (
     SELECT child_id, @success() FROM (@edges(run_id = {run_id:String})) GROUP BY child_id
 ) AS e ON e.child_id = i.individual_id
-LEFT JOIN (
-    SELECT individual_id, sum(cost) AS paid, sum(unpriced) AS without_price FROM (@spent(run_id = {run_id:String})) GROUP BY individual_id
-) AS s ON s.individual_id = i.individual_id
+LEFT JOIN (@cost_of_each(run_id = {run_id:String})) AS c ON c.individual_id = i.individual_id
 GROUP BY model, mutation_type
 ORDER BY gain DESC, individuals DESC, model, mutation_type

@@ -6,7 +6,7 @@
 -- child_id = : only this child
 SELECT
     child_id,
-    arrayDistinct(arrayMap(edge -> edge.3, arraySort(groupArray((position, timestamp, parent_id))))) AS parent_ids
+    @parents_in_order() AS parent_ids
 FROM (
     SELECT child_id, position, timestamp, parent_id
     FROM code_lineages

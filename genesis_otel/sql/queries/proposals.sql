@@ -26,7 +26,7 @@ FROM (
         JSONExtractString(metadata, 'failure_stage') AS stage
     FROM individuals
     WHERE run_id = {run_id:String} AND individual_id != '' AND NOT @copied()
-    ORDER BY timestamp DESC
+    ORDER BY @latest() DESC
     LIMIT 1 BY individual_id
 ) AS i
 LEFT JOIN (

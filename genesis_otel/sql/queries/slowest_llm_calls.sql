@@ -8,7 +8,7 @@
 SELECT execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, cost, status, trace_id
 FROM (
     SELECT
-        execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, if(llm_logs.unpriced, NULL, llm_logs.cost) AS cost, status,
+        execution_time, model, timestamp, run_id, generation, individual_id, output_tokens, @call_cost() AS cost, status,
         trace_id, span_id, ingested_at
     FROM llm_logs
     WHERE ({run_id:String} = '' OR run_id = {run_id:String}) AND @took(execution_time) IS NOT NULL

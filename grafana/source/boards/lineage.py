@@ -23,7 +23,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, TO_TRACE, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, node_graph, scatter
-from grafana.source.sql import COPIED, COST_OF_EACH, LATEST_FRONT, THIS_RUN, climb, edges, programs
+from grafana.source.sql import COPIED, COST_OF_EACH, EDGE_ORDER, LATEST, LATEST_FRONT, THIS_RUN, climb, edges, programs
 from grafana.source.targets import named, value
 from grafana.source.variables import ONE_RUN, TASK, choice, datasource
 
@@ -80,7 +80,7 @@ SHOWN_IDS = f"""(
                     SELECT child_id, parent_id, generation
                     FROM code_lineages
                     WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
-                    ORDER BY position, timestamp
+                    ORDER BY {EDGE_ORDER}
                     LIMIT 1 BY child_id
                 )
             ) AS known,
@@ -232,7 +232,7 @@ FROM (SELECT individual_id, generation, max(generation) OVER () AS newest FROM (
 WHERE generation < newest
 """
 
-CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {COPIED}, timestamp DESC, span_id DESC LIMIT 1"
+CHOSEN = f"FROM individuals WHERE {THIS_RUN} AND individual_id = {value('individual')} ORDER BY {LATEST} DESC LIMIT 1"
 
 HERE = link("Show this individual", to_dashboard(LINEAGE, run="$run", individual="individual_id"))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
+from genesis_otel.queries import part
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
     UNPRICED,
@@ -22,7 +23,7 @@ from grafana.source.columns import (
 )
 from grafana.source.links import LINEAGE, TO_LINEAGE, TO_TRACE, to_dashboard
 from grafana.source.panels import a_table, bars, by_number, folded, over_time
-from grafana.source.sql import BUCKET, COPIED, COST_OF_EACH, LATEST_FRONT, THIS_RUN, climb, edges, programs
+from grafana.source.sql import BUCKET, COST_OF_EACH, EDGE_ORDER, LATEST, LATEST_FRONT, THIS_RUN, climb, edges, programs
 from grafana.source.targets import named, value
 
 MUTATIONS = f"""
@@ -70,7 +71,7 @@ SIZES = f"""
 SELECT
     generation,
     avg(code_size) AS mean,
-    if(count(height) = 0, NULL, argMaxIf(code_size, (height, -place), height IS NOT NULL)) AS "best individual"
+    if(count(height) = 0, NULL, {part("of_best", "code_size")}) AS "best individual"
 FROM ({climb(THIS_RUN)})
 WHERE code_size > 0 AND NOT copied
 GROUP BY generation
@@ -110,10 +111,10 @@ LEFT JOIN (
     SELECT child_id, edit_summary
     FROM code_lineages
     WHERE {THIS_RUN}
-    ORDER BY position, timestamp
+    ORDER BY {EDGE_ORDER}
     LIMIT 1 BY child_id
 ) AS l ON l.child_id = i.individual_id
-LEFT JOIN (SELECT individual_id, argMax(code, (NOT {COPIED}, timestamp, span_id)) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
+LEFT JOIN (SELECT individual_id, argMax(code, {LATEST}) AS code FROM individuals WHERE {THIS_RUN} GROUP BY individual_id) AS c
     ON c.individual_id = i.individual_id
 LEFT JOIN ({COST_OF_EACH}) AS s
     ON s.individual_id = i.individual_id
