@@ -16,6 +16,7 @@ from genesis_otel._grafana.contact import NAME
 from genesis_otel._grafana.files import DATASOURCE
 from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
+from genesis_otel.queries import part
 from grafana.source.dashboard import FOLDER
 from grafana.source.links import LLM, PIPELINE, RUN
 from grafana.source.sql import NEWEST_ROW, TOOK, burn, found, state
@@ -41,15 +42,11 @@ BUDGET = 50
 CALLS_AT_LEAST = 20
 """Minimum calls in 15 minutes for a share or percentile to mean anything."""
 
-# A search that was killed stays `running` for ever; after a day it is no longer news.
-RUNNING = """
-SELECT run_id, task_name, start_time
+# A search that was killed stays `running` for ever; a day after its last sign of life it is no longer news.
+RUNNING = f"""
+SELECT run_id
 FROM evolution_runs
-WHERE status = 'running' AND (
-    start_time > now64(3) - INTERVAL 1 DAY
-    OR run_id IN (SELECT run_id FROM individuals WHERE timestamp > now64(3) - INTERVAL 1 DAY)
-    OR run_id IN (SELECT run_id FROM llm_logs WHERE timestamp > now64(3) - INTERVAL 1 DAY)
-)
+WHERE status = 'running' AND run_id IN (SELECT run_id FROM ({part("signs")}) WHERE at > now64(3) - INTERVAL 1 DAY)
 """
 THEIRS = f"run_id IN (SELECT run_id FROM ({RUNNING.strip()}))"
 LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
