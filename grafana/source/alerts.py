@@ -48,7 +48,8 @@ SELECT run_id
 FROM evolution_runs
 WHERE status = 'running' AND run_id IN (SELECT run_id FROM ({part("signs")}) WHERE at > now64(3) - INTERVAL 1 DAY)
 """
-THEIRS = f"run_id IN (SELECT run_id FROM ({RUNNING.strip()}))"
+# A scalar, for the same reason as `ALIVE_RUNS` in sql.py.
+THEIRS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({RUNNING.strip()}))))"
 LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
 
 

@@ -147,6 +147,11 @@ def front(where: str) -> str:
     return part("front", where)
 
 
+def over_budget(cost: str, allowed: str) -> str:
+    """Whether a cost is more than a budget; not without one. Whatever a budget of 0 has cost is over it."""
+    return f"ifNull({part('share', cost, allowed)} > 1, {allowed} IS NOT NULL AND {cost} > 0)"
+
+
 COST_OF_EACH = part("cost_of_each", THIS_RUN)
 """What the one run paid for each individual."""
 

@@ -1,6 +1,6 @@
 -- Evaluation jobs, each once: when it was submitted, when it ended, and how many seconds it took, including the wait for a worker.
 -- A job is identified by the `job_id` in its details, or by its individual; `ended` is NULL while it is running, and `seconds` also if it
--- is unknown. Of one that was submitted again, the last time counts: it is running if fewer ends than submissions are known, and none since
+-- is unknown. Of one that was submitted again, the last time counts: it is running if fewer ends than submissions are known, and none after it
 -- (hosts' clocks may differ).
 --
 -- runs: which, a condition on run_id
@@ -8,7 +8,7 @@ SELECT
     run_id, job, any(individual) AS individual_id, max(of_generation) AS generation,
     maxIf(at, kind = 'job_submitted') AS submitted,
     maxOrNullIf(at, kind != 'job_submitted') AS last_end,
-    if(last_end < submitted AND uniqExactIf(span_id, kind = 'job_submitted') > uniqExactIf(span_id, kind != 'job_submitted'), NULL, last_end) AS ended,
+    if(last_end <= submitted AND uniqExactIf(span_id, kind = 'job_submitted') > uniqExactIf(span_id, kind != 'job_submitted'), NULL, last_end) AS ended,
     ended IS NOT NULL AND argMaxIf(kind, at, kind != 'job_submitted') = 'job_failed' AS failed,
     @lasted(submitted, ended) AS seconds
 FROM (
