@@ -259,6 +259,8 @@ def test_a_summary_is_read_on_a_phone(name: str) -> None:
     summary = RULES[name]["annotations"]["summary"]
     assert "{{ $labels." in summary or "searches" in summary.lower()
     assert "$values.A.Value" in summary
+    # Go's templates write a million as 1e+06 unless they are told how.
+    assert not re.search(r"{{ (\$values\.\w+)?\.Value }}", summary)
     read = re.sub(r"{{ (with|if|else|end)[^}]*}}", "", summary)
     read = re.sub(r"{{[^}]*}}", "run_20240115_142345", read)
     assert len(read) <= 160 and read.endswith(".")

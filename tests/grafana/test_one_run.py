@@ -4,6 +4,8 @@ are just spent, runs without an individual, and a search that is minimised."""
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel import queries
 from tests.grafana.test_panels_and_tables import ASKED, BOARDS, of
 from tests.support.dashboards import chosen
-from tests.support.grafana_query import sent
+from tests.support.grafana_query import TimeRange, sent
 
 RUN, HOUR = "run", 3600.0
 
@@ -155,3 +157,28 @@ def test_an_edge_shows_what_the_child_gained(store: Client) -> None:
     assert (edge["source"], edge["target"], edge["mainstat"], edge["thickness"]) == ("seed", "child", "+2", 2)
     (gain,) = panel(store, "lineage/Largest gains", individual="child")
     assert gain["gain"] == 2.0
+
+
+def test_a_rate_is_zero_while_nothing_happens(store: Client) -> None:
+    """A search that waits does not go on as fast as before: between its first and its last interval none is missing, and of a running
+    one the last whole interval is there."""
+    for run, status in (("waits", "running"), ("ended", "completed"), ("does nothing", "running")):
+        begun(store, HOUR, run, status=status)
+        if run != "does nothing":
+            for name, ago in (("a", 3000), ("b", 2990), ("c", 1500)):
+                made(store, name, ago, run)
+    now = datetime.now()
+    times = TimeRange(now - timedelta(hours=2), now, 300)
+    asked = ASKED["genesis-runs/Individuals per hour by run/A"]
+    rows = store.query(sent(asked.sql, chosen(BOARDS[asked.board]), times, of(store)[2])).named_results()
+    points: dict[str, list[tuple[datetime, float]]] = {}
+    for row in rows:
+        points.setdefault(row["run_id"], []).append((row["time"], row["individuals"]))
+    for run, told in points.items():
+        steps = {(after - before).total_seconds() for (before, _), (after, _) in pairwise(told)}
+        assert steps <= {300.0}, run
+    assert {run: sum(rate for _, rate in told) * 300 / HOUR for run, told in points.items()} == {
+        "waits": 3.0, "ended": 3.0, "does nothing": 0.0
+    }  # fmt: skip
+    assert points["waits"][-1][1] == 0.0 < points["ended"][-1][1]
+    assert points["waits"][-1][0] == points["does nothing"][-1][0] > points["ended"][-1][0]

@@ -45,6 +45,7 @@ from grafana.source.sql import (
     spent,
     spent_on,
     state,
+    with_zeros,
 )
 from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
@@ -177,13 +178,20 @@ FROM (
 ORDER BY time
 """
 
-THROUGHPUT = f"""
-SELECT $__timeInterval(timestamp) AS time, run_id, count() / $__interval_s * 3600 AS individuals
-FROM ({programs(ALIVE_RUNS)})
-WHERE NOT copied AND $__timeFilter(timestamp)
-GROUP BY time, run_id
-ORDER BY time
-"""
+# Of a running search, the last whole interval is there, even if nothing came in it.
+THROUGHPUT = with_zeros(
+    f"""
+    SELECT $__timeInterval(at) AS time, run_id, sum(made) / $__interval_s * 3600 AS individuals
+    FROM (
+        SELECT timestamp AS at, run_id, 1 AS made FROM ({programs(ALIVE_RUNS)}) WHERE NOT copied
+        UNION ALL
+        SELECT greatest(start_time, least(now(), $__toTime) - $__interval_s), run_id, 0 FROM ({FOLDED}) WHERE {ALIVE_RUNS} AND status = 'running'
+    )
+    WHERE $__timeFilter(at)
+    GROUP BY time, run_id
+    """,
+    "run_id",
+)
 
 MONEY = """
     sum(cost) AS total_cost,
