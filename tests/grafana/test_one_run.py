@@ -4,6 +4,7 @@ are just spent, runs without an individual, and a search that is minimised."""
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from genesis_otel import queries
 from tests.grafana.test_panels_and_tables import ASKED, BOARDS, of
 from tests.support.dashboards import chosen
-from tests.support.grafana_query import TimeRange, sent
+from tests.support.grafana_query import ALL, TimeRange, Value, sent
 
 RUN, HOUR = "run", 3600.0
 
@@ -61,7 +62,7 @@ def told(store: Client, *words: tuple[str, str, float], run: str = RUN) -> None:
         )
 
 
-def panel(store: Client, name: str, ref: str = "A", **picked: str) -> list[dict[str, Any]]:
+def panel(store: Client, name: str, ref: str = "A", **picked: Value) -> list[dict[str, Any]]:
     """The rows of a panel, with this run chosen."""
     asked = ASKED[f"genesis-{name}/{ref}"]
     _, times, everything = of(store)
@@ -182,3 +183,54 @@ def test_a_rate_is_zero_while_nothing_happens(store: Client) -> None:
     }  # fmt: skip
     assert points["waits"][-1][1] == 0.0 < points["ended"][-1][1]
     assert points["waits"][-1][0] == points["does nothing"][-1][0] > points["ended"][-1][0]
+
+
+def test_copies_are_no_individuals_of_a_trace(store: Client) -> None:
+    """*Traces* counts neither them nor their failures, as no other panel does."""
+    begun(store, HOUR)
+    for name, how, status in (("a", "diff", "ok"), ("b", "diff", "error"), ("c", "migration", "error")):
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, timestamp, mutation_type, status, trace_id, span_id)"
+            " SELECT 'run', {name:String}, now64(3) - 60, {how:String}, {status:String}, 'trace', {name:String}",
+            parameters={"name": name, "how": how, "status": status},
+        )
+    (row,) = panel(store, "traces/Traces", run=ALL)
+    assert (row["individuals"], row["failed"]) == (2, 1)
+    assert sum(row["individuals"] for row in panel(store, "traces/What was recorded", run=ALL)) == 2
+
+
+def test_what_a_group_of_errors_shows_is_of_its_latest(store: Client) -> None:
+    """The model, too, not only the run."""
+    for number in range(20):
+        store.command(
+            "INSERT INTO llm_logs (id, run_id, model, status, error, timestamp, span_id) SELECT generateUUIDv4(), 'run', {model:String}, 'error',"
+            " {error:String}, now64(3) - {ago:Int32}, {model:String}",
+            parameters={"model": f"m{number}", "error": f"status {number}", "ago": 600 - number},
+        )
+    begun(store, HOUR)
+    (row,) = panel(store, "llm/Kinds of errors", run=ALL)
+    assert (row["error"], row["calls"], row["model"]) == ("status N", 20, "m19")
+
+
+def test_the_costs_of_components_are_numbers(store: Client) -> None:
+    """Those of an individual that told none are in no sum, as in the run's cost."""
+    begun(store, HOUR)
+    for name, api in (("a", 0.5), ("b", math.nan), ("c", math.inf)):
+        store.command(
+            "INSERT INTO individuals (run_id, individual_id, timestamp, api_cost, embed_cost, span_id)"
+            " SELECT 'run', {name:String}, now64(3) - 60, {api:Float64}, 0.25, {name:String}",
+            parameters={"name": name, "api": api},
+        )
+    (row,) = queries.ask(store, "cost_breakdown", run_id=RUN)
+    assert (row["total_mutation_cost"], row["total_embedding_cost"], row["total_cost"]) == (0.5, 0.25, 0.75)
+    assert row["run_cost"] == pytest.approx(0.75)
+    shown = {row["component"]: row["cost"] for row in panel(store, "run/Cost by component")}
+    assert shown == {"mutation": 0.5, "embedding": 0.25, "novelty": 0.0, "beside the individuals": 0.0}
+
+
+def test_a_legend_sums_up_parts_only() -> None:
+    """Where its series are stacked; the cost per individual of each generation has no sum."""
+    for asked in ASKED.values():
+        if asked.type in ("timeseries", "trend"):
+            stacked = asked.panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
+            assert asked.panel["options"]["legend"]["calcs"] == (["sum"] if stacked else ["lastNotNull"]), str(asked)

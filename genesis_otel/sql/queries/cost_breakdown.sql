@@ -12,4 +12,4 @@ SELECT
     (SELECT sum(cost) FROM (@cost(run_id = {run_id:String}))) AS run_cost,
     (SELECT sum(unpriced) FROM (@cost(run_id = {run_id:String}))) AS unpriced
 FROM (@programs(run_id = {run_id:String}))
-WHERE NOT copied
+WHERE NOT copied AND isFinite(api_cost + embed_cost + novelty_cost)

@@ -44,7 +44,7 @@ ORDER BY start_time DESC, run_id
 LIMIT 1000
 """
 
-MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) ORDER BY model"
+MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) AND model != '' ORDER BY model"
 
 
 SAID = {
@@ -148,7 +148,7 @@ SELECT
     kind AS error,
     count() AS calls,
     max(timestamp) AS latest,
-    any(of_model) AS model,
+    argMax(of_model, timestamp) AS model,
     argMax(of_run, timestamp) AS run_id,
     argMax(trace_id, timestamp) AS trace_id
 FROM (
