@@ -18,6 +18,10 @@ from genesis_otel._fields import Secret
 from genesis_otel._grafana.files import PLUGIN, GrafanaError
 from genesis_otel._log import first_line
 
+OLDEST = (11, 6)
+"""The oldest Grafana for which dashboards and rules are made: an older one saves them, and leaves out what it does not know, such as who is notified."""
+_OLDEST = ".".join(map(str, OLDEST))
+
 TIMEOUT = 30.0
 """Seconds to wait for an answer; a busy Grafana takes more than the client's default of five to save a large dashboard."""
 
@@ -77,18 +81,22 @@ class Grafana:
     def check(self) -> str:
         """Grafana's version; empty if it does not tell.
 
-        :raises GrafanaError: there is no Grafana, the token is rejected, or the data source's plugin is missing.
+        :raises GrafanaError: there is no Grafana, or one that is too old, the token is rejected, or the data source's plugin is missing.
         """
         health = self._ask(lambda: self._api.client.GET("/health"), "GET /api/health", "")
         if not isinstance(health, dict) or "database" not in health:
             raise GrafanaError(f"the server at {self.where} is not Grafana: check GRAFANA_URL, including its path")
+        version = str(health.get("version", ""))
+        told = re.match(r"v?(\d+)\.(\d+)\.", version)
+        if told and (int(told[1]), int(told[2])) < OLDEST:
+            raise GrafanaError(f"Grafana at {self.where} is {version}: {_OLDEST} or newer is required")
         path = f"/plugins/{PLUGIN}/settings"
         if self._ask(lambda: self._api.client.GET(path), "read plugins", "", optional=True) is None:
             raise GrafanaError(
                 f"the plugin {PLUGIN} is not installed at {self.where}: grafana cli plugins install {PLUGIN}, "
                 f"or GF_PLUGINS_PREINSTALL={PLUGIN}, and restart Grafana"
             )
-        return str(health.get("version", ""))
+        return version
 
     def folder(self, uid: str) -> dict[str, Any] | None:
         """Read a folder."""
@@ -105,6 +113,11 @@ class Grafana:
             f"read the data source {uid}",
             "datasources:read",
         )
+
+    def has_datasource_named(self, name: str) -> bool:
+        """Whether a data source has this name, as far as the token may read it."""
+        path = f"/datasources/name/{_name(name)}"
+        return bool(self._ask(lambda: self._api.client.GET(path), f"read the data source {name}", "", optional=True))
 
     def make_datasource(self, model: Mapping[str, Any]) -> None:
         """Create a data source."""
@@ -250,7 +263,7 @@ class Grafana:
         if status == 412:
             return f"cannot {doing}: {message} ({answer.get('status', 'precondition failed')})"
         if status == 404:
-            return f"{self.where} has no such call ({doing}): check GRAFANA_URL, including its path; Grafana 11 or newer is required"
+            return f"{self.where} has no such call ({doing}): check GRAFANA_URL, including its path; Grafana {_OLDEST} or newer is required"
         return f"cannot {doing} at {self.where}: {status} {message or 'without a message'}"
 
     def _unreachable(self, error: Exception) -> str:

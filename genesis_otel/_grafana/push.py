@@ -6,14 +6,15 @@ everything or, if something stands in its way, nothing. On failure: `GrafanaErro
 
 How edits are recognised: for a dashboard, by its history. A push records in the version's message that it was a push, and of which
 content, so a newest version with another message was saved by somebody else. The content alone would not do, because Grafana migrates
-it to its own schema. Rules have no history: an annotation that notifications leave out holds the digest of what was pushed.
+it to its own schema. Rules have no history: an annotation that notifications leave out holds the digests of the rule that was pushed, and of
+its group, which are its interval and the uids of its rules.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -198,6 +199,9 @@ def _datasource(grafana: Grafana, wanted: Wanted, overwrite: bool) -> Item:
     ours = datasource_of(wanted.clickhouse, wanted.datasource, wanted.settings)
     visible = {key: value for key, value in ours.items() if key != "secureJsonData"}
     if there is None:
+        # Names are unique, and a ClickHouse of another kind of data may well have this one.
+        if grafana.has_datasource_named(ours["name"]):
+            ours["name"] = visible["name"] = wanted.datasource
         return item(State.NEW, "", as_json(visible), partial(grafana.make_datasource, ours))
     # Only our own settings are compared and changed; whatever else was set in the browser stays.
     settings = there.get("jsonData") or {}
@@ -297,7 +301,7 @@ def _rules(
             "orgID": 1,
             "folderUID": wanted.folder,
             "ruleGroup": file.name,
-            "annotations": {**rule["annotations"], MARK: digest(rule)},
+            "annotations": {**rule["annotations"], MARK: f"{digest(rule)} {_of_group(file.interval, plain)}"},
         }
         for rule in plain.values()
     ]
@@ -312,11 +316,17 @@ def _rules(
     save = partial(grafana.save_rule_group, wanted.folder, group, editable="api" not in provenances)
     if not before:
         return item(State.NEW, *texts, save)
-    edited = any(
-        before[uid] != plain[uid] and (current[uid].get("annotations") or {}).get(MARK) != digest(before[uid])
-        for uid in before
+    marks = {uid: str((rule.get("annotations") or {}).get(MARK) or "").split() for uid, rule in current.items()}
+    # The marks of an earlier version have no word about the group.
+    groups = {mark[1] for mark in marks.values() if len(mark) > 1}
+    edited = any(before[uid] != plain[uid] and marks[uid][:1] != [digest(before[uid])] for uid in before) or not (
+        groups <= {_of_group((there or {}).get("interval"), [uid for uid, mark in marks.items() if mark])}
     )
     return item(State.EDITED if edited else State.CHANGED, *texts, save)
+
+
+def _of_group(interval: Any, uids: Iterable[str]) -> str:
+    return digest([interval, sorted(uids)])
 
 
 def _with_range(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -367,10 +377,13 @@ def _rules_file(path: Path, found: Sequence[tuple[RuleGroup, dict[str, Any] | No
         ours = {str(rule["uid"]): plain_rule(_with_range(rule)) for rule in group.rules}
         if there.get("interval") != group.interval:
             written["interval"], changed = f"{there['interval']}s", True
-        for position, rule in enumerate(written["rules"]):
+        kept = [rule for rule in written["rules"] if str(rule["uid"]) in current]
+        changed |= kept != written["rules"]
+        written["rules"] = kept
+        for position, rule in enumerate(kept):
             uid = str(rule["uid"])
-            if uid in current and plain_rule(current[uid]) != ours[uid]:
-                written["rules"][position], changed = in_order_of(to_file(current[uid]), rule), True
+            if plain_rule(current[uid]) != ours[uid]:
+                kept[position], changed = in_order_of(to_file(current[uid]), rule), True
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120) if changed else text
 
 

@@ -18,7 +18,7 @@ from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.dashboard import FOLDER
 from grafana.source.links import LLM, PIPELINE, RUN
-from grafana.source.sql import NEWEST_ROW, TOOK, burn, found, state
+from grafana.source.sql import NEWEST_ROW, RUNNING, TOOK, burn, found, state
 from grafana.source.targets import TABLE, Target
 
 THRESHOLDS = {
@@ -41,17 +41,8 @@ BUDGET = 50
 CALLS_AT_LEAST = 20
 """Minimum calls in 15 minutes for a share or percentile to mean anything."""
 
-# A search that was killed stays `running` for ever; after a day it is no longer news.
-RUNNING = """
-SELECT run_id, task_name, start_time
-FROM evolution_runs
-WHERE status = 'running' AND (
-    start_time > now64(3) - INTERVAL 1 DAY
-    OR run_id IN (SELECT run_id FROM individuals WHERE timestamp > now64(3) - INTERVAL 1 DAY)
-    OR run_id IN (SELECT run_id FROM llm_logs WHERE timestamp > now64(3) - INTERVAL 1 DAY)
-)
-"""
-THEIRS = f"run_id IN (SELECT run_id FROM ({RUNNING.strip()}))"
+# A scalar, for the same reason as `ALIVE_RUNS` in sql.py.
+THEIRS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({RUNNING.strip()}))))"
 LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
 
 
@@ -123,6 +114,8 @@ HAVING countIf(lately) > 0
 
 # Absolute, for mail and phones; Grafana's configured URL may or may not end in a slash.
 _GRAFANA = r'{{ reReplaceAll "/+\\z" "" externalURL }}'
+# By itself, a template writes a million as 1e+06.
+_COUNT = '{{{{ printf "%.0f" {} }}}}'
 _OPEN_RUN = f"/d/{RUN}?var-run={{{{ urlquery $labels.run_id }}}}"
 _SILENCE_RUN = "/alerting/silence/new?alertmanager=grafana&matcher=run_id%3D{{ urlquery $labels.run_id }}"
 
@@ -184,7 +177,7 @@ RULES = (
         f"{{{{ $labels.run_id }}}} has spent {{{{ if ge $values.A.Value {FAR_OVER:.1f} }}}}far more than"
         "{{ else }}{{ humanizePercentage $values.A.Value }} of"
         "{{ end }} its budget of {{ $labels.budget }} USD"
-        "{{ with $values.B }}{{ if gt .Value 0.0 }} + {{ .Value }} unpriced calls{{ end }}{{ end }}.",
+        f"{{{{ with $values.B }}}}{{{{ if gt .Value 0.0 }}}} + {_COUNT.format('.Value')} unpriced calls{{{{ end }}}}{{{{ end }}}}.",
         _OPEN_RUN,
         "Cost burn",
         UNPRICED,
@@ -195,7 +188,7 @@ RULES = (
         STAGNANT,
         "0s",
         "warning",
-        "{{ $labels.run_id }} has found nothing better{{ with $values.B }} for {{ .Value }} individuals{{ end }}: "
+        f"{{{{ $labels.run_id }}}} has found nothing better{{{{ with $values.B }}}} for {_COUNT.format('.Value')} individuals{{{{ end }}}}: "
         '{{ printf "%.1f" $values.A.Value }} times as long as its own pace suggests.',
         _OPEN_RUN,
         "Since the last improvement",
@@ -217,7 +210,7 @@ RULES = (
         LOST,
         "0s",
         "critical",
-        "{{ $values.A.Value }} spans were refused or lost on {{ $labels.host }}: run `genesis-otel spool` for the reasons.",
+        f"{_COUNT.format('$values.A.Value')} spans were refused or lost on {{{{ $labels.host }}}}: run `genesis-otel spool` for the reasons.",
         f"/d/{PIPELINE}",
         "Refused or lost",
     ),

@@ -233,7 +233,8 @@ def _series(
         .show_points(common.VisibilityMode.ALWAYS)
         .point_size(5)
         .span_nulls(joined)
-        .legend(_legend("sum" if stacked or style == "bars" else "lastNotNull"))
+        # What is stacked are parts of a whole. A sum of other bars may be one of means, such as the cost per individual.
+        .legend(_legend("sum" if stacked else "lastNotNull"))
         .tooltip(_tooltip())
     )
     if style == "steps":

@@ -59,6 +59,13 @@ FROM (
 """
 """When the newest row of any table arrived. It is no older than the newest row of the two smallest tables, which lets an index skip older ones."""
 
+RUNNING = f"""
+SELECT run_id
+FROM evolution_runs
+WHERE status = 'running' AND run_id IN (SELECT run_id FROM ({part("signs")}) WHERE at > now64(3) - INTERVAL 1 DAY)
+"""
+"""The searches that are running. One that was killed stays `running` for ever: a day after its last sign of life it is no longer news."""
+
 IN_RANGE = f"""
 FROM evolution_runs
 WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)
@@ -80,6 +87,19 @@ FOLDED = part("folded")
 
 SUCCESS = part("success")
 """How often children beat a parent, as the columns `pairs` and `beaten` over rows of `edges`."""
+
+
+def with_zeros(rates: str, by: str) -> str:
+    """Rates by time and by a text column, which are 0 in the intervals in which nothing happened, from the first of a series to its last: without
+    a point, a line would go on as high as before."""
+    return f"""
+SELECT *
+FROM (
+{rates.strip()}
+    ORDER BY {by}, time WITH FILL STEP $__interval_s
+)
+ORDER BY time
+"""
 
 
 NOBODY = "[]"
@@ -154,6 +174,11 @@ def earned(where: str) -> str:
 def front(where: str) -> str:
     """The front of each generation, each member once."""
     return part("front", where)
+
+
+def over_budget(cost: str, allowed: str) -> str:
+    """Whether a cost is more than a budget; not without one. Whatever a budget of 0 has cost is over it."""
+    return f"ifNull({part('share', cost, allowed)} > 1, {allowed} IS NOT NULL AND {cost} > 0)"
 
 
 COST_OF_EACH = part("cost_of_each", THIS_RUN)

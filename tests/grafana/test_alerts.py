@@ -110,6 +110,19 @@ def test_a_silent_search_is_stalled(store: Client) -> None:
     assert fires(store, "run stalled") == [("silent", "task")]
 
 
+def test_a_resumed_search_is_stalled_by_what_it_did_since(store: Client) -> None:
+    """One that was resumed a moment ago is alive, however long its pause was; one that hung as it was resumed is stalled, however long ago it first
+    began; and one that does nothing but evaluate is alive for this rule as long as for its status."""
+    for run, resumed in (("resumed", 1), ("hung", 60), ("evaluating", 2 * 24 * 60)):
+        begun(store, run, 3 * 24 * 60)
+        evaluated(store, run, [1.0], minutes=3 * 24 * 60)
+        begun(store, run, resumed)
+    store.command(
+        "INSERT INTO agent_actions (run_id, action_type, timestamp) SELECT 'evaluating', 'job_submitted', now64(3) - 3600"
+    )
+    assert fires(store, "run stalled") == [("evaluating", "task"), ("hung", "task")]
+
+
 def test_failing_calls_fire_by_run(store: Client) -> None:
     """More than the allowed share of the calls of the last 15 minutes; not for a handful, and not for earlier failures."""
     for run in ("failing", "few", "before"):
@@ -246,6 +259,8 @@ def test_a_summary_is_read_on_a_phone(name: str) -> None:
     summary = RULES[name]["annotations"]["summary"]
     assert "{{ $labels." in summary or "searches" in summary.lower()
     assert "$values.A.Value" in summary
+    # Go's templates write a million as 1e+06 unless they are told how.
+    assert not re.search(r"{{ (\$values\.\w+)?\.Value }}", summary)
     read = re.sub(r"{{ (with|if|else|end)[^}]*}}", "", summary)
     read = re.sub(r"{{[^}]*}}", "run_20240115_142345", read)
     assert len(read) <= 160 and read.endswith(".")

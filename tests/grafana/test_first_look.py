@@ -93,6 +93,18 @@ def test_a_table_is_late_by_its_own_pace(store: Client) -> None:
     assert set(freshness(store).values()) == {"no search runs"}
 
 
+def test_a_search_that_died_days_ago_makes_nothing_late(store: Client) -> None:
+    """It stays `running` for ever: after a day nothing is expected of it, and it is not silent, either."""
+    arrived(store, "evolution_runs_log", 3 * 24 * 60)
+    store.command(
+        "INSERT INTO individuals (run_id, timestamp, span_id, ingested_at)"
+        " SELECT 'ended', now64(3) - 60 * number, toString(number), now64(3) - 60 * number FROM numbers(45, 15)"
+    )
+    assert freshness(store)["individuals"] == "no search runs"
+    (silent,) = (each for each in ASKED if str(each) == "genesis-pipeline/Silent searches/A")
+    assert answer(store, silent, chosen(BOARDS[silent.board]), around_now()).result_rows == [(0,)]
+
+
 def test_only_what_is_late_is_red() -> None:
     """In *Freshness*, of the states that its query knows; the age by itself has no colour."""
     (panel,) = (panel for _, panel in PANELS if panel["title"] == "Freshness")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import socket
 import threading
@@ -120,6 +121,31 @@ def test_a_rule_that_was_edited_in_the_browser(grafana: StandIn, command: Comman
     assert grafana.rule("genesis-cost")["data"][-1]["model"]["conditions"][0]["evaluator"]["params"] == [1.0]
 
 
+def test_a_group_that_was_edited_in_the_browser(grafana: StandIn, command: Command, tmp_path: Path) -> None:
+    """How often rules are evaluated, and that one was deleted, is protected from a push, and pulled into the file, which then changes
+    nothing; a push of files that have another interval replaces what nobody edited."""
+    command("push")
+    group, file = grafana.groups["genesis", "Genesis"], "provisioning/alerting/genesis.yaml"
+    before, wanted = copy.deepcopy(group), (ROOT / "grafana" / file).read_text()
+    for edits in ({"interval": 300}, {"rules": [rule for rule in group["rules"] if rule["uid"] != "genesis-stale"]}):
+        grafana.groups["genesis", "Genesis"] = {**copy.deepcopy(before), **copy.deepcopy(edits)}
+        grafana.asked.clear()
+        refused = command("push")
+        assert refused.exit_code != 0 and "alert rules Genesis" in refused.stderr and grafana.written == []
+        mine = tmp_path / next(iter(edits))
+        assert command("pull", "--to", str(mine)).exit_code == 0 and (mine / file).read_text() != wanted
+        assert command("push", "--from", str(mine), "--datasource-uid", "genesis-clickhouse").exit_code == 0
+        assert grafana.written == []
+        assert command("push", "--overwrite").exit_code == 0
+        now = grafana.groups["genesis", "Genesis"]
+        assert (now["interval"], len(now["rules"])) == (60, 7)
+    faster = tmp_path / "faster"
+    command("pull", "--to", str(faster))
+    (faster / file).write_text((faster / file).read_text().replace("interval: 1m", "interval: 30s"))
+    done = command("push", "--from", str(faster), "--datasource-uid", "genesis-clickhouse")
+    assert done.exit_code == 0 and grafana.groups["genesis", "Genesis"]["interval"] == 30
+
+
 def test_new_files_replace_what_was_pushed(grafana: StandIn, command: Command, tmp_path: Path) -> None:
     """A dashboard that nobody edited is updated to the files, and only that one."""
     command("push")
@@ -161,6 +187,26 @@ def test_another_data_source(grafana: StandIn, command: Command) -> None:
     ):
         done = command("push", "--datasource-uid", uid)
         assert done.exit_code != 0 and said in done.stderr
+
+
+def test_a_data_source_whose_name_is_taken(grafana: StandIn, command: Command) -> None:
+    """Somebody's own is called ClickHouse, and stays as it is: ours is called by its uid; a second push writes nothing."""
+    theirs = {"uid": "other", "name": "ClickHouse", "type": "grafana-clickhouse-datasource", "readOnly": False}
+    grafana.datasources["other"] = dict(theirs)
+    assert command("push").exit_code == 0
+    assert grafana.datasources["other"] == theirs
+    assert grafana.datasources["genesis-clickhouse"]["name"] == "genesis-clickhouse"
+    grafana.asked.clear()
+    assert command("push").exit_code == 0 and grafana.written == []
+
+
+@pytest.mark.parametrize("version", ["9.5.21", "10.4.1", "v11.5.0-pre"])
+def test_a_grafana_that_is_too_old(grafana: StandIn, command: Command, version: str) -> None:
+    """It would save what it does not understand: nothing is written, and the command says which version it takes."""
+    grafana.version = version
+    done = command("push")
+    assert done.exit_code == 1 and version in done.stderr and "11.6 or newer is required" in done.stderr
+    assert grafana.written == []
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,18 @@ def test_a_tag_or_a_note_is_no_sign_of_life(store: Client) -> None:
     assert status(store) == "running"
 
 
+def test_a_run_that_is_resumed_is_alive(store: Client) -> None:
+    """Its beginning again is a sign of life, before it has recorded anything else; if nothing comes, it is silent since then."""
+    begun(store, 2 * 24 * 3600)
+    action(store, "archive_updated", 2 * 24 * 3600 - 1)
+    assert status(store) == "stalled"
+    begun(store, 1000)
+    (row,) = queries.ask(store, "runs", stalled_after=900)
+    assert row["status"] == "stalled" and 1000 <= row["silent_seconds"] < 2000
+    begun(store, 10)
+    assert status(store) == "running"
+
+
 def test_a_job_is_never_shorter_than_nothing(store: Client) -> None:
     """A job whose end is before its beginning, by another machine's clock, took an unknown time, as does one that still runs; one of
     which only the end is known is not listed, for nobody knows when it began."""

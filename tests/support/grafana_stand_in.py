@@ -135,7 +135,8 @@ class StandIn:
                 return 400, {"message": self.unhealthy, "status": "ERROR"}
             return 200, {"message": "Data source is working", "status": "OK"}
         if method == "GET":
-            found = self.datasources.get(parts[1])
+            field = "name" if parts[0] == "name" else "uid"
+            found = next((each for each in self.datasources.values() if each[field] == parts[1]), None)
             return self._denied("datasources:read") or (
                 (200, found) if found else (404, {"message": "Data source not found"})
             )

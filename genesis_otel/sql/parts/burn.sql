@@ -3,7 +3,6 @@
 -- `seconds_left` the remaining time if each takes as long as those since the search last began (`began`): of a resumed one neither the time
 -- before nor the pause counts, and it may do generations again. Both are known if the configuration gives the number of generations and at
 -- least one is done, for the time since then. `allowed` is the budget, and `budget_seconds` how long it will last at the current burn.
--- The share is rounded: three calls of 0.1 spend all of 0.3, and not more, although their sum is 0.30000000000000004.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -16,7 +15,7 @@ SELECT
     multiIf(NOT open, cost, planned > 0 AND done > 0, cost / done * greatest(planned, done), NULL) AS projected,
     if(open AND planned > 0 AND made > 0, @lasted(began, until) / made * greatest(0, planned - reached), NULL) AS seconds_left,
     ifNull(budget, @otherwise) AS allowed,
-    if(allowed > 0, round(cost / allowed, 12), NULL) AS share,
+    @share(cost, allowed) AS share,
     if(open AND burn > 0 AND allowed IS NOT NULL, greatest(0, assumeNotNull(allowed) - cost) / burn * 3600, NULL) AS budget_seconds
 FROM (
     SELECT

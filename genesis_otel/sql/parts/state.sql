@@ -1,6 +1,6 @@
 -- The current state of runs: a run that is `running` but has given no sign of life for `stalled_after` seconds is `stalled`, unless its
--- process is known to be alive, which only the machine that it runs on can tell. A sign of life is any row other than a tag or a note;
--- for a run that ended, it is its end. `seconds` is NULL if only one time of a run that ended is known, or if its start is of another clock.
+-- process is known to be alive, which only the machine that it runs on can tell. For its signs of life see `signs`; for a run
+-- that ended, the last one is its end. `seconds` is NULL if only one time of a run that ended is known, or if its start is of another clock.
 --
 -- runs: which, a condition on run_id
 -- stalled_after: seconds
@@ -16,12 +16,7 @@ SELECT
 FROM (SELECT *, status AS told_status FROM (@folded()) WHERE @runs) AS r
 LEFT JOIN (
     SELECT run_id, max(at) AS seen
-    FROM (
-        SELECT run_id, timestamp AS at FROM individuals
-        UNION ALL SELECT run_id, timestamp FROM generations
-        UNION ALL SELECT run_id, timestamp FROM llm_logs
-        UNION ALL SELECT run_id, timestamp FROM agent_actions WHERE NOT @annotates()
-    )
+    FROM (@signs())
     WHERE run_id IN (
         SELECT log.run_id FROM evolution_runs_log AS log WHERE @runs GROUP BY log.run_id HAVING @told_status() = 'running'
     )

@@ -13,4 +13,4 @@ SELECT
     whole.1 AS run_cost,
     whole.2 AS unpriced
 FROM (@programs(run_id = {run_id:String}))
-WHERE NOT copied
+WHERE NOT copied AND isFinite(api_cost + embed_cost + novelty_cost)

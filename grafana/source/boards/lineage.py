@@ -41,22 +41,6 @@ ORDER BY height DESC NULLS LAST, place
 LIMIT 1000
 """
 
-UNWELL = part("unwell", THIS_RUN)
-
-# Each edge once, however often its span was delivered, and those to copies, too.
-EDGES = f"""
-SELECT
-    child_id, parent_id, any(mutation_type) AS mutation_type, any(edit_summary) AS edit, min(position) AS position,
-    if(
-        (cityHash64(any(run_id)), cityHash64(child_id)) IN ({UNWELL}) OR (cityHash64(any(run_id)), cityHash64(parent_id)) IN ({UNWELL}),
-        NULL,
-        any(fitness_delta)
-    ) AS gain
-FROM code_lineages
-WHERE {THIS_RUN} AND parent_id != '' AND parent_id != child_id
-GROUP BY child_id, parent_id
-"""
-
 SIGN = f"if((SELECT count() FROM ({part('minimised', THIS_RUN)})) > 0, -1, 1)"
 """Turns a difference of scores into a gain."""
 
@@ -137,6 +121,7 @@ WHERE i.individual_id IN {SHOWN_IDS}
 ORDER BY i.generation, i.individual_id
 """
 
+# Those to copies, too.
 GRAPH_EDGES = f"""
 WITH there AS (SELECT individual_id FROM individuals WHERE {THIS_RUN} AND individual_id IN {SHOWN_IDS})
 SELECT
@@ -145,8 +130,8 @@ SELECT
     child_id AS target,
     if(ifNull(gain, 0) = 0, '', concat(if(gain > 0, '+', ''), ifNull({part("written", "gain")}, ''))) AS mainstat,
     toString(mutation_type) AS secondarystat,
-    if(ifNull({SIGN} * gain, 0) > 0, 2, 1) AS thickness
-FROM ({EDGES})
+    if(ifNull(gain, 0) > 0, 2, 1) AS thickness
+FROM ({part("edges_of", THIS_RUN, "parent_id != '' AND parent_id != child_id")})
 WHERE child_id IN there AND parent_id IN there
 ORDER BY id
 """
@@ -297,7 +282,7 @@ def board() -> dict[str, Any]:
             node_graph(
                 "Tree",
                 f"The {SHOWN} best individuals and the chosen one with its children, each with its ancestors. Rings: green for the "
-                "chosen one, blue for the front, red for failed ones. Edges show what the child gained. Click a node for links.",
+                "chosen one, blue for the front, red for failed ones. Edges show what the child gained, in the run's direction. Click a node for links.",
                 NODES,
                 GRAPH_EDGES,
                 {

@@ -27,7 +27,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LLM, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, folded, over_time
-from grafana.source.sql import CALL_COST, FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned
+from grafana.source.sql import CALL_COST, FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned, with_zeros
 from grafana.source.targets import among
 from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource, newest
 
@@ -44,7 +44,7 @@ ORDER BY start_time DESC, run_id
 LIMIT 1000
 """
 
-MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) ORDER BY model"
+MODELS = "SELECT DISTINCT toString(model) AS model FROM llm_logs WHERE $__timeFilter(timestamp) AND model != '' ORDER BY model"
 
 
 SAID = {
@@ -148,7 +148,7 @@ SELECT
     kind AS error,
     count() AS calls,
     max(timestamp) AS latest,
-    any(of_model) AS model,
+    argMax(of_model, timestamp) AS model,
     argMax(of_run, timestamp) AS run_id,
     argMax(trace_id, timestamp) AS trace_id
 FROM (
@@ -244,12 +244,14 @@ GROUP BY time, finish_reason
 ORDER BY time
 """
 
-RATE = f"""
-SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, count() * 60 / $__interval_s AS calls
-{CALLS}
-GROUP BY time, model
-ORDER BY time
-"""
+RATE = with_zeros(
+    f"""
+    SELECT $__timeInterval(timestamp) AS time, toString(model) AS model, count() * 60 / $__interval_s AS calls
+    {CALLS}
+    GROUP BY time, model
+    """,
+    "model",
+)
 
 YIELD = f"SELECT * FROM ({earned(f'run_id IN {newest(20)}')}) ORDER BY what, gain_per_dollar DESC NULLS LAST, name"
 

@@ -13,7 +13,7 @@ from grafana.source.columns import called, colored, limits, unit, width
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import PIPELINE, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, over_time, row, words
-from grafana.source.sql import NEWEST_ROW, state
+from grafana.source.sql import NEWEST_ROW, RUNNING, state, with_zeros
 from grafana.source.targets import named
 from grafana.source.variables import datasource
 
@@ -43,7 +43,7 @@ FRESHNESS = f"""
 SELECT
     table, rows, latest, age,
     multiIf(
-        (SELECT count() FROM evolution_runs WHERE status = 'running') = 0, 'no search runs',
+        (SELECT count() FROM ({RUNNING.strip()})) = 0, 'no search runs',
         table = 'evolution_runs', 'at begin and end',
         age > greatest({health.SILENT}, 3 * pause), 'late',
         'fresh'
@@ -69,12 +69,14 @@ GROUP BY time
 ORDER BY time
 """
 
-RATE = f"""
-SELECT $__timeInterval(ingested_at) AS time, table, count() / $__interval_s AS rows
-FROM ({of_tables("SELECT ingested_at, '{table}' AS table", RECENT)})
-GROUP BY time, table
-ORDER BY time
-"""
+RATE = with_zeros(
+    f"""
+    SELECT $__timeInterval(ingested_at) AS time, table, count() / $__interval_s AS rows
+    FROM ({of_tables("SELECT ingested_at, '{table}' AS table", RECENT)})
+    GROUP BY time, table
+    """,
+    "table",
+)
 
 # Of empty tables the newest row would be that of 1970.
 LATEST = f"""
@@ -85,7 +87,7 @@ FROM (SELECT ({NEWEST_ROW.strip()}) AS latest)
 # Running searches by silence. What a search reports next shows whether it was the search or its spans that waited.
 SILENT = f"""
 SELECT run_id, task_name AS task, last_seen AS latest, silent_seconds AS silent
-FROM ({state("run_id IN (SELECT run_id FROM evolution_runs WHERE status = 'running')")})
+FROM ({state(f"run_id IN ({RUNNING.strip()})")})
 ORDER BY silent DESC, run_id
 LIMIT 100
 """
@@ -106,13 +108,15 @@ LIMIT 100
 
 TWICE = named("unmerged", since="toUnixTimestamp($__fromTime)")
 
-SPANS = """
-SELECT $__timeInterval(Timestamp) AS time, toString(ServiceName) AS service, count() / $__interval_s AS spans
-FROM otel_traces
-WHERE $__timeFilter(Timestamp)
-GROUP BY time, service
-ORDER BY time
-"""
+SPANS = with_zeros(
+    """
+    SELECT $__timeInterval(Timestamp) AS time, toString(ServiceName) AS service, count() / $__interval_s AS spans
+    FROM otel_traces
+    WHERE $__timeFilter(Timestamp)
+    GROUP BY time, service
+    """,
+    "service",
+)
 
 # A spool reports when something is lost, and every minute while it delivers: a month back covers every machine still in use.
 SPOOLS = named("spools", since="toUnixTimestamp(now() - INTERVAL 30 DAY)")
@@ -186,7 +190,7 @@ def board() -> dict[str, Any]:
             ),
             a_stat(
                 "Silent searches",
-                f"Searches that are running but have sent nothing for {health.SILENT // 60} minutes.",
+                f"Searches that are running but have sent nothing for {health.SILENT // 60} minutes. One that has been silent for a day counts as dead.",
                 f"SELECT countIf(silent > {health.SILENT}) AS silent FROM ({SILENT})",
                 steps=((None, "green"), (1, "red")),
                 size=(4, 4),
@@ -223,7 +227,7 @@ def board() -> dict[str, Any]:
             ),
             a_table(
                 "Running searches by silence",
-                "Longest silent first.",
+                "Longest silent first, without those that have been silent for a day.",
                 SILENT,
                 {
                     "run_id": [*called("run"), *TO_RUN, *width(230)],

@@ -76,7 +76,7 @@ SINCE = f'SELECT waited AS individuals, waited / patience AS "of patience" FROM 
 PROGRESS = f"""
 SELECT concat(toString(g.generation), if(r.planned > 0, concat(' of ', toString(r.planned)), '')) AS generation
 FROM (SELECT {PLANNED} AS planned FROM evolution_runs WHERE {THIS_RUN}) AS r
-CROSS JOIN (SELECT max(generation) AS generation FROM individuals WHERE {THIS_RUN}) AS g
+CROSS JOIN (SELECT maxOrNull(generation) AS generation FROM individuals WHERE {THIS_RUN}) AS g
 """
 
 FITNESS = f"""
@@ -105,7 +105,7 @@ LIMIT 50
 OTHERWISE = f"toFloat64OrNull({value('budget')})"
 
 BUDGET = f"""
-SELECT share AS "share of budget", allowed - cost AS "left", burn AS "per hour", projected AS "projected total", seconds_left AS "time left", budget_seconds AS "budget lasts"
+SELECT share AS "share of budget", round(allowed - cost, 12) AS "left", burn AS "per hour", projected AS "projected total", seconds_left AS "time left", budget_seconds AS "budget lasts"
 FROM ({burn(THIS_RUN, OTHERWISE)})
 """
 
@@ -216,6 +216,7 @@ def board() -> dict[str, Any]:
                 "Generation",
                 "The newest generation that has an individual, out of the total if the configuration gives it.",
                 PROGRESS,
+                empty="None yet",
             ),
             a_stat(
                 "Best score",

@@ -7,22 +7,30 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as builders
 
+from genesis_otel.queries import part
 from grafana.source.columns import called, color, limits, long_text, unit, width
 from grafana.source.links import TO_LINEAGE, TO_TRACE
 from grafana.source.panels import a_table, folded, over_time
 from grafana.source.sql import BUCKET, THIS_RUN, jobs
 from grafana.source.targets import named, value
 
+# A job that is submitted again while it runs was left behind by a process that was killed, and one that ends without running was
+# submitted by one whose word is missing: neither changes how many are running.
 JOBS_OVER_TIME = f"""
 SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
 FROM (
     SELECT
-        toStartOfInterval(timestamp, toIntervalSecond({BUCKET})) AS time,
-        toInt64(countIf(action_type = 'job_submitted')) - toInt64(countIf(action_type != 'job_submitted')) AS delta,
-        countIf(action_type = 'job_completed') AS completed,
-        countIf(action_type = 'job_failed') AS failed
-    FROM agent_actions FINAL
-    WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
+        toStartOfInterval(at, toIntervalSecond({BUCKET})) AS time,
+        sum(if(kind = 'job_submitted', 1, 0) - if(before = 'job_submitted', 1, 0)) AS delta,
+        countIf(kind = 'job_completed') AS completed,
+        countIf(kind = 'job_failed') AS failed
+    FROM (
+        SELECT
+            timestamp AS at, toString(action_type) AS kind,
+            lagInFrame(kind) OVER (PARTITION BY {part("job")} ORDER BY timestamp, kind != 'job_submitted') AS before
+        FROM agent_actions FINAL
+        WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
+    )
     GROUP BY time
 )
 ORDER BY time
@@ -38,21 +46,34 @@ GROUP BY time
 ORDER BY time
 """
 
-# The job seconds in a bucket divided by its length: the mean number of concurrent jobs. Jobs that have not ended last until now, or,
-# in a run that has ended, until the bucket of their submission: nothing more is known of them. One of unknown
-# duration is in none.
+# The job seconds in a bucket divided by its length: the mean number of concurrent jobs. There are about 300 buckets over the life of the
+# jobs, which is not that of the individuals in `BUCKET`: the first evaluation may take an hour. Jobs that have not ended last until now,
+# if nothing came for a day until the last sign of life, and if the run has ended until their submission: nothing more is known of them.
+# One of unknown duration is in none.
 WORKERS = f"""
 SELECT
     bucket AS time,
     sum(greatest(0, dateDiff('millisecond', greatest(began, bucket), least(until, bucket + toIntervalSecond(width))))) / 1000 / any(width) AS busy
 FROM (
     SELECT
-        if(ended IS NOT NULL AND seconds IS NULL, assumeNotNull(ended), submitted) AS began, {BUCKET} AS width,
-        ifNull(ended, if((SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) IN ('', 'running'), now64(3), began)) AS until,
-        toStartOfInterval(began, toIntervalSecond(width)) AS begun,
-        arrayJoin(range(toUInt64(least(1000, intDiv(dateDiff('second', begun, until), width) + 1)))) AS number,
-        begun + toIntervalSecond(number * width) AS bucket
-    FROM ({jobs(THIS_RUN)})
+        began, until, width, intDiv(toUnixTimestamp64Milli(began), 1000 * width) AS first, intDiv(toUnixTimestamp64Milli(until), 1000 * width) AS last,
+        fromUnixTimestamp64Milli(1000 * width * arrayJoin(range(first, greatest(first, last) + 1))) AS bucket
+    FROM (
+        SELECT
+            began, until,
+            greatest(1, intDiv(dateDiff('second', min(began) OVER (), max(until) OVER ()), 300)) AS width
+        FROM (
+            SELECT
+                if(ended IS NOT NULL AND seconds IS NULL, assumeNotNull(ended), submitted) AS began,
+                (SELECT max(at) FROM ({part("signs")}) WHERE {THIS_RUN}) AS seen,
+                ifNull(ended, multiIf(
+                    (SELECT any(status) FROM evolution_runs WHERE {THIS_RUN}) NOT IN ('', 'running'), began,
+                    seen > now64(3) - INTERVAL 1 DAY, now64(3),
+                    greatest(began, assumeNotNull(seen))
+                )) AS until
+            FROM ({jobs(THIS_RUN)})
+        )
+    )
 )
 GROUP BY time
 ORDER BY time

@@ -40,10 +40,12 @@ from grafana.source.sql import (
     TOOK,
     climb,
     cost,
+    over_budget,
     programs,
     spent,
     spent_on,
     state,
+    with_zeros,
 )
 from grafana.source.variables import NEWEST_RUNS, TASK, choice, datasource
 
@@ -86,14 +88,14 @@ SELECT
     p.task_name AS task,
     multiIf(
         p.status != 'running', p.status,
-        c.cost > p.budget, 'over budget',
+        {over_budget("c.cost", "p.budget")}, 'over budget',
         l.recent_errors > {THRESHOLDS["LLM error rate"]}, 'LLM errors',
         f.failing > 0.5, 'failing',
         f.stagnant, 'stagnant',
         f.improvements > 0, 'improving',
         'running'
     ) AS health,
-    if(p.planned > 0, least(1, (f.newest + if(p.open, 0, 1)) / p.planned), NULL) AS progress,
+    if(p.planned > 0, least(1, (f.newest + if(p.open OR f.all_individuals = 0, 0, 1)) / p.planned), NULL) AS progress,
     f.best_score AS best,
     f.trend AS trend,
     f.waited AS waited,
@@ -176,13 +178,20 @@ FROM (
 ORDER BY time
 """
 
-THROUGHPUT = f"""
-SELECT $__timeInterval(timestamp) AS time, run_id, count() / $__interval_s * 3600 AS individuals
-FROM ({programs(ALIVE_RUNS)})
-WHERE NOT copied AND $__timeFilter(timestamp)
-GROUP BY time, run_id
-ORDER BY time
-"""
+# Of a running search, the last whole interval is there, even if nothing came in it.
+THROUGHPUT = with_zeros(
+    f"""
+    SELECT $__timeInterval(at) AS time, run_id, sum(made) / $__interval_s * 3600 AS individuals
+    FROM (
+        SELECT timestamp AS at, run_id, 1 AS made FROM ({programs(ALIVE_RUNS)}) WHERE NOT copied
+        UNION ALL
+        SELECT greatest(start_time, least(now(), $__toTime) - $__interval_s), run_id, 0 FROM ({FOLDED}) WHERE {ALIVE_RUNS} AND status = 'running'
+    )
+    WHERE $__timeFilter(at)
+    GROUP BY time, run_id
+    """,
+    "run_id",
+)
 
 MONEY = """
     sum(cost) AS total_cost,

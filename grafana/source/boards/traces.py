@@ -12,7 +12,7 @@ from grafana.source.columns import at_least, called, color, colored, limits, lin
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LINEAGE, RUN, TO_RUN, TRACE, to_dashboard
 from grafana.source.panels import a_stat, a_table, over_time, row, trace_view
-from grafana.source.sql import SPAN_BEGAN, SPAN_TOOK, TOOK
+from grafana.source.sql import COPIED, SPAN_BEGAN, SPAN_TOOK, TOOK
 from grafana.source.targets import value
 from grafana.source.variables import OF_RUNS, TASK, choice, datasource, listed, typed
 
@@ -112,7 +112,7 @@ WITH (
             sum(without_price) AS unpriced,
             max(took) AS slowest_call
         FROM (
-            SELECT trace_id, run_id, generation, timestamp, 1 AS individual, 0 AS call, toUInt8(status != 'ok') AS failure, 0. AS paid, 0 AS without_price, CAST(NULL AS Nullable(Float64)) AS took
+            SELECT trace_id, run_id, generation, timestamp, toUInt8(NOT {COPIED}) AS individual, 0 AS call, toUInt8(status != 'ok' AND NOT {COPIED}) AS failure, 0. AS paid, 0 AS without_price, CAST(NULL AS Nullable(Float64)) AS took
             FROM individuals FINAL
             WHERE $__timeFilter(timestamp) AND {OF_RUNS}
             UNION ALL
@@ -149,7 +149,7 @@ FROM (
     FROM llm_logs FINAL WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
     UNION ALL
     SELECT $__timeInterval(timestamp) AS time, 0, count()
-    FROM individuals FINAL WHERE $__timeFilter(timestamp) AND {OF_RUNS} GROUP BY time
+    FROM individuals FINAL WHERE $__timeFilter(timestamp) AND {OF_RUNS} AND NOT {COPIED} GROUP BY time
 )
 GROUP BY time
 ORDER BY time
