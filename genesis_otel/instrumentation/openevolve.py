@@ -23,7 +23,8 @@ that this version of OpenEvolve lacks is skipped with a warning.
 - **a coevolution** is one run: its generations are numbered across all phases, and islands are prefixed with their population's
   name (``red/0``).
 - **a search that loads a checkpoint** continues the run of the one that saved it: best, front, generations and parents' scores
-  count. A new search in the same folder is a new run.
+  count. So does one whose database has that search's programs already: ``run()`` called again, or ``db_path``. If their run is another
+  one, or was not recorded, these programs become individuals of generation 0, ``restored``. A new search in the same folder is a new run.
 - **over budget**, if the search is to stop then, it is stopped as by Ctrl-C once a child has been added, and a checkpoint is saved;
   iterations in progress are abandoned.
 - **without configuration** nothing is recorded, and a search finds, asks and writes the same, byte for byte.
@@ -52,6 +53,7 @@ from genesis_otel._store import prices
 from genesis_otel.instrumentation._hooks import Original, Patched, as_role, put, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._openevolve import llm as llm_calls
 from genesis_otel.instrumentation._openevolve import outcome, worker
+from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load
 from genesis_otel.instrumentation._openevolve.coevolution import Coevolution
 from genesis_otel.instrumentation._openevolve.llm import Recorder
 from genesis_otel.instrumentation._openevolve.run import Options
@@ -66,6 +68,8 @@ NEWEST_RUN = (0, 4, 1)
 _patched: Patched = []
 _searches: weakref.WeakKeyDictionary[object, Search] = weakref.WeakKeyDictionary()
 """The running searches, by their database."""
+_ended: weakref.WeakKeyDictionary[object, Checkpoint] = weakref.WeakKeyDictionary()
+"""What the latest search of a database has left, for one that continues with it."""
 _options = Options()
 _recorder: Recorder = "none"
 _coevolution: ContextVar[Coevolution | None] = ContextVar("genesis_otel_coevolution", default=None)
@@ -148,6 +152,7 @@ def uninstrument() -> None:
     llm_calls.stop()
     _options, _recorder = Options(), "none"
     _searches.clear()
+    _ended.clear()
 
 
 def is_instrumented() -> bool:
@@ -181,7 +186,11 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         search = _searches.get(self.database)
         if search is None:
-            search = _searches[self.database] = Search(self, _options, *_run_arguments(*args, **kwargs))
+            iterations, checkpoint = _run_arguments(*args, **kwargs)
+            before = _left_in(self.database) if checkpoint is None else load(checkpoint)
+            search = _searches[self.database] = Search(self, _options, iterations, before)
+            if checkpoint is None and self.database.programs:
+                search.loaded(self.database)
             _options = replace(_options, run_id=None)
             # Once here, rather than in each worker forked from here.
             prices.load()
@@ -197,7 +206,18 @@ async def _run(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
         raise
     finally:
         search.end(failure)
+        _ended[self.database] = search.left()
         _searches.pop(self.database, None)
+
+
+def _left_in(database: Any) -> Checkpoint:
+    """What is known of a search that loads no checkpoint: nothing, unless its database has programs already, from a search before or from
+    ``db_path``. OpenEvolve then repeats the last iteration."""
+    if not database.programs:
+        return Checkpoint()
+    path = database.config.db_path
+    before = _ended.get(database) or (load(Path(path)) if path else Checkpoint())
+    return before._replace(last_iteration=database.last_iteration - 1)
 
 
 def _run_arguments(

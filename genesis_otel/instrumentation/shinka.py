@@ -12,7 +12,8 @@ skipped with a warning.
 - **Costs** of an individual are shinka's own; those of the meta recommendations belong to its generation, not to it.
 - **A copy** on another island has the mutation type ``copy`` and the original as its parent; shinka gives it none.
 - **The front**, with ``objectives``, is that of all programs of the run so far; shinka has none.
-- **A search that continues** in the same results folder continues its run.
+- **A search that continues** in the same results folder continues its run. If the programs there are another run's, or were not recorded,
+  they become individuals of generation 0, ``restored``.
 - **Over budget**, if a search is to stop then, shinka's own cost limit is lowered to what it has spent: it starts no further proposal
   and waits for those under way.
 - **Cancelled proposals**, of which shinka keeps nothing, are failed individuals; their generations are not completed.

@@ -26,7 +26,7 @@ from genesis_otel.instrumentation._shinka.search import Search
 from tests.support.environment import without_settings
 from tests.support.shinka_endpoint import EVALUATE, INITIAL, Endpoint, Request, serving
 from tests.support.shinka_recorded import Searched, search
-from tests.support.shinka_search import stored
+from tests.support.shinka_search import runner, stored
 
 New = Callable[[], Client]
 
@@ -192,15 +192,60 @@ def test_a_failing_record_does_not_touch_the_search(
 
 
 def test_a_job_that_takes_too_long_has_failed(tmp_path: Path, new_store: New) -> None:
-    """A job that shinka kills at its time limit has failed; its program has no score."""
+    """A job that shinka kills at its time limit has failed, and says that it was the limit, not what it printed last; its program has no
+    score."""
     slow = EVALUATE.replace(
         "value = runpy", "import time\ntime.sleep(60 if 'gen_1' in told.results_dir else 0)\nvalue = runpy"
     )
     searched = search(tmp_path, new_store, Endpoint(), generations=2, evaluate=slow, job={"time": "00:00:02"}, **SMALL)
     (row,) = (row for row in searched.individuals().values() if row["generation"] == 1)
     assert (row["status"], row["combined_score"]) == ("error", None)
+    why = "the evaluator left no score, and shinka's time limit of 00:00:02 had passed"
+    assert row["error"] == f"evaluation failed: {why}; the last line that it printed: a word of warning"
     (job,) = searched.ask("SELECT * FROM agent_actions WHERE action_type = 'job_failed'")
     assert job["individual_id"] == row["individual_id"]
+
+
+def test_copies_of_a_program_without_a_score_have_none(tmp_path: Path, new_store: New) -> None:
+    """A seed that raises is copied to each island, with the 0 that shinka stores: the copies have failed for the same reason."""
+    failing = INITIAL.replace("1.0", "1 / 0")
+    searched = search(tmp_path, new_store, Endpoint(), generations=2, islands=3, initial=failing, **SMALL)
+    seeds = [row for row in searched.individuals().values() if row["generation"] == 0]
+    assert sorted(row["mutation_type"] for row in seeds) == ["copy", "copy", "init"]
+    assert {(row["status"], row["combined_score"], row["error"]) for row in seeds} == {
+        ("error", None, "evaluation failed: ZeroDivisionError: division by zero")
+    }
+
+
+def test_programs_of_a_search_that_was_not_recorded_are_restored(
+    tmp_path: Path, new_store: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search that continues in the results folder of such a search has its programs, too: parents are known, the best is shinka's, and
+    the cost of all is shinka's."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(Endpoint()) as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        runner(tmp_path, generations=3, **SMALL).run()
+    before = {row["id"]: row for row in stored(tmp_path)}
+    searched = search(tmp_path, new_store, Endpoint(), generations=5, **SMALL)
+    programs, individuals = searched.programs(), searched.individuals()
+    assert before.keys() < programs.keys() and programs.keys() <= individuals.keys()
+    for name, row in before.items():
+        found = individuals[name]
+        copied = row["metadata"].get("_original_program_id")
+        assert (found["generation"], found["mutation_type"]) == (0, "copy" if copied else "restored")
+        assert found["parent_id"] == (copied or row["parent_id"] or "")
+        assert (found["combined_score"], found["code"]) == (row["combined_score"], row["code"])
+    assert {row["parent_id"] for row in individuals.values()} - {""} <= individuals.keys()
+    best = max(individuals.values(), key=lambda row: row["combined_score"] or 0)
+    assert best["combined_score"] == max(row["combined_score"] for row in programs.values())
+    own = [row["metadata"] for row in programs.values() if "_original_program_id" not in row["metadata"]]
+    cost = sum((told["api_costs"] or 0) + (told["embed_cost"] or 0) + (told["novelty_cost"] or 0) for told in own)
+    failed = [row for name, row in individuals.items() if name not in programs]
+    rest = sum(row["api_cost"] + row["embed_cost"] + row["novelty_cost"] for row in failed)
+    told = sum(row["api_cost"] + row["embed_cost"] + row["novelty_cost"] for row in individuals.values())
+    assert told == pytest.approx(cost + rest)
 
 
 def test_a_budget_ends_a_run(tmp_path: Path, new_store: New) -> None:
@@ -346,6 +391,7 @@ def test_a_client_that_is_already_recorded_is_left_alone(which: str, tmp_path: P
     }
     chats = [row for row in calls if row["operation"] == "chat"]
     assert {row["role"] for row in chats} <= {"mutation", "novelty"} and all(row["cost"] > 0 for row in chats)
+    assert {row["role"] for row in calls if row["operation"] == "embeddings"} == {"novelty"}
     assert sum(row["input_tokens"] for row in calls) == sum(each.input_tokens for each in searched.endpoint.requests)
 
 

@@ -199,6 +199,48 @@ def afresh(folder: Path, url: str, run_id: str) -> None:
     )
 
 
+def below(folder: Path, url: str, run_id: str) -> None:
+    """A search whose scores are all below 0, whose seed alone reaches the target, and some of whose evaluations return no metrics;
+    its controller is then told to run again, and continues. It prints OpenEvolve's best program, and the last iteration."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, llm="genesis")
+    evaluator = folder / "evaluator_below.py"
+    evaluator.write_text(
+        "import multiprocessing\nSEEN = []\n"
+        "def evaluate(path):\n    SEEN.append(path)\n"
+        "    if multiprocessing.parent_process() is None:\n        return {'combined_score': -0.5}\n"
+        "    return {} if len(SEEN) % 2 == 0 else {'combined_score': -float(len(open(path).read()))}\n"
+    )
+    search = OpenEvolve(str(PROGRAM), str(evaluator), config(url), output_dir=str(folder / run_id))
+    asyncio.run(search.run(iterations=12, target_score=-0.6))
+    best = asyncio.run(search.run(iterations=5, target_score=-0.6))
+    print(json.dumps({"best": best.id, "last": search.database.last_iteration}))
+
+
+def reopening(folder: Path, url: str, run_id: str) -> None:
+    """A new search whose database is the checkpoint of a search that was recorded (``db_path``)."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(llm="genesis")
+    told = config(url)
+    told.database.db_path = str(folder / "parts" / "checkpoints" / "checkpoint_10")
+    search = OpenEvolve(str(PROGRAM), str(EVALUATOR), told, output_dir=str(folder / "parts"))
+    asyncio.run(search.run(iterations=3))
+
+
+def restoring(folder: Path, url: str, run_id: str) -> None:
+    """A search that continues, as another run, from a checkpoint of a search that was not recorded; it prints the checkpoint's
+    programs, and the best one of all."""
+    search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
+    asyncio.run(search.run(iterations=10))
+    latest = folder / run_id / "checkpoints" / "checkpoint_10"
+    programs = [json.loads(each.read_text()) for each in (latest / "programs").iterdir()]
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, objectives=OBJECTIVES, llm="genesis")
+    again = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
+    best = asyncio.run(again.run(iterations=2, checkpoint_path=str(latest)))
+    print(json.dumps({"programs": programs, "best": best.id}))
+
+
 if __name__ == "__main__":
     how, folder, url, run_id = sys.argv[1:]
     {
@@ -215,5 +257,8 @@ if __name__ == "__main__":
             afresh,
             stopping,
             continuing,
+            below,
+            reopening,
+            restoring,
         )
     }[how](Path(folder), url, run_id)

@@ -26,6 +26,7 @@ def runner(
     seed: int = 1,
     islands: int = 2,
     models: tuple[str, ...] = (MODEL, "gpt-4.1"),
+    initial: str = INITIAL,
     evaluate: str = EVALUATE,
     jobs: int = 2,
     proposals: int = 2,
@@ -45,7 +46,7 @@ def runner(
     np.random.seed(seed)
     problem = folder / "raise_a_number"
     problem.mkdir(exist_ok=True)
-    (problem / "initial.py").write_text(INITIAL)
+    (problem / "initial.py").write_text(initial)
     (problem / "evaluate.py").write_text(evaluate)
     settings: dict[str, Any] = {
         "num_generations": generations,

@@ -498,6 +498,72 @@ def test_a_search_that_loads_a_checkpoint_continues_its_run(folder: Path, client
     assert (runs, fresh) == (1, 1)
 
 
+def test_a_database_that_has_programs_already_continues_their_run(folder: Path, client: Client) -> None:
+    """`db_path` names a checkpoint, which no method loads: its run goes on, at the iteration that OpenEvolve repeats."""
+    if not (folder / "parts").exists():
+        search("beginning", folder, run_id="parts")
+    ask = rows_of(client, "parts")
+    ((runs,),) = ask("SELECT count() FROM evolution_runs")
+    ((individuals,),) = ask("SELECT count() FROM individuals WHERE {run} AND mutation_type != 'migration'")
+    search("reopening", folder)
+    assert ask("SELECT count() FROM evolution_runs") == [(runs,)]
+    ((now,),) = ask("SELECT count() FROM individuals WHERE {run} AND mutation_type != 'migration'")
+    assert now == individuals + 3
+    assert ask("SELECT JSONExtractInt(config, 'max_iterations') FROM evolution_runs WHERE {run}") == [(12,)]
+
+
+def test_scores_below_0_and_empty_metrics_and_a_controller_that_runs_again(folder: Path, client: Client) -> None:
+    """OpenEvolve scores an evaluation without metrics as 0, but prefers any other to it: it has failed and is not the best of a search
+    below 0. A seed that reaches the target ends no search. Both calls of `run()` are one run, in which each parent is known."""
+    told = json.loads(search("below", folder))
+    ask = rows_of(client, "below")
+    assert ask(
+        "SELECT error, combined_score, count() > 0 FROM individuals WHERE {run} AND metrics = '{}' AND code != '' GROUP BY ALL"
+    ) == [("evaluation failed: no metrics", None, 1)]
+    ((best, children, last),) = ask(
+        "SELECT argMax(individual_id, fitness_score), countIf(generation > 0), max(generation) FROM individuals"
+        " WHERE {run} AND mutation_type != 'migration'"
+    )
+    # OpenEvolve repeats the last iteration of its first part that had a program.
+    assert (best, children) == (told["best"], 12 + 5) and told["last"] <= last < 12 + 5
+    assert ask("SELECT count() FROM agent_actions WHERE {run} AND action_type = 'search_stopped'") == [(0,)]
+    assert ask(
+        "SELECT status, total_generations, JSONExtractInt(config, 'max_iterations') FROM evolution_runs WHERE {run}"
+    ) == [("completed", max(last, 12) + 1, last)]
+    own = "(SELECT individual_id FROM individuals WHERE {run})"
+    assert ask(f"SELECT child_id FROM code_lineages WHERE {{run}} AND parent_id != '' AND parent_id NOT IN {own}") == []
+
+
+def test_programs_of_a_search_that_was_not_recorded_are_restored(folder: Path, client: Client) -> None:
+    """Resumed from such a checkpoint, a run has its programs, too: parents are known, and the best is OpenEvolve's."""
+    told = json.loads(search("restoring", folder))
+    ask = rows_of(client, "restoring")
+    programs = {each["id"]: each for each in told["programs"]}
+    found = ask(
+        "SELECT individual_id, parent_id, combined_score, code, island, status = 'ok' FROM individuals"
+        " WHERE {run} AND generation = 0 AND mutation_type = 'restored'"
+    )
+    assert {row[0] for row in found} == programs.keys()
+    for name, parent, score, code, island, is_ok in found:
+        own = programs[name]
+        assert parent == (own["parent_id"] if own["parent_id"] in programs else "")
+        assert (score, is_ok) == (own["metrics"].get("combined_score"), "error" not in own["metrics"])
+        assert (code, island) == (own["code"], str(own["metadata"]["island"]))
+    scores: dict[str, float] = dict(
+        ask("SELECT individual_id, fitness_score FROM individuals WHERE {run} AND status = 'ok'")
+    )
+    metrics = {
+        name: json.loads(told) for name, told in ask("SELECT individual_id, metrics FROM individuals WHERE {run}")
+    }
+    assert metrics[told["best"]]["combined_score"] == max(metrics[name].get("combined_score", 0.0) for name in scores)
+    known = "(SELECT individual_id FROM individuals WHERE {run})"
+    assert (
+        ask(f"SELECT child_id FROM code_lineages WHERE {{run}} AND parent_id != '' AND parent_id NOT IN {known}") == []
+    )
+    ((size, total),) = ask("SELECT num_individuals, pareto_size > 0 FROM generations WHERE {run} AND generation = 0")
+    assert (size, total) == (len(programs), 1)
+
+
 def test_over_budget_it_stops_and_can_be_resumed(folder: Path, client: Client) -> None:
     """If stopping is enabled, a search of 500 iterations ends soon after its budget is spent: the best program is
     returned and is the best recorded one, the run is stopped and says why, and the abandoned iterations are named. A

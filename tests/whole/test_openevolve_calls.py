@@ -49,7 +49,7 @@ CANCELLED = ("CancelledError", "asyncio.exceptions.CancelledError")
 
 class Endpoint(ThreadingHTTPServer):
     """Answers by model name: ``broken`` with an error, ``silent`` when released, ``together`` when two requests have
-    arrived, ``plain`` with a text; any other at once."""
+    arrived, ``plain`` with a text, ``filtered`` without a choice; any other at once."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -83,6 +83,8 @@ class Handler(Silent):
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": usage,
         }
+        if model == "filtered":
+            answer["choices"] = []
         if "input" in request:
             answer = {"object": "list", "model": model, "data": [{"object": "embedding", "index": 0, "embedding": [1]}]}
             answer["usage"] = {"prompt_tokens": 11, "total_tokens": 11}
@@ -320,6 +322,18 @@ def test_an_answer_that_is_not_a_completion_is_a_failed_call(recorded: Recorded,
     (span,) = calls_of(recorded)
     assert span.status.status_code is StatusCode.ERROR and "not a chat completion" in str(span.status.description)
     assert "data: {}" in attributes_of(span)[names.GEN_AI_OUTPUT_MESSAGES]
+
+
+def test_an_answer_without_a_choice_is_a_failed_call_that_costs(recorded: Recorded, endpoint: Endpoint) -> None:
+    """An endpoint filters what the model wrote, and charges for it: OpenEvolve raises, and the call has its tokens."""
+    openevolve.instrument(llm="genesis")
+    llm = OpenAILLM(config(endpoint, "filtered"))
+    with spans.run("task"), spans.individual("i"), pytest.raises(IndexError):
+        run(llm.client, ask=lambda: llm.generate("question"))
+    (span,) = calls_of(recorded)
+    assert span.status.status_code is StatusCode.ERROR and "without a message" in str(span.status.description)
+    told = attributes_of(span)
+    assert (told[names.GEN_AI_USAGE_INPUT_TOKENS], told[names.GEN_AI_USAGE_OUTPUT_TOKENS]) == (11, 3)
 
 
 @pytest.mark.parametrize("unrecorded", [Completions, AsyncCompletions])

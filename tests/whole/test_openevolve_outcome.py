@@ -16,7 +16,8 @@ RAISED = {"stderr": "bad", "traceback": "Traceback (most recent call last):\n  F
     [
         ({"combined_score": 0.0}, {}, {}, ""),
         ({"error": 0.0}, RAISED, {}, "ValueError: bad"),
-        ({"error": 0.0}, {}, {}, "evaluation failed"),
+        ({"error": 0.0}, {}, {}, "no metrics"),
+        ({}, {}, {}, "no metrics"),
         ({"error": "no result", "combined_score": 0.0}, {}, {}, "no result"),
         ({"error": "", "combined_score": 0.5}, {}, {}, ""),
         ({"error": None, "combined_score": 0.5}, {}, {}, ""),
@@ -39,7 +40,7 @@ RAISED = {"stderr": "bad", "traceback": "Traceback (most recent call last):\n  F
         # An error value to minimise, and none at all.
         ({"error": 0.25, "combined_score": -0.25}, {}, {}, ""),
         ({"error": 0.0, "combined_score": 1.0}, {}, {}, ""),
-        ({"error": 0.0, "combined_score": 0.0}, {}, {}, "evaluation failed"),
+        ({"error": 0.0, "combined_score": 0.0}, {}, {}, "no reason given"),
         # An earlier attempt failed, and OpenEvolve keeps its artifacts.
         ({"combined_score": 0.5}, {"failure_stage": "evaluation", "attempt": 1, **RAISED}, {}, ""),
     ],

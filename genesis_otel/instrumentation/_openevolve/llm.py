@@ -162,20 +162,24 @@ def _record_response(call: spans.LLMCall, response: Any) -> None:
         call.response(response)
         call.fail("the endpoint answered with a text that is not a chat completion")
         return
-    choice = response.choices[0]
+    # An endpoint that filters what the model wrote may send no choice, and charge for it. OpenEvolve then raises.
+    choice = response.choices[0] if response.choices else None
+    message = getattr(choice, "message", None)
     usage = response.usage
     charged = charge_of({name: getattr(usage, name, None) for name in ("cost", "is_byok", "cost_details")}) or 0.0
     call.response(
-        choice.message.content or "",
-        getattr(choice.message, "reasoning_content", None) or "",
+        getattr(message, "content", None) or "",
+        getattr(message, "reasoning_content", None) or "",
         model=response.model,
         response_id=response.id,
-        finish_reason=choice.finish_reason or "",
+        finish_reason=getattr(choice, "finish_reason", None) or "",
         **tokens_of(usage),
         # OpenRouter reports its charge; if an endpoint reports 0, or an object, the cost is computed from the tokens.
         cost=charged if charged > 0 else None,
         cost_source=attributes.COST_OPENROUTER,
     )
+    if message is None:
+        call.fail("the endpoint answered without a message")
 
 
 def _record_embedding(call: spans.LLMCall, response: Any) -> None:

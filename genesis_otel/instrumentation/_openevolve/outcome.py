@@ -3,8 +3,9 @@
 In: OpenEvolve's metrics and artifacts of the evaluation. Out: why it failed, in one line; empty if it did not. On failure: no
 mapping makes this raise.
 
-OpenEvolve does not mark failures explicitly. An evaluator that raises or returns no metrics leaves ``{"error": 0.0}``, a timeout
-``timeout: True``. A later stage of a cascade that fails leaves the metrics of the earlier stages, and appears only in the artifacts.
+OpenEvolve does not mark failures explicitly. An evaluator that raises, or returns something other than metrics, leaves
+``{"error": 0.0}``, a timeout ``timeout: True``; empty metrics stay empty. A later stage of a cascade that fails leaves the metrics of
+the earlier stages, and appears only in the artifacts.
 """
 
 from __future__ import annotations
@@ -50,12 +51,15 @@ def failure(
     artifacts = {**artifacts, **own}
     trace = str(artifacts.get(f"{stage}_traceback") or artifacts.get("traceback") or "").strip().splitlines()
     said = trace[-1] if trace else str(artifacts.get(f"{stage}_stderr") or artifacts.get("stderr") or "")
-    return f"{where}{said.strip() or 'evaluation failed'}"
+    return f"{where}{said.strip() or ('no reason given' if set(metrics) - {'error'} else 'no metrics')}"
 
 
 def is_failed(metrics: Mapping[str, Any]) -> bool:
-    """Whether metrics are those of a failure. A number named ``error`` beside others is an ordinary metric, as in a search that
-    minimises it: OpenEvolve itself marks a failure by 0 and no other metric, and evaluators write it beside zeros."""
+    """Whether metrics are those of a failure: none at all, which OpenEvolve never prefers to any others although it scores them as 0.
+    A number named ``error`` beside others is an ordinary metric, as in a search that minimises it: OpenEvolve itself marks a failure
+    by 0 and no other metric, and evaluators write it beside zeros."""
+    if not metrics:
+        return True
     error = metrics.get("error")
     if error is None or error is False or error == "":
         return False

@@ -23,7 +23,7 @@ from genesis_otel._emit.interruption import pass_on
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel.instrumentation._hooks import quietly
 from genesis_otel.instrumentation._openevolve.actions import Actions
-from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, load, save
+from genesis_otel.instrumentation._openevolve.checkpoint import Checkpoint, save
 from genesis_otel.instrumentation._openevolve.outcome import failure
 from genesis_otel.instrumentation._openevolve.run import Options, begin_run
 from genesis_otel.instrumentation._openevolve.scores import Scores, is_migrant
@@ -74,11 +74,11 @@ class Search:
         controller: Any,
         options: Options,
         iterations: int | None = None,
-        checkpoint: Path | None = None,
+        before: Checkpoint | None = None,
         whole: Whole | None = None,
     ) -> None:
         config = controller.config
-        before = Checkpoint() if checkpoint is None else load(checkpoint)
+        before = before or Checkpoint()
         self.whole = whole
         self.run = begin_run(controller, options, iterations, before) if whole is None else whole.run
         self.stopper = Stopper(self.run, options.stop_over_budget) if whole is None else whole.stopper
@@ -97,11 +97,15 @@ class Search:
         self.initial: spans.Generation | None = None
         """The generation of the seeds, until the first iteration begins."""
         self.seed_metadata: list[dict[str, Any]] = []
+        self.continues = before.run_id == self.run.id
+        """Whether the programs of a loaded checkpoint are individuals of this run already."""
         self.is_looping = False
         self.offset: int | None = 0 if whole is None else None
         """Offset from an iteration's number to its generation's."""
         self.completed = {*before.completed, *(number for number in known.generations if isinstance(number, int))}
         self.abandoned: list[int] = []
+        self.highest = float("-inf")
+        """The highest ``combined_score`` of a child of this search: OpenEvolve compares no other with its target."""
         self.stopping = False
         self.reason = ""
         self.submitting: tuple[int, int | None] | None = None
@@ -114,6 +118,40 @@ class Search:
         self.scores.learn(database.programs.values())
         self.completed = self.completed or set(range(database.last_iteration + 1))
         self.actions.latest = database.last_iteration
+        if not self.continues:
+            self._restore(database.programs)
+
+    def _restore(self, programs: Mapping[str, Any]) -> None:
+        """Record programs that no search of this run has found."""
+        self.initial = self.run.generation(0)
+        on_front = {member.individual_id for member in self.scores.front}
+        for program in sorted(programs.values(), key=lambda each: (each.iteration_found, each.generation)):
+            metrics = program.metrics or {}
+            error = self.scores.broken.get(program.id) or failure(metrics)
+            score, fitness = self.scores.of(metrics, error)
+            individual = self.initial.individual(
+                program.id,
+                parent_id=program.parent_id if program.parent_id in programs else "",
+                mutation_type="restored",
+            )
+            individual.record(
+                fitness=fitness,
+                combined=score,
+                metrics=metrics,
+                code=program.code,
+                edit_summary=program.metadata.get("changes"),
+                is_pareto=program.id in on_front if self.options.objectives else None,
+                island=self.actions.island(program.metadata.get("island")),
+                correct=not error,
+                metadata={"iteration_found": program.iteration_found},
+            )
+            if error:
+                individual.fail(f"evaluation failed: {error}")
+            individual.end()
+
+    def left(self) -> Checkpoint:
+        """What a search has to know that continues with the programs of this one."""
+        return Checkpoint(self.run.id, frozenset(self.completed), frozenset(self.scores.broken))
 
     @quietly
     def checkpoint_saved(self, folder: Path, iteration: int) -> None:
@@ -148,7 +186,7 @@ class Search:
         told = self.seed_metadata
         if self.options.objectives:
             initial.pareto_front(self.scores.front)
-        initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told})
+        initial.end(metadata=told[0] if len(told) == 1 else {"seeds": told} if told else None)
 
     # --- iterations ---------------------------------------------------------------------------------------------------
 
@@ -287,6 +325,9 @@ class Search:
         if error:
             self.scores.broken[program.id] = error
         score, fitness = self.scores.of(metrics, error)
+        told = metrics.get("combined_score")
+        if admitted and not begun.is_seed and isinstance(told, (int, float)):
+            self.highest = max(self.highest, told)
         # Held until the end: individuals must end in the order in which the front grows.
         with self.lock:
             on_front = not error and self.scores.extend_front(program, fitness, score)
@@ -400,14 +441,13 @@ class Search:
     def loop_ended(self, controller: Any, target: float | None) -> None:
         """No more iterations will begin; determine why, unless all are done."""
         self.stopping = True
-        best = controller.database.get_best_program()
         if controller.early_stopping_triggered:
             self.reason = "early_stopping"
         elif self.stopper.stops:
             self.reason = "over_budget"
         elif controller.shutdown_event.is_set():
             self.reason = "shutdown"
-        elif target is not None and best is not None and best.metrics.get("combined_score", float("-inf")) >= target:
+        elif target is not None and self.highest >= target:
             self.reason = "target_score"
 
     @quietly
@@ -418,7 +458,8 @@ class Search:
             self.abandon(begun)
         self.loop_begins()
         if self.reason or self.abandoned:
-            self.actions.act("search_stopped", {"reason": self.reason or "done", "abandoned": sorted(self.abandoned)})
+            reason = self.reason or ("done" if error is None else "failed")
+            self.actions.act("search_stopped", {"reason": reason, "abandoned": sorted(self.abandoned)})
         if error is not None:
             self.run.fail(error)
         elif self.reason == "shutdown":

@@ -23,7 +23,7 @@ from genesis_otel import spans
 from genesis_otel._emit.answer import tokens_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel.instrumentation._hooks import role_here
+from genesis_otel.instrumentation._hooks import as_role, role_here
 
 Query = Callable[..., Awaitable[Any]]
 
@@ -131,7 +131,8 @@ async def embed(original: Query, embedder: Any, code: Any) -> Any:
     pending, began = Pending(str(embedder.provider)), time_ns()
     token = _pending.set(pending)
     try:
-        result = await original(embedder, code)
+        with as_role("novelty"):  # an instrumentation of the client records its call by that
+            result = await original(embedder, code)
     finally:
         _pending.reset(token)
     _safely(pending.finish, result[1])

@@ -59,6 +59,27 @@ def last_line(text: object) -> str:
     return lines[-1] if lines else ""
 
 
+def without_score(stderr: object, timing: Mapping[str, Any], limit: object) -> str:
+    """Why an evaluation left no score, as far as that is known: its exception, or its time limit; what else it printed last is no reason.
+
+    :param timing: a program's metadata.
+    :param limit: shinka's ``HH:MM:SS``, which it counts from the beginning of the proposal.
+    """
+    said, last = "the evaluator left no score", last_line(stderr)
+    if TRACEBACK in str(stderr or ""):
+        return last
+    begun, ended = timing.get("pipeline_started_at"), timing.get("evaluation_finished_at")
+    parts = str(limit or "").split(":")
+    if isinstance(begun, float) and isinstance(ended, float) and len(parts) == 3 and all(map(str.isdigit, parts)):
+        hours, minutes, seconds = map(int, parts)
+        if ended - begun > hours * 3600 + minutes * 60 + seconds:
+            said = f"{said}, and shinka's time limit of {limit} had passed"
+    return f"{said}; the last line that it printed: {last}" if last else said
+
+
+TRACEBACK = "Traceback (most recent call last)"
+
+
 def noted_run(note: Path) -> str | None:
     """The run that was recorded in a results folder."""
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,13 +29,13 @@ from genesis_otel.instrumentation._shinka.programs import (
     arms,
     chances,
     ids,
-    last_line,
     metrics_of,
     noted_run,
     priced,
     read,
     stopped_by,
     task_name,
+    without_score,
 )
 
 NOTE = "genesis_otel.json"
@@ -43,6 +43,9 @@ NOTE = "genesis_otel.json"
 
 COPIED_FROM = ("_original_program_id", "_spawned_from_program_id")
 """The keys under which the metadata of a copy on another island name the original."""
+
+COSTS = {"api_cost": "api_costs", "embed_cost": "embed_cost", "novelty_cost": "novelty_cost"}
+"""Columns, and what shinka's metadata call them."""
 
 NOT_NEEDED = "the search ended first"
 
@@ -80,9 +83,10 @@ class Search:
     def __init__(self, runner: Any, options: Options, evaluator: str | None) -> None:
         evo, folder = runner.evo_config, Path(runner.results_dir).absolute()
         database, note = folder / "programs.sqlite", folder / NOTE
+        before = noted_run(note) if database.exists() else None
         self.run = spans.run(
             options.task or task_name(evaluator or str(runner.job_config.eval_program_path or ""), folder),
-            run_id=options.run_id or given_id() or (noted_run(note) if database.exists() else None),
+            run_id=options.run_id or given_id() or before,
             config={
                 "evo_config": as_json(evo),
                 "job_config": as_json(runner.job_config),
@@ -97,6 +101,8 @@ class Search:
             direction="max",
             budget=evo.max_api_costs,
         )
+        self.continues = before == self.run.id
+        """Whether the programs of the database are individuals of this run already."""
         self.stopper = Stopper(self.run, options.stop_over_budget)
         self.objectives = options.objectives
         self.tally = tally.run_tally(self.run.id)
@@ -104,7 +110,10 @@ class Search:
         self.proposals: dict[int, Proposal] = {}
         self.folders: dict[str, Proposal] = {}
         """The proposals by folder, by which jobs know them."""
+        self.unscored: dict[str, str] = {}
+        """Why programs have no score, which shinka stores as 0."""
         self.latest = 0
+        self.time_limit = getattr(runner.job_config, "time", None)
         self.lock = threading.RLock()
         self._write(note)
 
@@ -242,21 +251,25 @@ class Search:
         if begun is not None:
             begun.results = results
 
-    def _evaluated(self, begun: Proposal, program: Any) -> tuple[float | None, str]:
-        """End the job. Returns the score, if any, and why the program has none; an empty reason for one that ran but was incorrect."""
+    def _outcome(self, begun: Proposal, program: Any) -> tuple[float | None, str]:
+        """The score, if any, and why the program has none or is not correct; an empty reason for one that ran but was incorrect."""
         found = begun.results or {}
-        metrics, correct = found.get("metrics") or {}, bool(program.correct)
-        error = "" if correct else str((found.get("correct") or {}).get("error") or "")
+        error = "" if program.correct else str((found.get("correct") or {}).get("error") or "")
         # shinka writes 0 if the evaluator left no score, and its own evaluator leaves 0 if a program crashed.
-        without = "combined_score" not in metrics or (bool(error) and program.combined_score == 0)
-        if without and not error:
-            error = last_line(found.get("stderr_log")) or "the evaluator left no score"
-        score = None if without else program.combined_score
-        job, told = begun.evaluation, program.metadata or {}
+        without = "combined_score" not in (found.get("metrics") or {}) or (bool(error) and program.combined_score == 0)
+        if without:
+            error = error or without_score(found.get("stderr_log"), program.metadata or {}, self.time_limit)
+            self.unscored[program.id] = error
+        return None if without else program.combined_score, error
+
+    def _evaluated(self, begun: Proposal, program: Any) -> tuple[float | None, str]:
+        """End the job. Returns the score, if any, and why the program has none."""
+        score, error = self._outcome(begun, program)
+        job, found, told = begun.evaluation, begun.results or {}, program.metadata or {}
         if job is not None:
             public, private = program.public_metrics, program.private_metrics
             job.result(
-                correct=correct,
+                correct=bool(program.correct),
                 combined_score=score,
                 details={"source_job_id": told.get("source_job_id", "")},
                 metadata={"public_metrics": public, "private_metrics": private, "text_feedback": program.text_feedback},
@@ -265,7 +278,7 @@ class Search:
             if error:
                 job.fail(error)
             job.end(end_time=told.get("evaluation_finished_at"))
-        return score, error if without else ""
+        return score, error if score is None else ""
 
     # --- programs -----------------------------------------------------------------------------------------------------
 
@@ -344,23 +357,30 @@ class Search:
         copy = spans.individual(
             program_id, parent_id=original.id, mutation_type="copy", generation=original.generation, run=self.run
         )
-        score = original.combined_score
+        begun = self.proposals.get(original.generation)
+        if begun is not None and not begun.is_ended and begun.individual.id == original.id:
+            self._outcome(begun, original)  # it is not stored yet
+        error = self.unscored.get(original.id)
         copy.record(
-            combined=score,
+            combined=None if error else original.combined_score,
             metrics=metrics_of(original),
             code=original.code,
             island=island,
             correct=bool(original.correct),
-            fitness_delta=0.0,
+            fitness_delta=None if error else 0.0,
             edit_summary=f"Copied to island {island}",
         )
+        if error:
+            self.unscored[program_id] = error
+            copy.fail(f"evaluation failed: {error}")
         copy.end()
 
     @quietly
     def spawned(self, program_id: str, island: int, source: Mapping[str, Any]) -> None:
         """The same, for a row of shinka's database, on an island that is founded anew."""
         metrics = [json.loads(source.get(name) or "{}") for name in ("private_metrics", "public_metrics")]
-        original = SimpleNamespace(**{**source, "private_metrics": metrics[0], "public_metrics": metrics[1]})
+        told = {"private_metrics": metrics[0], "public_metrics": metrics[1], "metadata": {}}
+        original = SimpleNamespace(**{**source, **told})
         self.copied(program_id, island, original)
 
     @quietly
@@ -374,6 +394,40 @@ class Search:
                 self.front.append(member)
         if self.objectives:
             self.front = front_of(self.objectives, self.front)
+        if not self.continues:
+            self._restore(database.get_all_programs())
+
+    def _restore(self, programs: Sequence[Any]) -> None:
+        """Record programs that no search of this run has found, in generation 0."""
+        generation = self.run.generation(0)
+        known, on_front = {each.id for each in programs}, {member.individual_id for member in self.front}
+        for program in sorted(programs, key=lambda each: (each.generation, each.timestamp)):
+            told = program.metadata or {}
+            copied = next((told[name] for name in COPIED_FROM if name in told), None)
+            parent = program.parent_id if copied is None else copied
+            individual = generation.individual(
+                program.id,
+                parent_id=parent if parent in known else "",
+                mutation_type="restored" if copied is None else "copy",
+            )
+            without = program.combined_score == 0 and not metrics_of(program)
+            individual.record(
+                combined=None if without else program.combined_score,
+                metrics=metrics_of(program),
+                code=program.code,
+                island=program.island_idx,
+                correct=bool(program.correct),
+                is_pareto=program.id in on_front if self.objectives else None,
+                metadata={"generation": program.generation, "patch_type": told.get("patch_type")},
+                **({} if copied else {name: told.get(of) for name, of in COSTS.items()}),
+            )
+            if without:
+                self.unscored[program.id] = "the evaluator left no score"
+                individual.fail("evaluation failed: the evaluator left no score")
+            individual.end()
+        if self.objectives:
+            generation.pareto_front(member.as_front_member() for member in self.front)
+        generation.end()
 
     def _member(self, program: Any, score: float | None, *, failed: bool) -> Member:
         told = program.metadata or {}
