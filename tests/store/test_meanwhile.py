@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._store import archive, deleted, raw_traces
+from genesis_otel._store import archive, backfill, deleted, raw_traces, schema, version
 from genesis_otel._store.errors import StoreError
+from genesis_otel._store.present import existing
 from genesis_otel._store.tables import STORED_IN
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
@@ -154,6 +155,20 @@ def test_an_export_says_that_a_run_has_ended_only_with_all_of_its_rows(
         assert len(of) == row["num_individuals"]
 
 
+def tell(client: Client, second: int) -> None:
+    """A generation ends, each time as the same span."""
+    attributes = {
+        "genesis.run.id": "r",
+        "genesis.record": "generation",
+        "genesis.generation.num_individuals": str(second),
+    }
+    client.insert(
+        "otel_traces",
+        [[golden.START + second * golden.SECOND, "t", "s", attributes]],
+        column_names=["Timestamp", "TraceId", "SpanId", "SpanAttributes"],
+    )
+
+
 @pytest.mark.parametrize("statement", ["CREATE TABLE otel_traces_import", "ATTACH PARTITION"])
 def test_two_imports_at_once_bring_each_span_once(store: Client, connect: Connect, file: Path, statement: str) -> None:
     """The raw traces, which no key tells apart, included; both imports end well, and leave no table."""
@@ -198,18 +213,6 @@ def test_what_a_generation_told_while_an_older_state_is_imported_stays(
     from the file arrives."""
     other, path = connect(), tmp_path / "search.zip"
 
-    def tell(client: Client, second: int) -> None:
-        attributes = {
-            "genesis.run.id": "r",
-            "genesis.record": "generation",
-            "genesis.generation.num_individuals": str(second),
-        }
-        client.insert(
-            "otel_traces",
-            [[golden.START + second * golden.SECOND, "t", "s", attributes]],
-            column_names=["Timestamp", "TraceId", "SpanId", "SpanAttributes"],
-        )
-
     tell(store, 2)
     archive.export(store, "r", path)
     store.command("TRUNCATE TABLE generations")
@@ -221,3 +224,87 @@ def test_what_a_generation_told_while_an_older_state_is_imported_stays(
     store.command("SYSTEM START MERGES generations")
     store.command("OPTIMIZE TABLE generations FINAL")
     assert store.query("SELECT num_individuals FROM generations").result_rows == [(4,)]
+
+
+def overtaken(client: Client) -> None:
+    """What a generation tells in the course of a statement that inserts an older state of it."""
+    tell(client, 3)
+    client.command(
+        "INSERT INTO generations SELECT * FROM generations WHERE num_individuals = 2 LIMIT 1",
+        settings={"insert_deduplicate": 0},
+    )
+
+
+@pytest.mark.parametrize("by", ["backfill", "upgrade"])
+def test_what_a_generation_told_while_an_older_state_is_filled_in_stays(
+    store: Client, connect: Connect, by: str
+) -> None:
+    """As for an import."""
+    other = connect()
+    tell(store, 2)
+    if by == "backfill":
+        store.command("TRUNCATE TABLE generations")
+        before(
+            store,
+            "FROM generations WHERE run_id IN",
+            lambda: before(store, "count() - uniqExact", lambda: overtaken(other)),
+        )
+        list(backfill.backfill(store))
+    else:
+        store.command("ALTER TABLE generations UPDATE best_score = 7 WHERE 1", settings={"mutations_sync": 2})
+        store.command("ALTER TABLE individuals MODIFY COMMENT ''")
+        before(store, "OPTIMIZE TABLE generations", lambda: overtaken(other))
+        schema.init_schema(store)
+    store.command("OPTIMIZE TABLE generations FINAL")
+    assert store.query("SELECT num_individuals, best_score FROM generations").result_rows == [(3, None)]
+
+
+def test_nobody_takes_a_store_that_is_being_made_for_an_older_one(connect: Connect) -> None:
+    """Searches that start at the same time on a new server make its tables together: none is told to upgrade it."""
+    client, other = connect(), connect()
+    send = client.command
+
+    def command(statement: str, **options: Any) -> Any:
+        version.see(other)
+        version.check(existing(other))
+        return send(statement, **options)
+
+    client.command = command  # type: ignore[assignment,method-assign]
+    assert schema.init_schema(client)
+    assert version.is_current(other) and schema.init_schema(other) == []
+
+
+@pytest.mark.parametrize("table", ["individuals", "evolution_runs"])
+@pytest.mark.parametrize("statement", ["CREATE TABLE {}_takeover", "INSERT INTO {}_takeover", "RENAME TABLE {} "])
+def test_two_inits_at_once_take_over_each_row_once(connect: Connect, table: str, statement: str) -> None:
+    """The first logger's rows are in the new table when either says that it is done; the other says what to do, and leaves nothing behind."""
+    client, other = connect(), connect()
+    client.command(f"CREATE TABLE {table} (run_id String, task_name String) ENGINE = MergeTree ORDER BY run_id")
+    client.command(f"INSERT INTO {table} SELECT toString(number % 5), 'equal' FROM numbers(10)")
+    before(client, statement.format(table), lambda: schema.init_schema(other))
+    with pytest.raises(StoreError):
+        schema.init_schema(client)
+    assert schema.init_schema(client) == []
+    stored = STORED_IN[table]
+    assert client.query(f"SELECT count(), uniqExact(span_id) FROM {stored}").result_rows == [(10, 10)]
+    left = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND position(name, 'takeover') > 0"
+    assert client.command(left) == 0
+
+
+def test_an_init_that_is_killed_takes_nothing_from_another_one(connect: Connect) -> None:
+    """It was about to fill its side table, while the other has just filled its own."""
+    client, other = connect(), connect()
+    client.command("CREATE TABLE individuals (run_id String) ENGINE = MergeTree ORDER BY run_id")
+    client.command("INSERT INTO individuals SELECT toString(number) FROM numbers(10)")
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    def second() -> None:
+        before(other, "INSERT INTO individuals_takeover", killed)
+        with pytest.raises(KeyboardInterrupt):
+            schema.init_schema(other)
+
+    before(client, "RENAME TABLE individuals ", second)
+    assert "took over 10 rows" in " ".join(schema.init_schema(client))
+    assert client.command("SELECT count() FROM individuals") == 10
