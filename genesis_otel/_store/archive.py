@@ -34,13 +34,17 @@ FORMAT = 1
 """Version of the file format; the schema of the rows is versioned separately."""
 
 ORDER = (*(table for table in STORED_IN.values() if table != STORED_IN["evolution_runs"]), STORED_IN["evolution_runs"])
-"""The run's own row comes last, so that a run is listed only once all of its rows are there."""
+"""The run's own row is inserted last, so that a run is listed only once all of its rows are there. An export reads the run first,
+then its generations, then the rest: what they say has ended is stored by then."""
 
 IDENTITY_OF = {STORED_IN[name]: key for name, key in IDENTITY.items()}
 """The columns that identify a row, by the table in which it is stored."""
 
 CHUNK = 8 << 20
 """Bytes per insert: small enough for proxies and the store process, large enough to create few parts."""
+
+KEYS_PER_STATEMENT = 500
+"""A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
 
 LONGEST_HEAD, LONGEST_ROW = 1 << 20, 256 << 20
 """Bytes: a small file can unpack to any size. A row has a few texts of 16 MiB at most, escaped."""
@@ -88,9 +92,10 @@ def export(
     :param version: this package's version, as information for whoever opens the file.
     :param with_raw_traces: include the spans of the run's traces from ``otel_traces``.
     :raises NewFileError: the file already exists, or its folder does not.
-    :raises StoreError: raw traces cannot be exported.
+    :raises StoreError: raw traces cannot be exported, or the run was deleted meanwhile.
     """
     rows = {}
+    marks = deleted.marks(client, run_id)
     selects = {
         # FINAL: export a row once even if it was delivered twice.
         table: f"SELECT {_list(columns)} FROM {table} FINAL WHERE {deleted.of_run(table)}"  # noqa: S608 - names of ours
@@ -103,6 +108,8 @@ def export(
         for table, sql in selects.items():
             with file.open(f"{table}.jsonl", "w", force_zip64=True) as member:
                 rows[table] = _write(client, run_id, sql, member.write)
+        if deleted.marks(client, run_id) != marks:
+            raise StoreError(f"{run_id} was deleted or imported while it was being exported; no file was written")
         head = Head(run_id, task, SCHEMA, rows)
         contents = {
             "format": FORMAT,
@@ -119,7 +126,7 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
 
     :param with_raw_traces: also import the raw traces, if the file has any.
     :raises StoreError: the file is not an export, is damaged, or has another schema; the store has another search with the run's id; or
-        the import was interrupted.
+        the import was interrupted, or the run deleted meanwhile.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -139,7 +146,7 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
             raw_traces.columns(client)
             tables.insert(0, LANDING)
         # Importing a run that was deleted here brings it back.
-        deleted.restore(client, head.run_id)
+        deleted.restore(client, head.run_id, tables)
         added: dict[str, int] = dict.fromkeys(tables, 0)
         for table in tables:
             try:
@@ -150,12 +157,18 @@ def bring(client: Client, path: Path, *, with_raw_traces: bool = True) -> Import
                     f"the import was interrupted: {sum(added.values()):,} of {sum(head.rows[each] for each in tables):,} rows are in the store, "
                     f"which will not list the run until all of them are. Import the file again to resume ({error})"
                 ) from error
+        if deleted.marks(client, head.run_id):
+            # The rows that came after the deletion are late ones.
+            deleted.sweep(client)
+            raise StoreError(
+                f"{head.run_id} was deleted while it was being imported: import {path} again to bring it back"
+            )
         return Imported(head, added)
 
 
 def _columns(client: Client) -> dict[str, Sequence[str]]:
     found = existing(client)
-    return {table: [name for name in found[table].columns if name != "ingested_at"] for table in ORDER}
+    return {table: [name for name in found[table].columns if name != "ingested_at"] for table in STORED_IN.values()}
 
 
 def _list(columns: Sequence[str]) -> str:
@@ -244,13 +257,21 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
     """Insert the rows that the table lacks; yields the size of each insert."""
     if table == LANDING:
         raw = (line for _, line in _rows(file, table, Path(file.filename or "")))
-        yield raw_traces.bring(client, head.run_id, _chunks(raw), WRITING)
+        yield raw_traces.bring(client, _chunks(raw), WRITING)
         return
     there = _there(client, table, head.run_id)
+    put: dict[tuple[str, ...], str] = {}
 
     def is_new(row: Mapping[str, Any]) -> bool:
-        newest = there.get(_identified(table, row))
-        return newest is None or (table in TOLD_AGAIN and str(row["timestamp"]) > newest)
+        identity = _identified(table, row)
+        newest = there.get(identity)
+        if table not in TOLD_AGAIN:
+            return newest is None
+        at = str(row["timestamp"])
+        if newest is not None and at <= newest:
+            return False
+        put[identity] = max(at, put.get(identity, at))
+        return True
 
     new = (line for row, line in _rows(file, table, Path(file.filename or "")) if is_new(row))
     for lines in _chunks(new):
@@ -262,14 +283,38 @@ def _insert(client: Client, file: zipfile.ZipFile, table: str, head: Head) -> It
             fmt="JSONEachRow",
         )
         yield len(lines)
+    if put:
+        _keep_newer(client, table, head.run_id, put)
+
+
+def _keep_newer(client: Client, table: str, run_id: str, put: dict[tuple[str, ...], str]) -> None:
+    """Insert again what a search has told meanwhile, if it is newer than what was imported: of rows with one key, a merge leaves the one
+    that was inserted last.
+
+    :param put: as :func:`_there`, what was imported; changed to what was inserted last.
+    """
+    identity = f"[{_texts(table)}]"
+    while newer := {each: at for each, at in _there(client, table, run_id).items() if at > put.get(each, at)}:
+        put.update(newer)
+        keys = [list(each) for each in newer]
+        for first in range(0, len(keys), KEYS_PER_STATEMENT):
+            client.command(
+                f"INSERT INTO {table} SELECT * FROM {table} WHERE run_id = {{run_id:String}} AND {identity} IN"  # noqa: S608 - names of ours
+                f" {{keys:Array(Array(String))}} ORDER BY timestamp DESC LIMIT 1 BY {', '.join(IDENTITY_OF[table])}",
+                parameters={"run_id": run_id, "keys": keys[first : first + KEYS_PER_STATEMENT]},
+                settings={"insert_deduplicate": 0, "session_timezone": "UTC"},
+            )
+
+
+def _texts(table: str) -> str:
+    """What identifies a row, as texts: like the times in a file, they sort as what they stand for."""
+    return ", ".join(f"toString({each})" for each in IDENTITY_OF[table])
 
 
 def _there(client: Client, table: str, run_id: str) -> dict[tuple[str, ...], str]:
     """What identifies the stored rows of a run, each with the time of the last one, where a later one replaces it."""
-    # Times as in the file: as texts, which sort like the times.
-    names = ", ".join(f"toString({each})" for each in IDENTITY_OF[table])
     told = "toString(timestamp)" if table in TOLD_AGAIN else "''"
-    sql = f"SELECT [{names}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
+    sql = f"SELECT [{_texts(table)}], max({told}) FROM {table} WHERE run_id = {{run_id:String}} GROUP BY 1"  # noqa: S608 - names of ours
     asked = client.query(sql, parameters={"run_id": run_id}, settings={"session_timezone": "UTC"})
     return {tuple(identity): str(newest) for identity, newest in asked.result_rows}
 

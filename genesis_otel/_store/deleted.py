@@ -11,11 +11,14 @@ the store is a server. A condition in the views would keep them out at once, but
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from genesis_otel._store.errors import StoreError
 from genesis_otel._store.landing import is_json
-from genesis_otel._store.mutations import rewrite
+from genesis_otel._store.mutations import REREADING, finish, rewrite
 from genesis_otel._store.present import existing
 from genesis_otel._store.tables import LANDING, STORED_IN
 
@@ -29,6 +32,9 @@ RUN_ID = "SpanAttributes['genesis.run.id']"
 
 TIME_OF = {**dict.fromkeys(STORED_IN.values(), "timestamp"), STORED_IN["evolution_runs"]: "start_time"}
 """By table, the column with a time at which the row's run was active."""
+
+STILL = f"SELECT run_id FROM agent_actions WHERE action_type = '{DELETED}'"  # noqa: S608 - a constant of ours
+"""The deleted runs."""
 
 TOMBSTONES_PER_STATEMENT = 500
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``)."""
@@ -66,30 +72,61 @@ def is_deleted(client: Client, run_id: str) -> bool:
     return any(stone.run_id == run_id for stone in _tombstones(client))
 
 
+def marks(client: Client, run_id: str) -> int:
+    """How often the run was deleted here since it was last imported."""
+    return _count(
+        client, "agent_actions", f"run_id = {{run_id:String}} AND action_type = '{DELETED}'", {"run_id": run_id}
+    )
+
+
 def delete(client: Client, run_id: str, *, raw_traces: bool = False) -> None:
-    """Remove a run's rows, and leave a mark of the deletion."""
-    # The mark comes first, so that rows arriving meanwhile count as late.
+    """Remove a run's rows, and leave a mark of the deletion.
+
+    :raises StoreError: the run was imported meanwhile, and stays.
+    """
+    # The mark comes first, so that rows arriving meanwhile count as late. Times of rows are by the clocks of searches: of that one and the
+    # server's, the earlier one counts. A new run would otherwise seem to have begun before the deletion, and go.
     client.command(
         "INSERT INTO agent_actions (id, timestamp, action_type, details, metadata, run_id, span_id) "
-        "SELECT generateUUIDv4() AS id, now64(3), {action:String}, {details:String}, '{}', {run_id:String}, toString(id)",
-        parameters={"action": DELETED, "details": json.dumps({"raw_traces": raw_traces}), "run_id": run_id},
+        "SELECT generateUUIDv4() AS id, least(now64(3), fromUnixTimestamp64Milli({here:Int64})), {action:String}, {details:String}, '{}',"
+        " {run_id:String}, toString(id)",
+        parameters={
+            "here": time.time_ns() // 1_000_000,
+            "action": DELETED,
+            "details": json.dumps({"raw_traces": raw_traces}),
+            "run_id": run_id,
+        },
     )
-    asked = {"run_id": run_id}
-    if raw_traces:
-        rewrite(client, LANDING, f"DELETE FROM {LANDING} WHERE {RUN_ID} = {{run_id:String}}", asked)  # noqa: S608 - names of ours
     # The run's own row goes first: a run must never be listed with only some of its rows.
-    for table in STORED_IN.values():
-        rewrite(client, table, f"DELETE FROM {table} WHERE {of_run(table)}", asked)  # noqa: S608 - names of ours
+    where = {table: of_run(table) for table in STORED_IN.values()}
+    if raw_traces:
+        where = {LANDING: f"{RUN_ID} = {{run_id:String}}", **where}
+    for table, condition in where.items():
+        # As in _late(): what an import brings while this deletes is kept.
+        rewrite(
+            client,
+            table,
+            f"DELETE FROM {table} WHERE {condition} AND {{run_id:String}} IN ({STILL} AND run_id = {{run_id:String}})",  # noqa: S608 - names of ours
+            {"run_id": run_id},
+            REREADING,
+        )
+    if not marks(client, run_id):
+        raise StoreError(
+            f"{run_id} was imported while it was being deleted, and stays: delete it again if it should go"
+        )
 
 
-def restore(client: Client, run_id: str) -> None:
-    """Remove the mark of a run's deletion, so that the run may come again."""
-    rewrite(
-        client,
-        "agent_actions",
-        f"DELETE FROM agent_actions WHERE run_id = {{run_id:String}} AND action_type = '{DELETED}'",  # noqa: S608 - a constant of ours
-        {"run_id": run_id},
-    )
+def restore(client: Client, run_id: str, tables: Iterable[str]) -> None:
+    """Remove the mark of a run's deletion, so that the run may come again, and wait until nothing of it is being removed from ``tables``."""
+    if marks(client, run_id):
+        rewrite(
+            client,
+            "agent_actions",
+            f"DELETE FROM agent_actions WHERE run_id = {{run_id:String}} AND action_type = '{DELETED}'",  # noqa: S608 - a constant of ours
+            {"run_id": run_id},
+        )
+    for table in tables:
+        finish(client, table)
 
 
 def sweep(client: Client) -> Counter[str]:
@@ -116,7 +153,7 @@ def sweep(client: Client) -> Counter[str]:
             }
             rows = _count(client, table, condition, asked)
             if rows:
-                rewrite(client, table, f"DELETE FROM {table} WHERE {condition}", asked)  # noqa: S608 - names of ours
+                rewrite(client, table, f"DELETE FROM {table} WHERE {condition}", asked, REREADING)  # noqa: S608 - names of ours
                 removed[table] += rows
     return removed
 
@@ -154,9 +191,9 @@ def of_run(table: str) -> str:
     return f"run_id = {{run_id:String}}{_except_tombstones(table)}"
 
 
-def _late(run_id: str, time: str, table: str) -> str:
+def _late(run_id: str, at: str, table: str) -> str:
     is_raw = table == LANDING
-    moment = f"toUnixTimestamp64Nano({time}) / 1000000" if is_raw else f"toUnixTimestamp64Milli({time})"
+    moment = f"toUnixTimestamp64Nano({at}) / 1000000" if is_raw else f"toUnixTimestamp64Milli({at})"
     # The raw traces do not say when they arrived.
     arrived = moment if is_raw else "toUnixTimestamp64Milli(ingested_at)"
 
@@ -165,9 +202,8 @@ def _late(run_id: str, time: str, table: str) -> str:
 
     # Tombstones are read before a statement is sent. An import takes one away and then inserts rows, and a statement changes the rows that are
     # there when it is sent: so that those are kept, it reads again whether the run is deleted.
-    still = f"SELECT run_id FROM agent_actions WHERE action_type = '{DELETED}'"  # noqa: S608 - a constant of ours
     return (
-        f"{run_id} IN {{runs:Array(String)}} AND {run_id} IN ({still})"
+        f"{run_id} IN {{runs:Array(String)}} AND {run_id} IN ({STILL})"
         f" AND ({moment} <= {of_its_run('gone')} OR ({moment} < {of_its_run('until')} AND {arrived} < {{settled:Int64}}))"
         f"{_except_tombstones(table)}"
     )

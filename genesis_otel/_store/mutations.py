@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 ALL_REPLICAS: dict[str, Any] = {"lightweight_deletes_sync": 2, "mutations_sync": 2}
 """A statement returns once its rows are rewritten, on every replica."""
 
+REREADING: dict[str, Any] = {**ALL_REPLICAS, "allow_nondeterministic_mutations": 1}
+"""The same for a statement with a subquery, which replicated tables refuse by default: a replica that reads other rows than the one that
+was first takes the part of that one."""
+
 UNFINISHED = 341
 """ClickHouse's code of a mutation that fails, or of replicas that do not answer."""
 FAILS = "fails"
@@ -40,6 +44,26 @@ SELECT
 FROM system.mutations
 WHERE database = {database:String} AND table = {table:String} AND NOT is_done
 """
+
+
+PENDING = """
+SELECT count() FROM system.mutations WHERE database = {database:String} AND table = {table:String} AND NOT is_done
+"""
+
+
+def finish(client: Client, table: str) -> None:
+    """Wait until a table's rows are what the statements sent so far make of them: until then, a row that is read may be about to go.
+
+    :raises StoreError: as :func:`rewrite` does.
+    """
+    from clickhouse_connect.driver.exceptions import Error
+
+    pending = 1
+    with contextlib.suppress(Error):  # not everybody may read system.mutations
+        ((pending,),) = client.query(PENDING, parameters={"database": client.database, "table": table}).result_rows
+    if pending:
+        # Mutations are applied in order: when this one, which changes nothing, is done, so are those before it.
+        rewrite(client, table, f"ALTER TABLE {table} DELETE WHERE 0")
 
 
 def rewrite(

@@ -10,7 +10,6 @@ time, and with today's prices. So the rows go into a side table first, and its p
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,12 @@ OF_RUN = (
 
 IDENTITY = "TraceId, SpanId, Timestamp"
 """A run that continues, and a generation that is opened again, begin and end again as the same span."""
+
+ASIDE = f"{LANDING}_import_"
+"""How the names of side tables begin."""
+
+LONGEST_IMPORT = 86_400
+"""Seconds after which a side table is one that a killed import has left."""
 
 ONCE = f"LIMIT 1 BY {IDENTITY}"
 """Exports a span once even if it was delivered twice."""
@@ -57,12 +62,12 @@ def is_of(row: dict[str, Any], run_id: str) -> bool:
     return isinstance(attributes, dict) and attributes.get(RUN_ID, "") in ("", run_id)
 
 
-def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settings: dict[str, Any]) -> int:
+def bring(client: Client, chunks: Iterable[Sequence[bytes]], settings: dict[str, Any]) -> int:
     """Add the rows that the store lacks, and return their number."""
     columns(client)
-    # The name is the same each time, so that whatever a killed import left is dropped by the next one.
-    aside = f"{LANDING}_import_{hashlib.sha256(run_id.encode()).hexdigest()[:16]}"
-    client.command(f"DROP TABLE IF EXISTS {aside}")
+    _drop_what_is_left(client)
+    # Another import of the run may be going on, here or on another machine.
+    aside = f"{ASIDE}{uuid.uuid4().hex}"
     try:
         _create(client, aside)
         for lines in chunks:
@@ -86,9 +91,27 @@ def bring(client: Client, run_id: str, chunks: Iterable[Sequence[bytes]], settin
         ).result_rows
         for (day,) in days:
             client.command(f"ALTER TABLE {LANDING} ATTACH PARTITION ID '{day}' FROM {aside}")
+        # Whoever comes last of two that bring the same spans, another import or the search itself, finds them there twice.
+        twice = client.query(
+            f"SELECT DISTINCT day FROM (SELECT _partition_id AS day FROM {LANDING} WHERE TraceId IN (SELECT TraceId FROM {aside})"  # noqa: S608 - names of ours
+            f" AND ({IDENTITY}) IN (SELECT {IDENTITY} FROM {aside}) GROUP BY day, {IDENTITY}, cityHash64(*) HAVING count() > 1) ORDER BY 1"
+        ).result_rows
+        for (day,) in twice:
+            client.command(f"OPTIMIZE TABLE {LANDING} PARTITION ID '{day}' FINAL DEDUPLICATE")
         return int(added)
     finally:
         client.command(f"DROP TABLE IF EXISTS {aside}")
+
+
+def _drop_what_is_left(client: Client) -> None:
+    """Drop the tables of imports that were killed, and whose names nobody knows any more."""
+    left = client.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {aside:String})"
+        " AND metadata_modification_time < now() - toIntervalSecond({seconds:Int64}) ORDER BY 1",
+        parameters={"aside": ASIDE, "seconds": LONGEST_IMPORT},
+    ).result_rows
+    for (name,) in left:
+        client.command(f"DROP TABLE IF EXISTS {name}")
 
 
 def _create(client: Client, aside: str) -> None:

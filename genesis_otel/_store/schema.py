@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -77,10 +78,14 @@ def _init(client: Client, ttl_days: Mapping[str, int | None], cluster: str | Non
             done.append(take_over(client, table, taken=frozenset(before)))
             before = existing(client)
     landing_is_new = LANDING not in old
+    # A search that sees all tables without the number takes them for an earlier version's.
+    is_new = version.TABLE not in old
     for file in FILES:
         for statement in statements(file, cluster=cluster):
             if LANDING in before:
                 statement = on_landing(statement, before[LANDING])
+            if is_new and f"CREATE TABLE IF NOT EXISTS {version.TABLE} " in statement:
+                statement += f"\nCOMMENT '{version.COMMENT}'"
             changes = apply(client, statement, before, cluster=cluster)
             done.extend(changes)
             # Of the objects created here, only the landing table matters to later ones.
@@ -218,15 +223,18 @@ def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
     The rows are copied into a side table and counted, and one RENAME swaps the two: if it is interrupted, the old table is intact and the
     next call starts over. The rows have no span; each gets a unique id, so that none collapse.
     """
-    target, aside, fresh = STORED_IN[table], SET_ASIDE.format(table=table), f"{table}_takeover"
+    # Another init may be at it, too: of two, only one can rename the old table.
+    target, aside, fresh = STORED_IN[table], SET_ASIDE.format(table=table), f"{table}_takeover_{uuid.uuid4().hex}"
     if aside in taken:
         raise StoreError(
             f"{table} belongs to the first logger, and {aside} exists from an earlier init: move one of them away, then run init again"
         )
-    client.command(f"DROP TABLE IF EXISTS {fresh} SYNC")
     create = next(s for s in statements(table) if re.search(rf"CREATE TABLE IF NOT EXISTS {target}\b", s))
     client.command(create.replace(f"IF NOT EXISTS {target}", fresh, 1))
     now = existing(client)
+    if table not in now or not is_first_loggers(now[table]):
+        client.command(f"DROP TABLE IF EXISTS {fresh} SYNC")
+        raise StoreError(f"another init has just taken over {table}: run init again")
     columns = ", ".join(f"`{name}`" for name in sorted(now[table].columns.keys() & now[fresh].columns.keys()))
     # One thread: the row number keeps two equal rows apart.
     settings: dict[str, Any] = {"max_threads": 1, "max_insert_threads": 1, "insert_deduplicate": 0}
@@ -243,6 +251,10 @@ def take_over(client: Client, table: str, *, taken: frozenset[str]) -> str:
             f"{table} belongs to the first logger, and {target} already exists: move one of them away, then run init again"
         )
     client.command(f"RENAME TABLE {table} TO {aside}, {fresh} TO {target}")
+    for left in existing(client):
+        # Of inits that were interrupted, or that came second and fail now.
+        if re.fullmatch(rf"{table}_takeover(_[0-9a-f]{{32}})?", left):
+            client.command(f"DROP TABLE IF EXISTS {left} SYNC")
     return f"took over {before} rows of the first logger's {table} (kept as {aside}; drop it when you like)"
 
 

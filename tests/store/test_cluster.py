@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from genesis_otel._store import errors, schema
+from genesis_otel._store import deleted, errors, schema
 from genesis_otel._store import tables as _tables
 
 NAME = "my `odd` cluster"
@@ -73,3 +73,21 @@ def test_tables_of_the_first_logger_are_taken_over_without_a_cluster(parsed: Par
     with pytest.raises(errors.StoreError, match="run init without a cluster"):
         schema.init_schema(parsed, cluster="main")  # type: ignore[arg-type]
     assert parsed.statements == []
+
+
+def test_what_is_read_again_within_a_deletion_is_accepted_by_replicated_tables(store: Client) -> None:
+    """They refuse a DELETE with a subquery unless it says that replicas may read different rows."""
+    sent: list[tuple[str, Any]] = []
+    send = store.command
+
+    def command(statement: str, **options: Any) -> Any:
+        sent.append((statement, options.get("settings") or {}))
+        return send(statement, **options)
+
+    store.command = command  # type: ignore[assignment,method-assign]
+    deleted.delete(store, "r", raw_traces=True)
+    store.insert("individuals", [["r", "late"]], column_names=["run_id", "individual_id"])
+    assert deleted.sweep(store) == {"individuals": 1}
+    again = [settings for statement, settings in sent if statement.startswith("DELETE") and "SELECT" in statement]
+    assert len(again) == 9
+    assert all(settings["allow_nondeterministic_mutations"] for settings in again)
