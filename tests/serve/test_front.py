@@ -299,6 +299,32 @@ def test_an_insert_that_may_run_lets_nothing_else_through(served: Store) -> None
     assert ask(served, "POST", {"query": counted})[2] == b"3\t0\n"
 
 
+def test_an_insert_whose_view_fails_is_refused(served: Store) -> None:
+    """If a view of the table cannot take the rows, whoever inserts is told so, and sends them again: else they would be lost
+    without a word."""
+    for sql in (
+        "CREATE TABLE seen (n UInt64, s String) ENGINE = MergeTree ORDER BY n",
+        "CREATE TABLE `from view` (n UInt64) ENGINE = MergeTree ORDER BY n",
+        "CREATE MATERIALIZED VIEW seen_mv TO `from view` AS SELECT n + throwIf(n = 13) AS n FROM seen",
+    ):
+        assert ask(served, "POST", {"query": sql})[0] == 200
+    for form, rows in (("TSV", b"12\tx\n%d\tx\n"), ("Values", b"(12, 'x'), (%d, 'x')"), ("CSV", b"12,x\n%d,x\n")):
+        for settings in ({}, {"parallel_view_processing": 1, "async_insert": 0}):
+            asked = {"query": f"INSERT INTO seen (n, s) SETTINGS max_threads = 2 FORMAT {form}", **settings}
+            assert ask(served, "POST", asked, rows % 13)[:2] == (500, "395")
+            assert ask(served, "POST", asked, rows % 14)[:2] == (200, "")
+    assert ask(served, "POST", {"query": "SELECT count() FROM `from view` WHERE n = 14"})[2] == b"6\n"
+
+
+def test_the_data_of_an_insert_is_no_statement(served: Store) -> None:
+    """What follows the values, whatever their format, is never run."""
+    for form, data in (("Values", b"(1, 'a'); DROP TABLE numbered"), ("TSV", b"1\ta\n; DROP TABLE numbered\n")):
+        ask(served, "POST", {"query": f"INSERT INTO inserted (n, s) FORMAT {form}"}, data)
+    assert ask(served, "POST", {"query": "SELECT count() FROM numbered"})[2] == b"1000\n"
+    for empty in ("Values", "TSV", "RowBinary", "Native"):
+        assert ask(served, "POST", {"query": f"INSERT INTO inserted (n, s) FORMAT {empty}"})[:2] == (200, "")
+
+
 def test_settings_of_a_query_end_with_it(served: Store) -> None:
     """A setting in the URL applies to its query, and the next query has the engine's own value."""
     query = {"query": "SELECT getSetting('max_block_size')"}
