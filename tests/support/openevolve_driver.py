@@ -217,6 +217,45 @@ def below(folder: Path, url: str, run_id: str) -> None:
     print(json.dumps({"best": best.id, "last": search.database.last_iteration}))
 
 
+JUDGING = """
+import os
+import openai
+from genesis_otel import spans
+from genesis_otel.demo.circle_packing import evaluator as packing
+
+SEEN = []
+
+def evaluate(path):
+    SEEN.append(path)
+    with openai.OpenAI(api_key="none", base_url=os.environ["JUDGE"], max_retries=0) as judge:
+        try:
+            judge.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "How good is it?"}])
+        except openai.APIStatusError:
+            pass
+    with spans.llm_call("own-judge", messages="And how short?", role="judge") as call:
+        call.response("Very.", cost=0.25)
+    spans.action("checked", {})
+    metrics = packing.evaluate(path)
+    if len(SEEN) == 2:
+        raise ArithmeticError("the second one of this worker")
+    return metrics
+"""
+
+
+def judging(folder: Path, url: str, run_id: str) -> None:
+    """A search whose evaluator calls models itself, and records something, in forked or spawned workers; it prints how many
+    evaluations there were."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+    os.environ["JUDGE"] = url
+    evaluator = folder / "evaluator_judging.py"
+    evaluator.write_text(JUDGING)
+    told = config(url)
+    told.max_tasks_per_child = 3 if "spawned" in run_id else None
+    search = OpenEvolve(str(PROGRAM), str(evaluator), told, output_dir=str(folder / run_id))
+    asyncio.run(search.run(iterations=8))
+
+
 def reopening(folder: Path, url: str, run_id: str) -> None:
     """A new search whose database is the checkpoint of a search that was recorded (``db_path``)."""
     genesis_otel.configure(data_dir=folder)
@@ -258,6 +297,7 @@ if __name__ == "__main__":
             stopping,
             continuing,
             below,
+            judging,
             reopening,
             restoring,
         )
