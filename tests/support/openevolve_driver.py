@@ -16,6 +16,7 @@ from typing import Any
 
 from openevolve import OpenEvolve, run_evolution  # type: ignore[import-untyped]
 from openevolve.config import Config, LLMConfig, LLMModelConfig  # type: ignore[import-untyped]
+from openevolve.population import PopulationStrategy  # type: ignore[import-untyped]
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -256,6 +257,26 @@ def judging(folder: Path, url: str, run_id: str) -> None:
     asyncio.run(search.run(iterations=8))
 
 
+def rejecting(folder: Path, url: str, run_id: str) -> None:
+    """A search that admits every second child only; it prints those that it did not admit."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, llm="genesis")
+    asked: list[str] = []
+
+    def admit(snapshot: Any, program: Any, island: int) -> bool:
+        if program.parent_id is not None and not program.metadata.get("migrant"):
+            asked.append(program.id)
+        return program.id not in asked[1::2]
+
+    told = config(url)
+    strategy = PopulationStrategy(admit=admit)
+    search = OpenEvolve(
+        str(PROGRAM), str(EVALUATOR), told, output_dir=str(folder / run_id), population_strategy=strategy
+    )
+    asyncio.run(search.run(iterations=8))
+    print(json.dumps(asked[1::2]))
+
+
 def reopening(folder: Path, url: str, run_id: str) -> None:
     """A new search whose database is the checkpoint of a search that was recorded (``db_path``)."""
     genesis_otel.configure(data_dir=folder)
@@ -298,6 +319,7 @@ if __name__ == "__main__":
             continuing,
             below,
             judging,
+            rejecting,
             reopening,
             restoring,
         )

@@ -560,6 +560,15 @@ def test_what_an_evaluator_records_belongs_to_its_individual(workers: str, folde
     assert not any("genesis_otel/instrumentation" in output for (output,) in outputs)
 
 
+def test_a_program_that_openevolve_does_not_admit_says_so(folder: Path, client: Client) -> None:
+    """It has been evaluated, and has its score, but OpenEvolve does not keep it: that is in its metadata."""
+    rejected = json.loads(search("rejecting", folder))
+    found = rows_of(client, "rejecting")(
+        "SELECT individual_id FROM individuals WHERE {run} AND metadata = '{\"admitted\": false}' AND code != ''"
+    )
+    assert rejected and sorted(name for (name,) in found) == sorted(rejected)
+
+
 def test_programs_of_a_search_that_was_not_recorded_are_restored(folder: Path, client: Client) -> None:
     """Resumed from such a checkpoint, a run has its programs, too: parents are known, and the best is OpenEvolve's."""
     told = json.loads(search("restoring", folder))

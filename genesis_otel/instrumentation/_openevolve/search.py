@@ -342,6 +342,7 @@ class Search:
                 island=self.actions.island(program.metadata.get("island")),
                 cell=self.actions.cell,
                 correct=not error,
+                metadata=None if admitted else {"admitted": False},
             )
             if error:
                 individual.fail(f"evaluation failed: {error}")
