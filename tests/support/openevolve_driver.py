@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,27 @@ def interrupted(folder: Path, url: str, run_id: str) -> None:
 
     run_evolution(
         str(PROGRAM), str(EVALUATOR), config=told, iterations=500, output_dir=str(folder / run_id), island_selector=say
+    )
+
+
+def forced(folder: Path, url: str, run_id: str) -> None:
+    """A search that two signals end: at the second one OpenEvolve exits."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+
+    def select(context: Any) -> int:
+        if context.iteration > 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    run_evolution(
+        str(PROGRAM),
+        str(EVALUATOR),
+        config=config(url),
+        iterations=20,
+        output_dir=str(folder / run_id),
+        island_selector=select,
     )
 
 
@@ -310,6 +332,7 @@ if __name__ == "__main__":
             spawned,
             interrupted,
             failing,
+            forced,
             dying,
             broken,
             beginning,

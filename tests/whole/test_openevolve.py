@@ -468,6 +468,14 @@ def test_a_terminated_search_is_not_completed(folder: Path, client: Client) -> N
     assert total == len(generations) and abandoned and not generations & set(abandoned)
 
 
+def test_a_search_that_two_signals_end_was_interrupted(folder: Path, client: Client) -> None:
+    """At the second Ctrl-C OpenEvolve exits with 0, which is no reason."""
+    search("forced", folder)
+    assert rows_of(client, "forced")("SELECT status, error FROM evolution_runs WHERE {run}") == [
+        ("failed", "interrupted: OpenEvolve was told to stop by a signal")
+    ]
+
+
 def test_a_search_that_loads_a_checkpoint_continues_its_run(folder: Path, client: Client) -> None:
     """Resumed from a checkpoint that is not the latest: one run; best and front never fall behind what was recorded,
     all generations count, and the number of planned generations is the latest. A new search in the same folder is a

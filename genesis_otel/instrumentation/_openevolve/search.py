@@ -461,10 +461,11 @@ class Search:
         if self.reason or self.abandoned:
             reason = self.reason or ("done" if error is None else "failed")
             self.actions.act("search_stopped", {"reason": reason, "abandoned": sorted(self.abandoned)})
-        if error is not None:
-            self.run.fail(error)
-        elif self.reason == "shutdown":
+        # After a second Ctrl-C, OpenEvolve exits with 0.
+        if self.reason == "shutdown" and (error is None or isinstance(error, SystemExit)):
             self.run.fail("interrupted: OpenEvolve was told to stop by a signal")
+        elif error is not None:
+            self.run.fail(error)
         if self.whole is None:
             self.run.end(total_generations=len(self.completed))
 
