@@ -311,6 +311,10 @@ class Search:
                 yield lambda admitted: self.added(begun, program, admitted is not None)
         except Exception as error:
             pass_on(error)
+            # It was evaluated, but OpenEvolve cannot place it, and drops it.
+            begun.individual.record(
+                code=program.code, metrics=program.metrics, edit_summary=program.metadata.get("changes")
+            )
             self.failed(begun, error)
             raise
 
