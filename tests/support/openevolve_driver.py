@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -315,12 +316,22 @@ def restoring(folder: Path, url: str, run_id: str) -> None:
     search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
     asyncio.run(search.run(iterations=10))
     latest = folder / run_id / "checkpoints" / "checkpoint_10"
+    kept = folder / "unrecorded"
+    shutil.copytree(latest, kept)
     programs = [json.loads(each.read_text()) for each in (latest / "programs").iterdir()]
     genesis_otel.configure(data_dir=folder)
     instrument(run_id=run_id, objectives=OBJECTIVES, llm="genesis")
     again = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
     best = asyncio.run(again.run(iterations=2, checkpoint_path=str(latest)))
     print(json.dumps({"programs": programs, "best": best.id}))
+
+
+def restoring_again(folder: Path, url: str, run_id: str) -> None:
+    """The same run, once more from that checkpoint."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id="restoring", objectives=OBJECTIVES, llm="genesis")
+    again = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
+    asyncio.run(again.run(iterations=2, checkpoint_path=str(folder / "unrecorded")))
 
 
 if __name__ == "__main__":
@@ -345,5 +356,6 @@ if __name__ == "__main__":
             rejecting,
             reopening,
             restoring,
+            restoring_again,
         )
     }[how](Path(folder), url, run_id)

@@ -115,17 +115,21 @@ class Search:
     @quietly
     def loaded(self, database: Any) -> None:
         """Take over a loaded checkpoint: its programs count, and so does what was recorded after it."""
+        known = set(tally.run_tally(self.run.id).fitness)
         self.scores.learn(database.programs.values())
         self.completed = self.completed or set(range(database.last_iteration + 1))
         self.actions.latest = database.last_iteration
         if not self.continues:
-            self._restore(database.programs)
+            self._restore(database.programs, known)
 
-    def _restore(self, programs: Mapping[str, Any]) -> None:
-        """Record programs that no search of this run has found."""
+    def _restore(self, programs: Mapping[str, Any], known: set[str]) -> None:
+        """Record programs that no search of this run has found, nor restored."""
+        new = [program for name, program in programs.items() if name not in known]
+        if not new:
+            return
         self.initial = self.run.generation(0)
         on_front = {member.individual_id for member in self.scores.front}
-        for program in sorted(programs.values(), key=lambda each: (each.iteration_found, each.generation)):
+        for program in sorted(new, key=lambda each: (each.iteration_found, each.generation)):
             metrics = program.metrics or {}
             error = self.scores.broken.get(program.id) or failure(metrics)
             score, fitness = self.scores.of(metrics, error)
