@@ -18,6 +18,7 @@ that this version of OpenEvolve lacks is skipped with a warning.
   error and an action ``proposal_failed``; a failed evaluation is ``job_failed``, with its artifacts as output. A program that fails
   in a later stage of a cascade keeps the score with which OpenEvolve continues, but still counts as a failure: it cannot be the best
   or on the front. Iterations in progress when the search stopped are listed in ``search_stopped``.
+- **what the evaluator records** in its thread, such as calls to a model, belongs to the individual that it evaluates.
 - **a cell** of OpenEvolve's grid is the one that a program fell into when it was added; ``cell_taken`` records that the program
   holds it, and which one it replaced.
 - **a coevolution** is one run: its generations are numbered across all phases, and islands are prefixed with their population's

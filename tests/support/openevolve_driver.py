@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from openevolve import OpenEvolve, run_evolution  # type: ignore[import-untyped]
 from openevolve.config import Config, LLMConfig, LLMModelConfig  # type: ignore[import-untyped]
+from openevolve.population import PopulationStrategy  # type: ignore[import-untyped]
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
@@ -87,6 +90,27 @@ def interrupted(folder: Path, url: str, run_id: str) -> None:
 
     run_evolution(
         str(PROGRAM), str(EVALUATOR), config=told, iterations=500, output_dir=str(folder / run_id), island_selector=say
+    )
+
+
+def forced(folder: Path, url: str, run_id: str) -> None:
+    """A search that two signals end: at the second one OpenEvolve exits."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+
+    def select(context: Any) -> int:
+        if context.iteration > 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    run_evolution(
+        str(PROGRAM),
+        str(EVALUATOR),
+        config=config(url),
+        iterations=20,
+        output_dir=str(folder / run_id),
+        island_selector=select,
     )
 
 
@@ -217,6 +241,65 @@ def below(folder: Path, url: str, run_id: str) -> None:
     print(json.dumps({"best": best.id, "last": search.database.last_iteration}))
 
 
+JUDGING = """
+import os
+import openai
+from genesis_otel import spans
+from genesis_otel.demo.circle_packing import evaluator as packing
+
+SEEN = []
+
+def evaluate(path):
+    SEEN.append(path)
+    with openai.OpenAI(api_key="none", base_url=os.environ["JUDGE"], max_retries=0) as judge:
+        try:
+            judge.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "How good is it?"}])
+        except openai.APIStatusError:
+            pass
+    with spans.llm_call("own-judge", messages="And how short?", role="judge") as call:
+        call.response("Very.", cost=0.25)
+    spans.action("checked", {})
+    metrics = packing.evaluate(path)
+    if len(SEEN) == 2:
+        raise ArithmeticError("the second one of this worker")
+    return metrics
+"""
+
+
+def judging(folder: Path, url: str, run_id: str) -> None:
+    """A search whose evaluator calls models itself, and records something, in forked or spawned workers; it prints how many
+    evaluations there were."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id)
+    os.environ["JUDGE"] = url
+    evaluator = folder / "evaluator_judging.py"
+    evaluator.write_text(JUDGING)
+    told = config(url)
+    told.max_tasks_per_child = 3 if "spawned" in run_id else None
+    search = OpenEvolve(str(PROGRAM), str(evaluator), told, output_dir=str(folder / run_id))
+    asyncio.run(search.run(iterations=8))
+
+
+def rejecting(folder: Path, url: str, run_id: str) -> None:
+    """A search that admits every second child only; it prints those that it did not admit."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id=run_id, llm="genesis")
+    asked: list[str] = []
+
+    def admit(snapshot: Any, program: Any, island: int) -> bool:
+        if program.parent_id is not None and not program.metadata.get("migrant"):
+            asked.append(program.id)
+        return program.id not in asked[1::2]
+
+    told = config(url)
+    strategy = PopulationStrategy(admit=admit)
+    search = OpenEvolve(
+        str(PROGRAM), str(EVALUATOR), told, output_dir=str(folder / run_id), population_strategy=strategy
+    )
+    asyncio.run(search.run(iterations=8))
+    print(json.dumps(asked[1::2]))
+
+
 def reopening(folder: Path, url: str, run_id: str) -> None:
     """A new search whose database is the checkpoint of a search that was recorded (``db_path``)."""
     genesis_otel.configure(data_dir=folder)
@@ -233,12 +316,22 @@ def restoring(folder: Path, url: str, run_id: str) -> None:
     search = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
     asyncio.run(search.run(iterations=10))
     latest = folder / run_id / "checkpoints" / "checkpoint_10"
+    kept = folder / "unrecorded"
+    shutil.copytree(latest, kept)
     programs = [json.loads(each.read_text()) for each in (latest / "programs").iterdir()]
     genesis_otel.configure(data_dir=folder)
     instrument(run_id=run_id, objectives=OBJECTIVES, llm="genesis")
     again = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
     best = asyncio.run(again.run(iterations=2, checkpoint_path=str(latest)))
     print(json.dumps({"programs": programs, "best": best.id}))
+
+
+def restoring_again(folder: Path, url: str, run_id: str) -> None:
+    """The same run, once more from that checkpoint."""
+    genesis_otel.configure(data_dir=folder)
+    instrument(run_id="restoring", objectives=OBJECTIVES, llm="genesis")
+    again = OpenEvolve(str(PROGRAM), str(EVALUATOR), config(url), output_dir=str(folder / run_id))
+    asyncio.run(again.run(iterations=2, checkpoint_path=str(folder / "unrecorded")))
 
 
 if __name__ == "__main__":
@@ -250,6 +343,7 @@ if __name__ == "__main__":
             spawned,
             interrupted,
             failing,
+            forced,
             dying,
             broken,
             beginning,
@@ -258,7 +352,10 @@ if __name__ == "__main__":
             stopping,
             continuing,
             below,
+            judging,
+            rejecting,
             reopening,
             restoring,
+            restoring_again,
         )
     }[how](Path(folder), url, run_id)

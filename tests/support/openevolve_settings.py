@@ -42,7 +42,8 @@ def write_down(folder: Path) -> None:
             admitted = add(self, program, *args, **kwargs)
         except Exception as error:
             # A grid over a metric that a failed program lacks: OpenEvolve drops the program.
-            note(folder / "failures.jsonl", {"iteration": program.iteration_found, "error": str(error)})
+            told = {"code": program.code, "metrics": program.metrics}
+            note(folder / "failures.jsonl", {"iteration": program.iteration_found, "error": str(error), **told})
             raise
         record = program.to_dict() | {"embedding": None, "admitted": admitted is not None}
         held = [

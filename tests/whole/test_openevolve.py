@@ -468,6 +468,14 @@ def test_a_terminated_search_is_not_completed(folder: Path, client: Client) -> N
     assert total == len(generations) and abandoned and not generations & set(abandoned)
 
 
+def test_a_search_that_two_signals_end_was_interrupted(folder: Path, client: Client) -> None:
+    """At the second Ctrl-C OpenEvolve exits with 0, which is no reason."""
+    search("forced", folder)
+    assert rows_of(client, "forced")("SELECT status, error FROM evolution_runs WHERE {run}") == [
+        ("failed", "interrupted: OpenEvolve was told to stop by a signal")
+    ]
+
+
 def test_a_search_that_loads_a_checkpoint_continues_its_run(folder: Path, client: Client) -> None:
     """Resumed from a checkpoint that is not the latest: one run; best and front never fall behind what was recorded,
     all generations count, and the number of planned generations is the latest. A new search in the same folder is a
@@ -534,6 +542,41 @@ def test_scores_below_0_and_empty_metrics_and_a_controller_that_runs_again(folde
     assert ask(f"SELECT child_id FROM code_lineages WHERE {{run}} AND parent_id != '' AND parent_id NOT IN {own}") == []
 
 
+@pytest.mark.parametrize("workers", ["forked", "spawned"])
+def test_what_an_evaluator_records_belongs_to_its_individual(workers: str, folder: Path, client: Client) -> None:
+    """OpenEvolve calls an evaluator in a thread without a context: its model calls, by whatever client, are the individual's, as judges,
+    and in its cost. We are not in the traceback that OpenEvolve shows the model."""
+    run_id = f"judging_{workers}"
+    search("judging", folder, run_id=run_id)
+    ask = rows_of(client, run_id)
+    ((jobs,),) = ask("SELECT count() FROM agent_actions WHERE {run} AND action_type IN ('job_completed', 'job_failed')")
+    calls = ask(
+        "SELECT model, count(), uniqExact(individual_id), countIf(individual_id = '' OR generation IS NULL OR role != 'judge')"
+        " FROM llm_logs WHERE {run} AND model IN ('gpt-4o-mini', 'own-judge') GROUP BY model ORDER BY model"
+    )
+    assert jobs > 2 and calls == [("gpt-4o-mini", jobs, jobs, 0), ("own-judge", jobs, jobs, 0)]
+    assert ask("SELECT uniqExact(generation) FROM agent_actions WHERE {run} AND action_type = 'checked'") == [(jobs,)]
+    assert client.query("SELECT count() FROM llm_logs WHERE run_id = ''").result_rows == [(0,)]
+    differing = ask(
+        "SELECT individual_id, any(api_cost + novelty_cost) AS own, sum(cost) AS of_calls FROM individuals"
+        " JOIN llm_logs USING (run_id, individual_id) WHERE {run} AND mutation_type != 'migration'"
+        " GROUP BY individual_id HAVING abs(own - of_calls) > 1e-9"
+    )
+    assert differing == []
+    outputs = ask("SELECT output FROM agent_actions WHERE {run} AND action_type = 'job_failed'")
+    assert any("the second one" in output and "Traceback" in output for (output,) in outputs)
+    assert not any("genesis_otel/instrumentation" in output for (output,) in outputs)
+
+
+def test_a_program_that_openevolve_does_not_admit_says_so(folder: Path, client: Client) -> None:
+    """It has been evaluated, and has its score, but OpenEvolve does not keep it: that is in its metadata."""
+    rejected = json.loads(search("rejecting", folder))
+    found = rows_of(client, "rejecting")(
+        "SELECT individual_id FROM individuals WHERE {run} AND metadata = '{\"admitted\": false}' AND code != ''"
+    )
+    assert rejected and sorted(name for (name,) in found) == sorted(rejected)
+
+
 def test_programs_of_a_search_that_was_not_recorded_are_restored(folder: Path, client: Client) -> None:
     """Resumed from such a checkpoint, a run has its programs, too: parents are known, and the best is OpenEvolve's."""
     told = json.loads(search("restoring", folder))
@@ -562,6 +605,10 @@ def test_programs_of_a_search_that_was_not_recorded_are_restored(folder: Path, c
     )
     ((size, total),) = ask("SELECT num_individuals, pareto_size > 0 FROM generations WHERE {run} AND generation = 0")
     assert (size, total) == (len(programs), 1)
+    search("restoring_again", folder)
+    restored = "SELECT individual_id, count() FROM individuals WHERE {run} AND generation = 0 GROUP BY 1 HAVING"
+    successful = sorted(name for name, program in programs.items() if "error" not in program["metrics"])
+    assert sorted(name for name, _ in ask(f"{restored} count() = 1") if name in successful) == successful
 
 
 def test_over_budget_it_stops_and_can_be_resumed(folder: Path, client: Client) -> None:

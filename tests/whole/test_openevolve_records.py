@@ -273,6 +273,7 @@ def compare_individuals(client: Client, run_id: str, folder: Path, settings: dic
             if row["generation"] == own["iteration"] and row["error"].endswith(own["error"])
         )
         assert (row["status"], row["combined_score"]) == ("error", None)
+        assert (row["code"], json.loads(row["metrics"])) == (own.get("code", ""), own.get("metrics", {}))
         if own.get("evolution_mode"):
             assert row["mutation_type"] == own["evolution_mode"].removesuffix("_rewrite")
 

@@ -115,17 +115,21 @@ class Search:
     @quietly
     def loaded(self, database: Any) -> None:
         """Take over a loaded checkpoint: its programs count, and so does what was recorded after it."""
+        known = set(tally.run_tally(self.run.id).fitness)
         self.scores.learn(database.programs.values())
         self.completed = self.completed or set(range(database.last_iteration + 1))
         self.actions.latest = database.last_iteration
         if not self.continues:
-            self._restore(database.programs)
+            self._restore(database.programs, known)
 
-    def _restore(self, programs: Mapping[str, Any]) -> None:
-        """Record programs that no search of this run has found."""
+    def _restore(self, programs: Mapping[str, Any], known: set[str]) -> None:
+        """Record programs that no search of this run has found, nor restored."""
+        new = [program for name, program in programs.items() if name not in known]
+        if not new:
+            return
         self.initial = self.run.generation(0)
         on_front = {member.individual_id for member in self.scores.front}
-        for program in sorted(programs.values(), key=lambda each: (each.iteration_found, each.generation)):
+        for program in sorted(new, key=lambda each: (each.iteration_found, each.generation)):
             metrics = program.metrics or {}
             error = self.scores.broken.get(program.id) or failure(metrics)
             score, fitness = self.scores.of(metrics, error)
@@ -311,6 +315,10 @@ class Search:
                 yield lambda admitted: self.added(begun, program, admitted is not None)
         except Exception as error:
             pass_on(error)
+            # It was evaluated, but OpenEvolve cannot place it, and drops it.
+            begun.individual.record(
+                code=program.code, metrics=program.metrics, edit_summary=program.metadata.get("changes")
+            )
             self.failed(begun, error)
             raise
 
@@ -342,6 +350,7 @@ class Search:
                 island=self.actions.island(program.metadata.get("island")),
                 cell=self.actions.cell,
                 correct=not error,
+                metadata=None if admitted else {"admitted": False},
             )
             if error:
                 individual.fail(f"evaluation failed: {error}")
@@ -460,10 +469,11 @@ class Search:
         if self.reason or self.abandoned:
             reason = self.reason or ("done" if error is None else "failed")
             self.actions.act("search_stopped", {"reason": reason, "abandoned": sorted(self.abandoned)})
-        if error is not None:
-            self.run.fail(error)
-        elif self.reason == "shutdown":
+        # After a second Ctrl-C, OpenEvolve exits with 0.
+        if self.reason == "shutdown" and (error is None or isinstance(error, SystemExit)):
             self.run.fail("interrupted: OpenEvolve was told to stop by a signal")
+        elif error is not None:
+            self.run.fail(error)
         if self.whole is None:
             self.run.end(total_generations=len(self.completed))
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from opentelemetry import context as otel
 from opentelemetry.trace import INVALID_SPAN
 
 from genesis_otel import spans
@@ -110,6 +112,7 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
         return await original(evaluator, program_code, program_id)
     own: dict[str, Any] = {}
     before = attempt.set(own)
+    carry(evaluator)
     try:
         with begun(spans.evaluation, place.individual_id) as job, as_role("judge"):
             metrics = await original(evaluator, program_code, program_id)
@@ -120,6 +123,31 @@ async def evaluate(original: Callable[..., Any], evaluator: Any, program_code: s
             return metrics
     finally:
         attempt.reset(before)
+
+
+def carry(evaluator: Any) -> None:
+    """Have what an evaluator's functions record belong to their evaluation: OpenEvolve calls them in a thread, without its context."""
+    try:
+        pool = evaluator._executor
+        submit = pool.submit
+        if CARRYING in vars(pool):
+            return
+
+        def submitted(work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            own = Context()
+            own.run(otel.attach, otel.get_current())
+            # No function of ours is called in the thread: OpenEvolve shows the model the traceback of a program that raises.
+            return submit(own.run, work, *args, **kwargs)
+
+        pool.submit = submitted
+        setattr(pool, CARRYING, True)
+    except Exception as error:
+        pass_on(error)
+        warn_once("evaluator's calls", "An evaluator's own calls are recorded without their individual", exc_info=True)
+
+
+CARRYING = "genesis_otel_carries"
+"""Mark of a pool that passes on the context."""
 
 
 def _record_outcome(

@@ -387,6 +387,7 @@ class Search:
     def restored(self, database: Any) -> None:
         """The search continues from a database: its programs' scores count, and the front is theirs."""
         known = {member.individual_id for member in self.front}
+        recorded = set(self.tally.fitness)
         for program in database.get_all_programs():
             member = self._member(program, program.combined_score, failed=False)
             self.tally.learn(member)
@@ -395,13 +396,16 @@ class Search:
         if self.objectives:
             self.front = front_of(self.objectives, self.front)
         if not self.continues:
-            self._restore(database.get_all_programs())
+            self._restore(database.get_all_programs(), recorded)
 
-    def _restore(self, programs: Sequence[Any]) -> None:
-        """Record programs that no search of this run has found, in generation 0."""
+    def _restore(self, programs: Sequence[Any], recorded: set[str]) -> None:
+        """Record programs that no search of this run has found, nor restored, in generation 0."""
+        new = [program for program in programs if program.id not in recorded]
+        if not new:
+            return
         generation = self.run.generation(0)
         known, on_front = {each.id for each in programs}, {member.individual_id for member in self.front}
-        for program in sorted(programs, key=lambda each: (each.generation, each.timestamp)):
+        for program in sorted(new, key=lambda each: (each.generation, each.timestamp)):
             told = program.metadata or {}
             copied = next((told[name] for name in COPIED_FROM if name in told), None)
             parent = program.parent_id if copied is None else copied
