@@ -128,9 +128,10 @@ def deliver(settings: Settings, timeout: float) -> Drained:
 
 
 def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
-    store_process.ensure_store_process(store, max(timeout, 1.0))
     deadline = time.monotonic() + timeout
     while True:
+        # Again, if it is stopped or killed meanwhile.
+        store_process.ensure_store_process(store, max(deadline - time.monotonic(), 1.0))
         left = spool_status(store / store_process.SPOOL)
         # A running search keeps writing, so the spool need not become empty before the timeout.
         if not left.waiting or (left.writers and time.monotonic() > deadline):

@@ -217,6 +217,26 @@ def test_over_the_limit_the_oldest_are_deleted_counted_and_logged(
     assert everything(tmp_path) == records[-state.waiting :]
 
 
+def test_two_that_keep_the_limit_at_once_drop_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process that begins a segment keeps to the limit: what another one has just dropped is not dropped from what is left."""
+    source = writer(tmp_path, segment_bytes=1000)
+    for number in range(20):
+        source.append(b"%03d" % number * 300)
+    source.close()
+    drop = limit._drop
+
+    def dropping(folder: Path, path: Path, most: int) -> None:
+        monkeypatch.setattr(limit, "_drop", drop)
+        limit.enforce(folder, most)
+        drop(folder, path, most)
+
+    before = status(tmp_path)
+    monkeypatch.setattr(limit, "_drop", dropping)
+    limit.enforce(tmp_path, before.bytes - 1)
+    assert status(tmp_path).waiting == before.waiting - losses.total(tmp_path)
+    assert len(list(tmp_path.glob("q2-*/*.gone"))) == 1
+
+
 def test_a_spool_that_is_exactly_full_keeps_everything(tmp_path: Path) -> None:
     """At the limit nothing is deleted, one byte above it one segment is: the oldest."""
     source = writer(tmp_path, segment_bytes=1000)
