@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from genesis_otel import spans
 from genesis_otel._store import archive, backfill, deleted, schema, version
 from genesis_otel._store.errors import StoreError
 from genesis_otel._store.present import existing
@@ -19,7 +21,7 @@ from genesis_otel._store.tables import STORED_IN
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
 from tests.support import golden
-from tests.support.recording import store_spans
+from tests.support.recording import record, store_spans
 from tests.support.searched import RUN, search_spans
 from tests.support.waiting import until
 
@@ -122,6 +124,25 @@ def test_an_import_waits_for_rows_that_are_being_removed(store: Client, connect:
         each.join(60)
         assert not each.is_alive()
     assert content(store) == whole
+
+
+def test_a_new_run_is_known_by_the_clock_of_the_machine_where_the_old_one_was_deleted(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That clock may be behind the server's: the run that begins there right afterwards, with the same id, is not taken for late rows."""
+    exporter = ClickHouseSpanExporter(connect)
+    store_spans(exporter, SPANS)
+    behind = time.time_ns() - 3600 * golden.SECOND
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time_ns", lambda: behind)
+        deleted.delete(store, RUN)
+    recorded = record(monkeypatch)
+    begun = spans.run("t", run_id=RUN, start_time=behind + golden.SECOND)
+    begun.individual("anew", start_time=behind + golden.SECOND).end(behind + 2 * golden.SECOND)
+    begun.end(end_time=behind + 3 * golden.SECOND)
+    store_spans(exporter, recorded.spans)
+    assert not deleted.sweep(store)
+    assert store.query("SELECT individual_id FROM individuals").result_rows == [("anew",)]
 
 
 @pytest.mark.parametrize("table", ["evolution_runs_log", "individuals", "agent_actions"])
