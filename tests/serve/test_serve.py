@@ -680,16 +680,19 @@ def test_stopped_it_has_closed_its_files(folder: Path, tmp_path: Path) -> None:
     )
     folder.mkdir(exist_ok=True)
     with subprocess.Popen([sys.executable, "-c", ending, *map(str, (folder, closing, closed))]) as process:
-        until(lambda: store_process.running(folder) is not None, "the process")
-        stopped: list[int | None] = []
-        stopping = threading.Thread(target=lambda: stopped.append(store_process.stop(folder, 60)))
-        stopping.start()
-        until(closing.exists, "it to close")
-        stopping.join(0.5)
-        assert not stopped
-        closed.touch()
-        stopping.join(60)
-        assert stopped == [process.pid]
+        try:
+            until(lambda: store_process.running(folder) is not None, "the process")
+            stopped: list[int | None] = []
+            stopping = threading.Thread(target=lambda: stopped.append(store_process.stop(folder, 60)))
+            stopping.start()
+            until(closing.exists, "it to close")
+            stopping.join(0.5)
+            assert not stopped
+            closed.touch()
+            stopping.join(60)
+            assert stopped == [process.pid]
+        finally:
+            process.kill()
 
 
 def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
