@@ -71,6 +71,9 @@ def delete(
             if not typer.confirm("Delete them?", err=True):
                 say("Nothing was deleted.")
                 raise typer.Exit
+            if not force:
+                # The answer may have taken its time.
+                _see_it_ended(client, settings, run_id)
         deleted.delete(client, run_id, raw_traces=raw_traces)
         RunMemory(settings.memory_folder).drop(run_id)
         late = deleted.sweep(client)

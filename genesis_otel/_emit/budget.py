@@ -7,6 +7,7 @@ to a sum of its own.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -26,6 +27,9 @@ class Spending:
         self.budget: float | None = None
         self.paid: dict[int, float] = {}
         """The run's cost in USD, by thread, so that no two threads add to the same number; key 0 is the cost from earlier processes."""
+        self._adding: set[int] = set()
+        """The threads that are adding: a signal handler or a finaliser that pays meanwhile has a sum of its own, or it would be overwritten."""
+        self._within = itertools.count(-1, -1)
         self.to_tell: list[Callable[[float], object] | None] = []
         """The callback to call, once, when the budget is spent; empty after that, or without a budget."""
         self.unpriced = False
@@ -45,7 +49,14 @@ class Spending:
         """Add to the run's cost."""
         if cost > 0:
             thread = threading.get_ident()
-            self.paid[thread] = self.paid.get(thread, 0.0) + cost
+            if thread in self._adding:
+                self.paid[next(self._within)] = cost
+            else:
+                self._adding.add(thread)
+                try:
+                    self.paid[thread] = self.paid.get(thread, 0.0) + cost
+                finally:
+                    self._adding.discard(thread)
             self._watch_budget()
 
     def paid_before(self, cost: float) -> None:

@@ -221,7 +221,10 @@ class Individual(Handle):
     @quietly
     def _release(self, attributes: dict[str, Value], ended: int, is_pareto: bool | None) -> None:
         if is_pareto is not None and "is_pareto" not in self._told:
+            was_pareto = bool(attributes.get(names.INDIVIDUAL_IS_PARETO))
             attributes[names.INDIVIDUAL_IS_PARETO] = is_pareto
+            if was_pareto != is_pareto and self._generation is not None:
+                self._generation.hold_again(self._span, attributes, ended)
         self._finish(attributes, ended)
 
     def _place_on_front(self, attributes: dict[str, Value]) -> None:

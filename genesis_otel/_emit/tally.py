@@ -165,7 +165,7 @@ class Holder(Protocol):
     """Keeps held individuals safe if this process dies: the ship layer's, if that is set up (:func:`hold_with`)."""
 
     def on_hold(self, of: object, span: Span, attributes: Mapping[str, Any], end_time: int) -> None:
-        """An individual has ended and is held by the generation ``of``: this is its span as it stands."""
+        """An individual has ended and is held by the generation ``of``: this is its span as it stands. Called again, it stands otherwise."""
 
     def on_release(self, of: object, span: Span) -> None:
         """The held individual's span has ended."""
@@ -220,6 +220,12 @@ class OpenGeneration:
             # Another thread has ended the generation meanwhile.
             self._let_go(held)
         return True
+
+    def hold_again(self, span: Span, attributes: Mapping[str, Any], ended: int) -> None:
+        """Hold an individual as it is about to end: if this process dies before it is released, it is delivered in both forms, and this one
+        may be the last."""
+        if _holder is not None:
+            _holder.on_hold(self, span, attributes, ended)
 
     def release(self) -> None:
         """End the held individuals."""

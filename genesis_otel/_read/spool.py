@@ -21,6 +21,7 @@ from genesis_otel._settings import Disabled, Embedded, Settings
 from genesis_otel._ship.delivery.contract import Outage
 from genesis_otel._ship.delivery.drain import drain
 from genesis_otel._ship.delivery.requeue import dead_letters, requeue
+from genesis_otel._ship.spool import layout
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store.errors import StoreError
 
@@ -81,7 +82,7 @@ def letters(settings: Settings) -> Iterator[Letter]:
     for path, reason, span in dead_letters(folder):
         attributes: dict[str, Any] = dict(span.attributes or {}) if span is not None else {}
         name = span.name if span is not None else ""
-        yield Letter(str(path), reason, name, str(attributes.get(names.RUN_ID, "")), path.stat().st_size)
+        yield Letter(str(path), reason, name, str(attributes.get(names.RUN_ID, "")), layout.size(path))
 
 
 def retry(settings: Settings) -> int:
@@ -127,9 +128,10 @@ def deliver(settings: Settings, timeout: float) -> Drained:
 
 
 def _by_store_process(store: Path, waiting: int, timeout: float) -> Drained:
-    store_process.ensure_store_process(store, max(timeout, 1.0))
     deadline = time.monotonic() + timeout
     while True:
+        # Again, if it is stopped or killed meanwhile.
+        store_process.ensure_store_process(store, max(deadline - time.monotonic(), 1.0))
         left = spool_status(store / store_process.SPOOL)
         # A running search keeps writing, so the spool need not become empty before the timeout.
         if not left.waiting or (left.writers and time.monotonic() > deadline):

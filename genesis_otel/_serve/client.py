@@ -99,7 +99,8 @@ def ensure_store_process(
     try:
         address = running(folder)
         if address and _is_outdated(folder):
-            os.kill(address.pid, signal.SIGTERM)  # it exits after its current batch
+            with contextlib.suppress(ProcessLookupError):  # idle, it may have just exited
+                os.kill(address.pid, signal.SIGTERM)  # it exits after its current batch
             while running(folder) == address and time.monotonic() < deadline:
                 time.sleep(0.05)
         while not running(folder):
@@ -140,7 +141,8 @@ def stop(folder: Path, timeout: float) -> int | None:
     deadline = time.monotonic() + timeout
     with contextlib.suppress(ProcessLookupError):
         os.kill(address.pid, signal.SIGTERM)
-    while running(folder) == address:
+    # Its address goes first: until it releases the lock, it has the engine's files open.
+    while ProcessLock.holder(folder / LOCK) == address.pid:
         if time.monotonic() > deadline:
             raise error_of(f"Process {address.pid} still serves {folder} after {timeout:g} s; see {folder / LOG}.")
         time.sleep(0.05)

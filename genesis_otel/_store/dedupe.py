@@ -12,7 +12,7 @@ that is delivered again afterwards becomes a row again: call this again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 IDS_PER_STATEMENT = 2_000
 """A server accepts 128 KiB per parameter (``http_max_field_value_size``): 3,500 ids."""
 
-ROW = """(
+KNOWS = "2 * (cost_source NOT IN {unpriced:Array(String)}) + (input_tokens + output_tokens > 0)"
+"""What a row knows: 2 for the cost plus 1 for the tokens."""
+
+ROW = f"""(
     SELECT
         id, run_id, trace_id, span_id, parent_span_id, response_id, model, operation = 'embeddings' AS embeds, timestamp AS began,
         timestamp + toIntervalMillisecond(toInt64(execution_time * 1000)) AS ended,
-        2 * (cost_source NOT IN {unpriced:Array(String)}) + (input_tokens + output_tokens > 0) AS knows
+        {KNOWS} AS knows
     FROM llm_logs
-    WHERE ({run_id:String} = '' OR run_id = {run_id:String}) AND CONDITION
-)"""
+    WHERE ({{run_id:String}} = '' OR run_id = {{run_id:String}}) AND CONDITION
+)"""  # noqa: S608 - a constant of ours
 
 # Calls of which something arrived since, by ingested_at: any row of their trace, or any with their answer.
 NEW = "SELECT KEY FROM llm_logs WHERE ingested_at >= fromUnixTimestamp64Milli({since:Int64})"
@@ -64,11 +67,12 @@ SELECT TraceId, SpanId, ScopeName FROM {LANDING}
 WHERE TraceId IN splitByChar(',', {{traces:String}}) AND SpanId IN splitByChar(',', {{spans:String}})
 """  # noqa: S608 - a constant of ours
 
-DELETE = "ALTER TABLE llm_logs DELETE WHERE id IN CAST(splitByChar(',', {ids:String}), 'Array(UUID)')"
+# A row that has been priced since it was judged stays: by what it knows now, another one of its call may be about to go.
+DELETE = f"ALTER TABLE llm_logs DELETE WHERE id IN CAST(splitByChar(',', {{ids:String}}), 'Array(UUID)') AND {KNOWS} <= {{knows:UInt8}}"
 
 
 class Pair(NamedTuple):
-    """Two rows of one call, and what each knows: 2 for the cost plus 1 for the tokens."""
+    """Two rows of one call, and what each knows (:data:`KNOWS`)."""
 
     inner: UUID
     outer: UUID
@@ -114,10 +118,17 @@ def dedupe(client: Client, *, run_id: str = "", since: datetime | None = None, d
     models = {
         row: model for pair in pairs for row, model in ((pair.inner, pair.inner_model), (pair.outer, pair.outer_model))
     }
-    doubled = sorted(_duplicates(pairs))
-    for first in range(0, 0 if dry_run else len(doubled), IDS_PER_STATEMENT):
-        ids = ",".join(map(str, doubled[first : first + IDS_PER_STATEMENT]))
-        rewrite(client, "llm_logs", DELETE, {"ids": ids})
+    knows: dict[UUID, int] = {}
+    for pair in pairs:
+        # A row that was delivered twice may know more in one of them.
+        for row, known in ((pair.inner, pair.inner_knows), (pair.outer, pair.outer_knows)):
+            knows[row] = max(known, knows.get(row, 0))
+    doubled = sorted(_duplicates(pairs, knows))
+    for known in () if dry_run else sorted({knows[row] for row in doubled}):
+        rows_of = [row for row in doubled if knows[row] == known]
+        for first in range(0, len(rows_of), IDS_PER_STATEMENT):
+            ids = ",".join(map(str, rows_of[first : first + IDS_PER_STATEMENT]))
+            rewrite(client, "llm_logs", DELETE, {"ids": ids, "knows": known, "unpriced": asked["unpriced"]})
     rows = Counter(models[each] for each in doubled)
     return [Removed(model, rows[model]) for model in sorted(rows)]
 
@@ -141,13 +152,11 @@ def _scopes(client: Client, spans: list[tuple[str, str]]) -> dict[tuple[str, str
     return found
 
 
-def _duplicates(pairs: Iterable[Pair]) -> Iterator[UUID]:
+def _duplicates(pairs: Iterable[Pair], knows: Mapping[UUID, int]) -> Iterator[UUID]:
     """The rows to remove: within each call, from the inside out, either the outer rows that know less, or else the inner ones."""
     outer_of: dict[UUID, UUID] = {}
     open_inside: Counter[UUID] = Counter()
-    knows: dict[UUID, int] = {}
     for pair in pairs:
-        knows[pair.inner], knows[pair.outer] = pair.inner_knows, pair.outer_knows
         if pair.inner not in outer_of:
             outer_of[pair.inner] = pair.outer
             open_inside[pair.outer] += 1

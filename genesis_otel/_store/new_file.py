@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,10 +30,10 @@ def whole(path: Path) -> Iterator[Path]:
         raise NewFileError(f"{path} already exists: choose another file, or remove it")
     if not path.parent.is_dir():
         raise NewFileError(f"{path} cannot be written: there is no folder {path.parent}")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         yield aside
-        aside.replace(path)
+        _name(aside, path)
     except OSError as error:
         # What fails to write has no name of a file, and a connection that breaks is no matter of the file.
         if error.errno not in FULL and error.filename != str(aside):
@@ -40,3 +41,16 @@ def whole(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _name(aside: Path, path: Path) -> None:
+    """Give the file its name, unless somebody else has made one of that name meanwhile."""
+    try:
+        os.link(aside, path)
+    except FileExistsError as error:
+        raise NewFileError(f"{path} was made by somebody else meanwhile: choose another file, or remove it") from error
+    except OSError as error:
+        # Some file systems have no links.
+        if error.errno in FULL:
+            raise
+        aside.replace(path)

@@ -10,6 +10,7 @@ time, and with today's prices. So the rows go into a side table first, and its p
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ IDENTITY = "TraceId, SpanId, Timestamp"
 """A run that continues, and a generation that is opened again, begin and end again as the same span."""
 
 ASIDE = f"{LANDING}_import_"
-"""How the names of side tables begin."""
+"""How the names of side tables begin: the time when they were made follows, in seconds."""
 
 LONGEST_IMPORT = 86_400
 """Seconds after which a side table is one that a killed import has left."""
@@ -65,9 +66,10 @@ def is_of(row: dict[str, Any], run_id: str) -> bool:
 def bring(client: Client, chunks: Iterable[Sequence[bytes]], settings: dict[str, Any]) -> int:
     """Add the rows that the store lacks, and return their number."""
     columns(client)
-    _drop_what_is_left(client)
+    ((now,),) = client.query("SELECT toUnixTimestamp(now())").result_rows
+    _drop_what_is_left(client, now)
     # Another import of the run may be going on, here or on another machine.
-    aside = f"{ASIDE}{uuid.uuid4().hex}"
+    aside = f"{ASIDE}{now}_{uuid.uuid4().hex}"
     try:
         _create(client, aside)
         for lines in chunks:
@@ -103,15 +105,13 @@ def bring(client: Client, chunks: Iterable[Sequence[bytes]], settings: dict[str,
         client.command(f"DROP TABLE IF EXISTS {aside}")
 
 
-def _drop_what_is_left(client: Client) -> None:
+def _drop_what_is_left(client: Client, now: int) -> None:
     """Drop the tables of imports that were killed, and whose names nobody knows any more."""
-    left = client.query(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {aside:String})"
-        " AND metadata_modification_time < now() - toIntervalSecond({seconds:Int64}) ORDER BY 1",
-        parameters={"aside": ASIDE, "seconds": LONGEST_IMPORT},
-    ).result_rows
-    for (name,) in left:
-        client.command(f"DROP TABLE IF EXISTS {name}")
+    # The name says when it was made: ClickHouse's own time of a table is 0 for an instant while it is being made.
+    for name in existing(client):
+        made = re.fullmatch(rf"{ASIDE}(?:(\d+)_[0-9a-f]{{32}}|[0-9a-f]{{16}})", name)
+        if made and int(made[1] or 0) < now - LONGEST_IMPORT:
+            client.command(f"DROP TABLE IF EXISTS {name}")
 
 
 def _create(client: Client, aside: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
+from genesis_otel._serve import client as store_process
 from genesis_otel._settings import Server, load_settings
 from genesis_otel._ship.encoding import codec
 from genesis_otel._ship.encoding import rows as _rows
@@ -34,6 +37,26 @@ def test_spool_of_the_embedded_store(run: Run, empty: Path) -> None:
     assert run("spool", "drain") == (0, f"{len(spans)} spans delivered, 0 still waiting.\n", "")
     assert run("spool", "drain")[1] == "0 spans delivered, 0 still waiting.\n"
     assert json.loads(run("runs", "-f", "json")[1])[0]["run_id"] == RUN
+
+
+def test_a_store_process_that_is_killed_during_a_drain_is_replaced(
+    run: Run, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it has delivered anything: the drain goes on with another one, rather than wait in vain."""
+    spans = search_spans()
+    spooled(empty / "store" / "spool", spans)
+    start, killed = store_process.ensure_store_process, list[int]()
+
+    def starting(folder: Path, *arguments: float) -> None:
+        start(folder, *arguments)
+        address = store_process.running(folder)
+        if address and not killed:
+            os.kill(address.pid, signal.SIGKILL)
+            killed.append(address.pid)
+
+    monkeypatch.setattr(store_process, "ensure_store_process", starting)
+    assert run("spool", "drain", "--timeout", "100") == (0, f"{len(spans)} spans delivered, 0 still waiting.\n", "")
+    assert killed
 
 
 def test_a_reader_sees_spans_that_waited(run: Run, empty: Path) -> None:

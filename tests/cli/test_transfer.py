@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import typer
 from clickhouse_connect.driver.client import Client
 from opentelemetry.sdk.trace import ReadableSpan
 
@@ -534,6 +535,25 @@ def test_a_run_that_comes_back_during_the_removal_of_late_rows_stays_whole(
         assert not deleted.sweep(client)
         assert came[0]["individuals"] and came[0]["otel_traces"]
         assert {**content(client), "otel_traces": raw(client)} == came[0]
+
+
+def test_a_run_that_is_resumed_before_the_answer_is_not_deleted(
+    run: Run, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question may stand for an hour: what is deleted then is still a run that has ended."""
+
+    def confirm(*_: object, **__: object) -> bool:
+        recorded = record(monkeypatch)
+        spans.run("t", run_id=RUN).individual("resumed").end()
+        fill(source / "store", recorded.spans)
+        return True
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", confirm)
+    with opened(source) as client:
+        code, _, err = run(source, "delete", RUN)
+        assert code == 2 and "still running" in err
+        assert number(client, "SELECT count() FROM individuals WHERE run_id = {run:String}", RUN) == len(FACTS) + 1
 
 
 def test_only_a_yes_deletes(run: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

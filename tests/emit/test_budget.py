@@ -13,6 +13,7 @@ import pytest
 from genesis_otel import _log, spans
 from genesis_otel import attributes as names
 from genesis_otel._emit import forgotten
+from genesis_otel._emit.budget import Spending
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._ship.finish import LLMSpanProcessor
 from tests.support.recording import Recorded, record
@@ -271,3 +272,18 @@ def test_a_hostile_run_id_is_quoted_in_log_lines(
     said = [each.getMessage() for each in caplog.records]
     assert len(said) == 6
     assert all(line.isprintable() and re.search(r"(ru|other|third)\\x1b", line) for line in said)
+
+
+def test_a_call_that_ends_while_its_thread_adds_another_counts() -> None:
+    """In a signal handler, or in a finaliser that the garbage collector runs between the reading of a sum and the writing of it."""
+    spending = Spending("r")
+
+    class Interrupted(float):
+        def __radd__(self, paid: float) -> float:
+            spending.pay(0.25)
+            return paid + float(self)
+
+    spending.pay(1.0)
+    spending.pay(Interrupted(0.5))
+    spending.pay(2.0)
+    assert spending.spent == 3.75

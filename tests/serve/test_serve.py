@@ -650,6 +650,51 @@ def test_an_older_idle_store_process_gives_way(folder: Path) -> None:
     assert store_process.running(folder) == newer
 
 
+def test_an_older_store_process_that_ends_by_itself_is_no_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was idle, and exits right before it would be ended."""
+    older, judge = make_older(folder), store_process._is_outdated
+    judged: list[bool] = []
+
+    def ending(folder: Path) -> bool:
+        judged.append(judge(folder))
+        if len(judged) == 2:
+            end(folder)
+        return judged[-1]
+
+    monkeypatch.setattr(store_process, "_is_outdated", ending)
+    store_process.ensure_store_process(folder)
+    newer = store_process.running(folder)
+    assert newer and newer.pid != older.pid
+
+
+def test_stopped_it_has_closed_its_files(folder: Path, tmp_path: Path) -> None:
+    """`stop` returns once the process has released the folder, which is after it has taken its address away: a copy of the folder is whole."""
+    closing, closed = tmp_path / "closing", tmp_path / "closed"
+    ending = (
+        "import json, os, signal, sys, time; from pathlib import Path; from genesis_otel._ship.spool.lock import ProcessLock\n"
+        "folder, closing, closed = map(Path, sys.argv[1:])\nlock = ProcessLock(folder / 'serve.lock')\nassert lock.take(5)\n"
+        "told = []\nsignal.signal(signal.SIGTERM, lambda *_: told.append(1))\n"
+        "(folder / 'serve.json').write_text(json.dumps(dict(host='x', port=1, secret='', pid=os.getpid())))\n"
+        "while not told: time.sleep(0.01)\n(folder / 'serve.json').unlink()\nclosing.touch()\n"
+        "while not closed.exists(): time.sleep(0.01)\nlock.release()"
+    )
+    folder.mkdir(exist_ok=True)
+    with subprocess.Popen([sys.executable, "-c", ending, *map(str, (folder, closing, closed))]) as process:
+        try:
+            until(lambda: store_process.running(folder) is not None, "the process")
+            stopped: list[int | None] = []
+            stopping = threading.Thread(target=lambda: stopped.append(store_process.stop(folder, 60)))
+            stopping.start()
+            until(closing.exists, "it to close")
+            stopping.join(0.5)
+            assert not stopped
+            closed.touch()
+            stopping.join(60)
+            assert stopped == [process.pid]
+        finally:
+            process.kill()
+
+
 def test_an_older_store_process_that_is_at_work_stays(folder: Path) -> None:
     """While another search writes into a queue that it drains, the store process of an earlier version goes on; a queue that it
     cannot see, or this process's own, is no work of its."""

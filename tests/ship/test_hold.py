@@ -32,6 +32,9 @@ def individual(name, fitness, size):
     with generation.individual(name) as made:
         made.record(fitness=fitness, metrics={"size": size}, code="key = 'sk-ant-" + "api03-" + "Zk4" * 30 + "'")
 
+if sys.argv[1] == "releasing":
+    from genesis_otel._ship.held_individuals import HeldIndividuals
+    HeldIndividuals.on_release = lambda *_: die()
 genesis_otel.configure()
 run = genesis_otel.run("t", run_id="r", objectives={"fitness": "max", "size": "min"})
 generation = run.generation(1, hold_individuals=True)
@@ -96,6 +99,17 @@ def test_held_individuals_of_a_generation_that_ended_are_exact(
         ("smaller", False),
         ("worse", False),
     ]
+
+
+def test_an_individual_whose_release_was_interrupted_is_exact(tmp_path: Path, store: Client, connect: Connect) -> None:
+    """Killed between the delivery of an individual and the note that it is no longer held, a process has it delivered twice: the second time, too,
+    it says that another one has taken its place on the front."""
+    spool = searched(tmp_path, "releasing")
+    assert list(spool.glob("h-*.held"))
+    drain(spool, ClickHouseSpanExporter(connect))
+    drain(spool, ClickHouseSpanExporter(connect))
+    store.command("OPTIMIZE TABLE individuals FINAL")
+    assert store.query("SELECT is_pareto FROM individuals WHERE individual_id = 'best'").result_rows == [(False,)]
 
 
 def test_held_individuals_are_not_drained_while_their_process_lives(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 from types import FrameType
@@ -216,6 +217,26 @@ def test_over_the_limit_the_oldest_are_deleted_counted_and_logged(
     assert everything(tmp_path) == records[-state.waiting :]
 
 
+def test_two_that_keep_the_limit_at_once_drop_no_more_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process that begins a segment keeps to the limit: what another one has just dropped is not dropped from what is left."""
+    source = writer(tmp_path, segment_bytes=1000)
+    for number in range(20):
+        source.append(b"%03d" % number * 300)
+    source.close()
+    drop = limit._drop
+
+    def dropping(folder: Path, path: Path, most: int) -> None:
+        monkeypatch.setattr(limit, "_drop", drop)
+        limit.enforce(folder, most)
+        drop(folder, path, most)
+
+    before = status(tmp_path)
+    monkeypatch.setattr(limit, "_drop", dropping)
+    limit.enforce(tmp_path, before.bytes - 1)
+    assert status(tmp_path).waiting == before.waiting - losses.total(tmp_path)
+    assert len(list(tmp_path.glob("q2-*/*.gone"))) == 1
+
+
 def test_a_spool_that_is_exactly_full_keeps_everything(tmp_path: Path) -> None:
     """At the limit nothing is deleted, one byte above it one segment is: the oldest."""
     source = writer(tmp_path, segment_bytes=1000)
@@ -327,6 +348,38 @@ def test_requeue_respects_the_given_limit(tmp_path: Path) -> None:
     dead_letters.bury(tmp_path, b"once refused", "why")
     requeue(tmp_path, Limits(spool_bytes=5000))
     assert status(tmp_path).dropped > 0
+
+
+def test_two_that_requeue_at_once_put_each_letter_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one waits for the first, and then finds nothing."""
+    for number in range(3):
+        dead_letters.bury(tmp_path, b"%d" % number, "why")
+    put: list[int] = []
+    second = threading.Thread(target=lambda: put.append(requeue(tmp_path, Limits())))
+    append = Writer.append
+
+    def appending(writer: Writer, record: bytes) -> None:
+        if not second.ident:
+            second.start()
+            # It cannot end before this does; if it could, it would by then.
+            second.join(1)
+        append(writer, record)
+
+    monkeypatch.setattr(Writer, "append", appending)
+    put.append(requeue(tmp_path, Limits()))
+    second.join()
+    assert sorted(put) == [0, 3]
+    assert everything(tmp_path) == [b"0", b"1", b"2"]
+
+
+def test_a_letter_that_is_put_back_while_they_are_listed_is_left_out(tmp_path: Path) -> None:
+    """`spool dead` beside `spool requeue` is no error."""
+    for number in range(3):
+        dead_letters.bury(tmp_path, b"%d" % number, "why")
+    listed = dead_letters.buried(tmp_path)
+    next(listed)
+    sorted(dead_letters.files(tmp_path))[1].unlink()
+    assert [record for _, _, record in listed] == [b"2"]
 
 
 def test_at_the_limit_a_loss_is_counted_once(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -138,6 +139,28 @@ def test_spans_that_are_each_others_parents_stay(store: Client) -> None:
     assert dedupe(store) == []
 
 
+def test_two_at_once_that_judge_differently_leave_one_row(store: Client, connect: Connect) -> None:
+    """Between the two, the inner row gets a price: the first was to remove it, the second removes the outer one for it."""
+    other = connect()
+    columns = ["id", "run_id", "trace_id", "span_id", "parent_span_id", "model", "cost_source"]
+    for span, parent in (("outer", ""), ("inner", "outer")):
+        store.insert("llm_logs", [[uuid.uuid4(), "r", "t", span, parent, "m", ""]], column_names=columns)
+    send = store.command
+
+    def command(statement: str, **options: Any) -> Any:
+        if "DELETE" in statement:
+            other.command(
+                "ALTER TABLE llm_logs UPDATE cost = 1, cost_source = 'genai-prices' WHERE span_id = 'inner'",
+                settings={"mutations_sync": 2},
+            )
+            assert [each.rows for each in dedupe(other)] == [1]
+        return send(statement, **options)
+
+    store.command = command  # type: ignore[assignment,method-assign]
+    dedupe(store)
+    assert store.query("SELECT span_id FROM llm_logs").result_rows == [("inner",)]
+
+
 def test_the_command_and_the_store_process(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,8 +221,17 @@ def test_the_store_process_examines_a_call_once(tmp_path: Path) -> None:
             insert(client, "1 SECOND")
         end_store(tmp_path)
         assert spans() == ["1 HOUR inner", "1 HOUR outer", "1 SECOND outer"]
+        # As before a clock was set back: what arrives afterwards is examined all the same.
+        with contextlib.closing(store_process.open_store(tmp_path, start=True)) as client:
+            insert(client, "-1 HOUR")
+        end_store(tmp_path)
+        assert "-1 HOUR inner" not in spans()
+        with contextlib.closing(store_process.open_store(tmp_path, start=True)) as client:
+            insert(client, "2 SECOND")
+        end_store(tmp_path)
+        assert spans() == ["-1 HOUR outer", "1 HOUR inner", "1 HOUR outer", "1 SECOND outer", "2 SECOND outer"]
         (tmp_path / store_process.CALLS_ONCE).unlink()
-        assert len(spans()) == 3
-        assert spans() == ["1 HOUR outer", "1 SECOND outer"]
+        assert len(spans()) == 5
+        assert spans() == ["-1 HOUR outer", "1 HOUR outer", "1 SECOND outer", "2 SECOND outer"]
     finally:
         end_store(tmp_path)

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from genesis_otel._emit.interruption import pass_on
+
 DEAD = "dead"
 """Their subfolder in a spool's folder."""
 
@@ -28,9 +30,13 @@ def bury(folder: Path, record: bytes, reason: str) -> None:
 
 
 def buried(folder: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """The refused records: file, reason, record; oldest first."""
+    """The refused records: file, reason, record; oldest first. What somebody puts back meanwhile is left out."""
     for path in sorted(files(folder)):
-        reason, _, record = path.read_bytes().partition(b"\n")
+        try:
+            reason, _, record = path.read_bytes().partition(b"\n")
+        except FileNotFoundError as error:
+            pass_on(error)
+            continue
         yield path, reason.decode(), record
 
 

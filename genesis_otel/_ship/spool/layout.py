@@ -6,8 +6,8 @@ is not listed. On failure: nothing is there, or OSError where the docstring says
 A folder holds, for each queue ``ID``: ``ID.writer`` and ``ID.drain``, the locks of its writer and of its consumer;
 ``ID/N.seg``, its records, each with a header and written in one call; ``ID/cut``, how far it was consumed and which batch is in
 flight; ``ID/N-LOST.gone``, in place of a segment dropped at the spool's limit with LOST records; ``ID.account``, the writer's
-counts. Beside them: ``dead/``, refused records, ``dropped``, what was lost and why, and ``joint``, which batches are in flight
-together. Queues of genesis-otel 0.1.0, whose
+counts. Beside them: ``dead/``, refused records, ``dropped``, what was lost and why, ``joint``, which batches are in flight
+together, and ``requeue``, the lock of whoever puts refused records back. Queues of genesis-otel 0.1.0, whose
 records have no numbers, are named ``q-``; that version sees only those.
 """
 

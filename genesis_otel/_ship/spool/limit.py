@@ -30,11 +30,13 @@ def enforce(folder: Path, limit: int) -> None:
             return
         if being_written:
             continue
-        total -= size if _drop(folder, path, limit) else 0
+        # Also if another process has dropped or drained it meanwhile: otherwise each of two would drop what is too much.
+        _drop(folder, path, limit)
+        total -= size
 
 
-def _drop(folder: Path, path: Path, limit: int) -> bool:
-    """Remove a segment, and count its records as lost; false if it is already gone."""
+def _drop(folder: Path, path: Path, limit: int) -> None:
+    """Remove a segment, and count its records as lost, unless it is already gone."""
     taken, number, old = cut.read(path.parent), int(path.stem), layout.is_old(path.parent.name)
     lost = count(path, taken.start if number == taken.segment else 0, old=old) if number >= taken.segment else 0
     reason = f"the spool is over its limit of {limit} bytes"
@@ -47,10 +49,9 @@ def _drop(folder: Path, path: Path, limit: int) -> bool:
             gone.unlink()
     except FileNotFoundError as error:
         pass_on(error)
-        return False  # drained meanwhile, or dropped and counted by another process
+        return  # drained meanwhile, or dropped and counted by another process
     except BaseException:
         if not layout.mode(path):
             losses.note(folder, lost, reason)
         raise
     losses.note(folder, lost, reason)
-    return True
