@@ -25,6 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from genesis_otel import attributes as names
 from genesis_otel import queries
 from genesis_otel._cli.app import main
 from genesis_otel._destinations import OTLP_LIMITS
@@ -83,7 +84,7 @@ def over_grpc(collector: Collector) -> SpanExporter:
     return OverGRPC(f"http://127.0.0.1:{collector.grpc}", insecure=True, timeout=30)
 
 
-def as_configured(collector: Collector) -> SpanExporter:
+def as_configured(collector: Collector) -> OtlpExporter:
     return otlp.exporter(f"http://127.0.0.1:{collector.http}/v1/traces", "http/protobuf")
 
 
@@ -217,6 +218,49 @@ def test_both_paths_give_the_same_rows(
     ]
     assert differing == []
     assert any(HOSTILE[:60] == row["SpanName"] for row in through_collector)
+
+
+def odd() -> list[ReadableSpan]:
+    """Records and a call with clocks that are wrong by centuries, and with values that OTLP or JSON lacks."""
+    told: dict[str, Any] = {
+        "list": [0.5, float("nan"), float("-inf")],
+        "integers": [1, 2**63, -(2**200)],
+        "mapping": {"deep": [{"b": float("inf"), "a": [b"", b"x", None]}]},
+        "surrogate\ud800": "NUL\0 \udcff",
+        "": "without a name",
+        names.GEN_AI_RESPONSE_FINISH_REASONS: ["stop", "a<b>\u2028"],
+    }
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({"service.name": "odd", "list": told["list"]}))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("odd\ud800")
+    clocks = [-(2**70), -1, 0, START, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**70]
+    records = [{names.RECORD: each} for each in ("run", "generation", "individual", "lineage", "evaluation", "action")]
+    for record in [*records, {names.GEN_AI_OPERATION_NAME: "chat"}]:
+        for begun in clocks:
+            for ended in clocks:
+                started = tracer.start_span("odd", attributes={names.RUN_ID: "r", **told, **record}, start_time=begun)
+                started.add_event("odd", told, ended)
+                started.end(ended)
+    return list(kept.get_finished_spans())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_odd_clocks_and_values_give_the_same_rows(
+    served: Store, collecting: Collector, store: Client, connect: Connect
+) -> None:
+    """What OTLP, JSON or a column's type cannot hold is the same on both paths, and costs no span."""
+    spans = odd()
+    store_spans(as_configured(collecting), spans)
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    with contextlib.closing(served.client()) as client:
+        until(lambda: has_all(client, COUNT, len(spans)), "the arrival of every span")
+        found, wanted = tables(client), tables(store)
+        arrived, stored = raw(client, as_configured(collecting)), raw(store, as_configured(collecting))
+    for table in TABLES:
+        assert found[table] == wanted[table], table
+    assert all(wanted[table] for table in TABLES if table != "pareto_fronts")
+    assert arrived == stored
 
 
 def test_json_columns_give_the_same_rows(
