@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from genesis_otel._ship.delivery import otlp
-from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage
+from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage, Refused, TooLarge
 from genesis_otel._ship.spool import dead_letters, losses
 from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
@@ -158,6 +158,30 @@ def test_413_and_400_split_the_batch(recorded: Callable[..., Path]) -> None:
     assert sorted(took.names) == sorted(names)
     (letter,) = dead_letters.buried(folder)
     assert "400" in letter[1]
+
+
+REFUSAL = Status(code=3, message="request body too large").SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        (Answer(400, PROTOBUF, REFUSAL), TooLarge, "answered 400: request body too large$"),
+        (Answer(400, PROTOBUF, Status(message="invalid\nTraceID").SerializeToString()), Refused, "bad data: invalid$"),
+        (
+            Answer(400, {"Content-Type": "application/json"}, b'{"code": 3, "message": "no ids"}'),
+            Refused,
+            "bad data: no ids$",
+        ),
+        (Answer(400, {"Content-Type": "application/json"}, b'["message"]'), Refused, "bad data$"),
+        (Answer(422, PROTOBUF, b"\xff"), Refused, "bad data$"),
+        (Answer(400), Refused, "bad data$"),
+    ],
+)
+def test_a_refusal_has_the_collectors_reason(answer: Answer, error: type[Exception], text: str) -> None:
+    """A dead letter says why the collector refused it, and its limit of a request's size, which it reports as bad data, is one of size."""
+    with between(behaviour=lambda *_: answer) as server, pytest.raises(error, match=text):
+        otlp.exporter(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf").send(b"x")
 
 
 def test_headers_compression_and_password_go_along(

@@ -31,6 +31,7 @@ from genesis_otel._cli.app import main
 from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
 from genesis_otel._ship.delivery import otlp
+from genesis_otel._ship.delivery.contract import TooLarge
 from genesis_otel._ship.delivery.otlp import OtlpExporter
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import backfill, schema
@@ -261,6 +262,24 @@ def test_odd_clocks_and_values_give_the_same_rows(
         assert found[table] == wanted[table], table
     assert all(wanted[table] for table in TABLES if table != "pareto_fronts")
     assert arrived == stored
+
+
+def test_whatever_the_collector_accepts_is_stored(served: Store, collecting: Collector) -> None:
+    """A span of 40 MiB, which is larger than a batch, is stored like the small ones beside it; one beyond the receiver's limit is refused for its size."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    for size in (1, 40 << 20, 2, 65 << 20):
+        told = {names.RECORD: "action", names.ACTION_DETAILS: "x" * size}
+        provider.get_tracer("genesis_otel").start_span("action", attributes=told).end()
+    exporter = as_configured(collecting)
+    small, large, other, larger = kept.get_finished_spans()
+    store_spans(exporter, [small])
+    store_spans(exporter, [large, other])
+    with pytest.raises(TooLarge, match="too large"):
+        store_spans(exporter, [larger])
+    until(lambda: served.count("SELECT count() FROM agent_actions") >= 3, "the arrival of all three")
+    assert served.count("SELECT max(length(details)) FROM agent_actions") == 40 << 20
 
 
 def test_json_columns_give_the_same_rows(

@@ -213,7 +213,11 @@ class Http:
         if status == 413:
             raise TooLarge(f"{place} answered 413: the request is too large for it or for a proxy in front of it")
         if status in BAD_DATA and kind != "text/html":
-            raise Refused(f"{place} answered with HTTP status {status}, bad data")
+            why = reason_of(kind, body)
+            # The collector's own limit (max_request_body_size) has the status of bad data.
+            if "too large" in why:
+                raise TooLarge(f"{place} answered {status}: {why}")
+            raise Refused(f"{place} answered with HTTP status {status}, bad data{why and ': '}{why}")
         if status in RETRYABLE or status >= 500:
             after = retry_after(headers) if status in RETRYABLE else 0.0
             raise Outage(
@@ -265,6 +269,19 @@ def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
         except (ParseError, AttributeError, TypeError) as error:
             raise ValueError("not JSON of this kind") from error
     raise ValueError("neither protobuf nor JSON")
+
+
+def reason_of(kind: str, body: bytes) -> str:
+    """Why a collector refuses a request: the message of the ``Status`` that it answers with; empty if there is none."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+    try:
+        told = json.loads(body) if kind == "application/json" else None
+        message = told.get("message") if isinstance(told, dict) else Status.FromString(body).message if kind else ""
+    except (DecodeError, ValueError, RecursionError):
+        return ""
+    return first_line(Exception(message)) if isinstance(message, str) and message else ""
 
 
 def unreachable(place: str, error: Exception) -> str:
@@ -325,7 +342,7 @@ class Grpc:
         code, codes, place = error.code(), self._codes, f"the collector at {self._where} (gRPC)"
         details = first_line(Exception(error.details() or ""))
         if code is codes.INVALID_ARGUMENT:
-            return Refused(f"{place} answered INVALID_ARGUMENT")
+            return Refused(f"{place} answered INVALID_ARGUMENT{details and ': '}{details}")
         if code is codes.RESOURCE_EXHAUSTED and "larger than max" in details:
             return TooLarge(f"{place} does not accept a message of this size")
         if code is codes.DEADLINE_EXCEEDED:
@@ -351,7 +368,7 @@ def _delay(error: Any) -> float:
     """Seconds after which an error's ``RetryInfo`` asks to retry; 0 if it has none."""
     from google.protobuf.message import DecodeError
     from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+    from google.rpc.status_pb2 import Status
 
     info = RetryInfo()
     try:
