@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
-from genesis_otel._log import first_line
+from genesis_otel._log import first_line, quiet, warn_once
 from genesis_otel._ship.delivery.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
 from genesis_otel._ship.encoding.codec import Flat, encode, flatten
 from genesis_otel._ship.encoding.otlp_bytes import request_body
@@ -37,6 +38,8 @@ TIMEOUT = 10.0
 
 BAD_DATA = frozenset({400, 422})
 """Statuses for bodies that are not OTLP or are invalid: the first is OTLP's own."""
+HEADERS_LOG = "opentelemetry.util.re"
+"""The logger of OpenTelemetry's parser of headers."""
 NO_REQUEST = b"\xff"
 """A body that is not protobuf: its tag is truncated."""
 RETRYABLE = frozenset({429, 502, 503, 504})
@@ -71,15 +74,34 @@ def options() -> Options:
     try:
         timeout = float(told("TIMEOUT") or TIMEOUT)
     except ValueError:
-        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds") from None
+        timeout = 0.0
+    if not 0 < timeout < threading.TIMEOUT_MAX:
+        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0")
     return Options(
-        headers=dict(parse_env_headers(told("HEADERS") or "", liberal=True)),
+        headers=headers_of(told("HEADERS") or ""),
         timeout=timeout,
         compression=compression,
         certificate=told("CERTIFICATE"),
         client_key=told("CLIENT_KEY"),
         client_certificate=told("CLIENT_CERTIFICATE"),
     )
+
+
+def headers_of(told: str) -> dict[str, str]:
+    """Headers as OpenTelemetry's variable has them, ``name=value`` separated by commas; any other item is left out, with a warning that,
+    unlike OpenTelemetry's own, does not show it: it may be a token."""
+    found: dict[str, str] = {}
+    for number, item in enumerate(told.split(","), 1):
+        with quiet(HEADERS_LOG):
+            header = parse_env_headers(item, liberal=True)
+        if item.strip() and not header:
+            warn_once(
+                f"header {number}",
+                "item %d of OTEL_EXPORTER_OTLP_HEADERS is not name=value and is left out (write special characters as %%XX)",
+                number,
+            )
+        found |= header
+    return found
 
 
 class Transport(Protocol):
@@ -184,7 +206,7 @@ class Http:
         except self._failures.Timeout as error:
             raise Outage(f"the collector at {self._where} did not answer within {self._timeout:.0f} s") from error
         except self._failures.SSLError as error:
-            raise Outage(f"TLS with the collector at {self._where} failed: {first_line(error)}") from error
+            raise Outage(no_tls(self._where, error)) from error
         except self._failures.RequestException as error:
             raise Outage(unreachable(self._where, error)) from error
         return self._judged(answer.status_code, answer.headers, answer.content)
@@ -289,9 +311,21 @@ def unreachable(place: str, error: Exception) -> str:
     text = str(error)
     if "refused" in text:
         return f"Connection refused at {place}: is the collector running, and is the port right?"
+    if "Connection aborted" in text:
+        return (
+            f"the server at {place} closed the connection without an answer: is it the gRPC port (4317)? "
+            "If so, set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+        )
     if any(each in text for each in ("resolve", "Name or service", "nodename")):
         return f"the host of {place} is unknown"
     return f"the collector at {place} cannot be reached: {type(error).__name__}"
+
+
+def no_tls(place: str, error: Exception) -> str:
+    """Why TLS failed, and what to do if the server speaks none."""
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return f"the server at {place} does not speak TLS: set an endpoint that begins with http://, or another port"
+    return f"TLS with the collector at {place} failed: {first_line(error)}"
 
 
 # --- gRPC -------------------------------------------------------------------------------------------------------------
@@ -355,6 +389,8 @@ class Grpc:
                 f"the server at {self._where} does not speak OTLP over gRPC ({code.name}): is it the HTTP port (4318)? "
                 "If so, set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
             )
+        if "WRONG_VERSION_NUMBER" in details:
+            return Outage(no_tls(self._where, Exception(details)))
         if code is codes.UNAVAILABLE and "refused" in details:
             return Outage(f"Connection refused at {self._where}: is the collector running, and is the port right?")
         return Outage(f"{place} answered {code.name}: {details}", after=_delay(error))
