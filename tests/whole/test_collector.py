@@ -415,6 +415,18 @@ def test_a_lost_acknowledgement_duplicates_no_row(window: int, otelcol: Path, se
             assert rows == identities > 0, table
 
 
+def test_a_view_that_fails_for_a_while_costs_no_row(served: Store, collecting: Collector) -> None:
+    """The collector is told that the insert failed, says why, and sends it again until every row is there, once, and so are the raw spans."""
+    with contextlib.closing(served.client()) as client:
+        client.command("ALTER TABLE agent_actions ADD CONSTRAINT broken CHECK action_type != 'a1'")
+    send(over_http(collecting), actions(3))
+    until(lambda: "VIOLATED_CONSTRAINT" in collecting.log, "the failure in the collector's log")
+    with contextlib.closing(served.client()) as client:
+        client.command("ALTER TABLE agent_actions DROP CONSTRAINT broken")
+        until(lambda: has_all(client, "SELECT count() FROM agent_actions", 3), "the arrival of every row")
+    assert served.count(COUNT) == 3
+
+
 def test_the_same_span_by_both_paths_is_one_row_after_a_merge(served: Store, collecting: Collector) -> None:
     """Batches that are composed differently are deduplicated by the rows' identity: `FINAL` shows each row once
     immediately, a plain SELECT after the engine has merged, which it does by itself when the tables reach the
