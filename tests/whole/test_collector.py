@@ -318,7 +318,7 @@ def test_json_columns_give_the_same_rows(
 
 def test_merged_into_a_running_collector(otelcol: Path, served: Store, tmp_path: Path) -> None:
     """Their backend still gets everything; ours gets what belongs to a search, recognised by span, resource or our
-    scope."""
+    scope, and whatever else is a row."""
     collector = Collector(
         otelcol, tmp_path / "collector", [STOCK, CONFIGS / "existing-collector.yaml"], environment_of(served), [MERGING]
     )
@@ -328,17 +328,20 @@ def test_merged_into_a_running_collector(otelcol: Path, served: Store, tmp_path:
         ("theirs", {}, {"genesis.run.id": "r"}),
         ("theirs", {"genesis.run.id": "r"}, {}),
         ("genesis_otel", {}, {"genesis.record": "action"}),
+        ("theirs", {}, {"genesis.record": "action"}),
+        ("theirs", {}, {"gen_ai.operation.name": "chat", "genesis.llm.cost_source": "no-tokens"}),
     ):
         provider = TracerProvider(resource=Resource(resource))
         provider.add_span_processor(SimpleSpanProcessor(kept))
         span(provider.get_tracer(scope), f"{scope} {resource} {attributes}", attributes)
     with running(collector):
         send(over_grpc(collector), kept.get_finished_spans())
-        until(lambda: served.count("SELECT count() FROM theirs.otel_traces") == 4, "the filling of their backend")
+        until(lambda: served.count("SELECT count() FROM theirs.otel_traces") == 6, "the filling of their backend")
         with contextlib.closing(served.client()) as client:
-            until(lambda: has_all(client, COUNT, 3), "the filling of ours")
+            until(lambda: has_all(client, COUNT, 5), "the filling of ours")
     assert served.count("SELECT count() FROM otel_traces WHERE SpanAttributes['http.request.method'] != ''") == 0
-    assert served.count("SELECT count() FROM agent_actions") == 1
+    assert served.count("SELECT count() FROM agent_actions") == 2
+    assert served.count("SELECT count() FROM llm_logs") == 1
 
 
 # --- once -------------------------------------------------------------------------------------------------------------
