@@ -315,8 +315,13 @@ def _open_here(folder: Path, lock: ProcessLock) -> "Client":
 def prepare(folder: Path) -> None:
     """Create the folder, private to the user, and check that it is writable.
 
-    :raises StoreError: it is not; the text says what to do.
+    :raises StoreError: it is not, or the engine cannot use its name; the text says what to do.
     """
+    # The engine looks for tables among the files of its working directory, which is below, and takes these for a pattern.
+    if any(each in str(folder.resolve()) for each in "*?{"):
+        raise error_of(
+            f"The store cannot be kept in {folder}: chDB takes *, ? and {{ in a path for a pattern: {_ELSEWHERE}"
+        )
     try:
         for each in (folder, folder / SPOOL):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)

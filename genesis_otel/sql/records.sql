@@ -22,7 +22,11 @@ ENGINE = Null;
 CREATE MATERIALIZED VIEW IF NOT EXISTS record_spans_mv /*ON CLUSTER*/ TO record_spans AS
 SELECT
     Timestamp, TraceId, SpanId, SpanAttributes,
-    Timestamp + toIntervalNanosecond(greatest(toInt64(Duration), 0)) AS ended,
+    -- As whole numbers, which wrap: an end beyond the last nanosecond of a DateTime64(9), which a collector passes on, would fail the
+    -- insert of all spans. It is the last one, as on the direct path.
+    fromUnixTimestamp64Nano(toInt64(least(
+        toUInt64(toUnixTimestamp64Nano(toDateTime64(Timestamp, 9))) + toUInt64(greatest(toInt64(Duration), 0)), 9223372036854775807
+    ))) AS ended,
     StatusCode, StatusMessage, Events.Timestamp AS event_times, Events.Name AS event_names, Events.Attributes AS event_attributes
 FROM otel_traces
 WHERE SpanAttributes['genesis.record'] != '' OR has(Events.Name, 'genesis.pareto_front');

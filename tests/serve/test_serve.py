@@ -604,7 +604,7 @@ def test_the_secret_passes_no_proxy(folder: Path, monkeypatch: pytest.MonkeyPatc
     client.close()
 
 
-@pytest.mark.parametrize("kind", ["a file", "below a file", "not writable"])
+@pytest.mark.parametrize("kind", ["a file", "below a file", "not writable", "a pattern", "below a pattern"])
 def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, kind: str) -> None:
     """The message names the folder, the problem and the remedy."""
     (tmp_path / "file").write_text("")
@@ -612,6 +612,8 @@ def test_a_folder_that_cannot_be_used_is_said(tmp_path: Path, kind: str) -> None
         "a file": tmp_path / "file",
         "below a file": tmp_path / "file" / "store",
         "not writable": Path("/proc/genesis"),
+        "a pattern": tmp_path / "store*",
+        "below a pattern": tmp_path / "{a,b}" / "store",
     }
     with pytest.raises(StoreError, match="GENESIS_OTEL_DATA_DIR") as caught:
         store_process.ensure_store_process(folder[kind])

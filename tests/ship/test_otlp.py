@@ -22,8 +22,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from genesis_otel import _log
 from genesis_otel._ship.delivery import otlp
-from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage
+from genesis_otel._ship.delivery.contract import Limits, Misconfigured, Outage, Refused, TooLarge
 from genesis_otel._ship.spool import dead_letters, losses
 from genesis_otel._ship.spool.status import status
 from genesis_otel.processor import DurableSpanProcessor
@@ -158,6 +159,30 @@ def test_413_and_400_split_the_batch(recorded: Callable[..., Path]) -> None:
     assert sorted(took.names) == sorted(names)
     (letter,) = dead_letters.buried(folder)
     assert "400" in letter[1]
+
+
+REFUSAL = Status(code=3, message="request body too large").SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        (Answer(400, PROTOBUF, REFUSAL), TooLarge, "answered 400: request body too large$"),
+        (Answer(400, PROTOBUF, Status(message="invalid\nTraceID").SerializeToString()), Refused, "bad data: invalid$"),
+        (
+            Answer(400, {"Content-Type": "application/json"}, b'{"code": 3, "message": "no ids"}'),
+            Refused,
+            "bad data: no ids$",
+        ),
+        (Answer(400, {"Content-Type": "application/json"}, b'["message"]'), Refused, "bad data$"),
+        (Answer(422, PROTOBUF, b"\xff"), Refused, "bad data$"),
+        (Answer(400), Refused, "bad data$"),
+    ],
+)
+def test_a_refusal_has_the_collectors_reason(answer: Answer, error: type[Exception], text: str) -> None:
+    """A dead letter says why the collector refused it, and its limit of a request's size, which it reports as bad data, is one of size."""
+    with between(behaviour=lambda *_: answer) as server, pytest.raises(error, match=text):
+        otlp.exporter(f"http://127.0.0.1:{server.port}/v1/traces", "http/protobuf").send(b"x")
 
 
 def test_headers_compression_and_password_go_along(
@@ -374,3 +399,39 @@ def test_grpc_to_the_port_of_http_is_named() -> None:
             otlp.exporter(f"http://127.0.0.1:{server.port}", "grpc").send(b"")
     with pytest.raises(Outage, match="Connection refused"):
         otlp.exporter(f"http://127.0.0.1:{free_ports(1)[0]}", "grpc").send(b"")
+
+
+def test_http_to_the_port_of_grpc_is_named(service: tuple[Service, str]) -> None:
+    """So is the other way round, which is as likely: HTTP is the default, and 4317 the better known port."""
+    with pytest.raises(Outage, match="OTEL_EXPORTER_OTLP_PROTOCOL=grpc"):
+        otlp.exporter(f"{service[1]}/v1/traces", "http/protobuf").send(b"")
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_tls_to_a_server_without_it_is_named(protocol: str) -> None:
+    """The error says that there is no TLS and what to set, rather than what a library says."""
+    with (
+        between(behaviour=empty) as server,
+        pytest.raises(Outage, match="does not speak TLS: set an endpoint") as raised,
+    ):
+        otlp.exporter(f"https://127.0.0.1:{server.port}", protocol).send(b"")
+    assert "Max retries" not in str(raised.value)
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "1e30", "ten"])
+def test_a_timeout_that_is_none_is_named(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error has the name of the variable."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", seconds)
+    with pytest.raises(Misconfigured, match="OTEL_EXPORTER_OTLP_TIMEOUT must be"):
+        otlp.options()
+
+
+def test_a_header_that_cannot_be_read_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other headers go along, and one warning says which was left out; it may be a token."""
+    monkeypatch.setattr(_log, "_said", {})
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b,Authorization: Bearer hunter2, C=d%20e,")
+    assert otlp.options().headers == {"a": "b", "c": "d e"}
+    (line,) = lines(caplog)
+    assert line.startswith("item 2 of OTEL_EXPORTER_OTLP_HEADERS") and "hunter2" not in line

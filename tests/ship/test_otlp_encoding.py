@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, TraceFlags, Tracer, set_span_in_context
 from opentelemetry.trace.span import TraceState
 
+from genesis_otel._ship.encoding import rows
 from genesis_otel._ship.encoding.codec import encode, flatten, inflate, load
 from genesis_otel._ship.encoding.otlp_bytes import request_body
 from tests.ship.test_codec import ATTRIBUTES, TEXT, span
@@ -65,16 +66,16 @@ def test_golden_spans_are_encoded_as_by_opentelemetry(case: golden.Case) -> None
 def test_any_span_is_encoded_as_by_opentelemetry(name: str, attributes: dict[str, Any], description: str) -> None:
     """Any span that the SDK allows within OTLP's bounds is encoded to the same bytes; values beyond them are the next
     test's."""
-    made = span(name, bounded(attributes), [("event", bounded(attributes)), ("", {})], description, (1, 2**64 - 1))
+    made = span(name, bounded(attributes), [("event", bounded(attributes)), ("", {})], description, (1, 2**63 - 1))
     assert ours([made]) == theirs([made])
 
 
 def bounded(value: Any) -> Any:
-    """``value`` with its integers in 64 bits."""
+    """``value`` with its integers in 64 bits, and no infinity within a list or a mapping."""
     if isinstance(value, dict):
-        return {name: bounded(of) for name, of in value.items()}
+        return {name: bounded(of) for name, of in value.items() if not isinstance(of, float) or math.isfinite(of)}
     if isinstance(value, list):
-        return [bounded(each) for each in value]
+        return [bounded(each) for each in value if not isinstance(each, float) or math.isfinite(each)]
     if type(value) is int:
         return (value + 2**63) % 2**64 - 2**63
     return value
@@ -120,13 +121,30 @@ def test_an_integer_beyond_64_bits_arrives_as_its_digits() -> None:
     ]
 
 
-def test_a_time_beyond_protobufs_range_is_refused() -> None:
-    """Such a span becomes a dead letter, with its reason; it does not arrive with another time."""
-    context = (1, 2, 1, False, "")
-    flat = flatten(span("late", {}, [], "", (1, 2)))
-    late = (context, *flat[1:5], 2**64, *flat[6:])
-    with pytest.raises(struct.error):
-        request_body([late])
+@pytest.mark.parametrize("at", [-1, -(2**70), 2**63, 2**64 - 1, 2**64, 2**70])
+def test_a_time_out_of_range_is_sent_as_in_a_row(at: int) -> None:
+    """A wrong clock loses no span on its way to a collector, and it has the times that it has on the direct path."""
+    flat = flatten(span("odd", {}, [("event", {})], "", (1, 2)))
+    made = inflate((*flat[:4], at, at, *flat[6:9], [("event", at, {})], *flat[10:]))
+    (written,) = ExportTraceServiceRequest.FromString(ours([made])).resource_spans[0].scope_spans[0].spans
+    row = rows.fields(rows.encode(made))
+    assert (written.start_time_unix_nano, written.end_time_unix_nano) == (row["Timestamp"],) * 2
+    assert [event.time_unix_nano for event in written.events] == row["Events.Timestamp"]
+
+
+def test_what_json_lacks_is_sent_as_text_within_others() -> None:
+    """A collector stores a list or mapping as JSON, and an empty text if a NaN or infinity is within: it has them by the names that
+    they have on the direct path, and a number on its own remains a number."""
+    told = {"scores": [0.5, math.nan, -math.inf], "best": {"deep": [{"a": math.inf}]}, "alone": math.inf}
+    made = span("odd", told, [], "", (1, 2))
+    (written,) = ExportTraceServiceRequest.FromString(ours([made])).resource_spans[0].scope_spans[0].spans
+    sent = {each.key: each.value for each in written.attributes}
+    assert [each.string_value for each in sent["scores"].array_value.values] == ["", "NaN", "-Infinity"]
+    (deep,) = sent["best"].kvlist_value.values[0].value.array_value.values
+    assert deep.kvlist_value.values[0].value.string_value == "Infinity"
+    assert sent["alone"].double_value == math.inf
+    row = rows.fields(rows.encode(made))["SpanAttributes"]
+    assert (row["scores"], row["best"]) == ('[0.5,"NaN","-Infinity"]', '{"deep":[{"a":"Infinity"}]}')
 
 
 def test_no_spans_make_an_empty_request() -> None:

@@ -16,11 +16,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
 from genesis_otel import attributes
-from genesis_otel._ship.encoding import attribute_text
+from genesis_otel._ship.encoding import attribute_text, rows
 from genesis_otel._ship.id_generator import DerivedIdGenerator
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.support.recording import store_spans
+from tests.support.recording import landing_columns, store_spans
 
 NAMES = [
     value
@@ -168,6 +168,32 @@ def test_any_span_is_stored(recipe: list[Any], store: Client, connect: Connect) 
         assert sorted(row["span_id"] for row in rows) == expected
 
 
+def test_no_time_of_a_collector_fails_a_batch(store: Client) -> None:
+    """OTLP's times reach further than ClickHouse's, and a collector inserts what they come to: the rows of its whole batch are
+    stored all the same."""
+    ends = [2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1]
+    times = [(start, end) for start in (0, 10**18, 2**63 - 1, 2**63, 2**64 - 1) for end in ends]
+    kinds = [{attributes.RECORD: each} for each in WORDS]
+    kinds.append({attributes.GEN_AI_OPERATION_NAME: "chat", attributes.RUN_ID: "r"})
+    recipe: list[Any] = [
+        ("odd", {}, kind, [], 1, 2, SpanKind.INTERNAL, StatusCode.UNSET, "") for _ in times for kind in kinds
+    ]
+    columns = landing_columns(make(recipe))
+    each_time = [time for time in times for _ in kinds]
+    columns["Timestamp"] = [(start + 2**63) % 2**64 - 2**63 for start, _ in each_time]
+    columns["Duration"] = [(end - start) % 2**64 for start, end in each_time]
+    store.insert(
+        "otel_traces",
+        list(columns.values()),
+        column_names=list(columns),
+        column_type_names=list(rows.COLUMNS.values()),
+        column_oriented=True,
+    )
+    for table in ("evolution_runs_log", "generations", "individuals", "code_lineages", "llm_logs"):
+        assert store.command(f"SELECT count() FROM {table}") == len(times), table
+    assert store.command("SELECT count() FROM agent_actions") == 2 * len(times)
+
+
 def test_megabytes_pass(store: Client, connect: Connect) -> None:
     """A prompt of ten million characters, and as much code, are stored in full."""
     prompt = "x" * 10_000_000
@@ -219,7 +245,8 @@ def test_numbers_read_back_the_same(value: float) -> None:
         (None, ""),
         (b"\x00\xff", "AP8="),
         ((1, "a<b>", 2.0, None, False), '[1,"a<b>",2,null,false]'),
-        ({"b": 1, "a": (b"x",)}, '{"a":["eA=="],"b":1}'),
+        ({"b": 1, "a": (b"x", b"")}, '{"a":["eA==",null],"b":1}'),
+        ((2**63 - 1, 2**63), '[9223372036854775807,"9223372036854775808"]'),
     ],
 )
 def test_values_as_the_collector_writes_them(value: object, text: str) -> None:

@@ -25,11 +25,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from genesis_otel import attributes as names
 from genesis_otel import queries
 from genesis_otel._cli.app import main
 from genesis_otel._destinations import OTLP_LIMITS
 from genesis_otel._settings import load_settings
 from genesis_otel._ship.delivery import otlp
+from genesis_otel._ship.delivery.contract import TooLarge
 from genesis_otel._ship.delivery.otlp import OtlpExporter
 from genesis_otel._ship.spool.status import status as spool_status
 from genesis_otel._store import backfill, schema
@@ -83,7 +85,7 @@ def over_grpc(collector: Collector) -> SpanExporter:
     return OverGRPC(f"http://127.0.0.1:{collector.grpc}", insecure=True, timeout=30)
 
 
-def as_configured(collector: Collector) -> SpanExporter:
+def as_configured(collector: Collector) -> OtlpExporter:
     return otlp.exporter(f"http://127.0.0.1:{collector.http}/v1/traces", "http/protobuf")
 
 
@@ -219,6 +221,67 @@ def test_both_paths_give_the_same_rows(
     assert any(HOSTILE[:60] == row["SpanName"] for row in through_collector)
 
 
+def odd() -> list[ReadableSpan]:
+    """Records and a call with clocks that are wrong by centuries, and with values that OTLP or JSON lacks."""
+    told: dict[str, Any] = {
+        "list": [0.5, float("nan"), float("-inf")],
+        "integers": [1, 2**63, -(2**200)],
+        "mapping": {"deep": [{"b": float("inf"), "a": [b"", b"x", None]}]},
+        "surrogate\ud800": "NUL\0 \udcff",
+        "": "without a name",
+        names.GEN_AI_RESPONSE_FINISH_REASONS: ["stop", "a<b>\u2028"],
+    }
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({"service.name": "odd", "list": told["list"]}))
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    tracer = provider.get_tracer("odd\ud800")
+    clocks = [-(2**70), -1, 0, START, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**70]
+    records = [{names.RECORD: each} for each in ("run", "generation", "individual", "lineage", "evaluation", "action")]
+    for record in [*records, {names.GEN_AI_OPERATION_NAME: "chat"}]:
+        for begun in clocks:
+            for ended in clocks:
+                started = tracer.start_span("odd", attributes={names.RUN_ID: "r", **told, **record}, start_time=begun)
+                started.add_event("odd", told, ended)
+                started.end(ended)
+    return list(kept.get_finished_spans())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_odd_clocks_and_values_give_the_same_rows(
+    served: Store, collecting: Collector, store: Client, connect: Connect
+) -> None:
+    """What OTLP, JSON or a column's type cannot hold is the same on both paths, and costs no span."""
+    spans = odd()
+    store_spans(as_configured(collecting), spans)
+    store_spans(ClickHouseSpanExporter(connect), spans)
+    with contextlib.closing(served.client()) as client:
+        until(lambda: has_all(client, COUNT, len(spans)), "the arrival of every span")
+        found, wanted = tables(client), tables(store)
+        arrived, stored = raw(client, as_configured(collecting)), raw(store, as_configured(collecting))
+    for table in TABLES:
+        assert found[table] == wanted[table], table
+    assert all(wanted[table] for table in TABLES if table != "pareto_fronts")
+    assert arrived == stored
+
+
+def test_whatever_the_collector_accepts_is_stored(served: Store, collecting: Collector) -> None:
+    """A span of 40 MiB, which is larger than a batch, is stored like the small ones beside it; one beyond the receiver's limit is refused for its size."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    for size in (1, 40 << 20, 2, 65 << 20):
+        told = {names.RECORD: "action", names.ACTION_DETAILS: "x" * size}
+        provider.get_tracer("genesis_otel").start_span("action", attributes=told).end()
+    exporter = as_configured(collecting)
+    small, large, other, larger = kept.get_finished_spans()
+    store_spans(exporter, [small])
+    store_spans(exporter, [large, other])
+    with pytest.raises(TooLarge, match="too large"):
+        store_spans(exporter, [larger])
+    until(lambda: served.count("SELECT count() FROM agent_actions") >= 3, "the arrival of all three")
+    assert served.count("SELECT max(length(details)) FROM agent_actions") == 40 << 20
+
+
 def test_json_columns_give_the_same_rows(
     otelcol: Path, served: Store, tmp_path: Path, store: Client, connect: Connect
 ) -> None:
@@ -255,7 +318,7 @@ def test_json_columns_give_the_same_rows(
 
 def test_merged_into_a_running_collector(otelcol: Path, served: Store, tmp_path: Path) -> None:
     """Their backend still gets everything; ours gets what belongs to a search, recognised by span, resource or our
-    scope."""
+    scope, and whatever else is a row."""
     collector = Collector(
         otelcol, tmp_path / "collector", [STOCK, CONFIGS / "existing-collector.yaml"], environment_of(served), [MERGING]
     )
@@ -265,17 +328,20 @@ def test_merged_into_a_running_collector(otelcol: Path, served: Store, tmp_path:
         ("theirs", {}, {"genesis.run.id": "r"}),
         ("theirs", {"genesis.run.id": "r"}, {}),
         ("genesis_otel", {}, {"genesis.record": "action"}),
+        ("theirs", {}, {"genesis.record": "action"}),
+        ("theirs", {}, {"gen_ai.operation.name": "chat", "genesis.llm.cost_source": "no-tokens"}),
     ):
         provider = TracerProvider(resource=Resource(resource))
         provider.add_span_processor(SimpleSpanProcessor(kept))
         span(provider.get_tracer(scope), f"{scope} {resource} {attributes}", attributes)
     with running(collector):
         send(over_grpc(collector), kept.get_finished_spans())
-        until(lambda: served.count("SELECT count() FROM theirs.otel_traces") == 4, "the filling of their backend")
+        until(lambda: served.count("SELECT count() FROM theirs.otel_traces") == 6, "the filling of their backend")
         with contextlib.closing(served.client()) as client:
-            until(lambda: has_all(client, COUNT, 3), "the filling of ours")
+            until(lambda: has_all(client, COUNT, 5), "the filling of ours")
     assert served.count("SELECT count() FROM otel_traces WHERE SpanAttributes['http.request.method'] != ''") == 0
-    assert served.count("SELECT count() FROM agent_actions") == 1
+    assert served.count("SELECT count() FROM agent_actions") == 2
+    assert served.count("SELECT count() FROM llm_logs") == 1
 
 
 # --- once -------------------------------------------------------------------------------------------------------------
@@ -350,6 +416,18 @@ def test_a_lost_acknowledgement_duplicates_no_row(window: int, otelcol: Path, se
             key = "(trace_id, span_id, position)" if "position" in _columns(client, stored) else "(trace_id, span_id)"
             rows, identities = client.query(f"SELECT count(), uniqExact{key} FROM {stored}").result_rows[0]
             assert rows == identities > 0, table
+
+
+def test_a_view_that_fails_for_a_while_costs_no_row(served: Store, collecting: Collector) -> None:
+    """The collector is told that the insert failed, says why, and sends it again until every row is there, once, and so are the raw spans."""
+    with contextlib.closing(served.client()) as client:
+        client.command("ALTER TABLE agent_actions ADD CONSTRAINT broken CHECK action_type != 'a1'")
+    send(over_http(collecting), actions(3))
+    until(lambda: "VIOLATED_CONSTRAINT" in collecting.log, "the failure in the collector's log")
+    with contextlib.closing(served.client()) as client:
+        client.command("ALTER TABLE agent_actions DROP CONSTRAINT broken")
+        until(lambda: has_all(client, "SELECT count() FROM agent_actions", 3), "the arrival of every row")
+    assert served.count(COUNT) == 3
 
 
 def test_the_same_span_by_both_paths_is_one_row_after_a_merge(served: Store, collecting: Collector) -> None:

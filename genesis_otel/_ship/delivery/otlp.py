@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.util.re import parse_env_headers
 
-from genesis_otel._log import first_line
+from genesis_otel._log import first_line, quiet, warn_once
 from genesis_otel._ship.delivery.contract import Misconfigured, Outage, Refused, Rejected, TooLarge
 from genesis_otel._ship.encoding.codec import Flat, encode, flatten
 from genesis_otel._ship.encoding.otlp_bytes import request_body
@@ -37,6 +38,8 @@ TIMEOUT = 10.0
 
 BAD_DATA = frozenset({400, 422})
 """Statuses for bodies that are not OTLP or are invalid: the first is OTLP's own."""
+HEADERS_LOG = "opentelemetry.util.re"
+"""The logger of OpenTelemetry's parser of headers."""
 NO_REQUEST = b"\xff"
 """A body that is not protobuf: its tag is truncated."""
 RETRYABLE = frozenset({429, 502, 503, 504})
@@ -71,15 +74,34 @@ def options() -> Options:
     try:
         timeout = float(told("TIMEOUT") or TIMEOUT)
     except ValueError:
-        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds") from None
+        timeout = 0.0
+    if not 0 < timeout < threading.TIMEOUT_MAX:
+        raise Misconfigured("OTEL_EXPORTER_OTLP_TIMEOUT must be a number of seconds above 0")
     return Options(
-        headers=dict(parse_env_headers(told("HEADERS") or "", liberal=True)),
+        headers=headers_of(told("HEADERS") or ""),
         timeout=timeout,
         compression=compression,
         certificate=told("CERTIFICATE"),
         client_key=told("CLIENT_KEY"),
         client_certificate=told("CLIENT_CERTIFICATE"),
     )
+
+
+def headers_of(told: str) -> dict[str, str]:
+    """Headers as OpenTelemetry's variable has them, ``name=value`` separated by commas; any other item is left out, with a warning that,
+    unlike OpenTelemetry's own, does not show it: it may be a token."""
+    found: dict[str, str] = {}
+    for number, item in enumerate(told.split(","), 1):
+        with quiet(HEADERS_LOG):
+            header = parse_env_headers(item, liberal=True)
+        if item.strip() and not header:
+            warn_once(
+                f"header {number}",
+                "item %d of OTEL_EXPORTER_OTLP_HEADERS is not name=value and is left out (write special characters as %%XX)",
+                number,
+            )
+        found |= header
+    return found
 
 
 class Transport(Protocol):
@@ -184,7 +206,7 @@ class Http:
         except self._failures.Timeout as error:
             raise Outage(f"the collector at {self._where} did not answer within {self._timeout:.0f} s") from error
         except self._failures.SSLError as error:
-            raise Outage(f"TLS with the collector at {self._where} failed: {first_line(error)}") from error
+            raise Outage(no_tls(self._where, error)) from error
         except self._failures.RequestException as error:
             raise Outage(unreachable(self._where, error)) from error
         return self._judged(answer.status_code, answer.headers, answer.content)
@@ -213,7 +235,11 @@ class Http:
         if status == 413:
             raise TooLarge(f"{place} answered 413: the request is too large for it or for a proxy in front of it")
         if status in BAD_DATA and kind != "text/html":
-            raise Refused(f"{place} answered with HTTP status {status}, bad data")
+            why = reason_of(kind, body)
+            # The collector's own limit (max_request_body_size) has the status of bad data.
+            if "too large" in why:
+                raise TooLarge(f"{place} answered {status}: {why}")
+            raise Refused(f"{place} answered with HTTP status {status}, bad data{why and ': '}{why}")
         if status in RETRYABLE or status >= 500:
             after = retry_after(headers) if status in RETRYABLE else 0.0
             raise Outage(
@@ -267,14 +293,39 @@ def response_of(kind: str, body: bytes) -> ExportTraceServiceResponse:
     raise ValueError("neither protobuf nor JSON")
 
 
+def reason_of(kind: str, body: bytes) -> str:
+    """Why a collector refuses a request: the message of the ``Status`` that it answers with; empty if there is none."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+
+    try:
+        told = json.loads(body) if kind == "application/json" else None
+        message = told.get("message") if isinstance(told, dict) else Status.FromString(body).message if kind else ""
+    except (DecodeError, ValueError, RecursionError):
+        return ""
+    return first_line(Exception(message)) if isinstance(message, str) and message else ""
+
+
 def unreachable(place: str, error: Exception) -> str:
     """Why nothing was sent, in plain words instead of a library's."""
     text = str(error)
     if "refused" in text:
         return f"Connection refused at {place}: is the collector running, and is the port right?"
+    if "Connection aborted" in text:
+        return (
+            f"the server at {place} closed the connection without an answer: is it the gRPC port (4317)? "
+            "If so, set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+        )
     if any(each in text for each in ("resolve", "Name or service", "nodename")):
         return f"the host of {place} is unknown"
     return f"the collector at {place} cannot be reached: {type(error).__name__}"
+
+
+def no_tls(place: str, error: Exception) -> str:
+    """Why TLS failed, and what to do if the server speaks none."""
+    if "WRONG_VERSION_NUMBER" in str(error):
+        return f"the server at {place} does not speak TLS: set an endpoint that begins with http://, or another port"
+    return f"TLS with the collector at {place} failed: {first_line(error)}"
 
 
 # --- gRPC -------------------------------------------------------------------------------------------------------------
@@ -325,7 +376,7 @@ class Grpc:
         code, codes, place = error.code(), self._codes, f"the collector at {self._where} (gRPC)"
         details = first_line(Exception(error.details() or ""))
         if code is codes.INVALID_ARGUMENT:
-            return Refused(f"{place} answered INVALID_ARGUMENT")
+            return Refused(f"{place} answered INVALID_ARGUMENT{details and ': '}{details}")
         if code is codes.RESOURCE_EXHAUSTED and "larger than max" in details:
             return TooLarge(f"{place} does not accept a message of this size")
         if code is codes.DEADLINE_EXCEEDED:
@@ -338,6 +389,8 @@ class Grpc:
                 f"the server at {self._where} does not speak OTLP over gRPC ({code.name}): is it the HTTP port (4318)? "
                 "If so, set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
             )
+        if "WRONG_VERSION_NUMBER" in details:
+            return Outage(no_tls(self._where, Exception(details)))
         if code is codes.UNAVAILABLE and "refused" in details:
             return Outage(f"Connection refused at {self._where}: is the collector running, and is the port right?")
         return Outage(f"{place} answered {code.name}: {details}", after=_delay(error))
@@ -351,7 +404,7 @@ def _delay(error: Any) -> float:
     """Seconds after which an error's ``RetryInfo`` asks to retry; 0 if it has none."""
     from google.protobuf.message import DecodeError
     from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+    from google.rpc.status_pb2 import Status
 
     info = RetryInfo()
     try:

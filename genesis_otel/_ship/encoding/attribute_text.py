@@ -71,6 +71,11 @@ def value_text(value: object) -> str:
     return encoded.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
+def in_64_bits(value: int) -> bool:
+    """Whether OTLP has this integer: others are sent as text."""
+    return -(1 << 63) <= value < 1 << 63
+
+
 def int_text(value: int) -> str:
     """An integer as decimal digits, or as hexadecimal ones if Python refuses to convert it (over 4,300 digits)."""
     try:
@@ -102,9 +107,11 @@ def float_text(value: float) -> str:
 JSON_OF: tuple[tuple[type, Callable[[Any], str]], ...] = (
     (str, lambda value: json.dumps(text(value), ensure_ascii=False)),
     (bool, lambda value: "true" if value else "false"),
-    (int, int_text),
+    # What reaches a collector as text is text in its JSON.
+    (int, lambda value: int_text(value) if in_64_bits(value) else f'"{int_text(value)}"'),
     (float, lambda value: float_text(value) if math.isfinite(value) else json.dumps(float_text(value))),
-    (bytes, lambda value: json.dumps(base64.b64encode(value).decode())),
+    # Of none at all Go makes null.
+    (bytes, lambda value: json.dumps(base64.b64encode(value).decode()) if value else "null"),
     (
         Mapping,
         lambda value: "{" + ",".join(f"{json_text(str(key))}:{json_text(value[key])}" for key in sorted(value)) + "}",
