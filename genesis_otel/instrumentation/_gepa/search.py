@@ -8,8 +8,6 @@ each method catches its own errors and logs them once; the search continues.
 from __future__ import annotations
 
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,11 +35,6 @@ ERRORS = 3
 def seed_of(run_id: str) -> str:
     """The individual id of a run's seed."""
     return f"{run_id}-0"
-
-
-def new_id() -> str:
-    """An id for a run that is named before it starts."""
-    return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
 
 
 @dataclass
