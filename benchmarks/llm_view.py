@@ -26,6 +26,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from rich.table import Table
 from rounds import Limit, console, verdict
+from shapes import message, text
 
 from genesis_otel._store import connection, tables
 from genesis_otel.queries import composed
@@ -52,18 +53,8 @@ USAGE = {
 }
 
 
-def text(size: int, seed: int) -> str:
-    """Program text with quotes and newlines, which JSON escapes."""
-    line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
-    return (line * (size // len(line) + 1))[:size]
-
-
 def ours(size: int, seed: int) -> dict[str, str]:
     """A call as ``llm_call()`` records it."""
-
-    def message(role: str, content: str) -> dict[str, Any]:
-        return {"role": role, "parts": [{"type": "text", "content": content}]}
-
     asked = [message("system", "You improve programs."), message("user", text(size, seed))]
     return {
         **PLACE,
