@@ -142,7 +142,7 @@ SELECT
             'opentelemetry.instrumentation.bedrock', 'openlit', 'openlit.otel.tracing',
             'opentelemetry.instrumentation.google_generativeai', 'opentelemetry.instrumentation.vertexai'
         )
-        AND StatusCode NOT IN ('Error', 'STATUS_CODE_ERROR')
+        AND NOT @status_is_error()
         AND a['genesis.llm.cost_source'] != ''
         AND hasAll([
             'genesis.run.id', 'genesis.generation.number', 'genesis.individual.id', 'genesis.place', 'genesis.llm.role',

@@ -98,7 +98,7 @@ SELECT
     asked_json, asked, asked_is_plain, answered_json, plain_response, plain_thoughts, answered_is_plain,
     event_times[indexOf(event_names, 'First Token Stream Event')] AS first_token,
     event_attributes[indexOf(event_names, 'exception')] AS exception,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_failed,
+    @status_is_error() OR has(event_names, 'exception') AS is_failed,
     -- What has several names, by one name of ours; the first that is not empty, in the order of the names, is found. Of costs, the
     -- first that is a finite number above 0: instrumentations tell 0 of models that they have no price for.
     mapApply(
