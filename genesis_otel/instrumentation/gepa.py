@@ -286,8 +286,8 @@ def _propose(original: Original, self: Any, candidate: Any, dataset: Any, *args:
     search = _search_of(self)
     if search is None:
         return original(self, candidate, dataset, *args, **kwargs)
-    proposal = search.job_of(dataset)
-    with calls.belonging(search.job_context(proposal)):
+    proposal = search.proposal_on(dataset)
+    with calls.belonging(search.context_of(proposal)):
         try:
             return original(self, candidate, dataset, *args, **kwargs)
         except Exception as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import context as otel
@@ -25,6 +24,7 @@ from genesis_otel._log import first_line
 from genesis_otel.instrumentation._gepa import kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
 from genesis_otel.instrumentation._gepa.objects import Candidate, code_of, config_of, limit_of, metrics_of
+from genesis_otel.instrumentation._gepa.proposals import Proposal, Reflection, reflections
 from genesis_otel.instrumentation._hooks import quietly
 
 Original = Callable[..., Any]
@@ -35,22 +35,6 @@ ERRORS = 3
 def seed_of(run_id: str) -> str:
     """The individual id of a run's seed."""
     return f"{run_id}-0"
-
-
-@dataclass
-class Proposal:
-    """A candidate that has been started and not ended."""
-
-    individual: spans.Individual
-    parents: tuple[int, ...]
-    candidate: dict[str, str] = field(default_factory=dict)
-    number: int | None = None
-    """GEPA's number, once the candidate is accepted."""
-    has_text: bool = False
-    """Whether its own text has been written, so that it is more than its parent."""
-    error: Exception | None = None
-    """The outcome of its latest reflection, if that was not a text."""
-    failed: bool = False
 
 
 class Search:
@@ -87,11 +71,8 @@ class Search:
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
         self.selected: list[tuple[int, Candidate]] = []
-        self.jobs: list[Proposal] = []
+        self.reflections: list[Reflection] = []
         """What this iteration proposes by reflection, in GEPA's order."""
-        self.datasets: list[object] = []
-        """The dataset that each of them reflects on."""
-        self.components: list[Sequence[str]] = []
         self.merging: tuple[int, ...] = ()
         self.rejecting: Any = None
         self.places = Places(owners=self.owners)
@@ -179,48 +160,27 @@ class Search:
                 return each
         return None
 
-    def _fail(self, proposal: Proposal, error: BaseException | str) -> None:
-        """The proposal comes to nothing; the first reason counts."""
-        if proposal.failed:
-            return
-        proposal.failed = True
-        proposal.individual.fail(error)
-        why = first_line(error) if isinstance(error, BaseException) else error
-        proposal.individual.action("proposal_failed", {"individual_id": proposal.individual.id, "error": why})
-
     @contextmanager
     def proposing(self, jobs: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], None]]:
         """A block in which GEPA has new texts written; yields a function to call with them."""
-        self._jobs(jobs)
-        alone = self.jobs[0].individual.context if len(self.jobs) == 1 else None
+        self._reflect(jobs)
+        alone = self.reflections[0].proposal.individual.context if len(self.reflections) == 1 else None
         context = alone if alone is not None else (self.generation or self.run).context
         with spans.attached(self._within(context, "mutation")):
             yield self._texts
 
     @quietly
-    def _jobs(self, jobs: Sequence[Any]) -> None:
-        # GEPA reports each one as it prepares it, in the order in which it proposes.
-        self.jobs = (
-            [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
-        )
-        self.datasets = [dataset for _, dataset, _ in jobs]
-        self.components = [tuple(components) for _, _, components in jobs]
+    def _reflect(self, jobs: Sequence[Any]) -> None:
+        self.reflections = reflections(self.open, jobs)
 
     @quietly
     def _texts(self, answers: Sequence[Any]) -> None:
-        for proposal, answer in zip(self.jobs, answers, strict=False):
-            texts = answer[0] if answer else None
-            if texts:
-                proposal.candidate.update(texts)
-                proposal.has_text = True
-                proposal.individual.record(edit_summary=f"rewritten: {', '.join(texts)}")
-            else:
-                self._fail(proposal, proposal.error or "reflection proposed no new text")
+        for each, answer in zip(self.reflections, answers, strict=False):
+            each.proposal.written(answer[0] if answer else None)
 
-    def job_of(self, dataset: object) -> Proposal | None:
+    def proposal_on(self, dataset: object) -> Proposal | None:
         """The proposal that reflects on a dataset."""
-        at = next((at for at, each in enumerate(self.datasets) if each is dataset), None)
-        return None if at is None or at >= len(self.jobs) else self.jobs[at]
+        return next((each.proposal for each in self.reflections if each.dataset is dataset), None)
 
     @quietly
     def reflection_failed(self, proposal: Proposal | None, error: Exception) -> None:
@@ -228,17 +188,16 @@ class Search:
         if proposal is not None:
             proposal.error = error  # GEPA may retry
 
-    def job_context(self, proposal: Proposal | None) -> Context | None:
+    def context_of(self, proposal: Proposal | None) -> Context | None:
         """The context for a proposal's calls."""
         return None if proposal is None else self._within(proposal.individual.context, "mutation")
 
     def owners(self) -> list[Context]:
-        """Where each of the prompts belongs that GEPA sends at once: one per component with something to reflect on."""
+        """Where each of the prompts belongs that GEPA sends at once."""
         return [
-            self._within(job.individual.context, "mutation")
-            for job, dataset, components in zip(self.jobs, self.datasets, self.components, strict=False)
-            for name in components
-            if isinstance(dataset, Mapping) and dataset.get(name)
+            self._within(each.proposal.individual.context, "mutation")
+            for each in self.reflections
+            for _ in range(each.prompts())
         ]
 
     # --- evaluations ----------------------------------------------------------------------------------------------------
@@ -319,7 +278,7 @@ class Search:
         state = event["state"]
         self._begin_with(state)
         self._end_generation(state)
-        self.selected, self.jobs, self.datasets, self.components, self.merging = [], [], [], [], ()
+        self.selected, self.reflections, self.merging = [], [], ()
         self.completed, self.proposed = event["iteration"], 0
         self.generation = self.run.generation(event["iteration"])
         self._enter(self.generation)
@@ -421,7 +380,7 @@ class Search:
         error = event["exception"]
         for each in self.open:
             if each.number is None:
-                self._fail(each, error)
+                each.fail(error)
         details = {"generation": event["iteration"], "error": first_line(error)}
         (self.generation or self.run).action("iteration_failed", details)
 
@@ -449,7 +408,7 @@ class Search:
         front = sorted(set().union(*state.get_pareto_front_mapping().values()))
         for each in self.open:
             if each.number is None:
-                self._fail(each, error or "no candidate came of it")
+                each.fail(error or "no candidate came of it")
             else:
                 score = state.get_program_average_val_subset(each.number)[0]
                 each.individual.record(
@@ -475,7 +434,7 @@ class Search:
         """The search has ended, by itself or with an exception: leave nothing open."""
         self.leave()
         for each in self.open:
-            self._fail(each, failure or "the search ended")
+            each.fail(failure or "the search ended")
             each.individual.end()
         if self.generation is not None:
             self.generation.end()
