@@ -21,15 +21,11 @@ from genesis_otel._emit.member import Member
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import first_line
-from genesis_otel.instrumentation._gepa import kept
+from genesis_otel.instrumentation._gepa import evaluations, kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
 from genesis_otel.instrumentation._gepa.objects import Candidate, code_of, config_of, limit_of, metrics_of
 from genesis_otel.instrumentation._gepa.proposals import Proposal, Reflection, reflections
 from genesis_otel.instrumentation._hooks import quietly
-
-Original = Callable[..., Any]
-ERRORS = 3
-"""How many errors of examples an evaluation names; it counts all of them."""
 
 
 def seed_of(run_id: str) -> str:
@@ -214,7 +210,7 @@ class Search:
             begun = [self._evaluation(candidate, size, full=full) for candidate, size in items]
             for each in begun:
                 if each is not None:
-                    stack.push(_ending(each[0]))
+                    stack.push(evaluations.ending(each[0]))
             for (candidate, _), each in zip(items, begun, strict=True):
                 if each is not None:
                     self.places.of_candidates[id(candidate)] = each[1]
@@ -249,16 +245,7 @@ class Search:
 
     @quietly
     def _result(self, evaluation: spans.Evaluation, result: Any) -> None:
-        scores = list(result[1] if isinstance(result, tuple) else result.scores)
-        details: dict[str, Any] = {"scores": scores}
-        # How each example's evaluation went: to GEPA, a failed one has a score like any other.
-        told = getattr(result, "trajectories", None) or ()
-        errors = [str(each["error"]) for each in told if isinstance(each, Mapping) and each.get("error")]
-        if errors:
-            details |= {"failed_examples": len(errors), "errors": errors[:ERRORS]}
-        evaluation.result(combined_score=sum(scores) / len(scores) if scores else None, details=details)
-        if errors and len(errors) == len(scores):
-            evaluation.fail(errors[0])
+        evaluations.ended(evaluation, result)
 
     # --- the seed -------------------------------------------------------------------------------------------------------
 
@@ -442,14 +429,3 @@ class Search:
         if failure is not None:
             self.run.fail(failure)
         self.run.end(total_generations=self.completed or None)
-
-
-def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
-    """A function that ends an evaluation at the end of a block, with the exception that leaves the block."""
-
-    def leave(kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            evaluation.fail(error)
-        evaluation.end()
-
-    return leave
