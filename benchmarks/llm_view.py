@@ -1,7 +1,7 @@
 """What the views of llm_logs cost in CPU of the process: per LLM call, and per insert, however small.
 
-Run: python benchmarks/llm_view.py [--before FILE]. FILE is another version of genesis_otel/sql/llm_logs.sql, for instance of an earlier
-commit, which is measured beside this one: only the ratio of paired rounds means anything on a busy machine.
+Run: python benchmarks/llm_view.py [--before FILE]. FILE has the table llm_logs and its views in another version, for instance
+the files genesis_otel/sql/llm_*.sql of an earlier commit in one, which is measured beside this one: only the ratio of paired rounds means anything on a busy machine.
 
 The views are measured alone on ``otel_traces`` (chDB, a fresh folder), beside the views of the whole schema and a landing table without
 any view, whose cost is subtracted. Calls are those that ``llm_call()`` records, with prompts of 5 and 50 kB, and a traceloop call in
@@ -26,6 +26,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from rich.table import Table
 from rounds import Limit, console, verdict
+from shapes import message, text
 
 from genesis_otel._store import connection, tables
 from genesis_otel.queries import composed
@@ -52,18 +53,8 @@ USAGE = {
 }
 
 
-def text(size: int, seed: int) -> str:
-    """Program text with quotes and newlines, which JSON escapes."""
-    line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
-    return (line * (size // len(line) + 1))[:size]
-
-
 def ours(size: int, seed: int) -> dict[str, str]:
     """A call as ``llm_call()`` records it."""
-
-    def message(role: str, content: str) -> dict[str, Any]:
-        return {"role": role, "parts": [{"type": "text", "content": content}]}
-
     asked = [message("system", "You improve programs."), message("user", text(size, seed))]
     return {
         **PLACE,
@@ -112,7 +103,7 @@ def block(call: Callable[[int, int], Mapping[str, str]], size: int, count: int, 
 
 
 def database(engine: Path, name: str, llm_logs: str | None) -> Client:
-    """A landing table with the view from a text of ``llm_logs.sql``, or without views."""
+    """A landing table with the table ``llm_logs`` and its views from a text of SQL, or without views."""
     client = connection.open_embedded(engine)
     client.command(f"CREATE DATABASE {name}")
     client.database = name
@@ -132,14 +123,14 @@ def inserted(client: Client, columns: list[list[Any]]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", type=Path, help="another text of llm_logs.sql")
+    parser.add_argument("--before", type=Path, help="another text of the table llm_logs and its views")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--calls", type=int, default=CALLS, help="an insert")
     options = parser.parse_args()
     sql = Path(tables.__file__).parents[1] / "sql"
     texts: dict[str, str | None] = {
         "no view": None,
-        "these views": (sql / "llm_logs.sql").read_text(),
+        "these views": "\n".join((sql / f"{file}.sql").read_text() for file in ("llm_logs", *tables.CALLS)),
         "all views": "\n".join((sql / f"{file}.sql").read_text() for file in tables.FILES),
     }
     if options.before is not None:

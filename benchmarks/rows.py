@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from rich.table import Table
 from rounds import Limit, console, verdict
+from shapes import message, place, text
 
 from genesis_otel import attributes as names
 from genesis_otel._ship.delivery.contract import Limits
@@ -50,11 +51,6 @@ MORE = 8.0
 FLOOR, ROWS, PICKLES, OTHER = "prepared columns", "rows", "pickles", "rows, value by value"
 
 
-def text(size: int, seed: int) -> str:
-    line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
-    return (line * (size // len(line) + 1))[:size]
-
-
 def recorded(count: int, record: Callable[[Any, int], None]) -> list[ReadableSpan]:
     kept = InMemorySpanExporter()
     provider = TracerProvider(id_generator=DerivedIdGenerator(), shutdown_on_exit=False)
@@ -63,10 +59,6 @@ def recorded(count: int, record: Callable[[Any, int], None]) -> list[ReadableSpa
     for number in range(count):
         record(tracer, number)
     return list(kept.get_finished_spans())
-
-
-def place(number: int) -> dict[str, Any]:
-    return {names.RUN_ID: "run_1", names.GENERATION: number // 20, names.INDIVIDUAL_ID: f"ind_{number}"}
 
 
 def individual(number: int) -> dict[str, Any]:
@@ -103,9 +95,6 @@ def mix(tracer: Any, number: int) -> None:
 
 
 def call(size: int, number: int) -> dict[str, Any]:
-    def message(role: str, content: str, **more: str) -> dict[str, Any]:
-        return {"role": role, "parts": [{"type": "text", "content": content}], **more}
-
     asked = [message("system", "You improve programs."), message("user", text(size, number))]
     return place(number) | {
         "gen_ai.operation.name": "chat",

@@ -41,9 +41,14 @@ class Shape(NamedTuple):
 
 
 def text(size: int, seed: int) -> str:
-    """Program text of ``size`` characters."""
+    """Program text of ``size`` characters, with quotes and newlines, which JSON escapes."""
     line = f'def step_{seed}(x: float, name: str = "plain") -> float:\n    return x * 1.0{seed}  # a comment\n'
     return (line * (size // len(line) + 1))[:size]
+
+
+def message(role: str, content: str, **more: str) -> dict[str, Any]:
+    """A message as OpenTelemetry writes it."""
+    return {"role": role, "parts": [{"type": "text", "content": content}], **more}
 
 
 def place(number: int) -> dict[str, Any]:
@@ -74,10 +79,6 @@ def individual(number: int, code: int = 0) -> Made:
 
 def call(number: int, size: int, seed: int = 0) -> Made:
     """An LLM call as ``llm_call()`` records it."""
-
-    def message(role: str, content: str) -> dict[str, Any]:
-        return {"role": role, "parts": [{"type": "text", "content": content}]}
-
     asked = [message("system", "You improve programs."), message("user", text(size, number))]
     answered = [message("assistant", text(ANSWER, number)) | {"finish_reason": "stop"}]
     told = {

@@ -25,7 +25,7 @@ import time
 import uuid
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -36,8 +36,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from genesis_otel._emit.interruption import foreign, uninterrupted
 from genesis_otel._log import first_line
 from genesis_otel._ship.delivery.contract import Limits, Outage, Refused, Sender
-from genesis_otel._ship.spool import layout, losses
-from genesis_otel._ship.spool.lock import ProcessLock
+from genesis_otel._ship.spool import losses
+from genesis_otel._ship.spool.leader import Leadership
 from genesis_otel._ship.spool.status import taken, waiting_in
 from genesis_otel._ship.spool.turn import Turn
 from genesis_otel._ship.spool.writer import Writer
@@ -106,7 +106,7 @@ class DurableSpanProcessor(SpanProcessor):
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._writer: Writer | None = None
         self._queues: list[str] = []
-        self._leader: ProcessLock | None = None
+        self._leadership = Leadership(self._folder, self._family)
         # A token by which a thread recognises itself as the current one; None while there is none.
         self._thread: object | None = None
         # Queues rather than events: a signal handler may put into one while its own thread is doing so.
@@ -366,7 +366,7 @@ class DurableSpanProcessor(SpanProcessor):
                 return
             mine = self._thread = object()
             try:
-                self._try_to_lead()
+                self._leadership.take()
                 # Not via ``threading``, whose own lock may be held by the very thread that a signal handler interrupts.
                 _thread.start_new_thread(self._run, (mine,))
             except RuntimeError:
@@ -391,8 +391,8 @@ class DurableSpanProcessor(SpanProcessor):
                 pause = self._limits.flush_interval
                 try:
                     self._settle()
-                    if self._try_to_lead():
-                        draining.round(self._own_queues(), stop=self._stopped)
+                    if self._leadership.take():
+                        draining.round(self._leadership.queues(), stop=self._stopped)
                     waiting.ends()
                     self._failures = 0
                 except Exception as error:
@@ -404,7 +404,7 @@ class DurableSpanProcessor(SpanProcessor):
                     pause = asked + random.uniform(0, longest)  # noqa: S311 - jitter
                 if not self._stop:
                     self._sleep(pause)
-            if self._try_to_lead() and self._writer is not None and not self._is_past_deadline():
+            if self._leadership.take() and self._writer is not None and not self._is_past_deadline():
                 draining.round([self._writer.id], stop=self._is_past_deadline)
                 if not self._is_past_deadline():
                     draining.tell(last=True)
@@ -412,9 +412,8 @@ class DurableSpanProcessor(SpanProcessor):
             logger.debug("spans are left to the next process: %s", first_line(error))
         finally:
             draining.close()
-            if self._leader is not None and self._thread is mine:
-                self._leader_file().unlink(missing_ok=True)
-                self._leader.release()
+            if self._thread is mine:
+                self._leadership.release()
             done.put(None)
 
     def _sleep(self, seconds: float) -> None:
@@ -431,39 +430,6 @@ class DurableSpanProcessor(SpanProcessor):
 
     def _is_past_deadline(self) -> bool:
         return time.monotonic() > self._deadline
-
-    def _leader_file(self) -> Path:
-        return self._folder / f"x-{self._family}.exports"
-
-    def _try_to_lead(self) -> bool:
-        """Try to become the one process of its family that uses the exporter; returns whether it is."""
-        if self._leader is None:
-            leader = ProcessLock(self._leader_file())
-            try:
-                if not self._folder.is_dir():
-                    self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                # Leftovers of families that are gone. A process that takes one right now sees that it is invalid, and retries.
-                for path in self._folder.glob("x-*.exports"):
-                    if ProcessLock.holder(path) is None:
-                        path.unlink(missing_ok=True)
-                if leader.take(0.0):
-                    self._leader = leader
-                    if not leader.valid():
-                        self._leader = None
-                        leader.release()
-            except BaseException as error:
-                if not isinstance(error, OSError) or foreign(error):
-                    self._leader = None
-                    leader.release()
-                    raise
-                logger.debug("%s cannot be used", self._folder, exc_info=True)
-        return self._leader is not None
-
-    def _own_queues(self) -> Iterator[str]:
-        """The queues of this process and of those forked from it, and those whose writers are dead."""
-        for name in layout.queues(self._folder):
-            if f"-{self._family}-" in name or not layout.writer_lives(self._folder, name):
-                yield name
 
 
 def _encoding() -> Callable[[ReadableSpan], bytes]:

@@ -183,7 +183,7 @@ def run(
     """
     if extra:
         warn_of(run, extra)
-    known = text(run_id) or given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
+    known = text(run_id) or new_id()
     place, began = Place(known), nanoseconds(start_time, "start_time") or time.time_ns()
     told: dict[str, Value] = {
         names.RECORD: names.RECORD_RUN,
@@ -242,6 +242,11 @@ def given_id() -> str:
         return ""
     _id_is_taken = True
     return given
+
+
+def new_id() -> str:
+    """The id of a run that is given none: the one from :func:`given_id`, or one of the current time."""
+    return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
 
 
 def _given_budget() -> float | str | None:

@@ -29,6 +29,8 @@ CELLS = 20_000
 """Cells of a feature grid, at most."""
 STATES = 400
 """States of the model selection per answer, at most."""
+FAILURES = 100
+"""Failures per answer, at most: the newest."""
 
 
 def runs(client: Client, stalled_after: float, **asked: Any) -> list[dict[str, Any]]:
@@ -201,7 +203,8 @@ def yields(client: Client, run_id: str) -> dict[str, Any]:
         "pairs": ask("model_mutation_yield"),
         "cells": ask("cells", limit=CELLS),
         "front": ask("pareto_latest"),
-        "failures": ask("failures", limit=100),
+        "failures": ask("failures", limit=FAILURES),
+        "most_failures": FAILURES,
     }
 
 

@@ -26,7 +26,7 @@ from genesis_otel._log import warn_once
 from genesis_otel._ship.calls import charges
 from genesis_otel._ship.calls.cost import cost_of
 from genesis_otel._ship.calls.llm_names import is_llm_call
-from genesis_otel._ship.calls.same_call import OPEN_AT_ONCE, Calls, answer_id_of, missing
+from genesis_otel._ship.calls.same_call import OPEN_AT_ONCE, Calls, answer_id_of, id_of, missing
 from genesis_otel._ship.cleaning.clean import Changed, Cleaner, bare
 from genesis_otel._ship.encoding.attribute_text import Attributes
 from genesis_otel._ship.redaction.redact import Redact
@@ -98,7 +98,7 @@ class LLMSpanProcessor(SpanProcessor):
         if names.RUN_ID not in told and names.RUN_ID not in span.resource.attributes:
             run_id = only_run(span.start_time)
             if run_id:
-                keep(self._guessed, _id(span), run_id, OPEN_AT_ONCE)
+                keep(self._guessed, id_of(span), run_id, OPEN_AT_ONCE)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Pass the span on, as it should be stored."""
@@ -112,7 +112,7 @@ class LLMSpanProcessor(SpanProcessor):
         finally:
             self._calls.ended(span)
             if self._guessed:
-                self._guessed.pop(_id(span), None)
+                self._guessed.pop(id_of(span), None)
 
     def retake(self, span: ReadableSpan, costs: list[Attributes] | None = None) -> None:
         """Pass on a span whose end was interrupted by an exception from a signal handler, unless the next processor has it.
@@ -169,7 +169,7 @@ class LLMSpanProcessor(SpanProcessor):
     def _call(self, span: ReadableSpan, attributes: Attributes) -> Attributes:
         """What a call's span lacks: what other spans of the same call know, its run, its cost, and whether it counts."""
         changes = missing(attributes, self._calls.inside(span))
-        run_id = self._guessed.get(_id(span), "")
+        run_id = self._guessed.get(id_of(span), "")
         if run_id and names.RUN_ID not in attributes:
             check("an LLM call", Place(run_id, guessed=True), recording=True)
             changes |= {names.RUN_ID: run_id, names.PLACE: "guessed"}
@@ -235,7 +235,3 @@ def _without_vectors(attributes: Attributes) -> dict[str, None]:
     if not is_embedding(attributes):
         return {}
     return {name: None for name in attributes if name == "output.value" or name.endswith(".embedding.vector")}
-
-
-def _id(span: ReadableSpan) -> int:
-    return span.context.span_id if span.context is not None else 0

@@ -63,7 +63,10 @@ INSERT_SETTINGS: dict[str, Any] = {
 SELECT = re.compile(r"\bAS\n(?=WITH|SELECT)")
 """Where the SELECT in a view's statement begins."""
 
-FILES = ("otel_traces", "records", *TABLES)
+CALLS = ("llm_read", "llm_told", "llm_messages")
+"""The files of ``sql/`` with the views between spans and ``llm_logs``."""
+
+FILES = ("otel_traces", "records", *TABLES, *CALLS)
 """The files of ``sql/`` that make up the schema, in order: the landing table first."""
 
 VIEW = re.compile(r"CREATE MATERIALIZED VIEW IF NOT EXISTS (?P<name>\w+) [^\n]*?\bTO (?P<target>\w+) ")

@@ -1,4 +1,4 @@
-"""Shared by the hooks into frameworks: wrapping functions and undoing it, keeping our own errors quiet, a job's environment.
+"""Shared by the hooks into frameworks: wrapping functions and undoing it, keeping our own errors quiet, a job's environment, a call's role.
 
 In: functions and methods of a framework, by owner and name, in a list that the hooks of each framework keep. Out: the same functions
 with a wrapper around them, until it is undone. On failure: a function that a version lacks is skipped and logged once, and what our own

@@ -33,9 +33,10 @@ from typing import Any
 from genesis_otel import spans
 from genesis_otel._emit import pareto
 from genesis_otel._emit.interruption import pass_on
+from genesis_otel._emit.run import new_id
 from genesis_otel._log import warn_once
 from genesis_otel.instrumentation._gepa import calls
-from genesis_otel.instrumentation._gepa.search import Search, new_id, seed_of
+from genesis_otel.instrumentation._gepa.search import Search, seed_of
 from genesis_otel.instrumentation._hooks import Original, Patched, is_put, put, say_if_newer, undo, wrap
 
 __all__ = ["instrument", "is_instrumented", "uninstrument"]
@@ -285,8 +286,8 @@ def _propose(original: Original, self: Any, candidate: Any, dataset: Any, *args:
     search = _search_of(self)
     if search is None:
         return original(self, candidate, dataset, *args, **kwargs)
-    proposal = search.job_of(dataset)
-    with calls.belonging(search.job_context(proposal)):
+    proposal = search.proposal_on(dataset)
+    with calls.belonging(search.context_of(proposal)):
         try:
             return original(self, candidate, dataset, *args, **kwargs)
         except Exception as error:

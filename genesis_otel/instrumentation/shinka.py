@@ -39,7 +39,7 @@ from genesis_otel._emit import pareto
 from genesis_otel._emit.context import place_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
-from genesis_otel.instrumentation._hooks import Original, Patched, in_environment, say_if_newer, undo, wrap
+from genesis_otel.instrumentation._hooks import Original, Patched, as_role, in_environment, say_if_newer, undo, wrap
 from genesis_otel.instrumentation._shinka import llm
 from genesis_otel.instrumentation._shinka.search import Options, Search
 from genesis_otel.instrumentation._when_imported import WhenImported
@@ -229,7 +229,7 @@ async def _restore_resume_progress(original: Original, self: Any) -> Any:
 
 
 async def _evolve_prompt(original: Original, self: Any, *args: Any, **kwargs: Any) -> Any:
-    with spans.attached(otel.set_value(attributes.LLM_ROLE, "prompt")):
+    with as_role("prompt"):
         prompt, kind, cost = await original(self, *args, **kwargs)
     if search := _current():
         search.prompt_evolved(prompt, kind, cost)
@@ -302,7 +302,7 @@ async def _save_patch_attempt(original: Original, self: Any, *args: Any, **kwarg
 
 
 async def _assess_novelty(original: Original, self: Any, exec_fname: str, *args: Any, **kwargs: Any) -> Any:
-    with spans.attached(otel.set_value(attributes.LLM_ROLE, "novelty")):
+    with as_role("novelty"):
         accepted, told = await original(self, exec_fname, *args, **kwargs)
     if search := _current():
         search.judged(Path(exec_fname).parent, accepted, told)

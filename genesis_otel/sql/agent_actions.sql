@@ -53,7 +53,7 @@ FROM
         TraceId, SpanId, SpanAttributes, ended, StatusMessage,
         SpanAttributes['genesis.record'] = 'evaluation' AS is_evaluation,
         arrayFirst((attributes, name) -> name = 'exception', event_attributes, event_names) AS exception,
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
+        @status_is_error() OR has(event_names, 'exception') AS is_error,
         arrayFirst(text -> text != '', [SpanAttributes['genesis.action.details'], SpanAttributes['genesis.evaluation.details'], '{}']) AS told
     FROM action_spans
 );

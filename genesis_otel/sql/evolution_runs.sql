@@ -41,7 +41,7 @@ SELECT
     SpanAttributes['genesis.run.config'] AS config,
     multiIf(
         SpanAttributes['genesis.run.status'] != '', SpanAttributes['genesis.run.status'],
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR'), 'failed',
+        @status_is_error(), 'failed',
         'completed'
     ) AS status,
     toInt32OrZero(SpanAttributes['genesis.run.total_generations']) AS total_generations,

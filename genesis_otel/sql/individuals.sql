@@ -71,7 +71,7 @@ FROM
         SpanAttributes['genesis.individual.metrics'] AS told_metrics,
         JSONExtractRaw(told_metrics, 'correct') AS correct_metric,
         event_attributes[indexOf(event_names, 'exception')] AS exception,
-        StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(event_names, 'exception') AS is_error,
+        @status_is_error() OR has(event_names, 'exception') AS is_error,
         CAST(multiIf(
             SpanAttributes['genesis.individual.correct'] IN ('true', 'false'), SpanAttributes['genesis.individual.correct'],
             correct_metric IN ('true', 'false'), correct_metric,

@@ -33,9 +33,6 @@ SPAN_TOOK, SPAN_BEGAN = part("span_took", "1"), part("span_began")
 """How many nanoseconds a raw span took, or NULL, also for records of a moment; and when it began, as far as that is known. Neither reads
 the span's attributes, which have the programs."""
 
-CALL_COST = part("call_cost")
-"""What a call cost, or NULL without a price."""
-
 LATEST = part("latest")
 """Decides which of the rows of an individual counts: the one for which this is greatest."""
 

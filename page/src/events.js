@@ -32,9 +32,6 @@ function Details({ row }) {
   return line.length < 70 ? visible(line) : html`<details><summary><span class="cut wide">${visible(line)}</span></summary><pre>${visible(lines.join("\n") + more)}</pre></details>`;
 }
 
-// As many as the server sends.
-const MOST_FAILURES = 100;
-
 export function Failures({ data, choose }) {
   const { told, error } = useWhole("run/yields", data);
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
@@ -42,5 +39,5 @@ export function Failures({ data, choose }) {
   // The error stands before what may be cut off on a phone.
   const columns = [{ name: "what", head: "what" }, { name: "error", head: "error", rest: true, show: (row) => html`<span class="cut wide" title=${visible(row.error)}>${row.incorrect ? "incorrect" : ""} ${visible(row.error)}</span>` }, { name: "generation", head: "generation", right: true },
     { name: "individual_id", head: "individual", show: (row) => short(row.individual_id) }, { name: "timestamp", head: "when", show: (row) => moment(row.timestamp) }];
-  return html`${told.failures.length < MOST_FAILURES ? "" : html`<p class="hint">The newest ${number(told.failures.length)}.</p>`}<${Table} label="Failures" rows=${told.failures} columns=${columns} keyOf=${(row) => row.timestamp + row.what + row.individual_id + row.trace_id} onPick=${(row) => row.individual_id && data.byId.has(row.individual_id) && choose(row.individual_id)}/>`;
+  return html`${told.failures.length < told.most_failures ? "" : html`<p class="hint">The newest ${number(told.failures.length)}.</p>`}<${Table} label="Failures" rows=${told.failures} columns=${columns} keyOf=${(row) => row.timestamp + row.what + row.individual_id + row.trace_id} onPick=${(row) => row.individual_id && data.byId.has(row.individual_id) && choose(row.individual_id)}/>`;
 }

@@ -22,8 +22,6 @@ from tests.support.environment import without_settings
 from tests.support.recording import record
 from tests.support.searched import GOING_ON, RUN, end_store, fill
 
-Call = Callable[..., Awaitable[dict[str, Any]]]
-
 
 def talk(filled: Path, work: Callable[[Client], Awaitable[None]], **settings: str) -> None:
     """Start the command as an agent's client does, and talk to it."""

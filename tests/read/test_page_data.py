@@ -452,6 +452,17 @@ def proposed(run_id: str, *, tells: bool = True) -> Sequence[ReadableSpan]:
         return recorded.spans
 
 
+def test_failures_say_how_many_they_are_at_most(
+    store: Client, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the page can say that these are the newest, and there may be more."""
+    export(connect, search_spans())
+    every = data.yields(store, RUN)["failures"]
+    monkeypatch.setattr(data, "FAILURES", 1)
+    told = data.yields(store, RUN)
+    assert told["failures"] == every[:1] != every and told["most_failures"] == 1
+
+
 def test_what_became_of_proposals_before_their_evaluation(store: Client, connect: Connect) -> None:
     """Patches that did not apply, similarities, what judges said and cost, rejections, and who came to nothing. Of a search that records
     nothing of it there is nothing; if only models judged, the number of rejections is unknown."""

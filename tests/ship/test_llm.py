@@ -20,6 +20,7 @@ from genesis_otel._ship.calls import llm_names
 from genesis_otel._ship.calls.cost import price
 from genesis_otel._ship.finish import LLMSpanProcessor
 from genesis_otel._ship.redaction.redact import redactor
+from genesis_otel._store.tables import CALLS
 from tests.support.answering import answering
 from tests.support.dialects import DIALECTS
 from tests.support.recording import Recorded, attributes_of, record
@@ -497,7 +498,7 @@ def test_the_list_of_names_is_the_one_of_the_tables() -> None:
     """What counts as a model call, and its tokens, are read by the same names here and in SQL."""
     from importlib.resources import files
 
-    sql = files("genesis_otel").joinpath("sql", "llm_logs.sql").read_text()
+    sql = "".join(files("genesis_otel").joinpath("sql", f"{name}.sql").read_text() for name in CALLS)
     for keys in (
         *(llm_names.PROVIDERS, llm_names.MODELS, llm_names.INPUT_TOKENS, llm_names.OUTPUT_TOKENS, llm_names.COSTS),
         *(llm_names.CACHE_READ_TOKENS, llm_names.CACHE_WRITE_TOKENS, llm_names.REASONING_TOKENS),

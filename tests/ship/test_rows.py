@@ -36,8 +36,7 @@ from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
 from tests.store.test_mapping_hostile import make, recipes
 from tests.support.destinations import Store
-from tests.support.golden import CASES
-from tests.support.mapping import spans_of
+from tests.support.mapping import golden
 from tests.support.recording import landing_columns, store_spans
 
 LANDING_HASH = "SELECT arraySort(groupArray(cityHash64(*))) FROM otel_traces"
@@ -80,10 +79,6 @@ def wanted(span: ReadableSpan) -> dict[str, Any]:
         "Links.TraceState": [link.context.trace_state.to_header() for link in span.links],
         "Links.Attributes": [texts(link.attributes) for link in span.links],
     }
-
-
-def golden() -> list[ReadableSpan]:
-    return [span for case in CASES for span in spans_of(case)]
 
 
 def hostile() -> list[ReadableSpan]:

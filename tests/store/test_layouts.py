@@ -18,8 +18,8 @@ from genesis_otel._store import tables as _tables
 from genesis_otel._store.present import existing
 from genesis_otel.exporter import ClickHouseSpanExporter
 from tests.conftest import Connect
-from tests.support.golden import CASES, SECOND, START, Case, front_of, span
-from tests.support.mapping import rows_of, spans_of
+from tests.support.golden import SECOND, START, Case, front_of, span
+from tests.support.mapping import golden, rows_of, spans_of
 from tests.support.recording import landing_columns, store_spans
 
 NESTED = """
@@ -60,10 +60,6 @@ LAYOUTS = {
     "a table that keeps nothing": layout(f"{HEAD}{SCOPE}Duration UInt64, {NESTED}", engine="ENGINE = Null"),
 }
 KEEPING = [name for name, statement in LAYOUTS.items() if "Null" not in statement]
-
-
-def golden() -> list[Any]:
-    return [span for case in CASES for span in spans_of(case)]
 
 
 def collect(client: Client, spans: list[Any]) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from tests.support.golden import Case
+from tests.support.golden import CASES, Case
 
 
 def spans_of(case: Case) -> Sequence[ReadableSpan]:
@@ -20,6 +20,11 @@ def spans_of(case: Case) -> Sequence[ReadableSpan]:
     provider.add_span_processor(SimpleSpanProcessor(kept))
     case.emit(provider.get_tracer("golden", "1.0"))
     return kept.get_finished_spans()
+
+
+def golden() -> list[ReadableSpan]:
+    """The spans of all golden cases."""
+    return [span for case in CASES for span in spans_of(case)]
 
 
 def rows_of(client: Client, table: str) -> list[dict[str, Any]]:

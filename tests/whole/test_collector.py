@@ -41,7 +41,7 @@ from genesis_otel.processor import DurableSpanProcessor
 from tests.conftest import Connect
 from tests.support.environment import take_settings_out
 from tests.support.golden import CASES, HOSTILE, SECOND, START, place, span
-from tests.support.mapping import rows_of, spans_of
+from tests.support.mapping import columns_of, golden, rows_of, spans_of
 from tests.support.pipeline import CONFIGS, PASSWORD, ROOT, Collector, Store, binary, environment_of, running
 from tests.support.recording import landing_columns, store_spans
 from tests.support.waiting import until
@@ -103,10 +103,6 @@ def has_all(client: Client, sql: str, wanted: int) -> bool:
 
 def landed(store: Store) -> int:
     return store.count("SELECT uniqExact(TraceId, SpanId) FROM otel_traces")
-
-
-def golden() -> list[ReadableSpan]:
-    return [span for case in CASES for span in spans_of(case)]
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -413,7 +409,7 @@ def test_a_lost_acknowledgement_duplicates_no_row(window: int, otelcol: Path, se
     assert (served.count("SELECT count() FROM otel_traces") > len(spans) + 1) == (window == 0)
     with contextlib.closing(served.client()) as client:
         for table, stored in STORED_IN.items():
-            key = "(trace_id, span_id, position)" if "position" in _columns(client, stored) else "(trace_id, span_id)"
+            key = "(trace_id, span_id, position)" if "position" in columns_of(client, stored) else "(trace_id, span_id)"
             rows, identities = client.query(f"SELECT count(), uniqExact{key} FROM {stored}").result_rows[0]
             assert rows == identities > 0, table
 
@@ -532,7 +528,3 @@ def actions(count: int) -> list[ReadableSpan]:
     for number in range(count):
         span(provider.get_tracer("genesis_otel"), "action", place(RECORD="action", ACTION_TYPE=f"a{number}"))
     return list(kept.get_finished_spans())
-
-
-def _columns(client: Client, table: str) -> list[str]:
-    return [row[0] for row in client.query(f"DESCRIBE TABLE {table}").result_rows]

@@ -117,12 +117,12 @@ class Calls:
 
     def inside(self, span: ReadableSpan) -> list[Inner]:
         """The calls that ended inside a span that is ending."""
-        opened = self._open.get(_id(span))
+        opened = self._open.get(id_of(span))
         return opened.inner if opened else []
 
     def counted_by(self, span: ReadableSpan, attributes: Attributes) -> str:
         """The id of the span that holds the row of this ending call; '' if that is its own."""
-        opened = self._open.get(_id(span))
+        opened = self._open.get(id_of(span))
         scope = _scope(span)
         if opened is not None and opened.counted and opened.counted[1] == _model(attributes):
             return opened.counted[0]
@@ -136,7 +136,7 @@ class Calls:
         """Forget a span that has ended."""
         if not self._open:
             return
-        span_id = _id(span)
+        span_id = id_of(span)
         self._open.pop(span_id, None)
         self._of_others.pop(span_id, None)
 
@@ -297,12 +297,13 @@ def _model(attributes: Attributes) -> str:
     return requested_model(attributes).rpartition("/")[2]
 
 
-def _id(span: ReadableSpan) -> int:
+def id_of(span: ReadableSpan) -> int:
+    """A span's id; 0 if it has none."""
     return span.context.span_id if span.context is not None else 0
 
 
 def _hex(span: ReadableSpan) -> str:
-    return f"{_id(span):016x}"
+    return f"{id_of(span):016x}"
 
 
 def _scope(span: ReadableSpan) -> str:

@@ -25,9 +25,7 @@ from genesis_otel._emit.answer import tokens_of
 from genesis_otel._emit.interruption import pass_on
 from genesis_otel._log import warn_once
 from genesis_otel._ship.calls.llm_names import is_llm_call
-from genesis_otel.instrumentation._hooks import role_here
-
-Original = Callable[..., Any]
+from genesis_otel.instrumentation._hooks import Original, role_here
 
 PLACES = "genesis-otel-gepa-places"
 """Key in the OpenTelemetry context of a search: its :class:`Places`."""

@@ -8,11 +8,8 @@ each method catches its own errors and logs them once; the search continues.
 from __future__ import annotations
 
 import sys
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from opentelemetry import context as otel
@@ -24,40 +21,16 @@ from genesis_otel._emit.member import Member
 from genesis_otel._emit.run import given_id
 from genesis_otel._emit.stopper import Stopper
 from genesis_otel._log import first_line
-from genesis_otel.instrumentation._gepa import kept
+from genesis_otel.instrumentation._gepa import evaluations, kept
 from genesis_otel.instrumentation._gepa.calls import PLACES, Places, belonging
 from genesis_otel.instrumentation._gepa.objects import Candidate, code_of, config_of, limit_of, metrics_of
+from genesis_otel.instrumentation._gepa.proposals import Proposal, Reflection, reflections
 from genesis_otel.instrumentation._hooks import quietly
-
-Original = Callable[..., Any]
-ERRORS = 3
-"""How many errors of examples an evaluation names; it counts all of them."""
 
 
 def seed_of(run_id: str) -> str:
     """The individual id of a run's seed."""
     return f"{run_id}-0"
-
-
-def new_id() -> str:
-    """An id for a run that is named before it starts."""
-    return given_id() or f"run_{time.strftime('%Y%m%d_%H%M%S')}_{uuid.uuid4().hex[:8]}"
-
-
-@dataclass
-class Proposal:
-    """A candidate that has been started and not ended."""
-
-    individual: spans.Individual
-    parents: tuple[int, ...]
-    candidate: dict[str, str] = field(default_factory=dict)
-    number: int | None = None
-    """GEPA's number, once the candidate is accepted."""
-    has_text: bool = False
-    """Whether its own text has been written, so that it is more than its parent."""
-    error: Exception | None = None
-    """The outcome of its latest reflection, if that was not a text."""
-    failed: bool = False
 
 
 class Search:
@@ -94,11 +67,8 @@ class Search:
         self.generation: spans.Generation | None = None
         self.open: list[Proposal] = []
         self.selected: list[tuple[int, Candidate]] = []
-        self.jobs: list[Proposal] = []
+        self.reflections: list[Reflection] = []
         """What this iteration proposes by reflection, in GEPA's order."""
-        self.datasets: list[object] = []
-        """The dataset that each of them reflects on."""
-        self.components: list[Sequence[str]] = []
         self.merging: tuple[int, ...] = ()
         self.rejecting: Any = None
         self.places = Places(owners=self.owners)
@@ -186,48 +156,27 @@ class Search:
                 return each
         return None
 
-    def _fail(self, proposal: Proposal, error: BaseException | str) -> None:
-        """The proposal comes to nothing; the first reason counts."""
-        if proposal.failed:
-            return
-        proposal.failed = True
-        proposal.individual.fail(error)
-        why = first_line(error) if isinstance(error, BaseException) else error
-        proposal.individual.action("proposal_failed", {"individual_id": proposal.individual.id, "error": why})
-
     @contextmanager
     def proposing(self, jobs: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], None]]:
         """A block in which GEPA has new texts written; yields a function to call with them."""
-        self._jobs(jobs)
-        alone = self.jobs[0].individual.context if len(self.jobs) == 1 else None
+        self._reflect(jobs)
+        alone = self.reflections[0].proposal.individual.context if len(self.reflections) == 1 else None
         context = alone if alone is not None else (self.generation or self.run).context
         with spans.attached(self._within(context, "mutation")):
             yield self._texts
 
     @quietly
-    def _jobs(self, jobs: Sequence[Any]) -> None:
-        # GEPA reports each one as it prepares it, in the order in which it proposes.
-        self.jobs = (
-            [each for each in self.open if each.number is None and not each.has_text][-len(jobs) :] if jobs else []
-        )
-        self.datasets = [dataset for _, dataset, _ in jobs]
-        self.components = [tuple(components) for _, _, components in jobs]
+    def _reflect(self, jobs: Sequence[Any]) -> None:
+        self.reflections = reflections(self.open, jobs)
 
     @quietly
     def _texts(self, answers: Sequence[Any]) -> None:
-        for proposal, answer in zip(self.jobs, answers, strict=False):
-            texts = answer[0] if answer else None
-            if texts:
-                proposal.candidate.update(texts)
-                proposal.has_text = True
-                proposal.individual.record(edit_summary=f"rewritten: {', '.join(texts)}")
-            else:
-                self._fail(proposal, proposal.error or "reflection proposed no new text")
+        for each, answer in zip(self.reflections, answers, strict=False):
+            each.proposal.written(answer[0] if answer else None)
 
-    def job_of(self, dataset: object) -> Proposal | None:
+    def proposal_on(self, dataset: object) -> Proposal | None:
         """The proposal that reflects on a dataset."""
-        at = next((at for at, each in enumerate(self.datasets) if each is dataset), None)
-        return None if at is None or at >= len(self.jobs) else self.jobs[at]
+        return next((each.proposal for each in self.reflections if each.dataset is dataset), None)
 
     @quietly
     def reflection_failed(self, proposal: Proposal | None, error: Exception) -> None:
@@ -235,17 +184,16 @@ class Search:
         if proposal is not None:
             proposal.error = error  # GEPA may retry
 
-    def job_context(self, proposal: Proposal | None) -> Context | None:
+    def context_of(self, proposal: Proposal | None) -> Context | None:
         """The context for a proposal's calls."""
         return None if proposal is None else self._within(proposal.individual.context, "mutation")
 
     def owners(self) -> list[Context]:
-        """Where each of the prompts belongs that GEPA sends at once: one per component with something to reflect on."""
+        """Where each of the prompts belongs that GEPA sends at once."""
         return [
-            self._within(job.individual.context, "mutation")
-            for job, dataset, components in zip(self.jobs, self.datasets, self.components, strict=False)
-            for name in components
-            if isinstance(dataset, Mapping) and dataset.get(name)
+            self._within(each.proposal.individual.context, "mutation")
+            for each in self.reflections
+            for _ in range(each.prompts())
         ]
 
     # --- evaluations ----------------------------------------------------------------------------------------------------
@@ -262,7 +210,7 @@ class Search:
             begun = [self._evaluation(candidate, size, full=full) for candidate, size in items]
             for each in begun:
                 if each is not None:
-                    stack.push(_ending(each[0]))
+                    stack.push(evaluations.ending(each[0]))
             for (candidate, _), each in zip(items, begun, strict=True):
                 if each is not None:
                     self.places.of_candidates[id(candidate)] = each[1]
@@ -297,16 +245,7 @@ class Search:
 
     @quietly
     def _result(self, evaluation: spans.Evaluation, result: Any) -> None:
-        scores = list(result[1] if isinstance(result, tuple) else result.scores)
-        details: dict[str, Any] = {"scores": scores}
-        # How each example's evaluation went: to GEPA, a failed one has a score like any other.
-        told = getattr(result, "trajectories", None) or ()
-        errors = [str(each["error"]) for each in told if isinstance(each, Mapping) and each.get("error")]
-        if errors:
-            details |= {"failed_examples": len(errors), "errors": errors[:ERRORS]}
-        evaluation.result(combined_score=sum(scores) / len(scores) if scores else None, details=details)
-        if errors and len(errors) == len(scores):
-            evaluation.fail(errors[0])
+        evaluations.ended(evaluation, result)
 
     # --- the seed -------------------------------------------------------------------------------------------------------
 
@@ -326,7 +265,7 @@ class Search:
         state = event["state"]
         self._begin_with(state)
         self._end_generation(state)
-        self.selected, self.jobs, self.datasets, self.components, self.merging = [], [], [], [], ()
+        self.selected, self.reflections, self.merging = [], [], ()
         self.completed, self.proposed = event["iteration"], 0
         self.generation = self.run.generation(event["iteration"])
         self._enter(self.generation)
@@ -428,7 +367,7 @@ class Search:
         error = event["exception"]
         for each in self.open:
             if each.number is None:
-                self._fail(each, error)
+                each.fail(error)
         details = {"generation": event["iteration"], "error": first_line(error)}
         (self.generation or self.run).action("iteration_failed", details)
 
@@ -456,7 +395,7 @@ class Search:
         front = sorted(set().union(*state.get_pareto_front_mapping().values()))
         for each in self.open:
             if each.number is None:
-                self._fail(each, error or "no candidate came of it")
+                each.fail(error or "no candidate came of it")
             else:
                 score = state.get_program_average_val_subset(each.number)[0]
                 each.individual.record(
@@ -482,7 +421,7 @@ class Search:
         """The search has ended, by itself or with an exception: leave nothing open."""
         self.leave()
         for each in self.open:
-            self._fail(each, failure or "the search ended")
+            each.fail(failure or "the search ended")
             each.individual.end()
         if self.generation is not None:
             self.generation.end()
@@ -490,14 +429,3 @@ class Search:
         if failure is not None:
             self.run.fail(failure)
         self.run.end(total_generations=self.completed or None)
-
-
-def _ending(evaluation: spans.Evaluation) -> Callable[..., None]:
-    """A function that ends an evaluation at the end of a block, with the exception that leaves the block."""
-
-    def leave(kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            evaluation.fail(error)
-        evaluation.end()
-
-    return leave

@@ -22,7 +22,7 @@ SELECT
     SpanAttributes['genesis.record'] AS record,
     SpanAttributes['gen_ai.request.model'] AS model,
     SpanAttributes['genesis.individual.id'] AS individual_id,
-    StatusCode IN ('Error', 'STATUS_CODE_ERROR') OR has(Events.Name, 'exception') AS failed
+    @status_is_error() OR has(Events.Name, 'exception') AS failed
 FROM otel_traces
 WHERE TraceId = the_trace
     AND Timestamp >= (SELECT min(Start) FROM otel_traces_trace_id_ts WHERE TraceId = the_trace)

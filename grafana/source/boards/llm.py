@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genesis_otel.queries import part
 from grafana.source.boards import llm_time
 from grafana.source.columns import (
     GOOD_WHEN_LOW,
@@ -27,7 +28,7 @@ from grafana.source.columns import (
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import LLM, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, folded, over_time
-from grafana.source.sql import CALL_COST, FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned, with_zeros
+from grafana.source.sql import FIRST_TOKEN, RATE_LIMITED, TOOK, TRUNCATED, earned, with_zeros
 from grafana.source.targets import among
 from grafana.source.variables import OF_RUNS, OF_TASK, TASK, choice, datasource, newest
 
@@ -171,7 +172,7 @@ def calls_by(order: str, which: str = "1") -> str:
     return f"""
 SELECT
     timestamp AS time, {TOOK} AS took, toString(model) AS model, toString(role) AS role, run_id, generation, individual_id,
-    input_tokens AS input, output_tokens AS output, {CALL_COST} AS cost, toString(status) AS status, substringUTF8(messages, 1, 20000) AS prompt,
+    input_tokens AS input, output_tokens AS output, {part("call_cost")} AS cost, toString(status) AS status, substringUTF8(messages, 1, 20000) AS prompt,
     substringUTF8(response, 1, 20000) AS response, error, trace_id
 FROM llm_logs FINAL
 WHERE (run_id, timestamp, trace_id, span_id) IN (

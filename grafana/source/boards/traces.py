@@ -16,7 +16,7 @@ from grafana.source.sql import COPIED, SPAN_BEGAN, SPAN_TOOK, TOOK
 from grafana.source.targets import value
 from grafana.source.variables import OF_RUNS, TASK, choice, datasource, listed, typed
 
-FAILED = "StatusCode IN ('Error', 'STATUS_CODE_ERROR')"
+FAILED = part("status_is_error")
 THIS_TRACE = value("trace")
 
 # Of a span of unknown duration, only its end is known; a trace of which only one time is known has no duration.
