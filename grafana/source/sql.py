@@ -57,6 +57,9 @@ WHERE status = 'running' AND run_id IN (SELECT run_id FROM ({part("signs")}) WHE
 """
 """The searches that are running. One that was killed stays `running` for ever: a day after its last sign of life it is no longer news."""
 
+RUNNING_RUNS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({RUNNING.strip()}))))"
+"""They, as a condition on the sort key; a scalar for the same reason as `ALIVE_RUNS`."""
+
 IN_RANGE = f"""
 FROM evolution_runs
 WHERE {OF_TASK} AND start_time <= $__toTime AND (status = 'running' OR end_time >= $__fromTime)

@@ -234,3 +234,14 @@ def test_a_legend_sums_up_parts_only() -> None:
         if asked.type in ("timeseries", "trend"):
             stacked = asked.panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
             assert asked.panel["options"]["legend"]["calcs"] == (["sum"] if stacked else ["lastNotNull"]), str(asked)
+
+
+def test_a_pause_of_a_resumed_search_does_not_count(store: Client) -> None:
+    """*Individuals per hour* are of the hours in which it worked: two in the first half hour, and one in the quarter of an hour since it was
+    resumed. One that ended before its run began, by another clock, counts, and took no time."""
+    begun(store, 24 * HOUR)
+    for name, ago in (("a", 24 * HOUR - 600), ("b", 23.5 * HOUR), ("c", 1), ("skewed", 24 * HOUR + 5)):
+        made(store, name, ago)
+    begun(store, HOUR / 4)
+    (row,) = panel(store, "runs/Individuals per hour")
+    assert row["individuals"] == pytest.approx(4 / 0.75, rel=0.01)
