@@ -142,7 +142,7 @@ RULES = (
         STALLED_RUNS,
         "2m",
         "critical",
-        "{{ $labels.run_id }} ({{ $labels.task }}) has shown no sign of life for {{ humanizeDuration $values.A.Value }}.",
+        "{{ $labels.run_id }}{{ with $labels.task }} ({{ . }}){{ end }} has shown no sign of life for {{ humanizeDuration $values.A.Value }}.",
         _OPEN_RUN,
         "Last sign of life",
     ),
