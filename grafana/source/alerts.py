@@ -18,7 +18,7 @@ from genesis_otel._read.health import STALLED
 from genesis_otel.attributes import ACTION_SPOOL_STATE
 from grafana.source.dashboard import FOLDER
 from grafana.source.links import LLM, PIPELINE, RUN
-from grafana.source.sql import NEWEST_ROW, RUNNING, TOOK, burn, found, state
+from grafana.source.sql import NEWEST_ROW, RUNNING, RUNNING_RUNS, TOOK, burn, found, state
 from grafana.source.targets import TABLE, Target
 
 THRESHOLDS = {
@@ -41,20 +41,18 @@ BUDGET = 50
 CALLS_AT_LEAST = 20
 """Minimum calls in 15 minutes for a share or percentile to mean anything."""
 
-# A scalar, for the same reason as `ALIVE_RUNS` in sql.py.
-THEIRS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({RUNNING.strip()}))))"
 LATELY = "timestamp > now64(3) - INTERVAL 15 MINUTE"
 
 
 STALLED_RUNS = f"""
 SELECT run_id, task_name AS task, toFloat64(silent_seconds) AS seconds
-FROM ({state(THEIRS)})
+FROM ({state(RUNNING_RUNS)})
 """
 
 ERRORS = f"""
 SELECT run_id, countIf(status != 'ok') / count() AS share
 FROM llm_logs FINAL
-WHERE {LATELY} AND {THEIRS}
+WHERE {LATELY} AND {RUNNING_RUNS}
 GROUP BY run_id
 HAVING count() >= {CALLS_AT_LEAST}
 """
@@ -62,31 +60,31 @@ HAVING count() >= {CALLS_AT_LEAST}
 SLOW = f"""
 SELECT toString(model) AS model, quantile(0.95)(assumeNotNull({TOOK})) AS seconds
 FROM llm_logs FINAL
-WHERE {LATELY} AND {THEIRS} AND {TOOK} IS NOT NULL AND operation != 'embeddings'
+WHERE {LATELY} AND {RUNNING_RUNS} AND {TOOK} IS NOT NULL AND operation != 'embeddings'
 GROUP BY model
 HAVING count() >= {CALLS_AT_LEAST}
 """
 
 WAITED = f"""
 SELECT run_id, toFloat64(assumeNotNull(waited)) AS individuals
-FROM ({found(THEIRS)})
+FROM ({found(RUNNING_RUNS)})
 WHERE waited IS NOT NULL
 """
 
 # Whatever a budget of 0 has cost is over it, but not by a share of it.
 DEAR = f"""
 SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(ifNull(share, if(cost > 0, {FAR_OVER}, 0))) AS share
-FROM ({burn(THEIRS, str(BUDGET))})
+FROM ({burn(RUNNING_RUNS, str(BUDGET))})
 """
 
 UNPRICED = f"""
 SELECT run_id, toString(assumeNotNull(allowed)) AS budget, toFloat64(unpriced) AS calls
-FROM ({burn(THEIRS, str(BUDGET))})
+FROM ({burn(RUNNING_RUNS, str(BUDGET))})
 """
 
 STAGNANT = f"""
 SELECT run_id, toFloat64(assumeNotNull(waited)) / patience AS patience_spent
-FROM ({found(THEIRS)})
+FROM ({found(RUNNING_RUNS)})
 WHERE waited IS NOT NULL
 """
 
@@ -144,7 +142,7 @@ RULES = (
         STALLED_RUNS,
         "2m",
         "critical",
-        "{{ $labels.run_id }} ({{ $labels.task }}) has shown no sign of life for {{ humanizeDuration $values.A.Value }}.",
+        "{{ $labels.run_id }}{{ with $labels.task }} ({{ . }}){{ end }} has shown no sign of life for {{ humanizeDuration $values.A.Value }}.",
         _OPEN_RUN,
         "Last sign of life",
     ),

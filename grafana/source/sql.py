@@ -14,7 +14,14 @@ from grafana.source.variables import OF_TASK
 THIS_RUN = f"run_id = {value('run')}"
 """The one run of a dashboard."""
 
-BUCKET = f"(SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM individuals WHERE {THIS_RUN})"
+BUCKET = f"""assumeNotNull((
+    SELECT greatest(1, intDiv(dateDiff('second', min(at), max(at)), 300))
+    FROM (
+        SELECT timestamp AS at FROM individuals WHERE {THIS_RUN}
+        UNION ALL SELECT timestamp FROM llm_logs WHERE {THIS_RUN}
+        UNION ALL SELECT timestamp FROM generations WHERE {THIS_RUN}
+    )
+))"""
 """Seconds of an interval on a chart over the life of the run: about 300 of them, whatever its length; a browser need not draw more."""
 
 RATE_LIMITED = "match(error, '(?i)rate.?limit|too many requests|overloaded|quota|\\\\b429\\\\b')"
@@ -62,6 +69,9 @@ FROM evolution_runs
 WHERE status = 'running' AND run_id IN (SELECT run_id FROM ({part("signs")}) WHERE at > now64(3) - INTERVAL 1 DAY)
 """
 """The searches that are running. One that was killed stays `running` for ever: a day after its last sign of life it is no longer news."""
+
+RUNNING_RUNS = f"run_id IN (SELECT arrayJoin((SELECT groupArray(run_id) FROM ({RUNNING.strip()}))))"
+"""They, as a condition on the sort key; a scalar for the same reason as `ALIVE_RUNS`."""
 
 IN_RANGE = f"""
 FROM evolution_runs

@@ -258,6 +258,7 @@ def test_a_summary_is_read_on_a_phone(name: str) -> None:
     """One sentence that names what it is about, with its number, in at most 160 characters."""
     summary = RULES[name]["annotations"]["summary"]
     assert "{{ $labels." in summary or "searches" in summary.lower()
+    assert "({{ $labels" not in summary, "of a label without a value, the brackets would be left"
     assert "$values.A.Value" in summary
     # Go's templates write a million as 1e+06 unless they are told how.
     assert not re.search(r"{{ (\$values\.\w+)?\.Value }}", summary)

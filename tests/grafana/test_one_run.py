@@ -105,11 +105,11 @@ def test_jobs_are_running_as_far_as_their_words_go(store: Client) -> None:
         store, ("submitted", "again", 100), ("completed", "of a lost word", 90), ("submitted", "retried", 80), ("failed", "retried", 70),
         ("submitted", "again", 60), ("submitted", "retried", 50), ("completed", "again", 40), ("submitted", "going on", 30),
     )  # fmt: skip
-    made(store, "a", 100)
-    made(store, "b", 30)
     shown = [(row["running"], row["completed"], row["failed"]) for row in panel(store, "run/Jobs")]
-    expected = [(1, 0, 0), (1, 1, 0), (2, 0, 0), (1, 0, 1), (1, 0, 0), (2, 0, 0), (1, 1, 0), (2, 0, 0)]
-    assert shown == expected
+    # Between two words there is a point for each second, at which as many are running as before, and none ended.
+    assert len(shown) >= 70
+    changes = [after for before, after in pairwise([(0, 0, 0), *shown]) if after[0] != before[0] or any(after[1:])]
+    assert changes == [(1, 0, 0), (1, 1, 0), (2, 0, 0), (1, 0, 1), (2, 0, 0), (1, 1, 0), (2, 0, 0)]
     assert [row["job"] for row in queries.ask(store, "running_jobs", run_id=RUN)] == ["retried", "going on"]
     assert [row["job"] for row in panel(store, "run/Running jobs")] == ["retried", "going on"]
 
@@ -234,3 +234,29 @@ def test_a_legend_sums_up_parts_only() -> None:
         if asked.type in ("timeseries", "trend"):
             stacked = asked.panel["fieldConfig"]["defaults"]["custom"].get("stacking", {}).get("mode") == "normal"
             assert asked.panel["options"]["legend"]["calcs"] == (["sum"] if stacked else ["lastNotNull"]), str(asked)
+
+
+def test_a_pause_of_a_resumed_search_does_not_count(store: Client) -> None:
+    """*Individuals per hour* are of the hours in which it worked: two in the first half hour, and one in the quarter of an hour since it was
+    resumed. One that ended before its run began, by another clock, counts, and took no time."""
+    begun(store, 24 * HOUR)
+    for name, ago in (("a", 24 * HOUR - 600), ("b", 23.5 * HOUR), ("c", 1), ("skewed", 24 * HOUR + 5)):
+        made(store, name, ago)
+    begun(store, HOUR / 4)
+    (row,) = panel(store, "runs/Individuals per hour")
+    assert row["individuals"] == pytest.approx(4 / 0.75, rel=0.01)
+
+
+def test_a_rate_of_spending_is_zero_while_nothing_is_spent(store: Client) -> None:
+    """Also before the second individual is there: in *Cost burn*, a day without a call is not as expensive as the hours around it."""
+    begun(store, 48 * HOUR)
+    for ago in (47 * HOUR, 46 * HOUR, 10):
+        store.command(
+            "INSERT INTO llm_logs (id, run_id, timestamp, cost, cost_source, span_id)"
+            " SELECT generateUUIDv4() AS id, 'run', now64(3) - {ago:Float64}, 1, 'told', toString(id)",
+            parameters={"ago": ago},
+        )
+    shown = panel(store, "run/Cost burn")
+    assert 300 <= len(shown) <= 320 and sum(row["USD per hour"] > 0 for row in shown) == 3
+    assert [row["spent so far"] for row in shown] == sorted(row["spent so far"] for row in shown)
+    assert shown[-1]["spent so far"] == 3.0

@@ -117,9 +117,10 @@ def test_of_rows_of_one_millisecond_the_same_counts_whichever_arrived_last(store
     assert program["code"] == "word word "
 
 
-def test_a_parent_lives_where_it_was_found(store: Client) -> None:
+@pytest.mark.parametrize(("copied", "found"), [(2, 0), (0, 2)])
+def test_a_parent_lives_where_it_was_found(store: Client, copied: int, found: int) -> None:
     """A child on its parent's island did not arrive there, even if the parent was also copied to another one under its own id."""
-    for how, island, at in (("copy", "b", 2), ("diff", "a", 0)):
+    for how, island, at in (("copy", "b", copied), ("diff", "a", found)):
         store.command(
             "INSERT INTO individuals (run_id, individual_id, generation, mutation_type, timestamp, fitness_score, island, span_id)"
             " VALUES ({run:String}, 'parent', {at:Int32}, {how:String}, now64(3) - 60 + {at:Int32}, 1, {island:String}, {how:String})",
@@ -132,6 +133,10 @@ def test_a_parent_lives_where_it_was_found(store: Client) -> None:
     )
     for _ in range(2):
         assert {row["island"]: row["arrived"] for row in queries.ask(store, "islands", run_id=RUN)} == {"a": 0, "b": 1}
+        moved = queries.ask(store, "migrations", run_id=RUN)
+        assert [(row["kind"], row["individual_id"], row["from_island"], row["to_island"]) for row in moved] == [
+            ("crossed", "child on b", "a", "b")
+        ]
         # Merged, the rows of the copy and of its original are in another order.
         store.command("OPTIMIZE TABLE individuals FINAL")
 

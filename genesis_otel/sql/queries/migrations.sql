@@ -10,7 +10,7 @@ FROM (
     SELECT i.timestamp AS timestamp, i.generation AS generation, if(i.copied, 'copied', 'crossed') AS kind, i.individual_id AS individual_id, p.island AS left, i.island AS reached
     FROM (@programs(run_id = {run_id:String})) AS i
     LEFT ANY JOIN (
-        SELECT individual_id, toString(island) AS island FROM individuals WHERE run_id = {run_id:String}
+        SELECT individual_id, toString(island) AS island FROM (@programs(run_id = {run_id:String}))
     ) AS p ON p.individual_id = i.parent_id
     WHERE i.island != '' AND (i.copied OR (p.island != '' AND p.island != i.island))
 

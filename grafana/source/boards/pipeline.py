@@ -13,7 +13,7 @@ from grafana.source.columns import called, colored, limits, unit, width
 from grafana.source.dashboard import a_dashboard
 from grafana.source.links import PIPELINE, TO_RUN, TO_TRACE
 from grafana.source.panels import a_stat, a_table, over_time, row, words
-from grafana.source.sql import NEWEST_ROW, RUNNING, state, with_zeros
+from grafana.source.sql import NEWEST_ROW, RUNNING, RUNNING_RUNS, state, with_zeros
 from grafana.source.targets import named
 from grafana.source.variables import datasource
 
@@ -87,7 +87,7 @@ FROM (SELECT ({NEWEST_ROW.strip()}) AS latest)
 # Running searches by silence. What a search reports next shows whether it was the search or its spans that waited.
 SILENT = f"""
 SELECT run_id, task_name AS task, last_seen AS latest, silent_seconds AS silent
-FROM ({state(f"run_id IN ({RUNNING.strip()})")})
+FROM ({state(RUNNING_RUNS)})
 ORDER BY silent DESC, run_id
 LIMIT 100
 """

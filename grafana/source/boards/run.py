@@ -109,18 +109,17 @@ SELECT share AS "share of budget", round(allowed - cost, 12) AS "left", burn AS 
 FROM ({burn(THIS_RUN, OTHERWISE)})
 """
 
+# Also the intervals in which nothing was spent: without a point, the rate would go on as high as before.
 SPENT = f"""
+WITH {BUCKET} AS seconds
 SELECT
     time, sum(cost) OVER (ORDER BY time) AS "spent so far",
     ifNull((SELECT any(budget) FROM evolution_runs WHERE {THIS_RUN}), {OTHERWISE}) AS budget, cost * 3600 / seconds AS "USD per hour", sum(calls) OVER (ORDER BY time) AS unpriced
 FROM (
-    SELECT
-        {BUCKET} AS seconds,
-        toStartOfInterval(timestamp, toIntervalSecond(seconds)) AS time,
-        sum(cost) AS cost,
-        sum(unpriced) AS calls
+    SELECT toStartOfInterval(timestamp, toIntervalSecond(seconds)) AS time, sum(cost) AS cost, sum(unpriced) AS calls
     FROM ({spent(THIS_RUN)})
-    GROUP BY time, seconds
+    GROUP BY time
+    ORDER BY time WITH FILL STEP toIntervalSecond(seconds)
 )
 ORDER BY time
 """

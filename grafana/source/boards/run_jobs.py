@@ -14,13 +14,17 @@ from grafana.source.panels import a_table, folded, over_time
 from grafana.source.sql import BUCKET, THIS_RUN, jobs
 from grafana.source.targets import named, value
 
+OF_JOBS = f"{THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')"
+
+# Also the intervals in which nothing happened: a step would go on as high as before. So these are about 300 over the life of the jobs.
 # A job that is submitted again while it runs was left behind by a process that was killed, and one that ends without running was
 # submitted by one whose word is missing: neither changes how many are running.
 JOBS_OVER_TIME = f"""
+WITH assumeNotNull((SELECT greatest(1, intDiv(dateDiff('second', min(timestamp), max(timestamp)), 300)) FROM agent_actions WHERE {OF_JOBS})) AS seconds
 SELECT time, sum(delta) OVER (ORDER BY time) AS running, completed, failed
 FROM (
     SELECT
-        toStartOfInterval(at, toIntervalSecond({BUCKET})) AS time,
+        toStartOfInterval(at, toIntervalSecond(seconds)) AS time,
         sum(if(kind = 'job_submitted', 1, 0) - if(before = 'job_submitted', 1, 0)) AS delta,
         countIf(kind = 'job_completed') AS completed,
         countIf(kind = 'job_failed') AS failed
@@ -29,9 +33,10 @@ FROM (
             timestamp AS at, toString(action_type) AS kind,
             lagInFrame(kind) OVER (PARTITION BY {part("job")} ORDER BY timestamp, kind != 'job_submitted') AS before
         FROM agent_actions FINAL
-        WHERE {THIS_RUN} AND action_type IN ('job_submitted', 'job_completed', 'job_failed')
+        WHERE {OF_JOBS}
     )
     GROUP BY time
+    ORDER BY time WITH FILL STEP toIntervalSecond(seconds)
 )
 ORDER BY time
 """

@@ -136,7 +136,8 @@ FROM ({state(ALIVE_RUNS)})
 
 SPENT = f"SELECT sum(cost) AS cost, sum(unpriced) AS unpriced FROM ({spent(ALIVE_RUNS)}) WHERE $__timeFilter(timestamp)"
 
-# Hours in which at least one run was working: from its start to its newest individual, counting overlaps once.
+# Hours in which at least one run was working, counting overlaps once: from each time that it began, or was resumed, to the newest individual
+# before the next. An individual from before the first, by another machine's clock, took no time.
 SCORED_PER_HOUR = f"""
 SELECT sum(individuals) / nullIf(sum(greatest(0, dateDiff('millisecond', greatest(began, ifNull(busy_until, began)), ended))) / 3600000, 0) AS individuals
 FROM (
@@ -145,14 +146,18 @@ FROM (
         max(ended) OVER (ORDER BY began, run_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS so_far,
         if(so_far = toDateTime64(0, 3), NULL, so_far) AS busy_until
     FROM (
-        SELECT i.run_id AS run_id, i.individuals AS individuals, greatest(r.start_time, toDateTime64($__fromTime, 3)) AS began, i.last AS ended
+        SELECT
+            i.run_id AS run_id, count() AS individuals, max(i.timestamp) AS ended,
+            greatest(if(b.began = 0, ended, b.began), toDateTime64($__fromTime, 3)) AS began
         FROM (
-            SELECT run_id, count() AS individuals, max(timestamp) AS last
+            SELECT run_id, timestamp
             FROM ({programs(ALIVE_RUNS)})
             WHERE NOT copied AND $__timeFilter(timestamp)
-            GROUP BY run_id
         ) AS i
-        INNER JOIN (SELECT run_id, start_time FROM ({FOLDED})) AS r ON r.run_id = i.run_id
+        LEFT ASOF JOIN (
+            SELECT DISTINCT run_id, start_time AS began FROM evolution_runs_log WHERE {ALIVE_RUNS}
+        ) AS b ON b.run_id = i.run_id AND b.began <= i.timestamp
+        GROUP BY run_id, b.began
     )
 )
 """
@@ -185,7 +190,11 @@ THROUGHPUT = with_zeros(
     FROM (
         SELECT timestamp AS at, run_id, 1 AS made FROM ({programs(ALIVE_RUNS)}) WHERE NOT copied
         UNION ALL
-        SELECT greatest(start_time, least(now(), $__toTime) - $__interval_s), run_id, 0 FROM ({FOLDED}) WHERE {ALIVE_RUNS} AND status = 'running'
+        SELECT greatest(min(log.start_time), least(now(), $__toTime) - $__interval_s), run_id, 0
+        FROM evolution_runs_log AS log
+        WHERE {ALIVE_RUNS}
+        GROUP BY run_id
+        HAVING {part("told_status")} = 'running'
     )
     WHERE $__timeFilter(at)
     GROUP BY time, run_id
