@@ -13,18 +13,19 @@ function jobs() {
 
 export const useJobs = (data) => useNews("run/jobs", data, jobs);
 
-// Each in the first lane that is free, by `from` and `to` in milliseconds, sorted by `from`; how much of the lanes is used.
+// Each in the first lane that is free, by `from` and `to` in milliseconds, sorted by `from`; how much of the lanes is used, as far as it
+// is known how long each took, and of how many that is not known.
 export function laid(spans) {
   const ends = [], placed = [];
-  let busy = 0, first = Infinity, last = -Infinity;
+  let busy = 0, first = Infinity, last = -Infinity, unknown = 0;
   for (const { one, from, to } of spans) {
     let lane = ends.findIndex((end) => end <= from);
     if (lane < 0) lane = ends.push(0) - 1;
     ends[lane] = to;
     placed.push({ one, lane, from, to });
-    busy += to - from; first = Math.min(first, from); last = Math.max(last, to);
+    busy += to - from; if (to <= from) unknown += 1; first = Math.min(first, from); last = Math.max(last, to);
   }
-  return { placed, count: ends.length, first, last, share: busy / ((last - first || 1) * (ends.length || 1)) };
+  return { placed, count: ends.length, first, last, share: busy / ((last - first || 1) * (ends.length || 1)), unknown };
 }
 
 // One of unknown duration is at the one time that is known of it.
