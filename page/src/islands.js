@@ -65,7 +65,7 @@ function Moves({ data, names, moves, at, last, by, choose }) {
     ${known.map((each) => {
       const from = names.includes(each.from_island) ? y(each.from_island) : y(each.to_island) - LANE / 2, to = y(each.to_island), across = x(each.timestamp), shade = colour(data.shade({ score: each.score }));
       return html`<g class="move" onClick=${() => data.byId.has(each.individual_id) && choose(each.individual_id)}><title>${`${visible(each.individual_id)}: ⬡${visible(each.from_island) || "?"} → ⬡${visible(each.to_island)}, ${MADE[each.kind]}${each.score === null ? "" : ", " + number(each.score)}`}</title>
-        <line class="hit" x1=${across} x2=${across} y1=${from} y2=${to}/><line x1=${across} x2=${across} y1=${from} y2=${to} stroke=${shade} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><circle cx=${across} cy=${to} r="4" fill=${shade}/></g>`;
+        <line class="hit" x1=${across} x2=${across} y1=${from} y2=${to}/><line class="edge" x1=${across} x2=${across} y1=${from} y2=${to} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><line x1=${across} x2=${across} y1=${from} y2=${to} stroke=${shade} stroke-dasharray=${each.kind === "crossed" ? "3 2" : undefined}/><circle cx=${across} cy=${to} r="4" fill=${shade}/></g>`;
     })}
     <text x=${left} y=${high - 4}>0</text><text x=${WIDE - 12} y=${high - 4} text-anchor="end">${by === "seconds" ? duration(last) : `${number(last)} individuals`}</text></svg></div>
     <p class="hint">Dots mark the island that an individual came to; dashed lines are children of a parent on another island.${moves.length >= 1000 ? " Only the newest 1,000 are shown." : ""}</p>`;

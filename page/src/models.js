@@ -1,7 +1,7 @@
 // Models: the cost and yield of each, by mutation too, and how the search chose among them.
 import { html } from "./html.js";
 import { rows, useNews, useWhole } from "./asked.js";
-import { count, duration, money, number, visible } from "./format.js";
+import { count, duration, money, number, six, visible } from "./format.js";
 import { colour, isBright } from "./marks.js";
 import { LINES, Plot } from "./plot.js";
 import { useSetting } from "./settings.js";
@@ -62,7 +62,7 @@ function Choices({ data }) {
   if (error) return html`<p class="failed" role="alert">${error}</p>`;
   if (!told?.length) return "";
   const last = told[told.length - 1], models = Object.keys(last.models);
-  const quantities = [...new Set(told.flatMap((each) => Object.values(each.models).flatMap(Object.keys)))];
+  const quantities = [...new Set(told.flatMap((each) => Object.values(each.models).flatMap((state) => Object.keys(state).filter((name) => state[name] !== null))))];
   if (!quantities.length) return "";
   const of = quantities.includes(wanted) ? wanted : ["posterior", "p", "n_submitted", "n_pulls"].find((name) => quantities.includes(name)) || quantities[0];
   const value = (state, model) => {
@@ -76,5 +76,5 @@ function Choices({ data }) {
     <label><input type="checkbox" checked=${!!share} onChange=${(event) => part(event.target.checked ? "yes" : "")}/> as a share of all models</label><span class="hint">The names of the quantities are the search's own.</span></div>
     <${Plot} label="What the search knew of each model, over time" x=${told.map((each) => Math.max(0, each.timestamp - data.summary.start_time) / 1000)} series=${series} xLabel="seconds" yLabel=${of} height=${240}/>
     ${models.length > LINES.length ? html`<p class="mute">Showing the first ${LINES.length} of ${number(models.length)} models.</p>` : ""}
-    <h3>Latest state</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, ...last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => numeric(name, visible(name)))]} keyOf=${(row) => row.model}/>`;
+    <h3>Latest state</h3><${Table} label="What the search knows of each model" rows=${models.map((model) => ({ model, state: last.models[model] }))} columns=${[{ name: "model", head: "model" }, ...quantities.map((name) => ({ name: "of " + name, head: visible(name), right: true, value: ({ state }) => state[name] ?? null, show: ({ state }) => number(state[name] === undefined || state[name] === null ? null : six(state[name])) }))]} keyOf=${(row) => row.model}/>`;
 }

@@ -40,6 +40,8 @@ export function Runs({ go }) {
   const outlook = useOutlook(open.map((row) => row.run_id), open.map((row) => row.individuals).join());
   const text = find.trim().toLowerCase();
   const shown = (rows || []).filter((row) => (!status || (row.status || UNKNOWN) === status) && (!text || [row.run_id, row.task_name, ...(row.tags || []), ...(row.notes || []), row.error].some((each) => String(each).toLowerCase().includes(text))));
+  // One that was deleted since then is no longer among them.
+  const selected = [...ticked].filter((id) => rows.some((row) => row.run_id === id));
   const mark = (row) => { const next = new Set(ticked); if (!next.delete(row.run_id)) next.add(row.run_id); tick(next); };
   const columns = [
     { name: "tick", head: "", label: "selected", value: (row) => (ticked.has(row.run_id) ? 1 : 0), show: (row) => html`<input type="checkbox" aria-label=${"Compare " + row.run_id} checked=${ticked.has(row.run_id)} onClick=${(event) => { event.stopPropagation(); mark(row); }}/>` },
@@ -63,8 +65,8 @@ export function Runs({ go }) {
   return html`<main class="one"><section class="left"><h1>Runs</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}>
     <label>find <input type="search" placeholder="task, id, tag or note" value=${find} onInput=${(event) => seek(event.target.value)}/></label>
     <label>status <select value=${status} onChange=${(event) => pick(event.target.value)}><option value="">any</option>${["running", "stalled", "completed", "stopped", "failed", UNKNOWN].map((each) => html`<option>${each}</option>`)}</select></label>
-    <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : "Select all"}</button>
-    <button type="button" disabled=${ticked.size < 2} onClick=${() => go({ compare: [...ticked] })}>Compare ${ticked.size || ""}</button></form>
+    <button type="button" disabled=${shown.length < 2} onClick=${() => tick(new Set(ticked.size ? [] : shown.slice(0, MOST).map((row) => row.run_id)))}>${ticked.size ? "Select none" : shown.length > MOST ? `Select the first ${MOST}` : "Select all"}</button>
+    <button type="button" disabled=${selected.length < 2} onClick=${() => go({ compare: selected })}>Compare ${selected.length || ""}</button></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}
     ${rows === null ? html`<p class="none">Reading …</p>` : rows.length ? html`<${Table} label="Runs" rows=${shown} columns=${columns.filter(({ name }) => !MAYBE[name] || shown.some((row) => MAYBE[name](row, outlook)))} keyOf=${(row) => row.run_id} onPick=${(row) => go({ run: row.run_id })} kept=${kept}/>${isCut ? html`<p class="hint">These are among the newest ${number(LISTED)} runs; older ones are neither listed nor found here. <code>genesis-otel runs --limit N</code> lists more.</p>` : ""}` : html`<p class="none">No runs yet: <code>genesis-otel demo</code> records one. New runs appear here by themselves.</p>`}</section></main>`;
 }
@@ -148,12 +150,14 @@ export function Compare({ runs, go }) {
     // Quartiles are of all runs. Where some have not begun or have ended, there is only a thin median of the others, drawn up to that of all.
     const there = x.map((_, place) => lines.map((line) => line[place]).filter((value) => value !== null).sort((a, b) => a - b)), isWhole = (place) => there[place]?.length === runs.length;
     const part = (quantile) => there.map((known, place) => (isWhole(place) ? between(known, quantile) : null));
-    series.push({ label: `${name}: upper quartile`, values: part(0.75), color: color + "66", width: 1, steps: true }, { label: "lower quartile", values: part(0.25), color: color + "66", width: 1, steps: true }, { label: `${name}: median of ${runs.length}`, values: part(0.5), color, dash, steps: true });
+    series.push({ label: `${name}: upper quartile`, values: part(0.75), color: color + "66", width: 1, steps: true }, { label: `${name}: lower quartile`, values: part(0.25), color: color + "66", width: 1, steps: true }, { label: `${name}: median of ${runs.length}`, values: part(0.5), color, dash, steps: true });
     bands.push({ series: [series.length - 2, series.length - 1], fill: color + "22" });
     counts.push({ label: `${name}: runs`, values: there.map((known) => known.length) });
     if (there.every((_, place) => isWhole(place))) return;
     series.push({ label: `${name}: median of those that got that far`, values: there.map((known, place) => (known.length && [place - 1, place, place + 1].some((each) => each in there && !isWhole(each)) ? between(known, 0.5) : null)), color, width: 1, dash: [4, 4], steps: true, gaps: true });
   });
+  // What an axis leaves out is said: a time needs the start of a run, and money the price of each call.
+  const missing = told.filter((each) => each.best_so_far.some((value) => value !== null) && places.get(each).every((value) => value === null)), unpriced = by === "spent" ? told.filter((each) => each.run.unpriced) : [];
   const settings = told.map((each) => new Map(leaves(each.config)));
   const names = [...new Set(settings.flatMap((each) => [...each.keys()]))];
   const setting = (each, name) => settings[told.indexOf(each)].get(name) ?? "";
@@ -162,6 +166,7 @@ export function Compare({ runs, go }) {
   return html`<main class="one"><section class="left"><h1>Compare</h1><form class="filters" onSubmit=${(event) => event.preventDefault()}><label>by <select value=${by} onChange=${(event) => order(event.target.value)}>${Object.entries(AXES).map(([name, title]) => html`<option value=${name}>${title}</option>`)}</select></label>
     <label><input type="checkbox" checked=${!!together} onChange=${(event) => group(event.target.checked ? "yes" : "")}/> group runs by task, direction and configuration</label></form>
     ${error ? html`<p class="failed" role="alert">${error}</p>` : ""}${new Set(runs).size > MOST ? html`<p class="hint">The first ${MOST} of ${number(new Set(runs).size)} runs: no more are compared at a time.</p>` : ""}
+    ${missing.length ? html`<p class="hint">Not drawn, since ${AXES[by]} are not known: ${missing.map(named).join(", ")}.</p>` : ""}${unpriced.length ? html`<p class="hint">Calls without a price are left out, so more was spent than is drawn: ${unpriced.map(named).join(", ")}.</p>` : ""}
     <${Plot} label="Best so far of each run" x=${x} series=${series} bands=${bands.length ? bands : undefined} beside=${counts} xLabel=${AXES[by]} yLabel="best so far" height=${360}/>
     <div class="scroll" tabindex="0"><table class="beside" aria-label="Runs side by side"><thead><tr><td></td>${told.map((each) => html`<th>${file && each.run.run_id !== file.run ? named(each) : html`<a href=${go.address({ run: each.run.run_id })}>${named(each)}</a>`}</th>`)}</tr></thead>
     <tbody>${Object.entries(facts).map(([name, value]) => html`<tr><th>${name}</th>${told.map((each) => html`<td>${value(each.run)}</td>`)}</tr>`)}

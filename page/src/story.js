@@ -17,7 +17,7 @@ export function Story({ data, chosen, choose }) {
 function Step({ data, one, chosen, choose }) {
   const parent = original(one.parent), gain = parent && one.score !== null && parent.score !== null ? data.sign * (one.score - parent.score) : null;
   const [open, turn] = useState(false), told = useAnswer("run/individual", open ? { run: data.id, individual: one.id } : null);
-  const score = one.copied ? "copy" : one.outcome === "ok" ? number(one.score) : html`<span class="failed">${one.outcome}</span>`;
+  const score = one.copied ? "copy" : one.outcome === "ok" ? number(one.score) || "–" : html`<span class="failed">${one.outcome}</span>`;
   return html`<li class=${chosen === one.id ? "chosen" : ""}><button class="link" title=${visible(one.id)} onClick=${() => choose(one.id)}>${short(one.id)}</button> <b>${score}</b> <span class=${gain > 0 ? "up" : gain < 0 ? "failed" : ""}>${signed(gain)}</span> <span class="mute">${[`generation ${one.generation}`, visible(one.mutation_type), one.island !== "" ? `island ${visible(one.island)}` : ""].filter(Boolean).join(" · ")}</span>
     ${one.edit_summary && !told?.edit_summary ? html`<p>${begun(one.edit_summary)}</p>` : ""}
     ${parent && !one.copied ? html`<details onToggle=${(event) => turn(event.target.open)}><summary>what it changed</summary>${open ? html`<${Change} told=${told}/>` : ""}</details>` : ""}</li>`;

@@ -260,6 +260,9 @@ def test_what_is_unknown_is_no_zero(page: Page, browse: Browse) -> None:
         one = spans.individual("a", generation=3, run=run, start_time=began)
         one.record(fitness=1.0, island="0")
         one.end(began + SECOND)
+        two = spans.individual("b", generation=3, run=run, start_time=began)
+        two.record(island="2")
+        two.end(began + SECOND)
         call = run.llm_call("mystery", messages="Improve.", start_time=began)
         call.response("Done.")
         call.end(began)
@@ -279,6 +282,28 @@ def test_what_is_unknown_is_no_zero(page: Page, browse: Browse) -> None:
     assert column(driver, "Calls", "tokens in") == [""]
     driver.get(page.at("#/run/vague/islands"))
     assert column(driver, "Migrations", "generation") == [""]
+    assert column(driver, "Islands", "best found in generation") == ["3", ""]
+    driver.get(page.at("#/compare/vague/run_without_a_beginning?by=spent"))
+    eventually(lambda: "more was spent than is drawn: changing vague." in " ".join(texts(driver, "p.hint")))
+    driver.get("about:blank")
+    driver.get(page.at("#/compare/vague/run_without_a_beginning?by=seconds"))
+    eventually(lambda: "seconds are not known: run_with…" in " ".join(texts(driver, "p.hint")))
+
+
+def test_a_quantity_may_have_any_name(page: Page, browse: Browse) -> None:
+    """What a search knew of its models is beside their names, also if it calls something `model`, and texts are not among its numbers."""
+
+    def choosing(run: spans.Run, began: int) -> None:
+        told(run, "a", began + SECOND, fitness=1.0)
+        known = {"alpha": {"model": 0.25, "kind": "text", "n": 1}, "beta": {"model": 0.75, "kind": "text", "n": 2}}
+        run.action("model_selection", {"strategy": "ucb", "models": known}, time=began + SECOND)
+
+    search(page, "choosing", choosing)
+    driver = browse(page.address)
+    driver.get(page.at("#/run/choosing/models"))
+    head, *rows = eventually(lambda: cells(driver, "What the search knows of each model"))
+    assert head == ["model", "model", "n"]
+    assert rows == [["alpha", "0.25", "1"], ["beta", "0.75", "2"]]
 
 
 def test_names_that_begin_alike_are_told_apart_in_pictures(page: Page, browse: Browse) -> None:
