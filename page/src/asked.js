@@ -14,7 +14,7 @@ function useLooks(data, at, every, look) {
     tell({ told: null, error: "" });
     const again = async () => {
       let took = 0;
-      if (seen !== data.arrived && !document.hidden) {
+      if (seen !== data.arrived && (file || !document.hidden)) {
         const began = performance.now();
         seen = data.arrived;
         try {

@@ -21,7 +21,7 @@ export function Calls({ run = "", data, choose }) {
     let over = false, seen = null;
     const look = async () => {
       const began = performance.now();
-      if (!document.hidden && (seen === null || seen !== data?.arrived)) {
+      if ((file || !document.hidden) && (seen === null || seen !== data?.arrived)) {
         seen = data?.arrived ?? null;
         try {
           const answer = await ask("calls", { ...wanted, run_id: run, limit: MOST });
