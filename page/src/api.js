@@ -177,7 +177,9 @@ export class RunData {
       this.seen = seen;
       // A summary reads the whole run: requested again only if something arrived, or if the run may have stalled.
       this.stale ||= news > 0;
-      if (performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary))) {
+      // A run without any row is gone, which its summary says.
+      if (Object.values(seen).every((each) => !each)) await this.stand();
+      else if (performance.now() >= (this.stale ? this.due : this.stood + SILENT) && (this.stale || isLive(this.summary))) {
         await this.stand();
         this.version += news ? 0 : 1;
       }

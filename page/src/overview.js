@@ -30,7 +30,7 @@ export function Overview({ data, choose, chosen }) {
   const yet = isLive(data.summary) ? " yet" : "";
   if (!list.length && !data.calls.length) return html`<p class="none">No individual has finished${yet}, and no call has ended.</p>`;
   // Of calls and evaluations of unknown duration, nobody knows how many went on at a time.
-  const timed = data.calls.some((call) => call.execution_time !== null), evaluated = jobSpans(jobs || [], data).some(({ from, to }) => to > from), going = [timed ? "calls" : "", evaluated ? "evaluations" : ""].filter(Boolean).join(" and ");
+  const timed = data.calls.some((call) => call.execution_time !== null), evaluated = jobSpans(jobs || [], data).some(({ isUnknown }) => !isUnknown), going = [timed ? "calls" : "", evaluated ? "evaluations" : ""].filter(Boolean).join(" and ");
   const models = modelsOf(data), latencies = (is) => edged(data.calls.map((call) => (is(call.model) ? call.execution_time : null))), others = data.calls.some((call) => !models.includes(call.model));
   const scored = list.some((one) => one.score !== null);
   return html`<div class="tools"><label>by <select value=${by} onChange=${(event) => order(event.target.value)}><option value="place">individuals</option><option value="seconds">seconds</option><option value="cost">cost of calls</option></select></label></div>

@@ -16,6 +16,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from genesis_otel import spans
 from genesis_otel._serve import client as store_process
 from genesis_otel._ship.finish import LLMSpanProcessor
+from genesis_otel._store import deleted
 from tests.support.browser import errors, eventually
 from tests.support.live_page import Page, texts
 from tests.support.recording import attributes_of, record
@@ -284,6 +285,36 @@ def test_a_run_that_was_deleted_and_recorded_again_is_the_new_one(page: Page, br
     eventually(lambda: not texts(driver, "[role=alert]"))
     assert facts(driver)["individuals"] == "1"
     assert all("/api/run?run=again" in each for each in errors(driver))
+
+
+def test_a_run_that_has_ended_has_no_time_left(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """Its progress is no longer shown, neither above its views nor in the list."""
+
+    def begun(run: spans.Run, began: int) -> None:
+        one = spans.individual("a", generation=3, run=run, start_time=began)
+        one.record(fitness=1.0)
+        one.end(began + SECOND)
+
+    told = {"config": {"num_generations": 9}}
+    fill(page.folder / "store", recorded("ending", begun, **told))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/ending/table"))
+    eventually(lambda: facts(driver).get("progress", "").startswith("3 of 9"))
+    fill(page.folder / "store", recorded("ending", lambda run, began: None, ends=True, **told))
+    eventually(lambda: facts(driver)["status"] == "completed")
+    assert "progress" not in facts(driver)
+
+
+def test_a_run_that_was_deleted_at_once_is_gone(page: Page, browse: Callable[..., WebDriver]) -> None:
+    """If all of its rows disappear between two looks, the page says that there are none, and not that its start is missing."""
+    fill(page.folder / "store", recorded("gone", lambda run, began: individual(run, "a", began, 1)))
+    driver = browse(page.address)
+    driver.get(page.at("#/run/gone/table"))
+    eventually(lambda: len(texts(driver, ROWS)) == 1)
+    with contextlib.closing(store_process.open_store(page.folder / "store", start=True)) as client:
+        deleted.delete(client, "gone")
+    eventually(lambda: "the store has no rows of the run gone" in " ".join(texts(driver, "[role=alert]")))
+    assert all("/api/run?run=gone" in each for each in errors(driver))
 
 
 def test_the_page_says_that_its_server_is_away_and_comes_back(page: Page, browse: Callable[..., WebDriver]) -> None:
