@@ -295,12 +295,12 @@ def test_a_run_that_has_ended_has_no_time_left(page: Page, browse: Callable[...,
         one.record(fitness=1.0)
         one.end(began + SECOND)
 
-    told = {"config": {"num_generations": 9}}
-    fill(page.folder / "store", recorded("ending", begun, **told))
+    config = {"num_generations": 9}
+    fill(page.folder / "store", recorded("ending", begun, config=config))
     driver = browse(page.address)
     driver.get(page.at("#/run/ending/table"))
     eventually(lambda: facts(driver).get("progress", "").startswith("3 of 9"))
-    fill(page.folder / "store", recorded("ending", lambda run, began: None, ends=True, **told))
+    fill(page.folder / "store", recorded("ending", lambda run, began: None, ends=True, config=config))
     eventually(lambda: facts(driver)["status"] == "completed")
     assert "progress" not in facts(driver)
 
